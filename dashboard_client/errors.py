@@ -1,0 +1,32 @@
+"""Errors of the results room.
+
+    click.ClickException
+    └── ResultsError              exit code 2, one message: what, where, what to do
+        ├── RecordError           a record or manifest that does not fit schema version 1
+        ├── RunFolderError        a run folder that is absent, unreadable or in use
+        └── UploadError           the collector refused, or did not answer
+"""
+
+from __future__ import annotations
+
+import click
+
+
+class ResultsError(click.ClickException):
+    """Anything this room reports to a person; printed as one message, never as a traceback."""
+
+    exit_code = 2
+
+
+class RecordError(ResultsError):
+    """A record or manifest does not fit the schema; the message names the field."""
+
+
+class RunFolderError(ResultsError):
+    """A run folder is absent, unreadable, damaged or held by another process."""
+
+
+class UploadError(ResultsError):
+    """The collector refused what was sent, or did not answer; what was not acknowledged stays to be sent."""
+
+    exit_code = 1
