@@ -155,7 +155,7 @@ class System(_Struct):
     limits: Limits = Limits()
     deployment: str | None = None
     promises: list[str] = []
-    allowed_skips: list[str] = ["*"]
+    allowed_skips: list[str] = msgspec.field(default_factory=lambda: ["*"])
     node: Node = Node()
     modules: Modules = Modules()
     work_dir: str | None = None
