@@ -1,0 +1,93 @@
+"""What tests need from the machine beside Python: how it is found, and the package that brings it.
+
+``@pytest.mark.needs("slurm", "munge")`` skips where something is absent and says what to install; where the name stands
+in ``EXAWORKS_REQUIRE`` (a comma list, as continuous integration sets it) the test fails instead, so that no test is
+green by silence. Inside a test or a fixture, ``need("chromium")`` does the same and returns what was found.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
+"""Daemons live here, and an ordinary user's PATH often leaves these folders out."""
+
+
+def program(*names: str) -> str | None:
+    """Return the first of these programs that PATH or the system's own folders hold."""
+    path = os.pathsep.join((os.environ.get("PATH", os.defpath), SYSTEM_PATH))
+    return next((found for name in names if (found := shutil.which(name, path=path))), None)
+
+
+def _postgres() -> str | None:
+    versioned = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    return str(versioned[-1]) if versioned else program("initdb")
+
+
+def _components() -> str | None:
+    """Return the folder of a pip environment that holds the release's components, made beforehand."""
+    named = os.environ.get("EXAWORKS_TEST_DEPLOYMENT")
+    if named:
+        return named if Path(named, "bin", "python").exists() else None
+    home = os.environ.get("EXAWORKS_HOME") or Path(__file__).resolve().parent.parent / ".exaworks"
+    machine = f"{platform.system()}-{platform.machine()}".lower()
+    version = f"py3.{sys.version_info.minor}"
+    made = sorted(Path(home, "deployments").glob(f"*-{machine}*-{version}/.made"))
+    return str(made[-1].parent) if made else None
+
+
+@dataclass(frozen=True)
+class Need:
+    """One thing of the machine: ``find`` returns where it is, ``get`` says how to come by it."""
+
+    find: Callable[[], str | None]
+    get: str
+
+
+NEEDS = {
+    "slurm": Need(lambda: program("slurmctld"), "slurmctld is absent: install slurm-wlm"),
+    "munge": Need(lambda: program("munged"), "munged is absent: install munge"),
+    "mpich": Need(lambda: program("mpiexec.hydra", "mpiexec"), "mpiexec is absent: install mpich"),
+    "chromium": Need(lambda: program("chromium", "chromium-browser"), "chromium is absent: install chromium"),
+    "shellcheck": Need(lambda: program("shellcheck"), "shellcheck is absent: install shellcheck"),
+    "dash": Need(lambda: program("dash"), "dash is absent: install dash"),
+    "postgres": Need(_postgres, "initdb is absent: install postgresql"),
+    "flux": Need(lambda: program("flux"), "flux is absent: install flux-core"),
+    "spack": Need(lambda: program("spack"), "spack is absent: clone it and put its bin on PATH"),
+    "reframe": Need(
+        lambda: shutil.which("reframe", path=str(Path(sys.executable).parent)) or program("reframe"),
+        "reframe is absent: it is in requirements/dev.lock",
+    ),
+    "components": Need(
+        _components,
+        "no environment with the release's components: name one in EXAWORKS_TEST_DEPLOYMENT or run ./exaworks validate",
+    ),
+}
+
+
+def required() -> frozenset[str]:
+    """Return the names whose absence fails instead of skipping."""
+    return frozenset(name.strip() for name in os.environ.get("EXAWORKS_REQUIRE", "").split(",") if name.strip())
+
+
+def need(*names: str) -> str:
+    """Skip (or fail, where required) unless all of these are there; return where the first was found."""
+    found = []
+    for name in names:
+        if name not in NEEDS:
+            pytest.fail(f"no such need: {name!r}; tests/needs.py knows {', '.join(sorted(NEEDS))}")
+        where = NEEDS[name].find()
+        if where is None and name in required():
+            pytest.fail(f"EXAWORKS_REQUIRE names {name}, but {NEEDS[name].get}", pytrace=False)
+        if where is None:
+            pytest.skip(NEEDS[name].get)
+        found.append(where)
+    return found[0]
