@@ -164,6 +164,21 @@ class SchedulerKind(abc.ABC):
     def ping_argv(self) -> list[str]:
         """Return a command that exits 0 only while the scheduler answers; evidence for or against it after a failure."""
 
+    def mine_argv(self) -> list[str] | None:
+        """Return the command that lists this user's live jobs with their working directories; None where there is none.
+
+        It finds the jobs a payload submitted by itself, which start below the case's scratch folder.
+        """
+        return None
+
+    def parse_mine(self, done: Finished) -> dict[str, str]:
+        """Return job id → working directory.
+
+        Raises:
+            CommandFailed: the scheduler did not answer.
+        """
+        return {}
+
     def scrub(self) -> tuple[str, ...]:
         """Prefixes of the variables an outer allocation of this kind leaves behind, removed before anything nested."""
         return ()

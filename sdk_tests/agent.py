@@ -1,0 +1,88 @@
+"""Runs the cases of one shared allocation, from inside it: ``python agent.py ORDERS``.
+
+Standard library only. ``ORDERS`` is a JSON file the supervisor wrote on the shared file system; each case's end is written
+beside it as ``<index>.json`` with ``<index>.out`` and ``<index>.err``, atomically, so the supervisor can collect each as it
+lands, also after a kill.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+if __package__ in (None, ""):
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from sdk_tests.procs import Ended, Procs
+
+
+def write(folder: Path, index: int, ended: Ended) -> None:
+    """Leave one case's end in the folder; the JSON file comes last, so its presence means all is there."""
+    (folder / f"{index}.out").write_bytes(ended.stdout)
+    (folder / f"{index}.err").write_bytes(ended.stderr)
+    meta = {
+        "ending": ended.ending,
+        "exit_code": ended.exit_code,
+        "signal": ended.signal,
+        "stdout_bytes": ended.stdout_bytes,
+        "started": ended.started,
+        "ended": ended.ended,
+        "leftovers": list(ended.leftovers),
+        "detail": ended.detail,
+    }
+    temporary = folder / f".{index}.tmp"
+    with temporary.open("w", encoding="utf-8") as file:
+        json.dump(meta, file)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(folder / f"{index}.json")
+
+
+def main(orders: Path) -> None:
+    """Run every case, as many at once as the slots allow; SIGTERM cancels those that run."""
+    folder = orders.parent
+    given: dict[str, Any] = json.loads(orders.read_text(encoding="utf-8"))
+    waiting = list(enumerate(given["cases"]))
+    procs = Procs()
+    used = 0
+    stopping = False
+
+    def stop(*_: object) -> None:
+        nonlocal stopping
+        stopping = True
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    (folder / "agent.json").write_text(json.dumps({"pid": os.getpid(), "started": time.time()}), encoding="utf-8")
+
+    def done(index: int, cores: int, ended: Ended) -> None:
+        nonlocal used
+        used -= cores
+        write(folder, index, ended)
+
+    while waiting or len(procs):
+        if stopping:
+            waiting.clear()
+            procs.cancel_all()
+        while waiting and (used == 0 or used + waiting[0][1]["cores"] <= given["slots"]):
+            index, case = waiting.pop(0)
+            used += case["cores"]
+            (folder / f"{index}.started").touch()
+            procs.spawn(
+                case["key"],
+                case["argv"],
+                {**os.environ, **case["env"]},
+                case["scratch"],
+                case["walltime"],
+                lambda ended, index=index, cores=case["cores"]: done(index, cores, ended),  # type: ignore[misc]
+                mark=case["mark"],
+            )
+        procs.poll(1.0)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

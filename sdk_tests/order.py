@@ -1,0 +1,154 @@
+"""What the harness tells its supervisor: the set-up once, then one order an attempt; JSON lines over a pipe."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+
+from dashboard_client.schema import Timing
+from sdk_tests.landing import Landing
+from site_configs.schema import SchedulerSpec
+
+
+class SchedulerSetup(msgspec.Struct, frozen=True, kw_only=True):
+    """A scheduler as the supervisor uses it: its spec and the complete environment of its commands."""
+
+    spec: SchedulerSpec
+    env: dict[str, str]
+    payload_cores: int = 2
+    """Cores the shared allocation asks for on each node."""
+
+
+class Setup(msgspec.Struct, frozen=True, kw_only=True, tag="setup"):
+    """Sent once. ``envs`` are complete environments by name, ``deltas`` what they add to a batch job's own."""
+
+    folder: str
+    envs: dict[str, dict[str, str]]
+    deltas: dict[str, dict[str, str]]
+    schedulers: dict[str, SchedulerSetup]
+    local_cores: int
+    login_slots: int
+    python: str
+    mark: str
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True, tag="order"):
+    """One attempt at one cell. ``limit`` bounds a process beside the scheduler; all times are seconds."""
+
+    case_id: str
+    attempt: int
+    argv: list[str]
+    env: str
+    scratch: str
+    scheduler: str
+    where: str
+    nodes: int = 1
+    cores: int = 1
+    jobs: int = 0
+    walltime: float = 60.0
+    limit: float = 60.0
+    queue_wait: float = 3600.0
+    answer: bool = True
+    queue: str | None = None
+    account: str | None = None
+
+    @property
+    def key(self) -> str:
+        return f"{self.case_id}#{self.attempt}"
+
+
+class Stop(msgspec.Struct, frozen=True, tag="stop"):
+    """Cancel everything, land what is left as cancelled, and leave."""
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag="event"):
+    """Progress of one attempt: submitted, queued, started; ``detail`` is the native job id or reason."""
+
+    case_id: str
+    what: str
+    detail: str = ""
+
+
+class Landed(msgspec.Struct, frozen=True, kw_only=True, tag="landed"):
+    """The end of one attempt; each order ends in exactly one."""
+
+    landing: Landing
+
+
+class Gone(msgspec.Struct, frozen=True, tag="gone"):
+    """The supervisor has stopped everything and leaves."""
+
+
+Instruction = Setup | Order | Stop
+Message = Event | Landed | Gone
+
+_instructions = msgspec.json.Decoder(Setup | Order | Stop)
+_messages = msgspec.json.Decoder(Event | Landed | Gone)
+
+
+def line(value: msgspec.Struct) -> bytes:
+    """Encode one message as one line."""
+    return msgspec.json.encode(value) + b"\n"
+
+
+def instruction(text: bytes) -> Setup | Order | Stop:
+    """Decode one line from the harness."""
+    return _instructions.decode(text)
+
+
+def message(text: bytes) -> Event | Landed | Gone:
+    """Decode one line from the supervisor."""
+    return _messages.decode(text)
+
+
+def land(order: Order, ending: str, *, stdout: bytes = b"", stdout_bytes: int = 0, **rest: Any) -> Landed:
+    """Make a landing, reading the answer out of what the payload printed."""
+    detail = rest.pop("detail", "")
+    answers: tuple[dict[str, Any], ...] = ()
+    if order.answer and ending == "exited":
+        answers, problem = read_answers(stdout, stdout_bytes)
+        detail = detail or problem
+    rest.setdefault("timing", Timing())
+    return Landed(
+        landing=Landing(
+            case_id=order.case_id,
+            attempt=order.attempt,
+            ending=ending,
+            answers=answers,
+            stdout_bytes=stdout_bytes,
+            detail=detail,
+            argv=tuple(order.argv),
+            **rest,
+        )
+    )
+
+
+def read_answers(stdout: bytes, size: int) -> tuple[tuple[dict[str, Any], ...], str]:
+    """Read the JSON objects a payload printed; the second value says what else was there, empty where nothing was."""
+    if size > len(stdout):
+        return (), f"standard output has {size} bytes, more than the {len(stdout)} an answer may have"
+    try:
+        text = stdout.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return (), f"standard output is not UTF-8 at byte {error.start}"
+    decoder = json.JSONDecoder(parse_constant=_refuse)
+    found: list[dict[str, Any]] = []
+    rest = text.strip()
+    while rest:
+        try:
+            value, end = decoder.raw_decode(rest)
+        except (ValueError, RecursionError):
+            return tuple(found), f"standard output is not one JSON object: {rest[:60]!r}"
+        if not isinstance(value, dict):
+            return tuple(found), f"standard output holds a JSON {type(value).__name__}, not an object"
+        found.append(value)
+        rest = rest[end:].lstrip()
+    if len(found) != 1:
+        return tuple(found), "standard output holds no JSON object" if not found else f"{len(found)} JSON objects"
+    return tuple(found), ""
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
