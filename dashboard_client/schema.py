@@ -82,11 +82,11 @@ class Tier(str, enum.Enum):
     SCALE = "scale"
 
 
-class _Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Closed and immutable."""
+class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Closed and immutable. ``kw_only`` is not inherited, so every class below says it again."""
 
 
-class Cause(_Struct):
+class Cause(_Struct, kw_only=True):
     """Why an outcome is what it is: ``rule`` names the classifier's rule, ``evidence`` is one line a reader can check."""
 
     phase: Phase
@@ -95,7 +95,7 @@ class Cause(_Struct):
     evidence: str
 
 
-class Case(_Struct):
+class Case(_Struct, kw_only=True):
     """The part of a record that says what was run."""
 
     component: str
@@ -105,7 +105,7 @@ class Case(_Struct):
     tier: Tier = Tier.INTEGRATION
 
 
-class Harness(_Struct):
+class Harness(_Struct, kw_only=True):
     """Provenance of the harness: its version and, from a checkout, the commit; ``config_digest`` covers the site file."""
 
     version: str
@@ -115,7 +115,7 @@ class Harness(_Struct):
     config_digest: str | None = None
 
 
-class Context(_Struct):
+class Context(_Struct, kw_only=True):
     """Where and on whose behalf it ran."""
 
     site: str
@@ -129,7 +129,7 @@ class Context(_Struct):
     harness: Harness
 
 
-class Component(_Struct):
+class Component(_Struct, kw_only=True):
     """One installed component as the probe found it."""
 
     name: str
@@ -141,7 +141,7 @@ class Component(_Struct):
     commit: str | None = None
 
 
-class Deployment(_Struct):
+class Deployment(_Struct, kw_only=True):
     """What was under test; ``digest`` changes whenever its contents do."""
 
     name: str
@@ -149,7 +149,7 @@ class Deployment(_Struct):
     digest: str
 
 
-class Stack(_Struct):
+class Stack(_Struct, kw_only=True):
     """Everything below the payload that could explain a change of outcome."""
 
     deployment: Deployment | None = None
@@ -161,7 +161,7 @@ class Stack(_Struct):
     modules: list[str] = []
 
 
-class Software(_Struct):
+class Software(_Struct, kw_only=True):
     """A scheduler or launcher; ``emulated`` marks a dialect emulator, whose results are never shown as the real one's."""
 
     name: str
@@ -169,7 +169,7 @@ class Software(_Struct):
     emulated: bool = False
 
 
-class Scheduler(_Struct):
+class Scheduler(_Struct, kw_only=True):
     """What carried the case, and the scheduler's own words about it."""
 
     outer: Software | None = None
@@ -182,14 +182,14 @@ class Scheduler(_Struct):
     signal: int | None = None
 
 
-class Span(_Struct):
+class Span(_Struct, kw_only=True):
     """A duration in seconds and who measured it: ``scheduler`` or ``harness``."""
 
     seconds: float
     source: str
 
 
-class Timing(_Struct):
+class Timing(_Struct, kw_only=True):
     """Instants are UTC in ISO 8601 with a trailing Z; unknown is null."""
 
     submitted: str | None = None
@@ -203,7 +203,7 @@ class Timing(_Struct):
     teardown: Span | None = None
 
 
-class Verdict(_Struct):
+class Verdict(_Struct, kw_only=True):
     """The two axes: what came of it, and whose fault it is. Only a pass may lack a cause."""
 
     outcome: Outcome
@@ -214,7 +214,7 @@ class Verdict(_Struct):
             raise ValueError(f"an outcome of {self.outcome.value!r} needs a cause")
 
 
-class Retries(_Struct):
+class Retries(_Struct, kw_only=True):
     """Attempts count from 1. ``final`` is false where another attempt followed or is still owed (an interrupted run)."""
 
     attempt: int = 1
@@ -222,14 +222,14 @@ class Retries(_Struct):
     supersedes: str | None = None
 
 
-class Artifact(_Struct):
+class Artifact(_Struct, kw_only=True):
     """A file kept beside the record, by name within the run folder and sha256."""
 
     name: str
     digest: str
 
 
-class Evidence(_Struct):
+class Evidence(_Struct, kw_only=True):
     """What a reader needs to check the verdict: bounded output, files, and the command that runs it again by hand."""
 
     output_tail: str | None = None
@@ -238,7 +238,7 @@ class Evidence(_Struct):
     reproduce: str | None = None
 
 
-class Metric(_Struct):
+class Metric(_Struct, kw_only=True):
     """One measured figure; ``better`` is ``lower`` or ``higher``."""
 
     name: str
@@ -247,7 +247,7 @@ class Metric(_Struct):
     better: str
 
 
-class Record(_Struct):
+class Record(_Struct, kw_only=True):
     """What one attempt at one case came to: immutable, idempotent, closed."""
 
     schema: int = SCHEMA_VERSION
@@ -271,7 +271,7 @@ class Record(_Struct):
             raise ValueError(f"schema {self.schema} is not supported; this build reads schema {SCHEMA_VERSION}")
 
 
-class Selection(_Struct):
+class Selection(_Struct, kw_only=True):
     """What the person asked for. A partial selection creates no missing cases."""
 
     cases: list[str] = []
@@ -282,7 +282,7 @@ class Selection(_Struct):
     partial: bool = False
 
 
-class PlannedCase(_Struct):
+class PlannedCase(_Struct, kw_only=True):
     """One cell of the matrix, named in the manifest whether or not it can run."""
 
     case_id: str
@@ -292,7 +292,7 @@ class PlannedCase(_Struct):
     tier: Tier = Tier.INTEGRATION
 
 
-class Waiver(_Struct):
+class Waiver(_Struct, kw_only=True):
     """A known failure: shell pattern of case ids, reason and the ISO date after which it counts no more."""
 
     cases: str
@@ -301,7 +301,7 @@ class Waiver(_Struct):
     owner: str | None = None
 
 
-class Closing(_Struct):
+class Closing(_Struct, kw_only=True):
     """The count that closes a run. ``sequence`` is 1 and grows by one with every resume; the highest one counts.
 
     ``state`` is ``complete`` or ``interrupted``; ``counts`` maps each outcome to its number of cases (the effective
@@ -318,7 +318,7 @@ class Closing(_Struct):
     exit_code: int
 
 
-class Manifest(_Struct):
+class Manifest(_Struct, kw_only=True):
     """Opens a run: what is planned and what the collector needs but cannot know. Immutable but for ``closed``."""
 
     schema: int = SCHEMA_VERSION
