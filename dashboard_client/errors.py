@@ -1,10 +1,10 @@
 """Errors of the results room.
 
-    click.ClickException
-    └── ResultsError              exit code 2, one message: what, where, what to do
-        ├── RecordError           a record or manifest that does not fit schema version 1
-        ├── RunFolderError        a run folder that is absent, unreadable or in use
-        └── UploadError           the collector refused, or did not answer
+click.ClickException
+└── ResultsError              exit code 2, one message: what, where, what to do
+    ├── RecordError           a record or manifest that does not fit schema version 1
+    ├── RunFolderError        a run folder that is absent, unreadable or in use
+    └── UploadError           the collector refused, or did not answer
 """
 
 from __future__ import annotations

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 SCHEMA_VERSION = 1
 
+S = TypeVar("S", bound=msgspec.Struct)
+
 
 class Outcome(str, enum.Enum):
     """What came of one attempt at a case. Flaky, stale and missing are derived by the collector, never uploaded."""
 
-    PASS = "pass"
+    PASS = "pass"  # noqa: S105
     """Every assertion on the payload's answer held."""
     FAIL = "fail"
     """What was promised did not happen: an assertion failed, or something promised is absent or of another version."""
@@ -83,11 +85,11 @@ class Tier(str, enum.Enum):
 
 
 class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Closed and immutable. ``kw_only`` is not inherited, so every class below says it again."""
+    """Closed. Each class says ``frozen`` and ``kw_only`` again: the second is not inherited, checkers want the first."""
 
 
-class Cause(_Struct, kw_only=True):
-    """Why an outcome is what it is: ``rule`` names the classifier's rule, ``evidence`` is one line a reader can check."""
+class Cause(_Struct, frozen=True, kw_only=True):
+    """Why an outcome is what it is: ``rule`` is the classifier's, ``evidence`` is one line a reader can check."""
 
     phase: Phase
     cls: CauseClass = msgspec.field(name="class")
@@ -95,7 +97,7 @@ class Cause(_Struct, kw_only=True):
     evidence: str
 
 
-class Case(_Struct, kw_only=True):
+class Case(_Struct, frozen=True, kw_only=True):
     """The part of a record that says what was run."""
 
     component: str
@@ -105,8 +107,8 @@ class Case(_Struct, kw_only=True):
     tier: Tier = Tier.INTEGRATION
 
 
-class Harness(_Struct, kw_only=True):
-    """Provenance of the harness: its version and, from a checkout, the commit; ``config_digest`` covers the site file."""
+class Harness(_Struct, frozen=True, kw_only=True):
+    """Provenance: the harness's version and, from a checkout, the commit; ``config_digest`` covers the site file."""
 
     version: str
     commit: str | None = None
@@ -115,7 +117,7 @@ class Harness(_Struct, kw_only=True):
     config_digest: str | None = None
 
 
-class Context(_Struct, kw_only=True):
+class Context(_Struct, frozen=True, kw_only=True):
     """Where and on whose behalf it ran."""
 
     site: str
@@ -129,7 +131,7 @@ class Context(_Struct, kw_only=True):
     harness: Harness
 
 
-class Component(_Struct, kw_only=True):
+class Component(_Struct, frozen=True, kw_only=True):
     """One installed component as the probe found it."""
 
     name: str
@@ -141,7 +143,7 @@ class Component(_Struct, kw_only=True):
     commit: str | None = None
 
 
-class Deployment(_Struct, kw_only=True):
+class Deployment(_Struct, frozen=True, kw_only=True):
     """What was under test; ``digest`` changes whenever its contents do."""
 
     name: str
@@ -149,7 +151,7 @@ class Deployment(_Struct, kw_only=True):
     digest: str
 
 
-class Stack(_Struct, kw_only=True):
+class Stack(_Struct, frozen=True, kw_only=True):
     """Everything below the payload that could explain a change of outcome."""
 
     deployment: Deployment | None = None
@@ -161,15 +163,15 @@ class Stack(_Struct, kw_only=True):
     modules: list[str] = []
 
 
-class Software(_Struct, kw_only=True):
-    """A scheduler or launcher; ``emulated`` marks a dialect emulator, whose results are never shown as the real one's."""
+class Software(_Struct, frozen=True, kw_only=True):
+    """A scheduler or launcher; results of a dialect emulator, marked ``emulated``, never show as the real one's."""
 
     name: str
     version: str | None = None
     emulated: bool = False
 
 
-class Scheduler(_Struct, kw_only=True):
+class Scheduler(_Struct, frozen=True, kw_only=True):
     """What carried the case, and the scheduler's own words about it."""
 
     outer: Software | None = None
@@ -182,14 +184,14 @@ class Scheduler(_Struct, kw_only=True):
     signal: int | None = None
 
 
-class Span(_Struct, kw_only=True):
+class Span(_Struct, frozen=True, kw_only=True):
     """A duration in seconds and who measured it: ``scheduler`` or ``harness``."""
 
     seconds: float
     source: str
 
 
-class Timing(_Struct, kw_only=True):
+class Timing(_Struct, frozen=True, kw_only=True):
     """Instants are UTC in ISO 8601 with a trailing Z; unknown is null."""
 
     submitted: str | None = None
@@ -203,7 +205,7 @@ class Timing(_Struct, kw_only=True):
     teardown: Span | None = None
 
 
-class Verdict(_Struct, kw_only=True):
+class Verdict(_Struct, frozen=True, kw_only=True):
     """The two axes: what came of it, and whose fault it is. Only a pass may lack a cause."""
 
     outcome: Outcome
@@ -214,22 +216,22 @@ class Verdict(_Struct, kw_only=True):
             raise ValueError(f"an outcome of {self.outcome.value!r} needs a cause")
 
 
-class Retries(_Struct, kw_only=True):
-    """Attempts count from 1. ``final`` is false where another attempt followed or is still owed (an interrupted run)."""
+class Retries(_Struct, frozen=True, kw_only=True):
+    """Attempts count from 1; ``final`` is false where another followed or is still owed (an interrupted run)."""
 
     attempt: int = 1
     final: bool = True
     supersedes: str | None = None
 
 
-class Artifact(_Struct, kw_only=True):
+class Artifact(_Struct, frozen=True, kw_only=True):
     """A file kept beside the record, by name within the run folder and sha256."""
 
     name: str
     digest: str
 
 
-class Evidence(_Struct, kw_only=True):
+class Evidence(_Struct, frozen=True, kw_only=True):
     """What a reader needs to check the verdict: bounded output, files, and the command that runs it again by hand."""
 
     output_tail: str | None = None
@@ -238,7 +240,7 @@ class Evidence(_Struct, kw_only=True):
     reproduce: str | None = None
 
 
-class Metric(_Struct, kw_only=True):
+class Metric(_Struct, frozen=True, kw_only=True):
     """One measured figure; ``better`` is ``lower`` or ``higher``."""
 
     name: str
@@ -247,7 +249,7 @@ class Metric(_Struct, kw_only=True):
     better: str
 
 
-class Record(_Struct, kw_only=True):
+class Record(_Struct, frozen=True, kw_only=True):
     """What one attempt at one case came to: immutable, idempotent, closed."""
 
     schema: int = SCHEMA_VERSION
@@ -271,7 +273,7 @@ class Record(_Struct, kw_only=True):
             raise ValueError(f"schema {self.schema} is not supported; this build reads schema {SCHEMA_VERSION}")
 
 
-class Selection(_Struct, kw_only=True):
+class Selection(_Struct, frozen=True, kw_only=True):
     """What the person asked for. A partial selection creates no missing cases."""
 
     cases: list[str] = []
@@ -282,7 +284,7 @@ class Selection(_Struct, kw_only=True):
     partial: bool = False
 
 
-class PlannedCase(_Struct, kw_only=True):
+class PlannedCase(_Struct, frozen=True, kw_only=True):
     """One cell of the matrix, named in the manifest whether or not it can run."""
 
     case_id: str
@@ -292,7 +294,7 @@ class PlannedCase(_Struct, kw_only=True):
     tier: Tier = Tier.INTEGRATION
 
 
-class Waiver(_Struct, kw_only=True):
+class Waiver(_Struct, frozen=True, kw_only=True):
     """A known failure: shell pattern of case ids, reason and the ISO date after which it counts no more."""
 
     cases: str
@@ -301,7 +303,7 @@ class Waiver(_Struct, kw_only=True):
     owner: str | None = None
 
 
-class Closing(_Struct, kw_only=True):
+class Closing(_Struct, frozen=True, kw_only=True):
     """The count that closes a run. ``sequence`` is 1 and grows by one with every resume; the highest one counts.
 
     ``state`` is ``complete`` or ``interrupted``; ``counts`` maps each outcome to its number of cases (the effective
@@ -318,7 +320,7 @@ class Closing(_Struct, kw_only=True):
     exit_code: int
 
 
-class Manifest(_Struct, kw_only=True):
+class Manifest(_Struct, frozen=True, kw_only=True):
     """Opens a run: what is planned and what the collector needs but cannot know. Immutable but for ``closed``."""
 
     schema: int = SCHEMA_VERSION
@@ -338,6 +340,18 @@ class Manifest(_Struct, kw_only=True):
     waivers: list[Waiver] = []
     owner: str | None = None
     closed: Closing | None = None
+
+
+def canonical(value: S) -> S:
+    """Return the value as it reads back from its own encoding, so that it has one digest on both ends of the wire.
+
+    A constructor checks no types, and a whole number in a float field encodes as ``3`` here and as ``3.0`` once read.
+
+    Raises:
+        msgspec.ValidationError: a field holds what the schema does not allow; the message gives its path.
+        ValueError, TypeError, OverflowError, RecursionError: a free field holds what JSON cannot carry.
+    """
+    return msgspec.json.decode(encode(value), type=type(value))
 
 
 def record_id(site: str, system: str, run_id: str, case_id: str, attempt: int) -> str:
