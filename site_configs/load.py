@@ -1,0 +1,150 @@
+"""Find and load site files: ``--site-file``, then the folders of ``$EXAWORKS_SITES``, then the ones in this package.
+
+A folder is laid out as this package is: ``<site>/<system>.yaml``. The first place that has a system wins.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from site_configs.checks import contradictions
+from site_configs.document import MAX_BYTES, Problem, dotted, read
+from site_configs.errors import SiteError, SiteFileError, UnknownSystem
+from site_configs.fit import misfits, nearest
+from site_configs.schema import System
+
+PACKAGED = Path(__file__).resolve().parent
+VARIABLE = "EXAWORKS_SITES"
+
+
+def load_file(path: Path) -> System:
+    """Load one site file, wherever it is; one that lies in a search folder must be at its own place there.
+
+    Raises:
+        SiteFileError: it cannot be read, does not fit or contradicts itself; one line a problem.
+    """
+    place = next((name for name, known in located().items() if known.resolve() == path.resolve()), None)
+    return _load(path, place, _today())
+
+
+def load_text(text: str, source: str) -> System:
+    """Load a site file from text; ``source`` stands for the file's name in messages.
+
+    Raises:
+        SiteFileError: it does not fit or contradicts itself.
+    """
+    return _typed(text, source, None, None, _today())
+
+
+def find(name: str, *, site_file: Path | None = None, environ: Mapping[str, str] | None = None) -> System:
+    """Return the system of that name; ``site_file`` comes first where it describes it.
+
+    Raises:
+        SiteFileError: its file does not fit, or a waiver in it has expired.
+        UnknownSystem: no file describes it; names the nearest, or all.
+    """
+    if site_file is not None:
+        system = load_file(site_file)
+        if system.system == name:
+            return system
+    files = located(environ)
+    if name not in files:
+        known = sorted(files)
+        raise UnknownSystem(
+            f"No site file describes {name!r}; {nearest(name, known)}. A new one: exaworks sites new --to FILE."
+        )
+    return _load(files[name], name, _today())
+
+
+def systems(environ: Mapping[str, str] | None = None) -> list[System]:
+    """Return every known system, by name.
+
+    An expired waiver is an error in ``find`` and ``load_file`` only: it must not stop the users of other machines.
+
+    Raises:
+        SiteFileError: a file does not fit.
+    """
+    return [_load(path, name, None) for name, path in sorted(located(environ).items())]
+
+
+def located(environ: Mapping[str, str] | None = None) -> dict[str, Path]:
+    """Return the file of every system in the search folders, without reading any.
+
+    Raises:
+        SiteError: ``$EXAWORKS_SITES`` names something that is not a folder, or a file has the wrong ending.
+    """
+    found: dict[str, Path] = {}
+    for folder in _folders(os.environ if environ is None else environ):
+        for path in sorted(folder.glob("*/*.y*ml")):
+            if path.name.startswith(".") or path.parent.name.startswith("."):
+                continue
+            if path.suffix != ".yaml":
+                raise SiteFileError(f"{path}: a site file ends in .yaml: rename it")
+            found.setdefault(f"{path.parent.name}/{path.stem}", path)
+    return found
+
+
+def digest(system: System) -> str:
+    """Return the sha256 hex of what the file says, whatever its order and comments: a record's ``config_digest``."""
+    return hashlib.sha256(msgspec.json.encode(system, order="sorted")).hexdigest()
+
+
+def _folders(environ: Mapping[str, str]) -> list[Path]:
+    folders = [Path(entry).expanduser() for entry in environ.get(VARIABLE, "").split(os.pathsep) if entry.strip()]
+    for folder in folders:
+        if not folder.is_dir():
+            raise SiteError(f"${VARIABLE} names {folder}, which is not a folder: make it or take it out.")
+    return [*folders, PACKAGED]
+
+
+def _today() -> datetime.date:
+    return datetime.datetime.now(datetime.timezone.utc).date()
+
+
+def _load(path: Path, place: str | None, today: datetime.date | None) -> System:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise SiteFileError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if len(raw) > MAX_BYTES:
+        raise SiteFileError(f"{path}: larger than {MAX_BYTES} bytes, so it is not a site file")
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise SiteFileError(f"{path}:{line}: not UTF-8 text: {error.reason}") from error
+    return _typed(text, str(path), place, path.parent, today)
+
+
+def _typed(text: str, source: str, place: str | None, folder: Path | None, today: datetime.date | None) -> System:
+    document = read(text)
+    problems: Iterable[Problem] = document.problems
+    if not document.problems:
+        problems = list(misfits(document.values, System))
+    if not problems:
+        system = msgspec.convert(document.values, System)
+        problems = [*contradictions(system, today), *_surroundings(system, place, folder)]
+        if not problems:
+            return system
+    lines = sorted({(p.line or document.line(p.key), dotted(p.key), p.message) for p in problems})
+    raise SiteFileError(
+        "\n".join(f"{source}:{line}: " + (f"{key}: " if key else "") + message for line, key, message in lines)
+    )
+
+
+def _surroundings(system: System, place: str | None, folder: Path | None) -> list[Problem]:
+    """Check what depends on where the file lies."""
+    problems = []
+    if place is not None and system.system != place:
+        problems.append(Problem(("system",), f"{system.system!r}, but the file's place says {place!r}: change either"))
+    scope = system.spack_scope
+    if scope and folder is not None and not Path(scope).is_absolute() and not (folder / scope).is_dir():
+        problems.append(Problem(("spack_scope",), f"{scope!r} is not a folder beside the file"))
+    return problems
