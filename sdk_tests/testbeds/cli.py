@@ -1,0 +1,141 @@
+"""``exaworks testbed``: throw-away private schedulers on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+EXAMPLES = """\b
+Examples:
+  exaworks testbed up slurm --nodes 4        a private Slurm of four nodes; prints its name
+  eval "$(exaworks testbed env slurm-1a2b3c)"
+  exaworks testbed list
+  exaworks testbed down --all
+"""
+
+
+def _home(context: click.Context) -> Path:
+    if context.obj is None:
+        from exaworks_sdk.paths import places
+
+        context.obj = places()
+    home: Path = context.obj.home
+    return home
+
+
+@click.group(epilog=EXAMPLES)
+def testbed() -> None:
+    """Throw-away private schedulers on this machine, touching no file of the system."""
+
+
+@testbed.command(
+    epilog="""\b
+Examples:
+  exaworks testbed up slurm                  two nodes
+  exaworks testbed up slurm --nodes 4 --cores 16
+"""
+)
+@click.argument("kind")
+@click.option("--nodes", type=click.IntRange(1, 64), default=2, show_default=True, help="How many nodes it has.")
+@click.option(
+    "--cores", type=click.IntRange(1, 1024), default=None, help="CPUs of each node; more than real is allowed."
+)
+@click.pass_context
+def up(context: click.Context, kind: str, nodes: int, cores: int | None) -> None:
+    """Bring up a testbed of KIND (slurm); it stays until it is taken down."""
+    from sdk_tests.testbeds import manage
+
+    made = manage.up(kind, _home(context), nodes=nodes, cores=cores or manage.CORES)
+    click.echo(made.id)
+    click.echo(f'To use it here: eval "$(exaworks testbed env {made.id})"', err=True)
+
+
+@testbed.command(
+    name="list",
+    epilog="""\b
+Examples:
+  exaworks testbed list
+  exaworks testbed list --json
+""",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of a table.")
+@click.pass_context
+def list_(context: click.Context, as_json: bool) -> None:
+    """List the testbeds there are; those a crash has left behind are taken down first."""
+    import json
+
+    from sdk_tests.testbeds import manage
+
+    home = _home(context)
+    for id in manage.reap(home):
+        click.echo(f"taken down, nobody owned it any more: {id}", err=True)
+    rows: list[dict[str, Any]] = [
+        {
+            "id": one.id,
+            "kind": one.kind,
+            "version": one.version,
+            "nodes": one.nodes,
+            "state": "up" if manage.alive(one) else one.extras.get("state") if not one.version else "damaged",
+            "owner": one.owner.pid if one.owner else None,
+            "folder": str(one.folder),
+            "env": one.env,
+        }
+        for one in manage.all_testbeds(home)
+    ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+    elif rows:
+        from tabulate import tabulate
+
+        columns = ("id", "kind", "version", "nodes", "state", "owner", "folder")
+        table = [[row[name] if row[name] is not None else "-" for name in columns] for row in rows]
+        click.echo(tabulate(table, headers=columns, disable_numparse=True))
+    else:
+        click.echo(f"no testbeds in {home / 'testbeds'}", err=True)
+
+
+@testbed.command(
+    epilog="""\b
+Examples:
+  exaworks testbed down slurm-1a2b3c
+  exaworks testbed down --all
+"""
+)
+@click.argument("ids", metavar="[ID]...", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="Take down every testbed of this user.")
+@click.pass_context
+def down(context: click.Context, ids: tuple[str, ...], every: bool) -> None:
+    """Take testbeds down: their jobs, their daemons, their folders."""
+    from sdk_tests.testbeds import manage
+
+    if bool(ids) == every:
+        raise click.UsageError("give the names of testbeds, or --all")
+    home = _home(context)
+    manage.reap(home)
+    for id in ids or [one.id for one in manage.all_testbeds(home)]:
+        manage.down(home, id)
+        click.echo(id)
+
+
+@testbed.command(
+    epilog="""\b
+Examples:
+  eval "$(exaworks testbed env slurm-1a2b3c)"
+  sinfo
+"""
+)
+@click.argument("id")
+@click.pass_context
+def env(context: click.Context, id: str) -> None:
+    """Print the shell commands that make this shell use testbed ID."""
+    import shlex
+
+    from sdk_tests.testbeds import manage
+
+    for name, value in manage.load(_home(context), id).env.items():
+        if name.endswith("+"):
+            click.echo(f'export {name[:-1]}={shlex.quote(value)}"${{{name[:-1]}:+:${name[:-1]}}}"')
+        else:
+            click.echo(f"export {name}={shlex.quote(value)}")

@@ -1,0 +1,346 @@
+"""A private Slurm: munged with a key of its own, slurmctld, and several slurmd on this host, all in one folder.
+
+No file of the system is read for its configuration or written. It runs as whoever brings it up, root or not, and only
+that user can reach it: the folder with munge's socket is closed to others, and without it nobody is let in.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import random
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from sdk_tests.errors import TestbedError
+from sdk_tests.testbeds import Daemon, Testbed, TestbedKind, processes, record
+from site_configs.schema import Launcher, Queue, SchedulerSpec
+
+PARTITION = "debug"
+MAX_TIME = "01:00:00"
+MARK = "EXAWORKS_TESTBED_DAEMON"
+"""Set for the daemons alone; slurmstepd has it from slurmd."""
+JOB_MARK = "EXAWORKS_TESTBED_JOB"
+"""Set by the task prolog for whatever a job starts, also where a job clears SLURM_* before it starts something."""
+
+_NEEDED = {
+    "munged": "munge",
+    "slurmctld": "slurm-wlm",
+    "slurmd": "slurm-wlm",
+    "sbatch": "slurm-wlm",
+    "srun": "slurm-wlm",
+    "squeue": "slurm-wlm",
+    "scancel": "slurm-wlm",
+    "sinfo": "slurm-wlm",
+}
+_SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+_LONGEST = 60
+"""Unix sockets have 108 bytes for their path, and slurmstepd adds node, job and step to the folder's."""
+_PORTS = range(20000, 32000)
+"""Below what Linux gives to outgoing connections, so that none of those takes a port between the choice and the use."""
+_PATIENCE = 30.0
+_TICK = 0.02
+
+
+class _PortTakenError(Exception):
+    """Somebody else took a port between the choice and the use."""
+
+
+def program(name: str, path: str | None = None) -> str | None:
+    """Find a program on PATH, or where daemons are kept, which an ordinary user's PATH often leaves out."""
+    return shutil.which(name, path=os.pathsep.join((path or os.environ.get("PATH", os.defpath), *_SBIN)))
+
+
+class SlurmTestbed(TestbedKind):
+    """Brings a private Slurm up and takes it down."""
+
+    kind = "slurm"
+
+    def absent(self) -> str | None:
+        missing = sorted(name for name in _NEEDED if program(name) is None)
+        if not missing:
+            return None
+        packages = sorted({_NEEDED[name] for name in missing})
+        return f"{', '.join(missing)}: not on PATH nor in {', '.join(_SBIN)}; install {' and '.join(packages)}"
+
+    def up(self, folder: Path, nodes: int, cores: int, owner: Daemon | None) -> Testbed:
+        reason = self.absent()
+        if reason:
+            raise TestbedError(f"no Slurm testbed here: {reason}")
+        try:
+            pwd.getpwuid(os.getuid())
+        except KeyError:
+            raise TestbedError(
+                f"no Slurm testbed for uid {os.getuid()}: Slurm refuses a user without a name in the user database"
+            ) from None
+        for attempt in range(3):
+            testbed = self._plan(folder, nodes, cores, owner)
+            record.write(testbed)
+            try:
+                return self._start(testbed, cores)
+            except _PortTakenError as error:
+                self.down(record.read(folder))
+                if attempt == 2:
+                    raise TestbedError(f"no free ports for a Slurm testbed in three attempts: {error}") from error
+        raise AssertionError("unreachable")
+
+    def down(self, testbed: Testbed) -> None:
+        base = _base(testbed)
+        mine = (f"{MARK}={testbed.folder}", f"{JOB_MARK}={testbed.folder}")
+        if any(daemon.name == "slurmctld" and processes.alive(daemon) for daemon in testbed.daemons):
+            _cancel_jobs(testbed)
+        # A job's processes are found before what they hang below is gone, and once more for what they started since.
+        daemons = [daemon for daemon in testbed.daemons if processes.alive(daemon)]
+        started = processes.descendants(daemons) + processes.carrying(*mine)
+        left = processes.end(daemons, grace=1.0) + processes.end(started, grace=0.0)
+        left += processes.end(processes.carrying(*mine), grace=0.0)
+        if left:
+            names = ", ".join(f"{daemon.name} ({daemon.pid})" for daemon in left)
+            raise TestbedError(f"testbed {testbed.id}: could not end {names}. They may belong to another user.")
+        if base != testbed.folder:
+            shutil.rmtree(base, ignore_errors=True)
+
+    def _plan(self, folder: Path, nodes: int, cores: int, owner: Daemon | None) -> Testbed:
+        """Decide names and ports; nothing is started or written yet."""
+        base = folder
+        if len(str(folder)) > _LONGEST or re.search(r"[^\w./+-]", str(folder)):
+            base = Path("/tmp") / f"exaworks-{os.getuid()}-{folder.name}"  # noqa: S108 (made with mode 0700, or refused)
+        me = processes.identify(os.getpid())
+        assert me is not None
+        ports = _free_ports(nodes + 1)
+        env = {"SLURM_CONF": str(base / "slurm.conf")}
+        where = str(Path(program("sbatch") or "").parent)
+        if where not in os.environ.get("PATH", "").split(os.pathsep):
+            env["PATH+"] = where
+        return Testbed(
+            id=folder.name,
+            kind=self.kind,
+            folder=folder,
+            env=env,
+            scheduler=SchedulerSpec(
+                kind=self.kind,
+                queues=[Queue(name=PARTITION, max_nodes=nodes, max_walltime=MAX_TIME)],
+                default_queue=PARTITION,
+                multi_node_queue=PARTITION,
+                launchers=[Launcher(name="srun")],
+                status_interval=0.2,
+                max_jobs=200,
+            ),
+            owner=owner,
+            nodes=nodes,
+            extras={
+                "state": record.STARTING,
+                "maker": f"{me.pid}:{me.started}",
+                "base": str(base),
+                "ports": " ".join(map(str, ports)),
+                "cores": str(cores),
+            },
+        )
+
+    def _start(self, testbed: Testbed, cores: int) -> Testbed:
+        base = _base(testbed)
+        _lay_out(testbed, base, cores)
+        path = os.pathsep.join(dict.fromkeys((*os.environ.get("PATH", os.defpath).split(os.pathsep), *_SBIN)))
+        env = {
+            "PATH": path,
+            "HOME": str(base),
+            "LC_ALL": "C",
+            "SLURM_CONF": testbed.env["SLURM_CONF"],
+            MARK: str(testbed.folder),
+        }
+        names = [f"n{number}" for number in range(1, testbed.nodes + 1)]
+        ports = [int(port) for port in testbed.extras["ports"].split()]
+        deadline = time.monotonic() + _PATIENCE
+        munge = base / "munge"
+
+        def launch(name: str, *argv: str) -> None:
+            nonlocal testbed
+            daemon = processes.spawn(name, [program(argv[0]) or argv[0], *argv[1:]], env, base)
+            testbed = replace(testbed, daemons=(*testbed.daemons, daemon))
+            record.write(testbed)
+
+        def until(ready: bool) -> bool:
+            """Say whether to go on waiting; raise where a daemon has gone or the time is up."""
+            if ready:
+                return False
+            for daemon in testbed.daemons:
+                if not processes.alive(daemon):
+                    raise _failure(testbed, daemon.name, "ended")
+            if time.monotonic() > deadline:
+                raise _failure(testbed, testbed.daemons[-1].name, f"was not ready in {_PATIENCE:.0f} s")
+            time.sleep(_TICK)
+            return True
+
+        launch(
+            "munged",
+            "munged",
+            "--foreground",
+            "--force",
+            f"--socket={munge / 'socket'}",
+            f"--key-file={munge / 'key'}",
+            f"--pid-file={munge / 'pid'}",
+            f"--seed-file={munge / 'seed'}",
+            f"--log-file={base / 'log' / 'munged.log'}",
+        )
+        while until(_connects(munge / "socket")):
+            pass
+        launch("slurmctld", "slurmctld", "-D", "-i", "-f", env["SLURM_CONF"])
+        while until(ports[0] in processes.listening(ports[:1])):
+            pass
+        for name in names:
+            launch(f"slurmd-{name}", "slurmd", "-D", "-N", name, "-f", env["SLURM_CONF"])
+        while until(_idle(env) >= set(names)):
+            pass
+        version = _run(["sbatch", "--version"], env).stdout.split()
+        testbed = replace(
+            testbed,
+            version=version[-1] if version else None,
+            extras={key: value for key, value in testbed.extras.items() if key != "maker"} | {"state": record.UP},
+        )
+        record.write(testbed)
+        return testbed
+
+
+def _base(testbed: Testbed) -> Path:
+    """The folder that Slurm sees: the testbed's own, or a short one where that would be too long for its sockets."""
+    return Path(testbed.extras.get("base", str(testbed.folder)))
+
+
+def _free_ports(count: int) -> list[int]:
+    """Choose ports that nobody is bound to at this moment."""
+    found: list[int] = []
+    for port in random.sample(_PORTS, len(_PORTS)):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("", port))
+            except OSError:
+                continue
+        found.append(port)
+        if len(found) == count:
+            return found
+    raise TestbedError(f"fewer than {count} free TCP ports between {_PORTS.start} and {_PORTS.stop}")
+
+
+def _lay_out(testbed: Testbed, base: Path, cores: int) -> None:
+    """Make the folders, closed to everybody else, and write what the daemons read."""
+    try:
+        if base != testbed.folder:
+            base.mkdir(mode=0o700)
+        testbed.folder.chmod(0o700)
+        for name in ("munge", "log", "state", "spool"):
+            (base / name).mkdir(mode=0o700, exist_ok=True)
+        key = base / "munge" / "key"
+        key.touch(mode=0o600)
+        key.write_bytes(secrets.token_bytes(128))
+        prolog = base / "task_prolog"
+        prolog.write_text(f"#!/bin/sh\necho 'export {JOB_MARK}={testbed.folder}'\n")
+        prolog.chmod(0o700)
+        (base / "slurm.conf").write_text(_configuration(testbed, base, cores))
+    except OSError as error:
+        raise TestbedError(f"cannot write the testbed's folder {base}: {error.strerror}") from error
+
+
+def _configuration(testbed: Testbed, base: Path, cores: int) -> str:
+    """Return slurm.conf.
+
+    Scheduling is eager: Slurm's defaults batch submissions for three seconds, which is most of a short test's time.
+    Every node is this host under another port. More CPUs than the host has are allowed on purpose (config_overrides).
+    """
+    user = pwd.getpwuid(os.getuid()).pw_name
+    host = socket.gethostname().partition(".")[0]
+    control, *ports = testbed.extras["ports"].split()
+    memory = max(1024, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20)
+    lines = [
+        "ClusterName=testbed",
+        f"SlurmctldHost={host}(127.0.0.1)",
+        f"SlurmctldPort={control}",
+        f"SlurmUser={user}",
+        f"SlurmdUser={user}",
+        "AuthType=auth/munge",
+        "CredType=cred/munge",
+        f"AuthInfo=socket={base / 'munge' / 'socket'}",
+        f"StateSaveLocation={base / 'state'}",
+        f"SlurmdSpoolDir={base / 'spool'}/%n",
+        f"SlurmctldPidFile={base / 'slurmctld.pid'}",
+        f"SlurmdPidFile={base}/slurmd-%n.pid",
+        f"SlurmctldLogFile={base / 'log' / 'slurmctld.log'}",
+        f"SlurmdLogFile={base / 'log'}/slurmd-%n.log",
+        "ProctrackType=proctrack/linuxproc",
+        "TaskPlugin=task/none",
+        f"TaskProlog={base / 'task_prolog'}",
+        "JobAcctGatherType=jobacct_gather/none",
+        "JobCompType=jobcomp/filetxt",
+        f"JobCompLoc={base / 'log' / 'jobs.log'}",
+        "MpiDefault=pmi2",
+        "SchedulerType=sched/backfill",
+        "SchedulerParameters=batch_sched_delay=0,sched_interval=1,sched_min_interval=0,bf_interval=1",
+        "SelectType=select/cons_tres",
+        "SelectTypeParameters=CR_CPU",
+        "SlurmdParameters=config_overrides",
+        "PropagateResourceLimits=NONE",
+        "ReturnToService=2",
+        "SlurmdTimeout=300",
+        "MinJobAge=3600",
+        "KillWait=3",
+        "InactiveLimit=0",
+        "MailProg=/bin/true",
+    ]
+    shape = f"CPUs={cores} Boards=1 SocketsPerBoard=1 CoresPerSocket={cores} ThreadsPerCore=1 RealMemory={memory}"
+    for number, port in enumerate(ports, start=1):
+        lines.append(f"NodeName=n{number} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} {shape} State=UNKNOWN")
+    nodes = f"n[1-{testbed.nodes}]" if testbed.nodes > 1 else "n1"
+    lines.append(f"PartitionName={PARTITION} Nodes={nodes} Default=YES MaxTime={MAX_TIME} OverSubscribe=YES State=UP")
+    return "\n".join(lines) + "\n"
+
+
+def _connects(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+def _run(argv: list[str], env: dict[str, str], seconds: float = 5.0) -> subprocess.CompletedProcess[str]:
+    """Run one of Slurm's commands, and take one that hangs for one that failed."""
+    full = [program(argv[0]) or argv[0], *argv[1:]]
+    try:
+        return subprocess.run(full, env=env, capture_output=True, text=True, timeout=seconds, check=False)
+    except subprocess.TimeoutExpired:
+        return subprocess.CompletedProcess(full, -signal.SIGKILL, "", "did not answer in time")
+
+
+def _idle(env: dict[str, str]) -> set[str]:
+    """Return the nodes that wait for work."""
+    listed = _run(["sinfo", "-h", "-N", "-o", "%N %T"], env).stdout.split()
+    return {name for name, state in zip(listed[::2], listed[1::2], strict=False) if state == "idle"}
+
+
+def _cancel_jobs(testbed: Testbed) -> None:
+    """Let running jobs end as a user's scancel would, for a few seconds at most; the caller kills what is left."""
+    env = {**os.environ, **{name: value for name, value in testbed.env.items() if name != "PATH+"}}
+    jobs = _run(["squeue", "-h", "-t", "PENDING,RUNNING,SUSPENDED,CONFIGURING", "-o", "%A"], env, 3.0).stdout.split()
+    if jobs:
+        _run(["scancel", *dict.fromkeys(jobs)], env, 3.0)
+        processes.wait([one for one in processes.descendants(testbed.daemons) if one.name == "slurmstepd"], 3.0)
+
+
+def _failure(testbed: Testbed, name: str, what: str) -> Exception:
+    """Return the error to raise for a daemon that did not come up, from the last line of its log."""
+    log = _base(testbed) / "log" / f"{name}.log"
+    try:
+        said = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    except OSError:
+        said = []
+    if any("Address already in use" in line or "Unable to bind" in line for line in said):
+        return _PortTakenError(said[-1])
+    last = said[-1].strip() if said else "(nothing was logged)"
+    return TestbedError(f"the Slurm testbed did not come up: {name} {what}. {log}: {last}")
