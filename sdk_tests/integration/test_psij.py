@@ -1,0 +1,135 @@
+"""PSI/J: jobs submitted, followed, redirected, cancelled and attached to, through the scheduler itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sdk_tests.case import EVERY, case
+from sdk_tests.landing import Outcome
+
+
+def ended(outcome: Outcome, state: str, exit_code: int | None) -> dict[str, Any]:
+    """Assert how PSI/J says the job ended, and that it has a native id; return the answer."""
+    answer = outcome.answer
+    assert answer["state"] == state, answer["message"]
+    assert answer["exit_code"] == exit_code
+    assert answer["native_id"].split(".")[0].strip("[]").isalnum()
+    return answer
+
+
+@case(payload="psij/hello.py", component="psij", schedulers=EVERY, where="login", jobs=1, tier="smoke", total=300)
+def test_a_job_runs_on_a_node_and_knows_its_id(outcome: Outcome) -> None:
+    answer = ended(outcome, "COMPLETED", 0)
+    assert answer["greeting"] == "Hello World!"
+    assert not outcome.nodes or answer["node"] in outcome.nodes
+    if outcome.scheduler != "local":
+        assert answer["job_id"] == answer["native_id"]
+
+
+@case(
+    payload="psij/redirect.py",
+    component="psij",
+    where="login",
+    jobs=1,
+    total=300,
+    params={
+        "arguments": ["two words", "$HOME", "it's", 'a "quote"', "*", "back\\slash", ""],
+        "variable": "of two words; and $HOME",
+        "stdin": "first line\nsecond line, with an umlaut: ü\n",
+    },
+)
+def test_arguments_environment_and_streams_reach_a_job_unchanged(outcome: Outcome) -> None:
+    answer = ended(outcome, "COMPLETED", 0)
+    assert {key: answer[key] for key in ("arguments", "variable", "stdin")} == outcome.params
+    assert answer["in_directory"]
+    assert answer["stderr"] == "this is stderr\n"
+
+
+@case(payload="psij/exit_code.py", component="psij", where="login", jobs=1, total=300, params={"code": 7})
+def test_a_job_that_exits_with_7_has_failed_with_7(outcome: Outcome) -> None:
+    assert ended(outcome, "FAILED", 7)["file"] == "ran"
+
+
+@case(payload="psij/cancel_running.py", component="psij", where="login", jobs=1, walltime=120, total=300)
+def test_a_running_job_that_is_cancelled_stops_working(outcome: Outcome) -> None:
+    answer = ended(outcome, "CANCELED", None)
+    assert answer["before"] == "ACTIVE"
+    assert answer["steps"] > 0, "the job had not begun to work"
+    assert answer["stopped"], "the job is told cancelled and still writes"
+
+
+@case(payload="psij/cancel_queued.py", component="psij", schedulers=("slurm",), where="login", jobs=1, total=300)
+def test_a_queued_job_that_is_cancelled_never_runs(outcome: Outcome) -> None:
+    answer = ended(outcome, "CANCELED", None)
+    assert (answer["before"], answer["native_before"]) == ("QUEUED", "PENDING")
+    assert answer["native_after"].startswith("CANCELLED")
+    assert not answer["ran"]
+
+
+@case(
+    payload="psij/walltime.py",
+    component="psij",
+    schedulers=("slurm",),
+    where="login",
+    jobs=1,
+    walltime=300,
+    total=600,
+    params={"duration": 60},
+)
+def test_a_job_that_outlives_its_duration_is_ended_and_failed(outcome: Outcome) -> None:
+    answer = outcome.answer
+    assert answer["state"] == "FAILED"
+    assert "time limit" in answer["message"]
+    assert answer["lasted"] > outcome.params["duration"] / 2, "ended long before its time was up"
+    assert not answer["ended_by_itself"]
+
+
+@case(payload="psij/multi_node.py", component="psij", schedulers=("slurm",), where="login", jobs=1, nodes=2, total=300)
+def test_the_sites_launcher_puts_one_process_on_each_node(outcome: Outcome) -> None:
+    answer = ended(outcome, "COMPLETED", 0)
+    processes = answer["processes"]
+    assert len(processes) == len({each["node"] for each in processes}) == outcome.case.nodes
+    assert not outcome.nodes or {each["node"] for each in processes} <= set(outcome.nodes)
+    assert {each["job_id"] for each in processes} == {answer["native_id"]}
+
+
+@case(
+    payload="psij/bulk.py",
+    component="psij",
+    where="login",
+    jobs=50,
+    walltime=180,
+    total=600,
+    params={"count": 50, "failing_every": 10},
+)
+def test_fifty_jobs_each_pass_through_their_states_in_legal_order(outcome: Outcome) -> None:
+    jobs = outcome.answer["jobs"]
+    assert [each["square"] for each in jobs] == [number * number for number in range(outcome.params["count"])]
+    assert len({each["native_id"] for each in jobs}) == len(jobs)
+    for number, each in enumerate(jobs):
+        fails = (number + 1) % outcome.params["failing_every"] == 0
+        assert each["states"] == ["QUEUED", "ACTIVE", "FAILED" if fails else "COMPLETED"], f"job {number}"
+        assert each["exit_code"] == (3 if fails else 0), f"job {number}"
+
+
+@case(payload="psij/attach.py", component="psij", where="login", jobs=1, total=300)
+def test_a_second_executor_follows_a_job_by_its_native_id(outcome: Outcome) -> None:
+    answer = ended(outcome, "COMPLETED", 0)
+    assert answer["before"] == "ACTIVE"
+    assert answer["file"] == "done"
+
+
+@case(
+    payload="psij/attach.py",
+    component="psij",
+    name="attach_failing",
+    schedulers=("slurm",),
+    where="login",
+    jobs=1,
+    total=300,
+    params={"code": 7},
+)
+def test_a_second_executor_learns_the_exit_code_of_a_job_it_did_not_submit(outcome: Outcome) -> None:
+    """Not on ``local``, where PSI/J documents that an attached job always ends with 0."""
+    answer = ended(outcome, "FAILED", 7)
+    assert answer["before"] == "ACTIVE"

@@ -1,0 +1,118 @@
+"""What the Parsl payloads share: a HighThroughputExecutor on this machine or in blocks of the site's scheduler."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import parsl
+import psutil
+from parsl.addresses import address_by_hostname
+from parsl.config import Config
+from parsl.executors import HighThroughputExecutor
+from parsl.providers import LocalProvider, SlurmProvider
+
+STARTED = time.monotonic()
+
+
+@contextmanager
+def loaded(request, blocks=1, workers=1):
+    """Load Parsl with one HighThroughputExecutor and yield that; none of its processes and jobs is left afterwards."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
+    tools = request.get("bin") or str(Path(sys.executable).parent)
+    os.environ["PATH"] = tools + os.pathsep + os.environ.get("PATH", os.defpath)
+    scheduler = request["scheduler"]
+    # In an allocation the workers run here; only a payload on the login side asks for blocks of its own.
+    kind = scheduler["kind"] if request.get("where") == "login" else "local"
+    provider = PROVIDERS[kind](
+        scheduler,
+        init_blocks=blocks,
+        min_blocks=blocks,
+        max_blocks=blocks,
+        worker_init=f"export PATH='{tools}':\"$PATH\"",
+    )
+    near = kind == "local" or scheduler.get("loopback")
+    executor = HighThroughputExecutor(
+        label="htex",
+        provider=provider,
+        address="127.0.0.1" if near else address_by_hostname(),  # without one, Parsl asks a public service
+        max_workers_per_node=workers,
+        cores_per_worker=0.1,
+        heartbeat_period=10,
+        heartbeat_threshold=60,
+    )
+    # The first blocks are asked for at the strategy's first tick: five seconds by default, also where nothing scales.
+    config = Config([executor], run_dir=str(Path("runinfo").absolute()), strategy="none", strategy_period=0.2)
+    with parsl.load(config):
+        try:
+            yield executor
+        finally:
+            ids = [str(job) for job in provider.resources]
+            leave = leaver(kind, ids)
+    leave()
+
+
+def left(request):
+    """Return the seconds this payload still has for results."""
+    limit = request.get("total") or request.get("walltime") or 60
+    return max(1.0, STARTED + 0.9 * limit - time.monotonic())
+
+
+def local(scheduler, **size):
+    return LocalProvider(**size)
+
+
+def slurm(scheduler, **size):
+    return SlurmProvider(
+        partition=scheduler.get("queue"),
+        account=scheduler.get("account"),
+        exclusive=bool(scheduler.get("exclusive")),
+        scheduler_options="".join(f"#SBATCH {line}\n" for line in scheduler.get("directives") or ()),
+        cmd_timeout=60,
+        **size,
+    )
+
+
+PROVIDERS = {"local": local, "slurm": slurm}
+LISTING = {"slurm": ["squeue", "--noheader", "--states=PD,R,CG", "--jobs"]}
+"""The native command that names those of the given jobs that still have processes."""
+
+
+def leaver(kind, ids, seconds=40.0):
+    """Return a function that waits until the blocks have gone: Parsl cancels them, and does not wait."""
+    processes = [each for pid in ids for each in family(int(pid))] if kind == "local" else []
+
+    def here():
+        if kind == "local":
+            return [each for each in processes if runs(each)]
+        return ids and subprocess.run([*LISTING[kind], ",".join(ids)], capture_output=True).stdout.strip()
+
+    def leave():
+        end = time.monotonic() + seconds
+        while (those := here()) and time.monotonic() < end:
+            time.sleep(0.05)
+        for each in those if kind == "local" else ():
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+
+    return leave
+
+
+def family(pid):
+    """Return a process and all it has started."""
+    try:
+        first = psutil.Process(pid)
+        return [first, *first.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def runs(process):
+    """Tell whether a process is there and not merely waiting to be reaped."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,118 @@
+"""What the PSI/J payloads share: an executor that works in the scratch folder, jobs as the site wants them, an end to waits.
+
+PSI/J by itself waits for ever where its polls keep failing, so every wait here is bounded; jobs that are still alive when
+a payload leaves, unless it is killed, are cancelled.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+
+from psij import Job, JobAttributes, JobExecutor, JobExecutorConfig, JobSpec, ResourceSpecV1
+from psij.executors.batch.batch_scheduler_executor import BatchSchedulerExecutorConfig
+
+HELLO = str(Path(__file__).resolve().parent.parent / "control" / "hello.py")
+"""What most jobs run: one line of JSON with the node, the pid and the job id in its environment."""
+
+STARTED = time.monotonic()
+
+
+class Session:
+    """PSI/J's executor for the request's scheduler, and the jobs given to it; used in a ``with``."""
+
+    def __init__(self, request, poll=None):
+        self.request = request
+        self.scheduler = request["scheduler"]
+        self.jobs = []
+        self.deadline = STARTED + 0.9 * (request.get("total") or request.get("walltime") or 60)
+        kind, folder = self.scheduler["kind"], Path("psij").absolute()
+        config = JobExecutorConfig(work_directory=folder)
+        if kind != "local":
+            pause = poll or self.scheduler.get("poll") or 5
+            config = BatchSchedulerExecutorConfig(
+                work_directory=folder, initial_queue_polling_delay=pause, queue_polling_interval=pause
+            )
+        self.executor = JobExecutor.get_instance(kind, config=config)
+
+    def __enter__(self):
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
+        return self
+
+    def __exit__(self, *_):
+        for job in self.jobs:
+            job.cancel()
+        while self.scheduler["kind"] == "local" and any(alive(job.native_id) for job in self.jobs):
+            time.sleep(0.02)  # the local executor calls a job cancelled before it has killed it
+
+    def submit(self, executable, arguments, *, duration=300, nodes=1, custom=None, **spec):
+        """Submit ``executable`` with the site's queue, account and directives; ``spec`` goes to PSI/J's JobSpec."""
+        attributes = JobAttributes(
+            duration=timedelta(seconds=duration),
+            queue_name=self.scheduler.get("queue"),
+            account=self.scheduler.get("account"),
+            custom_attributes={**self._directives(), **(custom or {})} or None,
+        )
+        exclusive = bool(self.scheduler.get("exclusive"))
+        resources = ResourceSpecV1(node_count=nodes, processes_per_node=1, exclusive_node_use=exclusive)
+        spec.setdefault("directory", Path.cwd())
+        job = Job(JobSpec(executable, arguments, attributes=attributes, resources=resources, **spec))
+        self.executor.submit(job)
+        self.jobs.append(job)
+        return job
+
+    def settle(self, job, state=None):
+        """Wait until the job has ended, or has reached ``state``, and return its status.
+
+        Raises:
+            TimeoutError: it did not in the time the payload has.
+        """
+        left = max(1.0, self.deadline - time.monotonic())
+        status = job.wait(timeout=timedelta(seconds=left), target_states=[state] if state else None)
+        if status is None:
+            raise TimeoutError(f"job {job.native_id} is still {job.status} after {left:.0f} s")
+        return status
+
+    def _directives(self):
+        """Turn lines such as ``--qos=debug`` or ``-l filesystems=home`` into PSI/J's custom attributes."""
+        lines = [(line, "=" if line.startswith("--") else " ") for line in self.scheduler.get("directives") or ()]
+        parts = [line.lstrip("-").partition(sign) for line, sign in lines]
+        return {f"{self.scheduler['kind']}.{key}": value for key, _, value in parts}
+
+
+def alive(pid):
+    """Tell whether a process of this machine is there."""
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def until(path, seconds=20.0):
+    """Wait for a file that a job writes on its node: shared file systems tell of it late, and by no event.
+
+    Raises:
+        TimeoutError: it did not come.
+    """
+    end = time.monotonic() + seconds
+    while not (path.exists() and path.stat().st_size):
+        if time.monotonic() > end:
+            raise TimeoutError(f"no {path} after {seconds:g} s")
+        time.sleep(0.05)
+    return path
+
+
+def said(path):
+    """Return the JSON objects a job printed, one a line."""
+    return [json.loads(line) for line in until(path).read_text(encoding="utf-8").splitlines()]
+
+
+def told(job):
+    """Return what PSI/J says of a job, as plain values."""
+    status = job.status
+    answer = {"native_id": str(job.native_id), "state": status.state.name, "exit_code": status.exit_code}
+    return {**answer, "message": status.message}

@@ -1,0 +1,38 @@
+"""PSI/J: many jobs at once, each with its own result, and every state change told by one callback."""
+
+import sys
+import threading
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from _payload import main
+
+
+def bulk(request):
+    from _psij import Session, told
+
+    count = int(request["params"].get("count", 50))
+    failing = int(request["params"].get("failing_every", 10))
+    heard, lock = {}, threading.Lock()
+
+    def hear(job, status):
+        with lock:
+            heard.setdefault(job.id, []).append(status.state.name)
+
+    with Session(request) as session:
+        session.executor.set_job_status_callback(hear)
+        jobs = []
+        for number in range(count):
+            code = 3 if number % failing == failing - 1 else 0
+            command = f"echo $(({number} * {number})); exit {code}"
+            jobs.append(session.submit("/bin/sh", ["-c", command], stdout_path=Path(f"{number}.out").absolute()))
+        for job in jobs:
+            session.settle(job)
+    squares = [int(Path(f"{number}.out").read_text(encoding="utf-8")) for number in range(count)]
+    with lock:
+        told_all = [{**told(job), "states": heard[job.id], "square": squares[n]} for n, job in enumerate(jobs)]
+    return {"jobs": told_all}
+
+
+if __name__ == "__main__":
+    main(bulk, __doc__)

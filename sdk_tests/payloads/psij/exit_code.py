@@ -1,0 +1,21 @@
+"""PSI/J: the exit code of a job arrives, and a code other than 0 makes it FAILED, not COMPLETED."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from _payload import main
+
+
+def exit_code(request):
+    from _psij import Session, told, until
+
+    code = int(request["params"].get("code", 7))
+    with Session(request) as session:
+        job = session.submit("/bin/sh", ["-c", f"echo ran > ran.txt; exit {code}"])
+        session.settle(job)
+    return {**told(job), "file": until(Path("ran.txt")).read_text(encoding="utf-8").strip()}
+
+
+if __name__ == "__main__":
+    main(exit_code, __doc__)

@@ -1,0 +1,20 @@
+"""PSI/J: one job through the site's scheduler, and what it printed on the node it ran on."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from _payload import main
+
+
+def hello(request):
+    from _psij import HELLO, Session, said, told
+
+    with Session(request) as session:
+        job = session.submit(sys.executable, [HELLO], stdout_path=Path("hello.out").absolute())
+        session.settle(job)
+    return {**told(job), **said(Path("hello.out"))[0]}
+
+
+if __name__ == "__main__":
+    main(hello, __doc__)

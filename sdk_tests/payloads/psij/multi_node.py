@@ -1,0 +1,24 @@
+"""PSI/J: one job with a process on each of its nodes, started by the site's launcher."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from _payload import main
+
+
+def multi_node(request):
+    from _psij import HELLO, Session, said, told
+
+    nodes = request.get("nodes") or 1
+    launcher = request["scheduler"].get("launcher") or "single"
+    with Session(request) as session:
+        job = session.submit(
+            sys.executable, [HELLO], nodes=nodes, launcher=launcher, stdout_path=Path("nodes.out").absolute()
+        )
+        session.settle(job)
+    return {**told(job), "processes": said(Path("nodes.out"))}
+
+
+if __name__ == "__main__":
+    main(multi_node, __doc__)

@@ -1,0 +1,28 @@
+"""PSI/J: a job that outlives its duration is ended by the scheduler and told FAILED."""
+
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from _payload import main
+
+
+def walltime(request):
+    from _psij import Session, told, until
+    from psij import JobState
+
+    duration = request["params"].get("duration", 60)
+    with Session(request) as session:
+        job = session.submit(
+            "/bin/sh", ["-c", f"echo go > go.txt; sleep {duration + 600} && echo end > end.txt"], duration=duration
+        )
+        session.settle(job, JobState.ACTIVE)
+        until(Path("go.txt"))
+        began = time.monotonic()
+        session.settle(job)
+    return {**told(job), "lasted": round(time.monotonic() - began, 1), "ended_by_itself": Path("end.txt").exists()}
+
+
+if __name__ == "__main__":
+    main(walltime, __doc__)
