@@ -85,7 +85,7 @@ class Tier(str, enum.Enum):
 
 
 class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Closed. Each class says ``frozen`` and ``kw_only`` again: the second is not inherited, checkers want the first."""
+    """Closed. Each class repeats ``frozen`` for type checkers and ``kw_only`` because it is not inherited."""
 
 
 class Cause(_Struct, frozen=True, kw_only=True):

@@ -1,0 +1,124 @@
+"""Every leaf of the schema and how redaction treats it; a field that stands in no table here never leaves.
+
+A leaf is a dotted path from a record or manifest down to a value that is neither a struct nor a list of structs.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from functools import cache
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
+
+import msgspec
+
+
+class Kind(enum.Enum):
+    """What a leaf holds, which decides how it is masked."""
+
+    IDENTITY = "identity"
+    """Names the attempt: masking it would make another attempt of it, so a secret in it is refused instead."""
+    CLOSED = "closed"
+    """A number, a time, a truth value, a digest or a word of a closed vocabulary: carries nothing to mask."""
+    NAME = "name"
+    """A public name or version: secrets are masked, but a user who is called like a component hides no component."""
+    TEXT = "text"
+    """Free text, also as a list or a tree: secrets, the home folder and the user's name are masked."""
+    TAIL = "tail"
+    """Free text that was cut to a length, so that a secret may be there in part at either edge."""
+
+
+class Leaf(msgspec.Struct, frozen=True):
+    """``minimal`` says whether the leaf is on the allow-list of the ``minimal`` tier; otherwise it is emptied there."""
+
+    kind: Kind
+    minimal: bool
+
+
+def _table(keep: str, empty: str) -> dict[str, Leaf]:
+    """Read two tables of ``kind: leaf leaf …`` lines: those the minimal tier keeps, and those it empties."""
+    leaves = {}
+    for minimal, text in ((True, keep), (False, empty)):
+        for line in text.strip().splitlines():
+            kind, _, paths = line.partition(":")
+            leaves.update({path: Leaf(Kind(kind.strip()), minimal) for path in paths.split()})
+    return leaves
+
+
+RECORD = _table(
+    keep="""
+        identity: record_id run_id case_id context.site context.system retries.supersedes
+        closed: schema origin case.tier retries.attempt retries.final evidence.redaction
+        closed: context.harness.dirty scheduler.outer.emulated scheduler.nested.emulated
+        closed: timing.setup.seconds timing.queue_wait.seconds timing.launch.seconds
+        closed: timing.run.seconds timing.collect.seconds timing.teardown.seconds
+        closed: verdict.outcome verdict.cause.phase verdict.cause.cls metrics.value
+        name: case.component case.partners context.trigger
+        name: context.harness.version context.harness.commit context.harness.config_digest
+        name: stack.components.name stack.components.version
+        name: scheduler.outer.name scheduler.outer.version scheduler.nested.name scheduler.nested.version
+        name: timing.submitted timing.started timing.ended
+        name: timing.setup.source timing.queue_wait.source timing.launch.source
+        name: timing.run.source timing.collect.source timing.teardown.source
+        name: verdict.cause.rule metrics.name metrics.unit metrics.better
+    """,
+    empty="""
+        text: case.payload case.params context.queue context.nodes context.gpu context.runner context.harness.remote
+        text: stack.components.location stack.components.spec stack.deployment.name stack.python stack.mpi stack.modules
+        text: scheduler.native_state scheduler.native_reason scheduler.job_ids verdict.cause.evidence
+        text: evidence.artifacts.name evidence.reproduce extras
+        tail: evidence.output_tail
+        name: context.architecture stack.components.provider stack.components.dag_hash stack.components.commit
+        name: stack.deployment.kind stack.deployment.digest stack.spack_commit stack.packages_commit
+        name: scheduler.launcher.name scheduler.launcher.version evidence.artifacts.digest
+        closed: scheduler.launcher.emulated scheduler.exit_code scheduler.signal
+    """,
+)
+
+MANIFEST = _table(
+    keep="""
+        identity: run_id site system planned.case_id
+        closed: schema harness.dirty selection.tier selection.partial selection.nodes planned.tier redaction
+        closed: closed.sequence closed.planned closed.recorded closed.missing closed.counts closed.exit_code
+        name: started trigger harness.version harness.commit harness.config_digest release
+        name: planned.component planned.partners planned.scheduler cadence stale_after
+        name: waivers.cases waivers.expires closed.state closed.ended
+    """,
+    empty="""
+        text: harness.remote selection.cases selection.components selection.schedulers
+        text: deployments.name waivers.reason waivers.owner owner
+        name: deployments.kind deployments.digest
+    """,
+)
+
+
+def struct_of(annotation: Any) -> type[msgspec.Struct] | None:
+    """Return the struct that a field holds, also optionally or in a list; None where the field is a leaf."""
+    if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
+        return annotation
+    if get_origin(annotation) in (Union, UnionType, list):
+        found = [inner for part in get_args(annotation) if (inner := struct_of(part)) is not None]
+        return found[0] if found else None
+    return None
+
+
+@cache
+def fields(model: type[msgspec.Struct]) -> tuple[tuple[str, Any], ...]:
+    """Return a struct's fields as name and type."""
+    return tuple((field.name, field.type) for field in msgspec.structs.fields(model))
+
+
+def enumerate_leaves(model: type[msgspec.Struct], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted path of every leaf of a model."""
+    for name, annotation in fields(model):
+        inner = struct_of(annotation)
+        if inner is None:
+            yield prefix + name
+        else:
+            yield from enumerate_leaves(inner, f"{prefix}{name}.")
+
+
+def may_be_null(annotation: Any) -> bool:
+    """Say whether null is a value of this type."""
+    return NoneType in get_args(annotation)

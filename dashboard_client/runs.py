@@ -1,0 +1,262 @@
+"""A run's folder: its manifest, its spool, the few files that may leave, and a private part that never does."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import secrets
+import socket
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+
+import msgspec
+
+from dashboard_client.durable import sync_folder, write_whole
+from dashboard_client.errors import RecordError, RunFolderError
+from dashboard_client.schema import Closing, Manifest, Record, canonical, encode, record_id
+from dashboard_client.spool import UNSTORABLE, Reading, Spool, read
+
+OUTBOX = ("manifest.json", "records.jsonl", "junit.xml", "report.html")
+"""The only names that are ever pushed, archived or shown as what leaves."""
+
+LAST = "last"
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+
+
+def new_run_id(system: str, now: datetime) -> str:
+    """Name a run so that names sort by time and two runs begun in one second differ."""
+    if now.tzinfo is None:
+        raise ValueError("the time of a run needs its time zone")
+    stamp = now.astimezone(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+    return f"{stamp}-{re.sub(r'[^A-Za-z0-9._-]+', '-', system)}-{secrets.token_hex(3)}"
+
+
+def list_runs(runs_dir: Path) -> list[RunFolder]:
+    """Return every run there, oldest first; a manifest is read, and may turn out damaged, only when it is asked for."""
+    return [RunFolder(path.parent) for path in sorted(runs_dir.glob("*/manifest.json"))]
+
+
+class RunFolder:
+    """One run on disk. Reading needs no lock; ``append`` and ``close`` take it themselves where it is not held.
+
+    ``torn`` is what a killed predecessor left of a line, once this process has opened the spool for appending.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.torn: bytes | None = None
+        self._manifest: Manifest | None = None
+        self._planned: frozenset[str] | None = None
+        self._held = 0
+        self._spool: Spool | None = None
+
+    @classmethod
+    def create(cls, runs_dir: Path, manifest: Manifest) -> RunFolder:
+        """Make the folder of a new run and write its manifest.
+
+        Raises:
+            RecordError: the manifest does not fit the schema.
+            RunFolderError: the run exists already, or the folder cannot be written.
+        """
+        if not _RUN_ID.fullmatch(manifest.run_id) or manifest.run_id == LAST:
+            raise RecordError(f"manifest: run_id {manifest.run_id!r} cannot name a folder: letters, digits, . _ - only")
+        data = _manifest_bytes(manifest)
+        run = cls(runs_dir / manifest.run_id)
+        try:
+            runs_dir.mkdir(parents=True, exist_ok=True)
+            run.path.mkdir()
+            run.private.mkdir(mode=0o700)
+            run.private.chmod(0o700)
+            write_whole(run.path / "manifest.json", data)
+            sync_folder(runs_dir)
+        except FileExistsError as error:
+            raise RunFolderError(f"{run.path}: exists already; resume that run, or name another") from error
+        except OSError as error:
+            raise RunFolderError(f"{run.path}: cannot be made: {error.strerror}") from error
+        return run
+
+    @classmethod
+    def open(cls, path_or_id: str | Path, runs_dir: Path) -> RunFolder:
+        """Find a run by folder, by id, by the beginning of its id where that is unique, or as ``last``.
+
+        Raises:
+            RunFolderError: there is no such run, or there are several.
+        """
+        name = str(path_or_id)
+        if isinstance(path_or_id, Path) or os.sep in name or name in (".", ".."):
+            path = Path(path_or_id)
+            if not (path / "manifest.json").is_file():
+                raise RunFolderError(f"{path}: holds no manifest.json, so it is no run folder")
+            return cls(path.resolve())
+        runs = list_runs(runs_dir)
+        found = [run for run in runs if run.path.name == name]
+        found = found or (runs[-1:] if name == LAST else [run for run in runs if run.path.name.startswith(name)])
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise RunFolderError(f"{name}: {_some(found)} begin so; give more of the name")
+        if not runs:
+            raise RunFolderError(f"{runs_dir}: holds no runs yet")
+        raise RunFolderError(f"{name}: no such run in {runs_dir}; it holds {_some(runs)}")
+
+    @property
+    def private(self) -> Path:
+        """Where unredacted evidence stays; nothing in it ever leaves."""
+        return self.path / "private"
+
+    @property
+    def manifest(self) -> Manifest:
+        """The manifest, read once.
+
+        Raises:
+            RecordError: it does not fit the schema; names the field.
+            RunFolderError: it cannot be read.
+        """
+        if self._manifest is None:
+            path = self.path / "manifest.json"
+            try:
+                self._manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+            except OSError as error:
+                raise RunFolderError(f"{path}: cannot be read: {error.strerror}") from error
+            except UNSTORABLE as error:
+                raise RecordError(f"{path}: not a manifest of this schema: {error}") from error
+        return self._manifest
+
+    def reading(self) -> Reading:
+        """Read the spool: records, their very bytes, and a torn last line where there is one."""
+        return read(self.path / "records.jsonl")
+
+    def records(self) -> list[Record]:
+        """Return every attempt's record, in the order they were stored."""
+        return self.reading().records
+
+    def effective(self) -> dict[str, Record]:
+        """Return the record that counts for each case: its highest attempt."""
+        best: dict[str, Record] = {}
+        for record in self.records():
+            known = best.get(record.case_id)
+            if known is None or record.retries.attempt >= known.retries.attempt:
+                best[record.case_id] = record
+        return best
+
+    def append(self, record: Record) -> None:
+        """Store a record durably. Hold the lock around many of these: the spool then stays open.
+
+        Raises:
+            RecordError: it does not fit the schema, is not of this run or plan, or differs from the one stored.
+            RunFolderError: it could not be stored, or another process holds the run.
+        """
+        self._check_identity(record)
+        with self.lock():
+            if self._spool is None:
+                self._spool = Spool(self.path / "records.jsonl")
+                self.torn = self._spool.torn or self.torn
+            self._spool.append(record)
+
+    def close(self, closing: Closing) -> None:
+        """Write the closing count into the manifest; a resumed run is closed again with the next sequence number.
+
+        Raises:
+            RecordError: the closing does not fit the schema, or does not come after the one that is there.
+            RunFolderError: the manifest could not be written, or another process holds the run.
+        """
+        with self.lock():
+            self._manifest = None
+            before = self.manifest.closed
+            if before == closing:
+                return
+            if before is not None and closing.sequence <= before.sequence:
+                raise RecordError(
+                    f"{self.path.name}: was closed with sequence {before.sequence}; "
+                    f"a closing with sequence {closing.sequence} does not come after it"
+                )
+            closed = msgspec.structs.replace(self.manifest, closed=closing)
+            data = _manifest_bytes(closed)
+            try:
+                write_whole(self.path / "manifest.json", data)
+            except OSError as error:
+                raise RunFolderError(f"{self.path}: the closing is not stored: {error.strerror}") from error
+            self._manifest = closed
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other processes from writing this run; may be nested, and ends with the process however it dies.
+
+        Raises:
+            RunFolderError: another process holds it, or the file system has no locks.
+        """
+        if self._held:
+            self._held += 1
+            try:
+                yield
+            finally:
+                self._held -= 1
+            return
+        fd = self._acquire()
+        self._held = 1
+        try:
+            yield
+        finally:
+            self._held = 0
+            spool, self._spool = self._spool, None
+            if spool is not None:
+                spool.close()
+            os.close(fd)
+
+    def _acquire(self) -> int:
+        path = self.private / "lock"
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise RunFolderError(f"{path}: cannot be opened: {error.strerror}") from error
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(fd, 300, 0).decode(errors="replace").strip() or "unknown"
+            os.close(fd)
+            raise RunFolderError(
+                f"{self.path}: another process is writing this run (pid {holder}); wait for it or end it"
+            ) from None
+        except OSError as error:
+            os.close(fd)
+            raise RunFolderError(
+                f"{path}: cannot be locked: {error.strerror}. Set EXAWORKS_HOME to a file system that has locks."
+            ) from error
+        with contextlib.suppress(OSError):  # the name is a courtesy to whoever is refused; a full disk must not stop us
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"{os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        return fd
+
+    def _check_identity(self, record: Record) -> None:
+        manifest = self.manifest
+        for field, theirs, ours in (
+            ("run_id", record.run_id, manifest.run_id),
+            ("context.site", record.context.site, manifest.site),
+            ("context.system", record.context.system, manifest.system),
+        ):
+            if theirs != ours:
+                raise RecordError(f"the record of {record.case_id}: {field} is {theirs!r}, but its run's is {ours!r}")
+        if self._planned is None:
+            self._planned = frozenset(planned.case_id for planned in manifest.planned)
+        if record.case_id not in self._planned:
+            raise RecordError(f"{record.case_id}: is not among the planned cases of {manifest.run_id}")
+        named = record_id(manifest.site, manifest.system, manifest.run_id, record.case_id, record.retries.attempt)
+        if record.record_id != named:
+            raise RecordError(
+                f"the record of {record.case_id}: record_id is {record.record_id!r}, but its identity gives {named}"
+            )
+
+
+def _manifest_bytes(manifest: Manifest) -> bytes:
+    try:
+        return encode(canonical(manifest)) + b"\n"
+    except UNSTORABLE as error:
+        raise RecordError(f"the manifest of {manifest.run_id} does not fit the schema: {error}") from error
+
+
+def _some(runs: list[RunFolder], limit: int = 5) -> str:
+    names = [run.path.name for run in runs[-limit:]]
+    return ", ".join(names) + (f" and {len(runs) - limit} more" if len(runs) > limit else "")
