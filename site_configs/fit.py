@@ -1,4 +1,4 @@
-"""Plain values to the typed model: the second step of loading a site file; it finds every misfit, not only the first."""
+"""Plain values to the typed model: the second step of loading a site file, which finds every misfit in one go."""
 
 from __future__ import annotations
 

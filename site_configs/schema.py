@@ -176,6 +176,7 @@ class WaiverSpec(_Struct, frozen=True, kw_only=True):
 class System(_Struct, frozen=True, kw_only=True):
     """One machine as its site file describes it.
 
+    ``testbeds`` are the kinds of scheduler brought up, for the run alone, where this machine has the software for one.
     ``promises`` are the components this site says it deploys: one that is absent fails instead of being skipped.
     ``allowed_skips`` are shell patterns of case ids that may be skipped without failing the run; default all.
     ``cadence`` is the time between two scheduled runs, ``stale_after`` the age at which a result counts no more.
@@ -188,6 +189,7 @@ class System(_Struct, frozen=True, kw_only=True):
     owner: Text | None = None
     detect: Detect = Detect()
     schedulers: list[SchedulerSpec] = []
+    testbeds: list[str] = []
     local: LocalUse = LocalUse()
     limits: Limits = Limits()
     deployment: Text | None = None

@@ -1,0 +1,180 @@
+"""``exaworks sites``: which machines are known, what their files say, and whether a file is right."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+PATH = click.Path(path_type=Path)
+
+
+@click.group(
+    epilog="""\b
+Examples:
+  exaworks sites list                      machines with a site file
+  exaworks sites detect                    which of them this one is
+  exaworks sites new --to mysite.yaml      draft a file for this machine
+  exaworks sites check mysite.yaml         find mistakes in it
+"""
+)
+def sites() -> None:
+    """Describe machines: their schedulers, queues, launchers and limits, one YAML file a system."""
+
+
+@sites.command(
+    "list",
+    epilog="""\b
+Examples:
+  exaworks sites list
+  exaworks sites list --json
+  EXAWORKS_SITES=$HOME/sites exaworks sites list
+""",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_(as_json: bool) -> None:
+    """List every known system."""
+    from tabulate import tabulate
+
+    from site_configs.load import located, systems
+
+    files = located()
+    rows = [
+        {
+            "system": system.system,
+            "state": system.state.value,
+            "schedulers": [spec.kind for spec in system.schedulers],
+            "description": system.description,
+            "file": str(files[system.system]),
+        }
+        for system in systems()
+    ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    table = [(row["system"], row["state"], ", ".join(row["schedulers"]) or "-", row["description"]) for row in rows]
+    click.echo(tabulate(table, headers=("system", "state", "schedulers", "description"), tablefmt="plain"))
+
+
+@sites.command(
+    epilog="""\b
+Examples:
+  exaworks sites show local/workstation
+  exaworks sites show my-site/system --site-file mysite.yaml --json
+"""
+)
+@click.argument("name")
+@click.option("--site-file", type=PATH, help="A site file to look in first.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with the digest that records carry.")
+def show(name: str, site_file: Path | None, as_json: bool) -> None:
+    """Print all that is known of system NAME, defaults included."""
+    import msgspec
+
+    from site_configs.load import digest, find
+
+    system = find(name, site_file=site_file)
+    values: dict[str, Any] = msgspec.to_builtins(system)
+    if as_json:
+        click.echo(json.dumps({**values, "config_digest": digest(system)}, indent=2))
+        return
+    from ruamel.yaml import YAML
+
+    writer = YAML(typ="safe", pure=True)
+    writer.default_flow_style = False
+    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    click.echo(f"# config_digest: {digest(system)}")
+    writer.dump(values, sys.stdout)
+
+
+@sites.command(
+    epilog="""\b
+Examples:
+  exaworks sites check                     every file that is found
+  exaworks sites check mysite.yaml other.yaml
+"""
+)
+@click.argument("files", nargs=-1, type=PATH)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def check(files: tuple[Path, ...], as_json: bool) -> None:
+    """Check site FILES, or all that are found, without looking at any machine. Exit code 2 if one is wrong."""
+    from site_configs.errors import SiteFileError
+    from site_configs.load import load_file, located
+
+    results: list[dict[str, Any]] = []
+    for file in files or tuple(path for _, path in sorted(located().items())):
+        try:
+            results.append({"file": str(file), "system": load_file(file).system, "problems": []})
+        except SiteFileError as error:
+            results.append({"file": str(file), "system": None, "problems": error.message.splitlines()})
+    for result in [] if as_json else results:
+        for line in result["problems"] or [f"{result['file']}: ok, {result['system']}"]:
+            click.echo(line)
+    if as_json:
+        click.echo(json.dumps(results, indent=2))
+    if any(result["problems"] for result in results):
+        sys.exit(SiteFileError.exit_code)
+
+
+@sites.command(
+    epilog="""\b
+Examples:
+  exaworks sites detect
+  exaworks sites detect --json
+"""
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def detect(as_json: bool) -> None:
+    """Say which system this machine is."""
+    from site_configs.detect import detect as recognise
+    from site_configs.load import located
+    from site_configs.survey import answering
+
+    system = recognise(scheduler_answers=answering)
+    file = str(located()[system.system])
+    click.echo(json.dumps({"system": system.system, "file": file}) if as_json else f"{system.system}  ({file})")
+
+
+@sites.command(
+    epilog="""\b
+Examples:
+  exaworks sites schema > site.schema.json      for an editor's completion
+"""
+)
+def schema() -> None:
+    """Print the JSON Schema of a site file."""
+    from site_configs.schema import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2))
+
+
+@sites.command(
+    epilog="""\b
+Examples:
+  exaworks sites new                            print a draft
+  exaworks sites new --name my-site/system --to mysite.yaml
+  exaworks validate --site-file mysite.yaml     use it
+"""
+)
+@click.option("--name", metavar="SITE/SYSTEM", help="What to call the system; guessed from the host name without.")
+@click.option("--to", "target", type=PATH, metavar="FILE", help="Write there instead of printing; never overwrites.")
+def new(name: str | None, target: Path | None) -> None:
+    """Draft a site file from what can be seen on this machine: host name, cores, Slurm's partitions, modules."""
+    from site_configs.draft import draft
+    from site_configs.errors import SiteError
+    from site_configs.survey import survey
+
+    text = draft(survey(), name)
+    if target is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        with target.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise SiteError(f"{target} exists and is left as it is: choose another name with --to.") from None
+    except OSError as error:
+        raise SiteError(f"{target} cannot be written: {error.strerror or error}.") from error
+    click.echo(f"Wrote {target}. Read it, then: exaworks sites check {target}", err=True)

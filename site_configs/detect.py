@@ -1,0 +1,65 @@
+"""Recognise the machine this runs on by host name and environment; nothing is looked up on the network."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import socket
+from collections.abc import Callable, Mapping
+
+from site_configs.errors import AmbiguousSystem, NoSystemDetected
+from site_configs.load import find, systems
+from site_configs.schema import Detect, State, System
+
+FALLBACK = "local/workstation"
+
+
+def detect(
+    hostname: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    scheduler_answers: Callable[[], list[str]] | None = None,
+) -> System:
+    """Return the system whose patterns match this machine, or ``local/workstation`` where no scheduler answers either.
+
+    scheduler_answers: returns the kinds of scheduler that answer here, such as ``["slurm"]``; asked only when no site
+    matches, since asking takes time.
+
+    Raises:
+        AmbiguousSystem: more than one active system matches.
+        NoSystemDetected: none matches, but a scheduler answers, or the one that matches is retired.
+        SiteFileError: a site file does not fit.
+    """
+    host = socket.gethostname() if hostname is None else hostname
+    variables = os.environ if environ is None else environ
+    matching = [system for system in systems(variables) if matches(system.detect, host, variables)]
+    active = [system.system for system in matching if system.state is State.ACTIVE]
+    if len(active) > 1:
+        raise AmbiguousSystem(
+            f"Host {host!r} matches {' and '.join(active)}. Say which with --site, or narrow their detect: patterns."
+        )
+    if active:
+        return find(active[0], environ=variables)
+    ways_on = (
+        "Describe this machine with `exaworks sites new --to FILE` and name that with --site-file, "
+        f"or use its own cores alone with `--site {FALLBACK}`."
+    )
+    if matching:
+        raise NoSystemDetected(f"Host {host!r} matches only {matching[0].system}, which is retired. {ways_on}")
+    answering = scheduler_answers() if scheduler_answers is not None else []
+    if answering:
+        raise NoSystemDetected(f"No site file matches host {host!r}, but {' and '.join(answering)} answers. {ways_on}")
+    return find(FALLBACK, environ=variables)
+
+
+def matches(patterns: Detect, hostname: str, environ: Mapping[str, str]) -> bool:
+    """Tell whether a host name (as given, or its first label) and an environment fit; no patterns fit nothing."""
+    if not patterns.hosts and not patterns.environment:
+        return False
+    names = {hostname.lower(), hostname.lower().partition(".")[0]}
+    host_fits = not patterns.hosts or any(
+        fnmatch.fnmatchcase(name, pattern.lower()) for name in names for pattern in patterns.hosts
+    )
+    return host_fits and all(
+        name in environ and fnmatch.fnmatchcase(environ[name], pattern)
+        for name, pattern in patterns.environment.items()
+    )
