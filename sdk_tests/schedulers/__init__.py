@@ -183,6 +183,15 @@ class SchedulerKind(abc.ABC):
         """Prefixes of the variables an outer allocation of this kind leaves behind, removed before anything nested."""
         return ()
 
+    def spared(self) -> tuple[str, ...]:
+        """Variables that stay although they have such a prefix: they say which scheduler is meant."""
+        return ()
+
+    def scrubbed(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """Return an environment without what an outer allocation of this kind left in it."""
+        prefixes, stay = self.scrub(), self.spared()
+        return {name: value for name, value in environ.items() if name in stay or not name.startswith(prefixes)}
+
     def view(self, nodes: int) -> dict[str, Any]:
         """Return what a payload is told: the value of ``scheduler`` in its request."""
         queue = self.spec.default_queue

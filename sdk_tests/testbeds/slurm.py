@@ -191,7 +191,7 @@ class SlurmTestbed(TestbedKind):
         )
         while until(_connects(munge / "socket")):
             pass
-        launch("slurmctld", "slurmctld", "-D", "-i", "-f", env["SLURM_CONF"])
+        launch("slurmctld", "slurmctld", "-D", "-f", env["SLURM_CONF"])
         while until(ports[0] in processes.listening(ports[:1])):
             pass
         for name in names:
@@ -233,6 +233,7 @@ def _lay_out(testbed: Testbed, base: Path, cores: int) -> None:
     try:
         if base != testbed.folder:
             base.mkdir(mode=0o700)
+            (base / record.FILE).symlink_to(testbed.folder / record.FILE)
         testbed.folder.chmod(0o700)
         for name in ("munge", "log", "state", "spool"):
             (base / name).mkdir(mode=0o700, exist_ok=True)
@@ -273,9 +274,7 @@ def _configuration(testbed: Testbed, base: Path, cores: int) -> str:
         f"SlurmctldLogFile={base / 'log' / 'slurmctld.log'}",
         f"SlurmdLogFile={base / 'log'}/slurmd-%n.log",
         "ProctrackType=proctrack/linuxproc",
-        "TaskPlugin=task/none",
         f"TaskProlog={base / 'task_prolog'}",
-        "JobAcctGatherType=jobacct_gather/none",
         "JobCompType=jobcomp/filetxt",
         f"JobCompLoc={base / 'log' / 'jobs.log'}",
         "MpiDefault=pmi2",
@@ -286,6 +285,7 @@ def _configuration(testbed: Testbed, base: Path, cores: int) -> str:
         "SlurmdParameters=config_overrides",
         "PropagateResourceLimits=NONE",
         "ReturnToService=2",
+        "EnforcePartLimits=ALL",
         "SlurmdTimeout=300",
         "MinJobAge=3600",
         "KillWait=3",

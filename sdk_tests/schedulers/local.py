@@ -1,0 +1,45 @@
+"""No scheduler at all: cases run right here, as children of the supervisor, within the cores the site file allows."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from sdk_tests.errors import HarnessError
+from sdk_tests.schedulers import Finished, JobSpec, JobStatus, Probe, SchedulerKind
+
+
+class LocalKind(SchedulerKind):
+    """This machine."""
+
+    kind = "local"
+    batch = False
+
+    def probe(self) -> Probe:
+        return Probe(kind=self.kind, found=True, nodes=(platform.node(),))
+
+    def submit_argv(self, job: JobSpec) -> list[str]:
+        self._refuse()
+
+    def parse_submit(self, done: Finished) -> str:
+        self._refuse()
+
+    def status_argv(self, ids: Sequence[str]) -> list[str]:
+        self._refuse()
+
+    def parse_status(self, done: Finished) -> dict[str, JobStatus]:
+        self._refuse()
+
+    def cancel_argv(self, ids: Sequence[str]) -> list[str]:
+        self._refuse()
+
+    def control_argv(self, argv: Sequence[str], job: JobSpec) -> list[str]:
+        return list(argv)
+
+    def ping_argv(self) -> list[str]:
+        return [sys.executable, "-I", "-c", ""]
+
+    def _refuse(self) -> NoReturn:
+        raise HarnessError("the local scheduler grants no allocations: run the case here, or give a batch scheduler")
