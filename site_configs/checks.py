@@ -16,6 +16,7 @@ SCHEDULER_KINDS = ("cobalt", "flux", "lsf", "pbs", "slurm")
 COMPONENTS = ("flux", "parsl", "psij", "radical.entk", "radical.pilot", "swift-t")
 DEPLOYMENTS = ("conda", "image", "module", "path", "release", "spack", "venv")
 BARE_DEPLOYMENTS = ("path", "release")
+"""Kinds that can stand alone; ``release`` may say which, ``path`` may not."""
 
 ACCOUNT_FLAGS = {
     "slurm": r"-A|--account(=|\s|$)",
@@ -40,6 +41,10 @@ def contradictions(system: System, today: datetime.date | None) -> Iterator[Prob
             message = f"{spec.kind!r} again, as schedulers[{same}]: only a nested one may join another of its kind"
             yield Problem((*key, "kind"), message)
     yield from _deployment(system)
+    kinds = sorted(_registered("exaworks.testbeds") or {"slurm"})
+    for index, name in enumerate(system.testbeds):
+        if name not in kinds:
+            yield Problem(("testbeds", index), f"{name!r} is not a kind of testbed; {nearest(name, kinds)}")
     known = sorted({*COMPONENTS, *_registered("exaworks.components")})
     for index, name in enumerate(system.promises):
         if name not in known:
@@ -119,8 +124,8 @@ def _deployment(system: System) -> Iterator[Problem]:
         yield Problem(("deployment",), f"{kind!r} is not a kind of deployment; {nearest(kind, known)}")
     elif kind not in BARE_DEPLOYMENTS and kind in DEPLOYMENTS and not rest.strip():
         yield Problem(("deployment",), f"{kind!r} needs to say which: {kind}:NAME")
-    elif kind in BARE_DEPLOYMENTS and colon:
-        yield Problem(("deployment",), f"{kind!r} takes nothing after a colon")
+    elif kind == "path" and colon:
+        yield Problem(("deployment",), "'path' takes nothing after a colon: it is what is on PATH")
 
 
 def _addresses(system: System) -> Iterator[Problem]:

@@ -189,7 +189,7 @@ class System(_Struct, frozen=True, kw_only=True):
     owner: Text | None = None
     detect: Detect = Detect()
     schedulers: list[SchedulerSpec] = []
-    testbeds: list[str] = []
+    testbeds: list[Name] = []
     local: LocalUse = LocalUse()
     limits: Limits = Limits()
     deployment: Text | None = None

@@ -99,6 +99,8 @@ def test_a_right_file_loads_with_its_values_and_the_defaults_of_the_rest() -> No
         ("limits:", "redaction: some\nlimits:", 20, "redaction", "full or minimal"),
         ("limits:", "state: retierd\nlimits:", 20, "state", "did you mean 'retired'?"),
         ("limits:", "promises: [parsel]\nlimits:", 20, "promises[0]", "did you mean 'parsl'?"),
+        ("limits:", "testbeds: [slrum]\nlimits:", 20, "testbeds[0]", "did you mean 'slurm'?"),
+        ("limits:", "deployment: path:x\nlimits:", 20, "deployment", "on PATH"),
         ("limits:", "promises: parsl\nlimits:", 20, "promises", "write [parsl]"),
         ("limits:", "deployment: spak:env\nlimits:", 20, "deployment", "did you mean 'spack'?"),
         ("limits:", "deployment: module\nlimits:", 20, "deployment", "module:NAME"),
