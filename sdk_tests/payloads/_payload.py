@@ -8,6 +8,10 @@ import json
 import os
 import sys
 import traceback
+from pathlib import Path
+
+# Beside this file lie folders named like components; on the path they would pass for empty packages of that name.
+sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).resolve().parent]
 
 
 def main(function, description):

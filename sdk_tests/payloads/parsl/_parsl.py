@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import parsl
@@ -21,7 +21,7 @@ STARTED = time.monotonic()
 @contextmanager
 def loaded(request, blocks=1, workers=1):
     """Load Parsl with one HighThroughputExecutor and yield that; none of its processes and jobs is left afterwards."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
+    signal.signal(signal.SIGTERM, leave)
     tools = request.get("bin") or str(Path(sys.executable).parent)
     os.environ["PATH"] = tools + os.pathsep + os.environ.get("PATH", os.defpath)
     scheduler = request["scheduler"]
@@ -46,13 +46,14 @@ def loaded(request, blocks=1, workers=1):
     )
     # The first blocks are asked for at the strategy's first tick: five seconds by default, also where nothing scales.
     config = Config([executor], run_dir=str(Path("runinfo").absolute()), strategy="none", strategy_period=0.2)
-    with parsl.load(config):
-        try:
-            yield executor
-        finally:
-            ids = [str(job) for job in provider.resources]
-            leave = leaver(kind, ids)
-    leave()
+    blocks = []
+    with (
+        ExitStack() as stack
+    ):  # on leaving, from the last line up: note the blocks, let Parsl cancel them, see them off
+        stack.callback(see_off, kind, blocks)
+        stack.enter_context(parsl.load(config))
+        stack.callback(lambda: blocks.extend(members(kind, provider)))
+        yield executor
 
 
 def left(request):
@@ -81,24 +82,33 @@ LISTING = {"slurm": ["squeue", "--noheader", "--states=PD,R,CG", "--jobs"]}
 """The native command that names those of the given jobs that still have processes."""
 
 
-def leaver(kind, ids, seconds=40.0):
-    """Return a function that waits until the blocks have gone: Parsl cancels them, and does not wait."""
-    processes = [each for pid in ids for each in family(int(pid))] if kind == "local" else []
+def leave(*_):
+    """Leave on SIGTERM as on an exception, once."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit("ended by SIGTERM")
 
-    def here():
-        if kind == "local":
-            return [each for each in processes if runs(each)]
-        return ids and subprocess.run([*LISTING[kind], ",".join(ids)], capture_output=True).stdout.strip()
 
-    def leave():
-        end = time.monotonic() + seconds
-        while (those := here()) and time.monotonic() < end:
-            time.sleep(0.05)
-        for each in those if kind == "local" else ():
-            with suppress(psutil.NoSuchProcess):
-                each.kill()
+def members(kind, provider):
+    """Return what makes up the blocks: the processes of local ones, the job ids of others."""
+    ids = [str(job) for job in provider.resources]
+    return [each for pid in ids for each in family(int(pid))] if kind == "local" else ids
 
-    return leave
+
+def see_off(kind, blocks, seconds=40.0):
+    """Wait until the blocks have gone, since Parsl cancels them and does not wait; end local processes that stay."""
+    end = time.monotonic() + seconds
+    while (those := present(kind, blocks)) and time.monotonic() < end:
+        time.sleep(0.05)
+    for each in those if kind == "local" else ():
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
+
+
+def present(kind, blocks):
+    """Return those of the blocks' processes or jobs that are still there."""
+    if kind == "local":
+        return [each for each in blocks if runs(each)]
+    return blocks and subprocess.run([*LISTING[kind], ",".join(blocks)], capture_output=True).stdout.split()
 
 
 def family(pid):

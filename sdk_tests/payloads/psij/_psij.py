@@ -1,7 +1,7 @@
-"""What the PSI/J payloads share: an executor that works in the scratch folder, jobs as the site wants them, an end to waits.
+"""What the PSI/J payloads share: an executor in the scratch folder, jobs as the site wants them, waits with an end.
 
-PSI/J by itself waits for ever where its polls keep failing, so every wait here is bounded; jobs that are still alive when
-a payload leaves, unless it is killed, are cancelled.
+PSI/J by itself waits for ever where its polls keep failing, so every wait here is bounded; jobs still alive when a
+payload leaves, unless it is killed, are cancelled.
 """
 
 import json
@@ -39,7 +39,7 @@ class Session:
         self.executor = JobExecutor.get_instance(kind, config=config)
 
     def __enter__(self):
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
+        signal.signal(signal.SIGTERM, leave)
         return self
 
     def __exit__(self, *_):
@@ -81,6 +81,12 @@ class Session:
         lines = [(line, "=" if line.startswith("--") else " ") for line in self.scheduler.get("directives") or ()]
         parts = [line.lstrip("-").partition(sign) for line, sign in lines]
         return {f"{self.scheduler['kind']}.{key}": value for key, _, value in parts}
+
+
+def leave(*_):
+    """Leave on SIGTERM as on an exception, once."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit("ended by SIGTERM")
 
 
 def alive(pid):
