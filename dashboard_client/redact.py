@@ -23,7 +23,7 @@ S = TypeVar("S", bound=msgspec.Struct)
 TIERS = ("full", "minimal")
 WITHHELD = "[withheld]"
 """Stands where the minimal tier empties a text that the schema requires."""
-DEEPEST = 50
+DEEPEST = 24
 """Levels of nesting in ``extras`` and ``params`` that are kept."""
 
 

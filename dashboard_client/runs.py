@@ -23,7 +23,7 @@ OUTBOX = ("manifest.json", "records.jsonl", "junit.xml", "report.html")
 """The only names that are ever pushed, archived or shown as what leaves."""
 
 LAST = "last"
-_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 def new_run_id(system: str, now: datetime) -> str:
@@ -61,7 +61,7 @@ class RunFolder:
             RecordError: the manifest does not fit the schema.
             RunFolderError: the run exists already, or the folder cannot be written.
         """
-        if not _RUN_ID.fullmatch(manifest.run_id) or manifest.run_id == LAST:
+        if not RUN_ID.fullmatch(manifest.run_id) or manifest.run_id == LAST:
             raise RecordError(f"manifest: run_id {manifest.run_id!r} cannot name a folder: letters, digits, . _ - only")
         data = _manifest_bytes(manifest)
         run = cls(runs_dir / manifest.run_id)

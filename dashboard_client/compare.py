@@ -1,0 +1,146 @@
+"""What changed between two runs: which cases turned, and what of the stack beneath them is not the same."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dashboard_client.errors import ResultsError
+from dashboard_client.runs import RunFolder, list_runs
+from dashboard_client.schema import Outcome, Record
+
+MISSING = "missing"
+"""Stands for the outcome of a planned case that has no record."""
+GOOD = frozenset({Outcome.PASS.value, Outcome.XPASS.value, Outcome.XFAIL.value})
+BAD = frozenset({Outcome.FAIL.value, Outcome.ERROR.value, Outcome.INFRA.value, MISSING})
+
+
+@dataclass(frozen=True)
+class Change:
+    """One case whose outcome is not the same in both runs; None where a run did not plan it."""
+
+    case_id: str
+    a: str | None
+    b: str | None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One fact about the stack that differs; None where a run knows nothing of it."""
+
+    what: str
+    a: str | None
+    b: str | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """From run ``a`` to run ``b``. ``changed`` holds what neither broke nor was mended, such as a pass now skipped."""
+
+    a: str
+    b: str
+    newly_failing: tuple[Change, ...]
+    fixed: tuple[Change, ...]
+    changed: tuple[Change, ...]
+    added: tuple[Change, ...]
+    removed: tuple[Change, ...]
+    same: int
+    stack: tuple[Difference, ...]
+
+
+def outcomes(run: RunFolder) -> dict[str, str]:
+    """Return the outcome of every planned case, ``missing`` for one without a record."""
+    known = {case_id: record.verdict.outcome.value for case_id, record in run.effective().items()}
+    return {planned.case_id: MISSING for planned in run.manifest.planned} | known
+
+
+def compare(a: RunFolder, b: RunFolder) -> Comparison:
+    """Compare an earlier run with a later one, case by case and fact by fact."""
+    before, after = outcomes(a), outcomes(b)
+    changes = [
+        Change(case_id, before.get(case_id), after.get(case_id))
+        for case_id in sorted(before.keys() | after.keys())
+        if before.get(case_id) != after.get(case_id)
+    ]
+    both = [change for change in changes if change.a is not None and change.b is not None]
+    failing = tuple(change for change in both if change.b in BAD and change.a not in BAD)
+    fixed = tuple(change for change in both if change.a in BAD and change.b in GOOD)
+    common = before.keys() & after.keys()
+    return Comparison(
+        a=a.manifest.run_id,
+        b=b.manifest.run_id,
+        newly_failing=failing,
+        fixed=fixed,
+        changed=tuple(change for change in both if change not in failing and change not in fixed),
+        added=tuple(change for change in changes if change.a is None),
+        removed=tuple(change for change in changes if change.b is None),
+        same=len(common) - len(both),
+        stack=_differences(a, b, common),
+    )
+
+
+def since_last_pass(run: RunFolder, runs_dir: Path) -> Comparison | None:
+    """Compare with the newest earlier run of this system that passed and shares a case; None where there is none."""
+    manifest = run.manifest
+    cases = {planned.case_id for planned in manifest.planned}
+    for earlier in reversed(list_runs(runs_dir)):
+        try:
+            other = earlier.manifest
+        except ResultsError:
+            continue  # a damaged run is listed as such elsewhere, and can't be one that is known to have passed
+        if (other.site, other.system) != (manifest.site, manifest.system):
+            continue
+        if (other.started, other.run_id) >= (manifest.started, manifest.run_id):
+            continue
+        if other.closed is None or other.closed.exit_code != 0:
+            continue
+        if cases & {planned.case_id for planned in other.planned}:
+            return compare(earlier, run)
+    return None
+
+
+def _differences(a: RunFolder, b: RunFolder, common: Iterable[str]) -> tuple[Difference, ...]:
+    """Compare the stack as the cases that both runs have saw it, so that a smaller selection is no difference."""
+    before, after = _facts(a, common), _facts(b, common)
+    return tuple(
+        Difference(what, before.get(what), after.get(what))
+        for what in sorted(before.keys() | after.keys())
+        if before.get(what) != after.get(what)
+    )
+
+
+def _facts(run: RunFolder, cases: Iterable[str]) -> dict[str, str]:
+    """Return what the records say about the stack: several values of one fact are joined, unknown ones left out."""
+    facts: dict[str, set[str]] = defaultdict(set)
+    wanted = set(cases)
+    for case_id, record in run.effective().items():
+        if case_id in wanted:
+            for what, value in _of_record(record):
+                if value:
+                    facts[what].add(value)
+    return {what: ", ".join(sorted(values)) for what, values in facts.items()}
+
+
+def _of_record(record: Record) -> Iterable[tuple[str, str | None]]:
+    stack, scheduler = record.stack, record.scheduler
+    name = stack.deployment.name if stack.deployment is not None else "deployment"
+    if stack.deployment is not None:
+        yield f"deployment {name}", f"{stack.deployment.kind} {stack.deployment.digest}"
+    for component in stack.components:
+        told = [component.version, component.dag_hash, component.commit]
+        yield f"component {component.name} ({name})", " ".join(part for part in told if part)
+    yield f"python ({name})", stack.python
+    yield f"mpi ({name})", stack.mpi
+    yield f"modules ({name})", " ".join(stack.modules)
+    yield "spack", stack.spack_commit
+    yield "spack packages", stack.packages_commit
+    for software in (scheduler.outer, scheduler.nested, scheduler.launcher):
+        if software is not None:
+            version = software.version or "unknown version"
+            kind = "launcher" if software is scheduler.launcher else "scheduler"
+            yield f"{kind} {software.name}", version + (" (emulated)" if software.emulated else "")
+    yield "architecture", record.context.architecture
+    yield "harness", record.context.harness.commit or record.context.harness.version
+    yield "site configuration", record.context.harness.config_digest
