@@ -14,8 +14,9 @@ class Landing:
     """One attempt at one case, as the supervisor reports it.
 
     ``ending`` says how the payload left: ``exited``, ``timeout`` (its walltime), ``queue-wait``, ``total`` (its whole
-    budget), ``refused`` (submission), ``vanished`` (its job left the queue without a word), ``job-ended`` (its allocation
-    ended first), ``unstarted`` (the program could not be started), ``cancelled``.
+    budget), ``refused`` (submission), ``unreachable`` (the scheduler stopped answering), ``vanished`` (its job left the queue
+    without a word), ``job-ended`` (its allocation ended first), ``node_fail``, ``preempted``, ``unstarted`` (the program
+    could not be started), ``cancelled``.
     """
 
     case_id: str

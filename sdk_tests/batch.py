@@ -1,0 +1,349 @@
+"""The batch jobs the harness submits itself: one per case that wants its own, one per group that shares an allocation.
+
+Lives in the supervisor. Submission, one bulk status query an interval, and cancellation are native commands run as children
+with a time limit; what a case came to is read from files its job leaves on the shared file system.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shlex
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dashboard_client.schema import Span, Timing
+from sdk_tests.clock import utc
+from sdk_tests.order import Event, Landed, Order, SchedulerSetup, Setup, land
+from sdk_tests.procs import MARK, STDERR_CAP, STDOUT_CAP, Ended, Procs
+from sdk_tests.schedulers import CommandFailed, Finished, JobSpec, JobState, JobStatus, SchedulerKind
+from site_configs.schema import seconds
+
+COMMAND_LIMIT = 30.0
+"""Seconds a native command may take."""
+KILL_MARGIN = 5.0
+"""Seconds past a case's walltime before its own job is cancelled; schedulers round walltimes up to minutes."""
+
+
+@dataclass
+class Job:
+    """One batch job and the orders it carries, in the order of their index files."""
+
+    name: str
+    folder: Path
+    orders: list[Order]
+    shared: bool
+    slots: int
+    walltime: float
+    job_id: str | None = None
+    submitted: float = 0.0
+    status: JobStatus | None = None
+    first_seen_running: float | None = None
+    gone_at: float | None = None
+    cancel_ending: str | None = None
+    landed: set[int] = field(default_factory=set)
+    begun: set[int] = field(default_factory=set)
+
+
+class Batch:
+    """All jobs of one scheduler."""
+
+    def __init__(
+        self, kind: SchedulerKind, given: SchedulerSetup, setup: Setup, procs: Procs, say: Callable[[Event | Landed], None]
+    ) -> None:
+        self.kind, self.given, self.setup, self.procs, self.say = kind, given, setup, procs, say
+        self.jobs: list[Job] = []
+        self.interval = given.spec.status_interval
+        self.grace = max(1.0, 3 * self.interval)
+        self.unreachable_after = max(10.0, 20 * self.interval)
+        self._next_query = 0.0
+        self._querying = False
+        self._silent_since: float | None = None
+        self._count = 0
+
+    def live(self) -> int:
+        """Jobs that hold a place in the queue."""
+        return sum(1 for job in self.jobs if job.gone_at is None)
+
+    def submit(self, orders: list[Order], shared: bool) -> None:
+        """Write the job's script and submit it; ``orders`` share one node count."""
+        self._count += 1
+        folder = Path(self.setup.folder) / f"{self.kind.kind}-job{self._count:03d}"
+        folder.mkdir(parents=True)
+        slots = min(sum(o.cores for o in orders), max(self.given.payload_cores, *(o.cores for o in orders)))
+        longest = max(order.walltime for order in orders)
+        walltime = max(longest, sum(o.walltime * o.cores for o in orders) / slots) + 60 if shared else longest
+        walltime = min(walltime, self._longest_allowed(orders[0].queue))
+        job = Job(f"ex-{self._count}", folder, orders, shared, slots, walltime)
+        script = self._shared_script(job) if shared else self._own_script(job)
+        path = folder / "job.sh"
+        path.write_text(script, encoding="utf-8")
+        path.chmod(0o755)
+        first = orders[0]
+        spec = JobSpec(
+            job.name, path, folder / "job.out", first.nodes, walltime + KILL_MARGIN, first.queue, first.account, slots
+        )
+        job.submitted = time.time()
+        self.jobs.append(job)
+        self._command(self.kind.submit_argv(spec), lambda done: self._submitted(job, done))
+
+    def tick(self) -> None:
+        """Collect what has landed, and ask the scheduler once an interval."""
+        now = time.time()
+        for job in self.jobs:
+            if job.job_id is not None:
+                self._collect(job)
+                self._enforce(job, now)
+        self.jobs = [job for job in self.jobs if len(job.landed) < len(job.orders) or job.gone_at is None]
+        ids = [job.job_id for job in self.jobs if job.job_id is not None and job.gone_at is None]
+        if ids and not self._querying and now >= self._next_query:
+            self._querying = True
+            self._next_query = now + self.interval
+            self._command(self.kind.status_argv(ids), lambda done: self._answered(set(ids), done))
+
+    def cancel_all(self) -> None:
+        """Cancel every live job; their cases land as cancelled."""
+        ids = [job.job_id for job in self.jobs if job.job_id is not None and job.gone_at is None]
+        for job in self.jobs:
+            job.cancel_ending = job.cancel_ending or "cancelled"
+        if ids:
+            self._command(self.kind.cancel_argv(ids), lambda done: None)
+
+    def abandon(self) -> None:
+        """Land what is still open as cancelled, without waiting for the scheduler."""
+        for job in self.jobs:
+            self._land_rest(job, "cancelled", "the run was stopped")
+        self.jobs.clear()
+
+    def live_ids(self) -> list[str]:
+        return [job.job_id for job in self.jobs if job.job_id is not None and job.gone_at is None]
+
+    # -- what comes back ---------------------------------------------------------------------------------------------
+
+    def _submitted(self, job: Job, done: Finished) -> None:
+        try:
+            job.job_id = self.kind.parse_submit(done)
+        except CommandFailed as refused:
+            job.gone_at = time.time()
+            self._land_rest(job, "refused", str(refused))
+            return
+        for order in job.orders:
+            self.say(Event(case_id=order.case_id, what="submitted", detail=job.job_id))
+        if job.cancel_ending:
+            self._command(self.kind.cancel_argv([job.job_id]), lambda done: None)
+
+    def _answered(self, asked: set[str], done: Finished) -> None:
+        self._querying = False
+        try:
+            statuses = self.kind.parse_status(done)
+        except CommandFailed as silent:
+            now = time.time()
+            self._silent_since = self._silent_since or now
+            if now - self._silent_since >= self.unreachable_after:
+                for job in self.jobs:
+                    job.gone_at = job.gone_at or now
+                    self._land_rest(job, "unreachable", str(silent))
+            return
+        self._silent_since = None
+        for job in self.jobs:
+            if job.job_id in asked and job.gone_at is None:
+                self._update(job, statuses.get(job.job_id))
+
+    def _update(self, job: Job, status: JobStatus | None) -> None:
+        now = time.time()
+        if status is None:
+            job.gone_at = now
+            return
+        if status.state is JobState.RUNNING and job.first_seen_running is None:
+            job.first_seen_running = now
+        if job.status is None or job.status.native_state != status.native_state:
+            for order in job.orders:
+                self.say(Event(case_id=order.case_id, what=status.state.value, detail=status.reason or ""))
+        job.status = status
+        if status.state.ended:
+            job.gone_at = now
+
+    def _enforce(self, job: Job, now: float) -> None:
+        assert job.job_id is not None
+        if job.gone_at is not None:
+            if now - job.gone_at >= self.grace:
+                self._land_rest(job, *self._why_ended(job))
+            return
+        ending = None
+        if job.first_seen_running is None and now - job.submitted > job.orders[0].queue_wait:
+            ending = "queue-wait"
+        elif (
+            not job.shared
+            and job.first_seen_running is not None
+            and now - job.first_seen_running > job.walltime + KILL_MARGIN
+        ):
+            ending = "timeout"
+        if ending and job.cancel_ending is None:
+            job.cancel_ending = ending
+            self._command(self.kind.cancel_argv([job.job_id]), lambda done: None)
+
+    def _why_ended(self, job: Job) -> tuple[str, str]:
+        status = job.status
+        if job.cancel_ending:
+            return job.cancel_ending, f"job {job.job_id} was cancelled by the harness"
+        if status is None or not status.state.ended:
+            return "vanished", f"job {job.job_id} left the queue without a final state or a result"
+        if status.state is JobState.TIMEOUT:
+            return "timeout", f"job {job.job_id} ended as {status.native_state}"
+        if status.state in (JobState.NODE_FAIL, JobState.PREEMPTED):
+            return status.state.value, f"job {job.job_id} ended as {status.native_state} {status.reason or ''}".rstrip()
+        return "job-ended", f"job {job.job_id} ended as {status.native_state} before the case had a result"
+
+    # -- files --------------------------------------------------------------------------------------------------------
+
+    def _collect(self, job: Job) -> None:
+        for index, order in enumerate(job.orders):
+            if index not in job.begun and (job.folder / f"{index}.started").exists():
+                job.begun.add(index)
+                self.say(Event(case_id=order.case_id, what="started", detail=job.job_id or ""))
+            if index not in job.landed and (job.folder / f"{index}.json").exists():
+                job.landed.add(index)
+                self.say(self._read(job, index, order))
+
+    def _read(self, job: Job, index: int, order: Order) -> Landed:
+        meta: dict[str, Any] = json.loads((job.folder / f"{index}.json").read_text(encoding="utf-8"))
+        out, err = job.folder / f"{index}.out", job.folder / f"{index}.err"
+        size = meta.get("stdout_bytes")
+        size = out.stat().st_size if size is None else size
+        code = meta["exit_code"]
+        signal = meta.get("signal")
+        if signal is None and code is not None and code > 128 and not job.shared:  # sh reports a signal as 128 + N
+            code, signal = None, code - 128
+        return land(
+            order,
+            meta.get("ending", "exited"),
+            stdout=_head(out),
+            stdout_bytes=size,
+            exit_code=code,
+            signal=signal,
+            tail=_tail(err),
+            detail=meta.get("detail", ""),
+            leftovers=tuple(meta.get("leftovers", ())),
+            timing=self._timing(job, meta["started"], meta["ended"]),
+            **self._native(job),
+        )
+
+    def _land_rest(self, job: Job, ending: str, detail: str) -> None:
+        self._collect(job)
+        tail = _tail(job.folder / "job.out")
+        for index, order in enumerate(job.orders):
+            if index not in job.landed:
+                job.landed.add(index)
+                self.say(
+                    land(order, ending, tail=tail, detail=detail, timing=self._timing(job, None, None), **self._native(job))
+                )
+
+    def _native(self, job: Job) -> dict[str, Any]:
+        status = job.status
+        return {
+            "job_ids": (job.job_id,) if job.job_id else (),
+            "nodes": status.nodes if status else (),
+            "native_state": status.native_state if status else None,
+            "native_reason": status.reason if status else None,
+        }
+
+    def _timing(self, job: Job, started: float | None, ended: float | None) -> Timing:
+        status = job.status
+        wait = launch = None
+        if status and status.submitted is not None and status.started is not None:
+            wait = Span(seconds=max(0.0, status.started - status.submitted), source="scheduler")
+        elif job.first_seen_running is not None:
+            wait = Span(seconds=max(0.0, job.first_seen_running - job.submitted), source="harness")
+        if started is not None and status and status.started is not None:
+            launch = Span(seconds=round(max(0.0, started - status.started), 3), source="harness")
+        run = collect = None
+        if started is not None and ended is not None:
+            run = Span(seconds=round(ended - started, 6), source="harness")
+            collect = Span(seconds=round(max(0.0, time.time() - ended), 3), source="harness")
+        return Timing(
+            submitted=utc(job.submitted),
+            started=utc(started),
+            ended=utc(ended),
+            queue_wait=wait,
+            launch=launch,
+            run=run,
+            collect=collect,
+        )
+
+    # -- scripts ------------------------------------------------------------------------------------------------------
+
+    def _shared_script(self, job: Job) -> str:
+        orders = [
+            {
+                "key": order.key,
+                "argv": order.argv,
+                "env": self.setup.deltas[order.env],
+                "scratch": order.scratch,
+                "walltime": order.walltime,
+                "cores": order.cores,
+                "mark": f"{self.setup.mark}/{order.key}",
+            }
+            for order in job.orders
+        ]
+        path = job.folder / "orders.json"
+        path.write_text(json.dumps({"slots": job.slots, "cases": orders}), encoding="utf-8")
+        agent = Path(__file__).with_name("agent.py")
+        return f"#!/bin/sh\nexec {shlex.join([self.setup.python, '-I', str(agent), str(path)])}\n"
+
+    def _own_script(self, job: Job) -> str:
+        (order,) = job.orders
+        exports = {**self.setup.deltas[order.env], MARK: f"{self.setup.mark}/{order.key}"}
+        lines = ["#!/bin/sh", *(f"export {name}={shlex.quote(value)}" for name, value in exports.items())]
+        base = shlex.quote(str(job.folder / "0"))
+        lines += [
+            f"cd {shlex.quote(order.scratch)} || exit 97",
+            f": > {base}.started",
+            "started=$(date +%s.%N)",
+            f"{shlex.join(order.argv)} > {base}.out 2> {base}.err < /dev/null",
+            "code=$?",
+            'printf \'{"exit_code": %d, "started": %s, "ended": %s}\\n\' "$code" "$started" "$(date +%s.%N)" '
+            f"> {base}.tmp && mv {base}.tmp {base}.json",
+            'exit "$code"',
+        ]
+        return "\n".join(lines) + "\n"
+
+    def _longest_allowed(self, queue: str | None) -> float:
+        limits = [q.max_walltime for q in self.given.spec.queues if q.name == queue and q.max_walltime]
+        return float(seconds(limits[0])) - KILL_MARGIN if limits else math.inf
+
+    def _command(self, argv: list[str], then: Callable[[Finished], None]) -> None:
+        def done(ended: Ended) -> None:
+            code = ended.exit_code if ended.ending == "exited" else None
+            if ended.ending == "unstarted":
+                code = 127
+            then(
+                Finished(
+                    tuple(argv),
+                    code,
+                    ended.stdout.decode(errors="replace"),
+                    (ended.detail or ended.stderr.decode(errors="replace")),
+                )
+            )
+
+        self.procs.spawn(f"command {argv[0]}", argv, self.given.env, self.setup.folder, COMMAND_LIMIT, done)
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(STDOUT_CAP)
+    except OSError:
+        return b""
+
+
+def _tail(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - STDERR_CAP))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,216 @@
+"""The harness as a pytest plugin: plans the cells, opens the run, hands items to the loop, and closes the run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+
+from dashboard_client.provenance import harness as provenance
+from dashboard_client.redact import redact_manifest
+from dashboard_client.runs import RunFolder, new_run_id
+from dashboard_client.schema import Deployment, Manifest, Waiver
+from exaworks_sdk import __version__
+from sdk_tests.clock import utc
+from sdk_tests.errors import RunError
+from sdk_tests.landing import Outcome, Preset
+from sdk_tests.plan import Cell, cells, pruned, selected
+from sdk_tests.prepare import Prepared
+from sdk_tests.resume import owed
+
+CELL = pytest.StashKey[Cell]()
+LANDED = pytest.StashKey[tuple["Preset | None", "Outcome | None"]]()
+RAISED = pytest.StashKey[dict[str, "type[BaseException]"]]()
+REPORTS = pytest.StashKey[dict[str, pytest.TestReport]]()
+
+
+class Watcher:
+    """What a front end may listen to; the default listens to nothing."""
+
+    def planned(self, manifest: Manifest, presets: int) -> None:
+        """The run is open."""
+
+    def event(self, case_id: str, what: str, detail: str = "") -> None:
+        """Something happened to a case."""
+
+    def recorded(self, record: Any, done: int, total: int) -> None:
+        """A record is on disk."""
+
+    def tick(self) -> None:
+        """About once a second."""
+
+    def finish(self) -> None:
+        """Nothing more will run."""
+
+
+class Harness:
+    """One run within one pytest session. ``exit_code`` is None until the run is closed."""
+
+    def __init__(self, prepared: Prepared, *, say: Callable[[str], None], watcher: Watcher | None = None) -> None:
+        self.prepared = prepared
+        self.say = say
+        self.watcher = watcher or Watcher()
+        self.folder: RunFolder | None = None
+        self.manifest: Manifest | None = None
+        self.exit_code: int | None = None
+        self.interrupted = False
+        self.stopped_early = False
+        self.collector: tuple[str, str] | None = None
+
+    # -- collection ---------------------------------------------------------------------------------------------------
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        declared = getattr(metafunc.function, "exaworks_cases", None)
+        if declared is not None:
+            spread = cells(declared, self.prepared)
+            metafunc.fixturenames.append("_cell")
+            metafunc.parametrize("_cell", spread, ids=[cell.case_id for cell in spread])
+
+    @pytest.fixture
+    def _cell(self) -> None:
+        """Only carries the parameter."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        kept, dropped = [], []
+        options = self.prepared.options
+        chosen = [cell for cell in map(_cell_of, items) if cell and selected(cell, options.selection)]
+        wanted = {cell.case_id for cell in pruned(chosen)}
+        resumed = self._owed()
+        for item in items:
+            cell = _cell_of(item)
+            if cell is None:
+                (dropped if hasattr(getattr(item, "function", None), "exaworks_cases") else kept).append(item)
+            elif cell.case_id in (wanted if resumed is None else resumed):
+                item.stash[CELL] = cell
+                reason = cell.waiver or cell.case.xfail
+                if reason:
+                    item.add_marker(pytest.mark.xfail(reason=reason, strict=False))
+                kept.append(item)
+            else:
+                dropped.append(item)
+        if dropped:
+            config.hook.pytest_deselected(items=dropped)
+            items[:] = kept
+
+    def _owed(self) -> dict[str, int] | None:
+        if self.prepared.options.resume is None:
+            return None
+        self.folder = RunFolder.open(self.prepared.options.resume, self.prepared.places.runs)
+        return owed(self.folder)
+
+    # -- the run ------------------------------------------------------------------------------------------------------
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        if session.config.option.collectonly:
+            return None
+        if session.testsfailed and not session.config.option.continue_on_collection_errors:
+            raise session.Interrupted(f"{session.testsfailed} errors during collection: nothing was run")
+        items = {item.stash[CELL].case_id: item for item in session.items if CELL in item.stash}
+        for item in session.items:
+            if CELL not in item.stash:
+                item.config.hook.pytest_runtest_protocol(item=item, nextitem=session)
+        if not items:
+            return True
+        self._open([item.stash[CELL] for item in items.values()])
+        assert self.folder is not None
+        from sdk_tests.loop import Loop
+
+        with self.folder.lock():
+            Loop(self, session, items).run()
+        return True
+
+    def _open(self, planned: list[Cell]) -> None:
+        prepared = self.prepared
+        if self.folder is not None:
+            self.manifest = self.folder.manifest
+            known = {deployment.digest for deployment in self.manifest.deployments}
+            if prepared.found.digest not in known:
+                raise RunError(
+                    f"run {self.manifest.run_id} tested another state of its deployment; start a new run instead"
+                )
+            return
+        from site_configs.load import digest
+
+        system = prepared.system
+        begun = time.time()
+        started = utc(begun)
+        assert started is not None
+        manifest = Manifest(
+            run_id=new_run_id(system.name, datetime.fromtimestamp(begun, timezone.utc)),
+            site=system.site,
+            system=system.name,
+            started=started,
+            trigger=prepared.options.trigger,
+            harness=provenance(prepared.places.checkout, __version__, digest(system)),
+            release=prepared.release.name if prepared.release else None,
+            selection=prepared.options.selection,
+            planned=[cell.planned() for cell in planned],
+            deployments=[
+                Deployment(
+                    name=prepared.deployment.name, kind=prepared.deployment.kind, digest=prepared.found.digest
+                )
+            ],
+            redaction=system.redaction,
+            cadence=system.cadence,
+            stale_after=system.stale_after,
+            waivers=[
+                Waiver(cases=w.cases, reason=w.reason, expires=w.expires, owner=w.owner) for w in system.waivers
+            ],
+            owner=system.owner,
+        )
+        self.manifest = redact_manifest(manifest, system.redaction, **self.private())
+        self.folder = RunFolder.create(prepared.places.runs, self.manifest)
+
+    def private(self) -> dict[str, Any]:
+        """What redaction masks: values of secret variables, the home folder, the user's name."""
+        import getpass
+        import os
+
+        try:
+            user = getpass.getuser()
+        except (OSError, KeyError):  # no entry for this uid, as in some containers
+            user = str(os.getuid())
+        names = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "API_KEY", "PRIVATE_KEY")
+        secrets = [v for k, v in os.environ.items() if any(name in k.upper() for name in names) and len(v) >= 8]
+        return {"secrets": secrets, "home": os.path.expanduser("~"), "user": user}  # noqa: PTH111
+
+    # -- judging ------------------------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        if CELL in item.stash:
+            item.stash.setdefault(REPORTS, {})[report.when or ""] = report
+            if call.excinfo is not None:
+                item.stash.setdefault(RAISED, {})[report.when or ""] = call.excinfo.type
+        return report
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if session.config.option.collectonly:
+            return
+        if self.folder is None or self.manifest is None:
+            self.exit_code = 130 if self.interrupted else 2 if not session.testsfailed else 1
+        else:
+            from sdk_tests.finish import finish
+
+            self.watcher.finish()
+            self.exit_code = finish(self)
+        if session.exitstatus != pytest.ExitCode.INTERNAL_ERROR:
+            session.exitstatus = self.exit_code
+        else:
+            self.exit_code = session.exitstatus = 1
+
+
+def _cell_of(item: pytest.Item) -> Cell | None:
+    callspec = getattr(item, "callspec", None)
+    found = callspec.params.get("_cell") if callspec is not None else None
+    return found if isinstance(found, Cell) else None

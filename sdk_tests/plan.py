@@ -1,0 +1,129 @@
+"""The plan: every cell of case × scheduler, named, with the reason beside each that cannot run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from dashboard_client.schema import Cause, CauseClass, Outcome, Phase, PlannedCase, Selection, Tier
+from sdk_tests.case import Case
+from sdk_tests.components import CONTROL
+from sdk_tests.landing import Preset
+from sdk_tests.prepare import Prepared
+
+TIERS = (Tier.SMOKE, Tier.INTEGRATION, Tier.SCALE)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One planned case. ``preset`` is its verdict where that is known before anything runs."""
+
+    case: Case
+    scheduler: str
+    case_id: str
+    preset: Preset | None = None
+    waiver: str | None = None
+
+    @property
+    def control(self) -> bool:
+        return self.case.component == CONTROL
+
+    def planned(self) -> PlannedCase:
+        """As the manifest names it."""
+        return PlannedCase(
+            case_id=self.case_id,
+            component=self.case.component,
+            partners=list(self.case.partners),
+            scheduler=self.scheduler,
+            tier=self.case.tier,
+        )
+
+
+def cells(cases: Iterable[Case], prepared: Prepared) -> list[Cell]:
+    """Spread cases over the schedulers they are meant for: those that answer, and those that should be here but are not."""
+    spread = []
+    for case in cases:
+        for scheduler in [*prepared.schedulers, *prepared.absent]:
+            if any(fnmatchcase(scheduler, pattern) for pattern in case.schedulers):
+                case_id = case.case_id(scheduler)
+                preset = _preset(case, scheduler, prepared)
+                spread.append(Cell(case, scheduler, case_id, preset, _waiver(case_id, prepared)))
+    return spread
+
+
+def selected(cell: Cell, selection: Selection) -> bool:
+    """Whether the selection takes a cell in. Controls come along with their scheduler: without one no fault is placed."""
+    if selection.schedulers and cell.scheduler not in selection.schedulers:
+        return False
+    if cell.control:
+        return True
+    if selection.cases and not any(_fits(cell.case_id, pattern) for pattern in selection.cases):
+        return False
+    names = {cell.case.component, *cell.case.partners}
+    if selection.components and not names.intersection(selection.components):
+        return False
+    if selection.nodes is not None and cell.case.nodes > selection.nodes:
+        return False
+    return TIERS.index(cell.case.tier) <= TIERS.index(selection.tier)
+
+
+def pruned(chosen: Sequence[Cell]) -> list[Cell]:
+    """Drop the controls of schedulers on which nothing else was selected, unless nothing but controls was."""
+    needed = {cell.scheduler for cell in chosen if not cell.control}
+    return [cell for cell in chosen if not needed or cell.scheduler in needed]
+
+
+def _fits(case_id: str, pattern: str) -> bool:
+    return fnmatchcase(case_id, pattern) or fnmatchcase(case_id.partition("@")[0], pattern)
+
+
+def _waiver(case_id: str, prepared: Prepared) -> str | None:
+    for waiver in prepared.system.waivers:
+        if _fits(case_id, waiver.cases):
+            return f"{waiver.reason} (waived until {waiver.expires})"
+    return None
+
+
+def _preset(case: Case, scheduler: str, prepared: Prepared) -> Preset | None:
+    """Decide what can be decided from the probe alone."""
+    if scheduler in prepared.absent:
+        return _skip("scheduler-absent", CauseClass.SITE, prepared.absent[scheduler])
+    for component in (case.component, *case.partners):
+        if component == CONTROL:
+            continue
+        broken = _component(component, prepared)
+        if broken:
+            return broken
+    ready = prepared.schedulers[scheduler]
+    if case.nodes > 1:
+        there = len(ready.probe.nodes) if ready.kind.batch else 1
+        if there and case.nodes > there:
+            return _skip("too-few-nodes", CauseClass.SITE, f"needs {case.nodes} nodes, {scheduler} has {there}")
+    if ready.kind.batch and case.jobs > ready.kind.spec.max_jobs:
+        allowed = ready.kind.spec.max_jobs
+        return _skip("too-many-jobs", CauseClass.SITE, f"needs {case.jobs} jobs at once, {scheduler} allows {allowed}")
+    return None
+
+
+def _component(name: str, prepared: Prepared) -> Preset | None:
+    found, promises = prepared.found, prepared.deployment.promises
+    whose = f"release {prepared.release.name}" if prepared.release else f"site file of {prepared.system.system}"
+    seen = found.components.get(name)
+    if seen is None:
+        reason = found.absent.get(name, f"the harness does not know a component called {name}")
+        if name in promises:
+            return _fail("promised-absent", f"{reason}, although {whose} promises {name} {promises[name] or ''}".rstrip())
+        return _skip("not-deployed", CauseClass.DISTRIBUTION, reason)
+    wanted = promises.get(name)
+    if wanted is not None and seen.version != wanted:
+        return _fail("version-mismatch", f"{name} is {seen.version} in {seen.location}, {whose} pins {wanted}")
+    return None
+
+
+def _skip(rule: str, cls: CauseClass, evidence: str) -> Preset:
+    return Preset(Outcome.SKIP, Cause(phase=Phase.PLAN, cls=cls, rule=rule, evidence=evidence))
+
+
+def _fail(rule: str, evidence: str) -> Preset:
+    return Preset(Outcome.FAIL, Cause(phase=Phase.PROBE, cls=CauseClass.DISTRIBUTION, rule=rule, evidence=evidence))

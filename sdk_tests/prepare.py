@@ -1,0 +1,194 @@
+"""Everything a plan needs to know before it is made: the system, its schedulers, the deployment, and what is in it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from dashboard_client.schema import Selection, Tier
+from sdk_tests.components import ComponentKind, components
+from sdk_tests.deployment import Deployment, base_environ, resolve, virtual_environment
+from sdk_tests.errors import PlanError
+from sdk_tests.probe import Found, probe
+from sdk_tests.schedulers import Probe, SchedulerKind
+from sdk_tests.schedulers.registry import answers, kinds
+from site_configs.schema import SchedulerSpec, System
+
+if TYPE_CHECKING:
+    from exaworks_sdk.paths import Places
+    from exaworks_sdk.release import Release
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the person asked for."""
+
+    site: str | None = None
+    site_file: Path | None = None
+    deployment: str | None = None
+    selection: Selection = Selection(tier=Tier.INTEGRATION)
+    max_jobs: int | None = None
+    upload: bool = True
+    resume: str | None = None
+    trigger: str = "manual"
+    wheelhouse: Path | None = None
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A scheduler that answers."""
+
+    kind: SchedulerKind
+    probe: Probe
+    testbed: str | None = None
+
+
+@dataclass
+class Prepared:
+    """The outcome of preparation; ``close`` takes down what was brought up for this run."""
+
+    options: Options
+    places: Places
+    system: System
+    release: Release | None
+    schedulers: dict[str, Ready]
+    absent: dict[str, str]
+    deployment: Deployment
+    found: Found
+    components: dict[str, ComponentKind]
+    environ: dict[str, str]
+    testbeds: list[str] = field(default_factory=list)
+
+    def close(self) -> None:
+        from sdk_tests.testbeds.manage import down
+
+        while self.testbeds:
+            down(self.places.home, self.testbeds.pop())
+
+
+Say = Callable[[str], None]
+
+
+def prepare(options: Options, places: Places, say: Say, environ: Mapping[str, str] | None = None) -> Prepared:
+    """Recognise the system, bring up testbeds where its file asks for them, activate and probe the deployment.
+
+    Raises:
+        click.ClickException: exit code 2, one message: any of this is not possible.
+    """
+    from sdk_tests.testbeds.manage import down
+
+    given = dict(os.environ if environ is None else environ)
+    system = _system(options, given)
+    secrets = tuple(name for name in (system.collector.token_env,) if name)
+    env = base_environ(given, secrets)
+    testbeds: list[str] = []
+    try:
+        specs, env, absent = _schedulers(system, options, places, env, testbeds, say)
+        ready = {}
+        known = kinds()
+        for name, (spec, testbed) in specs.items():
+            kind = known[spec.kind](spec, env)
+            seen = kind.probe()
+            if seen.found:
+                ready[name] = Ready(kind, seen, testbed)
+                say(f"scheduler {name} {seen.version or ''}{' (throw-away testbed)' if testbed else ''}".rstrip())
+            else:
+                absent[name] = seen.reason or f"{name} does not answer"
+        if not ready:
+            raise PlanError(f"{system.system} permits no local cases and none of its schedulers answers: {absent}")
+        deployment, release = _deployment(options, system, places, env, say)
+        known_components = components()
+        found = probe(deployment, known_components)
+    except BaseException:
+        for identity in testbeds:
+            down(places.home, identity)
+        raise
+    say(f"deployment {deployment.name}: Python {found.python}, {_listed(found)}")
+    return Prepared(
+        options=options,
+        places=places,
+        system=system,
+        release=release,
+        schedulers=ready,
+        absent=absent,
+        deployment=deployment,
+        found=found,
+        components=known_components,
+        environ=env,
+        testbeds=testbeds,
+    )
+
+
+def _listed(found: Found) -> str:
+    return ", ".join(f"{c.name} {c.version}" for c in found.components.values()) or "no component found"
+
+
+def _system(options: Options, environ: Mapping[str, str]) -> System:
+    from site_configs.detect import detect
+    from site_configs.load import find, load_file
+
+    if options.site_file is not None and options.site is None:
+        return load_file(options.site_file)
+    if options.site is not None:
+        return find(options.site, site_file=options.site_file)
+    return detect(scheduler_answers=lambda: answers(environ))
+
+
+def _schedulers(
+    system: System, options: Options, places: Places, env: dict[str, str], testbeds: list[str], say: Say
+) -> tuple[dict[str, tuple[SchedulerSpec, str | None]], dict[str, str], dict[str, str]]:
+    """Return the schedulers to probe, the environment in which they answer, and those that cannot be had, with why."""
+    from sdk_tests.testbeds import manage
+
+    specs: dict[str, tuple[SchedulerSpec, str | None]] = {}
+    absent: dict[str, str] = {}
+    if system.local.allowed:
+        specs["local"] = (SchedulerSpec(kind="local"), None)
+    for spec in system.schedulers:
+        specs[spec.kind] = (spec, None)
+    wanted = options.selection.schedulers
+    for name in system.testbeds:
+        if name in specs or (wanted and name not in wanted):
+            continue
+        reason = manage.kind_of(name).absent()
+        if reason:
+            absent[name] = reason
+            continue
+        say(f"bringing up a throw-away {name}")
+        bed = manage.up(name, places.home, owner_pid=os.getpid())
+        testbeds.append(bed.id)
+        env = manage.environment(bed, env)
+        specs[name] = (bed.scheduler, bed.id)
+    if options.max_jobs is not None:
+        limit = options.max_jobs
+        specs = {
+            name: (msgspec.structs.replace(spec, max_jobs=min(spec.max_jobs, limit)), bed)
+            for name, (spec, bed) in specs.items()
+        }
+    return specs, env, absent
+
+
+def _deployment(
+    options: Options, system: System, places: Places, env: dict[str, str], say: Say
+) -> tuple[Deployment, Release | None]:
+    from exaworks_sdk.install import pip_deployment
+    from exaworks_sdk.release import load
+
+    text = options.deployment or system.deployment or "path"
+    if text != "release" and not text.startswith("release:"):
+        deployment = resolve(text, env)
+        promised: dict[str, str | None] = dict.fromkeys(system.promises)
+        return replace(deployment, promises=promised), None
+    release = load(text.partition(":")[2] or None)
+    folder = pip_deployment(places, release, progress=say, wheelhouse=options.wheelhouse)
+    deployment = virtual_environment(folder, env, name=f"release {release.name}")
+    promised = {c.name: c.version for c in release.components if c.promised}
+    for name in system.promises:
+        promised.setdefault(name, None)
+    return replace(deployment, promises=promised, release=release.name), release
+

@@ -1,0 +1,208 @@
+"""What ``exaworks validate`` does: prepare, run pytest on the packaged cases, and print what it came to."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import pytest
+
+from dashboard_client.schema import Manifest, Record, Selection, Tier
+from sdk_tests.embedded import Embedded, start
+from sdk_tests.errors import PlanError, RunError
+from sdk_tests.harness import CELL, Harness, Watcher
+from sdk_tests.plan import Cell
+from sdk_tests.prepare import Options, Prepared, prepare
+from sdk_tests.report import Progress, summary, summary_json
+from sdk_tests.resume import resumed
+
+if TYPE_CHECKING:
+    from exaworks_sdk.paths import Places
+
+INTEGRATION = "sdk_tests.integration"
+PUSH_EVERY = 5.0
+
+
+class _Display(Watcher):
+    """Shows progress, and keeps the run's own collector up to date while it goes on."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.harness: Harness | None = None
+        self._pushed = 0.0
+
+    def planned(self, manifest: Manifest, presets: int) -> None:
+        self.progress.planned(manifest, presets)
+
+    def event(self, case_id: str, what: str, detail: str = "") -> None:
+        self.progress.event(case_id, what, detail)
+
+    def recorded(self, record: Record, done: int, total: int) -> None:
+        self.progress.recorded(record, done, total)
+
+    def tick(self) -> None:
+        self.progress.tick()
+
+    def finish(self) -> None:
+        self.progress.finish()
+
+
+class _Listing:
+    """Takes the items of a session that is only collected."""
+
+    def __init__(self) -> None:
+        self.cells: list[Cell] = []
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        self.cells = [item.stash[CELL] for item in items if CELL in item.stash]
+
+
+def run(places: Places, given: Mapping[str, Any]) -> int:
+    """Validate and return the exit code of the design.
+
+    Raises:
+        click.ClickException: exit code 2: nothing could be run, with the reason.
+    """
+    # A termination unwinds like Ctrl-C until the run's own handlers take over, so that testbeds and servers go down.
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    say = _quiet if given["as_json"] else _say
+    try:
+        options = resumed(_options(given), places)
+        prepared = prepare(options, places, say)
+        try:
+            return _list(prepared, given["as_json"]) if given["only_list"] else _run(prepared, given["as_json"], say)
+        finally:
+            prepared.close()
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        return 130
+
+
+def _options(given: Mapping[str, Any]) -> Options:
+    chosen = (given["cases"], given["components"], given["schedulers"])
+    selection = Selection(
+        cases=list(given["cases"]),
+        components=list(given["components"]),
+        schedulers=list(given["schedulers"]),
+        tier=Tier(given["tier"]),
+        nodes=given["nodes"],
+        partial=any(chosen) or given["nodes"] is not None,
+    )
+    return Options(
+        site=given["site"],
+        site_file=given["site_file"],
+        deployment=given["deployment"],
+        selection=selection,
+        max_jobs=given["max_jobs"],
+        upload=not given["no_upload"],
+        resume=given["resume"],
+        trigger=given["trigger"],
+        wheelhouse=given["wheelhouse"],
+    )
+
+
+def _run(prepared: Prepared, as_json: bool, say: Any) -> int:
+    progress = Progress(sys.stderr if as_json else sys.stdout)
+    display = _Display(progress)
+    harness = Harness(prepared, say=say, watcher=display)
+    collector = _collector(prepared, say)
+    try:
+        if collector is not None:
+            harness.collector = (collector.url, collector.token)
+        _pytest([], harness)
+    finally:
+        progress.finish()
+        if collector is not None:
+            collector.close()
+    folder, code = harness.folder, harness.exit_code
+    if harness.manifest is None or folder is None:
+        if code == 130:
+            return 130
+        raise PlanError("the selection matches no case; `exaworks validate --list` shows what there is")
+    if code is None:
+        raise RunError(f"the run was not closed; what it has is in {folder.path}")
+    effective = folder.effective()
+    if as_json:
+        click.echo(json.dumps(summary_json(folder.manifest, effective, folder.path), indent=1))
+    else:
+        click.echo(summary(folder.manifest, effective, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
+        click.echo(f"results: {folder.path}")
+        click.echo(f"report:  {folder.path / 'report.html'}")
+        if collector is not None:
+            click.echo("dashboard: exaworks collector serve")
+    return code
+
+
+def _pytest(arguments: list[str], *plugins: object) -> None:
+    """Run pytest on the packaged cases, apart from any configuration or plugin of the user's."""
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    os.environ.pop("PYTEST_ADDOPTS", None)
+    os.environ.pop("PYTEST_PLUGINS", None)
+    configuration = Path(__file__).with_name("validate.ini")
+    fixed = ["-c", str(configuration), "--rootdir", str(configuration.parent), "-p", "sdk_tests.plugin"]
+    quiet = ["-p", "no:terminalreporter", "-p", "no:cacheprovider", "-p", "no:stepwise", "--capture=no"]
+    pytest.main([*fixed, *quiet, *arguments, "--pyargs", INTEGRATION], plugins=list(plugins))
+
+
+def _collector(prepared: Prepared, say: Any) -> Embedded | None:
+    collector = prepared.system.collector
+    if not prepared.options.upload or collector.url is not None or not collector.embedded:
+        return None
+    try:
+        started = start(prepared.places)
+    except RunError as error:
+        say(f"warning: {error.format_message()}; results stay here and can be pushed later")
+        return None
+    say(f"dashboard of this run: {started.page}")
+    return started
+
+
+def _list(prepared: Prepared, as_json: bool) -> int:
+    from tabulate import tabulate
+
+    prepared.options = replace(prepared.options, upload=False)
+    listing = _Listing()
+    _pytest(["--collect-only", "-q"], Harness(prepared, say=_quiet), listing)
+    if not listing.cells:
+        raise PlanError("the selection matches no case on this system")
+    rows = [
+        {
+            "case": cell.case_id,
+            "tier": cell.case.tier.value,
+            "where": cell.case.where,
+            "nodes": cell.case.nodes,
+            "jobs": cell.case.jobs,
+            "verdict": cell.preset.outcome.value if cell.preset else None,
+            "reason": cell.preset.cause.evidence if cell.preset else None,
+        }
+        for cell in listing.cells
+    ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return 0
+    table = [
+        (row["case"], row["tier"], row["where"], row["nodes"], f"{row['verdict']}: {row['reason']}" if row["verdict"] else "run")
+        for row in rows
+    ]
+    click.echo(tabulate(table, headers=("case", "tier", "where", "nodes", "what happens")))
+    return 0
+
+
+def _as_interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _say(text: str) -> None:
+    click.echo(text)
+
+
+def _quiet(text: str) -> None:
+    click.echo(text, err=True)
