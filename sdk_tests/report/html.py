@@ -1,0 +1,242 @@
+"""The report a facility keeps and signs: one self-contained page that needs no script and reaches no other host."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from dashboard_client.schema import Manifest, Record, Span, Timing, digest
+from sdk_tests.report.environment import environment, named
+from sdk_tests.report.text import clean, one_line, tail
+from sdk_tests.report.view import BLAME, EXIT_CODES, LABELS, MISSING, PROBLEMS, STATES, Line, View, cases, counted, view
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+    from dashboard_client.compare import Comparison
+
+_MEANINGS = {
+    "pass": "Every assertion on what the payload answered held.",
+    "fail": "What was promised did not happen, is absent, or is another version.",
+    "error": "No verdict could be reached, and nothing shows that the site is at fault.",
+    "infra": "Not run to a verdict; the evidence shows that the site or its scheduler is at fault.",
+    MISSING: "Planned, but there is no record of it. Counts as a failure.",
+    "xpass": "Passed although listed as known to fail: the listing is out of date.",
+    "xfail": "Failed as a known, listed problem says it does.",
+    "skip": "Not run, because nobody promised it; the reason says what was looked for and where.",
+}
+_SIGNS = {"pass": "✓", "fail": "✗", "error": "!", "infra": "▲", MISSING: "?", "xpass": "✓", "xfail": "~", "skip": "○"}
+_BAR = 90
+"""Width of the longest bar in the table of all cases."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one component did on one scheduler."""
+
+    row: str
+    scheduler: str
+    emulated: bool
+    counts: Counter[str]
+
+    @property
+    def tone(self) -> str:
+        """The class a cell is drawn in: its worst state; a pass only where nothing needs a look."""
+        for state in PROBLEMS:
+            if self.counts[state]:
+                return state
+        for state in ("xpass", "pass"):
+            if self.counts[state]:
+                return "emulated" if self.emulated else state
+        return "xfail" if self.counts["xfail"] else "skip"
+
+    @property
+    def states(self) -> list[tuple[str, str]]:
+        return [(state, counted(state, self.counts[state])) for state in STATES if self.counts[state]]
+
+
+def report_html(manifest: Manifest, records: Sequence[Record], *, comparison: Comparison | None = None) -> str:
+    """Return the page; with a comparison it says what changed since the last run that passed."""
+    from markupsafe import Markup
+
+    run = view(manifest, records)
+    templates = _templates()
+    style, _, _ = templates.loader.get_source(templates, "report.css")  # type: ignore[union-attr]
+    allowed = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    # The one thing on the page that is not escaped: our own style sheet, named by its digest in the page's policy.
+    return templates.get_template("report.html").render(
+        style=Markup(style),  # noqa: S704
+        style_digest=allowed,
+        run=run,
+        manifest=manifest,
+        verdict=run.verdict,
+        about=environment(run),
+        parts=_parts(run),
+        short=_short(run),
+        blamed=_blamed(run),
+        known=[line for line in run.lines if line.state in ("xfail", "xpass")],
+        numbers={line.case_id: number for number, line in enumerate(run.lines, 1)},
+        bars=_bars(run),
+        seal=seal(manifest, records),
+        comparison=comparison,
+        meaning=EXIT_CODES.get(run.verdict.exit_code) if run.verdict.exit_code is not None else None,
+        labels=LABELS,
+        bar=_BAR,
+        meanings=_MEANINGS,
+        signs=_SIGNS,
+        states=STATES,
+        missing=MISSING,
+        blame=BLAME,
+    )
+
+
+def seal(manifest: Manifest, records: Sequence[Record]) -> str:
+    """Name the data under the report: sha256 over the digests of the manifest and the records, a line each.
+
+    A signature on paper then belongs to these records and no others.
+    """
+    lines = [digest(manifest), *sorted({digest(record) for record in records})]
+    return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
+
+
+def duration(span: Span | None) -> str:
+    """Say a duration as a person would, marked where the scheduler measured it; unknown is a dash, never zero."""
+    if span is None:
+        return "—"
+    seconds = span.seconds
+    if seconds < 100:
+        said = f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
+    else:
+        minutes, rest = divmod(round(seconds), 60)
+        hours, minutes = divmod(minutes, 60)
+        said = f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+    return f"{said}†" if span.source == "scheduler" else said
+
+
+def _finalize(value: Any) -> Any:
+    """Clean whatever the template prints; Jinja2 escapes it afterwards."""
+    return clean(value) if type(value) is str else value
+
+
+@lru_cache(maxsize=1)
+def _templates() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    templates = Environment(
+        loader=PackageLoader("sdk_tests.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_finalize,
+    )
+    templates.filters.update(
+        about_attempt=_about_attempt,
+        breakable=_breakable,
+        cases=cases,
+        counted=_counted,
+        counted_state=counted,
+        duration=duration,
+        instant=_instant,
+        named=named,
+        tail=tail,
+    )
+    return templates
+
+
+def _instant(text: str | None) -> str:
+    """Say an instant as it is on record, without its machine punctuation."""
+    return text.replace("T", " ").replace("Z", " UTC") if text else "—"
+
+
+def _breakable(case_id: str) -> Markup:
+    """Let a long case id break after its signs, and nowhere else while there is room."""
+    from markupsafe import Markup, escape
+
+    return Markup("").join(
+        escape(part) + Markup("<wbr>") if part in "/@:+=" else escape(part)
+        for part in re.split("([/@:+=])", clean(case_id))
+        if part
+    )
+
+
+def _about_attempt(record: Record, line: Line) -> list[tuple[str, str]]:
+    """The scheduler's facts of one attempt that did not pass, those that are known."""
+    scheduler = record.scheduler
+    word = " ".join(part for part in (scheduler.native_state, scheduler.native_reason) if part)
+    before = "; ".join(
+        f"{LABELS[attempt.verdict.outcome.value]}: {one_line(attempt.verdict.cause.evidence)}"
+        for attempt in line.earlier
+        if attempt.verdict.cause
+    )
+    facts = (
+        ("Jobs", ", ".join(scheduler.job_ids)),
+        ("Nodes", ", ".join(record.context.nodes)),
+        ("Scheduler's word", word),
+        ("Exit code", "" if scheduler.exit_code is None else str(scheduler.exit_code)),
+        ("Signal", "" if scheduler.signal is None else str(scheduler.signal)),
+        ("Attempt", f"{record.retries.attempt}, after {before}" if before else ""),
+        ("Not final", "" if record.retries.final else "another attempt is still owed"),
+    )
+    return [(name, said) for name, said in facts if said]
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _parts(run: View) -> dict[tuple[str, str], Part]:
+    """The matrix: one part for each component and scheduler that were planned together."""
+    found: dict[tuple[str, str], list[Line]] = {}
+    for line in run.lines:
+        found.setdefault((line.row, line.planned.scheduler), []).append(line)
+    return {
+        (row, scheduler): Part(
+            row, scheduler, any(line.emulated for line in lines), Counter(line.state for line in lines)
+        )
+        for (row, scheduler), lines in found.items()
+    }
+
+
+def _short(run: View) -> dict[str, dict[str, list[Part]]]:
+    """What works, what does not and what was not tried, each by scheduler."""
+    short: dict[str, dict[str, list[Part]]] = {"works": {}, "broken": {}, "untried": {}}
+    order = run.schedulers()
+    for part in sorted(_parts(run).values(), key=lambda part: order.index(part.scheduler)):
+        bad = any(part.counts[state] for state in PROBLEMS)
+        good = part.counts["pass"] + part.counts["xpass"]
+        key = "broken" if bad else "works" if good else "untried"
+        short[key].setdefault(part.scheduler, []).append(part)
+    return short
+
+
+def _blamed(run: View) -> list[tuple[str, int]]:
+    """Who is at fault for how many cases, most first; a missing case is on nobody's account."""
+    found = Counter(BLAME[line.cause.cls] for line in run.problems if line.cause)
+    return found.most_common()
+
+
+def _bars(run: View) -> dict[str, list[tuple[str, float, float]]]:
+    """The bar of each case in the table of all cases: kind, left edge and width of each known duration."""
+    spans = {line.case_id: _spans(line.record.timing) for line in run.lines if line.record}
+    longest = max((sum(seconds for _, seconds in found) for found in spans.values()), default=0.0)
+    bars: dict[str, list[tuple[str, float, float]]] = {}
+    for case_id, found in spans.items():
+        left = 0.0
+        for kind, seconds in found:
+            width = max(round(seconds / longest * _BAR, 1), 0.7) if longest else 0.0
+            bars.setdefault(case_id, []).append((kind, round(left, 1), width))
+            left += width
+    return bars
+
+
+def _spans(timing: Timing) -> list[tuple[str, float]]:
+    spans = (("queue", timing.queue_wait), ("launch", timing.launch), ("run", timing.run))
+    return [(kind, span.seconds) for kind, span in spans if span]

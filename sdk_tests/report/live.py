@@ -1,0 +1,92 @@
+"""The display on a terminal; the one module here that imports rich, and it is imported only where it draws."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TextIO
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from sdk_tests.report.text import fit
+from sdk_tests.report.view import counted
+
+if TYPE_CHECKING:
+    from sdk_tests.report.progress import State
+
+ROWS = 8
+"""Cases under way that are named; the rest are a number."""
+
+INTERVAL = 0.1
+"""Seconds between two drawings, unless one is forced."""
+
+_STYLES = {"pass": "green", "fail": "bold red", "error": "bold red", "infra": "bold magenta", "xpass": "yellow"}
+
+
+class LiveDisplay:
+    """A few lines that are drawn over; everything in them is cut to the width and to what the stream can encode."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._encoding = stream.encoding
+        self._console = Console(file=stream, markup=False, highlight=False, emoji=False, soft_wrap=False)
+        self._live = Live(
+            console=self._console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            vertical_overflow="crop",
+        )
+        self._live.start()
+        # A run that is killed cannot bring the cursor back, so it is never taken away.
+        self._console.show_cursor(True)
+        self._drawn = 0.0
+
+    def draw(self, state: State, now: float, *, force: bool) -> None:
+        if force or now - self._drawn >= INTERVAL:
+            self._drawn = now
+            self._live.update(Group(*self._lines(state, now)), refresh=True)
+
+    def stop(self) -> None:
+        self._live.stop()
+
+    def _lines(self, state: State, now: float) -> list[Text]:
+        lines = [self._line(line, "red") for line in state.failures]
+        if state.note:
+            lines.append(self._line(state.note, "yellow"))
+        active = sorted(state.active.items(), key=lambda item: (item[1][0] != "running", item[1][1]))
+        for case_id, (phase, since) in active[:ROWS]:
+            lines.append(
+                self._line(f"{elapsed(now - since):>8}  {phase:<12} {case_id}", "" if phase == "running" else "dim")
+            )
+        if len(active) > ROWS:
+            lines.append(self._line(f"{'':>8}  and {len(active) - ROWS} more under way", "dim"))
+        lines.append(self._bar(state, now))
+        return lines
+
+    def _bar(self, state: State, now: float) -> Text:
+        width = 24
+        full = width * min(state.done, state.total) // max(state.total, 1)
+        bar = Text(
+            "[" + "#" * full + "." * (width - full) + f"] {state.done}/{state.total}  {elapsed(now - state.began)}"
+        )
+        for outcome, number in state.counts().items():
+            bar.append("  ")
+            bar.append(counted(outcome, number), style=_STYLES.get(outcome, "dim"))
+        bar.truncate(self._console.width - 1, overflow="crop")
+        return bar
+
+    def _line(self, text: str, style: str) -> Text:
+        line = Text(fit(text, self._encoding), style=style, no_wrap=True)
+        line.truncate(self._console.width - 1, overflow="crop")
+        return line
+
+
+def elapsed(seconds: float) -> str:
+    """Say a duration as a clock does: ``7 s``, ``3:05``, ``1:02:03``."""
+    whole = max(int(seconds), 0)
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}:{minutes:02d}:{rest:02d}"
+    return f"{minutes}:{rest:02d}" if minutes else f"{rest} s"

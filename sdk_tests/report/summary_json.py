@@ -1,0 +1,73 @@
+"""The run as one JSON object, for ``exaworks validate --json`` and the programs that read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dashboard_client.schema import Manifest, Record
+from sdk_tests.report.text import clean
+from sdk_tests.report.view import EXIT_CODES, Line, view
+
+
+def summary_json(manifest: Manifest, effective: Mapping[str, Record], folder: Path) -> dict[str, Any]:
+    """Return what a program needs to know of a run.
+
+    run_id, site, system, release, started, ended: of the manifest; ``ended`` is null while the run is open.
+    verdict: ``passed``, ``failed``, ``infra``, ``interrupted``, ``nothing-passed``, ``not-judged``, ``unfinished`` or
+    ``inconsistent`` (the closing count and the records disagree; ``message`` says where). Only ``passed`` is good news.
+    message: the verdict in words. exit_code: the process's, null while the run is open. meaning: that code in words.
+    planned: number of planned cases. counts: how many are ``pass``, ``fail``, ``error``, ``infra``, ``missing``,
+    ``xpass``, ``xfail``, ``skip``; every key is there and they add up to ``planned``. emulated_passes: how many of the
+    passes an emulated scheduler carried.
+    cases: one object a planned case, in planned order: case_id, component, partners, scheduler, outcome (or
+    ``missing``), cause (null, or phase, class, rule, evidence), attempts, emulated, seconds (queue_wait, launch, run;
+    unknown is null), reproduce.
+    paths: folder, and the files in it: manifest, records, junit, report; null for a file that is not there.
+    """
+    run = view(manifest, effective)
+    verdict = run.verdict
+    files = {"manifest": "manifest.json", "records": "records.jsonl", "junit": "junit.xml", "report": "report.html"}
+    found = {key: str(folder / name) if (folder / name).is_file() else None for key, name in files.items()}
+    return {
+        "run_id": manifest.run_id,
+        "site": manifest.site,
+        "system": manifest.system,
+        "release": manifest.release,
+        "started": manifest.started,
+        "ended": manifest.closed.ended if manifest.closed else None,
+        "verdict": verdict.word,
+        "message": f"{verdict.title}. {verdict.detail}".strip(),
+        "exit_code": verdict.exit_code,
+        "meaning": EXIT_CODES.get(verdict.exit_code) if verdict.exit_code is not None else None,
+        "planned": len(run.lines),
+        "counts": dict(run.counts),
+        "emulated_passes": run.emulated_passes,
+        "cases": [_case(line) for line in run.lines],
+        "paths": {"folder": str(folder), **found},
+    }
+
+
+def _case(line: Line) -> dict[str, Any]:
+    record, cause = line.record, line.cause
+    timing = record.timing if record else None
+    spans = {name: getattr(timing, name, None) for name in ("queue_wait", "launch", "run")}
+    return {
+        "case_id": line.case_id,
+        "component": line.planned.component,
+        "partners": list(line.planned.partners),
+        "scheduler": line.planned.scheduler,
+        "outcome": line.state,
+        "cause": cause
+        and {
+            "phase": cause.phase.value,
+            "class": cause.cls.value,
+            "rule": cause.rule,
+            "evidence": clean(cause.evidence),
+        },
+        "attempts": record.retries.attempt if record else 0,
+        "emulated": line.emulated,
+        "seconds": {name: span.seconds if span else None for name, span in spans.items()},
+        "reproduce": clean(record.evidence.reproduce) if record and record.evidence.reproduce else None,
+    }
