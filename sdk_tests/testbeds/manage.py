@@ -76,10 +76,12 @@ def up(kind: str, home: Path, *, nodes: int = 2, cores: int = CORES, owner_pid: 
     try:
         made = maker.up(folder, nodes, cores, owner)
         (folder / "system.yaml").write_text(_site_file(made, cores))
-    except BaseException:
+    except BaseException as error:
         with _undisturbed():
-            _keep_logs(folder)
+            kept = _keep_logs(folder)
             _clear(folder, maker)
+        if isinstance(error, TestbedError) and kept is not None:
+            raise TestbedError(f"{error.message}. Logs: {kept}") from error
         raise
     return made
 
@@ -199,18 +201,20 @@ def _clear(folder: Path, kind: TestbedKind) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _keep_logs(folder: Path) -> None:
+def _keep_logs(folder: Path) -> Path | None:
     """Put the daemons' logs beside the folder that is about to go, as one file, for whoever reads the error."""
     try:
         base = Path(record.read(folder).extras.get("base", folder))
     except (FileNotFoundError, TestbedError):
-        return
-    logs = sorted((base / "log").glob("*.log"))
-    if logs:
-        parts = [f"==> {log.name} <==\n{log.read_text(errors='replace')}" for log in logs]
-        kept = folder.with_name(folder.name + ".log")
-        kept.write_text("\n".join(parts))
-        kept.chmod(0o600)
+        return None
+    logs = sorted((base / "log").glob("*.err")) + sorted((base / "log").glob("*.log"))
+    if not logs:
+        return None
+    parts = [f"==> {log.name} <==\n{text}" for log in logs if (text := log.read_text(errors="replace"))]
+    kept = folder.with_name(folder.name + ".log")
+    kept.write_text("\n".join(parts))
+    kept.chmod(0o600)
+    return kept
 
 
 @contextlib.contextmanager

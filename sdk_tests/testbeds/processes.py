@@ -40,17 +40,21 @@ def alive(daemon: Daemon) -> bool:
     return found is not None and found.started == daemon.started
 
 
-def spawn(name: str, argv: Sequence[str], env: Mapping[str, str], folder: Path) -> Daemon:
-    """Start a daemon in a session of its own, holding no descriptor of ours; it outlives this process."""
-    process = subprocess.Popen(
-        list(argv),
-        env=dict(env),
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+def spawn(name: str, argv: Sequence[str], env: Mapping[str, str], folder: Path, errors: Path) -> Daemon:
+    """Start a daemon in a session of its own, holding no descriptor of ours; it outlives this process.
+
+    What it says on stderr goes to the file ``errors``: often nothing, or why it could not even open its log.
+    """
+    with errors.open("wb") as said:
+        process = subprocess.Popen(
+            list(argv),
+            env=dict(env),
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            start_new_session=True,
+        )
     fields = _stat(process.pid)
     # From here on it is known by pid and start time alone; without a return code Popen would warn that nobody waits.
     process.returncode = 0

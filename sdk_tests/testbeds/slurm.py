@@ -6,6 +6,7 @@ that user can reach it: the folder with munge's socket is closed to others, and 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import random
@@ -93,7 +94,7 @@ class SlurmTestbed(TestbedKind):
 
     def down(self, testbed: Testbed) -> None:
         base = _base(testbed)
-        mine = (f"{MARK}={testbed.folder}", f"{JOB_MARK}={testbed.folder}")
+        mine = (f"{MARK}={base}", f"{JOB_MARK}={base}")
         if any(daemon.name == "slurmctld" and processes.alive(daemon) for daemon in testbed.daemons):
             _cancel_jobs(testbed)
         # A job's processes are found before what they hang below is gone, and once more for what they started since.
@@ -153,7 +154,7 @@ class SlurmTestbed(TestbedKind):
             "HOME": str(base),
             "LC_ALL": "C",
             "SLURM_CONF": testbed.env["SLURM_CONF"],
-            MARK: str(testbed.folder),
+            MARK: str(base),
         }
         names = [f"n{number}" for number in range(1, testbed.nodes + 1)]
         ports = [int(port) for port in testbed.extras["ports"].split()]
@@ -162,7 +163,9 @@ class SlurmTestbed(TestbedKind):
 
         def launch(name: str, *argv: str) -> None:
             nonlocal testbed
-            daemon = processes.spawn(name, [program(argv[0]) or argv[0], *argv[1:]], env, base)
+            daemon = processes.spawn(
+                name, [program(argv[0]) or argv[0], *argv[1:]], env, base, base / "log" / f"{name}.err"
+            )
             testbed = replace(testbed, daemons=(*testbed.daemons, daemon))
             record.write(testbed)
 
@@ -241,7 +244,7 @@ def _lay_out(testbed: Testbed, base: Path, cores: int) -> None:
         key.touch(mode=0o600)
         key.write_bytes(secrets.token_bytes(128))
         prolog = base / "task_prolog"
-        prolog.write_text(f"#!/bin/sh\necho 'export {JOB_MARK}={testbed.folder}'\n")
+        prolog.write_text(f"#!/bin/sh\necho 'export {JOB_MARK}={base}'\n")
         prolog.chmod(0o700)
         (base / "slurm.conf").write_text(_configuration(testbed, base, cores))
     except OSError as error:
@@ -336,11 +339,11 @@ def _cancel_jobs(testbed: Testbed) -> None:
 def _failure(testbed: Testbed, name: str, what: str) -> Exception:
     """Return the error to raise for a daemon that did not come up, from the last line of its log."""
     log = _base(testbed) / "log" / f"{name}.log"
-    try:
-        said = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    except OSError:
-        said = []
+    said: list[str] = []
+    for path in (log.with_suffix(".err"), log):
+        with contextlib.suppress(FileNotFoundError):
+            said += [line for line in path.read_text(errors="replace").splitlines() if line.strip()]
     if any("Address already in use" in line or "Unable to bind" in line for line in said):
         return _PortTakenError(said[-1])
     last = said[-1].strip() if said else "(nothing was logged)"
-    return TestbedError(f"the Slurm testbed did not come up: {name} {what}. {log}: {last}")
+    return TestbedError(f"the Slurm testbed did not come up: {name} {what}. Last line of {log.name}: {last}")
