@@ -7,6 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 import click
 
 from exaworks_sdk import __version__
+from exaworks_sdk.errors import CommandError
 
 
 class Rooms(click.Group):
@@ -22,8 +23,23 @@ class Rooms(click.Group):
         point = self._points().get(cmd_name)
         if point is None:
             return None
-        command: click.Command = point.load()
+        try:
+            command: click.Command = point.load()
+        except ImportError as error:
+            return _unloadable(point, error)
         return command
+
+
+def _unloadable(point: EntryPoint, error: ImportError) -> click.Command:
+    """Stand in for a command whose room or plugin is broken, so that the others still work."""
+    message = f"{point.name} cannot be loaded from {point.value}: {error}. Reinstall what provides it."
+
+    def refuse(arguments: tuple[str, ...]) -> None:
+        raise CommandError(message)
+
+    anything = click.Argument(["arguments"], nargs=-1, type=click.UNPROCESSED)
+    settings = {"ignore_unknown_options": True}
+    return click.Command(point.name, settings, refuse, [anything], help=message, short_help="(cannot be loaded)")
 
 
 EXAMPLES = """\b

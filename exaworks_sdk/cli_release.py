@@ -1,0 +1,53 @@
+"""``exaworks release``: what a release consists of."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.group()
+def release() -> None:
+    """Show the releases and the component versions they consist of."""
+
+
+@release.command("list", epilog="\b\nExamples:\n  exaworks release list\n  exaworks release list --json")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_releases(as_json: bool) -> None:
+    """List the known releases, the newest first."""
+    import json
+
+    from exaworks_sdk.release import names
+
+    click.echo(json.dumps(names()) if as_json else "\n".join(names()))
+
+
+@release.command(
+    epilog="""\b
+Examples:
+  exaworks release show                 the newest
+  exaworks release show 2026.11 --json
+  exaworks release show --pins          pip requirements of a deployment
+"""
+)
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--pins", is_flag=True, help="Print the pip requirements that the release's lock is compiled from.")
+def show(name: str | None, as_json: bool, pins: bool) -> None:
+    """Show the components of release NAME, or of the newest."""
+    import msgspec
+    from tabulate import tabulate
+
+    from exaworks_sdk.release import load
+
+    shown = load(name)
+    if as_json:
+        click.echo(msgspec.json.format(msgspec.json.encode(shown), indent=2).decode())
+    elif pins:
+        click.echo("\n".join([*shown.requirements(), *shown.build_tools]))
+    else:
+        rows = [(c.name, c.version, c.pypi or "-", c.spack_spec, c.licence, c.url) for c in shown.components]
+        click.echo(f"Release {shown.name}\n")
+        click.echo(
+            tabulate(rows, ("component", "version", "PyPI", "Spack", "licence", "upstream"), disable_numparse=True)
+        )
+        click.echo(f"\nPinned with them: {', '.join(f'{name} {version}' for name, version in shown.pins.items())}")

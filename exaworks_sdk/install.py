@@ -1,0 +1,62 @@
+"""Install a release for use on one machine: a pip environment made once from the release's lock."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from exaworks_sdk.environment import EnvironmentFailedError, Recipe, machine, make
+from exaworks_sdk.errors import InstallError
+from exaworks_sdk.paths import Places
+from exaworks_sdk.release import Release
+
+OLDEST = (3, 10)
+
+
+def pip_deployment(
+    places: Places,
+    release: Release,
+    *,
+    python: str | None = None,
+    wheelhouse: Path | None = None,
+    progress: Callable[[str], None],
+) -> Path:
+    """Return the environment that holds the release's components, made if it is not there or its lock has changed.
+
+    It is keyed by release, platform and Python version; ``python`` is the interpreter to make it with, this one unless
+    named. ``wheelhouse``, else ``$EXAWORKS_WHEELHOUSE``, is a folder to install from without any network.
+
+    Raises:
+        InstallError: it could not be made; the message has pip's own last error and says where all of its output is.
+    """
+    named = os.environ.get("EXAWORKS_WHEELHOUSE")
+    version = "{}.{}".format(*sys.version_info[:2]) if python is None else _version(python)
+    if not release.lock.is_file():
+        raise InstallError(f"release {release.name} has no lock {release.lock}. Reinstall exaworks-sdk.")
+    recipe = Recipe(
+        folder=places.deployments / f"{release.name}-{machine()}-py{version}",
+        lock=release.lock,
+        label=f"the deployment of release {release.name}",
+        python=python or sys.executable,
+        wheelhouse=wheelhouse or (Path(named) if named else None),
+        build_tools=tuple(release.build_tools),
+    )
+    try:
+        return make(recipe, progress)
+    except EnvironmentFailedError as error:
+        raise InstallError(str(error)) from error
+
+
+def _version(python: str) -> str:
+    question = "import sys; print(*sys.version_info[:2], sep='.')"
+    try:
+        answer = subprocess.run([python, "-I", "-S", "-c", question], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise InstallError(f"{python} does not run: {error}. Name a Python of at least 3.10.") from error
+    version = answer.stdout.strip()
+    if tuple(int(part) for part in version.split(".")) < OLDEST:
+        raise InstallError(f"{python} is Python {version}; a deployment needs at least 3.10.")
+    return version

@@ -1,0 +1,39 @@
+"""``exaworks selftest``: the project's own tests, from a checkout."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command(
+    context_settings={"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]},
+    epilog="""\b
+Examples:
+  exaworks selftest                                all of them
+  exaworks selftest tests/site_configs -x          any arguments of pytest's
+  exaworks selftest -m "not slow"
+  EXAWORKS_REQUIRE=slurm,munge exaworks selftest   fail, not skip, where these are absent
+""",
+)
+@click.argument("pytest_args", nargs=-1, type=click.UNPROCESSED)
+@click.pass_context
+def selftest(ctx: click.Context, pytest_args: tuple[str, ...]) -> None:
+    """Run the project's tests, linters and type checks; what the machine lacks skips and is named at the end.
+
+    Arguments are pytest's, and so are the last line and the exit code.
+    """
+    import os
+    import sys
+    from importlib.util import find_spec
+
+    from exaworks_sdk.errors import SelftestError
+    from exaworks_sdk.paths import Places
+
+    places = ctx.find_object(Places)
+    if places is None or places.checkout is None or not (places.checkout / "tests").is_dir():
+        raise SelftestError("selftest runs from a checkout; this exaworks was installed without its tests. Clone it.")
+    if find_spec("hypothesis") is None:
+        raise SelftestError(f"{sys.executable} lacks the dev extra: run ./exaworks selftest, or install .[dev].")
+    os.chdir(places.checkout)
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-I", "-m", "pytest", *pytest_args])  # noqa: S606
