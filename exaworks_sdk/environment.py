@@ -186,7 +186,8 @@ def _fill(recipe: Recipe, held: int, say: Callable[[str], None]) -> None:
         with tempfile.NamedTemporaryFile("w", suffix=".txt", dir=recipe.folder) as tools:
             tools.write("".join(block for name, block in pins(recipe.lock) if name in recipe.build_tools))
             tools.flush()
-            _pip(recipe, held, ["install", *where, "--require-hashes", "-r", tools.name], "install the build tools")
+            first = ["install", *where, "--no-deps", "--require-hashes", "-r", tools.name]
+            _pip(recipe, held, first, "install the build tools")
         isolation = ["--no-build-isolation"]
     count = len({name for name, _ in pins(recipe.lock)})
     say(f"installing {count} packages of {recipe.lock.name}{f' from {recipe.wheelhouse}' if where else ''}")
@@ -275,6 +276,8 @@ def _why(recipe: Recipe, code: int, purpose: str) -> str:
     lines = [line.strip() for line in step.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith(("ERROR:", "Error:", "error:", "OSError"))]
     said = (errors or lines or [f"exit code {code}"])[-1]
+    if said.endswith(":") and said in lines[:-1]:
+        said = f"{said} {lines[lines.index(said) + 1]}"
     hint = next((hint for sign, hint in HINTS if sign in step), "")
     return f"cannot {purpose} for {recipe.label}: {said}\n{f'{hint} ' if hint else ''}All of its output: {recipe.log}"
 
