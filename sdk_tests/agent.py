@@ -1,8 +1,8 @@
 """Runs the cases of one shared allocation, from inside it: ``python agent.py ORDERS``.
 
-Standard library only. ``ORDERS`` is a JSON file the supervisor wrote on the shared file system; each case's end is written
-beside it as ``<index>.json`` with ``<index>.out`` and ``<index>.err``, atomically, so the supervisor can collect each as it
-lands, also after a kill.
+Standard library only. ``ORDERS`` is a JSON file the supervisor wrote on the shared file system; each case's end is
+written beside it as ``<index>.json`` with ``<index>.out`` and ``<index>.err``, atomically, so the supervisor can
+collect each as it lands, also after a kill.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,11 @@ if __package__ in (None, ""):
 from sdk_tests.procs import Ended, Procs
 
 
-def write(folder: Path, index: int, ended: Ended) -> None:
-    """Leave one case's end in the folder; the JSON file comes last, so its presence means all is there."""
+def write(folder: Path, index: int, ended: Ended, waited: bool) -> None:
+    """Leave one case's end in the folder; the JSON file comes last, so its presence means all is there.
+
+    ``waited``: the case had to wait for a slot of the allocation, so its start says nothing about launching.
+    """
     (folder / f"{index}.out").write_bytes(ended.stdout)
     (folder / f"{index}.err").write_bytes(ended.stderr)
     meta = {
@@ -33,6 +37,7 @@ def write(folder: Path, index: int, ended: Ended) -> None:
         "ended": ended.ended,
         "leftovers": list(ended.leftovers),
         "detail": ended.detail,
+        "waited": waited,
     }
     temporary = folder / f".{index}.tmp"
     with temporary.open("w", encoding="utf-8") as file:
@@ -49,6 +54,7 @@ def main(orders: Path) -> None:
     waiting = list(enumerate(given["cases"]))
     procs = Procs()
     used = 0
+    full = False
     stopping = False
 
     def stop(*_: object) -> None:
@@ -59,10 +65,10 @@ def main(orders: Path) -> None:
     signal.signal(signal.SIGINT, stop)
     (folder / "agent.json").write_text(json.dumps({"pid": os.getpid(), "started": time.time()}), encoding="utf-8")
 
-    def done(index: int, cores: int, ended: Ended) -> None:
+    def done(index: int, cores: int, waited: bool, ended: Ended) -> None:
         nonlocal used
         used -= cores
-        write(folder, index, ended)
+        write(folder, index, ended, waited)
 
     while waiting or len(procs):
         if stopping:
@@ -78,9 +84,10 @@ def main(orders: Path) -> None:
                 {**os.environ, **case["env"]},
                 case["scratch"],
                 case["walltime"],
-                lambda ended, index=index, cores=case["cores"]: done(index, cores, ended),  # type: ignore[misc]
+                partial(done, index, case["cores"], full),
                 mark=case["mark"],
             )
+        full = full or bool(waiting)
         procs.poll(1.0)
 
 

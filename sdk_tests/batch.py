@@ -1,7 +1,7 @@
 """The batch jobs the harness submits itself: one per case that wants its own, one per group that shares an allocation.
 
-Lives in the supervisor. Submission, one bulk status query an interval, and cancellation are native commands run as children
-with a time limit; what a case came to is read from files its job leaves on the shared file system.
+Lives in the supervisor. Submission, one bulk status query an interval, and cancellation are native commands run as
+children with a time limit; what a case came to is read from files its job leaves on the shared file system.
 """
 
 from __future__ import annotations
@@ -53,7 +53,12 @@ class Batch:
     """All jobs of one scheduler."""
 
     def __init__(
-        self, kind: SchedulerKind, given: SchedulerSetup, setup: Setup, procs: Procs, say: Callable[[Event | Landed], None]
+        self,
+        kind: SchedulerKind,
+        given: SchedulerSetup,
+        setup: Setup,
+        procs: Procs,
+        say: Callable[[Event | Landed], None],
     ) -> None:
         self.kind, self.given, self.setup, self.procs, self.say = kind, given, setup, procs, say
         self.jobs: list[Job] = []
@@ -214,10 +219,10 @@ class Batch:
         out, err = job.folder / f"{index}.out", job.folder / f"{index}.err"
         size = meta.get("stdout_bytes")
         size = out.stat().st_size if size is None else size
-        code = meta["exit_code"]
-        signal = meta.get("signal")
+        code: int | None = meta["exit_code"]
+        signal: int | None = meta.get("signal")
         if signal is None and code is not None and code > 128 and not job.shared:  # sh reports a signal as 128 + N
-            code, signal = None, code - 128
+            signal, code = code - 128, None
         return land(
             order,
             meta.get("ending", "exited"),
@@ -228,7 +233,7 @@ class Batch:
             tail=_tail(err),
             detail=meta.get("detail", ""),
             leftovers=tuple(meta.get("leftovers", ())),
-            timing=self._timing(job, meta["started"], meta["ended"]),
+            timing=self._timing(job, meta["started"], meta["ended"], waited=meta.get("waited", False)),
             **self._native(job),
         )
 
@@ -239,7 +244,14 @@ class Batch:
             if index not in job.landed:
                 job.landed.add(index)
                 self.say(
-                    land(order, ending, tail=tail, detail=detail, timing=self._timing(job, None, None), **self._native(job))
+                    land(
+                        order,
+                        ending,
+                        tail=tail,
+                        detail=detail,
+                        timing=self._timing(job, None, None),
+                        **self._native(job),
+                    )
                 )
 
     def _native(self, job: Job) -> dict[str, Any]:
@@ -251,14 +263,14 @@ class Batch:
             "native_reason": status.reason if status else None,
         }
 
-    def _timing(self, job: Job, started: float | None, ended: float | None) -> Timing:
+    def _timing(self, job: Job, started: float | None, ended: float | None, *, waited: bool = False) -> Timing:
         status = job.status
         wait = launch = None
         if status and status.submitted is not None and status.started is not None:
             wait = Span(seconds=max(0.0, status.started - status.submitted), source="scheduler")
         elif job.first_seen_running is not None:
             wait = Span(seconds=max(0.0, job.first_seen_running - job.submitted), source="harness")
-        if started is not None and status and status.started is not None:
+        if started is not None and not waited and status and status.started is not None:
             launch = Span(seconds=round(max(0.0, started - status.started), 3), source="harness")
         run = collect = None
         if started is not None and ended is not None:

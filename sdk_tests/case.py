@@ -21,12 +21,12 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 class Case:
     """One row of the matrix; with a scheduler it becomes a cell.
 
-    where: ``login`` runs beside the scheduler and submits by itself; ``allocation`` runs inside an allocation shared with
-    all cases of the same node count; ``job`` runs inside an allocation of its own; ``control`` runs under the scheduler's
-    own blocking command, with the harness's Python. On the ``local`` scheduler all four run right here.
+    where: ``login`` runs beside the scheduler and submits by itself; ``allocation`` runs inside an allocation shared
+    with all cases of the same node count; ``job`` runs inside an allocation of its own; ``control`` runs under the
+    scheduler's own blocking command, with the harness's Python. On the ``local`` scheduler all four run right here.
     jobs: batch jobs the payload itself has in the queue at once. cores: cores it keeps busy on the node it runs on.
-    walltime: seconds the payload may run; total: seconds for everything, queue wait of its own jobs included.
-    answer: whether the payload prints one JSON object; without, its exit code alone is judged.
+    walltime: seconds the payload may run; total: seconds for everything, queue wait of its own jobs included. answer:
+    whether the payload prints one JSON object; without, its exit code alone is judged.
     """
 
     component: str
@@ -71,8 +71,8 @@ def case(
 ) -> Callable[[_Function], _Function]:
     """Declare the test function under it as the judge of a payload's answer.
 
-    payload: path below ``sdk_tests/payloads``. variants: ``{"blocks=2": {"blocks": 2}}`` makes one case each, its params
-    laid over ``params``. The function takes the fixture ``outcome`` (see ``sdk_tests.landing.Outcome``).
+    payload: path below ``sdk_tests/payloads``. variants: ``{"blocks=2": {"blocks": 2}}`` makes one case each, its
+    params laid over ``params``. The function takes the fixture ``outcome`` (see ``sdk_tests.landing.Outcome``).
 
     Raises:
         CaseError: an argument no case has, or a name the id's grammar does not allow.
@@ -81,7 +81,7 @@ def case(
     if any(sign in chosen + component for sign in "[]@/: +*?"):
         raise CaseError(f"case {component}/{chosen}: a name may not hold any of []@/:+*? or a space")
     base = dict(params or {})
-    spread: Mapping[str | None, Mapping[str, Any]] = dict(variants) if variants else {None: {}}
+    spread: list[tuple[str | None, Mapping[str, Any]]] = [*variants.items()] if variants else [(None, {})]
     try:
         cases = tuple(
             Case(
@@ -95,7 +95,7 @@ def case(
                 params={**base, **extra},
                 **rest,
             )
-            for variant, extra in spread.items()
+            for variant, extra in spread
         )
     except (TypeError, ValueError) as error:
         raise CaseError(f"case {component}/{chosen}: {error}") from error

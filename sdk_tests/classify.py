@@ -16,7 +16,7 @@ from sdk_tests.landing import Landing, Preset
 
 @dataclass(frozen=True)
 class Health:
-    """What is known of a scheduler. ``control`` is the evidence of its failed control case; ``dead`` that of its ping."""
+    """A scheduler: the evidence of its failed ``control`` case, and of its unanswered ping (``dead``)."""
 
     control: str | None = None
     dead: str | None = None
@@ -84,7 +84,9 @@ def _by_ending(landing: Landing) -> Preset | None:
     if landing.ending == "timeout":
         evidence = landing.detail or "the payload was still running at its time limit and was killed"
         last = _last_line(landing.tail)
-        return _made(Outcome.FAIL, Phase.RUN, CauseClass.COMPONENT, "time-limit", evidence + (f"; {last}" if last else ""))
+        return _made(
+            Outcome.FAIL, Phase.RUN, CauseClass.COMPONENT, "time-limit", evidence + (f"; {last}" if last else "")
+        )
     if landing.ending == "vanished":
         return _made(Outcome.ERROR, Phase.RUN, CauseClass.UNKNOWN, "job-vanished", landing.detail)
     if landing.ending == "job-ended":
@@ -94,7 +96,9 @@ def _by_ending(landing: Landing) -> Preset | None:
     return None
 
 
-_IMPORT = re.compile(r"^(?:ModuleNotFoundError|ImportError|pkg_resources\.\w+|importlib\.metadata\.\w+): .*", re.MULTILINE)
+_IMPORT = re.compile(
+    r"^(?:ModuleNotFoundError|ImportError|pkg_resources\.\w+|importlib\.metadata\.\w+): .*", re.MULTILINE
+)
 _SPACE = re.compile(r"^.*(?:No space left on device|Disk quota exceeded).*", re.MULTILINE)
 
 

@@ -23,7 +23,9 @@ Exit codes: 0 all planned cases passed or were skipped for a reason the site all
 
 @click.command(epilog=EXAMPLES)
 @click.option("--site", metavar="SITE/SYSTEM", help="The system; default: recognised by host name and environment.")
-@click.option("--site-file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A site file of your own.")
+@click.option(
+    "--site-file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A site file of your own."
+)
 @click.option(
     "--deployment",
     metavar="KIND:NAME",
@@ -37,7 +39,9 @@ Exit codes: 0 all planned cases passed or were skipped for a reason the site all
     help="How much to run; each tier contains the one before it.",
 )  # fmt: skip
 @click.option("--nodes", type=click.IntRange(min=1), metavar="N", help="Only cases that need at most N nodes.")
-@click.option("--max-jobs", type=click.IntRange(min=1), metavar="N", help="At most N batch jobs at once on a scheduler.")
+@click.option(
+    "--max-jobs", type=click.IntRange(min=1), metavar="N", help="At most N batch jobs at once on a scheduler."
+)
 @click.option("--resume", metavar="RUN", help="Go on with a run: a run's name, the beginning of it, or 'last'.")
 @click.option("--no-upload", is_flag=True, help="Keep the results here; start no collector.")
 @click.option("--trigger", default="manual", hidden=True)
@@ -45,7 +49,7 @@ Exit codes: 0 all planned cases passed or were skipped for a reason the site all
 @click.option("--list", "only_list", is_flag=True, help="Print the plan and run nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
 @click.pass_context
-def validate(context: click.Context, **given: Any) -> None:
+def validate(context: click.Context, /, **given: Any) -> None:
     """Run real jobs of every component through every scheduler here, and say what works.
 
     The results, with a report to keep, are written to a folder of their own; its name is printed.

@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 
 @dataclass(frozen=True)
 class ComponentKind:
-    """``distribution`` is a Python distribution's name; ``command`` a program that prints its version with ``version_args``."""
+    """``distribution`` is a Python distribution; ``command`` a program that says its version."""
 
     name: str
     distribution: str | None = None

@@ -14,7 +14,7 @@ from pathlib import Path
 from sdk_tests.errors import DeploymentError
 
 KINDS = ("venv", "spack", "module", "conda", "path")
-SECRET_PREFIX = "EXAWORKS_"
+OWN_PREFIX = "EXAWORKS_"
 """Variables of the harness itself, tokens among them, which payloads never see."""
 
 
@@ -22,9 +22,9 @@ SECRET_PREFIX = "EXAWORKS_"
 class Deployment:
     """A deployment ready to run payloads.
 
-    ``environ`` is the complete environment of a payload beside the scheduler; ``delta`` what activation adds to or changes
-    in the environment it started from, for use inside a batch job. ``promises`` maps components this deployment promises
-    to the promised version (None: any).
+    ``environ`` is the complete environment of a payload beside the scheduler; ``delta`` what activation adds to or
+    changes in the environment it started from, for use inside a batch job. ``promises`` maps components this
+    deployment promises to the promised version (None: any).
     """
 
     name: str
@@ -49,7 +49,7 @@ def base_environ(environ: Mapping[str, str], secrets: tuple[str, ...] = ()) -> d
     return {
         name: value
         for name, value in environ.items()
-        if not name.startswith((SECRET_PREFIX, "PYTEST_", "COV_CORE_")) and name not in secrets
+        if not name.startswith((OWN_PREFIX, "PYTEST_", "COV_CORE_")) and name not in secrets
     }
 
 
@@ -75,8 +75,8 @@ def resolve(text: str, environ: Mapping[str, str]) -> Deployment:
     if kind in ("spack", "conda"):
         for variable in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"):
             start.pop(variable, None)
-    script = {"spack": _spack, "module": _module, "conda": _conda, "path": lambda _: ""}[kind](name)
-    activated = _activate(text, script, start) if script else start
+    activate = {"spack": _spack, "module": _module, "conda": _conda}.get(kind)
+    activated = _activate(text, activate(name), start) if activate else start
     python = _python(activated)
     if python is None:
         raise DeploymentError(f"--deployment {text}: no python3 on its PATH; is it activated as you expect?")
@@ -118,7 +118,7 @@ def _spack(name: str) -> str:
     if (Path(name).expanduser() / "bin").is_dir():
         prefix = Path(name).expanduser().absolute()
         sites = sorted(str(site) for site in prefix.glob("lib*/python3*/site-packages"))
-        path = f"export PATH={shlex.quote(str(prefix / 'bin'))}:\"$PATH\""
+        path = f'export PATH={shlex.quote(str(prefix / "bin"))}:"$PATH"'
         return path + (f"\nexport PYTHONPATH={shlex.quote(':'.join(sites))}" if sites else "")
     return (
         'spack_bin=$(command -v spack || echo "${SPACK_ROOT:-/nonexistent}/bin/spack")\n'

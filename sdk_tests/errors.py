@@ -1,12 +1,12 @@
 """Errors of the harness room.
 
-    click.ClickException
-    └── HarnessError              exit code 2, one message
-        ├── CaseError             a case that is declared wrongly
-        ├── DeploymentError       a deployment that is not there or cannot be activated
-        ├── PlanError             a selection that matches nothing, or a plan that cannot be made
-        ├── TestbedError          a testbed that did not come up, or is not known
-        └── RunError              a run that cannot be opened, resumed or carried on
+click.ClickException
+└── HarnessError              exit code 2, one message
+    ├── CaseError             a case that is declared wrongly
+    ├── DeploymentError       a deployment that is not there or cannot be activated
+    ├── PlanError             a selection that matches nothing, or a plan that cannot be made
+    ├── TestbedError          a testbed that did not come up, or is not known
+    └── RunError              a run that cannot be opened, resumed or carried on
 """
 
 from __future__ import annotations

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from sdk_tests.harness import Harness
 
 
-def finish(harness: Harness) -> int:
-    """Close the run, write what people and programs read, upload, and return the exit code.
+def finish(harness: Harness) -> None:
+    """Close the run, write what people and programs read, and upload; sets the exit code first of all.
 
-    An upload that fails is said and changes no verdict: the results are here, and ``exaworks results push`` delivers them.
+    An upload that fails is said and changes no verdict: the results are here, and ``exaworks results push`` delivers
+    them.
     """
     folder = harness.folder
     assert folder is not None
@@ -33,10 +34,10 @@ def finish(harness: Harness) -> int:
     if harness.stopped_early:
         count = msgspec.structs.replace(count, state="interrupted")
     folder.close(count)
-    render(folder, harness)
+    harness.exit_code = count.exit_code
     if harness.prepared.options.upload:
         upload(folder, harness)
-    return count.exit_code
+    render(folder, harness)
 
 
 def render(folder: RunFolder, harness: Harness) -> None:
@@ -45,9 +46,7 @@ def render(folder: RunFolder, harness: Harness) -> None:
     try:
         write_whole(folder.path / "junit.xml", junit.junit_xml(manifest, records).encode())
         comparison = since_last_pass(folder, folder.path.parent)
-        write_whole(
-            folder.path / "report.html", html.report_html(manifest, records, comparison=comparison).encode()
-        )
+        write_whole(folder.path / "report.html", html.report_html(manifest, records, comparison=comparison).encode())
     except OSError as error:
         harness.say(f"error: the report could not be written: {error}. The records are in {folder.path}.")
 

@@ -23,8 +23,8 @@ from sdk_tests.resume import owed
 
 CELL = pytest.StashKey[Cell]()
 LANDED = pytest.StashKey[tuple["Preset | None", "Outcome | None"]]()
-RAISED = pytest.StashKey[dict[str, "type[BaseException]"]]()
-REPORTS = pytest.StashKey[dict[str, pytest.TestReport]]()
+RAISED: pytest.StashKey[dict[str, type[BaseException]]] = pytest.StashKey()
+REPORTS: pytest.StashKey[dict[str, pytest.TestReport]] = pytest.StashKey()
 
 
 class Watcher:
@@ -75,7 +75,8 @@ class Harness:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        kept, dropped = [], []
+        kept: list[pytest.Item] = []
+        dropped: list[pytest.Item] = []
         options = self.prepared.options
         chosen = [cell for cell in map(_cell_of, items) if cell and selected(cell, options.selection)]
         wanted = {cell.case_id for cell in pruned(chosen)}
@@ -150,16 +151,12 @@ class Harness:
             selection=prepared.options.selection,
             planned=[cell.planned() for cell in planned],
             deployments=[
-                Deployment(
-                    name=prepared.deployment.name, kind=prepared.deployment.kind, digest=prepared.found.digest
-                )
+                Deployment(name=prepared.deployment.name, kind=prepared.deployment.kind, digest=prepared.found.digest)
             ],
             redaction=system.redaction,
             cadence=system.cadence,
             stale_after=system.stale_after,
-            waivers=[
-                Waiver(cases=w.cases, reason=w.reason, expires=w.expires, owner=w.owner) for w in system.waivers
-            ],
+            waivers=[Waiver(cases=w.cases, reason=w.reason, expires=w.expires, owner=w.owner) for w in system.waivers],
             owner=system.owner,
         )
         self.manifest = redact_manifest(manifest, system.redaction, **self.private())
@@ -203,7 +200,8 @@ class Harness:
             from sdk_tests.finish import finish
 
             self.watcher.finish()
-            self.exit_code = finish(self)
+            finish(self)
+        assert self.exit_code is not None
         if session.exitstatus != pytest.ExitCode.INTERNAL_ERROR:
             session.exitstatus = self.exit_code
         else:

@@ -64,7 +64,9 @@ def _made(outcome: Outcome, cls: CauseClass, rule: str, evidence: str) -> Preset
 
 
 def _judge_raised(phase: str, report: pytest.TestReport) -> Preset:
-    return _made(Outcome.ERROR, CauseClass.HARNESS, "judge-raised", f"{phase} of the case's test function: {_said(report)}")
+    return _made(
+        Outcome.ERROR, CauseClass.HARNESS, "judge-raised", f"{phase} of the case's test function: {_said(report)}"
+    )
 
 
 def _known(reason: str, evidence: str) -> Preset:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from dashboard_client.schema import Cause, Outcome as Verdict, Timing
+from dashboard_client.schema import Cause, Timing
+from dashboard_client.schema import Outcome as Verdict
 from sdk_tests.case import Case
 
 
@@ -14,9 +15,9 @@ class Landing:
     """One attempt at one case, as the supervisor reports it.
 
     ``ending`` says how the payload left: ``exited``, ``timeout`` (its walltime), ``queue-wait``, ``total`` (its whole
-    budget), ``refused`` (submission), ``unreachable`` (the scheduler stopped answering), ``vanished`` (its job left the queue
-    without a word), ``job-ended`` (its allocation ended first), ``node_fail``, ``preempted``, ``unstarted`` (the program
-    could not be started), ``cancelled``.
+    budget), ``refused`` (submission), ``unreachable`` (the scheduler stopped answering), ``vanished`` (its job left
+    the queue without a word), ``job-ended`` (its allocation ended first), ``node_fail``, ``preempted``, ``unstarted``
+    (the program could not be started), ``cancelled``.
     """
 
     case_id: str
@@ -32,7 +33,7 @@ class Landing:
     nodes: tuple[str, ...] = ()
     native_state: str | None = None
     native_reason: str | None = None
-    timing: Timing = Timing()
+    timing: Timing = field(default_factory=Timing)
     leftovers: tuple[str, ...] = ()
     argv: tuple[str, ...] = ()
 
@@ -49,9 +50,9 @@ class Preset:
 class Outcome:
     """The fixture ``outcome``: what a case's test function asserts on.
 
-    answer: the payload's JSON object (empty for a case with ``answer=False``). nodes: names of the nodes its allocation
-    had, or of all nodes of the system. job_ids: jobs the harness submitted for it. scheduler: the kind. tail: the end of
-    what it printed on stderr.
+    answer: the payload's JSON object (empty for a case with ``answer=False``). nodes: names of the nodes its
+    allocation had, or of all nodes of the system. job_ids: jobs the harness submitted for it. scheduler: the kind.
+    tail: the end of what it printed on stderr.
     """
 
     case: Case

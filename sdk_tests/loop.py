@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dashboard_client.schema import Cause, CauseClass, Outcome as Verdict, Phase
+from dashboard_client.schema import Cause, CauseClass, Phase
+from dashboard_client.schema import Outcome as Verdict
 from sdk_tests.case import Case
 from sdk_tests.classify import Health, blame_site, classify, interrupted, usable
 from sdk_tests.errors import RunError
@@ -45,7 +46,6 @@ class _Draft:
     item: pytest.Item
     landing: Landing
     preset: Preset
-    judged: float
 
 
 class Loop:
@@ -128,7 +128,9 @@ class Loop:
             return
         if self.signals:
             self.harness.interrupted = True
-            self.harness.say("stopping: cancelling processes and jobs, keeping what has finished (again: leave at once)")
+            self.harness.say(
+                "stopping: cancelling processes and jobs, keeping what has finished (again: leave at once)"
+            )
         elif self.session.shouldfail or self.session.shouldstop:
             self.harness.stopped_early = True
         else:
@@ -137,7 +139,7 @@ class Loop:
         link.stop()
 
     def _handle_signals(self) -> Callable[[], None]:
-        """Make signals set a flag only, so that no record is torn; a second one leaves at once; a hang-up is ignored."""
+        """Make signals set a flag only, so that no record is torn; a second leaves at once; a hang-up is ignored."""
 
         def noticed(number: int, _: Any) -> None:
             self.signals += 1
@@ -189,12 +191,16 @@ class Loop:
         health = self._health(cell) if landing.ending != "cancelled" else Health()
         preset = classify(landing, health, cell.control)
         if preset.cause.rule == "interrupted":
-            self._record(item, preset, landing, final=False, judged=None)
+            self._record(item, preset, landing, final=False)
             self._tell_pytest(item, preset)
             return
         attempt = self.attempts[cell.case_id]
-        if preset.outcome is Verdict.INFRA and attempt <= self.prepared.system.limits.infra_retries and not self.stopping:
-            self._record(item, preset, landing, final=False, judged=None)
+        if (
+            preset.outcome is Verdict.INFRA
+            and attempt <= self.prepared.system.limits.infra_retries
+            and not self.stopping
+        ):
+            self._record(item, preset, landing, final=False)
             self.open[cell.case_id] = item
             self.attempts[cell.case_id] = attempt + 1
             self.harness.watcher.event(cell.case_id, "retry", preset.cause.evidence)
@@ -218,21 +224,20 @@ class Loop:
         cell = _cell(item)
         answer = self._outcome(cell, landing) if landing is not None and preset is None else None
         item.stash[LANDED] = (preset, answer)
-        for key in (REPORTS, RAISED):
-            item.stash.pop(key, None) if key in item.stash else None
-        begun = time.perf_counter()
+        reports: dict[str, pytest.TestReport] = {}
+        raised: dict[str, type[BaseException]] = {}
+        item.stash[REPORTS], item.stash[RAISED] = reports, raised
         # The session as successor keeps session fixtures and still reports an error of this item's own teardown.
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=self.session)
-        judged = time.perf_counter() - begun
-        final = verdict(item.stash.get(REPORTS, {}), item.stash.get(RAISED, {}), preset)
+        final = verdict(reports, raised, preset)
         if landing is None:
-            self._record(item, final, None, final=True, judged=judged)
+            self._record(item, final, None, final=True)
             return
         if final is None:
             self._passed(cell)
-            self._record(item, None, landing, final=True, judged=judged)
+            self._record(item, None, landing, final=True)
             return
-        draft = _Draft(item, landing, final, judged)
+        draft = _Draft(item, landing, final)
         if not cell.control and cell.scheduler in self.waiting_controls:
             self.drafts.append(draft)
         else:
@@ -252,7 +257,7 @@ class Loop:
             preset = blame_site(preset, self._health(cell))
         if cell.control and preset.outcome is Verdict.INFRA:
             self.controls[cell.scheduler] = preset.cause.evidence
-        self._record(draft.item, preset, draft.landing, final=True, judged=draft.judged)
+        self._record(draft.item, preset, draft.landing, final=True)
 
     def _passed(self, cell: Cell) -> None:
         if cell.control:
@@ -272,13 +277,9 @@ class Loop:
 
     # -- recording ----------------------------------------------------------------------------------------------------
 
-    def _record(
-        self, item: pytest.Item, preset: Preset | None, landing: Landing | None, *, final: bool, judged: float | None
-    ) -> None:
+    def _record(self, item: pytest.Item, preset: Preset | None, landing: Landing | None, *, final: bool) -> None:
         cell = _cell(item)
-        record = self.recorder.record(
-            cell, preset, landing, attempt=self.attempts[cell.case_id], final=final, judged=judged
-        )
+        record = self.recorder.record(cell, preset, landing, attempt=self.attempts[cell.case_id], final=final)
         self.open.pop(cell.case_id, None)
         done = self.total - len(self.open) - len(self._not_mine())
         self.harness.watcher.recorded(record, done, self.total)
@@ -292,7 +293,7 @@ class Loop:
             self._settle(draft)
         self.drafts.clear()
         for item in list(self.open.values()):
-            self._record(item, preset, None, final=final, judged=None)
+            self._record(item, preset, None, final=final)
             self._tell_pytest(item, preset)
 
     def _tell_pytest(self, item: pytest.Item, preset: Preset) -> None:
@@ -426,5 +427,3 @@ def _ping(argv: list[str], env: dict[str, str]) -> str | None:
         return None
     said = (done.stderr.strip() or done.stdout.strip()).splitlines()
     return f"{' '.join(argv)}: exit {done.returncode}: {said[-1] if said else 'no message'}"
-
-

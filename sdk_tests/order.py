@@ -95,12 +95,14 @@ def line(value: msgspec.Struct) -> bytes:
 
 def instruction(text: bytes) -> Setup | Order | Stop:
     """Decode one line from the harness."""
-    return _instructions.decode(text)
+    given: Setup | Order | Stop = _instructions.decode(text)
+    return given
 
 
 def message(text: bytes) -> Event | Landed | Gone:
     """Decode one line from the supervisor."""
-    return _messages.decode(text)
+    given: Event | Landed | Gone = _messages.decode(text)
+    return given
 
 
 def land(order: Order, ending: str, *, stdout: bytes = b"", stdout_bytes: int = 0, **rest: Any) -> Landed:

@@ -1,4 +1,4 @@
-"""The plan: every cell of case × scheduler, named, with the reason beside each that cannot run."""
+"""The plan: every cell of case by scheduler, named, with the reason beside each that cannot run."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Cell:
 
 
 def cells(cases: Iterable[Case], prepared: Prepared) -> list[Cell]:
-    """Spread cases over the schedulers they are meant for: those that answer, and those that should be here but are not."""
+    """Spread cases over the schedulers they are meant for, those that should be here but are not among them."""
     spread = []
     for case in cases:
         for scheduler in [*prepared.schedulers, *prepared.absent]:
@@ -53,7 +53,7 @@ def cells(cases: Iterable[Case], prepared: Prepared) -> list[Cell]:
 
 
 def selected(cell: Cell, selection: Selection) -> bool:
-    """Whether the selection takes a cell in. Controls come along with their scheduler: without one no fault is placed."""
+    """Whether the selection takes a cell in. A control comes with its scheduler, to place faults."""
     if selection.schedulers and cell.scheduler not in selection.schedulers:
         return False
     if cell.control:
@@ -113,7 +113,9 @@ def _component(name: str, prepared: Prepared) -> Preset | None:
     if seen is None:
         reason = found.absent.get(name, f"the harness does not know a component called {name}")
         if name in promises:
-            return _fail("promised-absent", f"{reason}, although {whose} promises {name} {promises[name] or ''}".rstrip())
+            return _fail(
+                "promised-absent", f"{reason}, although {whose} promises {name} {promises[name] or ''}".rstrip()
+            )
         return _skip("not-deployed", CauseClass.DISTRIBUTION, reason)
     wanted = promises.get(name)
     if wanted is not None and seen.version != wanted:

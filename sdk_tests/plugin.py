@@ -1,6 +1,6 @@
 """The pytest plugin: inert without ``--site``; with it, every case of the collected modules runs on that system.
 
-    pytest --pyargs sdk_tests.integration --site auto --tier smoke -k psij
+pytest --pyargs sdk_tests.integration --site auto --tier smoke -k psij
 """
 
 from __future__ import annotations

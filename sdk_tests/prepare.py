@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from dashboard_client.schema import Selection, Tier
+from dashboard_client.schema import Selection
 from sdk_tests.components import ComponentKind, components
 from sdk_tests.deployment import Deployment, base_environ, resolve, virtual_environment
 from sdk_tests.errors import PlanError
@@ -31,7 +31,7 @@ class Options:
     site: str | None = None
     site_file: Path | None = None
     deployment: str | None = None
-    selection: Selection = Selection(tier=Tier.INTEGRATION)
+    selection: Selection = field(default_factory=Selection)
     max_jobs: int | None = None
     upload: bool = True
     resume: str | None = None
@@ -176,14 +176,14 @@ def _schedulers(
 def _deployment(
     options: Options, system: System, places: Places, env: dict[str, str], say: Say
 ) -> tuple[Deployment, Release | None]:
-    from exaworks_sdk.install import pip_deployment
-    from exaworks_sdk.release import load
-
     text = options.deployment or system.deployment or "path"
     if text != "release" and not text.startswith("release:"):
         deployment = resolve(text, env)
         promised: dict[str, str | None] = dict.fromkeys(system.promises)
         return replace(deployment, promises=promised), None
+    from exaworks_sdk.install import pip_deployment
+    from exaworks_sdk.release import load
+
     release = load(text.partition(":")[2] or None)
     folder = pip_deployment(places, release, progress=say, wheelhouse=options.wheelhouse)
     deployment = virtual_environment(folder, env, name=f"release {release.name}")
@@ -191,4 +191,3 @@ def _deployment(
     for name in system.promises:
         promised.setdefault(name, None)
     return replace(deployment, promises=promised, release=release.name), release
-

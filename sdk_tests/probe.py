@@ -85,7 +85,10 @@ def _component(kind: ComponentKind, said: dict[str, Any], deployment: Deployment
     if kind.distribution:
         seen = said["distributions"][kind.distribution]
         if seen is None:
-            return None, f"no distribution {kind.distribution!r} for {deployment.python} of deployment {deployment.name}"
+            return (
+                None,
+                f"no distribution {kind.distribution!r} for {deployment.python} of deployment {deployment.name}",
+            )
         return Component(
             name=kind.name, version=seen["version"], provider=deployment.kind, location=seen["location"]
         ), ""

@@ -1,9 +1,9 @@
 """A table of child processes on one thread: bounded output, hard time limits, and no orphan when a child ends.
 
-Standard library only, since the agent inside an allocation uses it too. Every child leads a session of its own. When it
-ends, what is left of its process group is killed before the leader is reaped, so its id cannot have been taken by another.
-Descendants that made a session of their own (daemons, pilot agents) are adopted by this process (child subreaper,
-prctl(2)) and found by the value of ``MARK`` in their environment.
+Standard library only, since the agent inside an allocation uses it too. Every child leads a session of its own. When
+it ends, what is left of its process group is killed before the leader is reaped, so its id cannot have been taken by
+another. Descendants that made a session of their own (daemons, pilot agents) are adopted by this process (child
+subreaper, prctl(2)) and found by the value of ``MARK`` in their environment.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 @dataclass(frozen=True)
 class Ended:
-    """How a child left. ``ending`` is ``exited``, ``timeout``, ``cancelled`` or ``unstarted``; times are epoch seconds."""
+    """How a child left: ``exited``, ``timeout``, ``cancelled`` or ``unstarted``; times are seconds since the epoch."""
 
     key: str
     ending: str
@@ -250,8 +250,8 @@ class Procs:
     def _sweep(self, pgid: int, mark: str | None) -> list[str]:
         """Kill what a case left behind: its group, and adopted descendants that carry its mark.
 
-        Whatever a dead leader leaves is a child of this process from then on; killing one may hand over its own children,
-        so repeat until there are none.
+        Whatever a dead leader leaves is a child of this process from then on; killing one may hand over its own
+        children, so repeat until there are none.
         """
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(pgid, signal.SIGKILL)

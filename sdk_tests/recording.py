@@ -7,10 +7,12 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from dashboard_client import schema
 from dashboard_client.redact import redact
 from dashboard_client.runs import RunFolder
-from dashboard_client.schema import Evidence, Manifest, Record, Retries, Span, Stack, Timing, Verdict, record_id
+from dashboard_client.schema import Evidence, Manifest, Record, Retries, Stack, Timing, Verdict, record_id
 from sdk_tests.clock import now
 from sdk_tests.landing import Landing, Preset
 from sdk_tests.plan import Cell
@@ -30,10 +32,10 @@ class Recorder:
     private: dict[str, Any]
 
     def record(
-        self, cell: Cell, preset: Preset | None, landing: Landing | None, *, attempt: int, final: bool, judged: float | None
+        self, cell: Cell, preset: Preset | None, landing: Landing | None, *, attempt: int, final: bool
     ) -> Record:
         """Make, redact and store one record; returns it as stored. ``preset`` None is a pass."""
-        made = self._make(cell, preset, landing, attempt, final, judged)
+        made = self._make(cell, preset, landing, attempt, final)
         stored = redact(made, self.manifest.redaction, **self.private)
         if landing is not None and landing.tail:
             self._keep(made.record_id, landing)
@@ -45,9 +47,7 @@ class Recorder:
         path.parent.mkdir(exist_ok=True)
         path.write_text(landing.tail, encoding="utf-8", errors="replace")
 
-    def _make(
-        self, cell: Cell, preset: Preset | None, landing: Landing | None, attempt: int, final: bool, judged: float | None
-    ) -> Record:
+    def _make(self, cell: Cell, preset: Preset | None, landing: Landing | None, attempt: int, final: bool) -> Record:
         manifest = self.manifest
         case_id = cell.case_id
 
@@ -93,7 +93,7 @@ class Recorder:
                 exit_code=landing.exit_code if landing else None,
                 signal=landing.signal if landing else None,
             ),
-            timing=_timing(landing, judged),
+            timing=landing.timing if landing else Timing(ended=now()),
             verdict=Verdict(outcome=outcome, cause=preset.cause if preset else None),
             retries=Retries(attempt=attempt, final=final, supersedes=identity(attempt - 1) if attempt > 1 else None),
             evidence=Evidence(
@@ -117,7 +117,7 @@ class Recorder:
 
 
 def reproduce(landing: Landing | None) -> str | None:
-    """The command that runs the payload again by hand: its request without the scratch folder, which is then the cwd."""
+    """The command that runs the payload again by hand: its request without the scratch folder, then the current one."""
     if landing is None or not landing.argv:
         return None
     *command, request = landing.argv
@@ -147,22 +147,9 @@ def _job_ids(landing: Landing | None) -> list[str]:
 
 def _metrics(landing: Landing | None) -> list[schema.Metric]:
     """Figures a payload measured: the list ``metrics`` of its answer, in the schema's own shape."""
-    import msgspec
-
     if landing is None or len(landing.answers) != 1:
         return []
     try:
         return msgspec.convert(landing.answers[0].get("metrics", []), list[schema.Metric])
     except msgspec.ValidationError:
         return []
-
-
-def _timing(landing: Landing | None, judged: float | None) -> Timing:
-    timing = landing.timing if landing else Timing(ended=now())
-    if judged is None:
-        return timing
-    import msgspec
-
-    span = Span(seconds=round(judged, 6), source="harness")
-    return msgspec.structs.replace(timing, teardown=timing.teardown or span)
-

@@ -1,4 +1,4 @@
-"""The supervisor process: starts everything as soon as the limits admit it, and reports each end on its standard output.
+"""The supervisor process: starts everything as soon as the limits admit it, and reports each end.
 
 A process of its own, because launching from a program that also runs tests races their changes to the environment, and
 because the end of its input pipe is the one signal that survives any death of the harness: then every process group is
@@ -221,9 +221,7 @@ class Supervisor:
                     subprocess.run(batch.kind.cancel_argv(ids), env=batch.given.env, timeout=10, check=False)
 
 
-def _strays(
-    kind: SchedulerKind, argv: list[str], code: int | None, stdout: bytes, scratches: list[str]
-) -> list[str]:
+def _strays(kind: SchedulerKind, argv: list[str], code: int | None, stdout: bytes, scratches: list[str]) -> list[str]:
     try:
         mine = kind.parse_mine(Finished(tuple(argv), code, stdout.decode(errors="replace"), ""))
     except CommandFailed:

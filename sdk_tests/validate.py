@@ -26,7 +26,7 @@ from sdk_tests.resume import resumed
 if TYPE_CHECKING:
     from exaworks_sdk.paths import Places
 
-INTEGRATION = "sdk_tests.integration"
+INTEGRATION = Path(__file__).with_name("integration")
 PUSH_EVERY = 5.0
 
 
@@ -149,7 +149,7 @@ def _pytest(arguments: list[str], *plugins: object) -> None:
     configuration = Path(__file__).with_name("validate.ini")
     fixed = ["-c", str(configuration), "--rootdir", str(configuration.parent), "-p", "sdk_tests.plugin"]
     quiet = ["-p", "no:terminalreporter", "-p", "no:cacheprovider", "-p", "no:stepwise", "--capture=no"]
-    pytest.main([*fixed, *quiet, *arguments, "--pyargs", INTEGRATION], plugins=list(plugins))
+    pytest.main([*fixed, "--noconftest", *quiet, *arguments, str(INTEGRATION)], plugins=list(plugins))
 
 
 def _collector(prepared: Prepared, say: Any) -> Embedded | None:
@@ -189,11 +189,15 @@ def _list(prepared: Prepared, as_json: bool) -> int:
         click.echo(json.dumps(rows, indent=1))
         return 0
     table = [
-        (row["case"], row["tier"], row["where"], row["nodes"], f"{row['verdict']}: {row['reason']}" if row["verdict"] else "run")
+        (*(row[key] for key in ("case", "tier", "where", "nodes")), _told(row["verdict"], row["reason"]))
         for row in rows
     ]
     click.echo(tabulate(table, headers=("case", "tier", "where", "nodes", "what happens")))
     return 0
+
+
+def _told(verdict: object, reason: object) -> str:
+    return f"{verdict}: {reason}" if verdict else "run"
 
 
 def _as_interrupt(*_: object) -> None:
