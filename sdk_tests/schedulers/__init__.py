@@ -1,7 +1,7 @@
 """The seam to a scheduler: pure functions that say what to run and read what came back.
 
-A kind never runs its submit, status and cancel commands itself; the supervisor does, each in its own process group with a
-time limit, so that a hung ``squeue`` holds up nothing. Adding a kind is one new file here and one line under the entry
+A kind never runs its submit, status and cancel commands itself; the supervisor does, each in its own process group with
+a time limit, so that a hung ``squeue`` holds up nothing. Adding a kind is one new file here and one line under the entry
 point group ``exaworks.schedulers``.
 """
 
@@ -162,7 +162,7 @@ class SchedulerKind(abc.ABC):
 
     @abc.abstractmethod
     def ping_argv(self) -> list[str]:
-        """Return a command that exits 0 only while the scheduler answers; evidence for or against it after a failure."""
+        """Return a command that exits 0 only while the scheduler answers: evidence after a failure."""
 
     def mine_argv(self) -> list[str] | None:
         """Return the command that lists this user's live jobs with their working directories; None where there is none.

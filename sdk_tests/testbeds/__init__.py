@@ -1,7 +1,8 @@
 """Throw-away private schedulers on this machine, real where their software is installed.
 
-A testbed lives in ``$EXAWORKS_HOME/testbeds/<id>/``; ``testbed.json`` there is all that is needed to use it, take it down,
-or reap it after a crash. Adding one is one new file here and one line under the entry point group ``exaworks.testbeds``.
+A testbed lives in ``$EXAWORKS_HOME/testbeds/<id>/``; ``testbed.json`` there is all that is needed to use it, take it
+down, or reap it after a crash. Adding one is one new file here and one line under the entry point group
+``exaworks.testbeds``.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from site_configs.schema import SchedulerSpec
 
 @dataclass(frozen=True)
 class Daemon:
-    """A process of a testbed; ``started`` (clock ticks since boot, field 22 of /proc/PID/stat) tells it from a later pid."""
+    """A process of a testbed; ``started`` (field 22 of /proc/PID/stat, ticks since boot) tells it from a later one."""
 
     name: str
     pid: int

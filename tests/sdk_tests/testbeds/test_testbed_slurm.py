@@ -247,7 +247,7 @@ def test_a_port_somebody_took_meanwhile_is_given_up_for_others(home: Path, monke
 
         def choice(count: int) -> list[int]:
             rounds.append(count)
-            return choose(count)[:-1] + [taken] if len(rounds) == 1 else choose(count)
+            return [*choose(count)[:-1], taken] if len(rounds) == 1 else choose(count)
 
         monkeypatch.setattr(slurm, "_free_ports", choice)
         bed = manage.up("slurm", home)
@@ -296,7 +296,7 @@ def test_a_folder_that_slurm_could_not_take_is_kept_out_of_its_sight(tmp_path: P
 
 
 def as_nobody(action: Callable[[], None]) -> str:
-    """Run ``action`` in a child that is an ordinary user without a home; return its traceback, empty where it passed."""
+    """Run ``action`` in a child that is an ordinary user without a home; return its traceback, empty if it passed."""
     if os.getuid() != 0:
         pytest.skip("only root can become another user; every other test here has run as an ordinary one")
     with tempfile.TemporaryFile("w+") as said:
@@ -308,7 +308,7 @@ def as_nobody(action: Callable[[], None]) -> str:
                 os.setuid(NOBODY)
                 os.environ.pop("HOME", None)
                 action()
-            except BaseException:
+            except BaseException:  # noqa: BLE001 (the parent is told)
                 traceback.print_exc(file=said)
                 said.flush()
             os._exit(0)
