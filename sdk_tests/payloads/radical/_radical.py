@@ -1,0 +1,162 @@
+"""What the RADICAL payloads share: a session that stays inside the scratch folder, and a pilot on this scheduler.
+
+RADICAL reads its environment while it is imported, so ``settle`` comes before any ``import radical``.
+"""
+
+import contextlib
+import json
+import math
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from _guard import Guard
+
+# The folder above has a child named like RADICAL's own package, whose modules would be taken for RADICAL's.
+sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).resolve().parent.parent]
+
+RESOURCE = "exaworks.here"
+LAUNCHERS = {"srun": "SRUN", "mpirun": "MPIRUN", "mpiexec": "MPIEXEC"}
+FORWARDED = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "SLURM_CONF", "HOME", "TMPDIR")
+# An outer step's own numbers would be taken for the pilot's.
+OUTER = ("SLURM_NTASKS", "SLURM_NPROCS", "SLURM_NTASKS_PER_NODE", "SLURM_CPUS_PER_TASK")
+
+
+def settle(request):
+    """Make a folder of our own in the scratch, point all that RADICAL keeps at it and go there; return it."""
+    kind = request["scheduler"]["kind"]
+    if kind not in ("local", "slurm"):
+        raise SystemExit(f"no RADICAL resource is described for scheduler kind {kind!r}; known: local, slurm")
+    root = Path(tempfile.mkdtemp(prefix="rct.", dir=Path(request["scratch"]).resolve()))
+    for name in ("home", "tmp", "base"):
+        (root / name).mkdir()
+    for name in [name for name in os.environ if name.startswith("RADICAL_") or name in OUTER]:
+        del os.environ[name]
+    bin_dir = Path(request.get("bin") or Path(sys.executable).parent)
+    if (bin_dir.parent / "pyvenv.cfg").exists():
+        os.environ["VIRTUAL_ENV"] = str(bin_dir.parent)
+    os.environ.update(
+        HOME=str(root / "home"),
+        TMPDIR=str(root / "tmp"),
+        PATH=f"{bin_dir}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        RADICAL_BASE=str(root / "base"),
+        RADICAL_CONFIG_USER_DIR=str(root),
+        RADICAL_DEFAULT_LOG_LVL="WARNING",
+        RADICAL_DEFAULT_REPORT="FALSE",
+        RADICAL_DEFAULT_PROFILE="FALSE",
+        RADICAL_REPORT="FALSE",
+    )
+    if on_loopback(request["scheduler"]):
+        os.environ["RADICAL_DEFAULT_IFACE"] = "lo"
+    # Sourced by the agent's bootstrap, whose login shell has forgotten the environment. The bootstrap asks a public
+    # time server through dig and ping: a test needs no such time, and many a compute node would wait for the answer.
+    lines = [f"export {name}={shlex.quote(os.environ[name])}" for name in FORWARDED if name in os.environ]
+    (root / "agent.sh").write_text("\n".join([*lines, "dig() { false; }", "ping() { false; }", ""]))
+    configs = root / ".radical/pilot/configs"
+    configs.mkdir(parents=True)
+    (configs / "resource_exaworks.json").write_text(json.dumps({"here": resource(request, root)}, indent=1))
+    os.chdir(root)
+    return root
+
+
+def on_loopback(scheduler):
+    """Tell whether all nodes have a loopback address: one machine, or a cluster that is private to one."""
+    if scheduler["kind"] == "local" or scheduler.get("loopback"):
+        return True
+    listed = subprocess.run(["sinfo", "--noheader", "--format=%o"], capture_output=True, text=True, check=False)
+    addresses = listed.stdout.split()
+    return bool(addresses) and all(address.startswith(("127.", "localhost")) for address in addresses)
+
+
+def resource(request, root):
+    """Describe this scheduler as a resource whose agent runs in the deployment as it is and installs nothing."""
+    scheduler = request["scheduler"]
+    local = scheduler["kind"] == "local"
+    method = "FORK" if local else LAUNCHERS.get(scheduler.get("launcher"), "FORK")
+    endpoint = "fork" if local else scheduler["kind"]
+    described = {
+        "description": "the scheduler under test",
+        "notes": "",
+        "default_schema": "here",
+        "schemas": {
+            "here": {"job_manager_endpoint": f"{endpoint}://localhost/", "filesystem_endpoint": "file://localhost/"}
+        },
+        "default_remote_workdir": str(root / "base"),
+        "resource_manager": "FORK" if local else scheduler["kind"].upper(),
+        "agent_config": "default",
+        "agent_scheduler": "CONTINUOUS",
+        "agent_spawner": "POPEN",
+        "launch_methods": {"order": [method], method: {}},
+        "pre_bootstrap_0": [f". {shlex.quote(str(root / 'agent.sh'))}"],
+        "rp_version": "installed",
+        "virtenv_mode": "local",
+        "python_dist": "default",
+        "cores_per_node": cores(request),
+        "gpus_per_node": 0,
+        "fake_resources": local,
+        "system_architecture": {
+            "exclusive": bool(scheduler.get("exclusive")),
+            "options": [
+                entry.split("=", 1)[1]
+                for entry in scheduler.get("directives") or ()
+                if entry.startswith("--constraint=")
+            ],
+        },
+    }
+    if "RADICAL_DEFAULT_IFACE" in os.environ:
+        described["network_interface"] = os.environ["RADICAL_DEFAULT_IFACE"]
+    return described
+
+
+def cores(request):
+    return max(2, int(request.get("cores") or 2))
+
+
+def limits(request):
+    """Return (seconds this payload may take, minutes to ask for the pilot): we end before the harness has to end us."""
+    walltime = float(request.get("walltime") or 300)
+    return max(walltime - 10, walltime * 0.8), math.ceil(walltime / 60) + 1
+
+
+@contextlib.contextmanager
+def guarded(request):
+    """Give (root, guard) with the environment settled; when it is left, nothing of RADICAL is left running."""
+    root = settle(request)
+    scheduler = request["scheduler"]
+    with Guard(root, scheduler["kind"], limits(request)[0], float(scheduler.get("poll") or 1)) as guard:
+        yield root, guard
+
+
+@contextlib.contextmanager
+def pilot(request):
+    """Give (radical.pilot, its task manager, the pilot, the guard) once the pilot is active."""
+    with guarded(request) as (root, guard):
+        import radical.pilot as rp
+
+        session = rp.Session(uid=root.name)
+        manager = rp.PilotManager(session=session)
+        scheduler = request["scheduler"]
+        described = {
+            "resource": RESOURCE,
+            "access_schema": "here",
+            "cores": cores(request),
+            "runtime": limits(request)[1],
+            "queue": scheduler.get("queue"),
+            "project": scheduler.get("account"),
+            "exit_on_error": False,
+        }
+        (granted,) = manager.submit_pilots([rp.PilotDescription(described)])
+        tasks = rp.TaskManager(session=session)
+        tasks.add_pilots(granted)
+        granted.wait(state=[rp.PMGR_ACTIVE, *rp.FINAL])
+        if granted.state != rp.PMGR_ACTIVE:
+            guard.end(f"became {granted.state}, not active")
+        yield rp, tasks, granted, guard
+        guard.expect_the_end()
+        # Asked to cancel, the agent leaves within seconds; RADICAL itself would wait for the scheduler's next poll.
+        manager.cancel_pilots(_timeout=0.1)
+        session.close(terminate=False)
+        guard.see_off()

@@ -1,0 +1,64 @@
+"""A RADICAL pilot that runs tasks of one and of two cores; every value was worked out by the task it belongs to."""
+
+import json
+import platform
+import shutil
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+from _payload import main  # noqa: E402
+from _radical import pilot  # noqa: E402
+
+
+def sixteen_tasks(request):
+    count = int(request["params"].get("tasks", 16))
+    rounds = int(request["params"].get("rounds", 100_000))
+    with pilot(request) as (rp, manager, granted, guard):
+        # Tasks see the scratch folder, not necessarily the folder this program lies in.
+        program = shutil.copy(HERE / "_work.py", "work.py")
+        described = [
+            rp.TaskDescription(
+                {
+                    "executable": sys.executable,
+                    "arguments": ["-I", str(Path(program).resolve()), f"argument-{number}", str(rounds)],
+                    "cores_per_rank": 1 + number % 2,
+                }
+            )
+            for number in range(count)
+        ]
+        tasks = manager.submit_tasks(described)
+        manager.wait_tasks([task.uid for task in tasks])
+        jobs = guard.jobs() or []
+        answer = {
+            "host": platform.node(),
+            "pilot": {"uid": granted.uid, "state": granted.state, "cores": granted.description["cores"], "jobs": jobs},
+            "tasks": [told(task) for task in tasks],
+        }
+    return answer
+
+
+def told(task):
+    """Return what RADICAL says of a task beside what the task says of itself."""
+    written = Path(urlsplit(str(task.sandbox)).path) / "value.txt"
+    try:
+        own = json.loads(task.stdout)
+    except (TypeError, ValueError):
+        own = None
+    return {
+        "uid": task.uid,
+        "state": task.state,
+        "exit_code": task.exit_code,
+        "stderr": task.stderr,
+        "argument": task.description["arguments"][-2],
+        "cores_asked": task.description["cores_per_rank"],
+        "cores_given": [[core["index"] for core in slot["cores"]] for slot in task.slots or ()],
+        "written": written.read_text() if written.exists() else None,
+        "own": own,
+    }
+
+
+if __name__ == "__main__":
+    main(sixteen_tasks, __doc__)
