@@ -45,10 +45,11 @@ def contradictions(system: System, today: datetime.date | None) -> Iterator[Prob
     for index, name in enumerate(system.testbeds):
         if name not in kinds:
             yield Problem(("testbeds", index), f"{name!r} is not a kind of testbed; {nearest(name, kinds)}")
-    known = sorted({*COMPONENTS, *_registered("exaworks.components")})
+    ours = {_spelling(name) for name in COMPONENTS}
+    others = {_spelling(name) for name in _registered("exaworks.components")} - ours
     for index, name in enumerate(system.promises):
-        if name not in known:
-            yield Problem(("promises", index), f"{name!r} is not a component; {nearest(name, known)}")
+        if name not in COMPONENTS and _spelling(name) not in others:
+            yield Problem(("promises", index), f"{name!r} is not a component; {nearest(name, list(COMPONENTS))}")
     node = system.node
     if node.cores and node.usable_cores and node.usable_cores > node.cores:
         yield Problem(("node", "usable_cores"), f"{node.usable_cores} are more than the node's {node.cores} cores")
@@ -160,6 +161,11 @@ def _waivers(system: System, today: datetime.date | None) -> Iterator[Problem]:
         if today is not None and expires < today:
             message = f"the waiver for {waiver.cases!r} expired on {expires}: take it out, or look again and extend it"
             yield Problem(key, message)
+
+
+def _spelling(component: str) -> str:
+    """Compare names of components as entry points can write them, without dots."""
+    return re.sub(r"[-_.]", "-", component)
 
 
 def _registered(group: str) -> set[str]:

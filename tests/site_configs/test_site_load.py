@@ -101,6 +101,7 @@ def test_a_right_file_loads_with_its_values_and_the_defaults_of_the_rest() -> No
         ("limits:", "promises: [parsel]\nlimits:", 20, "promises[0]", "did you mean 'parsl'?"),
         ("limits:", "testbeds: [slrum]\nlimits:", 20, "testbeds[0]", "did you mean 'slurm'?"),
         ("limits:", "deployment: path:x\nlimits:", 20, "deployment", "on PATH"),
+        ("limits:", "promises: [radical_pilot]\nlimits:", 20, "promises[0]", "did you mean 'radical.pilot'?"),
         ("limits:", "promises: parsl\nlimits:", 20, "promises", "write [parsl]"),
         ("limits:", "deployment: spak:env\nlimits:", 20, "deployment", "did you mean 'spack'?"),
         ("limits:", "deployment: module\nlimits:", 20, "deployment", "module:NAME"),

@@ -1,0 +1,144 @@
+"""The documentation says only what is so: its examples run, its tables are complete, its links lead somewhere."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from dashboard_client.leaves import MANIFEST, RECORD
+from sdk_tests.case import Case
+from sdk_tests.components import ComponentKind
+from sdk_tests.landing import Outcome
+from sdk_tests.report import EXIT_CODES
+from sdk_tests.schedulers import SchedulerKind
+from sdk_tests.testbeds import TestbedKind
+from site_configs.load import load_text
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("requirements/*.md")])
+EXTENDING = (ROOT / "docs/extending.md").read_text()
+README = (ROOT / "README.md").read_text()
+SECURITY = (ROOT / "docs/security.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", EXTENDING, re.DOTALL)
+
+
+def section(title: str) -> str:
+    found = re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", EXTENDING, re.DOTALL | re.MULTILINE)
+    assert found, title
+    return found[1]
+
+
+def commands() -> dict[str, str]:
+    """Return the entry points of the command line, as the project declares them."""
+    declared = (ROOT / "pyproject.toml").read_text().partition('entry-points."exaworks.commands"]\n')[2]
+    return dict(re.findall(r'^(\w+) = "([\w.:]+)"$', declared.partition("\n\n")[0], re.MULTILINE))
+
+
+def table_of_commands() -> dict[str, str]:
+    table = README.partition("## Commands\n")[2].partition("\n## ")[0]
+    return dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", table, re.MULTILINE))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_within_the_project_leads_to_a_file(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?://)([^)#]*)(?:#[^)]*)?\)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_of_the_project_that_is_named_exists(page: Path) -> None:
+    for name in re.findall(
+        r"`((?:sdk_tests|site_configs|dashboard_client|collector|exaworks_sdk|docs)/[\w./]*)`", page.read_text()
+    ):
+        assert (ROOT / name).exists(), name
+
+
+def test_the_table_of_commands_is_that_of_the_command_line() -> None:
+    assert sorted(table_of_commands()) == sorted(commands())
+
+
+@pytest.mark.parametrize("name", sorted(commands()))
+def test_every_subcommand_is_in_the_table_and_no_other(name: str) -> None:
+    module, _, attribute = commands()[name].partition(":")
+    command = getattr(import_module(module), attribute)
+    assert isinstance(command, click.Command)
+    named = set(re.findall(r"`(\w+)`", table_of_commands()[name]))
+    assert named == (set(command.commands) if isinstance(command, click.Group) else set())
+
+
+def test_the_exit_codes_are_those_of_a_run() -> None:
+    listed = re.findall(r"^  \| (\d+) \|", README, re.MULTILINE)
+    assert sorted(map(int, listed)) == sorted(EXIT_CODES)
+
+
+@pytest.mark.parametrize("model", ["record", "manifest"])
+@pytest.mark.parametrize("tier", ["minimal", "full"])
+def test_every_field_that_leaves_is_listed_under_its_tier(model: str, tier: str) -> None:
+    table = {"record": RECORD, "manifest": MANIFEST}[model]
+    listed = SECURITY.partition(f"<!-- {model}: {tier} -->")[2].strip().partition("\n\n")[0]
+    wanted = sorted(name for name, leaf in table.items() if leaf.minimal is (tier == "minimal"))
+    assert re.findall(r"`([\w.]+)`", listed) == wanted
+
+
+@pytest.mark.parametrize("text", blocks("yaml"))
+def test_the_examples_of_a_site_file_load(text: str) -> None:
+    assert load_text(text, "docs/extending.md").system == "my-site/machine"
+
+
+def test_the_example_of_a_payload_answers(tmp_path: Path) -> None:
+    payload = tmp_path / "parsl" / "square.py"
+    payload.parent.mkdir()
+    payload.write_text(blocks("python")[0])
+    shutil.copy(ROOT / "sdk_tests/payloads/_payload.py", tmp_path)
+    request = json.dumps({"params": {"number": 12}, "scratch": str(tmp_path / "scratch")})
+    done = subprocess.run([sys.executable, str(payload), request], capture_output=True, timeout=30, text=True)
+    assert json.loads(done.stdout) == {"square": 144}, done.stderr
+
+
+def test_the_example_of_a_case_judges_a_right_and_a_wrong_answer() -> None:
+    names: dict[str, Any] = {}
+    exec(compile(blocks("python")[1], "docs/extending.md", "exec"), names)
+    judge = names["test_a_worker_squares_a_number"]
+    (case,) = judge.exaworks_cases
+    assert isinstance(case, Case)
+    assert case.case_id("slurm") == "parsl/square@slurm"
+
+    def outcome(square: int) -> Outcome:
+        return Outcome(case, "parsl/square@local", "local", {"square": square}, 0, params=dict(case.params))
+
+    judge(outcome(144))
+    with pytest.raises(AssertionError):
+        judge(outcome(145))
+
+
+def test_the_example_of_a_component_is_one() -> None:
+    names: dict[str, Any] = {}
+    exec(compile(blocks("python")[2], "docs/extending.md", "exec"), names)
+    assert isinstance(names["DASK"], ComponentKind)
+
+
+@pytest.mark.parametrize(("title", "seam"), [("A scheduler kind", SchedulerKind), ("A testbed", TestbedKind)])
+def test_every_method_of_a_seam_is_explained(title: str, seam: type) -> None:
+    rows = "\n".join(line for line in section(title).splitlines() if line.startswith("| `"))
+    explained = set(re.findall(r"`(\w+)\(", rows))
+    assert explained >= seam.__abstractmethods__  # type: ignore[attr-defined]
+    assert all(hasattr(seam, name) for name in explained)
+
+
+def test_the_words_an_extension_may_use_are_those_of_a_case() -> None:
+    named = re.search(r"^`where`.*?are explained", EXTENDING, re.MULTILINE | re.DOTALL)
+    assert named
+    fields = set(Case.__dataclass_fields__) | {"variants"}
+    assert set(re.findall(r"`(\w+)`", named[0])) <= fields
