@@ -1,0 +1,263 @@
+"""The ingest API and the JSON that can be read back.
+
+Every write is idempotent: the same bytes again change nothing and are acknowledged with the same digest, which is
+sent only when the transaction is committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+from litestar import Response, get, post
+from sqlalchemy import select
+
+from collector import queries
+from collector.bounds import inflate
+from collector.clock import iso, now_ms
+from collector.context import Ask, Server, seen_site
+from collector.errors import Problem
+from collector.intake import Arrival, read_batch, read_closing, read_manifest
+from collector.outcomes import WORD, counts
+from collector.store_records import Refusal, store_records
+from collector.store_runs import store_closing, store_manifest
+from collector.tables import HEAD
+from collector.tokens import Bearer
+
+JSON = "application/json"
+PAGE = 1000
+
+
+@post("/api/v1/runs")
+async def open_run(request: Ask, server: Server) -> Response[bytes]:
+    """Open a run with its manifest."""
+    bearer = await server.bearer(request, "upload")
+    body = await _body(request)
+    async with server.gate:
+        return await asyncio.to_thread(_open_run, server, bearer, body, _encoding(request))
+
+
+@post("/api/v1/records")
+async def add_records(request: Ask, server: Server) -> Response[bytes]:
+    """Add a batch of records; one that is wrong does not keep the others out."""
+    bearer = await server.bearer(request, "upload")
+    body = await _body(request)
+    async with server.gate:
+        return await asyncio.to_thread(_add_records, server, bearer, body, _encoding(request))
+
+
+@post("/api/v1/runs/{run_id:str}/close")
+async def close_run(request: Ask, server: Server, run_id: str) -> Response[bytes]:
+    """Close a run; a resume closes it again with a higher sequence."""
+    bearer = await server.bearer(request, "upload")
+    body = await _body(request)
+    async with server.gate:
+        return await asyncio.to_thread(_close_run, server, bearer, run_id, body, _encoding(request))
+
+
+@get("/api/v1/runs")
+async def list_runs(request: Ask, server: Server) -> Response[bytes]:
+    """List runs, newest first."""
+    bearer = await server.bearer(request, "read")
+    limit = _number(request, "limit", 100, 1, PAGE)
+    before = request.query_params.get("before")
+    asked_site, system = request.query_params.get("site"), request.query_params.get("system")
+    if asked_site is not None and not bearer.allows(asked_site):
+        raise Problem(403, "wrong-site", f"The token is for site {bearer.site}.", "site")
+
+    def read() -> bytes:
+        with server.store.reading() as connection:
+            site = asked_site or seen_site(bearer)
+            rows = queries.latest_runs(connection, site, limit, system=system, before=before)
+        following = rows[-1].run_id if len(rows) == limit else None
+        return msgspec.json.encode({"runs": [_run_summary(row) for row in rows], "before": following})
+
+    return _json(await asyncio.to_thread(read))
+
+
+@get("/api/v1/runs/{run_id:str}")
+async def show_run(request: Ask, server: Server, run_id: str) -> Response[bytes]:
+    """Show a run: its manifest, its newest closing and the outcome of each case."""
+    bearer = await server.bearer(request, "read")
+
+    def read() -> bytes:
+        with server.store.reading() as connection:
+            run = _found(queries.find_run(connection, run_id, seen_site(bearer)), "run", run_id)
+            cells = queries.run_cells(connection, run)
+        outcomes = {cell.case_id: WORD[char] for cell, char in zip(cells, run.outcomes, strict=True)}
+        parts = {"manifest": _raw(run.manifest), "closing": _raw(run.closing), "outcomes": outcomes}
+        return msgspec.json.encode(_run_summary(run) | parts)
+
+    return _json(await asyncio.to_thread(read))
+
+
+@get("/api/v1/runs/{run_id:str}/records")
+async def show_records(request: Ask, server: Server, run_id: str) -> Response[bytes]:
+    """Return a run's records as they were sent, a page at a time."""
+    bearer = await server.bearer(request, "read")
+    limit = _number(request, "limit", PAGE, 1, PAGE)
+    after = _number(request, "after", 0, 0, 2**31)
+
+    def read() -> bytes:
+        with server.store.reading() as connection:
+            run = _found(queries.find_run(connection, run_id, seen_site(bearer)), "run", run_id)
+            rows = queries.record_bodies(connection, run.id, after, limit)
+        following = rows[-1][0] + 1 if len(rows) == limit else None
+        return msgspec.json.encode({"records": [msgspec.Raw(body) for _, body in rows], "after": following})
+
+    return _json(await asyncio.to_thread(read))
+
+
+@get("/api/v1/records/{record_id:str}")
+async def show_record(request: Ask, server: Server, record_id: str) -> Response[bytes]:
+    """Return one record as it was sent."""
+    bearer = await server.bearer(request, "read")
+
+    def read() -> bytes:
+        with server.store.reading() as connection:
+            row = _found(queries.find_record(connection, record_id, seen_site(bearer)), "record", record_id)
+        return bytes(_found(row.body, "body of record", record_id))
+
+    return _json(await asyncio.to_thread(read))
+
+
+@get("/healthz")
+async def healthz() -> Response[bytes]:
+    """Say that the process answers."""
+    return _json(b'{"status":"ok"}')
+
+
+@get("/readyz")
+async def readyz(server: Server) -> Response[bytes]:
+    """Say that the database answers too."""
+
+    def read() -> None:
+        with server.store.reading() as connection:
+            connection.execute(select(1))
+
+    await asyncio.to_thread(read)
+    return _json(msgspec.json.encode({"status": "ok", "schema": HEAD}))
+
+
+@get("/api/v1/openapi.json")
+async def openapi() -> Response[bytes]:
+    """Publish what this API takes and gives."""
+    from collector.openapi import document
+
+    return _json(msgspec.json.encode(document()))
+
+
+HANDLERS = [
+    open_run,
+    add_records,
+    close_run,
+    list_runs,
+    show_run,
+    show_records,
+    show_record,
+    healthz,
+    readyz,
+    openapi,
+]
+
+
+def _open_run(server: Server, bearer: Bearer, body: bytes, encoding: str) -> Response[bytes]:
+    now = now_ms()
+    opening = read_manifest(inflate(body, encoding), now)
+    manifest = opening.manifest
+    if not bearer.allows(manifest.site):
+        raise Problem(403, "wrong-site", f"The token is for site {bearer.site}, the run says {manifest.site}.", "site")
+    stored = server.write(lambda connection: store_manifest(connection, opening, now))
+    answer = {"run_id": manifest.run_id, "digest": opening.digest.hex(), "stored": stored}
+    return _json(msgspec.json.encode(answer), 201 if stored else 200)
+
+
+def _add_records(server: Server, bearer: Bearer, body: bytes, encoding: str) -> Response[bytes]:
+    now = now_ms()
+    arrivals: list[Arrival] = []
+    refused: list[Refusal] = []
+    for item in read_batch(inflate(body, encoding), now):
+        if not isinstance(item, Arrival):
+            refused.append(item)
+        elif bearer.allows(item.record.context.site):
+            arrivals.append(item)
+        else:
+            detail = f"The token is for site {bearer.site}, the record says {item.record.context.site}."
+            problem = Problem(403, "wrong-site", detail, "context.site")
+            refused.append((item.index, item.record.record_id, problem))
+    if arrivals:
+        refused += server.write(lambda connection: store_records(connection, arrivals, now))
+    out = {index for index, _, _ in refused}
+    acknowledged = [
+        {"record_id": arrival.record.record_id, "digest": arrival.digest.hex()}
+        for arrival in arrivals
+        if arrival.index not in out
+    ]
+    rejected = [
+        {"index": index, "record_id": record_id, "problem": problem.document()}
+        for index, record_id, problem in sorted(refused, key=lambda refusal: refusal[0])
+    ]
+    return _json(msgspec.json.encode({"acknowledged": acknowledged, "rejected": rejected}))
+
+
+def _close_run(server: Server, bearer: Bearer, run_id: str, body: bytes, encoding: str) -> Response[bytes]:
+    now = now_ms()
+    close = read_closing(inflate(body, encoding), now)
+    server.write(lambda connection: store_closing(connection, run_id, close, bearer.site, now))
+    answer = {"run_id": run_id, "digest": close.digest.hex(), "sequence": close.closing.sequence}
+    return _json(msgspec.json.encode(answer))
+
+
+async def _body(request: Ask) -> bytes:
+    kind = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
+    if kind != JSON:
+        raise Problem(415, "content-type", f"Content-Type {kind[:60]!r} is not taken; send application/json.")
+    return await request.body()
+
+
+def _encoding(request: Ask) -> str:
+    return request.headers.get("content-encoding", "").strip().lower()
+
+
+def _number(request: Ask, name: str, default: int, low: int, high: int) -> int:
+    said = request.query_params.get(name)
+    if said is None:
+        return default
+    if not said.isascii() or not said.isdigit() or len(said) > 16 or not low <= int(said) <= high:
+        raise Problem(400, "invalid", f"{name}: {said[:40]!r} is not a number from {low} to {high}.", name)
+    return int(said)
+
+
+def _found(value: Any, what: str, name: str) -> Any:
+    if value is None:
+        raise Problem(404, "not-found", f"No {what} {name[:128]!r} here.")
+    return value
+
+
+def _raw(body: bytes | None) -> msgspec.Raw | None:
+    return None if body is None else msgspec.Raw(bytes(body))
+
+
+def _run_summary(row: Any) -> dict[str, Any]:
+    return {
+        "run_id": row.run_id,
+        "site": row.site,
+        "system": row.system,
+        "started": iso(row.started, "milliseconds"),
+        "ended": None if row.ended is None else iso(row.ended, "milliseconds"),
+        "trigger": row.trigger,
+        "release": row.release,
+        "tier": row.tier,
+        "partial": row.partial,
+        "state": row.state or "open",
+        "sequence": row.sequence,
+        "exit_code": row.exit_code,
+        "digest": None if row.digest is None else bytes(row.digest).hex(),
+        "records": row.records,
+        "counts": counts(row.outcomes),
+    }
+
+
+def _json(body: bytes, status: int = 200) -> Response[bytes]:
+    return Response(content=body, media_type=JSON, status_code=status)

@@ -1,0 +1,57 @@
+"""Instants as milliseconds since 1970 UTC: the clock, ISO 8601, and durations as people write them."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import datetime, timedelta, timezone
+from typing import Annotated
+
+import msgspec
+
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_MILLISECOND = timedelta(milliseconds=1)
+_UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_PLAIN = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])(?:ec|in|our|ay|eek)?(?:ond|ute)?s?")
+_ISO = re.compile(r"P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
+
+
+def now_ms() -> int:
+    """Return the time."""
+    return time.time_ns() // 1_000_000
+
+
+def instant_ms(iso: str) -> int:
+    """Read an instant as the schema writes it: UTC, ISO 8601, with a trailing Z.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if not iso.endswith("Z"):
+        raise ValueError(f"{iso[:40]!r} is not an instant in UTC such as 2026-01-31T12:00:00Z")
+    try:
+        return (msgspec.convert(iso, Instant) - _EPOCH) // _MILLISECOND
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{iso[:40]!r} is not an instant such as 2026-01-31T12:00:00Z") from error
+
+
+def iso(ms: int, timespec: str = "seconds") -> str:
+    """Write an instant as the schema does."""
+    return (_EPOCH + ms * _MILLISECOND).isoformat(timespec=timespec).replace("+00:00", "Z")
+
+
+def duration_seconds(said: str | None) -> int | None:
+    """Read ``36h``, ``2 days`` or ``P2D``; what cannot be read is unknown."""
+    if not said:
+        return None
+    plain = _PLAIN.fullmatch(said.strip().lower())
+    if plain:
+        return min(int(float(plain[1]) * _UNIT[plain[2]]), 2**31 - 1)
+    parts = _ISO.fullmatch(said.strip().upper())
+    if parts is None or not any(parts.groups()):
+        return None
+    weeks, days, hours, minutes, seconds = (int(part or 0) for part in parts.groups())
+    total = timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
+    return min(int(total.total_seconds()), 2**31 - 1)

@@ -1,0 +1,117 @@
+"""What a request needs of the server: the store, the key, who may do what, and how a link is written."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Callable
+from typing import TypeVar
+from urllib.parse import quote, urlencode
+
+from litestar import Request
+from litestar.datastructures import State
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from collector.clock import now_ms
+from collector.database import Store
+from collector.errors import Problem
+from collector.tokens import ANY_SITE, ANYONE, GRANTS, Bearer, check_token, note_use
+
+T = TypeVar("T")
+Ask = Request[None, None, State]
+
+TRIES = 4
+
+
+class Server:
+    """The one object that handlers share.
+
+    ``process_token`` is accepted for uploading and reading by this process only; ``private`` asks readers for a token
+    too; ``hosts`` are the names by which a loopback server may be asked, None for any.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        key: bytes,
+        process_token: str | None = None,
+        private: bool = False,
+        hosts: frozenset[str] | None = None,
+    ) -> None:
+        self.store = store
+        self.key = key
+        self.process_token = process_token
+        self.private = private
+        self.hosts = hosts
+        self.gate = asyncio.Semaphore(2)  # how many bodies are decoded and stored at once, which bounds memory
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Do work in a transaction, again from the start where another writer on the same database came between."""
+        for left in range(TRIES - 1, -1, -1):
+            try:
+                with self.store.writing() as connection:
+                    return work(connection)
+            except (IntegrityError, OperationalError):
+                if self.store.file is not None or not left:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def bearer(self, request: Ask, need: str) -> Bearer:
+        """Find out who asks, and that they may.
+
+        Raises:
+            Problem: 401 without a token that holds, 403 where it does not permit this.
+        """
+        token = token_of(request)
+        if token is None:
+            if need == "read" and not self.private:
+                return ANYONE
+            raise Problem(401, "token-needed", "Send a token: Authorization: Bearer TOKEN.")
+        if self.process_token is not None and hmac.compare_digest(token.encode(), self.process_token.encode()):
+            bearer = Bearer(site=ANY_SITE, grants=GRANTS["process"], token="process")  # noqa: S106
+        else:
+            bearer = await asyncio.to_thread(self._check, token)
+        if need not in bearer.grants:
+            raise Problem(403, "scope", f"The token does not permit {need}.")
+        return bearer
+
+    def _check(self, token: str) -> Bearer:
+        now = now_ms()
+        with self.store.reading() as connection:
+            bearer, due = check_token(connection, self.key, token, now)
+        if due and bearer.token is not None:
+            with self.store.writing() as connection:
+                note_use(connection, bearer.token, now)
+        return bearer
+
+
+def token_of(request: Ask) -> str | None:
+    """Return the token a request bears: in its header, or for a reader in the address."""
+    header = request.headers.get("authorization")
+    if header is not None:
+        scheme, _, token = header.partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise Problem(401, "token-needed", "Send a token as Authorization: Bearer TOKEN.")
+        return token.strip()
+    if request.method in ("GET", "HEAD"):
+        said = request.query_params.get("token")
+        return str(said) if said else None
+    return None
+
+
+def seen_site(bearer: Bearer) -> str | None:
+    """Return the site that a reader is limited to, None for all."""
+    return None if bearer.site == ANY_SITE else bearer.site
+
+
+def linker(request: Ask) -> Callable[..., str]:
+    """Return how pages write links, so that a token in the address goes along; no cookie is ever set."""
+    token = request.query_params.get("token")
+
+    def link(*parts: str, **query: str) -> str:
+        path = "/" + "/".join(quote(part, safe="") for part in parts)
+        asked = {**query, **({"token": str(token)} if token else {})}
+        return f"{path}?{urlencode(asked)}" if asked else path
+
+    return link

@@ -1,0 +1,205 @@
+"""Adding records: all work is done in the transaction it is given, roll-ups included."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from collector.errors import Problem
+from collector.intake import Arrival
+from collector.outcomes import CHAR
+from collector.rollup import positions, settle
+from collector.store_names import CellName, cell_keys, conflict, elsewhere, run_query, system_key
+from collector.tables import RECORD_BITS, bodies, records, runs
+
+Refusal = tuple[int, str | None, Problem]
+"""The index of a record in its batch, its id where it could be read, and what is wrong with it."""
+
+
+@dataclass
+class OpenRun:
+    """A run while records are added to it."""
+
+    key: int
+    run_id: str
+    system: int
+    started: int
+    dated: bool  # by its manifest; until that comes a run began with the earliest instant in its records
+    fresh: bool  # made by this batch
+    places: dict[int, int]  # of each cell in the outcomes
+    planned: int
+    outcomes: list[str]
+    records: int
+    added: int = 0
+    touched: set[int] = field(default_factory=set)
+    arrivals: list[tuple[Arrival, int]] = field(default_factory=list)
+
+    def date(self, first: int | None) -> None:
+        """Take an earlier start from a record; what every cell's latest is may change with it."""
+        if self.dated or first is None or (first >= self.started and not self.fresh):
+            return
+        self.started, self.fresh = first, False
+        self.touched.update(self.places)
+
+    def show(self, cell: int, outcome: str) -> None:
+        """Write a cell's outcome, making a place for a case that nobody planned."""
+        place = self.places.setdefault(cell, len(self.outcomes))
+        if place == len(self.outcomes):
+            self.outcomes.append(outcome)
+        self.outcomes[place] = outcome
+        self.touched.add(cell)
+
+    def values(self) -> dict[str, Any]:
+        """Return the columns that adding records changes."""
+        extra = list(self.places)[self.planned :]
+        packed = {"extra": json.dumps(extra, separators=(",", ":")), "outcomes": "".join(self.outcomes)}
+        return {**packed, "records": self.records + self.added, "started": self.started}
+
+
+def store_records(connection: Connection, arrivals: Sequence[Arrival], now: int) -> list[Refusal]:
+    """Add records, skip those that are there already, and return those that contradict what is there."""
+    refused: list[Refusal] = []
+    opened = _open_runs(connection, arrivals, now, refused)
+    rows: list[dict[str, Any]] = []
+    documents: list[dict[str, Any]] = []
+    for run in opened:
+        for key, cell, arrival in _new_of(connection, run, refused):
+            rows.append(_row(key, run.key, cell, arrival, now))
+            documents.append({"record": key, "body": arrival.body})
+    if rows:
+        connection.execute(insert(records), rows)
+        connection.execute(insert(bodies), documents)
+    touched: dict[int, set[int]] = {}
+    for run in opened:
+        if run.added:
+            connection.execute(update(runs).where(runs.c.id == run.key).values(**run.values()))
+            touched.setdefault(run.system, set()).update(run.touched)
+    for system, some in sorted(touched.items()):
+        settle(connection, system, some)
+    return refused
+
+
+def record_key(record_id: str) -> int:
+    """Return the number under which a record is looked up."""
+    return int.from_bytes(bytes.fromhex(record_id[:16]), "big", signed=True)
+
+
+def _open_runs(connection: Connection, arrivals: Sequence[Arrival], now: int, refused: list[Refusal]) -> list[OpenRun]:
+    """Find or make the run and the cell of each record, in an order that cannot deadlock two writers."""
+    places = sorted({(arrival.record.context.site, arrival.record.context.system) for arrival in arrivals})
+    systems = {place: system_key(connection, *place) for place in places}
+    grouped: dict[str, list[Arrival]] = {}
+    for arrival in arrivals:
+        grouped.setdefault(arrival.record.run_id, []).append(arrival)
+    opened: list[OpenRun] = []
+    names: dict[int, dict[str, CellName]] = {}
+    for run_id, members in sorted(grouped.items()):
+        context = members[0].record.context
+        run = _open_run(connection, run_id, systems[context.site, context.system], now)
+        opened.append(run)
+        for arrival in members:
+            record = arrival.record
+            if systems[record.context.site, record.context.system] != run.system:
+                refused.append((arrival.index, record.record_id, elsewhere(run_id)))
+                continue
+            run.arrivals.append((arrival, 0))
+            if record.case_id not in names.setdefault(run.system, {}):
+                case = record.case
+                name = CellName(record.case_id, case.component, tuple(case.partners), case.tier.value)
+                names[run.system][record.case_id] = name
+    keys = {system: cell_keys(connection, system, wanted.values()) for system, wanted in sorted(names.items())}
+    for run in opened:
+        run.arrivals = [(arrival, keys[run.system][arrival.record.case_id]) for arrival, _ in run.arrivals]
+    return opened
+
+
+def _open_run(connection: Connection, run_id: str, system: int, now: int) -> OpenRun:
+    row = connection.execute(run_query().where(runs.c.run_id == run_id)).one_or_none()
+    if row is None:
+        values = {"run_id": run_id, "system": system, "received": now, "started": now, "partial": True}
+        empty = {"extra": "[]", "outcomes": "", "records": 0}
+        key = connection.execute(insert(runs).values(**values, **empty).returning(runs.c.id)).scalar_one()
+        return OpenRun(key, run_id, system, now, False, True, {}, 0, [], 0)
+    places = dict(positions(row.plan_cells, row.extra))
+    planned = len(positions(row.plan_cells, "[]"))
+    dated = row.digest is not None
+    outcomes = list(row.outcomes)
+    return OpenRun(row.id, run_id, row.system, row.started, dated, False, places, planned, outcomes, row.records)
+
+
+def _new_of(connection: Connection, run: OpenRun, refused: list[Refusal]) -> list[tuple[int, int, Arrival]]:
+    """Return key, cell and arrival of each record of the batch that the run does not hold yet."""
+    there = _already_there(connection, run)
+    highest: dict[int, int] = {}
+    for cell, attempt in there:
+        highest[cell] = max(attempt, highest.get(cell, 0))
+    new = []
+    for arrival, cell in run.arrivals:
+        record_id, attempt = arrival.record.record_id, arrival.record.retries.attempt
+        stored = there.get((cell, attempt))
+        if stored is not None:
+            if stored != arrival.digest:
+                problem = conflict("The record is there with other content.", stored, arrival.digest)
+                refused.append((arrival.index, record_id, problem))
+            continue
+        number = run.records + run.added
+        if number >> RECORD_BITS:
+            full = Problem(422, "run-full", f"Run {run.run_id} holds {1 << RECORD_BITS} records and takes no more.")
+            refused.append((arrival.index, record_id, full))
+            continue
+        there[cell, attempt] = arrival.digest
+        new.append(((run.key << RECORD_BITS) | number, cell, arrival))
+        run.added += 1
+        if attempt > highest.get(cell, 0):
+            highest[cell] = attempt
+            run.show(cell, CHAR[arrival.record.verdict.outcome])
+        run.date(arrival.first)
+    return new
+
+
+def _already_there(connection: Connection, run: OpenRun) -> dict[tuple[int, int], bytes]:
+    """Return the digest of each attempt stored for the cells that the batch is about."""
+    if not run.arrivals or not run.records:
+        return {}
+    about = [cell for _, cell in run.arrivals]
+    query = select(records.c.cell, records.c.attempt, records.c.digest).where(
+        records.c.run == run.key, records.c.cell.between(min(about), max(about))
+    )
+    return {(cell, attempt): bytes(digest) for cell, attempt, digest in connection.execute(query)}
+
+
+def _row(key: int, run: int, cell: int, arrival: Arrival, now: int) -> dict[str, Any]:
+    record = arrival.record
+    cause, timing, scheduler = record.verdict.cause, record.timing, record.scheduler
+    version = next((found.version for found in record.stack.components if found.name == record.case.component), None)
+    emulated = any(software.emulated for software in (scheduler.outer, scheduler.nested) if software is not None)
+    return {
+        "id": key,
+        "run": run,
+        "cell": cell,
+        "attempt": record.retries.attempt,
+        "final": record.retries.final,
+        "record_key": record_key(record.record_id),
+        "digest": arrival.digest,
+        "received": now,
+        "origin": record.origin.value,
+        "outcome": CHAR[record.verdict.outcome],
+        "phase": cause.phase.value if cause else None,
+        "cause": cause.cls.value if cause else None,
+        "rule": _line(cause.rule, 128) if cause else None,
+        "evidence": _line(cause.evidence, 512) if cause else None,
+        "version": _line(version, 128) if version else None,
+        "emulated": emulated,
+        "started": arrival.started,
+        "ended": arrival.ended,
+        "queue_wait": timing.queue_wait.seconds if timing.queue_wait else None,
+        "seconds": timing.run.seconds if timing.run else None,
+    }
+
+
+def _line(text: str, longest: int) -> str:
+    return text.replace("\0", "�")[:longest]
