@@ -13,6 +13,7 @@ import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 COMMAND_SECONDS = 10
 SINFO_FIELDS = ("%P", "%a", "%l", "%s", "%D", "%c", "%m", "%G", "%h")
@@ -72,8 +73,15 @@ def survey(environ: Mapping[str, str] | None = None, hostname: str | None = None
 
 
 def answering(environ: Mapping[str, str] | None = None) -> list[str]:
-    """Return the kinds of scheduler that answer here, as far as this room can ask them."""
-    partitions, _ = slurm_partitions(dict(os.environ if environ is None else environ))
+    """Return the kinds of scheduler that answer here as the machine's own, as far as this room can ask them.
+
+    A testbed's is left out: the record of it lies beside the configuration that the environment names.
+    """
+    env = dict(os.environ if environ is None else environ)
+    named = env.get("SLURM_CONF")
+    if named and (Path(named).parent / "testbed.json").exists():
+        return []
+    partitions, _ = slurm_partitions(env)
     return ["slurm"] if partitions else []
 
 
