@@ -1,8 +1,8 @@
 """The seam to a scheduler: pure functions that say what to run and read what came back.
 
 A kind never runs its submit, status and cancel commands itself; the supervisor does, each in its own process group with
-a time limit, so that a hung ``squeue`` holds up nothing. Adding a kind is one new file here and one line under the entry
-point group ``exaworks.schedulers``.
+a time limit, so that a hung ``squeue`` holds up nothing. Adding a kind is one new file here and one line under the
+entry point group ``exaworks.schedulers``.
 """
 
 from __future__ import annotations

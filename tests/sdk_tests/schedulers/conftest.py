@@ -1,0 +1,94 @@
+"""One private Slurm for the whole room, and a runner that does what the supervisor does with a kind's commands."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from sdk_tests.schedulers import Finished, JobSpec, JobStatus
+from sdk_tests.schedulers.slurm import SlurmKind
+from sdk_tests.testbeds import Testbed, manage
+from tests.needs import need
+
+
+@dataclass
+class Cluster:
+    """A testbed, its kind, and a folder for jobs."""
+
+    bed: Testbed
+    folder: Path
+    env: dict[str, str]
+    kind: SlurmKind = field(init=False)
+    count: int = 0
+
+    def __post_init__(self) -> None:
+        self.kind = SlurmKind(self.bed.scheduler, self.env)
+
+    def run(self, argv: list[str], limit: float = 30.0, env: Mapping[str, str] | None = None) -> Finished:
+        try:
+            done = subprocess.run(
+                argv, env={**self.env, **(env or {})}, capture_output=True, text=True, timeout=limit, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return Finished(tuple(argv), None, "", "")
+        return Finished(tuple(argv), done.returncode, done.stdout, done.stderr)
+
+    def job(
+        self, body: str, *, nodes: int = 1, walltime: float = 60, queue: str | None = "debug", cores: int = 1
+    ) -> JobSpec:
+        self.count += 1
+        script = self.folder / f"{self.count}.sh"
+        script.write_text(f"#!/bin/sh\n{body}\n")
+        script.chmod(0o755)
+        output = self.folder / f"{self.count}.out"
+        return JobSpec(f"job {self.count}", script, output, nodes, walltime, queue, None, cores)
+
+    def submit(self, job: JobSpec) -> str:
+        return self.kind.parse_submit(self.run(self.kind.submit_argv(job)))
+
+    def status(self, *ids: str, env: Mapping[str, str] | None = None) -> dict[str, JobStatus]:
+        return self.kind.parse_status(self.run(self.kind.status_argv(ids), env=env))
+
+    def until(self, job_id: str, true: Callable[[JobStatus], bool], limit: float = 30.0) -> JobStatus:
+        deadline = time.monotonic() + limit
+        while True:
+            status = self.status(job_id)[job_id]
+            if true(status):
+                return status
+            assert time.monotonic() < deadline, f"job {job_id} is still {status}"
+            time.sleep(0.1)
+
+    def ended(self, job_id: str, limit: float = 30.0) -> JobStatus:
+        return self.until(job_id, lambda status: status.state.ended, limit)
+
+
+def cluster(nodes: int) -> Iterator[Cluster]:
+    need("slurm", "munge")
+    home = Path(tempfile.mkdtemp(prefix="kind-", dir="/tmp"))
+    bed = manage.up("slurm", home, nodes=nodes, cores=4)
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "SQUEUE", "SBATCH"))}
+    jobs = home / "jobs"
+    jobs.mkdir()
+    yield Cluster(bed, jobs, manage.environment(bed, clean))
+    manage.down(home, bed.id)
+    shutil.rmtree(home)
+
+
+@pytest.fixture(scope="session")
+def slurm() -> Iterator[Cluster]:
+    """Two nodes, for tests that leave it as they found it."""
+    yield from cluster(2)
+
+
+@pytest.fixture
+def own_slurm() -> Iterator[Cluster]:
+    """One node, for a test that breaks it."""
+    yield from cluster(1)

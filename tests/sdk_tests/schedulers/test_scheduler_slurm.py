@@ -1,0 +1,222 @@
+"""The Slurm kind against a real Slurm: every command it gives is run, every answer it reads was printed by Slurm."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from sdk_tests.schedulers import CommandFailed, JobState
+from sdk_tests.schedulers.hostlist import expand
+from sdk_tests.schedulers.slurm import SlurmKind
+from sdk_tests.testbeds import processes
+from tests.sdk_tests.schedulers.conftest import Cluster
+
+pytestmark = pytest.mark.needs("slurm", "munge")
+
+
+def test_the_probe_finds_version_nodes_and_partitions(slurm: Cluster) -> None:
+    probe = slurm.kind.probe()
+    assert probe.found, probe.reason
+    assert probe.version == slurm.bed.version
+    assert probe.location
+    assert Path(probe.location).name == "sbatch"
+    assert (probe.nodes, probe.queues) == (("n1", "n2"), ("debug",))
+    assert probe.details["cores"] == {"n1": 4, "n2": 4}
+
+
+def test_a_job_runs_from_submission_to_its_end(slurm: Cluster) -> None:
+    before = time.time()
+    job = slurm.job("echo hello from $SLURMD_NODENAME")
+    job_id = slurm.submit(job)
+    status = slurm.ended(job_id)
+    assert (status.state, status.native_state) == (JobState.DONE, "COMPLETED")
+    assert (status.exit_code, status.signal) == (0, None)
+    assert job.output.read_text() == f"hello from {status.nodes[0]}\n"
+    assert status.submitted is not None
+    assert status.started is not None
+    assert status.ended is not None
+    assert before - 2 <= status.submitted <= status.started <= status.ended <= time.time() + 1
+
+
+@pytest.mark.parametrize(
+    ("body", "exit_code", "sign"), [("exit 3", 3, None), ("kill -9 $$", None, 9), ("kill -SEGV $$", None, 11)]
+)
+def test_a_failing_job_tells_its_exit_code_or_its_signal(
+    slurm: Cluster, body: str, exit_code: int | None, sign: int | None
+) -> None:
+    status = slurm.ended(slurm.submit(slurm.job(body)))
+    assert status.state is JobState.FAILED
+    assert (status.exit_code, status.signal) == (exit_code, sign)
+
+
+def test_one_query_answers_for_many_jobs_and_leaves_out_the_forgotten(slurm: Cluster) -> None:
+    ids = [slurm.submit(slurm.job("true")) for _ in range(5)]
+    found = slurm.status(*ids, "999999")
+    assert set(found) == set(ids)
+    assert slurm.status("999999") == {}
+    assert slurm.status("999998", "999999") == {}
+
+
+def test_a_users_own_squeue_defaults_hide_nothing(slurm: Cluster) -> None:
+    job_id = slurm.submit(slurm.job("true"))
+    slurm.ended(job_id)
+    own = {
+        "SQUEUE_STATES": "PENDING",
+        "SQUEUE_PARTITION": "other",
+        "SQUEUE_FORMAT": "%j",
+        "SQUEUE_SORT": "-i",
+        "SLURM_TIME_FORMAT": "relative",
+        "TZ": "Asia/Tokyo",
+    }
+    assert slurm.status(job_id, env=own) == slurm.status(job_id)
+
+
+def test_a_running_job_is_cancelled_and_cancelling_it_again_does_no_harm(slurm: Cluster) -> None:
+    job_id = slurm.submit(slurm.job("exec sleep 60"))
+    running = slurm.until(job_id, lambda status: status.state is JobState.RUNNING)
+    assert running.nodes
+    assert running.ended is None
+    assert running.exit_code is None
+    assert slurm.run(slurm.kind.cancel_argv([job_id])).exit_code == 0
+    status = slurm.ended(job_id)
+    assert status.state is JobState.CANCELLED
+    assert slurm.run(slurm.kind.cancel_argv([job_id, "999999"])).exit_code is not None
+    assert slurm.ended(job_id) == status
+
+
+def test_a_queued_job_says_what_it_waits_for_and_is_cancelled_without_having_started(slurm: Cluster) -> None:
+    kind = SlurmKind(msgspec.structs.replace(slurm.bed.scheduler, exclusive=True), slurm.env)
+    holder = kind.parse_submit(slurm.run(kind.submit_argv(slurm.job("exec sleep 60", nodes=2))))
+    slurm.until(holder, lambda status: status.state is JobState.RUNNING)
+    waiting = slurm.submit(slurm.job("true"))
+    status = slurm.until(waiting, lambda status: status.reason in ("Resources", "Priority"))
+    assert (status.state, status.started, status.nodes) == (JobState.QUEUED, None, ())
+    assert slurm.run(kind.cancel_argv([waiting])).exit_code == 0
+    status = slurm.ended(waiting)
+    assert (status.state, status.started) == (JobState.CANCELLED, None)
+    assert slurm.run(kind.cancel_argv([holder])).exit_code == 0
+    slurm.ended(holder)
+
+
+def test_several_jobs_are_cancelled_by_one_command(slurm: Cluster) -> None:
+    ids = [slurm.submit(slurm.job("exec sleep 60")) for _ in range(3)]
+    assert slurm.run(slurm.kind.cancel_argv(ids)).exit_code == 0
+    assert {slurm.ended(job_id).state for job_id in ids} == {JobState.CANCELLED}
+
+
+@pytest.mark.parametrize(
+    ("change", "evidence"),
+    [
+        ({"queue": "nowhere"}, "invalid partition"),
+        ({"nodes": 9}, "more processors"),
+        ({"cores": 99}, "not available"),
+        ({"walltime": 999 * 3600.0}, "time limit"),
+    ],
+)
+def test_a_refused_submission_says_why(slurm: Cluster, change: dict[str, object], evidence: str) -> None:
+    job = replace(slurm.job("true"), **change)  # type: ignore[arg-type]
+    with pytest.raises(CommandFailed, match=r"^sbatch: exit 1: ") as raised:
+        slurm.submit(job)
+    assert evidence.lower() in str(raised.value).lower()
+
+
+def test_an_allocation_of_two_nodes_has_two_distinct_ones_and_all_the_cores_it_asked_for(slurm: Cluster) -> None:
+    job = slurm.job("srun -n2 -N2 sh -c 'echo $SLURMD_NODENAME'; echo $SLURM_JOB_CPUS_PER_NODE", nodes=2, cores=3)
+    status = slurm.ended(slurm.submit(job))
+    assert status.nodes == ("n1", "n2")
+    *names, cpus = job.output.read_text().split()
+    assert sorted(names) == ["n1", "n2"]
+    assert cpus == "3(x2)"
+
+
+def test_an_allocation_leaves_no_task_count_for_what_is_started_in_it(slurm: Cluster) -> None:
+    job = slurm.job("env", nodes=1, cores=3)
+    slurm.ended(slurm.submit(job))
+    names = {line.partition("=")[0] for line in job.output.read_text().splitlines()}
+    assert "SLURM_JOB_ID" in names
+    assert not names & {"SLURM_NTASKS", "SLURM_NPROCS", "SLURM_CPUS_PER_TASK", "SLURM_NTASKS_PER_NODE"}
+
+
+def test_scrubbing_takes_the_allocation_away_but_not_the_way_to_the_scheduler(slurm: Cluster) -> None:
+    job = slurm.job("env")
+    slurm.ended(slurm.submit(job))
+    inside = dict(line.split("=", 1) for line in job.output.read_text().splitlines() if "=" in line)
+    left = slurm.kind.scrubbed(inside)
+    assert "SLURM_JOB_ID" in inside
+    assert [name for name in left if name.startswith(("SLURM", "PMI"))] == ["SLURM_CONF"]
+    assert left["PATH"] == inside["PATH"]
+    assert slurm.run(slurm.kind.ping_argv(), env=left).exit_code == 0
+
+
+def test_the_control_blocks_until_its_command_has_ended_and_passes_on_what_it_printed(slurm: Cluster) -> None:
+    spec = slurm.job("", nodes=2)
+    done = slurm.run(slurm.kind.control_argv(["sh", "-c", "echo $SLURMD_NODENAME"], spec))
+    assert done.exit_code == 0, done.stderr
+    assert sorted(done.stdout.split()) == ["n1", "n2"]
+    failed = slurm.run(slurm.kind.control_argv(["sh", "-c", "exit 7"], replace(spec, nodes=1)))
+    assert failed.exit_code == 7
+
+
+def test_my_live_jobs_are_listed_with_their_folders(slurm: Cluster) -> None:
+    folder = slurm.folder / "a place"
+    folder.mkdir()
+    job = slurm.job("exec sleep 60")
+    argv = slurm.kind.submit_argv(job)
+    job_id = slurm.kind.parse_submit(slurm.run([argv[0], f"--chdir={folder}", *argv[1:]]))
+    listing = slurm.kind.mine_argv()
+    assert listing is not None
+    assert slurm.kind.parse_mine(slurm.run(listing))[job_id] == str(folder)
+    slurm.run(slurm.kind.cancel_argv([job_id]))
+    slurm.ended(job_id)
+    assert job_id not in slurm.kind.parse_mine(slurm.run(listing))
+
+
+@pytest.mark.parametrize("text", ["n[1-3,7],login1", "nid[000998-001001]", "a[1-2]b[08-10],c"])
+def test_node_lists_are_expanded_as_slurm_does_it(slurm: Cluster, text: str) -> None:
+    done = slurm.run(["scontrol", "show", "hostnames", text])
+    assert done.exit_code == 0, done.stderr
+    assert expand(text) == tuple(done.stdout.split())
+
+
+@pytest.mark.slow
+def test_a_job_past_its_walltime_is_ended_by_slurm(slurm: Cluster) -> None:
+    job_id = slurm.submit(slurm.job("exec sleep 300", walltime=5))
+    status = slurm.ended(job_id, limit=150)
+    assert (status.state, status.native_state) == (JobState.TIMEOUT, "TIMEOUT")
+    assert status.started is not None
+    assert status.ended is not None
+    assert status.ended - status.started >= 60
+
+
+def test_a_lost_node_is_evidence_against_the_site(own_slurm: Cluster) -> None:
+    job_id = own_slurm.submit(own_slurm.job("exec sleep 300"))
+    own_slurm.until(job_id, lambda status: status.state is JobState.RUNNING)
+    done = own_slurm.run(["scontrol", "update", "NodeName=n1", "State=DOWN", "Reason=power"])
+    assert done.exit_code == 0, done.stderr
+    assert own_slurm.ended(job_id).state is JobState.NODE_FAIL
+
+
+@pytest.mark.slow
+def test_a_dead_controller_is_noticed_at_once_and_nothing_is_taken_for_an_end(own_slurm: Cluster) -> None:
+    job_id = own_slurm.submit(own_slurm.job("exec sleep 300"))
+    assert own_slurm.run(own_slurm.kind.ping_argv()).exit_code == 0
+    (controller,) = [daemon for daemon in own_slurm.bed.daemons if daemon.name == "slurmctld"]
+    os.kill(controller.pid, signal.SIGKILL)
+    assert processes.wait([controller], 5) == []
+
+    ping = own_slurm.run(own_slurm.kind.ping_argv(), limit=5)
+    assert ping.exit_code == 1
+    assert "DOWN" in ping.stdout
+    for limit in (20.0, 0.5):  # it gives up by itself, and may be stopped before it does
+        with pytest.raises(CommandFailed, match="squeue: "):
+            own_slurm.kind.parse_status(own_slurm.run(own_slurm.kind.status_argv([job_id]), limit=limit))
+    probe = own_slurm.kind.probe()
+    assert not probe.found
+    assert probe.reason is not None
+    assert probe.reason.startswith("scontrol: exit 1: Slurmctld(primary) at ")
