@@ -6,7 +6,7 @@ from sdk_tests.case import EVERY, case
 from sdk_tests.landing import Outcome
 
 
-@case(payload="control/hello.py", component="control", schedulers=EVERY, where="control", tier="smoke", total=120)
+@case(payload="control/hello.py", component="control", schedulers=EVERY, where="control", tier="smoke")
 def test_the_schedulers_own_command_runs_a_program(outcome: Outcome) -> None:
     answer = outcome.answer
     assert answer["greeting"] == "Hello World!"

@@ -77,7 +77,6 @@ def worked(outcome: Outcome, blocks: int) -> None:
     jobs=1,
     tier="smoke",
     walltime=120,
-    total=300,
 )
 def test_the_workers_of_one_block_run_at_the_same_time(outcome: Outcome) -> None:
     worked(outcome, 1)
@@ -92,7 +91,6 @@ def test_the_workers_of_one_block_run_at_the_same_time(outcome: Outcome) -> None
     jobs=2,
     cores=2,
     walltime=120,
-    total=300,
 )
 def test_two_blocks_each_their_own_job_run_at_the_same_time(outcome: Outcome) -> None:
     worked(outcome, 2)

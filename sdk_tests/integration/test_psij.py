@@ -7,6 +7,11 @@ from typing import Any
 from sdk_tests.case import EVERY, case
 from sdk_tests.landing import Outcome
 
+OVERWRITTEN: list[list[Any]] = [[], [["FAILED", 137]]]
+"""What PSI/J 0.9.11 may say after CANCELED on ``local``. It kills a job's children before the launcher's shell, which now
+and then reaches its own exit first; that 137 then overwrites the end. Seen in 4 of 5 cancels with a slow ``date``, which
+the launcher calls; whoever waits for the job is told CANCELED all the same."""
+
 
 def ended(outcome: Outcome, state: str, exit_code: int | None) -> dict[str, Any]:
     """Assert how PSI/J says the job ended, and that it has a native id; return the answer."""
@@ -17,7 +22,7 @@ def ended(outcome: Outcome, state: str, exit_code: int | None) -> dict[str, Any]
     return answer
 
 
-@case(payload="psij/hello.py", component="psij", schedulers=EVERY, where="login", jobs=1, tier="smoke", total=300)
+@case(payload="psij/hello.py", component="psij", schedulers=EVERY, where="login", jobs=1, tier="smoke", walltime=120)
 def test_a_job_runs_on_a_node_and_knows_its_id(outcome: Outcome) -> None:
     answer = ended(outcome, "COMPLETED", 0)
     assert answer["greeting"] == "Hello World!"
@@ -31,7 +36,7 @@ def test_a_job_runs_on_a_node_and_knows_its_id(outcome: Outcome) -> None:
     component="psij",
     where="login",
     jobs=1,
-    total=300,
+    walltime=120,
     params={
         "arguments": ["two words", "$HOME", "it's", 'a "quote"', "*", "back\\slash", ""],
         "variable": "of two words; and $HOME",
@@ -45,20 +50,23 @@ def test_arguments_environment_and_streams_reach_a_job_unchanged(outcome: Outcom
     assert answer["stderr"] == "this is stderr\n"
 
 
-@case(payload="psij/exit_code.py", component="psij", where="login", jobs=1, total=300, params={"code": 7})
+@case(payload="psij/exit_code.py", component="psij", where="login", jobs=1, walltime=120, params={"code": 7})
 def test_a_job_that_exits_with_7_has_failed_with_7(outcome: Outcome) -> None:
     assert ended(outcome, "FAILED", 7)["file"] == "ran"
 
 
-@case(payload="psij/cancel_running.py", component="psij", where="login", jobs=1, walltime=120, total=300)
+@case(payload="psij/cancel_running.py", component="psij", where="login", jobs=1, walltime=120)
 def test_a_running_job_that_is_cancelled_stops_working(outcome: Outcome) -> None:
     answer = ended(outcome, "CANCELED", None)
     assert answer["before"] == "ACTIVE"
     assert answer["steps"] > 0, "the job had not begun to work"
     assert answer["stopped"], "the job is told cancelled and still writes"
+    heard, later = answer["heard"][:3], answer["heard"][3:]
+    assert [state for state, _ in heard] == ["QUEUED", "ACTIVE", "CANCELED"]
+    assert later in (OVERWRITTEN if outcome.scheduler == "local" else [[]]), "CANCELED was followed by another state"
 
 
-@case(payload="psij/cancel_queued.py", component="psij", schedulers=("slurm",), where="login", jobs=1, total=300)
+@case(payload="psij/cancel_queued.py", component="psij", schedulers=("slurm",), where="login", jobs=1, walltime=120)
 def test_a_queued_job_that_is_cancelled_never_runs(outcome: Outcome) -> None:
     answer = ended(outcome, "CANCELED", None)
     assert (answer["before"], answer["native_before"]) == ("QUEUED", "PENDING")
@@ -73,7 +81,6 @@ def test_a_queued_job_that_is_cancelled_never_runs(outcome: Outcome) -> None:
     where="login",
     jobs=1,
     walltime=300,
-    total=600,
     params={"duration": 60},
 )
 def test_a_job_that_outlives_its_duration_is_ended_and_failed(outcome: Outcome) -> None:
@@ -84,7 +91,9 @@ def test_a_job_that_outlives_its_duration_is_ended_and_failed(outcome: Outcome) 
     assert not answer["ended_by_itself"]
 
 
-@case(payload="psij/multi_node.py", component="psij", schedulers=("slurm",), where="login", jobs=1, nodes=2, total=300)
+@case(
+    payload="psij/multi_node.py", component="psij", schedulers=("slurm",), where="login", jobs=1, nodes=2, walltime=120
+)
 def test_the_sites_launcher_puts_one_process_on_each_node(outcome: Outcome) -> None:
     answer = ended(outcome, "COMPLETED", 0)
     processes = answer["processes"]
@@ -99,7 +108,6 @@ def test_the_sites_launcher_puts_one_process_on_each_node(outcome: Outcome) -> N
     where="login",
     jobs=50,
     walltime=180,
-    total=600,
     params={"count": 50, "failing_every": 10},
 )
 def test_fifty_jobs_each_pass_through_their_states_in_legal_order(outcome: Outcome) -> None:
@@ -112,7 +120,7 @@ def test_fifty_jobs_each_pass_through_their_states_in_legal_order(outcome: Outco
         assert each["exit_code"] == (3 if fails else 0), f"job {number}"
 
 
-@case(payload="psij/attach.py", component="psij", where="login", jobs=1, total=300)
+@case(payload="psij/attach.py", component="psij", where="login", jobs=1, walltime=120)
 def test_a_second_executor_follows_a_job_by_its_native_id(outcome: Outcome) -> None:
     answer = ended(outcome, "COMPLETED", 0)
     assert answer["before"] == "ACTIVE"
@@ -126,7 +134,7 @@ def test_a_second_executor_follows_a_job_by_its_native_id(outcome: Outcome) -> N
     schedulers=("slurm",),
     where="login",
     jobs=1,
-    total=300,
+    walltime=120,
     params={"code": 7},
 )
 def test_a_second_executor_learns_the_exit_code_of_a_job_it_did_not_submit(outcome: Outcome) -> None:

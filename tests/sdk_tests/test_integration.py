@@ -18,6 +18,7 @@ Answer = dict[str, Any]
 JOB = {"native_id": "12", "state": "COMPLETED", "exit_code": 0, "message": None}
 FAILED = {**JOB, "state": "FAILED", "exit_code": 7}
 CANCELED = {**JOB, "state": "CANCELED", "exit_code": None}
+HEARD = [["QUEUED", None], ["ACTIVE", None], ["CANCELED", None]]
 HELLO = {"greeting": "Hello World!", "node": "n1", "pid": 99, "job_id": "12"}
 
 
@@ -95,12 +96,14 @@ WORKED: list[tuple[Judge, Answer, list[Callable[[Answer], None]]]] = [
     ),
     (
         test_psij.test_a_running_job_that_is_cancelled_stops_working,
-        {**CANCELED, "before": "ACTIVE", "steps": 3, "stopped": True},
+        {**CANCELED, "before": "ACTIVE", "steps": 3, "stopped": True, "heard": HEARD},
         [
             at("state", value="COMPLETED"),
             at("stopped", value=False),
             at("steps", value=0),
             at("before", value="QUEUED"),
+            at("heard", value=HEARD[:2]),
+            at("heard", value=[*HEARD, ["FAILED", 137]]),
         ],
     ),
     (
@@ -227,6 +230,20 @@ def test_a_judge_refuses_what_a_broken_component_answers(
     change(given.answer)
     with pytest.raises(AssertionError):
         judge(given)
+
+
+@pytest.mark.parametrize(
+    ("later", "accepted"), [([["FAILED", 137]], True), ([["FAILED", 1]], False), ([["COMPLETED", 0]], False)]
+)
+def test_here_a_cancelled_end_may_be_overwritten_in_the_one_known_way_alone(later: list[Any], accepted: bool) -> None:
+    judge = test_psij.test_a_running_job_that_is_cancelled_stops_working
+    given = outcome(judge, {**CANCELED, "before": "ACTIVE", "steps": 3, "stopped": True, "heard": [*HEARD, *later]})
+    given.scheduler = "local"
+    if accepted:
+        judge(given)
+    else:
+        with pytest.raises(AssertionError):
+            judge(given)
 
 
 def test_every_case_of_these_components_has_a_judge_that_was_tried() -> None:

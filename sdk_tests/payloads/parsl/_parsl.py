@@ -58,7 +58,7 @@ def loaded(request, blocks=1, workers=1):
 
 def left(request):
     """Return the seconds this payload still has for results."""
-    limit = request.get("total") or request.get("walltime") or 60
+    limit = request.get("limit") or request.get("walltime") or 60
     return max(1.0, STARTED + 0.9 * limit - time.monotonic())
 
 

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -28,7 +29,7 @@ class Session:
         self.request = request
         self.scheduler = request["scheduler"]
         self.jobs = []
-        self.deadline = STARTED + 0.9 * (request.get("total") or request.get("walltime") or 60)
+        self.deadline = STARTED + 0.9 * (request.get("limit") or request.get("walltime") or 60)
         kind, folder = self.scheduler["kind"], Path("psij").absolute()
         config = JobExecutorConfig(work_directory=folder)
         if kind != "local":
@@ -43,9 +44,13 @@ class Session:
         return self
 
     def __exit__(self, *_):
-        for job in self.jobs:
-            job.cancel()
+        with ExitStack() as stack:  # every one, also where cancelling another raises
+            for job in self.jobs:
+                stack.callback(job.cancel)
+        end = time.monotonic() + 10
         while self.scheduler["kind"] == "local" and any(alive(job.native_id) for job in self.jobs):
+            if time.monotonic() > end:
+                raise TimeoutError("a cancelled job's process is still there")
             time.sleep(0.02)  # the local executor calls a job cancelled before it has killed it
 
     def submit(self, executable, arguments, *, duration=300, nodes=1, custom=None, **spec):
@@ -64,13 +69,17 @@ class Session:
         self.jobs.append(job)
         return job
 
+    def left(self):
+        """Return the seconds this payload still has, the wait in the scheduler's queue included."""
+        return max(1.0, self.deadline - time.monotonic())
+
     def settle(self, job, state=None):
         """Wait until the job has ended, or has reached ``state``, and return its status.
 
         Raises:
             TimeoutError: it did not in the time the payload has.
         """
-        left = max(1.0, self.deadline - time.monotonic())
+        left = self.left()
         status = job.wait(timeout=timedelta(seconds=left), target_states=[state] if state else None)
         if status is None:
             raise TimeoutError(f"job {job.native_id} is still {job.status} after {left:.0f} s")
@@ -117,8 +126,8 @@ def said(path):
     return [json.loads(line) for line in until(path).read_text(encoding="utf-8").splitlines()]
 
 
-def told(job):
-    """Return what PSI/J says of a job, as plain values."""
-    status = job.status
+def told(job, status=None):
+    """Return what PSI/J says of a job now, or said with ``status``, as plain values."""
+    status = status or job.status
     answer = {"native_id": str(job.native_id), "state": status.state.name, "exit_code": status.exit_code}
     return {**answer, "message": status.message}

@@ -16,7 +16,7 @@ def attach(request):
     # The first executor polls so seldom that only the second one can learn how the job ended.
     with Session(request, poll=3600) as first, Session(request) as second:
         submitted = first.submit("/bin/sh", ["-c", script])
-        until(Path("up.txt"), request.get("walltime") or 60)
+        until(Path("up.txt"), first.left())
         follower = Job()
         second.executor.attach(follower, str(submitted.native_id))
         before = second.settle(follower, JobState.ACTIVE).state.name

@@ -15,14 +15,17 @@ def cancel_running(request):
     from psij import JobState
 
     steps = Path("steps.txt")
+    heard = []
     with Session(request) as session:
+        session.executor.set_job_status_callback(lambda _, status: heard.append([status.state.name, status.exit_code]))
         job = session.submit("/bin/sh", ["-c", STEPS])
         before = session.settle(job, JobState.ACTIVE).state.name
         until(steps)
         job.cancel()
-        session.settle(job)
+        status = session.settle(job)
         stopped = stands_still(steps)
-    return {**told(job), "before": before, "stopped": stopped, "steps": steps.stat().st_size // len("step\n")}
+    answer = {"before": before, "stopped": stopped, "steps": steps.stat().st_size // len("step\n")}
+    return {**told(job, status), **answer, "heard": heard}
 
 
 def stands_still(path, quiet=1.0, seconds=40.0):
