@@ -8,9 +8,12 @@ from sdk_tests.case import EVERY, case
 from sdk_tests.landing import Outcome
 
 OVERWRITTEN: list[list[Any]] = [[], [["FAILED", 137]]]
-"""What PSI/J 0.9.11 may say after CANCELED on ``local``. It kills a job's children before the launcher's shell, which now
-and then reaches its own exit first; that 137 then overwrites the end. Seen in 4 of 5 cancels with a slow ``date``, which
-the launcher calls; whoever waits for the job is told CANCELED all the same."""
+"""What PSI/J 0.9.11 may say after CANCELED on ``local``.
+
+It kills a job's children before the launcher's shell, which now and then reaches its own exit first; that 137 then
+overwrites the end. Seen in 4 of 5 cancels with a slow ``date``, which the launcher calls; whoever waits for the job is
+told CANCELED all the same.
+"""
 
 
 def ended(outcome: Outcome, state: str, exit_code: int | None) -> dict[str, Any]:
