@@ -212,7 +212,8 @@ def schema(model: str) -> None:
     """Print the JSON Schema (draft 2020-12) of a record, a manifest or a closing."""
     from dashboard_client.schema import Closing, Manifest, Record, json_schema
 
-    _print_json(json_schema({"record": Record, "manifest": Manifest, "closing": Closing}[model]))
+    models: dict[str, type] = {"record": Record, "manifest": Manifest, "closing": Closing}
+    _print_json(json_schema(models[model]))
 
 
 @contextlib.contextmanager
@@ -246,8 +247,9 @@ def _token(path: Path | None) -> str:
 
 def _progress() -> Any:
     """Count along on a terminal; in a log the last line is enough."""
-    stream = click.get_text_stream("stderr")
-    if not stream.isatty():
+    import sys
+
+    if not sys.stderr.isatty():
         return None
     return lambda done, total: click.echo(
         f"\r{done} of {total} records" + ("\n" if done == total else ""), nl=False, err=True

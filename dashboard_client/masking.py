@@ -105,7 +105,7 @@ def _spellings(secret: str) -> Iterable[str]:
     yield secret
     yield from (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
     raw = secret.encode(errors="surrogatepass")
-    yield from (quote(raw, safe=""), quote_plus(raw), html.escape(secret))
+    yield from (quote(raw), quote(raw, safe=""), quote_plus(raw), html.escape(secret))
     yield base64.b64encode(raw).decode().rstrip("=")
 
 

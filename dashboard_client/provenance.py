@@ -31,7 +31,9 @@ def _state(checkout: Path) -> tuple[str | None, bool | None, str | None]:
         with git.Repo(checkout) as repo:
             repo.git.update_environment(GIT_OPTIONAL_LOCKS="0", GIT_TERMINAL_PROMPT="0")
             commit = repo.git.rev_parse("--verify", "HEAD")
-            return commit, repo.is_dirty(untracked_files=True), _remote(repo)
+            # not is_dirty(): it runs `git diff`, which rewrites the index and cannot be told not to
+            changed = repo.git.status("--porcelain", "--untracked-files=normal")
+            return commit, bool(changed), _remote(repo)
     except (git.exc.GitError, OSError, ValueError):
         return None, None, None
 

@@ -50,7 +50,7 @@ def run_as_text(run: RunFolder) -> str:
     for record in sorted(effective.values(), key=lambda record: record.case_id):
         if record.verdict.outcome is not Outcome.PASS and record.verdict.cause is not None:
             cause = record.verdict.cause
-            told = f"{cause.phase.value}: {cause.evidence}"
+            told = _printable(f"{cause.phase.value}: {cause.evidence}")
             causes.append((record.case_id, record.verdict.outcome.value, cause.cls.value, cause.rule, told))
     causes += [(case_id, "missing", "-", "-", "no record") for case_id in missing(manifest, effective)]
     if causes:
@@ -76,6 +76,11 @@ def comparison_as_text(comparison: Comparison) -> str:
     else:
         parts.append("The stack beneath the cases of both runs is the same, as far as it is known.")
     return "\n\n".join(parts)
+
+
+def _printable(text: str) -> str:
+    """Take control characters out of what a payload printed, so that it cannot steer the reader's terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _row(change: Change) -> tuple[str, str]:

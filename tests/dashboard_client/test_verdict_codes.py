@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import pytest
+
+from dashboard_client.schema import Manifest, Outcome, Record
+from dashboard_client.verdict import closing, count, verdict_code
+from tests.dashboard_client.samples import CASES, manifest, record
+from tests.dashboard_client.samples import closing as some_closing
+
+P, F, E, S = Outcome.PASS, Outcome.FAIL, Outcome.ERROR, Outcome.SKIP
+XF, XP, INFRA = Outcome.XFAIL, Outcome.XPASS, Outcome.INFRA
+
+
+def effective(*outcomes: Outcome | None) -> dict[str, Record]:
+    """Make the effective records of the three planned cases; None leaves one without any."""
+    return {case: record(case, outcome) for case, outcome in zip(CASES, outcomes, strict=True) if outcome is not None}
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "code"),
+    [
+        ((P, P, P), 0),
+        ((P, P, S), 0),
+        ((P, S, S), 0),
+        ((P, XF, P), 0),
+        ((P, XP, P), 0),
+        ((XP, XP, XP), 0),
+        ((P, P, F), 1),
+        ((P, P, E), 1),
+        ((P, P, None), 1),
+        ((None, None, None), 1),
+        ((S, S, S), 1),
+        ((XF, XF, XF), 1),
+        ((XF, S, S), 1),
+        ((P, P, INFRA), 3),
+        ((INFRA, INFRA, INFRA), 3),
+        ((INFRA, S, S), 3),
+        ((INFRA, XF, P), 3),
+        ((P, INFRA, F), 1),
+        ((P, INFRA, E), 1),
+        ((P, INFRA, None), 1),
+    ],
+)
+def test_the_exit_code_follows_the_table(outcomes: tuple[Outcome | None, ...], code: int) -> None:
+    assert verdict_code(manifest(), effective(*outcomes)) == code
+
+
+def test_an_empty_plan_is_a_usage_error() -> None:
+    assert verdict_code(manifest(()), {}) == 2
+
+
+def test_an_interrupted_run_is_130_whatever_its_records_say_until_it_is_resumed() -> None:
+    broken_off: Manifest = manifest(closed=some_closing(state="interrupted", exit_code=130))
+    assert verdict_code(manifest(), effective(P, E, E), interrupted=True) == 130
+    assert verdict_code(broken_off, effective(P, P, E)) == 130
+    assert verdict_code(broken_off, effective(P, P, P), interrupted=False) == 0
+
+
+def test_a_skip_the_site_does_not_allow_fails_the_run() -> None:
+    skipped = effective(P, P, S)
+    assert verdict_code(manifest(), skipped, allowed_skips=["parsl/*"]) == 0
+    assert verdict_code(manifest(), skipped, allowed_skips=["psij/*"]) == 1
+    assert verdict_code(manifest(), skipped, allowed_skips=[]) == 1
+    assert verdict_code(manifest(), skipped, allowed_skips=lambda made: made.case.component == "parsl") == 0
+    assert verdict_code(manifest(), skipped, allowed_skips=lambda made: False) == 1
+    assert verdict_code(manifest(), effective(P, INFRA, S), allowed_skips=[]) == 1
+
+
+@pytest.mark.parametrize("outcome", [P, INFRA])
+def test_an_attempt_that_is_still_owed_is_no_verdict(outcome: Outcome) -> None:
+    owed = effective(P, P, P) | {CASES[2]: record(CASES[2], outcome, final=False)}
+    assert verdict_code(manifest(), owed) == 1
+
+
+def test_counts_name_every_outcome_and_add_up_to_the_plan() -> None:
+    counted = count(manifest(), effective(P, F, None))
+    assert (counted["planned"], counted["recorded"], counted["missing"]) == (3, 2, 1)
+    assert counted["counts"] == {"pass": 1, "fail": 1, "error": 0, "skip": 0, "xfail": 0, "xpass": 0, "infra": 0}
+
+
+def test_a_closing_carries_the_counts_and_grows_with_every_resume() -> None:
+    first = closing(manifest(), effective(P, None, None), ended="2026-11-22T12:06:00Z", interrupted=True)
+    assert (first.sequence, first.state, first.missing, first.exit_code) == (1, "interrupted", 2, 130)
+    resumed = closing(manifest(closed=first), effective(P, P, P), ended="2026-11-22T13:06:00Z")
+    assert (resumed.sequence, resumed.state, resumed.missing, resumed.exit_code) == (2, "complete", 0, 0)
