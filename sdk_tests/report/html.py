@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from dashboard_client.schema import Manifest, Record, Span, Timing, digest
+from dashboard_client.schema import Manifest, Record, Span, Timing, canonical, digest
 from sdk_tests.report.environment import environment, named
 from sdk_tests.report.text import clean, one_line, tail
 from sdk_tests.report.view import BLAME, EXIT_CODES, LABELS, MISSING, PROBLEMS, STATES, Line, View, cases, counted, view
@@ -84,6 +84,7 @@ def report_html(manifest: Manifest, records: Sequence[Record], *, comparison: Co
         known=[line for line in run.lines if line.state in ("xfail", "xpass")],
         numbers={line.case_id: number for number, line in enumerate(run.lines, 1)},
         bars=_bars(run),
+        emulated={line.case_id for line in run.lines if line.emulated},
         seal=seal(manifest, records),
         comparison=comparison,
         meaning=EXIT_CODES.get(run.verdict.exit_code) if run.verdict.exit_code is not None else None,
@@ -97,12 +98,15 @@ def report_html(manifest: Manifest, records: Sequence[Record], *, comparison: Co
     )
 
 
-def seal(manifest: Manifest, records: Sequence[Record]) -> str:
+def seal(manifest: Manifest, records: Sequence[Record]) -> str | None:
     """Name the data under the report: sha256 over the digests of the manifest and the records, a line each.
 
-    A signature on paper then belongs to these records and no others.
+    A signature on paper then belongs to these records and no others. None where something cannot be written to a file.
     """
-    lines = [digest(manifest), *sorted({digest(record) for record in records})]
+    try:
+        lines = [digest(canonical(manifest)), *sorted({digest(canonical(record)) for record in records})]
+    except ValueError:
+        return None
     return hashlib.sha256("".join(f"{line}\n" for line in lines).encode()).hexdigest()
 
 

@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from dashboard_client.schema import Manifest, Outcome, Record, Span, Timing
 from sdk_tests.report.environment import environment, named
-from sdk_tests.report.text import clean, one_line, tail
+from sdk_tests.report.text import TAIL, clean, one_line, tail
 from sdk_tests.report.view import BLAME, MISSING, Line, View, is_emulated, view
 
 _ELEMENT = {
@@ -24,6 +24,9 @@ _ELEMENT = {
     "xfail": "skipped",
 }
 """The element that tells each state; a pass and an unexpected pass have none."""
+
+PASS_TAIL = 2_048
+"""Characters of the output of a case that passed; nobody looks for more there."""
 
 
 def junit_xml(manifest: Manifest, records: Sequence[Record]) -> str:
@@ -120,10 +123,10 @@ def _testcase(suite: Element, line: Line, run_id: str) -> None:
         what = "Failure" if attempt.verdict.outcome.value == "fail" else "Error"
         again = SubElement(case, kind + what, _cause_attributes(attempt))
         SubElement(again, "stackTrace").text = _cause_text(attempt)
-        _output(again, attempt)
+        _output(again, attempt, TAIL)
     if record is not None:
         SubElement(case, "system-out").text = "\n".join(_facts(line, record))
-        _output(case, record)
+        _output(case, record, TAIL if element else PASS_TAIL)
 
 
 def _cause_attributes(record: Record) -> dict[str, str]:
@@ -170,7 +173,7 @@ def _spans(timing: Timing) -> Iterator[tuple[str, Span]]:
             yield name, span
 
 
-def _output(parent: Element, record: Record) -> None:
-    shown = tail(record.evidence.output_tail)
+def _output(parent: Element, record: Record, limit: int) -> None:
+    shown = tail(record.evidence.output_tail, limit)
     if shown:
         SubElement(parent, "system-err").text = shown

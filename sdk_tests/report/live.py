@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING, TextIO
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from sdk_tests.report.text import fit
+from sdk_tests.report.text import fit, one_line
 from sdk_tests.report.view import counted
 
 if TYPE_CHECKING:
@@ -23,12 +24,20 @@ INTERVAL = 0.1
 _STYLES = {"pass": "green", "fail": "bold red", "error": "bold red", "infra": "bold magenta", "xpass": "yellow"}
 
 
+class _Terminal(Console):
+    """A console that says when its reader is gone; rich's own would end the process."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError(errno.EPIPE, "nobody reads the display")
+
+
 class LiveDisplay:
     """A few lines that are drawn over; everything in them is cut to the width and to what the stream can encode."""
 
     def __init__(self, stream: TextIO) -> None:
         self._encoding = stream.encoding
-        self._console = Console(file=stream, markup=False, highlight=False, emoji=False, soft_wrap=False)
+        self._stream = stream
+        self._console = _Terminal(file=stream, markup=False, highlight=False, emoji=False, soft_wrap=False)
         self._live = Live(
             console=self._console,
             auto_refresh=False,
@@ -43,6 +52,8 @@ class LiveDisplay:
         self._drawn = 0.0
 
     def draw(self, state: State, now: float, *, force: bool) -> None:
+        if not self._stream.isatty():
+            raise OSError(errno.EIO, "the terminal is gone")
         if force or now - self._drawn >= INTERVAL:
             self._drawn = now
             self._live.update(Group(*self._lines(state, now)), refresh=True)
@@ -57,7 +68,9 @@ class LiveDisplay:
         active = sorted(state.active.items(), key=lambda item: (item[1][0] != "running", item[1][1]))
         for case_id, (phase, since) in active[:ROWS]:
             lines.append(
-                self._line(f"{elapsed(now - since):>8}  {phase:<12} {case_id}", "" if phase == "running" else "dim")
+                self._line(
+                    f"{elapsed(now - since):>8}  {phase:<12} {one_line(case_id)}", "" if phase == "running" else "dim"
+                )
             )
         if len(active) > ROWS:
             lines.append(self._line(f"{'':>8}  and {len(active) - ROWS} more under way", "dim"))

@@ -59,7 +59,7 @@ class State:
 class Progress:
     """Tells a stream how a run goes on.
 
-    plain: lines instead of a display; None: only a terminal that can move its cursor gets the display.
+    plain: lines instead of the display, which only a terminal that can move its cursor gets in any case.
     clock: seconds that only grow; ``tick`` is given the same clock's time.
     """
 
@@ -73,7 +73,7 @@ class Progress:
         self._spoke = clock()
         self._finished = False
         self._display: LiveDisplay | None = None
-        self._plain = not _can_display(stream) if plain is None else plain
+        self._plain = bool(plain) or not _can_display(stream)
 
     def planned(self, manifest: Manifest, presets: int) -> None:
         """Say what is ahead; ``presets`` of the planned cases have their verdict already and are not run."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 TAIL = 16_384
-"""Characters of an output tail that a report shows: 1,000 cases stay below the 30 MB that GitLab reads as JUnit."""
+"""Characters of an output tail that a report shows: 1,000 failures stay below the 30 MB that GitLab reads as JUnit."""
 
 _ESCAPES = re.compile(
     r"\x1b\[[0-?]{0,64}[ -/]{0,8}[@-~]"  # control sequences: colours, cursor movements

@@ -92,7 +92,7 @@ def record(
     batch = cell.scheduler != "local"
     source = "scheduler" if batch else "harness"
     return Record(
-        record_id=record_id("local", "local/workstation", RUN, case_id, attempt),
+        record_id=record_id("local", "local/workstation", RUN, ascii(case_id), attempt),
         run_id=RUN,
         case_id=case_id,
         case=Case(component=cell.component, partners=cell.partners, payload=f"{cell.component}/hello.py"),
@@ -153,7 +153,7 @@ def manifest(
     if records is not None:
         counts = Counter(found.verdict.outcome.value for found in effective(records).values())
         missing = len(case_ids) - sum(counts.values())
-        bad = missing or counts["fail"] or counts["error"] or counts["infra"] or not counts["pass"]
+        bad = missing or counts["fail"] or counts["error"] or counts["infra"] or not counts["pass"] + counts["xpass"]
         closed = Closing(
             sequence=1,
             state=state,

@@ -1,0 +1,289 @@
+"""Progress tells a terminal and a CI log how a run goes on, and never stops it."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+import pytest
+
+from sdk_tests.report.live import elapsed
+from sdk_tests.report.progress import HEARTBEAT, Progress
+from tests.sdk_tests.report.examples import HOSTILE, RUN, manifest, record
+
+ROOT = Path(__file__).resolve().parents[3]
+MARK = "<<the end of this reading>>"
+IDS = ["psij/a@slurm", "psij/b@slurm", "parsl/a@slurm"]
+
+
+@dataclass
+class Clock:
+    """A clock that moves when told."""
+
+    now: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Terminal:
+    """A real pseudo-terminal: what is written to ``stream`` is read back from the other end."""
+
+    stream: TextIO
+    master: int
+
+    def read(self) -> str:
+        """Return all that was written since the last reading; a mark of our own says where that ends."""
+        self.stream.write(MARK)
+        self.stream.flush()
+        said = b""
+        while not said.endswith(MARK.encode()):
+            ready, _, _ = select.select([self.master], [], [], 10)
+            assert ready, f"the terminal fell silent after {said!r}"
+            said += os.read(self.master, 65536)
+        return said.decode().removesuffix(MARK)
+
+    def hang_up(self) -> None:
+        os.close(self.master)
+        self.master = -1
+
+
+def open_terminal(encoding: str) -> Iterator[Terminal]:
+    master, slave = pty.openpty()
+    with os.fdopen(slave, "w", encoding=encoding) as stream:
+        terminal = Terminal(stream, master)
+        yield terminal
+        if terminal.master >= 0:
+            terminal.hang_up()
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "100")
+    yield from open_terminal("utf-8")
+
+
+@pytest.fixture
+def ascii_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
+    monkeypatch.setenv("TERM", "xterm")
+    yield from open_terminal("ascii")
+
+
+def lines(stream: io.StringIO) -> list[str]:
+    """What was written, without the time of day that each line begins with."""
+    said = stream.getvalue().splitlines()
+    assert all(re.match(r"\d\d:\d\d:\d\dZ ", line) for line in said)
+    return [line[10:] for line in said]
+
+
+def test_a_log_has_one_line_a_record_and_says_why_it_did_not_pass() -> None:
+    stream = io.StringIO()
+    progress = Progress(stream)
+    progress.planned(manifest(IDS), 1)
+    for what in ("submitted", "queued", "started", "landed"):
+        progress.event("psij/a@slurm", what)
+    progress.recorded(record("psij/a@slurm"), 1, 3)
+    progress.recorded(record("parsl/a@slurm", "fail"), 2, 3)
+    progress.finish()
+    assert lines(stream) == [
+        f"run {RUN} on local/workstation: 3 cases planned, 1 decided without a run, 2 to run",
+        "[1/3] pass  psij/a@slurm (queued 2.5 s, run 1.2 s)",
+        "[2/3] FAIL  parsl/a@slurm (queued 2.5 s, run 1.2 s): component: "
+        "assert outcome.answer['blocks'] == 2: the payload answered 1",
+    ]
+
+
+def test_retries_and_notes_are_told_and_an_attempt_that_is_not_final_is_marked() -> None:
+    stream = io.StringIO()
+    progress = Progress(stream)
+    progress.event("psij/a@slurm", "retry", "node failure, attempt 2 of 2")
+    progress.event("", "note", "slurm answers again")
+    progress.recorded(record("psij/a@slurm", "infra", final=False), 0, 3)
+    progress.recorded(record("psij/a@slurm", attempt=2), 1, 3)
+    said = lines(stream)
+    assert said[:2] == ["retry psij/a@slurm node failure, attempt 2 of 2", "slurm answers again"]
+    assert said[2].startswith("[0/3] INFRA psij/a@slurm")
+    assert said[2].endswith("(not final)")
+    assert said[3] == "[1/3] pass  psij/a@slurm (queued 2.5 s, run 1.2 s) attempt 2"
+
+
+def test_a_long_silence_is_broken_at_most_each_half_minute_and_only_while_something_is_owed() -> None:
+    stream, clock = io.StringIO(), Clock()
+    progress = Progress(stream, clock=clock)
+    progress.planned(manifest(["psij/a@slurm"]), 0)
+    progress.event("psij/a@slurm", "started")
+    for _ in range(95):
+        clock.now += 1
+        progress.tick(clock.now)
+    beats = lines(stream)[1:]
+    assert len(beats) == 95 // int(HEARTBEAT)
+    assert beats[0] == "[0/1] still at it: 1 running (psij/a@slurm running for 30 s)"
+    progress.recorded(record("psij/a@slurm"), 1, 1)
+    clock.now += 1000
+    progress.tick(clock.now)
+    assert len(lines(stream)) == 5
+
+
+def test_jobs_that_only_wait_in_the_queue_break_the_silence_too() -> None:
+    stream, clock = io.StringIO(), Clock()
+    progress = Progress(stream, clock=clock)
+    progress.planned(manifest(IDS), 0)
+    progress.event(IDS[0], "queued")
+    progress.event(IDS[1], "queued")
+    clock.now += HEARTBEAT
+    progress.tick()
+    assert lines(stream)[-1].startswith("[0/3] still at it: 2 queued (psij/a@slurm queued for 30 s;")
+
+
+def test_a_terminal_shows_what_runs_how_long_the_counts_and_the_failures(terminal: Terminal) -> None:
+    clock = Clock()
+    progress = Progress(terminal.stream, clock=clock)
+    progress.planned(manifest(IDS), 0)
+    progress.event("psij/a@slurm", "started")
+    progress.event("psij/b@slurm", "queued")
+    clock.now += 75
+    progress.recorded(record("parsl/a@slurm", "fail"), 1, 3)
+    terminal.read()
+    progress.tick(clock.now)
+    frame = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.read())
+    assert re.search(r"FAIL +parsl/a@slurm .*component: assert", frame)
+    assert re.search(r"1:15 +running +psij/a@slurm\s+1:15 +queued +psij/b@slurm", frame)
+    assert re.search(r"\[########\.+\] 1/3  1:15  1 FAIL", frame)
+    progress.finish()
+
+
+def test_the_display_is_gone_after_finish_and_the_cursor_is_never_hidden_for_long(terminal: Terminal) -> None:
+    progress = Progress(terminal.stream)
+    progress.planned(manifest(IDS), 0)
+    progress.event("psij/a@slurm", "started")
+    progress.finish()
+    progress.finish()
+    said = terminal.read()
+    assert said.index("\x1b[?25l") < said.index("\x1b[?25h") < said.index("[...")
+    assert "\x1b[2K" in said.split("[....")[-1], "the lines of the display are erased"
+    progress.tick(1e9)
+    progress.event("psij/a@slurm", "started")
+    terminal.stream.write("after\n")
+    terminal.stream.flush()
+    assert terminal.read() == "after\r\n"
+
+
+def test_more_cases_than_rows_are_counted_and_nothing_is_wider_than_the_terminal(terminal: Terminal) -> None:
+    progress = Progress(terminal.stream)
+    progress.planned(manifest([f"psij/{'x' * 300}{number}@slurm" for number in range(30)]), 0)
+    for number in range(30):
+        progress.event(f"psij/{'x' * 300}{number}@slurm", "started")
+    progress.tick()
+    frame = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.read())
+    assert "and 22 more under way" in frame
+    assert max(map(len, re.split(r"[\r\n]+", frame))) < 100
+    progress.finish()
+
+
+@pytest.mark.parametrize("plain", [True, False])
+def test_a_terminal_that_hangs_up_stops_nothing(terminal: Terminal, plain: bool) -> None:
+    progress = Progress(terminal.stream, plain=plain)
+    progress.planned(manifest(IDS), 0)
+    terminal.hang_up()
+    progress.event("psij/a@slurm", "note", "still here")
+    progress.recorded(record("psij/a@slurm"), 1, 3)
+    progress.tick(1e9)
+    progress.finish()
+    terminal.stream.write("what follows goes nowhere, and does not fail\n")
+    terminal.stream.flush()
+
+
+@pytest.mark.parametrize("plain", [True, False, None])
+def test_a_closed_stream_and_none_at_all_stop_nothing(plain: bool | None) -> None:
+    closed = io.StringIO()
+    closed.close()
+    for stream in (closed, None):
+        progress = Progress(stream, plain=plain)
+        progress.planned(manifest(IDS), 0)
+        progress.recorded(record("psij/a@slurm"), 1, 3)
+        progress.tick(1e9)
+        progress.finish()
+
+
+def test_a_reader_that_leaves_changes_neither_the_exit_code_nor_stderr() -> None:
+    program = (
+        "import sys\n"
+        "from sdk_tests.report.progress import Progress\n"
+        "from tests.sdk_tests.report.examples import manifest, record\n"
+        "progress = Progress(sys.stdout)\n"
+        "sys.stdin.readline()\n"
+        "progress.planned(manifest(['psij/a@slurm']), 0)\n"
+        "progress.recorded(record('psij/a@slurm'), 1, 1)\n"
+        "progress.finish()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        process.stdout = None
+        _, stderr = process.communicate("go\n", timeout=60)
+    assert (process.returncode, stderr) == (0, "")
+
+
+def test_an_ascii_terminal_gets_escapes_instead_of_an_error(ascii_terminal: Terminal) -> None:
+    for plain in (True, False):
+        progress = Progress(ascii_terminal.stream, plain=plain)
+        progress.event("psij/µ→@slurm", "started")
+        progress.recorded(record("psij/µ→@slurm", "fail"), 1, 3)
+        progress.tick(1e9)
+        assert "psij/\\xb5\\u2192@slurm" in ascii_terminal.read()
+        progress.finish()
+
+
+def test_hostile_names_cannot_drive_the_terminal(terminal: Terminal) -> None:
+    for plain in (True, False):
+        progress = Progress(terminal.stream, plain=plain)
+        progress.event(f"psij/{HOSTILE}@slurm", "started", HOSTILE)
+        progress.event("psij/a@slurm", "note", HOSTILE)
+        progress.recorded(record(f"psij/{HOSTILE}@slurm", "fail"), 1, 3)
+        progress.tick(1e9)
+        progress.finish()
+    said = terminal.read()
+    assert "owned" not in said
+    assert not set(said) & {"\x07", "\x08", "\x00", "\x9b", "\u202e"}
+
+
+def test_a_dumb_terminal_gets_lines(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    progress = Progress(terminal.stream)
+    progress.recorded(record("psij/a@slurm"), 1, 1)
+    assert "\x1b" not in terminal.read()
+
+
+def test_rich_jinja2_and_tabulate_are_imported_only_where_they_are_used() -> None:
+    program = (
+        "import sys, io, sdk_tests.report as report\n"
+        "report.Progress(io.StringIO()).tick()\n"
+        "print(sorted({'rich', 'jinja2', 'tabulate', 'markupsafe'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(-1, "0 s"), (7.9, "7 s"), (60, "1:00"), (185, "3:05"), (3723, "1:02:03")]
+)
+def test_elapsed_time_reads_like_a_clock(seconds: float, said: str) -> None:
+    assert elapsed(seconds) == said
