@@ -171,8 +171,10 @@ class Harness:
             user = getpass.getuser()
         except (OSError, KeyError):  # no entry for this uid, as in some containers
             user = str(os.getuid())
-        names = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "API_KEY", "PRIVATE_KEY")
-        secrets = [v for k, v in os.environ.items() if any(name in k.upper() for name in names) and len(v) >= 8]
+        system = self.prepared.system
+        named = [system.collector.token_env, *(spec.account_env for spec in system.schedulers)]
+        secrets = [v for k, v in os.environ.items() if _secret(k) and len(v) >= 8]
+        secrets += [os.environ[name] for name in named if name and os.environ.get(name)]
         return {"secrets": secrets, "home": os.path.expanduser("~"), "user": user}  # noqa: PTH111
 
     # -- judging ------------------------------------------------------------------------------------------------------
@@ -206,6 +208,10 @@ class Harness:
             session.exitstatus = self.exit_code
         else:
             self.exit_code = session.exitstatus = 1
+
+
+def _secret(variable: str) -> bool:
+    return any(word in variable.upper() for word in ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "API_KEY", "PRIVATE_KEY"))
 
 
 def _cell_of(item: pytest.Item) -> Cell | None:

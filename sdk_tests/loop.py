@@ -28,6 +28,7 @@ from sdk_tests.link import Link
 from sdk_tests.order import Event, Gone, Landed, Order, SchedulerSetup, Setup
 from sdk_tests.plan import Cell
 from sdk_tests.probe import PAYLOADS
+from sdk_tests.procs import kill_marked
 from sdk_tests.recording import Recorder
 from sdk_tests.resume import owed
 from site_configs.schema import seconds
@@ -35,7 +36,7 @@ from site_configs.schema import seconds
 if TYPE_CHECKING:
     from sdk_tests.harness import Harness
 
-PING_LIMIT = 5.0
+COMMAND_LIMIT = 5.0
 STOP_LIMIT = 20.0
 
 
@@ -68,6 +69,7 @@ class Loop:
         self.held: list[Landing] = []
         self.drafts: list[_Draft] = []
         self.pings: dict[str, tuple[float, str | None]] = {}
+        self.submitted: dict[str, set[str]] = {}
         self.signals = 0
         self.stopping: float | None = None
         self.work = self._work_folder()
@@ -95,6 +97,7 @@ class Loop:
             self._until_done(link)
         except RunError as lost:
             self.harness.say(f"error: {lost.format_message()}")
+            self._clear_after_lost_supervisor()
             self._give_up(_lost(lost.format_message()), final=True)
         finally:
             link.close()
@@ -109,7 +112,7 @@ class Loop:
         while self.open:
             for message in link.receive(1.0):
                 if isinstance(message, Event):
-                    self.harness.watcher.event(message.case_id, message.what, message.detail)
+                    self._happened(message)
                 elif isinstance(message, Landed):
                     self._landed(message.landing, link)
                 elif isinstance(message, Gone):
@@ -122,6 +125,18 @@ class Loop:
                 self.harness.watcher.tick()
             if self.stopping is not None and time.monotonic() - self.stopping > STOP_LIMIT:
                 self._give_up(interrupted("the run was stopped before this case ended"), final=False)
+
+    def _happened(self, event: Event) -> None:
+        if event.what == "submitted":
+            self.submitted.setdefault(_cell(self.items[event.case_id]).scheduler, set()).add(event.detail)
+        self.harness.watcher.event(event.case_id, event.what, event.detail)
+
+    def _clear_after_lost_supervisor(self) -> None:
+        """Do what it would have done at its end: kill the payloads and cancel the jobs it had submitted."""
+        kill_marked(f"{self.folder.path.name}/")
+        for scheduler, ids in self.submitted.items():
+            kind = self.prepared.schedulers[scheduler].kind
+            _command(kind.cancel_argv(sorted(ids)), kind.env)
 
     def _check_stop(self, link: Link) -> None:
         if self.stopping is not None:
@@ -271,7 +286,7 @@ class Loop:
             return Health(control=control)
         asked, dead = self.pings.get(cell.scheduler, (-1e9, None))
         if time.monotonic() - asked > 2.0:
-            dead = _ping(ready.kind.ping_argv(), ready.kind.env)
+            dead = _command(ready.kind.ping_argv(), ready.kind.env)
             self.pings[cell.scheduler] = (time.monotonic(), dead)
         return Health(control=control, dead=dead)
 
@@ -346,7 +361,9 @@ class Loop:
         slug = "".join(c if c.isalnum() or c in ".-" else "-" for c in cell.case_id)
         scratch = self.work / f"{number:03d}-{slug[:40]}-{attempt}"
         scratch.mkdir(exist_ok=True)
-        view = ready.kind.view(case.nodes)
+        wait = float(seconds(prepared.system.limits.queue_wait)) if ready.kind.batch else 0.0
+        limit = case.total if case.total is not None else case.walltime + wait
+        view = {**ready.kind.view(case.nodes), "loopback": ready.testbed is not None or not ready.kind.batch}
         request = {
             "params": dict(case.params),
             "scratch": str(scratch),
@@ -354,6 +371,7 @@ class Loop:
             "cores": case.cores,
             "where": case.where,
             "walltime": case.walltime,
+            "limit": limit,
             "bin": prepared.deployment.bin,
             "scheduler": view,
         }
@@ -361,8 +379,6 @@ class Loop:
         argv = [python, str(_payload(case)), json.dumps(request)]
         if not cell.control:
             argv = prepared.deployment.wrap(argv)
-        wait = float(seconds(prepared.system.limits.queue_wait)) if ready.kind.batch else 0.0
-        limit = case.total if case.total is not None else case.walltime + wait
         return Order(
             case_id=cell.case_id,
             attempt=attempt,
@@ -413,14 +429,14 @@ def _lost(message: str) -> Preset:
     )
 
 
-def _ping(argv: list[str], env: dict[str, str]) -> str | None:
-    """Return None while the scheduler answers, else a line of evidence."""
+def _command(argv: list[str], env: dict[str, str]) -> str | None:
+    """Run a short native command; return None where it exits 0, else a line of evidence."""
     try:
         done = subprocess.run(
-            argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=PING_LIMIT, check=False, text=True
+            argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=COMMAND_LIMIT, check=False, text=True
         )
     except subprocess.TimeoutExpired:
-        return f"{' '.join(argv)}: no answer within {PING_LIMIT:g} s"
+        return f"{' '.join(argv)}: no answer within {COMMAND_LIMIT:g} s"
     except OSError as error:
         return f"{' '.join(argv)}: {error}"
     if done.returncode == 0:

@@ -268,6 +268,17 @@ class Procs:
         return killed
 
 
+def kill_marked(prefix: str) -> list[str]:
+    """Kill every process of this user whose mark begins with ``prefix``: the last resort where their parent is gone."""
+    killed = []
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit() and (_mark_of(int(entry.name)) or "").startswith(prefix):
+            killed.append(_name_of(int(entry.name)))
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(int(entry.name), signal.SIGKILL)
+    return killed
+
+
 def _bind(take: Callable[[_Child, Any], bool], child: _Child) -> Callable[[Any], bool]:
     return lambda stream: take(child, stream)
 

@@ -1,0 +1,158 @@
+"""A bench to try the harness on: a site of its own, payloads of a few lines, and the harness run as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dashboard_client.runs import RunFolder
+from dashboard_client.schema import Record
+
+ROOT = Path(__file__).resolve().parents[2]
+
+SITE = """
+system: test/box
+description: A machine for tests
+local: {allowed: true, cores: 4}
+deployment: DEPLOYMENT
+redaction: full
+limits: {queue_wait: 00:00:30, infra_retries: RETRIES}
+"""
+
+ANSWER = """
+import json, sys
+request = json.loads(sys.argv[1])
+print(json.dumps({"params": request["params"]}))
+"""
+
+
+@dataclass
+class Bench:
+    """Cases are written with ``case``; ``run`` collects them with plain pytest and returns what came of it."""
+
+    folder: Path
+    site: str = SITE
+    retries: int = 0
+    cases: list[str] = field(default_factory=list)
+    promises: str = ""
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def payload(self, name: str, source: str = ANSWER) -> Path:
+        path = self.folder / f"{name}.py"
+        path.write_text(textwrap.dedent(source), encoding="utf-8")
+        return path
+
+    def case(
+        self, name: str, source: str = ANSWER, body: str = "pass", *, component: str = "python", **declared: Any
+    ) -> str:
+        """Add a case and return its id on ``local``."""
+        path = self.payload(name, source)
+        arguments = ", ".join(f"{key}={value!r}" for key, value in declared.items())
+        self.cases.append(
+            f"@case(payload={str(path)!r}, component={component!r}, name={name!r}, {arguments})\n"
+            f"def test_{name}(outcome):\n{textwrap.indent(textwrap.dedent(body), '    ')}\n"
+        )
+        return f"{component}/{name}@local"
+
+    @property
+    def home(self) -> Path:
+        return self.folder / "home"
+
+    def environ(self) -> dict[str, str]:
+        """The environment of a fresh shell, with a component called ``python`` that every deployment has."""
+        plug = self.folder / "plug"
+        info = plug / "bench-1.dist-info"
+        info.mkdir(parents=True, exist_ok=True)
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bench\nVersion: 1\n")
+        (info / "entry_points.txt").write_text("[exaworks.components]\npython = bench_component:PYTHON\n")
+        (plug / "bench_component.py").write_text(
+            "from sdk_tests.components import ComponentKind\nPYTHON = ComponentKind('python', command='python3')\n"
+        )
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("EXAWORKS_", "SLURM", "PYTEST", "COV"))}
+        return {**kept, "PYTHONPATH": f"{plug}:{ROOT}", "EXAWORKS_HOME": str(self.home)}
+
+    def command(self, *arguments: str) -> list[str]:
+        site = self.folder / "site.yaml"
+        text = self.site.replace("DEPLOYMENT", f"venv:{sys.prefix}").replace("RETRIES", str(self.retries))
+        site.write_text(text + self.promises, encoding="utf-8")
+        module = self.folder / "test_bench_cases.py"
+        module.write_text("from sdk_tests.case import case\n\n" + "\n\n".join(self.cases), encoding="utf-8")
+        (self.folder / "pytest.ini").write_text("[pytest]\n")
+        fixed = [sys.executable, "-m", "pytest", "-c", str(self.folder / "pytest.ini"), "-p", "no:cacheprovider"]
+        return [*fixed, "--site", "test/box", "--site-file", str(site), "--no-upload", str(module), *arguments]
+
+    def start(self, *arguments: str, **extra: str) -> subprocess.Popen[str]:
+        """Start the harness and return at once."""
+        process = subprocess.Popen(
+            self.command(*arguments),
+            env={**self.environ(), **extra},
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self.started.append(process)
+        return process
+
+    def close(self) -> None:
+        """End what a failed test left; the supervisor then clears away the rest."""
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+            assert process.stdout is not None
+            process.stdout.close()
+
+    def run(self, *arguments: str, **extra: str) -> Came:
+        process = self.start(*arguments, **extra)
+        output, _ = process.communicate(timeout=180)
+        return self.came(process.returncode, output)
+
+    def came(self, code: int, output: str) -> Came:
+        runs = sorted((self.home / "runs").glob("*/manifest.json"))
+        return Came(code, output, RunFolder(runs[-1].parent) if runs else None)
+
+
+@dataclass
+class Came:
+    """What a run came to."""
+
+    code: int
+    output: str
+    folder: RunFolder | None
+
+    @property
+    def run(self) -> RunFolder:
+        assert self.folder is not None, self.output
+        return self.folder
+
+    def records(self, case_id: str) -> list[Record]:
+        return [record for record in self.run.records() if record.case_id == case_id]
+
+    def only(self, case_id: str) -> Record:
+        (record,) = self.records(case_id)
+        return record
+
+    def verdict(self, case_id: str) -> tuple[str, str, str] | tuple[str]:
+        """Outcome, and for a non-pass the cause's class and rule."""
+        found = self.only(case_id).verdict
+        if found.cause is None:
+            return (found.outcome.value,)
+        return found.outcome.value, found.cause.cls.value, found.cause.rule
+
+    def evidence(self, case_id: str) -> str:
+        cause = self.only(case_id).verdict.cause
+        assert cause is not None
+        return cause.evidence
+
+    def answer_of_manifest(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.run.path / "manifest.json").read_text())
+        return found
