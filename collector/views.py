@@ -12,7 +12,7 @@ from collector.outcomes import MISSING, ORDER, PASS, WORD, counts, worst
 from collector.queries import row_record_id
 from dashboard_client.schema import Closing, Manifest, Record, record_id
 
-GLYPH = {"pass": "✓", "fail": "✕", "error": "!", "infra": "⚡", "skip": "-", "xfail": "~", "xpass": "?", "missing": "○"}
+GLYPH = {"pass": "✓", "fail": "✕", "error": "!", "infra": "⚡", "skip": "⊘", "xfail": "~", "xpass": "?", "missing": "○"}
 GLYPH |= {"pending": "…"}
 
 PHASES = ("setup", "queue_wait", "launch", "run", "collect", "teardown")
@@ -78,6 +78,7 @@ class RunView:
     line: dict[str, Any]
     grid: Grid
     groups: list[tuple[str, list[CaseLine]]]
+    attention: list[CaseLine]
     notices: list[str] = field(default_factory=list)
 
 
@@ -141,7 +142,7 @@ def run_view(run: Any, manifest: Manifest | None, cells: Sequence[Any], records:
     columns = sorted({column for there in tiles.values() for column in there})
     grid = Grid(columns=columns, rows=sorted(tiles.items(), key=lambda item: _control_first(item[0])))
     ordered = sorted(groups.items(), key=lambda item: _control_first(item[0]))
-    return RunView(run, manifest, _run_line(run, now), grid, ordered, _notices(run, manifest))
+    return RunView(run, manifest, _run_line(run, now), grid, ordered, _attention(ordered), _notices(run, manifest))
 
 
 def record_view(row: Any, record: Record | None, attempts: Sequence[Any], now: int) -> dict[str, Any]:
@@ -269,14 +270,22 @@ def _case_line(run: Any, cell: Any, outcome: str, record: Any, tries: int) -> Ca
     )
 
 
+def _attention(groups: Iterable[tuple[str, list[CaseLine]]]) -> list[CaseLine]:
+    """Return what outweighs a pass, worst first."""
+    rank = {WORD[char]: place for place, char in enumerate(ORDER[: ORDER.index(PASS)])}
+    found = [line for _, lines in groups for line in lines if line.word in rank]
+    return sorted(found, key=lambda line: rank[line.word])
+
+
 def _notices(run: Any, manifest: Manifest | None) -> list[str]:
     notices = []
     if manifest is None:
         notices.append("The manifest of this run has not come: what was planned, and so what is missing, is not known.")
     if run.state == "interrupted":
         notices.append("This run was interrupted; resuming it completes it.")
-    if run.closing is not None:
-        told, here = msgspec.json.decode(run.closing, type=Closing).recorded, len(run.outcomes.replace(MISSING, ""))
+    if run.closing is not None and manifest is not None:
+        told = msgspec.json.decode(run.closing, type=Closing).recorded
+        here = len(run.outcomes[: len(manifest.planned)].replace(MISSING, ""))
         if told > here:
             notices.append(f"The run counted {told} recorded cases, {here} have come: push its results again.")
     if run.state is not None and run.outcomes and PASS not in run.outcomes:
