@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -55,6 +55,17 @@ def _masker(secrets: tuple[str, ...], home: str, user: str) -> Masker:
     return Masker(secrets, home, user)
 
 
+@cache
+def _kept(of_record: bool, tier: str) -> frozenset[str]:
+    """Return the paths that a tier keeps something of, structs as well as leaves."""
+    return frozenset(
+        path[:cut]
+        for path, leaf in (RECORD if of_record else MANIFEST).items()
+        if tier == "full" or leaf.minimal
+        for cut in (*(place for place, letter in enumerate(path) if letter == "."), len(path))
+    )
+
+
 class _Walk:
     """One pass over a struct, leaf by leaf, by the table of its model."""
 
@@ -62,15 +73,9 @@ class _Walk:
         if tier not in TIERS:
             raise RecordError(f"redaction: no such tier: {tier!r}; there are {', '.join(TIERS)}")
         self.table = table
-        self.all = tier == "full"
         self.masker = masker
         self.what = what
-        self.kept = frozenset(
-            path[:cut]
-            for path, leaf in table.items()
-            if self.all or leaf.minimal
-            for cut in (*(place for place, letter in enumerate(path) if letter == "."), len(path))
-        )
+        self.kept = _kept(table is RECORD, tier)
 
     def struct(self, value: S, prefix: str) -> S:
         """Rebuild a struct with every field treated."""

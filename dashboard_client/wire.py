@@ -112,8 +112,8 @@ class Wire:
                 response = self._send(path, packed)
             except requests.exceptions.SSLError as error:
                 raise UploadError(
-                    f"{self.url}: no connection that can be trusted: {self._clean(str(error))}. If its certificate is from an "
-                    "authority of your own, name that one's certificates in REQUESTS_CA_BUNDLE."
+                    f"{self.url}: no connection that can be trusted: {self._clean(str(error))}. If its certificate is "
+                    "from an authority of your own, name that one's certificates in REQUESTS_CA_BUNDLE."
                 ) from None
             except (
                 requests.exceptions.ConnectionError,
