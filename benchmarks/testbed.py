@@ -17,7 +17,7 @@ from unittest import mock
 
 from tabulate import tabulate
 
-from sdk_tests.testbeds import Testbed, manage, slurm
+from sdk_tests.testbeds import Testbed, manage, slurm_conf
 
 
 def came_up(home: Path) -> tuple[float, float]:
@@ -70,8 +70,11 @@ def main() -> None:
         rounds = [came_up(home) for _ in range(given.rounds)]
         ups, downs = ([round_[index] for round_ in rounds] for index in (0, 1))
         rows = []
-        for name, writer in (("ours", slurm._configuration), ("Slurm's default", by_default(slurm._configuration))):
-            with mock.patch.object(slurm, "_configuration", writer):
+        for name, writer in (
+            ("ours", slurm_conf.configuration),
+            ("Slurm's default", by_default(slurm_conf.configuration)),
+        ):
+            with mock.patch.object(slurm_conf, "configuration", writer):
                 bed = manage.up("slurm", home, owner_pid=os.getpid())
             try:
                 rows.append((name, *ran(bed, given.jobs)))

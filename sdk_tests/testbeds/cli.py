@@ -77,7 +77,7 @@ def list_(context: click.Context, as_json: bool) -> None:
             "kind": one.kind,
             "version": one.version,
             "nodes": one.nodes,
-            "state": "up" if manage.alive(one) else one.extras.get("state") if not one.version else "damaged",
+            "state": manage.state(one),
             "owner": one.owner.pid if one.owner else None,
             "folder": str(one.folder),
             "env": one.env,

@@ -9,6 +9,7 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from importlib.metadata import entry_points
 from io import StringIO
 from pathlib import Path
@@ -115,7 +116,7 @@ def down(home: Path, id: str) -> None:
     """Take a testbed down: its jobs, its daemons, its folder. Safe to call twice and from two processes at once.
 
     Raises:
-        TestbedError: there is no such testbed, or a process of it could not be ended.
+        TestbedError: there is no such testbed, it runs on another host, or a process of it could not be ended.
     """
     testbed = load(home, id)
     with _undisturbed():
@@ -146,8 +147,21 @@ def reap(home: Path) -> list[str]:
 
 
 def alive(testbed: Testbed) -> bool:
-    """Whether it is up and all its daemons run."""
-    return record.state(testbed) == record.UP and all(map(processes.alive, testbed.daemons))
+    """Whether it is up and all its daemons run, on this host."""
+    return (
+        record.standing(testbed) == record.HERE
+        and record.state(testbed) == record.UP
+        and all(map(processes.alive, testbed.daemons))
+    )
+
+
+def state(testbed: Testbed) -> str:
+    """Say in a word how it stands: ``up``, ``starting``, ``damaged`` (a daemon is gone), or ``elsewhere``."""
+    if record.standing(testbed) != record.HERE:
+        return record.ELSEWHERE
+    if record.state(testbed) == record.STARTING:
+        return record.STARTING
+    return record.UP if alive(testbed) else "damaged"
 
 
 def environment(testbed: Testbed, base: Mapping[str, str]) -> dict[str, str]:
@@ -176,6 +190,8 @@ def _age(path: Path) -> float:
 
 
 def _abandoned(testbed: Testbed) -> bool:
+    if record.standing(testbed) != record.HERE:
+        return record.standing(testbed) == record.REBOOTED
     if record.state(testbed) == record.STARTING:
         maker: Daemon | None = record.maker(testbed)
         return maker is None or not processes.alive(maker)
@@ -191,12 +207,15 @@ def _clear(folder: Path, kind: TestbedKind) -> None:
     except FileNotFoundError:
         testbed = None
     if testbed is not None:
-        kind.down(testbed)
-        for entry in folder.iterdir() if folder.exists() else ():
-            if entry.name != record.FILE:
+        if record.standing(testbed) == record.ELSEWHERE:
+            where = testbed.extras.get("host", "another host")
+            raise TestbedError(f"testbed {testbed.id} runs on {where} or in a container there: take it down from there")
+        kind.down(testbed if record.standing(testbed) == record.HERE else replace(testbed, daemons=()))
+        with contextlib.suppress(FileNotFoundError):  # another process may be doing the same
+            for entry in list(folder.iterdir()):
                 if entry.is_dir() and not entry.is_symlink():
                     shutil.rmtree(entry, ignore_errors=True)
-                else:
+                elif entry.name != record.FILE:
                     entry.unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
 

@@ -15,6 +15,9 @@ from sdk_tests.testbeds import Daemon, Testbed
 FILE = "testbed.json"
 STARTING = "starting"
 UP = "up"
+HERE = "here"
+REBOOTED = "rebooted"
+ELSEWHERE = "elsewhere"
 
 
 def write(testbed: Testbed) -> None:
@@ -45,6 +48,29 @@ def read(folder: Path) -> Testbed:
 def state(testbed: Testbed) -> str:
     """``starting`` until its nodes are idle, then ``up``."""
     return testbed.extras.get("state", STARTING)
+
+
+def birth(me: Daemon) -> dict[str, str]:
+    """Return what every new testbed has among its ``extras``: state, maker, and where its pids mean anything.
+
+    A home may be shared by several hosts, and a host's pids by nothing that was there before it was booted.
+    """
+    return {
+        "state": STARTING,
+        "maker": f"{me.pid}:{me.started}",
+        "host": os.uname().nodename,
+        "boot": Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+        "pids": str(Path("/proc/self/ns/pid").readlink()),
+    }
+
+
+def standing(testbed: Testbed) -> str:
+    """Say where its pids can be looked up: ``here``, ``rebooted`` (nowhere any more), or ``elsewhere``."""
+    known = testbed.extras
+    mine = birth(Daemon("", 0, 0))
+    if (known.get("boot"), known.get("pids")) == (mine["boot"], mine["pids"]):
+        return HERE
+    return REBOOTED if known.get("host") == mine["host"] and known.get("boot") != mine["boot"] else ELSEWHERE
 
 
 def maker(testbed: Testbed) -> Daemon | None:

@@ -11,7 +11,6 @@ import os
 import pwd
 import random
 import re
-import secrets
 import shutil
 import signal
 import socket
@@ -21,15 +20,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from sdk_tests.errors import TestbedError
-from sdk_tests.testbeds import Daemon, Testbed, TestbedKind, processes, record
+from sdk_tests.testbeds import Daemon, Testbed, TestbedKind, processes, record, slurm_conf
+from sdk_tests.testbeds.slurm_conf import JOB_MARK, MARK, MAX_TIME, PARTITION
 from site_configs.schema import Launcher, Queue, SchedulerSpec
-
-PARTITION = "debug"
-MAX_TIME = "01:00:00"
-MARK = "EXAWORKS_TESTBED_DAEMON"
-"""Set for the daemons alone; slurmstepd has it from slurmd."""
-JOB_MARK = "EXAWORKS_TESTBED_JOB"
-"""Set by the task prolog for whatever a job starts, also where a job clears SLURM_* before it starts something."""
 
 _NEEDED = {
     "munged": "munge",
@@ -136,9 +129,9 @@ class SlurmTestbed(TestbedKind):
             ),
             owner=owner,
             nodes=nodes,
+            version=_version(),
             extras={
-                "state": record.STARTING,
-                "maker": f"{me.pid}:{me.started}",
+                **record.birth(me),
                 "base": str(base),
                 "ports": " ".join(map(str, ports)),
                 "cores": str(cores),
@@ -147,7 +140,7 @@ class SlurmTestbed(TestbedKind):
 
     def _start(self, testbed: Testbed, cores: int) -> Testbed:
         base = _base(testbed)
-        _lay_out(testbed, base, cores)
+        slurm_conf.lay_out(testbed, base, cores)
         path = os.pathsep.join(dict.fromkeys((*os.environ.get("PATH", os.defpath).split(os.pathsep), *_SBIN)))
         env = {
             "PATH": path,
@@ -201,10 +194,8 @@ class SlurmTestbed(TestbedKind):
             launch(f"slurmd-{name}", "slurmd", "-D", "-N", name, "-f", env["SLURM_CONF"])
         while until(_idle(env) >= set(names)):
             pass
-        version = _run(["sbatch", "--version"], env).stdout.split()
         testbed = replace(
             testbed,
-            version=version[-1] if version else None,
             extras={key: value for key, value in testbed.extras.items() if key != "maker"} | {"state": record.UP},
         )
         record.write(testbed)
@@ -231,76 +222,9 @@ def _free_ports(count: int) -> list[int]:
     raise TestbedError(f"fewer than {count} free TCP ports between {_PORTS.start} and {_PORTS.stop}")
 
 
-def _lay_out(testbed: Testbed, base: Path, cores: int) -> None:
-    """Make the folders, closed to everybody else, and write what the daemons read."""
-    try:
-        if base != testbed.folder:
-            base.mkdir(mode=0o700)
-            (base / record.FILE).symlink_to(testbed.folder / record.FILE)
-        testbed.folder.chmod(0o700)
-        for name in ("munge", "log", "state", "spool"):
-            (base / name).mkdir(mode=0o700, exist_ok=True)
-        key = base / "munge" / "key"
-        key.touch(mode=0o600)
-        key.write_bytes(secrets.token_bytes(128))
-        prolog = base / "task_prolog"
-        prolog.write_text(f"#!/bin/sh\necho 'export {JOB_MARK}={base}'\n")
-        prolog.chmod(0o700)
-        (base / "slurm.conf").write_text(_configuration(testbed, base, cores))
-    except OSError as error:
-        raise TestbedError(f"cannot write the testbed's folder {base}: {error.strerror}") from error
-
-
-def _configuration(testbed: Testbed, base: Path, cores: int) -> str:
-    """Return slurm.conf.
-
-    Scheduling is eager: Slurm's defaults batch submissions for three seconds, which is most of a short test's time.
-    Every node is this host under another port. More CPUs than the host has are allowed on purpose (config_overrides).
-    """
-    user = pwd.getpwuid(os.getuid()).pw_name
-    host = socket.gethostname().partition(".")[0]
-    control, *ports = testbed.extras["ports"].split()
-    memory = max(1024, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20)
-    lines = [
-        "ClusterName=testbed",
-        f"SlurmctldHost={host}(127.0.0.1)",
-        f"SlurmctldPort={control}",
-        f"SlurmUser={user}",
-        f"SlurmdUser={user}",
-        "AuthType=auth/munge",
-        "CredType=cred/munge",
-        f"AuthInfo=socket={base / 'munge' / 'socket'}",
-        f"StateSaveLocation={base / 'state'}",
-        f"SlurmdSpoolDir={base / 'spool'}/%n",
-        f"SlurmctldPidFile={base / 'slurmctld.pid'}",
-        f"SlurmdPidFile={base}/slurmd-%n.pid",
-        f"SlurmctldLogFile={base / 'log' / 'slurmctld.log'}",
-        f"SlurmdLogFile={base / 'log'}/slurmd-%n.log",
-        "ProctrackType=proctrack/linuxproc",
-        f"TaskProlog={base / 'task_prolog'}",
-        "JobCompType=jobcomp/filetxt",
-        f"JobCompLoc={base / 'log' / 'jobs.log'}",
-        "MpiDefault=pmi2",
-        "SchedulerType=sched/backfill",
-        "SchedulerParameters=batch_sched_delay=0,sched_interval=1,sched_min_interval=0,bf_interval=1",
-        "SelectType=select/cons_tres",
-        "SelectTypeParameters=CR_CPU",
-        "SlurmdParameters=config_overrides",
-        "PropagateResourceLimits=NONE",
-        "ReturnToService=2",
-        "EnforcePartLimits=ALL",
-        "SlurmdTimeout=300",
-        "MinJobAge=3600",
-        "KillWait=3",
-        "InactiveLimit=0",
-        "MailProg=/bin/true",
-    ]
-    shape = f"CPUs={cores} Boards=1 SocketsPerBoard=1 CoresPerSocket={cores} ThreadsPerCore=1 RealMemory={memory}"
-    for number, port in enumerate(ports, start=1):
-        lines.append(f"NodeName=n{number} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} {shape} State=UNKNOWN")
-    nodes = f"n[1-{testbed.nodes}]" if testbed.nodes > 1 else "n1"
-    lines.append(f"PartitionName={PARTITION} Nodes={nodes} Default=YES MaxTime={MAX_TIME} OverSubscribe=YES State=UP")
-    return "\n".join(lines) + "\n"
+def _version() -> str | None:
+    said = _run(["slurmd", "-V"], {"LC_ALL": "C"}).stdout.split()
+    return said[-1] if said else None
 
 
 def _connects(path: Path) -> bool:
@@ -329,7 +253,7 @@ def _idle(env: dict[str, str]) -> set[str]:
 
 def _cancel_jobs(testbed: Testbed) -> None:
     """Let running jobs end as a user's scancel would, for a few seconds at most; the caller kills what is left."""
-    env = {**os.environ, **{name: value for name, value in testbed.env.items() if name != "PATH+"}}
+    env = {"PATH": os.environ.get("PATH", os.defpath), "SLURM_CONF": testbed.env["SLURM_CONF"]}
     jobs = _run(["squeue", "-h", "-t", "PENDING,RUNNING,SUSPENDED,CONFIGURING", "-o", "%A"], env, 3.0).stdout.split()
     if jobs:
         _run(["scancel", *dict.fromkeys(jobs)], env, 3.0)

@@ -13,12 +13,14 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sdk_tests.errors import TestbedError
-from sdk_tests.testbeds import Testbed, manage, processes, slurm
+from sdk_tests.testbeds import Testbed, manage, processes, record, slurm, slurm_conf
 from site_configs.load import load_file
 
 pytestmark = pytest.mark.needs("slurm", "munge")
@@ -216,6 +218,53 @@ def test_a_kill_while_it_comes_up_leaves_a_reapable_testbed(home: Path, after: i
     assert gone(bed)
 
 
+def forge(bed: Testbed, **extras: str) -> None:
+    record.write(replace(bed, extras={**bed.extras, **extras}))
+
+
+def test_a_testbed_of_another_host_that_shares_the_home_is_left_alone(home: Path) -> None:
+    bed = manage.up("slurm", home, nodes=1)
+    for other in ({"host": "login2", "boot": "another"}, {"pids": "pid:[1]"}):
+        forge(bed, **other)
+        assert manage.reap(home) == []
+        assert manage.state(manage.load(home, bed.id)) == "elsewhere"
+        with pytest.raises(TestbedError, match="take it down from there"):
+            manage.down(home, bed.id)
+        assert all(map(processes.alive, bed.daemons))
+    record.write(bed)
+
+
+def test_after_a_reboot_the_folder_goes_and_no_process_that_has_a_pid_of_old(home: Path) -> None:
+    bed = manage.up("slurm", home, nodes=1)
+    with subprocess.Popen(["sleep", "60"]) as bystander:
+        same = processes.identify(bystander.pid, "slurmctld")
+        assert same is not None
+        record.write(replace(bed, daemons=(same,), extras={**bed.extras, "boot": "the one before"}))
+        assert manage.reap(home) == [bed.id]
+        assert bystander.poll() is None
+        bystander.kill()
+    assert gone(bed)
+
+
+def test_two_at_once_may_take_the_same_one_down(home: Path) -> None:
+    bed = manage.up("slurm", home)
+    with ThreadPoolExecutor(2) as both:
+        list(both.map(lambda _: manage._clear(bed.folder, slurm.SlurmTestbed()), range(2)))
+    assert gone(bed)
+
+
+def test_later_releases_are_told_to_leave_control_groups_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for version, written in (("22.05.8", False), ("23.11.4", True), ("24.11.5-1", True), (None, False)):
+        monkeypatch.setattr(slurm, "_version", lambda version=version: version)
+        folder = tmp_path / str(version)
+        folder.mkdir()
+        bed = slurm.SlurmTestbed()._plan(folder, 1, 1, None)
+        base = Path(bed.extras["base"])
+        slurm_conf.lay_out(bed, base, 1)
+        assert (base / "cgroup.conf").exists() == written
+        slurm.SlurmTestbed().down(bed)
+
+
 def test_ctrl_c_while_it_comes_up_leaves_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(env: dict[str, str]) -> set[str]:
         raise KeyboardInterrupt
@@ -259,8 +308,8 @@ def test_a_port_somebody_took_meanwhile_is_given_up_for_others(home: Path, monke
 def test_a_testbed_that_does_not_come_up_names_the_log_and_its_last_line(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = slurm._configuration
-    monkeypatch.setattr(slurm, "_configuration", lambda *given: write(*given) + "NoSuchParameter=1\n")
+    write = slurm_conf.configuration
+    monkeypatch.setattr(slurm_conf, "configuration", lambda *given: write(*given) + "NoSuchParameter=1\n")
     with pytest.raises(TestbedError) as raised:
         manage.up("slurm", home)
     assert "slurmctld ended. Last line of slurmctld.log: " in raised.value.message
