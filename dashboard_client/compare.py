@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from dashboard_client.errors import ResultsError
 from dashboard_client.runs import RunFolder, list_runs
-from dashboard_client.schema import Outcome, Record
+from dashboard_client.schema import Outcome, Record, Software
 
 MISSING = "missing"
 """Stands for the outcome of a planned case that has no record."""
@@ -102,8 +102,15 @@ def since_last_pass(run: RunFolder, runs_dir: Path) -> Comparison | None:
 
 
 def _differences(a: RunFolder, b: RunFolder, common: Iterable[str]) -> tuple[Difference, ...]:
-    """Compare the stack as the cases that both runs have saw it, so that a smaller selection is no difference."""
-    before, after = _facts(a, common), _facts(b, common)
+    """Compare the stack as the cases that both runs have saw it, so that a smaller selection is no difference.
+
+    Where one of the runs is redacted to the minimum, only what that tier keeps is compared: withheld is not absent.
+    """
+    wanted = set(common)
+    seen = [[record for case_id, record in run.effective().items() if case_id in wanted] for run in (a, b)]
+    narrow = "minimal" in (a.manifest.redaction, b.manifest.redaction)
+    several = any(len({_deployment(record) for record in records}) > 1 for records in seen)
+    before, after = (_facts(records, narrow=narrow, several=several) for records in seen)
     return tuple(
         Difference(what, before.get(what), after.get(what))
         for what in sorted(before.keys() | after.keys())
@@ -111,36 +118,49 @@ def _differences(a: RunFolder, b: RunFolder, common: Iterable[str]) -> tuple[Dif
     )
 
 
-def _facts(run: RunFolder, cases: Iterable[str]) -> dict[str, str]:
+def _facts(records: Iterable[Record], *, narrow: bool, several: bool) -> dict[str, str]:
     """Return what the records say about the stack: several values of one fact are joined, unknown ones left out."""
     facts: dict[str, set[str]] = defaultdict(set)
-    wanted = set(cases)
-    for case_id, record in run.effective().items():
-        if case_id in wanted:
-            for what, value in _of_record(record):
-                if value:
-                    facts[what].add(value)
+    for record in records:
+        beside = f" ({_deployment(record)})" if several and not narrow else ""
+        for what, value in _kept_facts(record, beside) if narrow else _all_facts(record, beside):
+            if value:
+                facts[what].add(value)
     return {what: ", ".join(sorted(values)) for what, values in facts.items()}
 
 
-def _of_record(record: Record) -> Iterable[tuple[str, str | None]]:
-    stack, scheduler = record.stack, record.scheduler
-    name = stack.deployment.name if stack.deployment is not None else "deployment"
-    if stack.deployment is not None:
-        yield f"deployment {name}", f"{stack.deployment.kind} {stack.deployment.digest}"
-    for component in stack.components:
-        told = [component.version, component.dag_hash, component.commit]
-        yield f"component {component.name} ({name})", " ".join(part for part in told if part)
-    yield f"python ({name})", stack.python
-    yield f"mpi ({name})", stack.mpi
-    yield f"modules ({name})", " ".join(stack.modules)
-    yield "spack", stack.spack_commit
-    yield "spack packages", stack.packages_commit
-    for software in (scheduler.outer, scheduler.nested, scheduler.launcher):
+def _deployment(record: Record) -> str | None:
+    return record.stack.deployment.name if record.stack.deployment is not None else None
+
+
+def _kept_facts(record: Record, beside: str) -> Iterator[tuple[str, str | None]]:
+    """Yield the facts that every redaction tier keeps."""
+    for component in record.stack.components:
+        yield f"component {component.name}{beside}", component.version
+    for software in (record.scheduler.outer, record.scheduler.nested):
         if software is not None:
-            version = software.version or "unknown version"
-            kind = "launcher" if software is scheduler.launcher else "scheduler"
-            yield f"{kind} {software.name}", version + (" (emulated)" if software.emulated else "")
-    yield "architecture", record.context.architecture
+            yield f"scheduler {software.name}", _version(software)
     yield "harness", record.context.harness.commit or record.context.harness.version
     yield "site configuration", record.context.harness.config_digest
+
+
+def _all_facts(record: Record, beside: str) -> Iterator[tuple[str, str | None]]:
+    stack = record.stack
+    yield from _kept_facts(record, beside)
+    if stack.deployment is not None:
+        yield f"deployment {stack.deployment.name}", f"{stack.deployment.kind} {stack.deployment.digest}"
+    for component in stack.components:
+        yield f"component {component.name}{beside}: DAG hash", component.dag_hash
+        yield f"component {component.name}{beside}: source commit", component.commit
+    yield f"python{beside}", stack.python
+    yield f"mpi{beside}", stack.mpi
+    yield f"modules{beside}", " ".join(stack.modules)
+    yield "spack", stack.spack_commit
+    yield "spack packages", stack.packages_commit
+    if record.scheduler.launcher is not None:
+        yield f"launcher {record.scheduler.launcher.name}", _version(record.scheduler.launcher)
+    yield "architecture", record.context.architecture
+
+
+def _version(software: Software) -> str:
+    return (software.version or "unknown version") + (" (emulated)" if software.emulated else "")

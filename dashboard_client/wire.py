@@ -59,7 +59,7 @@ class Problem(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         """Say it in one line."""
         text = ": ".join(part for part in (self.title, self.detail) if part) or "no reason given"
-        return text[:500] + (f" (field {self.field})" if self.field and self.field not in text else "")
+        return text[:500].rstrip(".") + (f" (field {self.field})" if self.field and self.field not in text else "")
 
 
 class Refused(UploadError):

@@ -63,12 +63,36 @@ def test_what_differs_in_the_stack_is_told_fact_by_fact(tmp_path: Path) -> None:
     )
     after = finished_run(tmp_path, stack=changed, **named(2))
     assert compare(before, after).stack == (
-        Difference("component parsl (default)", "2026.10.26", "2026.11.01"),
-        Difference("component psij (default)", None, "0.9.11"),
+        Difference("component parsl", "2026.10.26", "2026.11.01"),
+        Difference("component psij", None, "0.9.11"),
         Difference("deployment default", "venv " + "e" * 64, "venv " + "f" * 64),
-        Difference("modules (default)", None, "PrgEnv-gnu cray-mpich"),
-        Difference("python (default)", "3.11.2", "3.12.1"),
+        Difference("modules", None, "PrgEnv-gnu cray-mpich"),
+        Difference("python", "3.11.2", "3.12.1"),
     )
+
+
+def test_what_one_run_withheld_is_no_difference(tmp_path: Path) -> None:
+    before = finished_run(tmp_path, stack=STACK, **named(1))
+    bare = Stack(components=[Component(name="parsl", version="2026.11.01")])
+    after = finished_run(tmp_path, stack=bare, redaction="minimal", **named(2))
+    assert compare(before, after).stack == (Difference("component parsl", "2026.10.26", "2026.11.01"),)
+
+
+def test_with_several_deployments_each_fact_names_its_own(tmp_path: Path) -> None:
+    opened = manifest(**named(1))
+    before = RunFolder.create(tmp_path, opened)
+    older = Stack(
+        deployment=Deployment(name="parsl-rp", kind="venv", digest="a"),
+        components=[Component(name="parsl", version="2024.01.01")],
+    )
+    before.append(record(A, of=opened, stack=STACK))
+    before.append(record(B, of=opened, stack=older))
+    after = finished_run(tmp_path, stack=STACK, **named(2))
+    told = {each.what: (each.a, each.b) for each in compare(before, after).stack}
+    assert told == {
+        "deployment parsl-rp": ("venv a", None),
+        "component parsl (parsl-rp)": ("2024.01.01", None),
+    }
 
 
 def test_a_smaller_selection_is_no_difference_of_the_stack(tmp_path: Path) -> None:
