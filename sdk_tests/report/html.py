@@ -14,7 +14,20 @@ from typing import TYPE_CHECKING, Any
 from dashboard_client.schema import Manifest, Record, Span, Timing, canonical, digest
 from sdk_tests.report.environment import environment, named
 from sdk_tests.report.text import clean, one_line, tail
-from sdk_tests.report.view import BLAME, EXIT_CODES, LABELS, MISSING, PROBLEMS, STATES, Line, View, cases, counted, view
+from sdk_tests.report.view import (
+    BLAME,
+    EXIT_CODES,
+    LABELS,
+    MISSING,
+    PROBLEMS,
+    STATES,
+    Line,
+    View,
+    cases,
+    counted,
+    place,
+    view,
+)
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -85,6 +98,7 @@ def report_html(manifest: Manifest, records: Sequence[Record], *, comparison: Co
         numbers={line.case_id: number for number, line in enumerate(run.lines, 1)},
         bars=_bars(run),
         emulated={line.case_id for line in run.lines if line.emulated},
+        place=place(manifest),
         seal=seal(manifest, records),
         comparison=comparison,
         meaning=EXIT_CODES.get(run.verdict.exit_code) if run.verdict.exit_code is not None else None,

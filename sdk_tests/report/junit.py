@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 from dashboard_client.schema import Manifest, Outcome, Record, Span, Timing
 from sdk_tests.report.environment import environment, named
 from sdk_tests.report.text import TAIL, clean, one_line, tail
-from sdk_tests.report.view import BLAME, MISSING, Line, View, is_emulated, view
+from sdk_tests.report.view import BLAME, MISSING, Line, View, is_emulated, place, view
 
 _ELEMENT = {
     "fail": "failure",
@@ -36,7 +36,7 @@ def junit_xml(manifest: Manifest, records: Sequence[Record]) -> str:
     ``flakyError`` of a case that passed in the end, else ``rerunFailure`` and ``rerunError``.
     """
     run = view(manifest, records)
-    root = Element("testsuites", name=clean(f"exaworks {manifest.system}"))
+    root = Element("testsuites", name=clean(f"exaworks {place(manifest)}"))
     for scheduler in run.schedulers():
         lines = [line for line in run.lines if line.planned.scheduler == scheduler]
         suite = SubElement(root, "testsuite", _suite_attributes(run, scheduler, lines))
@@ -63,7 +63,7 @@ def _suite_attributes(run: View, scheduler: str, lines: Sequence[Line]) -> dict[
         "skipped": str(elements.count("skipped")),
         "time": f"{sum(span.seconds for span in spans if span):.3f}",
         "timestamp": clean(min((instant for instant in began if instant), default=run.manifest.started)),
-        "hostname": clean(run.manifest.system),
+        "hostname": clean(place(run.manifest)),
     }
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from dashboard_client.schema import Manifest, Outcome, Record
 from sdk_tests.report.text import fit, one_line
-from sdk_tests.report.view import LABELS, STATES, cases
+from sdk_tests.report.view import LABELS, STATES, cases, place
 
 if TYPE_CHECKING:
     from sdk_tests.report.live import LiveDisplay
@@ -79,7 +79,7 @@ class Progress:
         """Say what is ahead; ``presets`` of the planned cases have their verdict already and are not run."""
         self._state.total = len(manifest.planned)
         self._say(
-            f"run {manifest.run_id} on {manifest.system}: {cases(len(manifest.planned))} planned, "
+            f"run {manifest.run_id} on {place(manifest)}: {cases(len(manifest.planned))} planned, "
             f"{presets} decided without a run, {len(manifest.planned) - presets} to run"
         )
 

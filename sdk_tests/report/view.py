@@ -189,6 +189,11 @@ def view(manifest: Manifest, records: Sequence[Record] | Mapping[str, Record]) -
     return View(manifest, tuple(lines), strays)
 
 
+def place(manifest: Manifest) -> str:
+    """The machine's full name, site and system."""
+    return f"{manifest.site}/{manifest.system}"
+
+
 def tally(counts: Mapping[str, int]) -> str:
     """Say counts in words, passes first: ``3 pass, 1 FAIL, missing 2``."""
     return ", ".join(counted(state, counts[state]) for state in STATES if counts.get(state)) or "nothing"

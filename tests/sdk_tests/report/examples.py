@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from dashboard_client.schema import (
     Case,
     Cause,
@@ -92,13 +94,13 @@ def record(
     batch = cell.scheduler != "local"
     source = "scheduler" if batch else "harness"
     return Record(
-        record_id=record_id("local", "local/workstation", RUN, ascii(case_id), attempt),
+        record_id=_name("local", "workstation", case_id, attempt),
         run_id=RUN,
         case_id=case_id,
         case=Case(component=cell.component, partners=cell.partners, payload=f"{cell.component}/hello.py"),
         context=Context(
             site="local",
-            system="local/workstation",
+            system="workstation",
             queue="debug" if batch else None,
             nodes=["n1", "n2"] if batch and ran else [],
             architecture="x86_64",
@@ -134,6 +136,21 @@ def record(
     )
 
 
+def moved(found: Record, site: str, system: str, run_id: str = RUN) -> Record:
+    """The same record, made at another place or in another run."""
+    return msgspec.structs.replace(
+        found,
+        run_id=run_id,
+        record_id=record_id(site, system, run_id, found.case_id, found.retries.attempt),
+        context=msgspec.structs.replace(found.context, site=site, system=system),
+    )
+
+
+def _name(site: str, system: str, case_id: str, attempt: int) -> str:
+    """Name a record as the harness does; a case id that no file can hold still gets some name."""
+    return record_id(site, system, RUN, case_id.encode(errors="backslashreplace").decode(), attempt)
+
+
 def effective(records: Iterable[Record]) -> dict[str, Record]:
     """The highest attempt of each case."""
     return {found.case_id: found for found in sorted(records, key=lambda found: found.retries.attempt)}
@@ -145,7 +162,8 @@ def manifest(
     *,
     exit_code: int | None = None,
     state: str = "complete",
-    system: str = "local/workstation",
+    site: str = "local",
+    system: str = "workstation",
     waivers: Sequence[Waiver] = (),
 ) -> Manifest:
     """Build a manifest; with records it is closed by their true count, and by 1 where something is amiss."""
@@ -166,7 +184,7 @@ def manifest(
         )
     return Manifest(
         run_id=RUN,
-        site=system.partition("/")[0],
+        site=site,
         system=system,
         started="2026-07-04T10:15:00Z",
         harness=HARNESS,
@@ -254,7 +272,8 @@ def everything() -> tuple[Manifest, list[Record]]:
     waiver = Waiver(
         cases="psij+radical.pilot/*", reason="hangs at exit", expires="2026-12-31", owner="workflow team of the site"
     )
-    return manifest(case_ids, records, system="llnl/tuolumne", waivers=[waiver]), records
+    records = [moved(found, "llnl", "tuolumne") for found in records]
+    return manifest(case_ids, records, site="llnl", system="tuolumne", waivers=[waiver]), records
 
 
 def passing() -> tuple[Manifest, list[Record]]:

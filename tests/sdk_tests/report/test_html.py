@@ -10,12 +10,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from dashboard_client.compare import Change, Comparison, Difference
+from dashboard_client.compare import Change, Comparison, Difference, since_last_pass
+from dashboard_client.runs import RunFolder
 from dashboard_client.schema import Cause, CauseClass, Evidence, Manifest, Phase, Record, Span
 from sdk_tests.report.html import duration, report_html, seal
 from sdk_tests.report.text import TAIL
 from tests.needs import need
-from tests.sdk_tests.report.examples import HOSTILE, everything, manifest, passing, record
+from tests.sdk_tests.report.examples import HOSTILE, everything, manifest, moved, passing, record
 
 VOID = {"meta", "link", "wbr", "rect", "br"}
 COMPARISON = Comparison(
@@ -171,6 +172,29 @@ def test_the_comparison_says_what_broke_what_was_mended_and_what_differs_below()
     assert "No earlier run of this system that passed was at hand" in page(*everything()).said("short")
 
 
+def test_a_run_that_was_stored_and_read_back_makes_the_same_page_and_names_what_broke(tmp_path: Path) -> None:
+    """Through the real run folder: what the harness holds in memory and what lies on disk are one report."""
+    earlier, before = passing()
+    earlier = msgspec.structs.replace(earlier, run_id="20260601T000000Z-aa", started="2026-06-01T00:00:00Z")
+    store(tmp_path, earlier, [moved(found, "local", "workstation", earlier.run_id) for found in before])
+    after = [record(found.case_id, "fail") if found.case_id == "parsl/python_app@slurm" else found for found in before]
+    whole = manifest([found.case_id for found in after], after)
+    run = store(tmp_path, whole, after)
+    comparison = since_last_pass(run, tmp_path)
+    source = report_html(run.manifest, run.records(), comparison=comparison)
+    assert source == report_html(whole, after, comparison=comparison)
+    assert "Newly failing (1) parsl/python_app@slurm pass → ✗ FAIL" in Page(source).said("since")
+
+
+def store(runs: Path, whole: Manifest, records: list[Record]) -> RunFolder:
+    assert whole.closed is not None
+    run = RunFolder.create(runs, msgspec.structs.replace(whole, closed=None))
+    for found in records:
+        run.append(found)
+    run.close(whole.closed)
+    return run
+
+
 def hostile() -> tuple[Manifest, list[Record]]:
     """A run in which everything that can be said is hostile."""
     cause = Cause(phase=Phase.RUN, cls=CauseClass.UNKNOWN, rule=HOSTILE, evidence=HOSTILE)
@@ -181,7 +205,7 @@ def hostile() -> tuple[Manifest, list[Record]]:
         )
         for number, outcome in enumerate(("fail", "error", "infra", "skip", "xfail", "xpass"))
     ]
-    whole = manifest([found.case_id for found in records], records, system=f"local/{HOSTILE}")
+    whole = manifest([found.case_id for found in records], records, system=HOSTILE)
     return msgspec.structs.replace(whole, run_id=HOSTILE, release=HOSTILE, owner=HOSTILE), records
 
 

@@ -164,7 +164,7 @@ def test_hostile_strings_everywhere_still_make_xml_with_the_same_counts() -> Non
         )
         for name, outcome in (("a", "fail"), ("b", "error"), ("c", "skip"), ("d", "xfail"), (HOSTILE, "infra"))
     ]
-    whole = manifest([found.case_id for found in records], records, system=f"local/{HOSTILE}")
+    whole = manifest([found.case_id for found in records], records, system=HOSTILE)
     root = read(msgspec.structs.replace(whole, run_id=HOSTILE, release=HOSTILE), records)
     assert [root.get(name) for name in ("tests", "failures", "errors")] == ["5", "1", "2"]
 
