@@ -33,7 +33,7 @@ def lay_out(testbed: Testbed, base: Path, cores: int) -> None:
         key.touch(mode=0o600)
         key.write_bytes(secrets.token_bytes(128))
         prolog = base / "task_prolog"
-        # Slurm leaves its own marker of a prolog in the task's environment (seen with 22.05), where no site would have it.
+        # Slurm 22.05 leaves its own marker of a prolog in the environment of the task; take it out again.
         prolog.write_text(f"#!/bin/sh\necho 'export {JOB_MARK}={base}'\necho 'unset SLURM_SCRIPT_CONTEXT'\n")
         prolog.chmod(0o700)
         (base / "slurm.conf").write_text(configuration(testbed, base, cores))
