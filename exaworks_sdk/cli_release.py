@@ -1,8 +1,13 @@
-"""``exaworks release``: what a release consists of."""
+"""``exaworks release``: what a release consists of, and its pip deployment on this machine."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
+
+if TYPE_CHECKING:
+    from exaworks_sdk.paths import Places
 
 
 @click.group()
@@ -51,3 +56,37 @@ def show(name: str | None, as_json: bool, pins: bool) -> None:
             tabulate(rows, ("component", "version", "PyPI", "Spack", "licence", "upstream"), disable_numparse=True)
         )
         click.echo(f"\nPinned with them: {', '.join(f'{name} {version}' for name, version in shown.pins.items())}")
+
+
+@release.command(
+    epilog="""\b
+Examples:
+  exaworks release install                       the newest; prints the environment's folder
+  source "$(exaworks release install)/bin/activate"
+  exaworks release install 2026.11 --python python3.12
+  exaworks release install --wheelhouse DIR      without a network
+"""
+)
+@click.argument("name", required=False)
+@click.option("--python", metavar="COMMAND", help="The Python to make it with, instead of this one.")
+@click.option(
+    "--wheelhouse",
+    type=click.Path(exists=True, file_okay=False, resolve_path=True),
+    help="Install from this folder and from nowhere else.",
+)
+@click.pass_obj
+def install(places: Places, name: str | None, python: str | None, wheelhouse: str | None) -> None:
+    """Make the pip environment of release NAME, or of the newest, unless it is there, and print its folder."""
+    from pathlib import Path
+
+    from exaworks_sdk.install import pip_deployment
+    from exaworks_sdk.release import load
+
+    folder = pip_deployment(
+        places,
+        load(name),
+        python=python,
+        wheelhouse=Path(wheelhouse) if wheelhouse else None,
+        progress=lambda line: click.echo(line, err=True),
+    )
+    click.echo(folder)

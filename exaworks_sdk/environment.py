@@ -28,6 +28,9 @@ from pathlib import Path
 PACKAGE_PLACEMENT = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER")
 """pip's settings that would put packages elsewhere than into the environment; all others are the user's and stay."""
 
+ROOM = 16 * 2**20
+"""Less than this many bytes free, after a step has failed, means that the disk is full: few tools say so plainly."""
+
 HINTS = (
     ("No space left on device", "The disk is full: free some space, or set EXAWORKS_HOME to a folder that has some."),
     ("Disk quota exceeded", "Your quota is used up: set EXAWORKS_HOME to a folder that has room."),
@@ -191,7 +194,7 @@ def _fill(recipe: Recipe, held: int, say: Callable[[str], None]) -> None:
         isolation = ["--no-build-isolation"]
     count = len({name for name, _ in pins(recipe.lock)})
     say(f"installing {count} packages of {recipe.lock.name}{f' from {recipe.wheelhouse}' if where else ''}")
-    locked = ["install", *where, *isolation, "--require-hashes", "-r", str(recipe.lock)]
+    locked = ["install", *where, *isolation, "--no-deps", "--require-hashes", "-r", str(recipe.lock)]
     _pip(recipe, held, locked, f"install {recipe.lock.name}")
 
 
@@ -278,7 +281,8 @@ def _why(recipe: Recipe, code: int, purpose: str) -> str:
     said = (errors or lines or [f"exit code {code}"])[-1]
     if said.endswith(":") and said in lines[:-1]:
         said = f"{said} {lines[lines.index(said) + 1]}"
-    hint = next((hint for sign, hint in HINTS if sign in step), "")
+    full = shutil.disk_usage(recipe.folder.parent).free < ROOM
+    hint = HINTS[0][1] if full else next((hint for sign, hint in HINTS if sign in step), "")
     return f"cannot {purpose} for {recipe.label}: {said}\n{f'{hint} ' if hint else ''}All of its output: {recipe.log}"
 
 

@@ -1,0 +1,156 @@
+"""A small checkout that the real ``exaworks`` script and the real pip make an environment for, from a local wheelhouse.
+
+Its one locked distribution is a wheel made here, and it builds itself with a backend of its own, so that every step is
+the real one and none needs a network.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+PYPROJECT = """
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+"""
+
+BACKEND = '''
+"""Builds an editable wheel by hand; tells of it, and waits where the test asks for that."""
+import os, zipfile
+
+def build_editable(wheel_directory, config_settings=None, metadata_directory=None):
+    if "BUILDS" in os.environ:
+        with open(os.environ["BUILDS"], "a") as builds:
+            builds.write("built\\n")
+    if "HOLD" in os.environ:
+        open(os.environ["HOLD"], "w").close()
+        open(os.environ["HOLD"] + ".go").close()
+    name = "exaworks_sdk-1.0-py3-none-any.whl"
+    info = "exaworks_sdk-1.0.dist-info/"
+    with zipfile.ZipFile(os.path.join(wheel_directory, name), "w") as wheel:
+        wheel.writestr("exaworks_sdk.pth", os.getcwd() + "\\n")
+        wheel.writestr(info + "METADATA", "Metadata-Version: 2.1\\nName: exaworks-sdk\\nVersion: 1.0\\n")
+        wheel.writestr(info + "WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        wheel.writestr(info + "entry_points.txt", "[exaworks.commands]\\nhello = tiny:hello\\n")
+        wheel.writestr(info + "RECORD", "")
+    return name
+'''
+
+MAIN = """
+import json, sys
+from importlib.metadata import entry_points
+import tiny
+commands = [point.name for point in entry_points(group="exaworks.commands")]
+print(json.dumps({"argv": sys.argv[1:], "path": sys.path, "tiny": tiny.VERSION, "commands": commands,
+                  "prefix": sys.prefix, "isolated": sys.flags.isolated}))
+"""
+
+
+def wheel(folder: Path, version: str, requires: str | None = None) -> str:
+    """Write a wheel of the distribution ``tiny`` and return its line of a lock."""
+    folder.mkdir(exist_ok=True)
+    path = folder / f"tiny-{version}-py3-none-any.whl"
+    body = f"VERSION = {version!r}\n".encode()
+    digest = base64.urlsafe_b64encode(hashlib.sha256(body).digest()).rstrip(b"=").decode()
+    info = f"tiny-{version}.dist-info"
+    with zipfile.ZipFile(path, "w") as made:
+        made.writestr("tiny.py", body)
+        needed = f"Requires-Dist: {requires}\n" if requires else ""
+        made.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: tiny\nVersion: {version}\n{needed}")
+        made.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        made.writestr(f"{info}/RECORD", f"tiny.py,sha256={digest},{len(body)}\n{info}/RECORD,,\n")
+    return f"tiny=={version} \\\n    --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+
+
+@dataclass
+class Checkout:
+    """The small checkout, and how it is started."""
+
+    root: Path
+    wheelhouse: Path
+    environ: dict[str, str]
+    shell: tuple[str, ...] = ()
+    first: subprocess.CompletedProcess[str] | None = None
+
+    @property
+    def script(self) -> Path:
+        return self.root / "exaworks"
+
+    @property
+    def environments(self) -> list[Path]:
+        home = Path(self.environ.get("EXAWORKS_HOME", self.root / ".exaworks"))
+        return sorted(path for path in (home / "env").glob("*") if path.is_dir())
+
+    def lock(self, version: str) -> None:
+        """Lock ``tiny`` at this version, and put its wheel into the wheelhouse."""
+        text = wheel(self.wheelhouse, version)
+        for name in ("runtime", "dev"):
+            (self.root / "requirements" / f"{name}.lock").write_text(text)
+
+    def command(self, *arguments: str, script: Path | None = None) -> list[str]:
+        return [*self.shell, str(script or self.script), *arguments]
+
+    def start(
+        self,
+        *arguments: str,
+        environ: Mapping[str, str] = {},
+        script: Path | None = None,
+        cwd: Path | None = None,
+        before: tuple[str, ...] = (),
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*before, *self.command(*arguments, script=script)],
+            env={**self.environ, **environ},
+            cwd=cwd or self.root,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=120,
+        )
+
+
+def small_checkout(folder: Path) -> Checkout:
+    """Lay out a checkout with the real script and the real ``environment.py`` in ``folder``."""
+    root = folder / "a checkout"
+    (root / "exaworks_sdk").mkdir(parents=True)
+    (root / "requirements").mkdir()
+    shutil.copy(ROOT / "exaworks", root)
+    shutil.copy(ROOT / "exaworks_sdk" / "environment.py", root / "exaworks_sdk")
+    (root / "exaworks_sdk" / "__init__.py").touch()
+    (root / "exaworks_sdk" / "__main__.py").write_text(MAIN)
+    (root / "pyproject.toml").write_text(PYPROJECT)
+    (root / "backend.py").write_text(BACKEND)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("EXAWORKS", "PIP_", "PYTHON"))}
+    environ = {**kept, "EXAWORKS_PYTHON": sys.executable, "PIP_CONFIG_FILE": os.devnull}
+    checkout = Checkout(root, folder / "wheel house", environ)
+    checkout.lock("1.0")
+    return checkout
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    return small_checkout(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """Share a checkout whose environment is there: making one takes seconds. A test that changes it leaves it whole."""
+    checkout = small_checkout(tmp_path_factory.mktemp("made"))
+    checkout.environ["EXAWORKS_WHEELHOUSE"] = str(checkout.wheelhouse)
+    checkout.first = checkout.start("validate", "--tier", "a b")
+    return checkout

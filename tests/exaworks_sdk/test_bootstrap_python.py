@@ -1,0 +1,103 @@
+"""Which Python the ``exaworks`` script takes, and what it says where none will do."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.exaworks_sdk.conftest import Checkout
+
+TOOLS = ("sh", "uname", "cksum", "cmp", "dirname", "readlink", "tr", "mv", "env")
+
+OLD = "import sys; sys.version_info = (3, 8, 18, 'final', 0)"
+UNABLE = (
+    "import importlib.util as u; f = u.find_spec; u.find_spec = lambda name: None if name == 'ensurepip' else f(name)"
+)
+SHIM = "raise SystemExit(127)"
+GOOD = "pass"
+
+
+class Pythons:
+    """A PATH with the system's tools and, by name, Pythons that are each changed by a statement run before."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+        for tool in TOOLS:
+            found = shutil.which(tool)
+            assert found is not None
+            (folder / tool).symlink_to(found)
+
+    def add(self, name: str, before: str) -> Path:
+        path = self.folder / name
+        real = os.path.realpath(sys.executable)
+        path.write_text(
+            f'#!/bin/sh\n[ "$3" = -c ] && exec "{real}" -I -S -c "{before}\nimport sys; exec(sys.argv[1])" "$4"\n'
+            f'exec "{real}" "$@"\n'
+        )
+        path.chmod(0o755)
+        return path
+
+
+@pytest.fixture
+def pythons(checkout: Checkout, tmp_path: Path) -> Pythons:
+    made = Pythons(tmp_path / "tools")
+    del checkout.environ["EXAWORKS_PYTHON"]
+    checkout.environ["PATH"] = str(made.folder)
+    checkout.environ["EXAWORKS_WHEELHOUSE"] = str(checkout.wheelhouse)
+    return made
+
+
+def test_no_python_at_all_is_said(checkout: Checkout, pythons: Pythons) -> None:
+    done = checkout.start()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "needs Python 3.10 or newer; found: no python3 on PATH." in done.stderr
+    assert "EXAWORKS_PYTHON" in done.stderr
+
+
+def test_an_old_python_is_refused_and_everything_found_is_named(checkout: Checkout, pythons: Pythons) -> None:
+    pythons.add("python3", OLD)
+    pythons.add("python3.12", SHIM)
+    done = checkout.start()
+    assert done.returncode == 2
+    assert "found: python3.12 does not run, python3 is 3.8." in done.stderr
+
+
+def test_an_old_python_named_by_the_user_is_refused(checkout: Checkout, pythons: Pythons) -> None:
+    pythons.add("python3", GOOD)
+    old = pythons.add("old", OLD)
+    done = checkout.start(environ={"EXAWORKS_PYTHON": str(old)})
+    assert (done.returncode, done.stderr) == (
+        2,
+        f"exaworks: EXAWORKS_PYTHON: needs Python 3.10 or newer; {old} is 3.8.\n",
+    )
+
+
+def test_a_python_that_cannot_make_environments_is_refused_with_the_package_that_helps(
+    checkout: Checkout, pythons: Pythons
+) -> None:
+    pythons.add("python3", UNABLE)
+    done = checkout.start()
+    assert done.returncode == 2
+    assert "venv or ensurepip module is missing" in done.stderr
+    assert f"python3.{sys.version_info.minor}-venv" in done.stderr
+
+
+def test_the_search_passes_over_what_will_not_do_and_a_warm_start_does_not_search(
+    checkout: Checkout, pythons: Pythons
+) -> None:
+    pythons.add("python3.13", SHIM)
+    pythons.add("python3.12", UNABLE)
+    pythons.add("python3", GOOD)
+    done = checkout.start("x")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["argv"] == ["x"]
+    for name in ("python3.13", "python3.12", "python3"):
+        (pythons.folder / name).write_text('#!/bin/sh\n: >"${0%/*}/started"\nexit 1\n')
+    assert checkout.start().stderr == ""
+    assert not (pythons.folder / "started").exists()

@@ -1,0 +1,104 @@
+"""A pip deployment of a release: made once from its lock, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from exaworks_sdk.errors import InstallError
+from exaworks_sdk.install import pip_deployment
+from exaworks_sdk.paths import Places
+from exaworks_sdk.release import Release, load
+from tests.exaworks_sdk.conftest import wheel
+
+MANIFEST = """
+release: "2027.01"
+components:
+  - {name: tiny, version: "1.0", pypi: tiny, spack: py-tiny, licence: MIT, url: "https://example.org"}
+"""
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    return Places(home=tmp_path / "home", checkout=None)
+
+
+@pytest.fixture
+def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Release:
+    folder = tmp_path / "releases"
+    folder.mkdir()
+    (folder / "2027.01.yaml").write_text(MANIFEST)
+    (folder / "2027.01.lock").write_text(wheel(tmp_path / "wheels", "1.0"))
+    monkeypatch.setattr("exaworks_sdk.release.FOLDER", folder)
+    for name in ("EXAWORKS_WHEELHOUSE", "PIP_FIND_LINKS"):
+        monkeypatch.delenv(name, raising=False)
+    return load(folder=folder)
+
+
+def test_a_deployment_is_made_once_and_made_anew_when_its_lock_changes(
+    places: Places, release: Release, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    folder = pip_deployment(places, release, wheelhouse=tmp_path / "wheels", progress=said.append)
+    assert folder.parent == places.deployments
+    assert folder.name.startswith("2027.01-")
+    assert folder.name.endswith("-py{}.{}".format(*sys.version_info))
+    assert said[0].startswith("making the deployment of release 2027.01")
+    answer = subprocess.run(
+        [
+            folder / "bin" / "python",
+            "-I",
+            "-c",
+            "import json, sys, tiny; print(json.dumps([tiny.VERSION, sys.prefix]))",
+        ],
+        capture_output=True,
+        check=True,
+    )
+    assert json.loads(answer.stdout) == ["1.0", str(folder)]
+
+    said.clear()
+    assert pip_deployment(places, release, progress=said.append) == folder
+    assert said == []
+
+    release.lock.write_text(wheel(tmp_path / "wheels", "1.1"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EXAWORKS_WHEELHOUSE", str(tmp_path / "wheels"))
+        pip_deployment(places, release, progress=said.append)
+    assert said
+    assert list(folder.glob("lib/python*/site-packages/tiny-1.1.dist-info"))
+
+
+def test_what_pip_refused_is_told_in_two_lines_with_the_log_and_leaves_no_deployment(
+    places: Places, release: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    with pytest.raises(InstallError) as error:
+        pip_deployment(places, release, progress=lambda line: None)
+    first, second = error.value.message.splitlines()
+    assert first == (
+        "cannot install 2027.01.lock for the deployment of release 2027.01: "
+        "ERROR: No matching distribution found for tiny==1.0"
+    )
+    log = Path(second.rpartition("All of its output: ")[2])
+    assert "tiny" in log.read_text()
+    assert not list(places.deployments.glob("*/.made"))
+
+
+def test_packages_that_do_not_fit_together_are_no_deployment(places: Places, release: Release, tmp_path: Path) -> None:
+    release.lock.write_text(wheel(tmp_path / "wheels", "1.2", requires="absent>=7"))
+    with pytest.raises(InstallError, match=r"consistent .*absent"):
+        pip_deployment(places, release, wheelhouse=tmp_path / "wheels", progress=lambda line: None)
+
+
+def test_a_python_that_is_too_old_or_does_not_run_is_refused(places: Places, release: Release, tmp_path: Path) -> None:
+    old = tmp_path / "python3"
+    old.write_text("#!/bin/sh\necho 3.9\n")
+    old.chmod(0o755)
+    with pytest.raises(InstallError, match=r"is Python 3\.9; a deployment needs at least 3\.10"):
+        pip_deployment(places, release, python=str(old), progress=lambda line: None)
+    with pytest.raises(InstallError, match="does not run"):
+        pip_deployment(places, release, python="/no/such/python", progress=lambda line: None)

@@ -1,0 +1,71 @@
+"""The locks hold everything that ``pyproject.toml`` asks for, at versions that satisfy it, and name no index."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from packaging.markers import Marker
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from exaworks_sdk.environment import pins
+from exaworks_sdk.release import load
+from tests.exaworks_sdk.conftest import ROOT
+
+LOCKS = [*sorted((ROOT / "requirements").glob("*.lock")), load().lock]
+PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+
+
+def table(name: str) -> list[Requirement]:
+    """Return the requirements of one list in pyproject.toml (Python 3.10 has no tomllib)."""
+    text = (ROOT / "pyproject.toml").read_text()
+    found = re.search(rf"^{re.escape(name)} = \[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL)
+    assert found, name
+    return [Requirement(quoted) for quoted in re.findall(r'^\s*"([^"]+)"', found[1], re.MULTILINE)]
+
+
+def locked(lock: Path, python: str) -> dict[str, Version]:
+    """Return what the lock installs on Linux with this Python."""
+    environment = {"python_version": python, "python_full_version": f"{python}.5", "sys_platform": "linux"}
+    chosen: dict[str, Version] = {}
+    for name, block in pins(lock):
+        pin, _, marker = block.splitlines()[0].rstrip(" \\").partition(" ; ")
+        if not marker or Marker(marker).evaluate(environment):
+            assert name not in chosen, f"{lock.name} pins {name} twice for Python {python}"
+            chosen[canonicalize_name(name)] = Version(pin.partition("==")[2])
+    return chosen
+
+
+def lacking(requirements: Iterable[Requirement], chosen: dict[str, Version]) -> list[str]:
+    found = {str(r): chosen.get(canonicalize_name(r.name)) for r in requirements if r.name != "exaworks-sdk"}
+    return [
+        f"{text}: {'absent' if version is None else version}"
+        for text, version in found.items()
+        if version is None or not Requirement(text).specifier.contains(version)
+    ]
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_runtime_lock_satisfies_the_dependencies_and_the_collector(python: str) -> None:
+    wanted = [*table("dependencies"), *table("collector"), Requirement("setuptools>=77")]
+    assert lacking(wanted, locked(ROOT / "requirements" / "runtime.lock", python)) == []
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_development_lock_satisfies_the_dev_extra_at_the_runtime_versions(python: str) -> None:
+    runtime = locked(ROOT / "requirements" / "runtime.lock", python)
+    development = locked(ROOT / "requirements" / "dev.lock", python)
+    assert lacking(table("dev"), development) == []
+    assert {name: development.get(name) for name in runtime} == runtime
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
+def test_every_pin_has_a_hash_and_no_lock_names_an_index_or_a_path(lock: Path) -> None:
+    assert [name for name, block in pins(lock) if "--hash=sha256:" not in block] == []
+    allowed = re.compile(r"#.*|    --hash=sha256:[0-9a-f]{64}( \\)?|[a-z0-9][a-z0-9-]*==[\w.]+( ; [^/@]+)? \\")
+    assert [line for line in lock.read_text().splitlines() if not allowed.fullmatch(line)] == []
+    assert "//" not in lock.read_text()
