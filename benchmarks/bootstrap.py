@@ -28,12 +28,10 @@ def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 15
     script = str(ROOT / "exaworks")
     seconds([script, "--version"])
-    made = [
-        path.parent.parent for path in HOME.glob("env/*/.made/lock") if not path.parent.parent.name.endswith("-dev")
-    ]
+    made = [stamp.parent for stamp in HOME.glob("env/*/.made") if not stamp.parent.name.endswith("-dev")]
     if not made:
         sys.exit(f"{HOME} holds no environment")
-    python = str(max(made, key=lambda path: path.stat().st_mtime) / "bin" / "python")
+    python = str(max(made, key=lambda folder: folder.stat().st_mtime) / "bin" / "python")
     commands = {
         "python -I -c pass": [python, "-I", "-c", "pass"],
         "python -I -m exaworks_sdk --version": [python, "-I", "-m", "exaworks_sdk", "--version"],
@@ -48,9 +46,9 @@ def main() -> None:
     medians = {name: statistics.median(values) for name, values in taken.items()}
     for name, median in medians.items():
         print(f"{median * 1000:7.1f} ms  {name}")
-    for command in ("--version", "--help"):
-        over = medians[f"./exaworks {command}"] - medians[f"python -I -m exaworks_sdk {command}"]
-        print(f"{over * 1000:7.1f} ms  ./exaworks over the plain command line, {command} (limit: 100 ms)")
+    for option in ("--version", "--help"):
+        over = medians[f"./exaworks {option}"] - medians[f"python -I -m exaworks_sdk {option}"]
+        print(f"{over * 1000:7.1f} ms  ./exaworks over the plain command line, {option} (limit: 100 ms)")
 
 
 if __name__ == "__main__":
