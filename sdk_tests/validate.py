@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,10 @@ from typing import TYPE_CHECKING, Any
 import click
 import pytest
 
+from dashboard_client.errors import UploadError
 from dashboard_client.schema import Manifest, Record, Selection, Tier
+from dashboard_client.upload import push
+from dashboard_client.wire import Policy
 from sdk_tests.embedded import Embedded, start
 from sdk_tests.errors import PlanError, RunError
 from sdk_tests.harness import CELL, Harness, Watcher
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
 
 INTEGRATION = Path(__file__).with_name("integration")
 PUSH_EVERY = 5.0
+BRIEFLY = Policy(connect_timeout=1, read_timeout=5, attempts=1)
 
 
 class _Display(Watcher):
@@ -36,6 +41,7 @@ class _Display(Watcher):
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
         self.harness: Harness | None = None
+        self.follow: Embedded | None = None
         self._pushed = 0.0
 
     def planned(self, manifest: Manifest, presets: int) -> None:
@@ -49,6 +55,21 @@ class _Display(Watcher):
 
     def tick(self) -> None:
         self.progress.tick()
+        if self.follow is not None and time.monotonic() - self._pushed >= PUSH_EVERY:
+            self.follow = self.follow if self._push() else None
+            self._pushed = time.monotonic()
+
+    def _push(self) -> bool:
+        """Bring the run's own collector up to date; False where it is gone, of which the end of the run tells."""
+        assert self.harness is not None
+        assert self.follow is not None
+        if self.harness.folder is None:
+            return True
+        try:
+            push(self.harness.folder, self.follow.url, self.follow.token, policy=BRIEFLY)
+        except UploadError:
+            return False
+        return True
 
     def finish(self) -> None:
         self.progress.finish()
@@ -117,6 +138,7 @@ def _run(prepared: Prepared, as_json: bool, say: Any) -> int:
     try:
         if collector is not None:
             harness.collector = (collector.url, collector.token)
+            display.harness, display.follow = harness, collector
         _pytest([], harness)
     finally:
         progress.finish()

@@ -17,12 +17,13 @@ sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != Path(__fi
 def main(function, description):
     """Call ``function(request)`` and print the JSON object it returns; exit 1 with a traceback if it raises.
 
-    The program's own stdout, and that of every child it starts, goes to stderr: file descriptor 1 is kept aside and used
-    once, for the answer.
+    The program's own stdout, and that of every child it starts, goes to stderr: file descriptor 1 is kept aside and
+    used once, for the answer.
     """
     parser = argparse.ArgumentParser(
         description=description,
-        epilog="""By hand: python PAYLOAD '{"scheduler": {"kind": "local"}}' (the scratch folder is then the current one)""",
+        epilog="""By hand: python PAYLOAD '{"scheduler": {"kind": "local"}}' (the scratch
+        folder is then the current one)""",
     )
     parser.add_argument("request", nargs="?", default="{}", help="a JSON object: params, scheduler, scratch")
     given = json.loads(parser.parse_args().request)

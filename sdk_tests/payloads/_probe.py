@@ -18,7 +18,7 @@ def distributions(names):
     for dist in metadata.distributions():
         name = dist.metadata["Name"]
         if name:
-            everything.append("{}=={}".format(name.lower(), dist.version))
+            everything.append(f"{name.lower()}=={dist.version}")
     for name in names:
         try:
             dist = metadata.distribution(name)
@@ -32,7 +32,7 @@ def said(argv):
     try:
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
-        return "{}: {}".format(argv[0], error)
+        return f"{argv[0]}: {error}"
     return (done.stdout + done.stderr).decode("utf-8", "replace").strip()
 
 

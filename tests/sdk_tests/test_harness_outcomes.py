@@ -221,6 +221,6 @@ def test_payloads_see_the_deployment_and_none_of_the_harness_s_secrets(bench: Be
         assert env["PATH"].split(":")[0] == sys.prefix + "/bin"
     """
     case_id = bench.case("looks", source, body)
-    came = bench.run(EXAWORKS_COLLECTOR_TOKEN="very-secret-token-1234567890")  # noqa: S106
+    came = bench.run(EXAWORKS_COLLECTOR_TOKEN="very-secret-token-1234567890")
     assert came.verdict(case_id) == ("pass",), came.evidence(case_id)
     assert b"very-secret-token" not in (came.run.path / "records.jsonl").read_bytes()

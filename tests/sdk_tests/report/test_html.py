@@ -226,7 +226,7 @@ def test_a_megabyte_of_output_leaves_the_page_small_and_its_end_readable() -> No
     records = [record("psij/a@slurm", "fail", tail="x" * 1_000_000 + " the end")]
     source = report_html(manifest(["psij/a@slurm"], records), records)
     assert len(source) < TAIL + 40_000
-    assert "the end</pre>" in source
+    assert "the end</pre></div>" in source
 
 
 def test_the_seal_changes_with_the_data_and_not_with_the_order_or_number_of_readings() -> None:
