@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,12 @@ SITE, SYSTEM = "local", "workstation"
 RUN_ID = "20261122T120501Z-workstation-4f2a00"
 CASES = ("control/hello@local", "psij/hello@local", "parsl/hello@local")
 HARNESS = Harness(version="1.0", commit="c" * 40, dirty=False, remote="https://git.example.org/sdk", config_digest="d")
+
+
+def environ(**over: str) -> dict[str, str]:
+    """Return an environment in which a child process imports what this one does."""
+    root = str(Path(__file__).resolve().parents[2])
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]), **over}
 
 
 def manifest(cases: tuple[str, ...] = CASES, **over: Any) -> Manifest:

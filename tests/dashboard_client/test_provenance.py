@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from dashboard_client.provenance import harness, without_credentials
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.dashboard_client.samples import environ
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -83,7 +82,7 @@ def test_without_a_git_program_there_is_the_version_alone(checkout: Path, tmp_pa
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(checkout)],
-        env={"PATH": str(tmp_path), "PYTHONPATH": str(ROOT)},
+        env=environ(PATH=str(tmp_path)),
         capture_output=True,
         text=True,
         check=False,

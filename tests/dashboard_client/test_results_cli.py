@@ -14,9 +14,8 @@ from dashboard_client.cli import results
 from dashboard_client.runs import OUTBOX, RunFolder
 from dashboard_client.schema import Outcome
 from tests.dashboard_client.loopback import TOKEN, FakeCollector, serving
-from tests.dashboard_client.samples import CASES, RUN_ID, finished_run, manifest, record
+from tests.dashboard_client.samples import CASES, RUN_ID, environ, finished_run, manifest, record
 
-ROOT = Path(__file__).resolve().parents[2]
 Invoke = Callable[..., Result]
 
 
@@ -173,5 +172,5 @@ def test_every_command_has_help_with_examples(invoke: Invoke, command: str) -> N
 def test_loading_the_commands_imports_click_alone() -> None:
     heavy = "{'msgspec', 'requests', 'tabulate', 'git'}"
     program = f"import sys, dashboard_client.cli; print(*sorted({heavy} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", program], env=environ(), capture_output=True, text=True, check=True)
     assert done.stdout == "\n"

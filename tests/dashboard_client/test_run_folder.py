@@ -14,7 +14,7 @@ import pytest
 from dashboard_client.errors import RecordError, RunFolderError
 from dashboard_client.runs import RunFolder, list_runs, new_run_id
 from dashboard_client.schema import Manifest, Outcome, encode
-from tests.dashboard_client.samples import CASES, RUN_ID, closing, finished_run, manifest, record
+from tests.dashboard_client.samples import CASES, RUN_ID, closing, environ, finished_run, manifest, record
 
 ROOT = Path(__file__).resolve().parents[2]
 NOON = datetime(2026, 11, 22, 12, 5, 1, tzinfo=timezone.utc)
@@ -151,21 +151,16 @@ def test_a_second_process_is_refused_by_the_pid_of_the_first_until_that_one_is_k
         "import sys; from pathlib import Path; from dashboard_client.runs import RunFolder\n"
         "with RunFolder(Path(sys.argv[1])).lock(): print('held', flush=True); sys.stdin.read()"
     )
-    holder = subprocess.Popen(
-        [sys.executable, "-c", program, str(run.path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        cwd=ROOT,
-        env={"PYTHONPATH": str(ROOT)},
-    )
-    assert holder.stdin is not None
-    assert holder.stdout is not None
-    with holder.stdin, holder.stdout:
-        assert holder.stdout.readline() == b"held\n"
-        with pytest.raises(RunFolderError, match=f"another process is writing this run \\(pid {holder.pid} on "):
-            run.append(record())
-        holder.kill()
-        holder.wait(timeout=30)
+    call = [sys.executable, "-c", program, str(run.path)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(call, stdin=pipe, stdout=pipe, cwd=ROOT, env=environ()) as holder:
+        assert holder.stdout is not None
+        try:
+            assert holder.stdout.readline() == b"held\n"
+            with pytest.raises(RunFolderError, match=rf"another process is writing this run \(pid {holder.pid} on "):
+                run.append(record())
+        finally:
+            holder.kill()
     run.append(record())
     assert run.records() == [record()]
 

@@ -14,7 +14,7 @@ import pytest
 from dashboard_client.errors import RecordError, RunFolderError
 from dashboard_client.schema import Evidence, Metric, Outcome, Record, canonical, digest, encode
 from dashboard_client.spool import Spool, read
-from tests.dashboard_client.samples import CASES, record
+from tests.dashboard_client.samples import CASES, environ, record
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -169,16 +169,15 @@ with Spool(Path(sys.argv[1])) as spool:
 def test_a_writer_killed_outright_leaves_every_record_it_had_acknowledged(path: Path) -> None:
     for acknowledged in (1, 7, 40):
         path.unlink(missing_ok=True)
-        writer = subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, cwd=ROOT, env={"PYTHONPATH": str(ROOT)}
-        )
-        assert writer.stdout is not None
-        with writer.stdout:
-            for _ in range(acknowledged):
-                last = int(writer.stdout.readline())
-            writer.kill()
+        program = [sys.executable, "-c", WRITER, str(path)]
+        with subprocess.Popen(program, stdout=subprocess.PIPE, cwd=ROOT, env=environ()) as writer:
+            assert writer.stdout is not None
+            try:
+                lines = [writer.stdout.readline() for _ in range(acknowledged)]
+            finally:
+                writer.kill()
+            last = int(lines[-1])
             seen = [int(line) for line in writer.stdout if line.strip().isdigit() and line.endswith(b"\n")]
-        writer.wait(timeout=30)
         known = max([last, *seen])
         attempts = [made.retries.attempt for made in read(path).records]
         assert attempts == list(range(1, len(attempts) + 1))

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,9 +18,8 @@ from dashboard_client.schema import Outcome, digest, encode
 from dashboard_client.upload import PushReport, push
 from dashboard_client.wire import Policy, Refused
 from tests.dashboard_client.loopback import TOKEN, FakeCollector, Fault, problem, serving
-from tests.dashboard_client.samples import CASES, RUN_ID, closing, finished_run, manifest, record
+from tests.dashboard_client.samples import CASES, RUN_ID, closing, environ, finished_run, manifest, record
 
-ROOT = Path(__file__).resolve().parents[2]
 HTTP_503 = Fault(status=503)
 
 
@@ -297,7 +295,7 @@ def test_a_pusher_killed_outright_is_carried_on_where_it_was(collector: FakeColl
     run = many(tmp_path, 10)
     killed = subprocess.run(
         [sys.executable, "-c", PUSHER, str(run.path), collector.url, TOKEN],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=environ(),
         check=False,
     )
     assert killed.returncode == -9
