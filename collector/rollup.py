@@ -11,10 +11,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, tuple_, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, tuple_, update
 
+from collector.bulk import update_many
 from collector.outcomes import MISSING, worst
 from collector.tables import board, cells, plans, records, runs, systems
+
+LATEST = (
+    cells.c.last_run,
+    cells.c.last_started,
+    cells.c.last_outcome,
+    cells.c.last_record,
+    cells.c.last_version,
+    cells.c.last_emulated,
+)
 
 TIERS = ("smoke", "integration", "scale")
 
@@ -45,7 +55,7 @@ def chunks(values: Iterable[int]) -> Iterator[list[int]]:
 def settle(connection: Connection, system: int, touched: Iterable[int]) -> None:
     """Bring the latest result of the touched cells up to date, and the board rows of their subjects."""
     wanted = set(touched)
-    found = dict.fromkeys(wanted, _NOTHING)
+    found: dict[int, tuple[Any, ...]] = dict.fromkeys(wanted, (None,) * len(LATEST))
     open_cells = set(wanted)
     for run in _newest_first(connection, system):
         says = _says(run, open_cells)
@@ -54,9 +64,7 @@ def settle(connection: Connection, system: int, touched: Iterable[int]) -> None:
             open_cells -= says.keys()
         if not open_cells:
             break
-    if wanted:
-        statement = update(cells).where(cells.c.id == bindparam("cell"))
-        connection.execute(statement, [{"cell": cell, **latest} for cell, latest in sorted(found.items())])
+    update_many(connection, cells, LATEST, [(*latest, cell) for cell, latest in sorted(found.items())])
     _refresh_board(connection, system, wanted)
 
 
@@ -73,16 +81,6 @@ def note_full_runs(connection: Connection, system: int) -> None:
     if any(before[name] != value for name, value in full.items()):
         connection.execute(update(systems).where(systems.c.id == system).values(**full))
         _refresh_board(connection, system, None)
-
-
-_NOTHING: dict[str, Any] = {
-    "last_run": None,
-    "last_started": None,
-    "last_outcome": None,
-    "last_record": None,
-    "last_version": None,
-    "last_emulated": None,
-}
 
 
 def _newest_first(connection: Connection, system: int) -> Iterator[Any]:
@@ -115,10 +113,12 @@ def _says(run: Row[Any], wanted: set[int]) -> dict[int, str]:
     return says
 
 
-def _details(connection: Connection, run: Row[Any], says: dict[int, str]) -> dict[int, dict[str, Any]]:
+def _details(connection: Connection, run: Row[Any], says: dict[int, str]) -> dict[int, tuple[Any, ...]]:
     """Return the new latest of each cell, with what its effective record tells."""
-    base = {"last_run": run.id, "last_started": run.started}
-    found = {cell: _NOTHING | base | {"last_outcome": outcome} for cell, outcome in says.items()}
+    key, started = run.id, run.started
+    found: dict[int, tuple[Any, ...]] = {
+        cell: (key, started, outcome, None, None, None) for cell, outcome in says.items()
+    }
     reported = sorted(cell for cell, outcome in says.items() if outcome != MISSING)
     if reported:
         query = (
@@ -126,9 +126,9 @@ def _details(connection: Connection, run: Row[Any], says: dict[int, str]) -> dic
             .where(records.c.run == run.id, records.c.cell.between(reported[0], reported[-1]))
             .order_by(records.c.cell, records.c.attempt)
         )
-        for cell, key, version, emulated in connection.execute(query):
-            if cell in found:
-                found[cell].update(last_record=key, last_version=version, last_emulated=emulated)
+        for cell, record, version, emulated in connection.execute(query):
+            if cell in says:
+                found[cell] = (key, started, says[cell], record, version, emulated)
     return found
 
 
@@ -144,12 +144,15 @@ def _refresh_board(connection: Connection, system: int, touched: set[int] | None
             )
         if not subjects:
             return
-    current = select(cells).where(cells.c.system == system, cells.c.last_outcome.is_not(None)).order_by(cells.c.case_id)
+    columns = (cells.c.subject, cells.c.component, cells.c.tier, *LATEST)
+    current = (
+        select(*columns).where(cells.c.system == system, cells.c.last_outcome.is_not(None)).order_by(cells.c.case_id)
+    )
     gone = delete(board).where(board.c.system == system)
     if subjects is not None:
         current = current.where(cells.c.subject.in_(sorted(subjects)))
         gone = gone.where(board.c.subject.in_(sorted(subjects)))
-    grouped: dict[str, list[Row[Any]]] = {}
+    grouped: dict[str, list[Any]] = {}
     for cell in connection.execute(current):
         begun = full[f"full_{cell.tier}"]
         if begun is None or cell.last_started >= begun:

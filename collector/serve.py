@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import gc
 import ipaddress
 import json
 import logging
@@ -30,6 +31,9 @@ from collector.tokens import load_key
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 GRACE_SECONDS = 5
+
+GC_THRESHOLD = (50_000, 20, 100)
+"""A batch makes some hundred thousand objects and no cycles; looking for cycles at the usual rate costs a third."""
 
 Addresses = Sequence[tuple[socket.AddressFamily, tuple[str, int]]]
 
@@ -166,6 +170,8 @@ def serve(options: Options, say: Callable[[str], None]) -> None:
         )
         if options.exit_with is not None:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it goes with its process, not with the terminal
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLD)
         Uvicorn(config, ready, options.exit_with).run(sockets=[listening])
 
 

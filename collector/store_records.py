@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
+from collector.bulk import insert_many
 from collector.errors import Problem
 from collector.intake import Arrival
 from collector.outcomes import CHAR
@@ -64,15 +65,14 @@ def store_records(connection: Connection, arrivals: Sequence[Arrival], now: int)
     """Add records, skip those that are there already, and return those that contradict what is there."""
     refused: list[Refusal] = []
     opened = _open_runs(connection, arrivals, now, refused)
-    rows: list[dict[str, Any]] = []
-    documents: list[dict[str, Any]] = []
+    rows: list[tuple[Any, ...]] = []
+    documents: list[tuple[int, bytes]] = []
     for run in opened:
         for key, cell, arrival in _new_of(connection, run, refused):
             rows.append(_row(key, run.key, cell, arrival, now))
-            documents.append({"record": key, "body": arrival.body})
-    if rows:
-        connection.execute(insert(records), rows)
-        connection.execute(insert(bodies), documents)
+            documents.append((key, arrival.body))
+    insert_many(connection, records, rows)
+    insert_many(connection, bodies, documents)
     touched: dict[int, set[int]] = {}
     for run in opened:
         if run.added:
@@ -172,33 +172,35 @@ def _already_there(connection: Connection, run: OpenRun) -> dict[tuple[int, int]
     return {(cell, attempt): bytes(digest) for cell, attempt, digest in connection.execute(query)}
 
 
-def _row(key: int, run: int, cell: int, arrival: Arrival, now: int) -> dict[str, Any]:
+def _row(key: int, run: int, cell: int, arrival: Arrival, now: int) -> tuple[Any, ...]:
+    """Return the columns of ``records``, in their order."""
     record = arrival.record
     cause, timing, scheduler = record.verdict.cause, record.timing, record.scheduler
-    version = next((found.version for found in record.stack.components if found.name == record.case.component), None)
-    emulated = any(software.emulated for software in (scheduler.outer, scheduler.nested) if software is not None)
-    return {
-        "id": key,
-        "run": run,
-        "cell": cell,
-        "attempt": record.retries.attempt,
-        "final": record.retries.final,
-        "record_key": record_key(record.record_id),
-        "digest": arrival.digest,
-        "received": now,
-        "origin": record.origin.value,
-        "outcome": CHAR[record.verdict.outcome],
-        "phase": cause.phase.value if cause else None,
-        "cause": cause.cls.value if cause else None,
-        "rule": _line(cause.rule, 128) if cause else None,
-        "evidence": _line(cause.evidence, 512) if cause else None,
-        "version": _line(version, 128) if version else None,
-        "emulated": emulated,
-        "started": arrival.started,
-        "ended": arrival.ended,
-        "queue_wait": timing.queue_wait.seconds if timing.queue_wait else None,
-        "seconds": timing.run.seconds if timing.run else None,
-    }
+    component = record.case.component
+    version = next((found.version for found in record.stack.components if found.name == component), None)
+    outer, nested = scheduler.outer, scheduler.nested
+    return (
+        key,
+        run,
+        cell,
+        record.retries.attempt,
+        record.retries.final,
+        record_key(record.record_id),
+        arrival.digest,
+        now,
+        record.origin.value,
+        CHAR[record.verdict.outcome],
+        cause.phase.value if cause else None,
+        cause.cls.value if cause else None,
+        _line(cause.rule, 128) if cause else None,
+        _line(cause.evidence, 512) if cause else None,
+        _line(version, 128) if version else None,
+        (outer is not None and outer.emulated) or (nested is not None and nested.emulated),
+        arrival.started,
+        arrival.ended,
+        timing.queue_wait.seconds if timing.queue_wait else None,
+        timing.run.seconds if timing.run else None,
+    )
 
 
 def _line(text: str, longest: int) -> str:

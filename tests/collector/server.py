@@ -27,7 +27,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from collector.cli import collector
 home = Path(sys.argv[1])
-collector.main(sys.argv[2:], obj=SimpleNamespace(home=home, collector=home / "collector"), prog_name="exaworks collector")
+places = SimpleNamespace(home=home, collector=home / "collector")
+collector.main(sys.argv[2:], obj=places, prog_name="exaworks collector")
 """
 
 
