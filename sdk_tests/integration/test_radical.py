@@ -72,7 +72,8 @@ def test_a_pilot_runs_tasks_of_one_and_two_cores_in_its_own_job(outcome: Outcome
 def test_a_task_that_exits_with_3_has_failed_with_3_and_its_sibling_passes(outcome: Outcome) -> None:
     failing, passing = outcome.answer["failing"], outcome.answer["passing"]
     assert (failing["state"], failing["exit_code"]) == ("FAILED", outcome.params["exit_code"])
-    assert (failing["stdout"], failing["stderr"]) == ("", "wrong")
+    assert failing["stdout"] == ""
+    assert "wrong" in failing["stderr"].splitlines(), "its own stderr is lost (a launcher may add to it)"
     assert (passing["state"], passing["exit_code"], passing["stdout"]) == ("DONE", 0, "42")
 
 

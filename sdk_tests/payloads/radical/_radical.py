@@ -130,15 +130,33 @@ def guarded(request):
         yield root, guard
 
 
+class Pilot:
+    """A pilot that is active: ``rp`` is radical.pilot, ``guard`` its guard, ``told`` RADICAL's own object."""
+
+    def __init__(self, rp, guard, tasks, told):
+        self.rp, self.guard, self.tasks, self.told = rp, guard, tasks, told
+
+    def run(self, descriptions):
+        """Run tasks and return them; where the pilot is lost meanwhile, this process ends and says so."""
+        tasks = self.tasks.submit_tasks([self.rp.TaskDescription(each) for each in descriptions])
+        self.tasks.wait_tasks([task.uid for task in tasks])
+        if any(task.exit_code is None for task in tasks):
+            # RADICAL fails the tasks of a pilot that is lost; it may tell so before it tells of the pilot.
+            self.told.wait(state=self.rp.FINAL, timeout=10)
+        if self.told.state != self.rp.PMGR_ACTIVE:
+            self.guard.end(f"became {self.told.state} before its tasks were done")
+        return tasks
+
+
 @contextlib.contextmanager
 def pilot(request):
-    """Give (radical.pilot, its task manager, the pilot, the guard) once the pilot is active."""
+    """Give an active pilot; afterwards it is cancelled and the session is closed."""
     with guarded(request) as (root, guard):
         import radical.pilot as rp
 
+        scheduler = request["scheduler"]
         session = rp.Session(uid=root.name)
         manager = rp.PilotManager(session=session)
-        scheduler = request["scheduler"]
         described = {
             "resource": RESOURCE,
             "access_schema": "here",
@@ -148,13 +166,13 @@ def pilot(request):
             "project": scheduler.get("account"),
             "exit_on_error": False,
         }
-        (granted,) = manager.submit_pilots([rp.PilotDescription(described)])
+        (told,) = manager.submit_pilots([rp.PilotDescription(described)])
         tasks = rp.TaskManager(session=session)
-        tasks.add_pilots(granted)
-        granted.wait(state=[rp.PMGR_ACTIVE, *rp.FINAL])
-        if granted.state != rp.PMGR_ACTIVE:
-            guard.end(f"became {granted.state}, not active")
-        yield rp, tasks, granted, guard
+        tasks.add_pilots(told)
+        told.wait(state=[rp.PMGR_ACTIVE, *rp.FINAL])
+        if told.state != rp.PMGR_ACTIVE:
+            guard.end(f"became {told.state}, not active")
+        yield Pilot(rp, guard, tasks, told)
         guard.expect_the_end()
         # Asked to cancel, the agent leaves within seconds; RADICAL itself would wait for the scheduler's next poll.
         manager.cancel_pilots(_timeout=0.1)

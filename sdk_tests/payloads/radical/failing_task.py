@@ -12,13 +12,10 @@ from _radical import pilot  # noqa: E402
 def failing_and_passing(request):
     code = int(request["params"].get("exit_code", 3))
     scripts = {"failing": f"echo wrong >&2; exit {code}", "passing": "echo $((6 * 7))"}
-    with pilot(request) as (rp, manager, _, _guard):
-        described = [
-            rp.TaskDescription({"name": name, "executable": "/bin/sh", "arguments": ["-c", script]})
-            for name, script in scripts.items()
-        ]
-        tasks = manager.submit_tasks(described)
-        manager.wait_tasks([task.uid for task in tasks])
+    with pilot(request) as active:
+        tasks = active.run(
+            {"name": name, "executable": "/bin/sh", "arguments": ["-c", script]} for name, script in scripts.items()
+        )
         return {
             task.name: {
                 "state": task.state,

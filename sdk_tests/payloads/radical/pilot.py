@@ -16,28 +16,27 @@ from _radical import pilot  # noqa: E402
 def sixteen_tasks(request):
     count = int(request["params"].get("tasks", 16))
     rounds = int(request["params"].get("rounds", 100_000))
-    with pilot(request) as (rp, manager, granted, guard):
+    with pilot(request) as active:
         # Tasks see the scratch folder, not necessarily the folder this program lies in.
-        program = shutil.copy(HERE / "_work.py", "work.py")
-        described = [
-            rp.TaskDescription(
-                {
-                    "executable": sys.executable,
-                    "arguments": ["-I", str(Path(program).resolve()), f"argument-{number}", str(rounds)],
-                    "cores_per_rank": 1 + number % 2,
-                }
-            )
+        program = Path(shutil.copy(HERE / "_work.py", "work.py")).resolve()
+        tasks = active.run(
+            {
+                "executable": sys.executable,
+                "arguments": ["-I", str(program), f"argument-{number}", str(rounds)],
+                "cores_per_rank": 1 + number % 2,
+            }
             for number in range(count)
-        ]
-        tasks = manager.submit_tasks(described)
-        manager.wait_tasks([task.uid for task in tasks])
-        jobs = guard.jobs() or []
-        answer = {
+        )
+        return {
             "host": platform.node(),
-            "pilot": {"uid": granted.uid, "state": granted.state, "cores": granted.description["cores"], "jobs": jobs},
+            "pilot": {
+                "uid": active.told.uid,
+                "state": active.told.state,
+                "cores": active.told.description["cores"],
+                "jobs": active.guard.jobs() or [],
+            },
             "tasks": [told(task) for task in tasks],
         }
-    return answer
 
 
 def told(task):
