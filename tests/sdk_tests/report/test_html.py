@@ -304,3 +304,23 @@ def test_a_browser_asks_for_nothing_runs_nothing_and_needs_no_sideways_scrolling
     assert events == [f"request {path.as_uri()}"]
     assert ground == {"light": "rgb(245, 246, 248)", "dark": "rgb(16, 20, 24)"}[scheme], "the style sheet is admitted"
     assert width <= 390
+
+
+@pytest.mark.slow
+def test_a_sheet_of_paper_cuts_nothing_off_and_prints_dark_ink_on_white(tmp_path: Path) -> None:
+    browser = need("chromium")
+    playwright = pytest.importorskip("playwright.sync_api")
+    path = tmp_path / "report.html"
+    path.write_text(report_html(*everything(), comparison=COMPARISON), encoding="utf-8")
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=browser, args=["--no-sandbox", "--disable-gpu"])
+        opened = chromium.new_page(viewport={"width": 688, "height": 970}, color_scheme="dark")
+        opened.emulate_media(media="print")
+        opened.goto(path.as_uri())
+        width = opened.evaluate("document.documentElement.scrollWidth")
+        colours = opened.evaluate(
+            "(({color, backgroundColor}) => [color, backgroundColor])(getComputedStyle(document.body))"
+        )
+        chromium.close()
+    assert width == 688, "A4 between its margins"
+    assert colours == ["rgb(0, 0, 0)", "rgb(255, 255, 255)"]
