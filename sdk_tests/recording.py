@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from dataclasses import dataclass
 from typing import Any
@@ -150,6 +151,7 @@ def _metrics(landing: Landing | None) -> list[schema.Metric]:
     if landing is None or len(landing.answers) != 1:
         return []
     try:
-        return msgspec.convert(landing.answers[0].get("metrics", []), list[schema.Metric])
+        said = msgspec.convert(landing.answers[0].get("metrics", []), list[schema.Metric])
     except msgspec.ValidationError:
         return []
+    return [metric for metric in said if math.isfinite(metric.value)]

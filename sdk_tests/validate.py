@@ -25,6 +25,7 @@ from sdk_tests.harness import CELL, Harness, Watcher
 from sdk_tests.plan import Cell
 from sdk_tests.prepare import Options, Prepared, prepare
 from sdk_tests.report import Progress, summary, summary_json
+from sdk_tests.report.text import fit
 from sdk_tests.resume import resumed
 
 if TYPE_CHECKING:
@@ -155,7 +156,8 @@ def _run(prepared: Prepared, as_json: bool, say: Any) -> int:
     if as_json:
         click.echo(json.dumps(summary_json(folder.manifest, effective, folder.path), indent=1))
     else:
-        click.echo(summary(folder.manifest, effective, colour=sys.stdout.isatty() and "NO_COLOR" not in os.environ))
+        colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        click.echo(fit(summary(folder.manifest, effective, colour=colour), sys.stdout.encoding))
         click.echo(f"results: {folder.path}")
         click.echo(f"report:  {folder.path / 'report.html'}")
         if collector is not None:

@@ -57,6 +57,7 @@ NEEDS = {
     "munge": Need(lambda: program("munged"), "munged is absent: install munge"),
     "mpich": Need(lambda: program("mpiexec.hydra", "mpiexec"), "mpiexec is absent: install mpich"),
     "chromium": Need(lambda: program("chromium", "chromium-browser"), "chromium is absent: install chromium"),
+    "strace": Need(lambda: program("strace"), "strace is absent: install strace"),
     "shellcheck": Need(lambda: program("shellcheck"), "shellcheck is absent: install shellcheck"),
     "dash": Need(lambda: program("dash"), "dash is absent: install dash"),
     "postgres": Need(_postgres, "initdb is absent: install postgresql"),

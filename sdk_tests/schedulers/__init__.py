@@ -128,6 +128,10 @@ class SchedulerKind(abc.ABC):
     def probe(self) -> Probe:
         """Look for the scheduler; takes at most a few seconds and never raises for an absent one."""
 
+    def configured(self) -> bool:
+        """Whether this machine names its scheduler; only then is it asked where no site file does."""
+        return True
+
     @abc.abstractmethod
     def submit_argv(self, job: JobSpec) -> list[str]:
         """Return the command that submits ``job.script`` and prints the job's id."""

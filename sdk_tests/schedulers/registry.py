@@ -23,7 +23,8 @@ def answers(environ: Mapping[str, str]) -> list[str]:
     own = {name: value for name, value in environ.items() if not (name in _PLACES and _of_a_testbed(value))}
     found = []
     for name, kind in sorted(kinds().items()):
-        if kind.batch and kind(SchedulerSpec(kind=name), own).probe().found:
+        asked = kind(SchedulerSpec(kind=name), own)
+        if kind.batch and asked.configured() and asked.probe().found:
             found.append(name)
     return found
 

@@ -21,6 +21,10 @@ from sdk_tests.schedulers.hostlist import expand
 _PROBE_LIMIT = 5.0
 _SBIN = ("/usr/local/bin", "/usr/bin", "/usr/local/sbin", "/usr/sbin")
 
+_CONFIGURATIONS = tuple(
+    Path(folder, "slurm.conf") for folder in ("/etc/slurm", "/etc/slurm-llnl", "/run/slurm/conf", "/usr/local/etc")
+)
+
 _COLUMNS = ("JobID", "State", "exit_code", "SubmitTime", "StartTime", "EndTime", "NodeList", "Reason")
 _DEFAULTS_OF_SQUEUE = (
     "SQUEUE_STATES",
@@ -93,6 +97,13 @@ class SlurmKind(SchedulerKind):
             queues=tuple(dict.fromkeys(row[1] for row in rows)),
             details={"cores": {row[0]: int(row[2]) for row in rows if row[2].isdigit()}},
         )
+
+    def configured(self) -> bool:
+        """Whether there is a slurm.conf: without one, Slurm's commands look for a controller in the domain's DNS."""
+        scontrol = self._find("scontrol")
+        prefixes = [Path(scontrol).resolve().parent.parent] if scontrol else []
+        places = [*_CONFIGURATIONS, *(prefix / "etc" / "slurm.conf" for prefix in prefixes)]
+        return bool(self.env.get("SLURM_CONF")) or any(place.is_file() for place in places)
 
     def submit_argv(self, job: JobSpec) -> list[str]:
         argv = [self._path("sbatch"), "--parsable", "--no-requeue", "--export=ALL", *self._wants(job)]

@@ -78,6 +78,7 @@ def configuration(testbed: Testbed, base: Path, cores: int) -> str:
         "SchedulerParameters=batch_sched_delay=0,sched_interval=1,sched_min_interval=0,bf_interval=1",
         "SelectType=select/cons_tres",
         "SelectTypeParameters=CR_CPU",
+        "CommunicationParameters=NoInAddrAny,NoCtldInAddrAny",
         "SlurmdParameters=config_overrides",
         "PropagateResourceLimits=NONE",
         "ReturnToService=2",
