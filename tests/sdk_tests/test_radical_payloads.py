@@ -22,6 +22,10 @@ from sdk_tests.landing import Outcome
 from tests.needs import need
 
 FOLDER = Path(sdk_tests.__file__).parent / "payloads" / "radical"
+PILOT = test_radical.test_a_pilot_runs_tasks_of_one_and_two_cores_in_its_own_job
+FAILING = test_radical.test_a_task_that_exits_with_3_has_failed_with_3_and_its_sibling_passes
+ENSEMBLE = test_radical.test_the_second_stage_of_each_pipeline_reads_the_files_of_its_first
+
 LONG = {"tasks": 2, "rounds": 2_000_000_000}
 """Tasks that outlast the test."""
 
@@ -187,32 +191,67 @@ def test_a_payload_that_is_terminated_takes_its_agent_and_tasks_along(started: C
     assert payload.ended().endswith("is ended: got SIGTERM.\n")
 
 
-@pytest.mark.slow
-@pytest.mark.needs("components", "slurm", "munge")
-def test_a_payload_whose_pilot_job_is_cancelled_ends_and_leaves_no_job(
-    started: Callable[..., Started], tmp_path_factory: pytest.TempPathFactory
-) -> None:
+SLURM = {"kind": "slurm", "queue": "debug", "launcher": "srun", "poll": 0.2}
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A private Slurm of two nodes: the environment its commands need."""
+    need("slurm", "munge")
     from sdk_tests.testbeds import manage
 
     home = tmp_path_factory.mktemp("home")
-    testbed = manage.up("slurm", home, nodes=1, cores=4, owner_pid=os.getpid())
+    testbed = manage.up("slurm", home, nodes=2, cores=4, owner_pid=os.getpid())
     try:
-        env = dict(manage.environment(testbed, os.environ))
-        listing = ["squeue", "--noheader", "--format=%i"]
-        payload = started({"kind": "slurm", "queue": "debug", "launcher": "srun", "poll": 0.2}, env)
-        job = subprocess.run(listing, env=env, capture_output=True, text=True, check=True).stdout.strip()
-        subprocess.run(["scancel", job], env=env, check=True)
-        assert payload.ended().endswith("is ended: its agent has gone.\n")
-        assert not subprocess.run(listing, env=env, capture_output=True, text=True, check=True).stdout
+        yield dict(manage.environment(testbed, os.environ))
     finally:
         manage.down(home, testbed.id)
 
 
-# The judges ---------------------------------------------------------------------------------------------------------
+def queued(env: dict[str, str]) -> str:
+    listing = ["squeue", "--noheader", "--format=%i"]
+    return subprocess.run(listing, env=env, capture_output=True, text=True, check=True).stdout.strip()
 
-PILOT = test_radical.test_a_pilot_runs_tasks_of_one_and_two_cores_in_its_own_job
-FAILING = test_radical.test_a_task_that_exits_with_3_has_failed_with_3_and_its_sibling_passes
-ENSEMBLE = test_radical.test_the_second_stage_of_each_pipeline_reads_the_files_of_its_first
+
+@pytest.mark.slow
+@pytest.mark.needs("components")
+def test_a_payload_whose_pilot_job_is_cancelled_ends_and_leaves_no_job(
+    started: Callable[..., Started], slurm: dict[str, str]
+) -> None:
+    payload = started(SLURM, slurm)
+    subprocess.run(["scancel", queued(slurm)], env=slurm, check=True)
+    said = payload.ended()
+    assert re.search(r"is ended: (its agent has gone|became \w+ before its tasks were done)\.\n$", said)
+    assert not queued(slurm)
+
+
+@pytest.mark.slow
+@pytest.mark.needs("components")
+def test_two_pilots_at_once_both_satisfy_their_case_and_leave_nothing(tmp_path: Path, slurm: dict[str, str]) -> None:
+    python = Path(need("components"), "bin", "python")
+    (case,) = PILOT.exaworks_cases
+    children = {}
+    for scheduler in ({"kind": "local"}, SLURM):
+        scratch = tmp_path / str(scheduler["kind"])
+        scratch.mkdir()
+        given = {"params": dict(case.params), "scratch": str(scratch), "cores": case.cores, "bin": str(python.parent)}
+        request = json.dumps({**given, "walltime": case.walltime, "scheduler": scheduler})
+        children[str(scheduler["kind"])] = subprocess.Popen(
+            [str(python), str(FOLDER / case.payload.rpartition("/")[2]), request],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=scratch,
+            env=slurm,
+        )
+    for kind, child in children.items():
+        out, err = child.communicate(timeout=case.walltime)
+        assert child.returncode == 0, err.decode()
+        PILOT(Outcome(case, case.case_id(kind), kind, json.loads(out), 0, params=dict(case.params)))
+    assert not below(tmp_path)
+    assert not queued(slurm)
+
+
+# The judges ---------------------------------------------------------------------------------------------------------
 
 
 def judge(function: Any, answer: dict[str, Any], **params: Any) -> None:
