@@ -15,6 +15,7 @@ import fcntl
 import filecmp
 import os
 import platform
+import re
 import shutil
 import signal
 import subprocess
@@ -35,17 +36,21 @@ HINTS = (
     ("No space left on device", "The disk is full: free some space, or set EXAWORKS_HOME to a folder that has some."),
     ("Disk quota exceeded", "Your quota is used up: set EXAWORKS_HOME to a folder that has room."),
     ("DO NOT MATCH THE HASHES", "The index or wheelhouse serves other files than the lock names: do not use them."),
-    ("Python.h: No such file", "A package is built here and needs Python's headers: install python3-dev."),
-    ("-gcc' failed: No such file", "A package is built here and needs a C compiler: install gcc and python3-dev."),
-    ("'gcc' failed: No such file", "A package is built here and needs a C compiler: install gcc and python3-dev."),
-    ("'cc' failed: No such file", "A package is built here and needs a C compiler: install gcc and python3-dev."),
+    (r"Python\.h: No such file", "A package is built here and needs Python's headers: install python3-dev."),
+    (
+        r"'[\w.-]*cc[\d.-]*' failed: (No such file|Permission)|: '[\w.-]*cc[\d.-]*'$",
+        "A package is built here and needs a C compiler: install gcc and python3-dev.",
+    ),
     ("CERTIFICATE_VERIFY_FAILED", "Name the site's CA bundle in PIP_CERT, or install offline with --wheelhouse DIR."),
     ("Proxy", "Check HTTPS_PROXY and pip's configuration, or install offline with --wheelhouse DIR."),
     ("from versions: none", "Is there no network, or no index? Install offline with --wheelhouse DIR."),
     ("No matching distribution", "Is there no network, or no index? Install offline with --wheelhouse DIR."),
     ("Could not install packages due to an OSError", "Check the network, or install offline with --wheelhouse DIR."),
 )
-"""What pip's log says, and what to do about it; the first that fits is shown."""
+"""Patterns of what pip's log says, and what to do about it; the first that fits is shown."""
+
+CODE = re.compile(r"error: [a-z-]+", re.IGNORECASE)
+"""What pip calls a kind of failure; the line that says what failed is another."""
 
 
 class EnvironmentFailedError(Exception):
@@ -278,11 +283,14 @@ def _why(recipe: Recipe, code: int, purpose: str) -> str:
     step = text[text.rfind("\n$ ") + 1 :].partition("\n")[2]
     lines = [line.strip() for line in step.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith(("ERROR:", "Error:", "error:", "OSError"))]
+    errors = [line for line in errors if not CODE.fullmatch(line)]
     said = (errors or lines or [f"exit code {code}"])[-1]
     if said.endswith(":") and said in lines[:-1]:
         said = f"{said} {lines[lines.index(said) + 1]}"
+    if len(said) > 240:
+        said = f"{said[:160]} … {said[-70:]}"
     full = shutil.disk_usage(recipe.folder.parent).free < ROOM
-    hint = HINTS[0][1] if full else next((hint for sign, hint in HINTS if sign in step), "")
+    hint = HINTS[0][1] if full else next((hint for sign, hint in HINTS if re.search(sign, step, re.MULTILINE)), "")
     return f"cannot {purpose} for {recipe.label}: {said}\n{f'{hint} ' if hint else ''}All of its output: {recipe.log}"
 
 
