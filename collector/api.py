@@ -16,7 +16,7 @@ from sqlalchemy import select
 from collector import queries
 from collector.bounds import inflate
 from collector.clock import iso, now_ms
-from collector.context import Ask, Server, seen_site
+from collector.context import Ask, Server, seen_site, server_of
 from collector.errors import Problem
 from collector.intake import Arrival, read_batch, read_closing, read_manifest
 from collector.outcomes import WORD, counts
@@ -30,8 +30,9 @@ PAGE = 1000
 
 
 @post("/api/v1/runs")
-async def open_run(request: Ask, server: Server) -> Response[bytes]:
+async def open_run(request: Ask) -> Response[bytes]:
     """Open a run with its manifest."""
+    server = server_of(request)
     bearer = await server.bearer(request, "upload")
     body = await _body(request)
     async with server.gate:
@@ -39,8 +40,9 @@ async def open_run(request: Ask, server: Server) -> Response[bytes]:
 
 
 @post("/api/v1/records")
-async def add_records(request: Ask, server: Server) -> Response[bytes]:
+async def add_records(request: Ask) -> Response[bytes]:
     """Add a batch of records; one that is wrong does not keep the others out."""
+    server = server_of(request)
     bearer = await server.bearer(request, "upload")
     body = await _body(request)
     async with server.gate:
@@ -48,8 +50,10 @@ async def add_records(request: Ask, server: Server) -> Response[bytes]:
 
 
 @post("/api/v1/runs/{run_id:str}/close")
-async def close_run(request: Ask, server: Server, run_id: str) -> Response[bytes]:
+async def close_run(request: Ask) -> Response[bytes]:
     """Close a run; a resume closes it again with a higher sequence."""
+    run_id = str(request.path_params["run_id"])
+    server = server_of(request)
     bearer = await server.bearer(request, "upload")
     body = await _body(request)
     async with server.gate:
@@ -57,8 +61,9 @@ async def close_run(request: Ask, server: Server, run_id: str) -> Response[bytes
 
 
 @get("/api/v1/runs")
-async def list_runs(request: Ask, server: Server) -> Response[bytes]:
+async def list_runs(request: Ask) -> Response[bytes]:
     """List runs, newest first."""
+    server = server_of(request)
     bearer = await server.bearer(request, "read")
     limit = _number(request, "limit", 100, 1, PAGE)
     before = request.query_params.get("before")
@@ -77,8 +82,10 @@ async def list_runs(request: Ask, server: Server) -> Response[bytes]:
 
 
 @get("/api/v1/runs/{run_id:str}")
-async def show_run(request: Ask, server: Server, run_id: str) -> Response[bytes]:
+async def show_run(request: Ask) -> Response[bytes]:
     """Show a run: its manifest, its newest closing and the outcome of each case."""
+    run_id = str(request.path_params["run_id"])
+    server = server_of(request)
     bearer = await server.bearer(request, "read")
 
     def read() -> bytes:
@@ -93,8 +100,10 @@ async def show_run(request: Ask, server: Server, run_id: str) -> Response[bytes]
 
 
 @get("/api/v1/runs/{run_id:str}/records")
-async def show_records(request: Ask, server: Server, run_id: str) -> Response[bytes]:
+async def show_records(request: Ask) -> Response[bytes]:
     """Return a run's records as they were sent, a page at a time."""
+    run_id = str(request.path_params["run_id"])
+    server = server_of(request)
     bearer = await server.bearer(request, "read")
     limit = _number(request, "limit", PAGE, 1, PAGE)
     after = _number(request, "after", 0, 0, 2**31)
@@ -110,8 +119,10 @@ async def show_records(request: Ask, server: Server, run_id: str) -> Response[by
 
 
 @get("/api/v1/records/{record_id:str}")
-async def show_record(request: Ask, server: Server, record_id: str) -> Response[bytes]:
+async def show_record(request: Ask) -> Response[bytes]:
     """Return one record as it was sent."""
+    record_id = str(request.path_params["record_id"])
+    server = server_of(request)
     bearer = await server.bearer(request, "read")
 
     def read() -> bytes:
@@ -129,8 +140,9 @@ async def healthz() -> Response[bytes]:
 
 
 @get("/readyz")
-async def readyz(server: Server) -> Response[bytes]:
+async def readyz(request: Ask) -> Response[bytes]:
     """Say that the database answers too."""
+    server = server_of(request)
 
     def read() -> None:
         with server.store.reading() as connection:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from litestar import Litestar, Response, get
-from litestar.di import Provide
+from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.types import Message, Scope
 from sqlalchemy.exc import OperationalError
@@ -33,8 +33,9 @@ KINDS = {".css": "text/css", ".svg": "image/svg+xml"}
 
 
 @get("/static/{name:str}")
-async def static(name: str) -> Response[bytes]:
+async def static(request: Ask) -> Response[bytes]:
     """Serve the style sheet and the mark; nothing of theirs is private."""
+    name = str(request.path_params["name"])
     file = STATIC / name
     if file.suffix not in KINDS or file.parent != STATIC or not file.is_file():
         raise Problem(404, "not-found", "No such file.")
@@ -62,7 +63,7 @@ def make_app(server: Server) -> Litestar:
 
     return Litestar(
         route_handlers=[*api.HANDLERS, *pages.HANDLERS, static],
-        dependencies={"server": Provide(lambda: server, sync_to_thread=False)},
+        state=State({"server": server}, deep_copy=False),
         before_request=known_host,
         exception_handlers={
             Problem: problems.answer_problem,

@@ -86,6 +86,12 @@ class Server:
         return bearer
 
 
+def server_of(request: Ask) -> Server:
+    """Return the server object of the application that was asked."""
+    server: Server = request.app.state.server
+    return server
+
+
 def token_of(request: Ask) -> str | None:
     """Return the token a request bears: in its header, or for a reader in the address."""
     header = request.headers.get("authorization")

@@ -13,7 +13,7 @@ from litestar import Response, get
 
 from collector import queries, views
 from collector.clock import iso, now_ms
-from collector.context import Ask, Server, linker, seen_site
+from collector.context import Ask, Server, linker, seen_site, server_of
 from collector.errors import Problem
 from collector.outcomes import WORD
 from dashboard_client.schema import Manifest, Record
@@ -22,8 +22,9 @@ RECENT = 25
 
 
 @get("/")
-async def now_page(request: Ask, server: Server) -> Response[bytes]:
+async def now_page(request: Ask) -> Response[bytes]:
     """Draw what works where: the latest of each component on each system."""
+    server = server_of(request)
     bearer = await server.bearer(request, "read")
 
     def draw() -> bytes:
@@ -37,8 +38,10 @@ async def now_page(request: Ask, server: Server) -> Response[bytes]:
 
 
 @get("/runs/{run_id:str}")
-async def run_page(request: Ask, server: Server, run_id: str) -> Response[bytes]:
+async def run_page(request: Ask) -> Response[bytes]:
     """Draw one run: its matrix and every planned case, those that did not report included."""
+    run_id = str(request.path_params["run_id"])
+    server = server_of(request)
     bearer = await server.bearer(request, "read")
 
     def draw() -> bytes:
@@ -56,8 +59,10 @@ async def run_page(request: Ask, server: Server, run_id: str) -> Response[bytes]
 
 
 @get("/records/{record_id:str}")
-async def record_page(request: Ask, server: Server, record_id: str) -> Response[bytes]:
+async def record_page(request: Ask) -> Response[bytes]:
     """Draw one attempt at one case: what happened when, whose fault it is, and what shows it."""
+    record_id = str(request.path_params["record_id"])
+    server = server_of(request)
     bearer = await server.bearer(request, "read")
 
     def draw() -> bytes:

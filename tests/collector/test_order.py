@@ -1,0 +1,177 @@
+"""The roll-ups are a function of the facts alone: whatever the order in which they came, pages show the same."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, select
+
+from collector import queries
+from collector.clock import now_ms
+from collector.database import Store, database_url, open_store
+from collector.intake import Arrival, read_batch, read_closing, read_manifest
+from collector.store_records import store_records
+from collector.store_runs import store_closing, store_manifest
+from collector.tables import board, cells, runs, systems
+from dashboard_client.schema import Closing, Manifest, Outcome, Record, Tier, encode
+from tests.collector.samples import CASES, closing, manifest, record
+from tests.collector.server import batch
+
+NOW = now_ms()
+Step = Callable[[Connection], Any]
+
+
+def opened(what: Manifest) -> Step:
+    return lambda connection: store_manifest(connection, read_manifest(encode(what), NOW), NOW)
+
+
+def added(*what: Record) -> Step:
+    arrivals = [item for item in read_batch(batch(what), NOW) if isinstance(item, Arrival)]
+    assert len(arrivals) == len(what)
+    return lambda connection: store_records(connection, arrivals, NOW)
+
+
+def closed(run_id: str, what: Closing) -> Step:
+    return lambda connection: store_closing(connection, run_id, read_closing(encode(what), NOW), "*", NOW)
+
+
+def rolled_up(store: Store) -> dict[str, Any]:
+    """Return every roll-up by natural names, free of the keys that depend on who came first."""
+    with store.reading() as connection:
+        names = {row.id: row.case_id for row in connection.execute(select(cells))}
+        run_ids = {row.id: row.run_id for row in connection.execute(select(runs))}
+        now = {
+            (row.system, row.case_id): (run_ids.get(row.last_run), row.last_outcome, row.last_version)
+            for row in connection.execute(select(cells))
+        }
+        shown = {
+            row.subject: (row.worst, row.outcomes, row.started, run_ids[row.run], row.version, row.emulated)
+            for row in connection.execute(select(board))
+        }
+        packed = {}
+        for row in connection.execute(select(runs)).all():
+            run = queries.find_run(connection, row.run_id, None)
+            assert run is not None
+            outcomes = zip(queries.run_cells(connection, run), run.outcomes, strict=True)
+            packed[row.run_id] = (row.started, row.state, sorted((names[cell.id], char) for cell, char in outcomes))
+        full = [tuple(row)[3:] for row in connection.execute(select(systems))]
+    return {"cells": now, "board": shown, "runs": packed, "full": full}
+
+
+def apply(folder: Path, steps: Iterable[Step]) -> dict[str, Any]:
+    store = open_store(database_url(None, folder))
+    try:
+        for step in steps:
+            with store.writing() as connection:
+                step(connection)
+        return rolled_up(store)
+    finally:
+        store.close()
+
+
+def two_runs() -> list[Step]:
+    """Two runs: the first passes, the second fails a case, tries one twice and loses one."""
+    later = {"started": "2026-11-21T08:00:00Z"}
+    at = {"at": "2026-11-21T08:02:"}
+    return [
+        opened(manifest("first")),
+        added(*(record("first", case) for case in CASES)),
+        closed("first", closing(5)),
+        opened(manifest("second", **later)),
+        added(record("second", CASES[0], Outcome.FAIL, **at), record("second", CASES[1], Outcome.INFRA, 1, **at)),
+        added(record("second", CASES[1], Outcome.PASS, 2, **at), record("second", "flux/hello@flux", **at)),
+        added(record("second", CASES[2], **at), record("second", CASES[3], Outcome.SKIP, emulated=True, **at)),
+        closed("second", closing(4, missing=1, ended="2026-11-21T09:00:00Z")),
+    ]
+
+
+def possible(order: tuple[int, ...]) -> bool:
+    """A closing needs something of its run before it."""
+    places = {step: place for place, step in enumerate(order)}
+    return places[2] > min(places[0], places[1]) and places[7] > min(places[step] for step in (3, 4, 5, 6))
+
+
+def test_any_order_of_arrival_gives_the_same_roll_ups(tmp_path: Path) -> None:
+    steps = two_runs()
+    wanted = apply(tmp_path / "wanted", steps)
+    assert wanted["board"]["control"][0] == "f"
+    assert wanted["board"]["parsl"][:2] == (".", ".")
+    orders = [order for order in itertools.permutations(range(len(steps))) if possible(order)]
+    for number, order in enumerate(random.Random(7).sample(orders, 40)):
+        assert apply(tmp_path / str(number), [steps[step] for step in order]) == wanted, order
+
+
+def test_an_older_run_that_comes_later_does_not_hide_a_newer_one(tmp_path: Path) -> None:
+    steps = two_runs()
+    assert apply(tmp_path / "late", [*steps[3:], *steps[:3]]) == apply(tmp_path / "wanted", steps)
+
+
+def test_sending_everything_twice_changes_nothing(tmp_path: Path) -> None:
+    steps = two_runs()
+    assert apply(tmp_path / "twice", [*steps, *steps]) == apply(tmp_path / "once", steps)
+
+
+def test_a_partial_run_makes_no_case_missing_and_an_open_one_none_yet(store: Store) -> None:
+    with store.writing() as connection:
+        for step in (opened(manifest("whole")), added(*(record("whole", case) for case in CASES))):
+            step(connection)
+        closed("whole", closing(5))(connection)
+        opened(manifest("part", CASES[:2], partial=True, started="2026-11-21T08:00:00Z"))(connection)
+        closed("part", closing(0, missing=2))(connection)
+        opened(manifest("open", started="2026-11-21T09:00:00Z"))(connection)
+    assert {char for _, char, _ in rolled_up(store)["cells"].values()} == {"p"}
+    with store.writing() as connection:
+        closed("open", closing(0, missing=5))(connection)
+    assert {char for _, char, _ in rolled_up(store)["cells"].values()} == {"."}
+
+
+def test_a_case_that_a_full_run_no_longer_plans_leaves_the_board(store: Store) -> None:
+    later = {"started": "2026-11-21T08:00:00Z"}
+    with store.writing() as connection:
+        opened(manifest("with"))(connection)
+        added(*(record("with", case) for case in CASES))(connection)
+        closed("with", closing(5))(connection)
+        opened(manifest("smoke", CASES[:1], tier=Tier.SMOKE, **later))(connection)
+        closed("smoke", closing(0, missing=1))(connection)
+    assert set(rolled_up(store)["board"]) == {"control", "psij", "parsl"}
+    with store.writing() as connection:
+        opened(manifest("without", CASES[:4], started="2026-11-22T08:00:00Z"))(connection)
+        closed("without", closing(0, missing=4))(connection)
+    assert set(rolled_up(store)["board"]) == {"control", "psij"}
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "shown"),
+    [
+        ([Outcome.PASS, Outcome.SKIP], "p"),
+        ([Outcome.SKIP, Outcome.SKIP], "s"),
+        ([Outcome.SKIP, Outcome.XFAIL], "x"),
+        ([Outcome.PASS, Outcome.XFAIL], "p"),
+        ([Outcome.PASS, Outcome.XPASS], "X"),
+        ([Outcome.PASS, Outcome.INFRA], "i"),
+        ([Outcome.INFRA, Outcome.ERROR], "e"),
+        ([Outcome.ERROR, Outcome.FAIL], "f"),
+    ],
+)
+def test_the_worst_is_shown_and_without_a_pass_nothing_reads_as_one(
+    store: Store, outcomes: list[Outcome], shown: str
+) -> None:
+    cases = [f"psij/case{number}@local" for number in range(len(outcomes))]
+    with store.writing() as connection:
+        opened(manifest("run", cases))(connection)
+        added(*(record("run", case, outcome) for case, outcome in zip(cases, outcomes, strict=True)))(connection)
+    assert rolled_up(store)["board"]["psij"][0] == shown
+
+
+def test_two_systems_keep_apart(store: Store) -> None:
+    with store.writing() as connection:
+        opened(manifest("one"))(connection)
+        opened(manifest("other", system="summit"))(connection)
+        added(record("one", CASES[0]), record("other", CASES[0], Outcome.FAIL, system="summit"))(connection)
+        worst = dict(connection.execute(select(systems.c.system, board.c.worst).join_from(board, systems)).all())
+    assert worst == {"frontier": "p", "summit": "f"}
