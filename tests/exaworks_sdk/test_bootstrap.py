@@ -16,6 +16,8 @@ import pytest
 from tests.exaworks_sdk.conftest import ROOT, Checkout
 from tests.needs import need
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.needs("shellcheck")
 @pytest.mark.parametrize("script", ["exaworks", "requirements/lock", ".ci/run"])

@@ -12,6 +12,8 @@ import pytest
 
 from tests.exaworks_sdk.conftest import Checkout
 
+pytestmark = pytest.mark.slow
+
 TOOLS = ("sh", "uname", "cksum", "cmp", "dirname", "readlink", "tr", "mv", "env")
 
 OLD = "import sys; sys.version_info = (3, 8, 18, 'final', 0)"

@@ -15,6 +15,8 @@ from exaworks_sdk.paths import Places
 from exaworks_sdk.release import Release, load
 from tests.exaworks_sdk.conftest import wheel
 
+pytestmark = pytest.mark.slow
+
 MANIFEST = """
 release: "2027.01"
 components:
