@@ -338,7 +338,11 @@ class Loop:
         jobs.mkdir(parents=True, exist_ok=True)
         return Setup(
             folder=str(jobs),
-            envs={"deployment": dict(deployment.environ), "harness": prepared.environ},
+            envs={
+                "deployment": dict(deployment.environ),
+                "harness": prepared.environ,
+                "inside": {**prepared.outer, **deployment.delta},
+            },
             deltas={"deployment": dict(deployment.delta), "harness": {}},
             schedulers={
                 name: SchedulerSetup(
@@ -361,7 +365,8 @@ class Loop:
         slug = "".join(c if c.isalnum() or c in ".-" else "-" for c in cell.case_id)
         scratch = self.work / f"{number:03d}-{slug[:40]}-{attempt}"
         scratch.mkdir(exist_ok=True)
-        wait = float(seconds(prepared.system.limits.queue_wait)) if ready.kind.batch else 0.0
+        waits = ready.kind.batch and not ready.inside
+        wait = float(seconds(prepared.system.limits.queue_wait)) if waits else 0.0
         limit = case.total if case.total is not None else case.walltime + wait
         view = {**ready.kind.view(case.nodes), "loopback": ready.testbed is not None or not ready.kind.batch}
         request = {
@@ -375,18 +380,20 @@ class Loop:
             "bin": prepared.deployment.bin,
             "scheduler": view,
         }
-        python = sys.executable if cell.control else prepared.deployment.python
-        argv = [python, str(_payload(case)), json.dumps(request)]
+        payload = _payload(case)
+        argv = [str(payload), json.dumps(request)]
+        if payload.suffix == ".py":  # anything else is a program in its own right
+            argv.insert(0, sys.executable if cell.control else prepared.deployment.python)
         if not cell.control:
             argv = prepared.deployment.wrap(argv)
         return Order(
             case_id=cell.case_id,
             attempt=attempt,
             argv=argv,
-            env="harness" if cell.control else "deployment",
+            env="inside" if ready.inside else "harness" if cell.control else "deployment",
             scratch=str(scratch),
             scheduler=cell.scheduler,
-            where=case.where,
+            where="login" if ready.inside else case.where,
             nodes=case.nodes,
             cores=case.cores,
             jobs=case.jobs,
@@ -406,7 +413,7 @@ class Loop:
             scheduler=ready.kind.kind,
             answer=landing.answers[0] if landing.answers else {},
             exit_code=landing.exit_code,
-            nodes=landing.nodes or ready.probe.nodes,
+            nodes=landing.nodes or (ready.kind.granted() if ready.inside else ready.probe.nodes),
             job_ids=landing.job_ids,
             tail=landing.tail,
             params=dict(cell.case.params),

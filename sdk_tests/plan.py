@@ -96,8 +96,10 @@ def _preset(case: Case, scheduler: str, prepared: Prepared) -> Preset | None:
         if broken:
             return broken
     ready = prepared.schedulers[scheduler]
+    if ready.inside and case.where != "allocation":
+        return _skip("inside-allocation", CauseClass.SITE, f"the harness itself runs inside a job of {scheduler}")
     if case.nodes > 1:
-        there = len(ready.probe.nodes) if ready.kind.batch else 1
+        there = len(ready.kind.granted() if ready.inside else ready.probe.nodes) if ready.kind.batch else 1
         if there and case.nodes > there:
             return _skip("too-few-nodes", CauseClass.SITE, f"needs {case.nodes} nodes, {scheduler} has {there}")
     if ready.kind.batch and case.jobs > ready.kind.spec.max_jobs:

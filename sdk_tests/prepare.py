@@ -46,6 +46,8 @@ class Ready:
     kind: SchedulerKind
     probe: Probe
     testbed: str | None = None
+    inside: bool = False
+    """Whether the harness sits in an allocation of it: then only what shares an allocation is run, right here."""
 
 
 @dataclass
@@ -62,6 +64,7 @@ class Prepared:
     found: Found
     components: dict[str, ComponentKind]
     environ: dict[str, str]
+    outer: dict[str, str]
     testbeds: list[str] = field(default_factory=list)
 
     def close(self) -> None:
@@ -85,17 +88,22 @@ def prepare(options: Options, places: Places, say: Say, environ: Mapping[str, st
     given = dict(os.environ if environ is None else environ)
     system = _system(options, given)
     secrets = tuple(name for name in (system.collector.token_env,) if name)
-    env = base_environ(given, secrets)
+    outer = base_environ(given, secrets)
+    known = kinds()
+    inside = next((name for name, kind in known.items() if kind.job_variable and kind.job_variable in outer), None)
+    env = outer
+    for kind_class in known.values():
+        env = kind_class(SchedulerSpec(kind=kind_class.kind), env).scrubbed(env)
     testbeds: list[str] = []
     try:
         specs, env, absent = _schedulers(system, options, places, env, testbeds, say)
         ready = {}
-        known = kinds()
         for name, (spec, testbed) in specs.items():
-            kind = known[spec.kind](spec, env)
+            here = spec.kind == inside and testbed is None
+            kind = known[spec.kind](spec, outer if here else env)
             seen = kind.probe()
             if seen.found:
-                ready[name] = Ready(kind, seen, testbed)
+                ready[name] = Ready(kind, seen, testbed, inside=here)
                 say(f"scheduler {name} {seen.version or ''}{' (throw-away testbed)' if testbed else ''}".rstrip())
             else:
                 absent[name] = seen.reason or f"{name} does not answer"
@@ -120,6 +128,7 @@ def prepare(options: Options, places: Places, say: Say, environ: Mapping[str, st
         found=found,
         components=known_components,
         environ=env,
+        outer=outer,
         testbeds=testbeds,
     )
 

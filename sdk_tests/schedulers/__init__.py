@@ -117,6 +117,8 @@ class SchedulerKind(abc.ABC):
     kind: str
     batch = True
     """Whether it grants allocations; ``local`` does not."""
+    job_variable = ""
+    """The variable that is set inside an allocation of this kind; empty where there is none."""
     package = ""
     """What to install where its commands are absent, for the reason of a skip."""
 
@@ -127,6 +129,10 @@ class SchedulerKind(abc.ABC):
     @abc.abstractmethod
     def probe(self) -> Probe:
         """Look for the scheduler; takes at most a few seconds and never raises for an absent one."""
+
+    def granted(self) -> tuple[str, ...]:
+        """Return the nodes of the allocation that ``env`` is inside of; nothing outside one."""
+        return ()
 
     def configured(self) -> bool:
         """Whether this machine names its scheduler; only then is it asked where no site file does."""

@@ -72,6 +72,7 @@ class SlurmKind(SchedulerKind):
     """One Slurm as the site file describes it."""
 
     kind = "slurm"
+    job_variable = "SLURM_JOB_ID"
     package = "slurm-wlm (Debian, Ubuntu) or slurm (RHEL, SLES)"
 
     def probe(self) -> Probe:
@@ -97,6 +98,9 @@ class SlurmKind(SchedulerKind):
             queues=tuple(dict.fromkeys(row[1] for row in rows)),
             details={"cores": {row[0]: int(row[2]) for row in rows if row[2].isdigit()}},
         )
+
+    def granted(self) -> tuple[str, ...]:
+        return expand(self.env.get("SLURM_JOB_NODELIST", ""))
 
     def configured(self) -> bool:
         """Whether there is a slurm.conf: without one, Slurm's commands look for a controller in the domain's DNS."""

@@ -64,8 +64,9 @@ def slurm(tmp_path: Path, shared: Testbed) -> Iterator[SlurmBench]:
     made.use(shared)
     yield made
     made.close()
-    if made.queued():
-        made.slurm("scancel", *made.queued())
+    left = made.queued()
+    if left:
+        made.slurm("scancel", *left)
 
 
 def until(what: object, seconds: float = 30.0) -> None:
@@ -154,6 +155,23 @@ def test_a_payload_that_hangs_after_submitting_has_its_job_cancelled(slurm: Slur
     came = slurm.run("--scheduler", "slurm")
     assert came.verdict("python/submits@slurm") == ("fail", "component", "time-limit")
     until(lambda: slurm.queued() == [], 20)
+
+
+def test_inside_an_allocation_only_what_shares_one_runs_and_local_cases_see_none_of_it(slurm: SlurmBench) -> None:
+    source = "import json, os; print(json.dumps({'job': os.environ.get('SLURM_JOB_ID')}))"
+    shares = slurm.case("shares", source, "assert bool(outcome.answer['job']) == (outcome.scheduler == 'slurm')")
+    slurm.case("own", source, where="job", schedulers=("slurm",))
+    slurm.case("submits", source, where="login", jobs=1, schedulers=("slurm",))
+    command = ["srun", "--nodes=1", "--ntasks=1", "--cpus-per-task=2", *slurm.command()]
+    done = subprocess.run(
+        command, env=slurm.environ(), cwd=slurm.folder, capture_output=True, text=True, timeout=120, check=False
+    )
+    came = slurm.came(done.returncode, done.stdout + done.stderr)
+    assert came.verdict("python/shares@slurm") == ("pass",), came.output
+    assert came.verdict(shares) == ("pass",)
+    for name in ("control/hello@slurm", "python/own@slurm", "python/submits@slurm"):
+        assert came.verdict(name) == ("skip", "site", "inside-allocation")
+    assert came.code == 0
 
 
 def dying(slurm: SlurmBench, name: str, recorded: int) -> Came:

@@ -1,0 +1,208 @@
+"""What the harness costs: cases of ``true`` beside a bare loop and ReFrame, and jobs on a private Slurm beside sbatch.
+
+python -m benchmarks.harness [--cases 100 1000] [--no-reframe] [--no-slurm]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tabulate import tabulate
+
+ROOT = Path(__file__).resolve().parents[1]
+COMPONENT = "from sdk_tests.components import ComponentKind\nPYTHON = ComponentKind('python', command='python3')\n"
+CASES = """
+from sdk_tests.case import case
+
+@case(payload={payload!r}, component="python", name="bench", answer=False, where={where!r}, walltime=30.0,
+      schedulers=({scheduler!r},), variants={{f"n={{n:04d}}": {{}} for n in range({count})}})
+def test_bench(outcome):
+    assert outcome.exit_code == 0
+"""
+SITE = """
+system: test/bench
+description: A machine for benchmarks
+local: {allowed: true, cores: 0}
+deployment: venv:PREFIX
+limits: {queue_wait: 00:05:00}
+"""
+REFRAME = """
+import reframe as rfm
+import reframe.utility.sanity as sn
+
+@rfm.simple_test
+class Bench(rfm.RunOnlyRegressionTest):
+    number = parameter(range(COUNT))
+    valid_systems = ["*"]
+    valid_prog_environs = ["*"]
+    executable = "true"
+
+    @sanity_function
+    def fine(self):
+        return sn.assert_true(True)
+"""
+REFRAME_SITE = """
+site_configuration = {
+    "systems": [{"name": "here", "hostnames": [".*"], "partitions": [{
+        "name": "local", "scheduler": "local", "launcher": "local", "environs": ["plain"], "max_jobs": JOBS}]}],
+    "environments": [{"name": "plain"}],
+    "general": [{"check_search_recursive": False}],
+}
+"""
+
+
+def wall(command: list[str], env: dict[str, str], folder: Path) -> float:
+    """Run a command that must succeed; seconds."""
+    begun = time.perf_counter()
+    done = subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, check=False)
+    spent = time.perf_counter() - begun
+    if done.returncode:
+        sys.exit(
+            f"{' '.join(command[:6])} … failed with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+        )
+    return spent
+
+
+def bare(count: int, concurrency: int) -> float:
+    """A bare loop of ``true`` with that many at once."""
+    begun = time.perf_counter()
+    with ThreadPoolExecutor(concurrency) as pool:
+        list(pool.map(lambda _: subprocess.run(["true"], check=True), range(count)))
+    return time.perf_counter() - begun
+
+
+def harness(
+    folder: Path, count: int, env: dict[str, str], site: str, *, payload: str, where: str, scheduler: str
+) -> tuple[float, list[str]]:
+    """Prepare the command that runs ``count`` cases."""
+    folder.mkdir(parents=True, exist_ok=True)
+    plug = folder / "plug"
+    info = plug / "bench-1.dist-info"
+    info.mkdir(parents=True, exist_ok=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bench\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[exaworks.components]\npython = bench_component:PYTHON\n")
+    (plug / "bench_component.py").write_text(COMPONENT)
+    (folder / "site.yaml").write_text(site)
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    (folder / "test_bench.py").write_text(CASES.format(payload=payload, where=where, scheduler=scheduler, count=count))
+    command = [sys.executable, "-m", "pytest", "-q", "-c", "pytest.ini", "-p", "no:cacheprovider", "--no-upload"]
+    command += ["--site", "test/bench", "--site-file", "site.yaml", "--scheduler", scheduler, "test_bench.py"]
+    full = {**env, "PYTHONPATH": f"{plug}:{ROOT}", "EXAWORKS_HOME": str(folder / "home")}
+    return wall(command, full, folder), command
+
+
+def overhead(folder: Path, counts: list[int], env: dict[str, str], with_reframe: bool) -> list[list[object]]:
+    """Rows: what, cases, wall, per-case cost over the bare loop."""
+    concurrency = len(os.sched_getaffinity(0))
+    site = SITE.replace("PREFIX", sys.prefix)
+    rows: list[list[object]] = []
+    for count in counts:
+        bares, ours = [], []
+        for turn in range(3):
+            bares.append(bare(count, concurrency))
+            place = folder / f"local-{count}-{turn}"
+            ours.append(harness(place, count, env, site, payload="/bin/true", where="job", scheduler="local")[0])
+        base, mine = statistics.median(bares), statistics.median(ours)
+        rows.append([f"bare loop, {concurrency} at once", count, base, 0.0, ""])
+        rows.append(["this harness", count, mine, (mine - base) / count * 1000, ""])
+        if with_reframe and count <= 100:
+            theirs = reframe(folder / f"reframe-{count}", count, concurrency, env)
+            ratio = (theirs - base) / (mine - base)
+            rows.append(["ReFrame, async", count, theirs, (theirs - base) / count * 1000, f"{ratio:.1f} x ours"])
+    return rows
+
+
+def reframe(folder: Path, count: int, concurrency: int, env: dict[str, str]) -> float:
+    """The same cases under ReFrame's asynchronous policy, in the same number of places."""
+    folder.mkdir(parents=True)
+    (folder / "bench.py").write_text(REFRAME.replace("COUNT", str(count)))
+    (folder / "site.py").write_text(REFRAME_SITE.replace("JOBS", str(concurrency)))
+    command = [str(Path(sys.prefix, "bin", "reframe")), "-C", "site.py", "-c", "bench.py", "--exec-policy=async", "-r"]
+    return wall([*command, f"--prefix={folder}/out"], env, folder)
+
+
+def jobs(folder: Path, count: int, env: dict[str, str]) -> list[list[object]]:
+    """One-second jobs on a private Slurm: a bare sbatch loop that waits for all, and the harness from first submit."""
+    import json
+
+    from sdk_tests.testbeds import manage
+
+    folder.mkdir(parents=True)
+    testbed = manage.up("slurm", folder / "testbed", nodes=2, cores=16, owner_pid=os.getpid())
+    try:
+        import msgspec
+
+        full = manage.environment(testbed, env)
+        spec = msgspec.json.encode([testbed.scheduler]).decode()
+        site = SITE.replace("PREFIX", sys.prefix) + f"schedulers: {spec}\n"
+        script = folder / "second.sh"
+        script.write_text("#!/bin/sh\nsleep 1\n")
+        script.chmod(0o755)
+        rows: list[list[object]] = []
+        base = sbatch(count, script, full, folder)
+        harness(folder / "ours", count, full, site, payload=str(script), where="job", scheduler="slurm")
+        (records,) = (folder / "ours" / "home" / "runs").glob("*/records.jsonl")
+        times = [json.loads(line)["timing"] for line in records.read_text().splitlines()]
+        first = min(stamp(t["submitted"]) for t in times)
+        mine = max(stamp(t["ended"]) + t["collect"]["seconds"] for t in times) - first
+        rows.append(["bare sbatch loop", count, base, 0.0, ""])
+        rows.append(
+            ["this harness, from first submit", count, mine, (mine - base) / count * 1000, f"{mine / base:.2f} x bare"]
+        )
+        return rows
+    finally:
+        manage.down(folder / "testbed", testbed.id)
+
+
+def stamp(text: str) -> float:
+    from datetime import datetime
+
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
+def sbatch(count: int, script: Path, env: dict[str, str], folder: Path) -> float:
+    """Submit one by one, then ask until none is left, as a shell script would."""
+    begun = time.perf_counter()
+    for _ in range(count):
+        subprocess.run(
+            ["sbatch", "--parsable", "--output=/dev/null", str(script)],
+            env=env,
+            cwd=folder,
+            check=True,
+            capture_output=True,
+        )
+    ask = ["squeue", "--noheader", "--format=%i"]
+    while subprocess.run(ask, env=env, check=True, capture_output=True).stdout.strip():
+        time.sleep(0.2)
+    return time.perf_counter() - begun
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", type=int, nargs="+", default=[100, 1000])
+    parser.add_argument("--no-reframe", action="store_true")
+    parser.add_argument("--no-slurm", action="store_true")
+    given = parser.parse_args()
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("EXAWORKS_", "SLURM", "PYTEST", "COV"))}
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        folder = Path(name)
+        rows = overhead(folder, given.cases, env, not given.no_reframe)
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        if not given.no_slurm:
+            rows += jobs(folder / "slurm", 100, env)
+    headers = ("what", "cases", "wall s", "ms a case over bare", "ratio")
+    print(tabulate(rows, headers=headers, floatfmt=".2f"))
+    print(f"largest process of all of these (harness, ReFrame or their children): {peak:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
