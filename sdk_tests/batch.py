@@ -43,6 +43,7 @@ class Job:
     submitted: float = 0.0
     status: JobStatus | None = None
     first_seen_running: float | None = None
+    first_result: float | None = None
     gone_at: float | None = None
     cancel_ending: str | None = None
     landed: set[int] = field(default_factory=set)
@@ -210,9 +211,16 @@ class Batch:
             if index not in job.begun and (job.folder / f"{index}.started").exists():
                 job.begun.add(index)
                 self.say(Event(case_id=order.case_id, what="started", detail=job.job_id or ""))
-            if index not in job.landed and (job.folder / f"{index}.json").exists():
+            if index not in job.landed and (job.folder / f"{index}.json").exists() and self._told(job):
                 job.landed.add(index)
                 self.say(self._read(job, index, order))
+
+    def _told(self, job: Job) -> bool:
+        """Whether the scheduler has said when the job started, or has had its time to: a result may outrun a query."""
+        now = time.time()
+        job.first_result = job.first_result or now
+        started = job.status is not None and job.status.started is not None
+        return started or job.gone_at is not None or now - job.first_result >= self.grace
 
     def _read(self, job: Job, index: int, order: Order) -> Landed:
         meta: dict[str, Any] = json.loads((job.folder / f"{index}.json").read_text(encoding="utf-8"))
