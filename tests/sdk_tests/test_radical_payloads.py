@@ -44,6 +44,20 @@ def below(folder: Path) -> list[tuple[int, str, str]]:
     return found
 
 
+def of_session(leader: int) -> list[str]:
+    """Return what still lives in the session that this process led."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, _, rest = entry.read_text(encoding="utf-8").rpartition(")")
+        except OSError:
+            continue
+        state, _, _, session = rest.split()[:4]
+        if int(session) == leader and state != "Z":
+            found.append(name)
+    return found
+
+
 def wait_for(true: Callable[[], Any], seconds: float, what: str) -> Any:
     end = time.monotonic() + seconds
     while not (value := true()):
@@ -136,12 +150,13 @@ class Started:
 
     def __init__(self, scratch: Path, scheduler: dict[str, Any], env: dict[str, str]) -> None:
         python = Path(need("components"), "bin", "python")
-        given = {"params": LONG, "scratch": str(scratch), "cores": 2, "walltime": 280, "bin": str(python.parent)}
+        self.scratch, self.elsewhere = scratch / "scratch", scratch / "elsewhere"
+        self.elsewhere.mkdir()
+        given = {"params": LONG, "scratch": str(self.scratch), "cores": 2, "walltime": 280, "bin": str(python.parent)}
         argv = [str(python), str(FOLDER / "pilot.py"), json.dumps({**given, "scheduler": scheduler})]
-        self.scratch = scratch
-        self.child = subprocess.Popen(
-            argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=scratch, env=env, start_new_session=True
-        )
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        env = {**env, "PWD": str(self.elsewhere)}
+        self.child = subprocess.Popen(argv, **pipes, cwd=self.elsewhere, env=env, start_new_session=True)  # type: ignore[call-overload]
         wait_for(self.working, 150, "the pilot's tasks run")
 
     def working(self) -> bool:
@@ -149,11 +164,14 @@ class Started:
         return any("work.py" in name and where.startswith("task.") for _, name, where in below(self.scratch))
 
     def ended(self, seconds: float = 60) -> str:
-        """Wait for its end; it has failed, gave no answer and left no process. Return what it said."""
+        """Wait for its end and return what it said: it failed without an answer, and left nothing behind."""
         out, err = self.child.communicate(timeout=seconds)
-        assert (self.child.returncode, out) == (1, b""), err.decode()
+        said: str = err.decode()
+        assert (self.child.returncode, out) == (1, b""), said
         assert not below(self.scratch)
-        return err.decode()
+        assert not of_session(self.child.pid)
+        assert not list(self.elsewhere.iterdir())
+        return said
 
 
 @pytest.fixture
@@ -230,6 +248,8 @@ def test_a_payload_whose_pilot_job_is_cancelled_ends_and_leaves_no_job(
 def test_two_pilots_at_once_both_satisfy_their_case_and_leave_nothing(tmp_path: Path, slurm: dict[str, str]) -> None:
     python = Path(need("components"), "bin", "python")
     (case,) = PILOT.exaworks_cases
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
     children = {}
     for scheduler in ({"kind": "local"}, SLURM):
         scratch = tmp_path / str(scheduler["kind"])
@@ -241,13 +261,16 @@ def test_two_pilots_at_once_both_satisfy_their_case_and_leave_nothing(tmp_path: 
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=scratch,
-            env=slurm,
+            env={**slurm, "PWD": str(elsewhere)},
+            start_new_session=True,
         )
     for kind, child in children.items():
         out, err = child.communicate(timeout=case.walltime)
         assert child.returncode == 0, err.decode()
         PILOT(Outcome(case, case.case_id(kind), kind, json.loads(out), 0, params=dict(case.params)))
+        assert not of_session(child.pid)
     assert not below(tmp_path)
+    assert not list(elsewhere.iterdir())
     assert not queued(slurm)
 
 

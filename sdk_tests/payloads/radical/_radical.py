@@ -42,7 +42,10 @@ def settle(request):
         HOME=str(root / "home"),
         TMPDIR=str(root / "tmp"),
         PATH=f"{bin_dir}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        PWD=str(root),  # RADICAL believes this variable rather than the folder it is in
         RADICAL_BASE=str(root / "base"),
+        RADICAL_PILOT_SESSION_BASE=str(root),
+        RADICAL_PILOT_BASE=str(root),
         RADICAL_CONFIG_USER_DIR=str(root),
         RADICAL_DEFAULT_LOG_LVL="WARNING",
         RADICAL_DEFAULT_REPORT="FALSE",
