@@ -124,6 +124,9 @@ def serve(options: Options, say: Callable[[str], None]) -> None:
     addresses = _addresses(options)
     with ExitStack() as stack:
         lock = stack.enter_context(_locked(options.url, say)) if options.url.get_backend_name() == "sqlite" else None
+        for left_over in (options.ready_file, options.token_file):  # of a server that was killed
+            if left_over is not None:
+                _remove(left_over)
         key = load_key(options.key_file)
         store = open_store(options.url)
         stack.callback(store.close)

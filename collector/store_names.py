@@ -35,16 +35,24 @@ def run_query() -> Any:
     narrow = [column for column in runs.c if column.name != "manifest"]
     query = select(*narrow, systems.c.site, plans.c.cells.label("plan_cells"))
     joined = query.join(systems, systems.c.id == runs.c.system).outerjoin(plans, plans.c.id == runs.c.plan)
-    return joined.with_for_update(of=runs)
+    return joined.with_for_update(of=runs, key_share=True)
 
 
 def system_key(connection: Connection, site: str, system: str) -> int:
     """Return the key of a system, making it if it is new, and keep other writers off it until the commit."""
-    query = select(systems.c.id).where(systems.c.site == site, systems.c.system == system).with_for_update()
+    query = (
+        select(systems.c.id).where(systems.c.site == site, systems.c.system == system).with_for_update(key_share=True)
+    )
     key: int | None = connection.execute(query).scalar()
     if key is None:
         key = connection.execute(insert(systems).values(site=site, system=system).returning(systems.c.id)).scalar_one()
     return key
+
+
+def hold_system_of(connection: Connection, run_id: str) -> None:
+    """Keep other writers off the system of a run, before the run itself: everyone takes the two in that order."""
+    of_run = select(runs.c.system).where(runs.c.run_id == run_id).scalar_subquery()
+    connection.execute(select(systems.c.id).where(systems.c.id == of_run).with_for_update(key_share=True))
 
 
 def cell_keys(connection: Connection, system: int, names: Iterable[CellName]) -> dict[str, int]:

@@ -11,7 +11,16 @@ from collector.errors import Problem
 from collector.intake import Close, Opening
 from collector.outcomes import MISSING
 from collector.rollup import note_full_runs, parse_cells, positions, settle
-from collector.store_names import CellName, cell_keys, conflict, elsewhere, plan_key, run_query, system_key
+from collector.store_names import (
+    CellName,
+    cell_keys,
+    conflict,
+    elsewhere,
+    hold_system_of,
+    plan_key,
+    run_query,
+    system_key,
+)
 from collector.tables import closings, runs
 
 
@@ -69,6 +78,7 @@ def store_closing(connection: Connection, run_id: str, close: Close, allowed: st
     Raises:
         Problem: 404 no such run, 403 it is another site's, 409 the sequence is there with other content.
     """
+    hold_system_of(connection, run_id)
     row = connection.execute(run_query().where(runs.c.run_id == run_id)).one_or_none()
     if row is None:
         raise Problem(404, "no-such-run", f"No run {run_id[:128]!r}: send its manifest or a record of it first.")
