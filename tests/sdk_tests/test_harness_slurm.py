@@ -128,7 +128,7 @@ def test_a_job_cancelled_by_somebody_else_is_an_error_not_a_pass(slurm: SlurmBen
     slurm.case("job", "import time; time.sleep(60)", where="job")
     process = slurm.start("--scheduler", "slurm")
     until(lambda: "ex-1\n" in slurm.slurm("squeue", "--noheader", "--format=%j", "--states=running"))
-    slurm.slurm("scancel", *slurm.queued())
+    slurm.slurm("scancel", "--name=ex-1")
     output, _ = process.communicate(timeout=60)
     came = slurm.came(process.returncode, output)
     assert came.verdict("python/job@slurm") == ("error", "unknown", "job-ended")
