@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from site_configs.document import Key, Problem
 from site_configs.fit import nearest
 from site_configs.schema import Queue, SchedulerSpec, System, seconds
+from site_configs.values import Match, Trigger
 
 SCHEDULER_KINDS = ("cobalt", "flux", "lsf", "pbs", "slurm")
 COMPONENTS = ("flux", "parsl", "psij", "radical.entk", "radical.pilot", "swift-t")
@@ -27,19 +28,18 @@ ACCOUNT_FLAGS = {
 }
 """How an account would be given to each scheduler, as the start of a directive or launcher flag."""
 
+START_WORDS = ("nodes", "cores", "gpus")
+"""What is filled in where a nested scheduler is started."""
+
 PREFIXES = ("#SBATCH", "#PBS", "#BSUB", "#COBALT", "#flux:", "#FLUX:")
 
 
 def contradictions(system: System, today: datetime.date | None) -> Iterator[Problem]:
     """Yield every contradiction; without ``today`` the expiry of waivers is not looked at."""
-    seen: dict[tuple[str, bool], int] = {}
     for index, spec in enumerate(system.schedulers):
-        key: Key = ("schedulers", index)
-        yield from _scheduler(spec, key)
-        same = seen.setdefault((spec.kind, spec.nested), index)
-        if same != index:
-            message = f"{spec.kind!r} again, as schedulers[{same}]: only a nested one may join another of its kind"
-            yield Problem((*key, "kind"), message)
+        yield from _scheduler(spec, ("schedulers", index))
+    yield from _labels(system)
+    yield from _nesting(system)
     yield from _deployment(system)
     kinds = sorted(_registered("exaworks.testbeds") or {"slurm"})
     for index, name in enumerate(system.testbeds):
@@ -53,6 +53,14 @@ def contradictions(system: System, today: datetime.date | None) -> Iterator[Prob
     node = system.node
     if node.cores and node.usable_cores and node.usable_cores > node.cores:
         yield Problem(("node", "usable_cores"), f"{node.usable_cores} are more than the node's {node.cores} cores")
+    if node.usable_cores and not node.cores:
+        yield Problem(("node", "usable_cores"), "of how many? say node.cores as well")
+    if node.count is not None:
+        for index, spec in enumerate(system.schedulers):
+            for place, queue in enumerate(spec.queues):
+                if (queue.max_nodes or queue.min_nodes) > node.count and not spec.nested:
+                    key: Key = ("schedulers", index, "queues", place, "max_nodes" if queue.max_nodes else "min_nodes")
+                    yield Problem(key, f"more than the {node.count} nodes that node.count gives the machine")
     if seconds(system.limits.queue_wait) == 0:
         yield Problem(("limits", "queue_wait"), "a wait of no time would give every job up at once")
     if system.cadence and system.stale_after and seconds(system.stale_after) < seconds(system.cadence):
@@ -61,6 +69,9 @@ def contradictions(system: System, today: datetime.date | None) -> Iterator[Prob
         yield Problem(("detect", "hosts"), "'*' matches every machine: name this one more closely")
     if system.work_dir and not system.work_dir.startswith(("/", "$", "~")):
         yield Problem(("work_dir",), "expected an absolute path, or one that starts with $VARIABLE or ~")
+    if system.detect.match is Match.ANY and not (system.detect.hosts and system.detect.environment):
+        yield Problem(("detect", "match"), "'any' chooses between hosts and environment: give both, or take it out")
+    yield from _continuous(system)
     yield from _addresses(system)
     yield from _waivers(system, today)
 
@@ -81,6 +92,19 @@ def _scheduler(spec: SchedulerSpec, key: Key) -> Iterator[Problem]:
         if name is not None and name not in names:
             hint = nearest(name, list(names)) if names else "no queues are listed"
             yield Problem((*key, field), f"{name!r} is not in queues; {hint}")
+    default = names.get(spec.default_queue or "")
+    if default is not None and default.max_nodes is not None and spec.default_nodes > default.max_nodes:
+        yield Problem((*key, "default_nodes"), f"{default.name!r} takes {default.max_nodes} at most")
+    if default is not None and spec.default_nodes < default.min_nodes <= (default.max_nodes or default.min_nodes):
+        yield Problem((*key, "default_nodes"), f"{default.name!r} takes {default.min_nodes} at least")
+    for index, launcher in enumerate(spec.launchers):
+        if launcher.name in [other.name for other in spec.launchers[:index]]:
+            yield Problem((*key, "launchers", index, "name"), f"the launcher {launcher.name!r} is listed twice")
+    if spec.kind != "slurm":
+        for index, queue in enumerate(spec.queues):
+            if queue.by_qos or queue.partition or queue.qos:
+                given = "by_qos" if queue.by_qos else "partition" if queue.partition else "qos"
+                yield Problem((*key, "queues", index, given), f"only Slurm has it, this is {spec.kind}")
     wide = names.get(spec.multi_node_queue or "")
     if wide is not None and wide.max_nodes == 1:
         yield Problem((*key, "multi_node_queue"), f"{wide.name!r} takes one node at most")
@@ -97,6 +121,64 @@ def _queue(queue: Queue, key: Key) -> Iterator[Problem]:
         elif queue.min_walltime is not None and seconds(queue.min_walltime) > seconds(queue.max_walltime):
             message = f"no job fits: min_walltime {queue.min_walltime} is more than max_walltime {queue.max_walltime}"
             yield Problem((*key, "min_walltime"), message)
+    if queue.by_qos and not queue.qos:
+        yield Problem((*key, "by_qos"), "by which? give qos as well")
+    if queue.by_qos and queue.partition:
+        yield Problem((*key, "partition"), "by_qos says that no partition is named: keep one of the two")
+    for place, step in enumerate(queue.steps):
+        where: Key = (*key, "steps", place)
+        if place and step.nodes <= queue.steps[place - 1].nodes:
+            yield Problem((*where, "nodes"), "steps rise: put the smaller jobs first")
+        if queue.max_nodes is not None and step.nodes > queue.max_nodes:
+            yield Problem((*where, "nodes"), f"more than max_nodes {queue.max_nodes}")
+        if queue.max_walltime and seconds(step.max_walltime) > seconds(queue.max_walltime):
+            yield Problem((*where, "max_walltime"), f"more than the queue's max_walltime {queue.max_walltime}")
+        if seconds(step.max_walltime) == 0:
+            yield Problem((*where, "max_walltime"), "no job fits in no time")
+
+
+def _labels(system: System) -> Iterator[Problem]:
+    """Cases are named after a scheduler's label, so it stands for one."""
+    seen: dict[str, int] = {}
+    for index, spec in enumerate(system.schedulers):
+        label = f"{spec.label} (nested)" if spec.nested and not spec.name else spec.label
+        same = seen.setdefault(label, index)
+        if same != index:
+            message = f"{spec.label!r} again, as schedulers[{same}]: give each a name: of its own, or nest it"
+            yield Problem(("schedulers", index, "name" if spec.name else "kind"), message)
+
+
+def _nesting(system: System) -> Iterator[Problem]:
+    outer = [spec.label for spec in system.schedulers if not spec.nested]
+    for index, spec in enumerate(system.schedulers):
+        key: Key = ("schedulers", index)
+        if not spec.nested:
+            for field in ("within", "start"):
+                if getattr(spec, field):
+                    yield Problem((*key, field), "only a nested scheduler has it: say nested: true as well")
+            continue
+        if spec.within is not None and spec.within not in outer:
+            hint = nearest(spec.within, outer) if outer else "there is none"
+            yield Problem((*key, "within"), f"{spec.within!r} is no scheduler that is not nested itself; {hint}")
+        elif not outer:
+            yield Problem((*key, "nested"), "there is no scheduler to be nested in")
+        for place, word in enumerate(spec.start):
+            unknown = [name for name in re.findall(r"\{(\w*)\}", word) if name not in START_WORDS]
+            if unknown:
+                message = f"{{{unknown[0]}}} is nothing that is filled in; known here: {', '.join(START_WORDS)}"
+                yield Problem((*key, "start", place), message)
+
+
+def _continuous(system: System) -> Iterator[Problem]:
+    """A pipeline without a runner, and Slurm's crontab without Slurm, start nothing."""
+    if system.ci.trigger is Trigger.GITLAB and not (system.runner.tags or system.runner.shell_tags):
+        yield Problem(("ci", "trigger"), "a GitLab job needs a runner: give runner.tags")
+    if system.ci.trigger is Trigger.SCRONTAB and all(spec.kind != "slurm" for spec in system.schedulers):
+        yield Problem(("ci", "trigger"), "scrontab is Slurm's, and no Slurm is listed")
+    if system.ci.trigger is not Trigger.NONE and system.cadence is None:
+        yield Problem(("ci", "trigger"), "how often? give cadence as well")
+    if system.ci.timeout and seconds(system.ci.timeout) == 0:
+        yield Problem(("ci", "timeout"), "no job ends in no time")
 
 
 def _account(spec: SchedulerSpec, key: Key) -> Iterator[Problem]:
@@ -133,6 +215,7 @@ def _addresses(system: System) -> Iterator[Problem]:
     named: list[tuple[Key, str | None]] = [
         (("collector", "url"), system.collector.url),
         (("network", "proxy"), system.network.proxy),
+        (("ci", "server"), system.ci.server),
     ]
     for key, address in named:
         if address is None:

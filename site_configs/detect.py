@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from site_configs.errors import AmbiguousSystem, NoSystemDetected
 from site_configs.load import find, systems
 from site_configs.schema import Detect, State, System
+from site_configs.values import Match
 
 FALLBACK = "local/workstation"
 
@@ -59,7 +60,10 @@ def matches(patterns: Detect, hostname: str, environ: Mapping[str, str]) -> bool
     host_fits = not patterns.hosts or any(
         fnmatch.fnmatchcase(name, pattern.lower()) for name in names for pattern in patterns.hosts
     )
-    return host_fits and all(
+    environment_fits = all(
         name in environ and fnmatch.fnmatchcase(environ[name], pattern)
         for name, pattern in patterns.environment.items()
     )
+    if patterns.match is Match.ANY:
+        return (bool(patterns.hosts) and host_fits) or (bool(patterns.environment) and environment_fits)
+    return host_fits and environment_fits

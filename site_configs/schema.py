@@ -7,40 +7,31 @@ in ``checks``.
 
 from __future__ import annotations
 
-import enum
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta
 
-Text = Annotated[str, Meta(pattern=r"\S", description="some text")]
-Name = Annotated[str, Meta(pattern=r"^\S+$", description="a name without spaces")]
-SystemName = Annotated[
-    str,
-    Meta(
-        pattern="^[a-z0-9][a-z0-9_-]*/[a-z0-9][a-z0-9_-]*$",
-        description="a name SITE/SYSTEM in small letters, digits, - and _",
-    ),
-]
-Duration = Annotated[
-    str, Meta(pattern="^[0-9]{1,6}:[0-5][0-9]:[0-5][0-9]$", description="a duration HH:MM:SS such as 00:30:00")
-]
-Date = Annotated[str, Meta(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}$", description="a date YYYY-MM-DD")]
-Count = Annotated[int, Meta(ge=1, description="a whole number of at least 1")]
-Whole = Annotated[int, Meta(ge=0, description="a whole number, 0 or more")]
-Positive = Annotated[float, Meta(gt=0, description="a number above 0")]
-Variable = Annotated[str, Meta(pattern="^[A-Za-z_][A-Za-z0-9_]*$", description="the name of an environment variable")]
-Address = Annotated[
-    str, Meta(pattern="^https?://[^/\\s]", description="an address that starts with http:// or https://")
-]
-Tier = Annotated[str, Meta(pattern="^(full|minimal)$", description="a redaction tier: full or minimal")]
-
-
-class State(str, enum.Enum):
-    """Whether the machine exists; a retired system is planned only in rehearsal."""
-
-    ACTIVE = "active"
-    RETIRED = "retired"
+from site_configs.values import (
+    Address,
+    Count,
+    Date,
+    Duration,
+    LauncherKind,
+    Match,
+    Name,
+    OnInfra,
+    Positive,
+    ProxyUse,
+    Reservation,
+    SystemName,
+    Text,
+    Tier,
+    Trigger,
+    Variable,
+    Whole,
+)
+from site_configs.values import State as State
+from site_configs.values import seconds as seconds
 
 
 class _Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,17 +41,32 @@ class _Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class Detect(_Struct, frozen=True, kw_only=True):
     """How the machine is recognised: any host name pattern (shell style), and every named environment pattern.
 
-    Where both are given both must hold; with neither the file is never chosen by itself.
+    Where both are given both must hold, or with ``match: any`` either; with neither the file is never chosen by itself.
     """
 
     hosts: list[Text] = []
     environment: dict[Variable, Text] = {}
+    match: Match = Match.ALL
+
+
+class Step(_Struct, frozen=True, kw_only=True):
+    """A walltime limit that depends on a job's size: what a job of up to ``nodes`` nodes may ask for."""
+
+    nodes: Count
+    max_walltime: Duration
 
 
 class Queue(_Struct, frozen=True, kw_only=True):
-    """One queue (PBS, LSF, Cobalt, Flux) or partition (Slurm), with the limits the site puts on a job in it."""
+    """One queue (PBS, LSF, Cobalt, Flux) or partition (Slurm), with the limits the site puts on a job in it.
+
+    On Slurm a queue may be a partition, a QOS or both: ``name`` is the partition unless ``partition`` names another or
+    ``by_qos`` says that none is asked for; ``qos`` is asked for beside it. ``steps`` are walltime limits by job size,
+    in rising order; a job larger than the last one has ``max_walltime``.
+    """
 
     name: Name
+    partition: Name | None = None
+    by_qos: bool = False
     min_nodes: Count = 1
     max_nodes: Count | None = None
     min_walltime: Duration | None = None
@@ -68,24 +74,67 @@ class Queue(_Struct, frozen=True, kw_only=True):
     max_running: Count | None = None
     max_queued: Count | None = None
     qos: Name | None = None
+    steps: list[Step] = []
+
+    @property
+    def asks(self) -> tuple[str | None, str | None]:
+        """The partition and the QOS that a job in this queue names; either may be None."""
+        return (None if self.by_qos else self.partition or self.name), self.qos
+
+    def walltime_limit(self, nodes: int = 1) -> int | None:
+        """Return the longest walltime of a job of so many nodes, in seconds; None where none is known."""
+        limits = [step.max_walltime for step in self.steps if nodes <= step.nodes][:1]
+        limits += [self.max_walltime] if self.max_walltime else []
+        return min((seconds(limit) for limit in limits), default=None)
+
+    def admits(self, nodes: int, walltime: float) -> bool:
+        """Tell whether a job of so many nodes and seconds is within the limits."""
+        longest = self.walltime_limit(nodes)
+        return (
+            self.min_nodes <= nodes
+            and (self.max_nodes is None or nodes <= self.max_nodes)
+            and (longest is None or walltime <= longest)
+            and (self.min_walltime is None or walltime >= seconds(self.min_walltime))
+        )
 
 
 class Launcher(_Struct, frozen=True, kw_only=True):
-    """A parallel launcher of the site: its command name and the flags every launch needs."""
+    """A parallel launcher of the site: its command, whose options it takes, and the flags every launch needs.
+
+    ``kind`` follows from the command's name where that leaves no doubt. A command that several makers have, such as
+    ``mpiexec``, takes the options of the MPI standard unless the file says whose it is.
+    """
 
     name: Name
+    kind: LauncherKind | None = None
     flags: list[Text] = []
+
+    @property
+    def takes(self) -> LauncherKind:
+        """Whose options it takes."""
+        if self.kind is not None:
+            return self.kind
+        try:
+            return LauncherKind(self.name.rpartition("/")[2])
+        except ValueError:
+            return LauncherKind.MPIEXEC
 
 
 class SchedulerSpec(_Struct, frozen=True, kw_only=True):
     """One scheduler of the system and how to use it.
 
-    ``kind`` names an entry point of ``exaworks.schedulers``; ``account_env`` names the environment variable that holds
-    the account (never the account itself); ``directives`` are extra lines for a batch script, without their prefix;
-    ``status_interval`` is the number of seconds between bulk status queries.
+    ``kind`` names an entry point of ``exaworks.schedulers``; ``name`` tells several of a kind apart and is the kind
+    unless given; ``account_env`` names the environment variable that holds the account (never the account itself);
+    ``directives`` are extra lines for a batch script, without their prefix; ``status_interval`` is the number of
+    seconds between bulk status queries; ``reservation`` may be ``$VARIABLE``, since reservations come and go.
+
+    A ``nested`` one has no queue of its own: it is started inside an allocation of the scheduler named ``within`` (the
+    first that is not nested) by the command ``start``, in which ``{nodes}``, ``{cores}`` (usable ones of a node) and
+    ``{gpus}`` (of a node) are filled in, after the modules in ``modules`` are loaded.
     """
 
     kind: Name
+    name: Name | None = None
     version_family: Text | None = None
     emulated: bool = False
     queues: list[Queue] = []
@@ -98,7 +147,22 @@ class SchedulerSpec(_Struct, frozen=True, kw_only=True):
     max_jobs: Count = 1
     max_queued: Count | None = None
     exclusive: bool = False
+    default_nodes: Count = 1
+    reservation: Reservation | None = None
     nested: bool = False
+    within: Name | None = None
+    start: list[Text] = []
+    modules: list[Name] = []
+
+    @property
+    def label(self) -> str:
+        """What this scheduler is called: its name, else its kind."""
+        return self.name or self.kind
+
+    def queue(self, name: str | None) -> Queue | None:
+        """Return the listed queue of that name; of None, the default one."""
+        wanted = name or self.default_queue
+        return next((queue for queue in self.queues if queue.name == wanted), None)
 
 
 class Limits(_Struct, frozen=True, kw_only=True):
@@ -124,10 +188,15 @@ class LocalUse(_Struct, frozen=True, kw_only=True):
 
 
 class Node(_Struct, frozen=True, kw_only=True):
-    """The shape of a compute node; ``usable_cores`` is what core specialisation leaves."""
+    """The shape of a compute node, and how many the machine has; ``usable_cores`` is what core specialisation leaves.
 
+    ``cores`` are physical; a scheduler that counts hardware threads sees ``threads_per_core`` times as many.
+    """
+
+    count: Count | None = None
     cores: Count | None = None
     usable_cores: Count | None = None
+    threads_per_core: Count = 1
     gpus: Whole = 0
     gpu: Text | None = None
     architecture: Name | None = None
@@ -135,9 +204,10 @@ class Node(_Struct, frozen=True, kw_only=True):
 
 
 class Modules(_Struct, frozen=True, kw_only=True):
-    """The module system and what to load before anything else."""
+    """The module system, the folders of modules to add first (``use``), and what to load before anything else."""
 
     system: Name | None = None
+    use: list[Text] = []
     load: list[Name] = []
 
 
@@ -146,14 +216,56 @@ class Network(_Struct, frozen=True, kw_only=True):
 
     interface: Name | None = None
     proxy: Address | None = None
+    proxy_use: ProxyUse = ProxyUse.EVERYWHERE
+    no_proxy: list[Text] = []
     ca_bundle: Text | None = None
 
 
 class Runner(_Struct, frozen=True, kw_only=True):
-    """The GitLab runner of the site."""
+    """The GitLab runner of the site.
+
+    ``executor`` is how the runner carries a job: ``shell`` on a login node, or ``batch`` as a batch job. ``tags`` are
+    those of every job; ``shell_tags`` and ``batch_tags`` join them where a job is meant for one or the other.
+    """
 
     tags: list[Name] = []
     executor: Name | None = None
+    shell_tags: list[Name] = []
+    batch_tags: list[Name] = []
+
+
+class IdToken(_Struct, frozen=True, kw_only=True):
+    """An OIDC token that GitLab makes for a job: the variable it comes in, and the audience it is made for."""
+
+    variable: Variable
+    audience: Text
+
+
+class CiInclude(_Struct, frozen=True, kw_only=True):
+    """A file of the site's own GitLab that its pipelines have to include, such as the one that declares ID tokens."""
+
+    project: Name
+    file: Name
+    ref: Name | None = None
+
+
+class Ci(_Struct, frozen=True, kw_only=True):
+    """How this system is tested without anybody there.
+
+    ``scheduler_parameters`` is the variable in which the site's Jacamar expects the options of a batch job;
+    ``site_token`` is the ID token that Jacamar itself asks for, ``collector_token`` the one that proves the job to the
+    collector. ``infra`` says what a pipeline makes of a run in which only the site's infrastructure failed;
+    ``timeout`` bounds one job.
+    """
+
+    trigger: Trigger = Trigger.NONE
+    infra: OnInfra = OnInfra.FAIL
+    server: Address | None = None
+    scheduler_parameters: Variable | None = None
+    site_token: IdToken | None = None
+    collector_token: IdToken | None = None
+    includes: list[CiInclude] = []
+    timeout: Duration | None = None
 
 
 class Collector(_Struct, frozen=True, kw_only=True):
@@ -200,6 +312,7 @@ class System(_Struct, frozen=True, kw_only=True):
     work_dir: Text | None = None
     network: Network = Network()
     runner: Runner = Runner()
+    ci: Ci = Ci()
     collector: Collector = Collector()
     redaction: Tier = "full"
     cadence: Duration | None = None
@@ -223,18 +336,3 @@ def json_schema() -> dict[str, Any]:
     """Return the published JSON Schema (draft 2020-12) of a site file."""
     schema = msgspec.json.schema(System)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "ExaWorks SDK site file", **schema}
-
-
-def seconds(duration: str) -> int:
-    """Turn ``HH:MM:SS`` (hours may pass 24) into seconds.
-
-    Raises:
-        ValueError: the text is not three numbers with minutes and seconds below 60.
-    """
-    parts = duration.split(":")
-    if len(parts) != 3 or not all(part.isdigit() for part in parts):
-        raise ValueError(f"{duration!r} is not a duration HH:MM:SS")
-    hours, minutes, rest = (int(part) for part in parts)
-    if minutes > 59 or rest > 59:
-        raise ValueError(f"{duration!r} has minutes or seconds above 59")
-    return hours * 3600 + minutes * 60 + rest
