@@ -133,7 +133,7 @@ class Loop:
 
     def _clear_after_lost_supervisor(self) -> None:
         """Do what it would have done at its end: kill the payloads and cancel the jobs it had submitted."""
-        kill_marked(f"{self.folder.path.name}/")
+        kill_marked(f"{self.folder.path.name}/", str(self.work))
         for scheduler, ids in self.submitted.items():
             kind = self.prepared.schedulers[scheduler].kind
             _command(kind.cancel_argv(sorted(ids)), kind.env)

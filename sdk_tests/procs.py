@@ -52,6 +52,7 @@ class _Child:
     key: str
     popen: subprocess.Popen[bytes]
     mark: str | None
+    cwd: str
     done: Callable[[Ended], None]
     started: float
     deadline: float | None
@@ -110,7 +111,7 @@ class Procs:
             self._failed.append((done, ended))
             return
         deadline = None if limit is None else time.monotonic() + limit
-        child = _Child(key, popen, mark, done, now, deadline)
+        child = _Child(key, popen, mark, cwd, done, now, deadline)
         self._children[popen.pid] = child
         for stream, take in ((popen.stdout, self._take_stdout), (popen.stderr, self._take_stderr)):
             assert stream is not None
@@ -135,7 +136,7 @@ class Procs:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.popen.pid, signal.SIGKILL)
                 os.waitid(os.P_PID, child.popen.pid, os.WEXITED | os.WNOWAIT)
-            self._sweep(child.popen.pid, child.mark)
+            self._sweep(child)
 
     def poll(self, timeout: float) -> None:
         """Wait up to ``timeout`` seconds for output, an end or a limit, and deal with what came."""
@@ -208,7 +209,7 @@ class Procs:
         for pid, child in list(self._children.items()):
             if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
                 continue
-            leftovers = self._sweep(pid, child.mark)
+            leftovers = self._sweep(child)
             code = child.popen.wait()
             del self._children[pid]
             for stream, take in ((child.popen.stdout, self._take_stdout), (child.popen.stderr, self._take_stderr)):
@@ -247,17 +248,17 @@ class Procs:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
 
-    def _sweep(self, pgid: int, mark: str | None) -> list[str]:
-        """Kill what a case left behind: its group, and adopted descendants that carry its mark.
+    def _sweep(self, child: _Child) -> list[str]:
+        """Kill what a case left behind: its group, and adopted descendants that carry its mark or sit in its folder.
 
         Whatever a dead leader leaves is a child of this process from then on; killing one may hand over its own
         children, so repeat until there are none.
         """
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(pgid, signal.SIGKILL)
+            os.killpg(child.popen.pid, signal.SIGKILL)
         killed: list[str] = []
         for _ in range(100):
-            mine = [pid for pid in self._adopted() if _group_of(pid) == pgid or (mark and _mark_of(pid) == mark)]
+            mine = [pid for pid in self._adopted() if _group_of(pid) == child.popen.pid or _belongs(pid, child)]
             if not mine:
                 break
             for pid in mine:
@@ -268,11 +269,13 @@ class Procs:
         return killed
 
 
-def kill_marked(prefix: str) -> list[str]:
-    """Kill every process of this user whose mark begins with ``prefix``: the last resort where their parent is gone."""
+def kill_marked(prefix: str, folder: str) -> list[str]:
+    """Kill every process whose mark begins with ``prefix`` or that works in ``folder``: where their parent is gone."""
     killed = []
     for entry in os.scandir("/proc"):
-        if entry.name.isdigit() and (_mark_of(int(entry.name)) or "").startswith(prefix):
+        if not entry.name.isdigit():
+            continue
+        if (_mark_of(int(entry.name)) or "").startswith(prefix) or _works_in(int(entry.name), folder):
             killed.append(_name_of(int(entry.name)))
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(int(entry.name), signal.SIGKILL)
@@ -281,6 +284,18 @@ def kill_marked(prefix: str) -> list[str]:
 
 def _bind(take: Callable[[_Child, Any], bool], child: _Child) -> Callable[[Any], bool]:
     return lambda stream: take(child, stream)
+
+
+def _belongs(pid: int, child: _Child) -> bool:
+    """Whether a process is a marked case's; one that renames itself (setproctitle) may have overwritten its mark."""
+    return child.mark is not None and (_mark_of(pid) == child.mark or _works_in(pid, child.cwd))
+
+
+def _works_in(pid: int, folder: str) -> bool:
+    try:
+        return (os.readlink(f"/proc/{pid}/cwd") + "/").startswith(folder.rstrip("/") + "/")  # noqa: PTH115
+    except OSError:
+        return False
 
 
 def _mark_of(pid: int) -> str | None:

@@ -87,6 +87,18 @@ def test_daemons_that_left_the_group_are_found_by_mark_and_those_of_other_cases_
     assert left.returncode == 1
 
 
+def test_a_daemon_that_wiped_its_environment_is_found_by_the_folder_it_works_in(tmp_path: Path) -> None:
+    source = """
+        spawn("case", ["sh", "-c", "env -i setsid sleep 54325 & sleep 0.3"], mark="run/case")
+        drain()
+        print(ended["case"].leftovers)
+    """
+    source = source.replace("spawn(", "os.mkdir('scratch'); procs.spawn(").replace(
+        ', mark="run/case")', ', os.environ, os.path.abspath("scratch"), 20.0, done, mark="run/case")'
+    )
+    assert in_a_process(source, tmp_path) == "('sleep',)\n"
+
+
 def test_a_daemon_that_holds_the_output_open_does_not_hold_up_the_end(tmp_path: Path) -> None:
     """Without a mark nobody may kill it, yet its case has ended."""
     source = """
