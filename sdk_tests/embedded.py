@@ -23,11 +23,14 @@ READY_LIMIT = 20.0
 
 @dataclass
 class Embedded:
-    """A running collector: its address, and the token that reads and writes it as long as it lives."""
+    """A running collector: its address, and the token that reads and writes it as long as it lives.
+
+    ``process`` is None where it ran before: such a one is not ours to end.
+    """
 
     url: str
     token: str
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | None = None
 
     @property
     def page(self) -> str:
@@ -35,6 +38,9 @@ class Embedded:
         return f"{self.url}/?token={self.token}"
 
     def close(self) -> None:
+        """End it, if the run started it; its file stays."""
+        if self.process is None:
+            return
         self.process.terminate()
         try:
             self.process.wait(timeout=10)
@@ -43,21 +49,36 @@ class Embedded:
             self.process.wait()
 
 
+def running(places: Places) -> Embedded | None:
+    """Return the collector that already serves the results kept in ``places``, if one does and answers."""
+    import requests
+
+    try:
+        said = json.loads((places.collector / "ready.json").read_text(encoding="utf-8"))
+        token = Path(said["token_file"]).read_text(encoding="utf-8").strip()
+        answer = requests.get(f"{said['url']}/healthz", timeout=2)
+    except (OSError, ValueError, KeyError, TypeError, requests.RequestException):
+        return None
+    return Embedded(str(said["url"]), token) if answer.ok else None
+
+
 def start(places: Places) -> Embedded:
-    """Start one on the results kept in ``places`` and return when it accepts connections.
+    """Take the one that runs, else start one on the results kept in ``places``; return when it accepts connections.
 
     Raises:
         RunError: it did not come up; carries its own last line (another server may hold the file).
     """
+    found = running(places)
+    if found is not None:
+        return found
     places.collector.mkdir(parents=True, exist_ok=True)
-    ready = places.collector / f"ready-{os.getpid()}-{secrets.token_hex(3)}.json"
     log = places.collector / "embedded.log"
     token = secrets.token_urlsafe(32)
     with log.open("wb") as output:
         process = subprocess.Popen(
             [
                 *(sys.executable, "-I", "-m", "exaworks_sdk", "collector", "serve", "--port", "0", "--private"),
-                *("--ready-file", str(ready), "--exit-with", str(os.getpid())),
+                *("--exit-with", str(os.getpid())),
             ],
             env={**os.environ, "EXAWORKS_HOME": str(places.home), "EXAWORKS_COLLECTOR_EPHEMERAL_TOKEN": token},
             stdin=subprocess.DEVNULL,
@@ -67,7 +88,7 @@ def start(places: Places) -> Embedded:
         )
     deadline = time.monotonic() + READY_LIMIT
     while time.monotonic() < deadline:
-        address = _address(ready)
+        address = _address(places.collector / "ready.json", process.pid)
         if address is not None:
             return Embedded(address, token, process)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -80,9 +101,9 @@ def start(places: Places) -> Embedded:
     raise RunError(f"the collector of this run did not start: {said[-1] if said else 'it said nothing'} ({log})")
 
 
-def _address(ready: Path) -> str | None:
+def _address(ready: Path, pid: int) -> str | None:
     try:
         found = json.loads(ready.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return str(found["url"])
+    return str(found["url"]) if found["pid"] == pid else None

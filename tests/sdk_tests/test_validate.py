@@ -150,6 +150,30 @@ def test_the_smoke_tier_of_psij_passes_on_local_and_slurm_and_reaches_the_collec
     assert str(pushed).count("'acknowledged'") >= 1
 
 
+def test_a_collector_that_already_runs_is_used_and_left_running(home: Home) -> None:
+    cli = [sys.executable, "-I", "-m", "exaworks_sdk"]
+    server = subprocess.Popen(
+        [*cli, "collector", "serve", "--port", "0"],
+        env=home.environ(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        ready = home.folder / "collector" / "ready.json"
+        deadline = time.monotonic() + 60
+        while not ready.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        url = json.loads(ready.read_text())["url"]
+        done = home.validate("--tier", "smoke", "--scheduler", "local", "--component", "psij")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert f"collector {url} has 2 of 2 records" in done.stdout
+        assert server.poll() is None
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+
+
 def test_a_collector_killed_mid_upload_loses_and_doubles_nothing(home: Home) -> None:
     process = home.start("--tier", "smoke", "--scheduler", "local", "--component", "psij")
     assert process.stdout is not None
@@ -158,7 +182,7 @@ def test_a_collector_killed_mid_upload_loses_and_doubles_nothing(home: Home) -> 
         line = process.stdout.readline()
         assert line, said
         said += line
-    (ready,) = (home.folder / "collector").glob("ready-*.json")
+    ready = home.folder / "collector" / "ready.json"
     os.kill(json.loads(ready.read_text())["pid"], signal.SIGKILL)
     output = said + process.communicate(timeout=180)[0]
     assert process.returncode == 0, output
