@@ -1,0 +1,43 @@
+from spack_repo.builtin.packages.adlbx.package import Adlbx as BuiltinAdlbx
+
+from spack.package import *
+
+
+class Adlbx(BuiltinAdlbx):
+    __doc__ = BuiltinAdlbx.__doc__
+
+    # One commit for all parts of Swift/T: the archives of these versions cannot be had to compute their checksums.
+    version("1.0.7", commit="432b259819fe4c13c9e737356e1f5f475837250b")
+
+    depends_on("exmcutils@0.6.5", when="@1.0.7")
+    with default_args(type="build", when="@1.0.7"):
+        depends_on("autoconf")
+        depends_on("automake")
+        depends_on("libtool")
+        depends_on("m4")
+
+    @property
+    def configure_directory(self):
+        return "lb/code" if self.spec.satisfies("@1.0.7,master") else "."
+
+    def test_ranks(self):
+        """a server and a worker start under MPI, pass a task and stop"""
+        source = join_path(self.test_suite.current_test_data_dir, "put_get.c")
+        utils = self.spec["exmcutils"].prefix
+        mpicc = which(self.spec["mpi"].prefix.bin.mpicc, required=True)
+        mpicc(
+            source,
+            f"-I{self.prefix.include}",
+            f"-I{utils.include}",
+            f"-L{self.prefix.lib}",
+            f"-Wl,-rpath,{self.prefix.lib}",
+            f"-L{utils.lib}",
+            f"-Wl,-rpath,{utils.lib}",
+            "-ladlb",
+            "-lexmcutils",
+            "-o",
+            "put_get",
+        )
+        mpiexec = which(self.spec["mpi"].prefix.bin.mpiexec, "mpiexec", required=True)
+        said = mpiexec("-n", "2", "./put_get", output=str, timeout=120)
+        assert "got 17" in said, said

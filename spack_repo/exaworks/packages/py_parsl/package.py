@@ -1,0 +1,43 @@
+from spack_repo.builtin.build_systems.python import PythonPackage
+from spack_repo.builtin.packages.py_parsl.package import PyParsl as BuiltinPyParsl
+
+from spack.package import *
+
+
+class PyParsl(BuiltinPyParsl):
+    __doc__ = BuiltinPyParsl.__doc__
+
+    # The tags' archives install as 1.3.0.dev0: only the source distributions know their version.
+    pypi = "parsl/parsl-2026.10.26.tar.gz"
+    url = PythonPackage.__dict__["url"]  # made from pypi, where builtin names the tags' archives
+
+    version("2026.10.26", sha256="8a0550a51dace16bb1c79b2538de55cb9e72bdb1748c9b9c1a733718a019d1f1")
+    version("2026.02.16", sha256="dc34015c07d8a05157f0e62b88eda42087be86856fe1fbc1f513109fcd38b7b8")
+
+    import_modules = ["parsl", "parsl.executors.high_throughput"]
+
+    with default_args(type=("build", "run"), when="@2026.10:"):
+        depends_on("python@3.10:")
+        depends_on("py-pyzmq@17.1.2:")
+        depends_on("py-typeguard@4")
+        depends_on("py-typing-extensions@4.6:4")
+        depends_on("py-dill")
+        depends_on("py-tblib")
+        depends_on("py-requests")
+        depends_on("py-sortedcontainers")
+        depends_on("py-psutil@5.5.1:")
+        depends_on("py-setproctitle")
+        depends_on("py-filelock@3.13:4")
+    depends_on("py-sqlalchemy@2.0", type=("build", "run"), when="@2026.10: +monitoring")
+
+    def url_for_version(self, version):
+        """Take a source distribution, in whose name no number has a leading zero; what is older comes from its tag."""
+        if version < Version("2026"):
+            return f"https://github.com/Parsl/parsl/archive/refs/tags/{version}.tar.gz"
+        plain = ".".join(str(int(part)) for part in str(version).split("."))
+        return super().url_for_version(Version(plain))
+
+    def test_htex(self):
+        """an app runs in a worker of the high-throughput executor"""
+        script = join_path(self.test_suite.current_test_data_dir, "htex.py")
+        self.spec["python"].command(script, str(self.version))

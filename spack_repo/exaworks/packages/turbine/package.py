@@ -1,0 +1,29 @@
+from spack_repo.builtin.packages.turbine.package import Turbine as BuiltinTurbine
+
+from spack.package import *
+
+
+class Turbine(BuiltinTurbine):
+    __doc__ = BuiltinTurbine.__doc__
+
+    # One commit for all parts of Swift/T: the archives of these versions cannot be had to compute their checksums.
+    version("1.5.2", commit="432b259819fe4c13c9e737356e1f5f475837250b")
+
+    depends_on("adlbx@1.0.7", when="@1.5.2")
+    depends_on("exmcutils@0.6.5", when="@1.5.2")
+    depends_on("tcl@8.6", when="@1.5.2", type=("build", "link", "run"))
+    with default_args(type="build", when="@1.5.2"):
+        depends_on("autoconf")
+        depends_on("automake")
+        depends_on("libtool")
+
+    @property
+    def configure_directory(self):
+        return "turbine/code" if self.spec.satisfies("@1.5.2,master") else "."
+
+    def test_ranks(self):
+        """a Tcl program runs on two ranks of the runtime"""
+        program = join_path(self.test_suite.current_test_data_dir, "ranks.tcl")
+        turbine = which(self.prefix.bin.turbine, required=True)
+        said = turbine("-n", "2", program, output=str, error=str, timeout=120)
+        assert "turbine-ran" in said, said
