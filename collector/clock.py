@@ -15,6 +15,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MILLISECOND = timedelta(milliseconds=1)
 _UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _PLAIN = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])(?:ec|in|our|ay|eek)?(?:ond|ute)?s?")
+_CLOCK = re.compile(r"(\d{1,6}):([0-5]\d):([0-5]\d)")
 _ISO = re.compile(r"P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
 
 
@@ -43,9 +44,13 @@ def iso(ms: int, timespec: str = "seconds") -> str:
 
 
 def duration_seconds(said: str | None) -> int | None:
-    """Read ``36h``, ``2 days`` or ``P2D``; what cannot be read is unknown."""
+    """Read ``168:00:00`` as site files write it, ``36h``, ``2 days`` or ``P2D``; what cannot be read is unknown."""
     if not said:
         return None
+    clock = _CLOCK.fullmatch(said.strip())
+    if clock:
+        hours, minutes, seconds = map(int, clock.groups())
+        return min(hours * 3600 + minutes * 60 + seconds, 2**31 - 1)
     plain = _PLAIN.fullmatch(said.strip().lower())
     if plain:
         return min(int(float(plain[1]) * _UNIT[plain[2]]), 2**31 - 1)
