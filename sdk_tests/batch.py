@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,8 +16,9 @@ from typing import Any
 
 from dashboard_client.schema import Span, Timing
 from sdk_tests.clock import utc
+from sdk_tests.jobfiles import head, own_script, shared_script, tail
 from sdk_tests.order import Event, Landed, Order, SchedulerSetup, Setup, land
-from sdk_tests.procs import MARK, STDERR_CAP, STDOUT_CAP, Ended, Procs
+from sdk_tests.procs import Ended, Procs
 from sdk_tests.schedulers import CommandFailed, Finished, JobSpec, JobState, JobStatus, SchedulerKind
 from site_configs.schema import seconds
 
@@ -85,7 +84,9 @@ class Batch:
         walltime = max(longest, sum(o.walltime * o.cores for o in orders) / slots) + 60 if shared else longest
         walltime = min(walltime, self._longest_allowed(orders[0].queue))
         job = Job(f"ex-{self._count}", folder, orders, shared, slots, walltime)
-        script = self._shared_script(job) if shared else self._own_script(job)
+        script = (
+            shared_script(folder, orders, slots, self.setup) if shared else own_script(folder, orders[0], self.setup)
+        )
         path = folder / "job.sh"
         path.write_text(script, encoding="utf-8")
         path.chmod(0o755)
@@ -234,11 +235,11 @@ class Batch:
         return land(
             order,
             meta.get("ending", "exited"),
-            stdout=_head(out),
+            stdout=head(out),
             stdout_bytes=size,
             exit_code=code,
             signal=signal,
-            tail=_tail(err),
+            tail=tail(err),
             detail=meta.get("detail", ""),
             leftovers=tuple(meta.get("leftovers", ())),
             timing=self._timing(job, meta["started"], meta["ended"], waited=meta.get("waited", False)),
@@ -247,7 +248,7 @@ class Batch:
 
     def _land_rest(self, job: Job, ending: str, detail: str) -> None:
         self._collect(job)
-        tail = _tail(job.folder / "job.out")
+        said = tail(job.folder / "job.out")
         for index, order in enumerate(job.orders):
             if index not in job.landed:
                 job.landed.add(index)
@@ -255,7 +256,7 @@ class Batch:
                     land(
                         order,
                         ending,
-                        tail=tail,
+                        tail=said,
                         detail=detail,
                         timing=self._timing(job, None, None),
                         **self._native(job),
@@ -294,43 +295,6 @@ class Batch:
             collect=collect,
         )
 
-    # -- scripts ------------------------------------------------------------------------------------------------------
-
-    def _shared_script(self, job: Job) -> str:
-        orders = [
-            {
-                "key": order.key,
-                "argv": order.argv,
-                "env": self.setup.deltas[order.env],
-                "scratch": order.scratch,
-                "walltime": order.walltime,
-                "cores": order.cores,
-                "mark": f"{self.setup.mark}/{order.key}",
-            }
-            for order in job.orders
-        ]
-        path = job.folder / "orders.json"
-        path.write_text(json.dumps({"slots": job.slots, "cases": orders}), encoding="utf-8")
-        agent = Path(__file__).with_name("agent.py")
-        return f"#!/bin/sh\nexec {shlex.join([self.setup.python, '-I', str(agent), str(path)])}\n"
-
-    def _own_script(self, job: Job) -> str:
-        (order,) = job.orders
-        exports = {**self.setup.deltas[order.env], MARK: f"{self.setup.mark}/{order.key}"}
-        lines = ["#!/bin/sh", *(f"export {name}={shlex.quote(value)}" for name, value in exports.items())]
-        base = shlex.quote(str(job.folder / "0"))
-        lines += [
-            f"cd {shlex.quote(order.scratch)} || exit 97",
-            f": > {base}.started",
-            "started=$(date +%s.%N)",
-            f"{shlex.join(order.argv)} > {base}.out 2> {base}.err < /dev/null",
-            "code=$?",
-            'printf \'{"exit_code": %d, "started": %s, "ended": %s}\\n\' "$code" "$started" "$(date +%s.%N)" '
-            f"> {base}.tmp && mv {base}.tmp {base}.json",
-            'exit "$code"',
-        ]
-        return "\n".join(lines) + "\n"
-
     def _longest_allowed(self, queue: str | None) -> float:
         limits = [q.max_walltime for q in self.given.spec.queues if q.name == queue and q.max_walltime]
         return float(seconds(limits[0])) - KILL_MARGIN if limits else math.inf
@@ -350,20 +314,3 @@ class Batch:
             )
 
         self.procs.spawn(f"command {argv[0]}", argv, self.given.env, self.setup.folder, COMMAND_LIMIT, done)
-
-
-def _head(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(STDOUT_CAP)
-    except OSError:
-        return b""
-
-
-def _tail(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - STDERR_CAP))
-            return file.read().decode(errors="replace")
-    except OSError:
-        return ""

@@ -2,41 +2,32 @@
 
 from __future__ import annotations
 
-import json
-import os
-import secrets
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from dashboard_client.schema import Cause, CauseClass, Phase
 from dashboard_client.schema import Outcome as Verdict
-from sdk_tests.case import Case
 from sdk_tests.classify import Health, blame_site, classify, interrupted, usable
 from sdk_tests.errors import RunError
 from sdk_tests.harness import CELL, LANDED, RAISED, REPORTS
+from sdk_tests.health import Healths, run_briefly
 from sdk_tests.judge import synthetic_report, verdict
 from sdk_tests.landing import Landing, Outcome, Preset
+from sdk_tests.leftovers import kill_marked
 from sdk_tests.link import Link
-from sdk_tests.order import Event, Gone, Landed, Order, SchedulerSetup, Setup
+from sdk_tests.order import Event, Gone, Landed, Order
+from sdk_tests.ordering import Orders
 from sdk_tests.plan import Cell
-from sdk_tests.probe import PAYLOADS
-from sdk_tests.procs import kill_marked
 from sdk_tests.recording import Recorder
 from sdk_tests.resume import owed
-from site_configs.schema import seconds
+from sdk_tests.signals import Signals
 
 if TYPE_CHECKING:
     from sdk_tests.harness import Harness
 
-COMMAND_LIMIT = 5.0
 STOP_LIMIT = 20.0
 
 
@@ -62,17 +53,15 @@ class Loop:
         self.attempts = owed(harness.folder)
         self.open = dict(items)
         self.total = len(harness.manifest.planned)
-        self.controls: dict[str, str | None] = {}
+        self.healths = Healths(self.prepared.schedulers)
+        self.orders = Orders(self.prepared, self.folder.path, self.folder.private, list(items))
         self.waiting_controls = {
             cell.scheduler for cell in map(_cell, items.values()) if cell.control and cell.preset is None
         }
         self.held: list[Landing] = []
         self.drafts: list[_Draft] = []
-        self.pings: dict[str, tuple[float, str | None]] = {}
         self.submitted: dict[str, set[str]] = {}
-        self.signals = 0
         self.stopping: float | None = None
-        self.work = self._work_folder()
 
     # -- running ------------------------------------------------------------------------------------------------------
 
@@ -86,26 +75,27 @@ class Loop:
         presets = [item for item in self.items.values() if _cell(item).preset is not None]
         assert self.harness.manifest is not None
         self.harness.watcher.planned(self.harness.manifest, len(presets))
-        restore = self._handle_signals()
-        link = Link(self.folder.private / "supervisor.log")
-        try:
-            link.watch(self._wake)
-            link.send(self._setup())
-            link.send(*(self._order(item) for item in self.items.values() if _cell(item).preset is None))
-            for item in presets:
-                self._judge(item, None, _cell(item).preset)
-            self._until_done(link)
-        except RunError as lost:
-            self.harness.say(f"error: {lost.format_message()}")
-            self._clear_after_lost_supervisor()
-            self._give_up(_lost(lost.format_message()), final=True)
-        finally:
-            link.close()
-            restore()
+        with Signals(self.folder.private / "console.log") as self.signals:
+            link = Link(self.folder.private / "supervisor.log")
+            try:
+                link.watch(self.signals.wake)
+                link.send(self.orders.setup())
+                link.send(*(self._order(item) for item in self.items.values() if _cell(item).preset is None))
+                for item in presets:
+                    self._judge(item, None, _cell(item).preset)
+                self._until_done(link)
+            except RunError as lost:
+                self.harness.say(f"error: {lost.format_message()}")
+                self._clear_after_lost_supervisor()
+                self._give_up(_lost(lost.format_message()), final=True)
+            finally:
+                link.close()
         if self.harness.interrupted:
             raise self.session.Interrupted("stopped by a signal; `--resume` goes on with what is owed")
         if self.session.shouldfail:
             raise self.session.Failed(self.session.shouldfail)
+        if self.session.shouldstop:
+            raise self.session.Interrupted(self.session.shouldstop)
 
     def _until_done(self, link: Link) -> None:
         ticked = 0.0
@@ -133,15 +123,15 @@ class Loop:
 
     def _clear_after_lost_supervisor(self) -> None:
         """Do what it would have done at its end: kill the payloads and cancel the jobs it had submitted."""
-        kill_marked(f"{self.folder.path.name}/", str(self.work))
+        kill_marked(f"{self.folder.path.name}/", str(self.orders.work))
         for scheduler, ids in self.submitted.items():
             kind = self.prepared.schedulers[scheduler].kind
-            _command(kind.cancel_argv(sorted(ids)), kind.env)
+            run_briefly(kind.cancel_argv(sorted(ids)), kind.env)
 
     def _check_stop(self, link: Link) -> None:
         if self.stopping is not None:
             return
-        if self.signals:
+        if self.signals.count:
             self.harness.interrupted = True
             self.harness.say(
                 "stopping: cancelling processes and jobs, keeping what has finished (again: leave at once)"
@@ -152,35 +142,6 @@ class Loop:
             return
         self.stopping = time.monotonic()
         link.stop()
-
-    def _handle_signals(self) -> Callable[[], None]:
-        """Make signals set a flag only, so that no record is torn; a second leaves at once; a hang-up is ignored."""
-
-        def noticed(number: int, _: Any) -> None:
-            self.signals += 1
-            if self.signals > 1:
-                os._exit(130)  # the supervisor sees its pipe end and kills and cancels everything
-
-        def hung_up(*_: Any) -> None:
-            log = os.open(self.folder.private / "console.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-            for fd in (1, 2):
-                if os.isatty(fd):
-                    os.dup2(log, fd)
-            os.close(log)
-
-        self._wake, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        before = {number: signal.signal(number, noticed) for number in (signal.SIGINT, signal.SIGTERM)}
-        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, hung_up)
-        wakeup = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-
-        def restore() -> None:
-            signal.set_wakeup_fd(wakeup)
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            os.close(write)
-            os.close(self._wake)
-
-        return restore
 
     # -- landing ------------------------------------------------------------------------------------------------------
 
@@ -197,13 +158,15 @@ class Loop:
             return
         else:
             self._unusable(item, landing, link)
+        if cell.case_id in self.open:  # it is tried once more
+            return
         if cell.control and cell.scheduler in self.waiting_controls:
             self.waiting_controls.discard(cell.scheduler)
             self._control_known(cell.scheduler, link)
 
-    def _unusable(self, item: pytest.Item, landing: Landing, link: Link) -> None:
+    def _unusable(self, item: pytest.Item, landing: Landing, link: Link | None) -> None:
         cell = _cell(item)
-        health = self._health(cell) if landing.ending != "cancelled" else Health()
+        health = self.healths.of(cell) if landing.ending != "cancelled" else Health()
         preset = classify(landing, health, cell.control)
         if preset.cause.rule == "interrupted":
             self._record(item, preset, landing, final=False)
@@ -213,6 +176,7 @@ class Loop:
         if (
             preset.outcome is Verdict.INFRA
             and attempt <= self.prepared.system.limits.infra_retries
+            and link is not None
             and not self.stopping
         ):
             self._record(item, preset, landing, final=False)
@@ -249,7 +213,6 @@ class Loop:
             self._record(item, final, None, final=True)
             return
         if final is None:
-            self._passed(cell)
             self._record(item, None, landing, final=True)
             return
         draft = _Draft(item, landing, final)
@@ -269,26 +232,10 @@ class Loop:
                 Cause(phase=cause.phase, cls=CauseClass.SITE, rule="control-failed", evidence=evidence),
             )
         elif preset.outcome in (Verdict.FAIL, Verdict.ERROR):
-            preset = blame_site(preset, self._health(cell))
+            preset = blame_site(preset, self.healths.of(cell))
         if cell.control and preset.outcome is Verdict.INFRA:
-            self.controls[cell.scheduler] = preset.cause.evidence
+            self.healths.control_failed(cell.scheduler, preset.cause.evidence)
         self._record(draft.item, preset, draft.landing, final=True)
-
-    def _passed(self, cell: Cell) -> None:
-        if cell.control:
-            self.controls[cell.scheduler] = None
-
-    def _health(self, cell: Cell) -> Health:
-        """Ask once every few seconds whether the scheduler still answers; its control's verdict is known already."""
-        ready = self.prepared.schedulers[cell.scheduler]
-        control = None if cell.control else self.controls.get(cell.scheduler)
-        if not ready.kind.batch:
-            return Health(control=control)
-        asked, dead = self.pings.get(cell.scheduler, (-1e9, None))
-        if time.monotonic() - asked > 2.0:
-            dead = _command(ready.kind.ping_argv(), ready.kind.env)
-            self.pings[cell.scheduler] = (time.monotonic(), dead)
-        return Health(control=control, dead=dead)
 
     # -- recording ----------------------------------------------------------------------------------------------------
 
@@ -304,6 +251,10 @@ class Loop:
 
     def _give_up(self, preset: Preset, *, final: bool) -> None:
         """Give every case that is still open a record that says why it has no verdict."""
+        self.stopping = self.stopping or time.monotonic()
+        held, self.held = self.held, []
+        for landing in held:
+            self._unusable(self.open[landing.case_id], landing, None)
         for draft in self.drafts:
             self._settle(draft)
         self.drafts.clear()
@@ -317,93 +268,9 @@ class Loop:
         item.ihook.pytest_runtest_logreport(report=synthetic_report(item, preset))
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
 
-    # -- orders -------------------------------------------------------------------------------------------------------
-
-    def _work_folder(self) -> Path:
-        work = self.prepared.system.work_dir
-        if work is None:
-            folder = self.folder.private / "work"
-        else:
-            folder = Path(os.path.expandvars(work)).expanduser() / "exaworks" / self.folder.path.name
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return folder
-
-    def _setup(self) -> Setup:
-        prepared = self.prepared
-        deployment = prepared.deployment
-        cores = len(os.sched_getaffinity(0))
-        node = prepared.system.node
-        jobs = self.folder.private / "jobs" if prepared.system.work_dir is None else self.work / "jobs"
-        jobs = jobs / secrets.token_hex(2)
-        jobs.mkdir(parents=True, exist_ok=True)
-        return Setup(
-            folder=str(jobs),
-            envs={
-                "deployment": dict(deployment.environ),
-                "harness": prepared.environ,
-                "inside": {**prepared.outer, **deployment.delta},
-            },
-            deltas={"deployment": dict(deployment.delta), "harness": {}},
-            schedulers={
-                name: SchedulerSetup(
-                    spec=ready.kind.spec, env=ready.kind.env, payload_cores=node.usable_cores or node.cores or 2
-                )
-                for name, ready in prepared.schedulers.items()
-            },
-            local_cores=prepared.system.local.bound(cores),
-            login_slots=max(4, 2 * prepared.system.local.bound(cores)),
-            python=sys.executable,
-            mark=self.folder.path.name,
-        )
-
     def _order(self, item: pytest.Item) -> Order:
         cell = _cell(item)
-        case, prepared = cell.case, self.prepared
-        ready = prepared.schedulers[cell.scheduler]
-        attempt = self.attempts[cell.case_id]
-        number = list(self.items).index(cell.case_id)
-        slug = "".join(c if c.isalnum() or c in ".-" else "-" for c in cell.case_id)
-        scratch = self.work / f"{number:03d}-{slug[:40]}-{attempt}"
-        scratch.mkdir(exist_ok=True)
-        waits = ready.kind.batch and not ready.inside
-        wait = float(seconds(prepared.system.limits.queue_wait)) if waits else 0.0
-        limit = case.total if case.total is not None else case.walltime + wait
-        view = {**ready.kind.view(case.nodes), "loopback": ready.testbed is not None or not ready.kind.batch}
-        request = {
-            "params": dict(case.params),
-            "scratch": str(scratch),
-            "nodes": case.nodes,
-            "cores": case.cores,
-            "where": case.where,
-            "walltime": case.walltime,
-            "limit": limit,
-            "bin": prepared.deployment.bin,
-            "scheduler": view,
-        }
-        payload = _payload(case)
-        argv = [str(payload), json.dumps(request)]
-        if payload.suffix == ".py":  # anything else is a program in its own right
-            argv.insert(0, sys.executable if cell.control else prepared.deployment.python)
-        if not cell.control:
-            argv = prepared.deployment.wrap(argv)
-        return Order(
-            case_id=cell.case_id,
-            attempt=attempt,
-            argv=argv,
-            env="inside" if ready.inside else "harness" if cell.control else "deployment",
-            scratch=str(scratch),
-            scheduler=cell.scheduler,
-            where="login" if ready.inside else case.where,
-            nodes=case.nodes,
-            cores=case.cores,
-            jobs=case.jobs,
-            walltime=case.walltime,
-            limit=limit,
-            queue_wait=wait,
-            answer=case.answer,
-            queue=view["queue"],
-            account=view["account"],
-        )
+        return self.orders.order(cell, self.attempts[cell.case_id])
 
     def _outcome(self, cell: Cell, landing: Landing) -> Outcome:
         ready = self.prepared.schedulers[cell.scheduler]
@@ -424,29 +291,8 @@ def _cell(item: pytest.Item) -> Cell:
     return item.stash[CELL]
 
 
-def _payload(case: Case) -> Path:
-    """A payload's file: below this package, or absolute where a case brings its own."""
-    return PAYLOADS / case.payload
-
-
 def _lost(message: str) -> Preset:
     return Preset(
         Verdict.ERROR,
         Cause(phase=Phase.RUN, cls=CauseClass.HARNESS, rule="supervisor-gone", evidence=message),
     )
-
-
-def _command(argv: list[str], env: dict[str, str]) -> str | None:
-    """Run a short native command; return None where it exits 0, else a line of evidence."""
-    try:
-        done = subprocess.run(
-            argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=COMMAND_LIMIT, check=False, text=True
-        )
-    except subprocess.TimeoutExpired:
-        return f"{' '.join(argv)}: no answer within {COMMAND_LIMIT:g} s"
-    except OSError as error:
-        return f"{' '.join(argv)}: {error}"
-    if done.returncode == 0:
-        return None
-    said = (done.stderr.strip() or done.stdout.strip()).splitlines()
-    return f"{' '.join(argv)}: exit {done.returncode}: {said[-1] if said else 'no message'}"

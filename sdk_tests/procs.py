@@ -19,7 +19,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-MARK = "EXAWORKS_CASE_MARK"
+from sdk_tests.leftovers import MARK, belongs, name_of
+
 GRACE = 3.0
 """Seconds between SIGTERM and SIGKILL."""
 STDOUT_CAP = 1 << 20
@@ -258,68 +259,16 @@ class Procs:
             os.killpg(child.popen.pid, signal.SIGKILL)
         killed: list[str] = []
         for _ in range(100):
-            mine = [pid for pid in self._adopted() if _group_of(pid) == child.popen.pid or _belongs(pid, child)]
+            mine = [pid for pid in self._adopted() if belongs(pid, child.popen.pid, child.mark, child.cwd)]
             if not mine:
                 break
             for pid in mine:
-                killed.append(_name_of(pid))
+                killed.append(name_of(pid))
                 with contextlib.suppress(ProcessLookupError, ChildProcessError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
                     os.waitpid(pid, 0)
         return killed
 
 
-def kill_marked(prefix: str, folder: str) -> list[str]:
-    """Kill every process whose mark begins with ``prefix`` or that works in ``folder``: where their parent is gone."""
-    killed = []
-    for entry in os.scandir("/proc"):
-        if not entry.name.isdigit():
-            continue
-        if (_mark_of(int(entry.name)) or "").startswith(prefix) or _works_in(int(entry.name), folder):
-            killed.append(_name_of(int(entry.name)))
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(int(entry.name), signal.SIGKILL)
-    return killed
-
-
 def _bind(take: Callable[[_Child, Any], bool], child: _Child) -> Callable[[Any], bool]:
     return lambda stream: take(child, stream)
-
-
-def _belongs(pid: int, child: _Child) -> bool:
-    """Whether a process is a marked case's; one that renames itself (setproctitle) may have overwritten its mark."""
-    return child.mark is not None and (_mark_of(pid) == child.mark or _works_in(pid, child.cwd))
-
-
-def _works_in(pid: int, folder: str) -> bool:
-    try:
-        return (os.readlink(f"/proc/{pid}/cwd") + "/").startswith(folder.rstrip("/") + "/")  # noqa: PTH115
-    except OSError:
-        return False
-
-
-def _mark_of(pid: int) -> str | None:
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123
-            for entry in file.read().split(b"\0"):
-                name, _, value = entry.partition(b"=")
-                if name == MARK.encode():
-                    return value.decode(errors="replace")
-    except OSError:
-        pass
-    return None
-
-
-def _name_of(pid: int) -> str:
-    try:
-        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
-            return file.read().strip()
-    except OSError:
-        return "?"
-
-
-def _group_of(pid: int) -> int | None:
-    try:
-        return os.getpgid(pid)
-    except OSError:
-        return None

@@ -1,0 +1,70 @@
+"""The files a batch job of the harness is made of: its script, and the bounded reading of what it leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from sdk_tests.leftovers import MARK
+from sdk_tests.order import Order, Setup
+from sdk_tests.procs import STDERR_CAP, STDOUT_CAP
+
+
+def shared_script(folder: Path, orders: Sequence[Order], slots: int, setup: Setup) -> str:
+    """Write what the agent is to run beside it; return the script that starts the agent inside the allocation."""
+    cases = [
+        {
+            "key": order.key,
+            "argv": order.argv,
+            "env": setup.deltas[order.env],
+            "scratch": order.scratch,
+            "walltime": order.walltime,
+            "cores": order.cores,
+            "mark": f"{setup.mark}/{order.key}",
+        }
+        for order in orders
+    ]
+    path = folder / "orders.json"
+    path.write_text(json.dumps({"slots": slots, "cases": cases}), encoding="utf-8")
+    agent = Path(__file__).with_name("agent.py")
+    return f"#!/bin/sh\nexec {shlex.join([setup.python, '-I', str(agent), str(path)])}\n"
+
+
+def own_script(folder: Path, order: Order, setup: Setup) -> str:
+    """Return the script that runs one case in a job of its own, leaving the files the agent would leave."""
+    exports = {**setup.deltas[order.env], MARK: f"{setup.mark}/{order.key}"}
+    lines = ["#!/bin/sh", *(f"export {name}={shlex.quote(value)}" for name, value in exports.items())]
+    base = shlex.quote(str(folder / "0"))
+    lines += [
+        f"cd {shlex.quote(order.scratch)} || exit 97",
+        f": > {base}.started",
+        "started=$(date +%s.%N)",
+        f"{shlex.join(order.argv)} > {base}.out 2> {base}.err < /dev/null",
+        "code=$?",
+        'printf \'{"exit_code": %d, "started": %s, "ended": %s}\\n\' "$code" "$started" "$(date +%s.%N)" '
+        f"> {base}.tmp && mv {base}.tmp {base}.json",
+        'exit "$code"',
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def head(path: Path) -> bytes:
+    """Read as much of a payload's standard output as an answer may have; nothing where there is no file."""
+    try:
+        with path.open("rb") as file:
+            return file.read(STDOUT_CAP)
+    except OSError:
+        return b""
+
+
+def tail(path: Path) -> str:
+    """Read the end of a file of messages; nothing where there is no file."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - STDERR_CAP))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,109 @@
+"""From planned cells to orders: folders, environments, requests and limits."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sys
+from pathlib import Path
+
+from sdk_tests.order import Order, SchedulerSetup, Setup
+from sdk_tests.plan import Cell
+from sdk_tests.prepare import Prepared
+from sdk_tests.probe import PAYLOADS
+from site_configs.schema import seconds
+
+
+class Orders:
+    """Makes the supervisor's set-up and the orders of one run.
+
+    ``work`` holds a scratch folder an attempt; compute nodes must see it, so a site may name a shared one.
+    """
+
+    def __init__(self, prepared: Prepared, run: Path, private: Path, case_ids: list[str]) -> None:
+        self.prepared = prepared
+        self._name = run.name
+        self._numbers = {case_id: number for number, case_id in enumerate(case_ids)}
+        shared = prepared.system.work_dir
+        base = private
+        if shared is not None:
+            base = Path(os.path.expandvars(shared)).expanduser() / "exaworks" / run.name
+        self.work = base / "work"
+        self.work.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._jobs = base / "jobs" / secrets.token_hex(2)
+        self._jobs.mkdir(parents=True)
+
+    def setup(self) -> Setup:
+        """Return what the supervisor is told first."""
+        prepared = self.prepared
+        deployment = prepared.deployment
+        cores = len(os.sched_getaffinity(0))
+        node = prepared.system.node
+        return Setup(
+            folder=str(self._jobs),
+            envs={
+                "deployment": dict(deployment.environ),
+                "harness": prepared.environ,
+                "inside": {**prepared.outer, **deployment.delta},
+            },
+            deltas={"deployment": dict(deployment.delta), "harness": {}},
+            schedulers={
+                name: SchedulerSetup(
+                    spec=ready.kind.spec, env=ready.kind.env, payload_cores=node.usable_cores or node.cores or 2
+                )
+                for name, ready in prepared.schedulers.items()
+            },
+            local_cores=prepared.system.local.bound(cores),
+            login_slots=max(4, 2 * prepared.system.local.bound(cores)),
+            python=sys.executable,
+            mark=self._name,
+        )
+
+    def order(self, cell: Cell, attempt: int) -> Order:
+        """Return the order for one attempt at a cell; its scratch folder exists then."""
+        case, prepared = cell.case, self.prepared
+        ready = prepared.schedulers[cell.scheduler]
+        number = self._numbers[cell.case_id]
+        slug = "".join(c if c.isalnum() or c in ".-" else "-" for c in cell.case_id)
+        scratch = self.work / f"{number:03d}-{slug[:40]}-{attempt}"
+        scratch.mkdir(exist_ok=True)
+        waits = ready.kind.batch and not ready.inside
+        wait = float(seconds(prepared.system.limits.queue_wait)) if waits else 0.0
+        limit = case.total if case.total is not None else case.walltime + wait
+        view = {**ready.kind.view(case.nodes), "loopback": ready.testbed is not None or not ready.kind.batch}
+        request = {
+            "params": dict(case.params),
+            "scratch": str(scratch),
+            "nodes": case.nodes,
+            "cores": case.cores,
+            "where": case.where,
+            "walltime": case.walltime,
+            "limit": limit,
+            "bin": prepared.deployment.bin,
+            "scheduler": view,
+        }
+        payload = PAYLOADS / case.payload  # absolute where a case brings its own
+        argv = [str(payload), json.dumps(request)]
+        if payload.suffix == ".py":  # anything else is a program in its own right
+            argv.insert(0, sys.executable if cell.control else prepared.deployment.python)
+        if not cell.control:
+            argv = prepared.deployment.wrap(argv)
+        return Order(
+            case_id=cell.case_id,
+            attempt=attempt,
+            argv=argv,
+            env="inside" if ready.inside else "harness" if cell.control else "deployment",
+            scratch=str(scratch),
+            scheduler=cell.scheduler,
+            where="login" if ready.inside else case.where,
+            nodes=case.nodes,
+            cores=case.cores,
+            jobs=case.jobs,
+            walltime=case.walltime,
+            limit=limit,
+            queue_wait=wait,
+            answer=case.answer,
+            queue=view["queue"],
+            account=view["account"],
+        )
