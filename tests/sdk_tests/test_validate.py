@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from dashboard_client.runs import RunFolder
+from sdk_tests.testbeds import manage
 from tests.needs import need, program
 
 pytestmark = [pytest.mark.needs("components"), pytest.mark.slow]
@@ -132,6 +133,23 @@ def test_without_slurm_its_cells_are_skips_that_say_what_to_install(home: Home) 
     assert cause is not None
     assert "slurmctld" in cause.evidence
     assert "slurm-wlm" in cause.evidence
+
+
+@pytest.mark.needs("slurm", "munge")
+def test_a_machine_with_a_scheduler_that_no_site_file_describes_is_not_taken_for_a_laptop(home: Home) -> None:
+    testbed = manage.up("slurm", home.folder, owner_pid=os.getpid())
+    try:
+        configuration = home.folder / "slurm.conf"
+        configuration.write_bytes(Path(testbed.env["SLURM_CONF"]).read_bytes())
+        environ = {**manage.environment(testbed, home.environ()), "SLURM_CONF": str(configuration)}
+        command = [word for word in home.command("--no-upload") if word not in ("--site", "local/workstation")]
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    finally:
+        manage.down(home.folder, testbed.id)
+    assert done.returncode == 2
+    assert "slurm answers" in done.stderr
+    assert "exaworks sites new" in done.stderr
+    assert not (home.folder / "runs").exists()
 
 
 @pytest.mark.needs("slurm", "munge")
