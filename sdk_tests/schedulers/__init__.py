@@ -71,6 +71,8 @@ class JobStatus:
     nodes: tuple[str, ...] = ()
     exit_code: int | None = None
     signal: int | None = None
+    waited: float | None = None
+    """Seconds in the queue, from a scheduler that tells those and no instants fine enough to subtract."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,8 @@ class SchedulerKind(abc.ABC):
     """The variable that is set inside an allocation of this kind; empty where there is none."""
     package = ""
     """What to install where its commands are absent, for the reason of a skip."""
+    speaks: Mapping[str, str] = {}
+    """How components call it: PSI/J's executor, Parsl's provider or executor, RADICAL's job manager."""
 
     def __init__(self, spec: SchedulerSpec, env: Mapping[str, str]) -> None:
         self.spec = spec
@@ -216,4 +220,5 @@ class SchedulerKind(abc.ABC):
             "poll": self.spec.status_interval,
             "exclusive": self.spec.exclusive,
             "directives": list(self.spec.directives),
+            "speaks": dict(self.speaks),
         }

@@ -16,6 +16,7 @@ class LocalKind(SchedulerKind):
 
     kind = "local"
     batch = False
+    speaks = {"psij": "local", "parsl": "LocalProvider", "radical": "fork"}
 
     def probe(self) -> Probe:
         return Probe(kind=self.kind, found=True, nodes=(platform.node(),))

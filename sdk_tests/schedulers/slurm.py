@@ -74,6 +74,7 @@ class SlurmKind(SchedulerKind):
     kind = "slurm"
     job_variable = "SLURM_JOB_ID"
     package = "slurm-wlm (Debian, Ubuntu) or slurm (RHEL, SLES)"
+    speaks = {"psij": "slurm", "parsl": "SlurmProvider", "radical": "slurm"}
 
     def probe(self) -> Probe:
         missing = [

@@ -10,8 +10,12 @@ from __future__ import annotations
 import abc
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from site_configs.schema import SchedulerSpec
+
+if TYPE_CHECKING:
+    from sdk_tests.testbeds.likeness import Likeness
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,8 @@ class TestbedKind(abc.ABC):
 
     __test__ = False
     kind: str
+    like: Likeness | None = None
+    """The system it is to look like; None for one of its own kind."""
 
     @abc.abstractmethod
     def absent(self) -> str | None:

@@ -35,6 +35,7 @@ def testbed() -> None:
 Examples:
   exaworks testbed up slurm                  two nodes
   exaworks testbed up slurm --nodes 4 --cores 16
+  exaworks testbed up pbs                    an emulated PBS
 """
 )
 @click.argument("kind")
@@ -44,7 +45,7 @@ Examples:
 )
 @click.pass_context
 def up(context: click.Context, kind: str, nodes: int, cores: int | None) -> None:
-    """Bring up a testbed of KIND (slurm); it stays until it is taken down."""
+    """Bring up a testbed of KIND (slurm, flux, or emulated: lsf, cobalt, pbs); it stays until it is taken down."""
     from sdk_tests.testbeds import manage
 
     made = manage.up(kind, _home(context), nodes=nodes, cores=cores or manage.CORES)

@@ -20,6 +20,7 @@ from ruamel.yaml import YAML
 
 from sdk_tests.errors import TestbedError
 from sdk_tests.testbeds import Daemon, Testbed, TestbedKind, processes, record
+from sdk_tests.testbeds.likeness import Likeness
 from site_configs.schema import LocalUse, Node, System
 
 CORES = 8
@@ -46,11 +47,19 @@ def kind_of(name: str) -> TestbedKind:
     return known[name]()
 
 
-def up(kind: str, home: Path, *, nodes: int = 2, cores: int = CORES, owner_pid: int | None = None) -> Testbed:
+def up(
+    kind: str,
+    home: Path,
+    *,
+    nodes: int = 2,
+    cores: int = CORES,
+    owner_pid: int | None = None,
+    like: Likeness | None = None,
+) -> Testbed:
     """Bring a testbed up and return when its nodes are idle.
 
     owner_pid: the process it is for; once that is gone, the next ``reap`` takes the testbed down. None keeps it until
-    ``down``.
+    ``down``. like: the system it takes its nodes, queues and limits from.
 
     Raises:
         TestbedError: it cannot be had here, or did not come up; what had started is gone again, the log is kept.
@@ -58,6 +67,7 @@ def up(kind: str, home: Path, *, nodes: int = 2, cores: int = CORES, owner_pid: 
     if nodes < 1 or cores < 1:
         raise TestbedError(f"a testbed needs at least one node and one core, not {nodes} and {cores}")
     maker = kind_of(kind)
+    maker.like = like
     reason = maker.absent()
     if reason:
         raise TestbedError(f"no {kind} testbed here: {reason}")

@@ -119,6 +119,19 @@ def carrying(*entries: str) -> list[Daemon]:
     return found
 
 
+def marked(prefix: str) -> list[Daemon]:
+    """Return the processes whose environment has an entry that begins so, never us or our ancestors."""
+    begin, spared = prefix.encode(), set(_line(os.getpid()))
+    found = []
+    for pid in _pids():
+        with contextlib.suppress(OSError):
+            held = (PROC / str(pid) / "environ").read_bytes()
+            if pid not in spared and (held.startswith(begin) or b"\0" + begin in held):
+                daemon = identify(pid, _name(pid))
+                found += [daemon] if daemon is not None else []
+    return found
+
+
 def descendants(roots: Iterable[Daemon]) -> list[Daemon]:
     """Return everything that was started, directly or not, by these processes and still hangs below them."""
     below: dict[int, list[int]] = {}

@@ -1,0 +1,406 @@
+"""Cobalt's dialect: qsub, qstat, qdel, cqwait, nodelist and partlist, as Cobalt 1.0 on Theta.
+
+After Cobalt's own manual pages (man/POSIX/qsub.1, qstat.1, qdel.1 and man/cqwait.1 of github.com/ido/cobalt) and, where
+those are silent, what its commands do: directives must follow the first line without a gap and are split at white
+space, with no regard for quotes; a job without a walltime is refused; a job that has ended is known to no command, and
+only its .cobaltlog file tells how it went.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import string
+import sys
+import time
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from sdk_tests.emulators import client
+from sdk_tests.emulators.cluster import Cluster, Job
+
+VERSION = "1.0.32 (emulated by the ExaWorks SDK)"
+REFUSED = 1
+LONG = {
+    "nodecount": "n",
+    "proccount": "proccount",
+    "project": "A",
+    "cwd": "cwd",
+    "queue": "q",
+    "notify": "M",
+    "env": "env",
+    "time": "t",
+    "umask": "u",
+    "outputprefix": "O",
+    "error": "e",
+    "output": "o",
+    "inputfile": "i",
+    "debuglog": "debuglog",
+    "dependencies": "dependencies",
+    "attrs": "attrs",
+    "jobname": "jobname",
+    "mode": "mode",
+}
+VALUED = tuple({*LONG, *LONG.values()})
+FLAGS = ("h", "held", "v", "verbose", "d", "debug", "preemptable", "run_project", "disable_preboot")
+REFUSALS = {
+    "no-queue": "Queue '{queue}' does not exist",
+    "account": "Project '{account}' may not be charged here",
+    "nodes-over": "Node count exceeds the '{queue}' queue maximum of {limit}",
+    "nodes-under": "Node count is below the '{queue}' queue minimum of {limit}",
+    "too-big": "Node count out of realistic range",
+    "walltime-over": "Walltime greater than the '{queue}' queue max walltime of {clock}",
+    "walltime-under": "Walltime less than the '{queue}' queue min walltime of {clock}",
+    "queued-over": "The limit of {limit} jobs per user in the '{queue}' queue has been reached",
+    "refused": "{limit}",
+}
+
+# -- what the engine asks ---------------------------------------------------------------------------------------------
+
+
+def variables(cluster: Cluster, job: Job) -> dict[str, str]:
+    nodefile = Path("nodefiles", f"{job.number}").absolute()
+    nodefile.write_text("".join(f"{host}\n" for host in job.hosts))
+    return {
+        "COBALT_JOBID": str(job.number),
+        "COBALT_NODEFILE": str(nodefile),
+        "COBALT_PARTNAME": ",".join(job.hosts),
+        "COBALT_PARTSIZE": str(job.nodes),
+        "COBALT_JOBSIZE": str(job.lines["procs"]),
+    }
+
+
+def signals(by: str) -> tuple[int, ...]:
+    return (signal.SIGTERM,)
+
+
+def accepted(cluster: Cluster, job: Job) -> None:
+    """Put the id into the names of the job's files, and begin its log as qsub does."""
+    files = {"stdout": job.stdout or f"{job.cwd}/{job.number}.output"}
+    files["stderr"] = job.stderr or f"{job.cwd}/{job.number}.error"
+    files["log"] = job.lines["log"] or f"{job.cwd}/{job.number}.cobaltlog"
+    known = {"jobid": job.number, "COBALT_JOBID": job.number}
+    filled = {name: string.Template(path).safe_substitute(known) for name, path in files.items()}
+    job.stdout, job.stderr, job.lines["log"] = filled["stdout"], filled["stderr"], filled["log"]
+    _log(job, f"Jobid: {job.number}\nqsub {job.lines['command']}\n{_stamp()} submitted with cwd set to: {job.cwd}\n")
+
+
+def ending(cluster: Cluster, job: Job) -> None:
+    if job.ended_by == "walltime":
+        _log(job, f"{_stamp()} Info: maximum execution time exceeded; initiating job termination\n")
+    elif job.ended_by == "user":
+        said = f"user delete with signal SIGTERM requested by user {job.user}"
+        _log(job, f"{_stamp()} Info: {said}; initiating job cleanup and removal\n")
+
+
+def ended(cluster: Cluster, job: Job) -> None:
+    if job.ended_by == "node":
+        _log(job, f"{_stamp()} Error: execution failure; initiating job cleanup and removal\n")
+    elif job.started is None:
+        ending(cluster, job)
+    elif job.ended_by == "walltime":
+        _log(job, f"{_stamp()} Info: maximum execution time exceeded; initiating job cleanup and removal\n")
+    elif job.ended_by is None:
+        code = job.exit_code if job.exit_code is not None else 128 + (job.signal or 0)
+        said = f"task completed normally with an exit code of {code}"
+        _log(job, f"{_stamp()} Info: {said}; initiating job cleanup and removal\n")
+
+
+def forgotten(cluster: Cluster, job: Job) -> None:
+    """A job that the queue manager lost leaves a log without an end."""
+
+
+def _stamp() -> str:
+    return datetime.now(timezone.utc).strftime("%a %b %d %H:%M:%S %Y +0000 (UTC)")
+
+
+def _log(job: Job, text: str) -> None:
+    with Path(job.lines["log"]).open("a", encoding="utf-8") as file:
+        file.write(text)
+
+
+# -- qsub -------------------------------------------------------------------------------------------------------------
+
+
+def qsub(words: list[str]) -> int:
+    if words == ["--version"]:
+        return _version("qsub")
+    _, rest = client.options(words, VALUED, FLAGS)
+    if not rest:
+        client.refuse("No executable or script specified")
+    script = Path(rest[0]).absolute()
+    if not script.is_file():
+        client.refuse(f"command {script} not found, or is not a file")
+    if not os.access(script, os.X_OK | os.R_OK):
+        client.refuse(f"command {script} is not executable")
+    full = _directives(script) + words
+    given, rest = client.options(full, VALUED, FLAGS)
+    options = {LONG.get(name, name): value for name, value in given if value is not None}
+    if "t" not in options:
+        client.refuse("'time' not provided")
+    if "n" not in options:
+        client.refuse("'nodecount' not provided")
+    nodes, prefix = _count(options["n"], "nodecount"), options.get("O")
+    cwd = options.get("cwd") or str(Path.cwd())
+    argv = [client.spool(script), *rest[1:]] if _is_text(script) else [str(script), *rest[1:]]
+    answer = client.submit(
+        name=options.get("jobname") or script.name,
+        queue=options.get("q") or "default",
+        account=options.get("A"),
+        argv=argv,
+        cwd=cwd,
+        nodes=nodes,
+        cores=max(node["cores"] for node in client.ask("cluster")["nodes"]),
+        exclusive=True,
+        walltime=_minutes(options["t"]) * 60.0,
+        env=_environment([value for name, value in given if name == "env"]),
+        umask=int(options.get("u", "022"), 8),
+        stdin=options.get("i"),
+        stdout=_path(options.get("o") or (prefix and f"{prefix}.output"), cwd),
+        stderr=_path(options.get("e") or (prefix and f"{prefix}.error"), cwd),
+        lines={
+            "log": _path(options.get("debuglog") or (prefix and f"{prefix}.cobaltlog"), cwd),
+            "procs": _count(options.get("proccount") or options["n"], "proccount"),
+            "command": shlex.join(full),
+            "mode": options.get("mode", "script"),
+        },
+    )
+    if "refused" in answer:
+        span = answer["limit"] if isinstance(answer["limit"], float | int) else 0
+        said = REFUSALS[answer["refused"]].format(account=options.get("A"), clock=client.clock(span), **answer)
+        print(f"component error: XMLRPC failure in queue-manager.add_jobs: {said}", file=sys.stderr)
+        return 1
+    print(answer["number"])
+    return 0
+
+
+def _is_text(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"#!"
+
+
+def _directives(script: Path) -> list[str]:
+    """Return the words of the ``#COBALT`` lines that follow the first line of a script at once."""
+    lines = script.read_text(encoding="utf-8", errors="replace").split("\n")
+    words: list[str] = []
+    if lines[0].startswith("#!"):
+        for line in lines[1:]:
+            if not line.startswith("#COBALT ") or len(line) <= len("#COBALT "):
+                break
+            words += line[len("#COBALT ") :].split()
+    return words
+
+
+def _minutes(text: str) -> int:
+    """Read minutes, HH:MM, HH:MM:SS or DD:HH:MM:SS; seconds count for nothing."""
+    units = ("minutes",), ("hours", "minutes"), ("hours", "minutes", "seconds"), ("days", "hours", "minutes", "seconds")
+    parts = text.split(":")
+    if len(parts) > len(units):
+        client.refuse("invalid time specification: time may be specified as minutes, HH:MM, HH:MM:SS, or DD:HH:MM:SS")
+    total = 0
+    for unit, part in zip(units[len(parts) - 1], parts, strict=True):
+        if not part.isdecimal():
+            client.refuse(f"invalid time specification: illegal value '{part}' for {unit}")
+        total += int(part) * {"days": 1440, "hours": 60, "minutes": 1, "seconds": 0}[unit]
+    return total
+
+
+def _count(text: str, what: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        client.refuse(f"{what} is {text} which is not greater than zero")
+    return int(text)
+
+
+def _environment(asked: list[str | None]) -> dict[str, str]:
+    """Return what a job gets: a login's own variables, the PATH of qsub, and what ``--env`` names."""
+    own = os.environ
+    kept = {name: own[name] for name in ("PATH", "LANG") if name in own}
+    kept.update(HOME=own.get("HOME", "/"), USER=client.user(), LOGNAME=client.user(), SHELL="/bin/bash")
+    for pair in (pair for value in asked for pair in re.split(r":(?=\w+=)", value or "")):
+        name, sign, value = pair.partition("=")
+        if not sign:
+            client.refuse(f"Improperly formatted argument to env : {pair!r}")
+        kept[name] = value
+    return kept
+
+
+def _path(path: str | None, cwd: str) -> str | None:
+    if path is None:
+        return None
+    full = Path(cwd, path)
+    if not full.parent.is_dir():
+        client.refuse(f"directory {full} does not exist")
+    return str(full)
+
+
+# -- qstat and the rest -----------------------------------------------------------------------------------------------
+
+
+def _state(job: dict[str, Any]) -> str:
+    if job["state"] == "held":
+        return "preempted" if job["reason"] == "requeued" else "admin_hold"
+    if job["state"] == "queued":
+        return "maxrun_hold" if job["reason"] == "user-limit" else "queued"
+    return "killing" if job["ending"] else "running"
+
+
+def _elapsed(job: dict[str, Any]) -> str:
+    return client.clock(time.time() - job["started"]) if job["started"] else "N/A"
+
+
+def _instant(instant: float | None) -> str:
+    if instant is None:
+        return "N/A"
+    return datetime.fromtimestamp(instant, timezone.utc).strftime("%a %b %d %H:%M:%S %Y +0000 (UTC)")
+
+
+SHORT = {"queued": "Q", "running": "R", "killing": "K", "preempted": "P", "admin_hold": "H", "maxrun_hold": "H"}
+FIELDS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "jobid": lambda job: job["number"],
+    "jobname": lambda job: job["name"],
+    "user": lambda job: job["user"],
+    "walltime": lambda job: client.clock(job["walltime"]),
+    "queuedtime": lambda job: client.clock((job["started"] or time.time()) - job["submitted"]),
+    "runtime": _elapsed,
+    "nodes": lambda job: job["nodes"],
+    "state": _state,
+    "location": lambda job: ",".join(job["hosts"]) or "None",
+    "mode": lambda job: job["lines"]["mode"],
+    "procs": lambda job: job["lines"]["procs"],
+    "queue": lambda job: job["queue"],
+    "starttime": lambda job: _instant(job["started"]),
+    "submittime": lambda job: _instant(job["submitted"]),
+    "project": lambda job: job["account"],
+    "outputdir": lambda job: job["cwd"],
+    "outputpath": lambda job: job["stdout"],
+    "errorpath": lambda job: job["stderr"],
+    "command": lambda job: job["argv"][0],
+    "short_state": lambda job: SHORT[_state(job)],
+}
+USUAL = ("JobID", "User", "WallTime", "Nodes", "State", "Location")
+FULL = ("JobID", "JobName", "User", "WallTime", "QueuedTime", "RunTime", "Nodes", "State", "Location", "Mode", "Procs")
+LONGEST = (*FULL, "Queue", "StartTime", "SubmitTime", "OutputDir", "ErrorPath", "OutputPath", "Project", "short_state")
+
+
+def qstat(words: list[str]) -> int:
+    if words == ["--version"]:
+        return _version("qstat")
+    flags = ("f", "full", "l", "long", "Q", "reverse")
+    given, names = client.options(words, ("header", "u", "user", "sort"), flags)
+    options, on = dict(given), {name[0] for name, value in given if value is None}
+    if "Q" in on:
+        return _queues(names)
+    header: tuple[str, ...] = USUAL
+    if "header" in options:
+        header = tuple(options["header"].split(":"))
+    elif "f" in on:
+        header = LONGEST if "l" in on else FULL
+    for name in names:
+        if not name.isdecimal():
+            client.refuse(f"{name} is not a valid jobid or queue name")
+    jobs = client.ask("jobs", numbers=[int(name) for name in names] or None)
+    user = options.get("user") or options.get("u")
+    jobs = [job for job in jobs if job["state"] != "done" and user in (None, job["user"])]
+    if names and not jobs:
+        return 1
+    rows = [[_cell(name.lower(), job) for name in header] for job in jobs]
+    shown = ["S" if name == "short_state" else name for name in header]
+    if "l" in on:
+        width = max(map(len, shown)) + 1
+        for row in rows:
+            print(f"{shown[0]}: {row[0]}")
+            for name, cell in list(zip(shown, row, strict=True))[1:]:
+                print(f"    {name:<{width}}: {cell}")
+            print()
+    else:
+        _table(shown, rows)
+    return 0
+
+
+def _cell(name: str, job: dict[str, Any]) -> str:
+    return str(FIELDS[name](job)) if name in FIELDS else "-"
+
+
+def _table(header: list[str], rows: list[list[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    print("".join(f"{cell:<{width}}  " for cell, width in zip(header, widths, strict=True)))
+    print("=" * (sum(widths) + 2 * len(widths)))
+    for row in rows:
+        print("".join(f"{cell:<{width}}  " for cell, width in zip(row, widths, strict=True)))
+
+
+def _queues(names: list[str]) -> int:
+    queues = [queue for queue in client.ask("cluster")["queues"] if not names or queue["name"] in names]
+    if names and not queues:
+        return 1
+    head = ["Name", "Users", "Groups", "MinTime", "MaxTime", "MaxRunning", "MaxQueued", "MaxUserNodes", "MaxNodeHours"]
+    rows = []
+    for queue in queues:
+        times = [client.clock(queue[key]) if queue[key] else "None" for key in ("min_walltime", "max_walltime")]
+        limits = [str(queue["max_running"]), str(queue["max_queued"]), str(queue["max_nodes"]), "None"]
+        rows.append([queue["name"], "None", "None", *times, *limits, "None", "running"])
+    _table([*head, "TotalNodes", "State"], rows)
+    return 0
+
+
+def qdel(words: list[str]) -> int:
+    _, names = client.options(words, (), ("d", "debug"))
+    if not names:
+        client.refuse("No Jobid(s) given")
+    for name in names:
+        if not name.isdecimal():
+            client.refuse(f"jobid must be an integer, found {name!r}")
+    said = client.ask("cancel", numbers=[int(name) for name in names])
+    deleted = [[number, client.user()] for number, what in said.items() if what == "ended"]
+    if deleted:
+        print("      Deleted Jobs")
+        _table(["JobID", "User"], deleted)
+    return 0
+
+
+def cqwait(words: list[str]) -> int:
+    _, names = client.options(words, (), ("r", "v"))
+    while any(job["state"] != "done" for job in client.ask("jobs", numbers=[int(name) for name in names])):
+        time.sleep(0.1)
+    return 0
+
+
+def nodelist(words: list[str]) -> int:
+    if words == ["--version"]:
+        return _version("nodelist")
+    rows = []
+    for node in client.ask("cluster")["nodes"]:
+        state = "down" if not node["up"] else "idle" if node["free"] == node["cores"] else "allocated"
+        rows.append([node["name"], "*", state, "-"])
+    _table(["Host", "Queue", "State", "Backfill"], rows)
+    return 0
+
+
+def partlist(words: list[str]) -> int:
+    return _version("partlist") if words == ["--version"] else nodelist(words)
+
+
+def _version(name: str) -> int:
+    print(f"{name} cobalt {VERSION}")
+    return 0
+
+
+def _answered(name: str, command: Callable[[list[str]], int]) -> Callable[[list[str]], int]:
+    """Say what a command of Cobalt says where the queue manager is not there."""
+
+    def tried(words: list[str]) -> int:
+        try:
+            return command(words)
+        except client.DownError as down:
+            print(f"component error: Failed to connect to queue-manager: {down}", file=sys.stderr)
+            return 1
+
+    return tried
+
+
+_COMMANDS = {"qsub": qsub, "qstat": qstat, "qdel": qdel, "cqwait": cqwait, "nodelist": nodelist, "partlist": partlist}
+COMMANDS = {name: _answered(name, command) for name, command in _COMMANDS.items()}

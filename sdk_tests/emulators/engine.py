@@ -1,0 +1,267 @@
+"""The daemon of an emulated scheduler: takes requests on a socket in its folder, runs jobs, and enforces their limits.
+
+``cluster.json`` beside the socket says what there is. A request is one JSON object a connection, and so is its answer.
+While it plays a scheduler that is down, the socket is gone and the jobs go on, as they do under real node daemons.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from sdk_tests.emulators import work
+from sdk_tests.emulators.cluster import HAS_NODES, WAITING, Cluster, Job, read
+
+SOCKET = "engine.sock"
+CONFIGURATION = "cluster.json"
+
+
+class Engine:
+    """One emulated scheduler; ``dialect`` gives a job its variables, its end, and the signals of its end."""
+
+    def __init__(self, folder: str, cluster: Cluster, dialect: ModuleType) -> None:
+        self.folder, self.cluster, self.dialect = folder, cluster, dialect
+        self.children: dict[int, tuple[Job, subprocess.Popen[bytes]]] = {}
+        self.timers: list[tuple[float, Callable[[], None]]] = []
+        self.selector = selectors.DefaultSelector()
+        self.listener: socket.socket | None = None
+        self.running = True
+        wake, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGTERM, self._stop)
+        self.selector.register(wake, selectors.EVENT_READ, lambda: self._drain(wake))
+        self.listen()
+
+    def _stop(self, *_: object) -> None:
+        self.running = False
+
+    def listen(self) -> None:
+        """Open the socket; relative to our folder, since a socket's path may have 108 bytes."""
+        self.deafen()
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(SOCKET)
+        Path(SOCKET).chmod(0o600)
+        listener.listen(64)
+        listener.setblocking(False)
+        self.selector.register(listener, selectors.EVENT_READ, self._accept)
+        self.listener = listener
+
+    def deafen(self) -> None:
+        """Close the socket: from here on no command finds a scheduler."""
+        if self.listener is not None:
+            self.selector.unregister(self.listener)
+            self.listener.close()
+            self.listener = None
+        Path(SOCKET).unlink(missing_ok=True)
+
+    def run(self) -> None:
+        while self.running:
+            now = time.monotonic()
+            due = min((at for at, _ in self.timers), default=now + 60.0)
+            for key, _ in self.selector.select(max(0.0, min(60.0, due - now))):
+                key.data()
+            self._reap()
+            now = time.monotonic()
+            ready = [then for at, then in self.timers if at <= now]
+            self.timers = [(at, then) for at, then in self.timers if at > now]
+            for then in ready:
+                then()
+            self._schedule()
+        for job, _ in self.children.values():
+            work.clear(job, self.folder)
+
+    def after(self, seconds: float, then: Callable[[], None]) -> None:
+        self.timers.append((time.monotonic() + seconds, then))
+
+    # -- requests -----------------------------------------------------------------------------------------------------
+
+    def _accept(self) -> None:
+        assert self.listener is not None
+        with contextlib.suppress(OSError, ValueError):
+            connection, _ = self.listener.accept()
+            with connection:
+                connection.settimeout(5.0)
+                with connection.makefile("rwb") as stream:
+                    request = json.loads(stream.readline())
+                    answer = getattr(self, f"do_{request.pop('op')}")(**request)
+                    stream.write(json.dumps(answer).encode() + b"\n")
+
+    def do_submit(self, **given: Any) -> dict[str, Any]:
+        cluster = self.cluster
+        given["queue"] = given.get("queue") or cluster.default_queue
+        job = Job(number=cluster.last + 1, submitted=time.time(), queued=time.time(), **given)
+        job.exclusive = job.exclusive or cluster.exclusive
+        refusal = cluster.refusal(job)
+        if refusal is not None:
+            return {"refused": refusal[0], "limit": refusal[1], "queue": job.queue}
+        cluster.last = job.number
+        if cluster.holding:
+            job.state, job.reason = "held", "system"
+        cluster.jobs[job.number] = job
+        self.dialect.accepted(cluster, job)
+        self._schedule()
+        return {"number": job.number, "queue": job.queue}
+
+    def do_jobs(self, numbers: list[int] | None = None) -> list[dict[str, Any]]:
+        jobs = self.cluster.jobs
+        wanted = jobs.values() if numbers is None else [jobs[number] for number in numbers if number in jobs]
+        return [job.told() for job in wanted]
+
+    def do_cancel(self, numbers: list[int]) -> dict[str, str]:
+        """Return for each number ``ended`` (it now does), ``done`` (it had) or ``unknown``."""
+        said = {}
+        for number in numbers:
+            job = self.cluster.jobs.get(number)
+            said[str(number)] = "unknown" if job is None else "done" if job.state == "done" else "ended"
+            if job is not None:
+                self.end(job, "user")
+        return said
+
+    def do_release(self, numbers: list[int]) -> None:
+        for job in self.cluster.jobs.values():
+            if job.number in numbers and job.state == "held":
+                job.state, job.reason = "queued", None
+        self._schedule()
+
+    def do_cluster(self) -> dict[str, Any]:
+        cluster = self.cluster
+        return {
+            "host": cluster.host,
+            "default_queue": cluster.default_queue,
+            "resources": cluster.resources,
+            "required": cluster.required,
+            "nodes": [{**vars(node), "free": cluster.free(node)} for node in cluster.nodes],
+            "queues": [
+                {
+                    **vars(queue),
+                    "waiting": sum(1 for job in cluster.of(queue) if job.state in WAITING),
+                    "running": sum(1 for job in cluster.of(queue) if job.state in HAS_NODES),
+                }
+                for queue in cluster.queues
+            ],
+        }
+
+    # -- faults -------------------------------------------------------------------------------------------------------
+
+    def do_refuse(self, message: str | None) -> None:
+        """Refuse every submission with this message; None ends it."""
+        self.cluster.refusing = message
+
+    def do_hold(self, on: bool) -> None:
+        """Hold every job that is submitted from now on."""
+        self.cluster.holding = on
+
+    def do_down(self, seconds: float) -> None:
+        """Answer nobody for so long."""
+        self.after(0.0, self.deafen)
+        self.after(seconds, self.listen)
+
+    def do_node(self, name: str, seconds: float = 1.0) -> None:
+        """Let a node die with all that runs on it; it is back, without its jobs, after so long."""
+        node = next(node for node in self.cluster.nodes if node.name == name)
+        node.up = False
+        lost = [job for job in self.cluster.jobs.values() if job.state == "running" and name in job.hosts]
+        for job in lost:
+            job.state = "lost"
+            work.clear(job, self.folder)
+
+        def back() -> None:
+            node.up = True
+            for job in lost:
+                self._ended(job, None, None, "node")
+
+        self.after(seconds, back)
+
+    def do_requeue(self, number: int) -> None:
+        """Take a running job's nodes away and put it back in the queue, held until it is released."""
+        job = self.cluster.jobs[number]
+        child = next((pid for pid, (mine, _) in self.children.items() if mine is job), None)
+        work.clear(job, self.folder)
+        if child is not None:
+            self.children.pop(child)[1].wait()
+        job.state, job.reason, job.hosts, job.started, job.pid = "held", "requeued", [], None, None
+        job.queued = time.time()
+
+    def do_expire(self, number: int) -> None:
+        """Let a job's walltime be over now."""
+        self.end(self.cluster.jobs[number], "walltime")
+
+    def do_vanish(self, number: int) -> None:
+        """Forget a job, its history included, and kill it without a word."""
+        job = self.cluster.jobs.pop(number)
+        self.dialect.forgotten(self.cluster, job)
+        work.clear(job, self.folder)
+
+    # -- jobs ---------------------------------------------------------------------------------------------------------
+
+    def _schedule(self) -> None:
+        for job, _ in self.cluster.startable():
+            job.started, job.runs = time.time(), job.runs + 1
+            try:
+                process = work.start(job, {**job.env, **self.dialect.variables(self.cluster, job)}, self.folder)
+            except OSError as error:
+                job.reason = str(error)
+                self._ended(job, 127, None, None)
+                continue
+            job.pid = process.pid
+            self.children[process.pid] = (job, process)
+            self.after(job.walltime, lambda job=job, run=job.runs: self._time_is_up(job, run))  # type: ignore[misc]
+
+    def _time_is_up(self, job: Job, run: int) -> None:
+        if job.runs == run:
+            self.end(job, "walltime")
+
+    def end(self, job: Job, by: str) -> None:
+        """End a job as its dialect does: where it waits at once, where it runs by one signal after the other."""
+        if job.state in WAITING:
+            self._ended(job, None, None, by)
+        elif job.state in HAS_NODES and not job.ending:
+            job.ending, job.ended_by = True, by
+            self.dialect.ending(self.cluster, job)
+            for step, number in enumerate((*self.dialect.signals(by), signal.SIGKILL)):
+                self.after(step * self.cluster.kill_delay, lambda number=number: self._signal(job, number))  # type: ignore[misc]
+
+    def _signal(self, job: Job, number: int) -> None:
+        if job.state == "running":
+            work.send(job, number, self.folder)
+
+    def _reap(self) -> None:
+        for pid, (job, process) in list(self.children.items()):
+            code = process.poll()
+            if code is None:
+                continue
+            del self.children[pid]
+            work.clear(job, self.folder)
+            if job.state == "running":
+                self._ended(job, code if code >= 0 else None, -code if code < 0 else None, job.ended_by)
+
+    def _ended(self, job: Job, code: int | None, number: int | None, by: str | None) -> None:
+        job.state, job.ended, job.exit_code, job.signal, job.ended_by = "done", time.time(), code, number, by
+        self.dialect.ended(self.cluster, job)
+
+    def _drain(self, wake: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while os.read(wake, 4096):
+                pass
+
+
+def serve(folder: str, dialect: ModuleType) -> None:
+    """Run until SIGTERM; then every job is killed."""
+    os.chdir(folder)
+    cluster = read(json.loads(Path(CONFIGURATION).read_text(encoding="utf-8")))
+    for name in ("spool", "nodefiles"):
+        Path(name).mkdir(mode=0o700, exist_ok=True)
+    cluster_engine = Engine(folder, cluster, dialect)
+    cluster_engine.run()
+    cluster_engine.deafen()

@@ -1,0 +1,399 @@
+"""LSF's dialect: bsub, bjobs, bkill, bqueues, bhosts and lsid, as Spectrum LSF 10.1 with LSB_BSUB_PARSE_SCRIPT=Y.
+
+After https://www.ibm.com/docs/en/spectrum-lsf/10.1.0?topic=reference-command: bsub and its options -nnodes and
+-alloc_flags for the machines at LLNL and ORNL, bjobs -o and -json, the termination reasons. While mbatchd is down a
+command tries again for ever, or LSB_NTRIES times.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import os
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from sdk_tests.emulators import client
+from sdk_tests.emulators.cluster import Cluster, Job
+
+VERSION = "IBM Spectrum LSF Standard 10.1.0.13 (emulated by the ExaWorks SDK)"
+VALUED = (
+    *("J", "cwd", "env", "nnodes", "n", "gpu", "M", "W", "q", "G", "P", "U", "e", "eo", "o", "oo", "i", "R", "u", "L"),
+    *("alloc_flags", "core_isolation", "jsm", "csm", "ln_mem", "ln_slots", "stage", "step_cgroup"),
+)
+LOGIN: tuple[str, ...] = ("PATH", "HOME", "USER")
+"""What a job has with ``-env none``."""
+FLAGS = ("K", "x", "r", "rn", "H", "N", "B")
+REFUSALS = {
+    "no-queue": "{queue}: No such queue. Job not submitted.",
+    "account": "ERROR: project {account!r} is not one that may be charged here. Job not submitted.",
+    "nodes-over": "Too many processors requested. Job not submitted.",
+    "nodes-under": "Too few processors requested. Job not submitted.",
+    "too-big": "Too many processors requested. Job not submitted.",
+    "walltime-over": "RUNLIMIT: Cannot exceed queue's hard limit(s). Job not submitted.",
+    "walltime-under": "RUNLIMIT: Below the queue's minimum. Job not submitted.",
+    "queued-over": "Pending job threshold reached. Job not submitted.",
+    "refused": "{limit}. Job not submitted.",
+}
+REASONS = {
+    "user": "TERM_OWNER: job killed by owner",
+    "walltime": "TERM_RUNLIMIT: job killed after reaching LSF run time limit",
+    "node": "TERM_ZOMBIE: job exited while LSF was not available",
+}
+WAITS = {
+    "resources": "Not enough hosts to meet the job's spanning requirement",
+    "user-limit": "User has reached the per-user job slot limit of the queue",
+    "requeued": "Job was preempted and requeued; waiting to be scheduled",
+    "system": "Job was suspended by LSF admin or root while pending",
+}
+
+# -- what the engine asks ---------------------------------------------------------------------------------------------
+
+
+def variables(cluster: Cluster, job: Job) -> dict[str, str]:
+    """Return what sbatchd sets for a job, and write its host file."""
+    slots = [host for host in job.hosts for _ in range(job.cores)]
+    hosts = Path("nodefiles", f"{job.number}").absolute()
+    hosts.write_text("".join(f"{host}\n" for host in slots))
+    return {
+        "LSB_JOBID": str(job.number),
+        "LSB_JOBNAME": job.name,
+        "LSB_JOBINDEX": "0",
+        "LSB_QUEUE": job.queue,
+        "LSB_HOSTS": " ".join(slots),
+        "LSB_MCPU_HOSTS": " ".join(f"{host} {job.cores}" for host in job.hosts),
+        "LSB_DJOB_HOSTFILE": str(hosts),
+        "LSB_DJOB_NUMPROC": str(len(slots)),
+        "LSB_MAX_NUM_PROCESSORS": str(len(slots)),
+        "LSB_SUB_HOST": cluster.host,
+        "LSB_PROJECT_NAME": job.account or "default",
+        "LS_SUBCWD": job.cwd,
+    }
+
+
+def signals(by: str) -> tuple[int, ...]:
+    return (signal.SIGUSR2, signal.SIGINT, signal.SIGTERM) if by == "walltime" else (signal.SIGINT, signal.SIGTERM)
+
+
+def accepted(cluster: Cluster, job: Job) -> None:
+    for name in ("stdout", "stderr"):
+        path = getattr(job, name)
+        if path:
+            setattr(job, name, path.replace("%J", str(job.number)))
+    job.stderr = job.stderr or job.stdout  # without -e, standard error goes where standard output goes
+
+
+def nothing(cluster: Cluster, job: Job) -> None:
+    """LSF tells the user of no other moment."""
+
+
+forgotten = ending = ended = nothing
+
+# -- bsub -------------------------------------------------------------------------------------------------------------
+
+
+def bsub(words: list[str]) -> int:
+    given, rest = client.options(words, VALUED, FLAGS)
+    cluster = _cluster()
+    if rest and (len(rest) > 1 or not _is_script(rest[0])):
+        argv = ["/bin/sh", "-c", " ".join(rest)]  # LSF joins the words and lets a shell read them
+    else:
+        text = Path(rest[0]).read_text(encoding="utf-8") if rest else sys.stdin.read()
+        lines = [line for line in text.splitlines() if line.startswith("#BSUB")]
+        directives = [word for line in lines for word in shlex.split(line[5:], comments=True)]
+        embedded, more = client.options(directives, VALUED, FLAGS)
+        if more:
+            client.refuse(f"#BSUB {' '.join(more)}: not an option")
+        given = embedded + given  # the command line comes last and wins
+        argv = client.interpreter(client.spool(None, text.lstrip("\n")))
+    flags = {name for name, value in given if value is None}
+    options = {name: value for name, value in given if value is not None}
+    per_node = max(node["cores"] for node in cluster["nodes"])
+    nodes, cores = _size(options, per_node)
+    answer = client.submit(
+        name=options.get("J") or Path(argv[-1].split()[0] if argv[-1].split() else "job").name,
+        queue=options.get("q"),
+        account=options.get("P"),
+        argv=argv,
+        cwd=options.get("cwd") or str(Path.cwd()),
+        nodes=nodes,
+        cores=cores,
+        exclusive="x" in flags or "nnodes" in options,
+        walltime=_minutes(options.get("W")) * 60,
+        rerunnable="r" in flags,
+        env=_environment([value for name, value in given if name == "env"]),
+        stdin=options.get("i"),
+        stdout=options.get("o") or options.get("oo"),
+        stderr=options.get("e") or options.get("eo"),
+    )
+    if "refused" in answer:
+        message = REFUSALS[answer["refused"]].format(account=options.get("P"), **answer)
+        print(message, file=sys.stderr)
+        return 255
+    number, queue = answer["number"], answer["queue"]
+    print(f"Job <{number}> is submitted to {'queue' if options.get('q') else 'default queue'} <{queue}>.", flush=True)
+    return _wait(number) if "K" in flags else 0
+
+
+def _is_script(word: str) -> bool:
+    path = Path(word)
+    return path.is_file() and path.read_bytes()[:4] != b"\x7fELF"
+
+
+def _size(options: dict[str, str], per_node: int) -> tuple[int, int]:
+    if "nnodes" in options:
+        return _count(options["nnodes"]), per_node
+    slots = _count(options.get("n", "1"))
+    tile = per_node
+    if "span[ptile=" in options.get("R", ""):
+        tile = _count(options["R"].partition("span[ptile=")[2].partition("]")[0])
+    elif "span[hosts=1]" in options.get("R", ""):
+        tile = slots
+    return math.ceil(slots / tile), min(slots, tile)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        client.refuse(f"{text}: Illegal job slot or host count")
+    return int(text)
+
+
+def _minutes(text: str | None) -> float:
+    if text is None:
+        return 60.0
+    try:
+        return client.seconds(text.partition("/")[0])  # [hours:]minutes counts as [minutes:]seconds does
+    except ValueError:
+        client.refuse(f"{text}: Bad RUNLIMIT specification")
+
+
+def _environment(asked: list[str]) -> dict[str, str]:
+    """Return what ``-env`` lets through: everything, nothing, or what is named. Of several, each adds to the others."""
+    own: dict[str, str] = dict(os.environ)
+    if not asked:
+        return own
+    parts = [part.strip() for value in asked for part in value.split(",")]
+    kept: dict[str, str] = own if "all" in parts else {name: own[name] for name in LOGIN if name in own}
+    for part in parts:
+        name, sign, value = part.partition("=")
+        if sign:
+            kept[name] = value
+        elif part.startswith("~"):
+            kept.pop(part[1:], None)
+        elif part in own and part not in ("all", "none"):
+            kept[part] = own[part]
+    return kept
+
+
+def _wait(number: int) -> int:
+    print("<<Waiting for dispatch ...>>", flush=True)
+    while True:
+        jobs = client.ask("jobs", numbers=[number])
+        if not jobs:
+            return 255
+        if jobs[0]["state"] == "done":
+            print("<<Job is finished>>")
+            return _code(jobs[0])
+        time.sleep(0.1)
+
+
+# -- bjobs, bkill -----------------------------------------------------------------------------------------------------
+
+
+def _code(job: dict[str, Any]) -> int:
+    if job["ended_by"] == "node":
+        return 255
+    return int(job["exit_code"] if job["exit_code"] is not None else 128 + (job["signal"] or signal.SIGINT))
+
+
+def _stat(job: dict[str, Any]) -> str:
+    if job["state"] == "done":
+        return "DONE" if job["exit_code"] == 0 and not job["ended_by"] else "EXIT"
+    if job["state"] == "held":
+        return "PEND" if job["reason"] == "requeued" else "PSUSP"
+    return {"queued": "PEND", "running": "RUN", "lost": "UNKWN"}[job["state"]]
+
+
+def _moment(instant: float | None) -> str:
+    return time.strftime("%b %e %H:%M", time.localtime(instant)) if instant else ""
+
+
+def _pend(job: dict[str, Any]) -> str:
+    return str(round((job["started"] or job["ended"] or time.time()) - job["submitted"]))
+
+
+FIELDS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "JOBID": lambda job: str(job["number"]),
+    "STAT": _stat,
+    "USER": lambda job: str(job["user"]),
+    "QUEUE": lambda job: str(job["queue"]),
+    "JOB_NAME": lambda job: str(job["name"]),
+    "PROJ_NAME": lambda job: job["account"] or "default",
+    "FROM_HOST": lambda job: "login",
+    "EXEC_HOST": lambda job: ":".join(f"{job['cores']}*{host}" for host in job["hosts"]),
+    "EXIT_CODE": lambda job: str(_code(job)) if _stat(job) == "EXIT" else "",
+    "EXIT_REASON": lambda job: REASONS.get(job["ended_by"], "") if _stat(job) == "EXIT" else "",
+    "KILL_REASON": lambda job: "",
+    "SUSPEND_REASON": lambda job: "",
+    "PEND_REASON": lambda job: f"{WAITS.get(job['reason'], '')}; " if job["reason"] in WAITS else "",
+    "PEND_TIME": _pend,
+    "SUBMIT_TIME": lambda job: _moment(job["submitted"]),
+    "START_TIME": lambda job: _moment(job["started"]),
+    "FINISH_TIME": lambda job: _moment(job["ended"]),
+    "SUB_CWD": lambda job: str(job["cwd"]),
+    "COMMAND": lambda job: " ".join(job["argv"]),
+}
+USUAL = ("JOBID", "USER", "STAT", "QUEUE", "FROM_HOST", "EXEC_HOST", "JOB_NAME", "SUBMIT_TIME")
+
+
+def bjobs(words: list[str]) -> int:
+    given, ids = client.options(words, ("o", "u", "q"), ("json", "a", "noheader", "w", "r", "p", "d"))
+    flags = {name for name, value in given if value is None}
+    options = {name: value for name, value in given if value is not None}
+    names, delimiter = _fields(options["o"]) if "o" in options else (USUAL, None)
+    numbers = [int(word) if word.isdecimal() else client.refuse(f"{word}: Illegal job ID.") for word in ids]
+    jobs = client.ask("jobs", numbers=numbers or None)
+    if not numbers:
+        owner = options.get("u", client.user())
+        jobs = [job for job in jobs if owner in ("all", job["user"]) and ("a" in flags or job["state"] != "done")]
+    missing = sorted(set(numbers) - {job["number"] for job in jobs})
+    if "json" in flags:
+        records: list[dict[str, str]] = [{name: FIELDS[name](job) for name in names} for job in jobs]
+        records += [{"JOBID": str(number), "ERROR": f"Job <{number}> is not found"} for number in missing]
+        print(json.dumps({"COMMAND": "bjobs", "JOBS": len(records), "RECORDS": records}, indent=2))
+        return 0
+    rows = [[FIELDS[name](job) or "-" for name in names] for job in jobs]
+    _table(rows if "noheader" in flags else [list(names), *rows], delimiter)
+    for number in missing:
+        print(f"Job <{number}> is not found", file=sys.stderr)
+    if not jobs and not numbers:
+        print("No job found" if "a" in flags else "No unfinished job found", file=sys.stderr)
+    return 255 if missing else 0
+
+
+def _fields(text: str) -> tuple[tuple[str, ...], str | None]:
+    delimiter = None
+    names = []
+    for word in shlex.split(text):
+        if word.lower().startswith("delimiter="):
+            delimiter = word.partition("=")[2]
+            continue
+        name = word.partition(":")[0].upper()
+        if name not in FIELDS:
+            client.refuse(f"{word}: Invalid field name")
+        names.append(name)
+    return tuple(names), delimiter
+
+
+def _table(rows: list[list[str]], delimiter: str | None = None) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)] if rows else []
+    for row in rows:
+        if delimiter is not None:
+            print(delimiter.join(row))
+        else:
+            print(" ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def bkill(words: list[str]) -> int:
+    given, ids = client.options(words, ("C", "s"), ("r", "b"))
+    if any(name == "s" and value not in ("KILL", "9", "TERM", "15") for name, value in given):
+        client.refuse("only KILL and TERM are known to this emulator's bkill -s")
+    if not ids:
+        client.refuse("Job ID or 0 must be specified.")
+    numbers = [int(word) if word.isdecimal() else client.refuse(f"{word}: Illegal job ID.") for word in ids]
+    if numbers == [0]:
+        numbers = [job["number"] for job in client.ask("jobs") if job["state"] != "done"]
+    said = client.ask("cancel", numbers=numbers)
+    for number, what in said.items():
+        if what == "ended":
+            print(f"Job <{number}> is being terminated")
+        else:
+            print(
+                f"Job <{number}>: {'No matching job found' if what == 'unknown' else 'Job has already finished'}",
+                file=sys.stderr,
+            )
+    return 255 if any(what != "ended" for what in said.values()) else 0
+
+
+# -- the rest ---------------------------------------------------------------------------------------------------------
+
+
+def _cluster() -> dict[str, Any]:
+    found: dict[str, Any] = client.ask("cluster")
+    return found
+
+
+def bqueues(words: list[str]) -> int:
+    given, names = client.options(words, ("o",), ("l", "w", "noheader"))
+    queues = [queue for queue in _cluster()["queues"] if not names or queue["name"] in names]
+    if names and not queues:
+        client.refuse(f"{names[0]}: No such queue")
+    if ("l", None) in given:
+        for queue in queues:
+            print(f"QUEUE: {queue['name']}\n  -- emulated\n\nPARAMETERS/STATISTICS\nMAXIMUM LIMITS:")
+            if queue["max_walltime"]:
+                print(f" RUNLIMIT\n {queue['max_walltime'] / 60:.1f} min")
+            if queue["max_nodes"]:
+                print(f" HOSTLIMIT_PER_JOB\n {queue['max_nodes']}")
+            print()
+        return 0
+    head = ["QUEUE_NAME", "PRIO", "STATUS", "MAX", "JL/U", "JL/P", "JL/H", "NJOBS", "PEND", "RUN", "SUSP"]
+    rows = [_queue(queue) for queue in queues]
+    _table(rows if ("noheader", None) in given else [head, *rows])
+    return 0
+
+
+def _queue(queue: dict[str, Any]) -> list[str]:
+    counts = (queue["waiting"] + queue["running"], queue["waiting"], queue["running"], 0)
+    return [queue["name"], "30", "Open:Active", "-", "-", "-", "-", *map(str, counts)]
+
+
+def bhosts(words: list[str]) -> int:
+    client.options(words, (), ("w",))
+    rows = [["HOST_NAME", "STATUS", "JL/U", "MAX", "NJOBS", "RUN", "SSUSP", "USUSP", "RSV"]]
+    for node in _cluster()["nodes"]:
+        used = node["cores"] - node["free"] if node["up"] else 0
+        status = "unavail" if not node["up"] else "closed_Full" if not node["free"] else "ok"
+        rows.append([node["name"], status, "-", str(node["cores"]), *([str(used)] * 2), "0", "0", "0"])
+    _table(rows)
+    return 0
+
+
+def lsid(words: list[str]) -> int:
+    client.options(words, (), ())
+    print(f"{VERSION}\n\nMy cluster name is emulated\nMy master name is {_cluster()['host']}")
+    return 0
+
+
+_COMMANDS = {"bsub": bsub, "bjobs": bjobs, "bkill": bkill, "bqueues": bqueues, "bhosts": bhosts, "lsid": lsid}
+
+
+def _patient(command: Callable[[list[str]], int]) -> Callable[[list[str]], int]:
+    """Make a command try again while the master is down, as LSF's library does."""
+
+    def tried(words: list[str]) -> int:
+        if words == ["-V"]:
+            print(VERSION, file=sys.stderr)
+            return 0
+        tries: Iterable[int] = itertools.count()
+        if os.environ.get("LSB_NTRIES", "").isdecimal():
+            tries = range(int(os.environ["LSB_NTRIES"]))
+        for _ in tries:
+            try:
+                return command(words)
+            except client.DownError:
+                print("batch system daemon not responding ... still trying", file=sys.stderr, flush=True)
+                time.sleep(1.0)
+        print("Failed in LSF library call: Slave LIM configuration is not ready yet", file=sys.stderr)
+        return 255
+
+    return tried
+
+
+COMMANDS = {name: _patient(command) for name, command in _COMMANDS.items()}
