@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import module_from_spec, spec_from_file_location
 
 import click
 
 from exaworks_sdk import __version__
 from exaworks_sdk.errors import CommandError
 
+GROUP = "exaworks.commands"
+CHECKOUT_ONLY = {"ci": "ci.cli:ci"}
+"""Commands of rooms that are not installed, since their names would collide in a shared site-packages."""
+
 
 class Rooms(click.Group):
-    """A group whose commands are the entry points of ``exaworks.commands``."""
+    """A group whose commands are the entry points of ``exaworks.commands``; a checkout adds those of its own rooms."""
 
     def _points(self) -> dict[str, EntryPoint]:
-        return {point.name: point for point in entry_points(group="exaworks.commands")}
+        points = {point.name: point for point in entry_points(group=GROUP)}
+        for name, value in CHECKOUT_ONLY.items():
+            if _importable(value.partition(".")[0]):
+                points[name] = EntryPoint(name, value, GROUP)
+        return points
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(self._points())
@@ -28,6 +38,26 @@ class Rooms(click.Group):
         except ImportError as error:
             return _unloadable(point, error)
         return command
+
+
+def _importable(room: str) -> bool:
+    """Make a room of the checkout importable by its name alone, without putting the whole checkout on the path."""
+    from exaworks_sdk.paths import checkout
+
+    root = checkout()
+    folder = root / room if root is not None else None
+    if folder is None or not (folder / "cli.py").is_file():
+        return False
+    known = sys.modules.get(room)
+    if known is not None:
+        return list(getattr(known, "__path__", [])) == [str(folder)]
+    spec = spec_from_file_location(room, folder / "__init__.py", submodule_search_locations=[str(folder)])
+    if spec is None or spec.loader is None:
+        return False
+    module = module_from_spec(spec)
+    sys.modules[room] = module
+    spec.loader.exec_module(module)
+    return True
 
 
 def _unloadable(point: EntryPoint, error: ImportError) -> click.Command:

@@ -1,0 +1,154 @@
+"""The part of GitLab's pipeline language that is used here, typed, and how it becomes YAML.
+
+Field names are GitLab's own; https://docs.gitlab.com/ci/yaml/ describes them. What equals its default is left out.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from ruamel.yaml import YAML
+from ruamel.yaml.scalarstring import LiteralScalarString
+
+WIDTH = 4096
+"""Never fold a line: a folded shell command is hard to read and harder to compare."""
+
+
+class _Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Immutable; a subclass repeats the three settings for type checkers."""
+
+
+class Rule(_Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"if_": "if"}):
+    """One line of ``rules:``; the first that holds decides whether the job is created."""
+
+    if_: str | None = None
+    changes: list[str] = []
+    when: str | None = None
+    variables: dict[str, str] = {}
+
+
+class IdToken(_Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An OpenID Connect token that GitLab makes for one job."""
+
+    aud: str
+
+
+class Retry(_Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How often GitLab repeats a job, and after which of its own failures."""
+
+    max: int
+    when: list[str]
+
+
+class Artifacts(_Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What GitLab keeps of a job."""
+
+    name: str | None = None
+    when: str | None = None
+    expire_in: str | None = None
+    paths: list[str] = []
+    reports: dict[str, list[str]] = {}
+
+
+class Need(_Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A job that comes first, whose artifacts are fetched."""
+
+    job: str
+    artifacts: bool = True
+    optional: bool = False
+
+
+class ChildFile(_Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A pipeline file that another job made."""
+
+    artifact: str
+    job: str
+
+
+class Trigger(_Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A job that starts a child pipeline; with ``strategy: depend`` it ends as the child does."""
+
+    include: list[ChildFile]
+    strategy: str = ""
+    forward: dict[str, bool] = {}
+
+
+class Job(_Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One job. Unlike the other fields ``allow_failure`` is never ``exit_codes``: custom executors flatten those."""
+
+    stage: str
+    image: str | None = None
+    tags: list[str] = []
+    rules: list[Rule] = []
+    needs: list[Need] | None = None
+    variables: dict[str, str] = {}
+    id_tokens: dict[str, IdToken] = {}
+    before_script: list[str] | None = None
+    script: list[str] = []
+    after_script: list[str] = []
+    trigger: Trigger | None = None
+    resource_group: str | None = None
+    timeout: str | None = None
+    allow_failure: bool = False
+    interruptible: bool = False
+    retry: Retry | None = None
+    coverage: str | None = None
+    when: str | None = None
+    artifacts: Artifacts | None = None
+
+
+class ProjectFile(_Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A file of another project on the same GitLab."""
+
+    project: str
+    file: str
+    ref: str | None = None
+
+
+class Workflow(_Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Whether a pipeline is created at all."""
+
+    rules: list[Rule]
+
+
+class Pipeline(_Struct, frozen=True, kw_only=True):
+    """A whole file. ``default`` holds what every job begins with."""
+
+    heading: str
+    include: list[ProjectFile] = []
+    workflow: Workflow
+    stages: list[str]
+    variables: dict[str, str] = {}
+    before_script: list[str] = []
+    jobs: Mapping[str, Job]
+
+
+def to_yaml(pipeline: Pipeline) -> str:
+    """Write a pipeline, its heading as comment lines above it; a text of several lines becomes a literal block."""
+    tree: dict[str, Any] = {"include": msgspec.to_builtins(pipeline.include)} if pipeline.include else {}
+    tree |= {"workflow": msgspec.to_builtins(pipeline.workflow), "stages": pipeline.stages}
+    if pipeline.variables:
+        tree["variables"] = dict(pipeline.variables)
+    if pipeline.before_script:
+        tree["default"] = {"before_script": pipeline.before_script}
+    tree |= {name: msgspec.to_builtins(job) for name, job in pipeline.jobs.items()}
+    writer = YAML()
+    writer.width = WIDTH
+    writer.indent(mapping=2, sequence=4, offset=2)
+    stream = io.StringIO()
+    for index, (key, value) in enumerate(tree.items()):
+        stream.write("\n" if index else "")
+        writer.dump({key: _literal(value)}, stream)
+    comment = "".join(f"# {line}".rstrip() + "\n" for line in pipeline.heading.splitlines())
+    return f"{comment}\n{stream.getvalue()}"
+
+
+def _literal(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _literal(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_literal(item) for item in value]
+    return LiteralScalarString(value) if isinstance(value, str) and "\n" in value else value

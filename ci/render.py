@@ -1,0 +1,43 @@
+"""A verdict as text: for the job's log, and in Markdown for a merge request."""
+
+from __future__ import annotations
+
+from ci.verdict import Result, Verdict
+
+MARKS = {
+    "pass": "✅", "xpass": "✅", "fail": "❌", "error": "❌", "missing": "❔", "infra": "⚠️", "skip": "·", "xfail": "·",
+}  # fmt: skip
+
+
+def as_text(verdict: Verdict) -> str:
+    """Return the lines that the verdict's job prints; the last is what GitLab's coverage pattern reads."""
+    width = max((len(finding.stage) for finding in verdict.stages), default=0)
+    lines = [f"{f.stage:<{width}}  {f.result.value:<5}  {f.text}" for f in verdict.stages]
+    lines.append(f"{verdict.system}: {_headline(verdict)}")
+    return "\n".join([*lines, f"pass rate: {verdict.pass_rate:.1f}%"])
+
+
+def as_markdown(verdict: Verdict, links: dict[str, str]) -> str:
+    """Return the comment for a merge request: the headline, the matrix, the stages, and where to read on."""
+    schedulers = sorted({scheduler for row in verdict.matrix.values() for scheduler in row})
+    lines = [f"### {MARKS[verdict.result.value]} {verdict.system}: {_headline(verdict)}", ""]
+    if schedulers:
+        lines += [_row("component", *schedulers), _row(*["---"] * (len(schedulers) + 1))]
+        for component, row in sorted(verdict.matrix.items()):
+            cells = [f"{MARKS[row[name]]} {row[name]}" if name in row else "" for name in schedulers]
+            lines.append(_row(component, *cells))
+        lines.append("")
+    lines += [_row("stage", "result", "what it rests on"), _row("---", "---", "---")]
+    lines += [_row(f.stage, f.result.value, f.text) for f in verdict.stages]
+    said = [f"[{name}]({address})" for name, address in links.items()]
+    return "\n".join([*lines, "", " · ".join(said)]).rstrip() + "\n"
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+
+def _headline(verdict: Verdict) -> str:
+    if verdict.result is Result.INFRA:
+        return f"only the site's infrastructure failed ({verdict.infra})"
+    return {Result.PASS: "passed", Result.FAIL: "failed"}[verdict.result]

@@ -1,0 +1,149 @@
+"""The results folder of a pipeline: what each stage came to, and the outbox of its runs.
+
+    results/<stage>/stage.json              the stage: its command, its exit code, its runs
+    results/<stage>/stage.xml               the same as JUnit, so that a failed build shows beside failed cases
+    results/<stage>/<run>/manifest.json …   the outbox of each run, and no other file of it
+
+Manifest and records are read as the plain JSON they are.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import msgspec
+
+from ci.errors import StageError
+
+OUTBOX = ("manifest.json", "records.jsonl", "junit.xml", "report.html")
+"""The files of a run that may leave the machine; nothing else of one is ever copied here."""
+
+
+class Stage(msgspec.Struct, frozen=True, kw_only=True):
+    """``stage.json``. ``state`` is ``started`` until the command has ended; ``withheld`` is a stage not to be run."""
+
+    stage: str
+    system: str
+    tests: bool
+    command: list[str]
+    started: str
+    state: str = "started"
+    seconds: float | None = None
+    exit_code: int | None = None
+    reason: str | None = None
+    before: list[str] = []
+    runs: list[str] = []
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the pipeline needs to know of one run; ``closed`` is None where it never ended."""
+
+    run_id: str
+    closed: Mapping[str, Any] | None
+    planned: tuple[Mapping[str, Any], ...] = ()
+    outcomes: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_stage(folder: Path) -> Stage | None:
+    """Read one stage's file; None where it was never begun.
+
+    Raises:
+        StageError: the file is there and is damaged.
+    """
+    path = folder / "stage.json"
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Stage)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.MsgspecError) as error:
+        raise StageError(f"{path}: cannot be read: {error}") from error
+
+
+def write_stage(folder: Path, stage: Stage) -> None:
+    """Write ``stage.json`` and ``stage.xml``, each in one step, so that a killed job leaves a whole file."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _whole(folder / "stage.json", msgspec.json.format(msgspec.json.encode(stage), indent=1))
+        _whole(folder / "stage.xml", _junit(stage))
+    except OSError as error:
+        raise StageError(f"{folder}: the stage's results cannot be written: {error.strerror or error}") from error
+
+
+def copy_outbox(runs: Path, folder: Path, names: list[str]) -> None:
+    """Copy the outbox of each run; a link is not followed, since what leaves must lie in the run folder itself."""
+    for name in names:
+        for file in OUTBOX:
+            source = runs / name / file
+            if source.is_file() and not source.is_symlink():
+                (folder / name).mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, folder / name / file)
+
+
+def read_run(folder: Path) -> Run | None:
+    """Read a copied outbox; None where it has no manifest or one that is no JSON, which is as good as none."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_bytes())
+        return Run(
+            run_id=manifest["run_id"],
+            closed=manifest.get("closed"),
+            planned=tuple(manifest["planned"]),
+            outcomes=_outcomes(folder / "records.jsonl"),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _outcomes(path: Path) -> dict[str, str]:
+    """Return the outcome of each case's highest attempt; a torn last line is no record."""
+    best: dict[str, tuple[int, str]] = {}
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    for line in lines:
+        if line.endswith(b"\n"):
+            record = json.loads(line)
+            attempt = int(record["retries"]["attempt"])
+            if attempt >= best.get(record["case_id"], (0, ""))[0]:
+                best[record["case_id"]] = (attempt, record["verdict"]["outcome"])
+    return {case: outcome for case, (_, outcome) in best.items()}
+
+
+def _junit(stage: Stage) -> bytes:
+    suite = ElementTree.Element(
+        "testsuite",
+        name=f"{stage.system} pipeline",
+        tests="1",
+        failures="0",
+        errors="0",
+        skipped="0",
+        time=f"{stage.seconds or 0:.3f}",
+    )
+    case = ElementTree.SubElement(
+        suite, "testcase", classname=f"{stage.system}.pipeline", name=stage.stage, time=f"{stage.seconds or 0:.3f}"
+    )
+    said = "exaworks " + " ".join(stage.command)
+    if stage.state == "withheld":
+        suite.set("skipped", "1")
+        ElementTree.SubElement(case, "skipped", message=stage.reason or "not run")
+    elif stage.state == "started":
+        suite.set("errors", "1")
+        ElementTree.SubElement(case, "error", message=f"{said}: did not end")
+    elif stage.exit_code:
+        suite.set("failures", "1")
+        ElementTree.SubElement(case, "failure", message=f"{said}: exit code {stage.exit_code}")
+    root = ElementTree.Element("testsuites")
+    root.append(suite)
+    data: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return data + b"\n"
+
+
+def _whole(path: Path, data: bytes) -> None:
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.write_bytes(data)
+    fresh.replace(path)

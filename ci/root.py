@@ -1,0 +1,156 @@
+"""The root ``.gitlab-ci.yml``: our own lint and tests, one job that generates, and one child pipeline a system."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from ci.gitlab import Artifacts, ChildFile, Job, Need, Pipeline, Retry, Rule, Trigger, Workflow, to_yaml
+from ci.system import FORKED, slug
+from site_configs.schema import System
+
+IMAGE = "python:3.11-bookworm"
+PLAIN_IMAGE = "debian:bookworm"
+"""Our tests install what they need of it."""
+GENERATED = "generated"
+RETRY = Retry(max=1, when=["runner_system_failure"])
+SHARED = ["ci/**/*", "exaworks", "exaworks_sdk/**/*", "sdk_tests/**/*", "dashboard_client/**/*", "pyproject.toml"]
+"""What a merge request may change that the plain machine's pipeline exercises."""
+HEADING = """\
+Generated from the site files by `exaworks ci generate --all`; edit ci/root.py or a site file and generate again.
+
+SITES: systems to test, with commas between, or `all`; a schedule without it tests all of them.
+EXAWORKS_TIER: smoke, integration (the default) or scale (on a schedule only)."""
+
+
+def root_pipeline(systems: Sequence[System]) -> Pipeline:
+    """Make the root pipeline for these systems."""
+    jobs = {"lint": _lint(), "tests": _tests(), "generate": _generate()}
+    for system in systems:
+        jobs[slug(system)] = _child(system)
+    jobs["junit"] = _junit(systems)
+    return Pipeline(
+        heading=HEADING,
+        workflow=Workflow(
+            rules=[
+                Rule(if_='$CI_COMMIT_BRANCH && $CI_OPEN_MERGE_REQUESTS && $CI_PIPELINE_SOURCE == "push"', when="never"),
+                Rule(when="always"),
+            ]
+        ),
+        stages=["check", "generate", "sites", "report"],
+        # No variables here: a child would be given them, over what its own file and the project say.
+        before_script=['export EXAWORKS_HOME="${EXAWORKS_HOME:-$PWD/.exaworks}" EXAWORKS="${EXAWORKS:-./exaworks}"'],
+        jobs=jobs,
+    )
+
+
+def root_yaml(systems: Sequence[System]) -> str:
+    """Return the text of the root file."""
+    return to_yaml(root_pipeline(systems))
+
+
+def path_of(system: System) -> str:
+    """Return where a system's pipeline file lies, from the root of a checkout."""
+    return f"ci/pipelines/{system.site}/{system.name}.yml"
+
+
+def plain(system: System) -> bool:
+    """Say whether any machine can be this system: its file recognises none, so a plain runner will do."""
+    return not system.detect.hosts and not system.detect.environment
+
+
+def _not_for_sites_alone() -> list[Rule]:
+    return [
+        Rule(if_="$SITES", when="never"),
+        Rule(if_='$CI_PIPELINE_SOURCE == "schedule"', when="never"),
+        Rule(when="on_success"),
+    ]
+
+
+def _lint() -> Job:
+    return Job(
+        stage="check",
+        image=IMAGE,
+        rules=_not_for_sites_alone(),
+        script=["./exaworks selftest tests/test_style.py tests/test_needs.py", "./exaworks ci generate --all --check"],
+        interruptible=True,
+        retry=RETRY,
+    )
+
+
+def _tests() -> Job:
+    return Job(
+        stage="check",
+        image=PLAIN_IMAGE,
+        rules=_not_for_sites_alone(),
+        script=[".ci/run"],
+        timeout="2h",
+        interruptible=True,
+        retry=RETRY,
+    )
+
+
+def _generate() -> Job:
+    return Job(
+        stage="generate",
+        image=IMAGE,
+        needs=[],
+        script=[f'"$EXAWORKS" ci generate --all --to {GENERATED}'],
+        interruptible=True,
+        retry=RETRY,
+        artifacts=Artifacts(paths=[f"{GENERATED}/ci/pipelines"], expire_in="90 days"),
+    )
+
+
+def _child(system: System) -> Job:
+    return Job(
+        stage="sites",
+        needs=[Need(job="generate")],
+        rules=[FORKED, *_selection(system)],
+        variables={"EXAWORKS_TRIGGER": "$CI_PIPELINE_SOURCE"},
+        trigger=Trigger(
+            include=[ChildFile(artifact=f"{GENERATED}/{path_of(system)}", job="generate")],
+            strategy="depend",
+            forward={"pipeline_variables": True},
+        ),
+        # On the trigger of a child that is depended on, this keeps whole pipelines of a system apart.
+        resource_group=slug(system),
+    )
+
+
+def _selection(system: System) -> list[Rule]:
+    name = re.escape(system.system).replace("/", r"\/").replace(r"\-", "-")
+    changes = [f"site_configs/{system.system}.yaml", f"site_configs/{system.site}/{system.name}/**/*"]
+    return [
+        Rule(if_=f'$SITES == "all" || $SITES =~ /(^|,){name}(,|$)/'),
+        Rule(if_="$SITES", when="never"),
+        Rule(if_='$CI_PIPELINE_SOURCE == "schedule"'),
+        Rule(
+            if_='$CI_PIPELINE_SOURCE == "merge_request_event"',
+            changes=[*changes, *(SHARED if plain(system) else [])],
+            variables={"EXAWORKS_TIER": "smoke"},
+        ),
+    ]
+
+
+def _junit(systems: Sequence[System]) -> Job:
+    """Show the children's results in the merge request: GitLab shows a parent's reports only."""
+    return Job(
+        stage="report",
+        image=IMAGE,
+        needs=[Need(job=slug(system), artifacts=False, optional=True) for system in systems],
+        rules=[
+            FORKED,
+            Rule(if_='$CI_PIPELINE_SOURCE == "merge_request_event"', when="always"),
+            Rule(if_="$SITES", when="always"),
+        ],
+        script=['"$EXAWORKS" ci reports --to results'],
+        allow_failure=True,
+        retry=RETRY,
+        artifacts=Artifacts(
+            when="always",
+            expire_in="90 days",
+            paths=["results"],
+            reports={"junit": ["results/*/*/stage.xml", "results/*/*/*/junit.xml"]},
+        ),
+    )

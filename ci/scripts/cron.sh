@@ -1,0 +1,13 @@
+# A quiet run leaves no output, so that cron sends mail only when there is something to read.
+: "${PATH:=/usr/local/bin:/usr/bin:/bin}"
+: "${HOME:=$(getent passwd "$(id -u)" | cut -d: -f6)}"
+: "${SHELL:=/bin/sh}" "${LOGNAME:=$(id -un)}"
+: "${USER:=$LOGNAME}"
+export PATH HOME SHELL LOGNAME USER
+settings=${EXAWORKS_CI_ENV:-$HOME/.config/exaworks/ci.env}
+if [ -r "$settings" ]; then
+  set -a
+  # shellcheck source=/dev/null
+  . "$settings"
+  set +a
+fi

@@ -1,0 +1,238 @@
+"""The pipeline of one system, made from its site file."""
+
+from __future__ import annotations
+
+from ci.errors import NoPipelineError
+from ci.gitlab import Artifacts, IdToken, Job, Pipeline, ProjectFile, Retry, Rule, Workflow, to_yaml
+from ci.limits import OWN, Times, scheduler_parameters, times
+from ci.phases import LOCKED, STAGES, Phase, phases
+from ci.results import OUTBOX
+from ci.shell import expandable, script
+from site_configs.schema import State, System
+from site_configs.values import ProxyUse
+
+RESULTS = "results"
+KEPT = "90 days"
+HOME_VARIABLE = "EXAWORKS_CI_HOME"
+ID_TOKEN = "EXAWORKS_ID_TOKEN"  # noqa: S105 - the name of a variable
+RETRY = Retry(max=1, when=["runner_system_failure"])
+FORKED = Rule(if_="$CI_MERGE_REQUEST_SOURCE_PROJECT_ID != $CI_MERGE_REQUEST_PROJECT_ID", when="never")
+"""A merge request from a fork gets neither runner nor token; both sides are empty where there is no merge request."""
+HEADING = """\
+{system}: {description}
+Generated from the site file by `exaworks ci generate`; edit that file and generate again.
+
+EXAWORKS_TIER: smoke, integration or scale. {home}: where environments, runs and locks are kept.
+EXAWORKS_SDK_URL, EXAWORKS_SDK_REF: fetch the SDK from there, where this file is included by another project."""
+
+
+def system_pipeline(system: System) -> Pipeline:
+    """Make the pipeline of one system.
+
+    Raises:
+        NoPipelineError: the system is retired.
+    """
+    if system.state is State.RETIRED:
+        raise NoPipelineError(f"{system.system} is retired: it is planned in rehearsals only and has no pipeline.")
+    jobs = {phase.name: _phase_job(system, phase) for phase in phases(system)}
+    jobs |= {"deliver": _deliver(system), "verdict": _verdict(system), "status": _status(system)}
+    jobs["cleanup"] = _own_job(
+        system, "cleanup", ["cleanup", "--site", system.system], when="always", allow_failure=True
+    )
+    used = {job.stage for job in jobs.values()}
+    return Pipeline(
+        heading=HEADING.format(system=system.system, description=system.description, home=HOME_VARIABLE),
+        include=[ProjectFile(project=i.project, file=i.file, ref=i.ref) for i in system.ci.includes],
+        workflow=Workflow(rules=[FORKED, Rule(when="always")]),
+        stages=[stage for stage in STAGES if stage in used],
+        variables={"EXAWORKS_TIER": "integration", **_proxy(system, batch=False)},
+        before_script=[*_places(system), script("prepare.sh")],
+        jobs=jobs,
+    )
+
+
+def system_yaml(system: System) -> str:
+    """Return the text of a system's pipeline file."""
+    return to_yaml(system_pipeline(system))
+
+
+def home(system: System) -> str:
+    """Return, for use inside double quotes, where the pipelines of a system keep what they share."""
+    work = expandable(system.work_dir, f"{system.system}: work_dir") if system.work_dir else "$HOME/.local/state"
+    return f"${{{HOME_VARIABLE}:-{work}/exaworks-ci}}/{slug(system)}"
+
+
+def slug(system: System) -> str:
+    """Return the system's name with nothing in it that a file, a job or a resource group cannot bear."""
+    return system.system.replace("/", "-")
+
+
+def _places(system: System) -> list[str]:
+    """Return the lines that say where things are; an ``after_script`` is a shell of its own and needs them again."""
+    return [f'export EXAWORKS_HOME="{home(system)}"', script("where.sh").rstrip()]
+
+
+def _phase_job(system: System, phase: Phase) -> Job:
+    batch = phase.tests and system.runner.executor == "batch"
+    # The words of a command are ours, the system's name and a release's: nothing in them means anything to a shell.
+    words = ["ci", "stage", phase.name, "--site", system.system]
+    words += ["--lock"] if phase.name in LOCKED else []
+    words += ["--after", phase.after] if phase.after else []
+    rules = {
+        "integration": [Rule(if_='$EXAWORKS_TIER == "smoke"', when="never"), Rule(when="on_success")],
+        "scale": [
+            Rule(if_='$EXAWORKS_TIER == "scale" && $EXAWORKS_TRIGGER == "schedule"'),
+            Rule(if_='$EXAWORKS_TIER == "scale" && $CI_PIPELINE_SOURCE == "schedule"'),
+        ],
+    }
+    return Job(
+        stage=phase.name,
+        tags=_tags(system, batch=batch),
+        rules=rules.get(phase.name, []),
+        variables={**phase.times.variables, **_batch_variables(system, phase, batch=batch)},
+        id_tokens=_site_token(system),
+        script=[_exaworks(*words, "--", *phase.argv)],
+        # Does nothing but where the stage itself was killed; then what there is of its run is still kept.
+        after_script=[*_places(system), _exaworks("ci", "collect", phase.name)] if phase.tests else [],
+        resource_group=f"{slug(system)}-jobs",
+        timeout=phase.times.timeout,
+        # A test stage that did not pass is shown as a warning and the next one looks for itself; the verdict decides.
+        allow_failure=phase.tests,
+        interruptible=True,
+        retry=RETRY,
+        artifacts=_artifacts(system, phase.name),
+    )
+
+
+def _artifacts(system: System, stage: str) -> Artifacts:
+    folder = f"{RESULTS}/{stage}"
+    return Artifacts(
+        name=f"{slug(system)}-{stage}",
+        when="always",
+        expire_in=KEPT,
+        paths=[f"{folder}/stage.json", f"{folder}/stage.xml", *(f"{folder}/*/{name}" for name in OUTBOX)],
+        reports={"junit": [f"{folder}/stage.xml", f"{folder}/*/junit.xml"]},
+    )
+
+
+def _own_job(
+    system: System,
+    stage: str,
+    words: list[str],
+    *,
+    rules: list[Rule] | None = None,
+    id_tokens: dict[str, IdToken] | None = None,
+    coverage: str | None = None,
+    artifacts: Artifacts | None = None,
+    when: str | None = None,
+    allow_failure: bool = False,
+) -> Job:
+    own = times(system, OWN)
+    return Job(
+        stage=stage,
+        tags=_tags(system, batch=False),
+        rules=rules or [],
+        variables=own.variables | _fallback_parameters(system),
+        id_tokens={**_site_token(system), **(id_tokens or {})},
+        script=[_exaworks("ci", *words)],
+        timeout=own.timeout,
+        allow_failure=allow_failure,
+        retry=RETRY,
+        coverage=coverage,
+        when=when,
+        artifacts=artifacts,
+    )
+
+
+def _deliver(system: System) -> Job:
+    """Warn where the collector does not answer: the results stay in the work directory and in the artifacts."""
+    kept = Artifacts(
+        name=f"{slug(system)}-spool", when="always", expire_in=KEPT, paths=[f"{RESULTS}/*/*/{n}" for n in OUTBOX]
+    )
+    return _own_job(
+        system,
+        "report",
+        ["deliver", "--site", system.system],
+        id_tokens=_collector_token(system),
+        when="always",
+        allow_failure=True,
+        artifacts=kept,
+    )
+
+
+def _verdict(system: System) -> Job:
+    return _own_job(
+        system,
+        "report",
+        ["verdict", "--site", system.system],
+        coverage=r"/pass rate: (\d+(?:\.\d+)?)%/",
+        when="always",
+        artifacts=Artifacts(
+            name=f"{slug(system)}-verdict",
+            when="always",
+            expire_in=KEPT,
+            paths=[f"{RESULTS}/verdict.json", f"{RESULTS}/verdict.md"],
+        ),
+    )
+
+
+def _status(system: System) -> Job:
+    return _own_job(
+        system,
+        "report",
+        ["status", "--site", system.system],
+        rules=[Rule(if_="$EXAWORKS_GITLAB_TOKEN", when="always")],
+        allow_failure=True,
+    )
+
+
+def _exaworks(*words: str) -> str:
+    return " ".join(['"$EXAWORKS"', *words])
+
+
+def _tags(system: System, *, batch: bool) -> list[str]:
+    runner = system.runner
+    own = runner.batch_tags if batch else runner.shell_tags
+    return [*runner.tags, *own]
+
+
+def _batch_variables(system: System, phase: Phase, *, batch: bool) -> dict[str, str]:
+    if not batch:
+        return _fallback_parameters(system)
+    given = _parameters(system, phase.name)
+    return {**given, **(_proxy(system, batch=True) if given else {})}
+
+
+def _fallback_parameters(system: System) -> dict[str, str]:
+    """Return a small batch job's options for a stage of our own, where the site has nothing but a batch runner."""
+    only_batch = system.runner.executor == "batch" and not system.runner.shell_tags
+    return _parameters(system, "control") if only_batch else {}
+
+
+def _parameters(system: System, tier: str) -> dict[str, str]:
+    variable = system.ci.scheduler_parameters
+    parameters = scheduler_parameters(system, tier)
+    return {variable: parameters} if variable and parameters else {}
+
+
+def _proxy(system: System, *, batch: bool) -> dict[str, str]:
+    network = system.network
+    if network.proxy is None or (network.proxy_use is ProxyUse.COMPUTE and not batch):
+        return {}
+    proxied = {"http_proxy": network.proxy, "https_proxy": network.proxy}
+    return {**proxied, "no_proxy": ",".join(network.no_proxy)} if network.no_proxy else proxied
+
+
+def _site_token(system: System) -> dict[str, IdToken]:
+    token = system.ci.site_token
+    return {token.variable: IdToken(aud=token.audience)} if token else {}
+
+
+def _collector_token(system: System) -> dict[str, IdToken]:
+    token = system.ci.collector_token
+    if token is not None:
+        return {token.variable: IdToken(aud=token.audience)}
+    return {ID_TOKEN: IdToken(aud=system.collector.url)} if system.collector.url else {}
+
+
+__all__ = ["Times", "home", "slug", "system_pipeline", "system_yaml"]

@@ -1,0 +1,157 @@
+"""The verdict of a pipeline, from the files its stages left and from nothing a runner says about them."""
+
+from __future__ import annotations
+
+import enum
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from ci.phases import Phase
+from ci.results import Run, Stage, read_run, read_stage
+
+
+class Result(str, enum.Enum):
+    """What a stage or a pipeline came to."""
+
+    PASS = "pass"  # noqa: S105
+    INFRA = "infra"
+    """Nothing failed but the site's infrastructure."""
+    FAIL = "fail"
+    """Something failed, did not end, or left nothing to judge by."""
+
+
+_ORDER = (Result.PASS, Result.INFRA, Result.FAIL)
+_BY_CODE = {0: Result.PASS, 3: Result.INFRA}
+_WORST = ("fail", "error", "missing", "infra", "xpass", "pass", "xfail", "skip")
+"""Of two outcomes in one cell of the matrix, the one further left is shown."""
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One stage's result, with what it rests on."""
+
+    stage: str
+    result: Result
+    text: str
+    seconds: float | None = None
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """``verdict.json``; ``matrix`` maps component to scheduler to the worst outcome there."""
+
+    system: str
+    result: Result
+    infra: str
+    stages: list[Finding]
+    counts: dict[str, int]
+    matrix: dict[str, dict[str, str]]
+
+    @property
+    def exit_code(self) -> int:
+        """0, 1, or 3 where infrastructure alone is at fault and the site wants that to fail the pipeline."""
+        if self.result is Result.INFRA:
+            return 0 if self.infra == "warn" else 3
+        return 0 if self.result is Result.PASS else 1
+
+    @property
+    def pass_rate(self) -> float:
+        """Per cent of the cases that were not skipped."""
+        ran = sum(number for outcome, number in self.counts.items() if outcome not in ("skip", "xfail"))
+        good = self.counts.get("pass", 0) + self.counts.get("xpass", 0)
+        return 100 * good / ran if ran else 0.0
+
+
+@dataclass(frozen=True)
+class _Cell:
+    component: str
+    scheduler: str
+
+
+def judge(system: str, expected: Iterable[Phase], results: Path, infra: str) -> Verdict:
+    """Judge every expected stage; one that left nothing fails."""
+    findings: list[Finding] = []
+    outcomes: dict[str, str] = {}
+    cells: dict[str, _Cell] = {}
+    for phase in expected:
+        folder = results / phase.name
+        stage = read_stage(folder)
+        runs = [] if stage is None else [(name, read_run(folder / name)) for name in stage.runs]
+        findings.append(_finding(phase, stage, runs, findings))
+        for _, run in runs:
+            if run is not None:
+                _add(run, outcomes, cells)
+    counts: dict[str, int] = defaultdict(int)
+    for outcome in outcomes.values():
+        counts[outcome] += 1
+    worst = max((finding.result for finding in findings), key=_ORDER.index, default=Result.FAIL)
+    return Verdict(
+        system=system, result=worst, infra=infra, stages=findings, counts=dict(counts), matrix=_matrix(outcomes, cells)
+    )
+
+
+def _finding(phase: Phase, stage: Stage | None, runs: list[tuple[str, Run | None]], earlier: list[Finding]) -> Finding:
+    if stage is None:
+        return Finding(phase.name, Result.FAIL, "did not run: it left no results")
+    if stage.state == "withheld":
+        cause = next((finding.result for finding in earlier if finding.stage == phase.after), Result.FAIL)
+        result = Result.INFRA if cause is Result.INFRA else Result.FAIL
+        return Finding(phase.name, result, f"not run: {stage.reason}")
+    if stage.state != "ended":
+        return Finding(phase.name, Result.FAIL, _unfinished(runs))
+    if not phase.tests:
+        said = "done" if stage.exit_code == 0 else f"exit code {stage.exit_code}"
+        return Finding(phase.name, Result.PASS if stage.exit_code == 0 else Result.FAIL, said, stage.seconds)
+    return _tested(phase, stage, runs)
+
+
+def _tested(phase: Phase, stage: Stage, runs: list[tuple[str, Run | None]]) -> Finding:
+    if not runs:
+        return Finding(phase.name, Result.FAIL, f"no run: exit code {stage.exit_code}", stage.seconds)
+    results, texts = [], []
+    for name, run in runs:
+        if run is None:
+            results.append(Result.FAIL)
+            texts.append(f"{name}: no manifest")
+        elif run.closed is None:
+            results.append(Result.FAIL)
+            texts.append(f"{name}: never closed, {len(run.outcomes)} of {len(run.planned)} cases recorded")
+        else:
+            results.append(_BY_CODE.get(int(run.closed["exit_code"]), Result.FAIL))
+            interrupted = "interrupted, " if run.closed["state"] == "interrupted" else ""
+            texts.append(interrupted + _counted(run.closed["counts"], int(run.closed["missing"])))
+    result = max(results, key=_ORDER.index)
+    if result is Result.PASS and stage.exit_code != 0:
+        result = Result.FAIL
+        texts.append(f"but the command ended with exit code {stage.exit_code}")
+    return Finding(phase.name, result, "; ".join(texts), stage.seconds)
+
+
+def _unfinished(runs: list[tuple[str, Run | None]]) -> str:
+    begun = [run for _, run in runs if run is not None]
+    recorded = sum(len(run.outcomes) for run in begun)
+    planned = sum(len(run.planned) for run in begun)
+    return f"did not end: {recorded} of {planned} cases recorded" if begun else "did not end"
+
+
+def _counted(counts: Mapping[str, int], missing: int) -> str:
+    said = [f"{number} {outcome}" for outcome, number in counts.items() if number]
+    return ", ".join(said + ([f"{missing} missing"] if missing else [])) or "nothing planned"
+
+
+def _add(run: Run, outcomes: dict[str, str], cells: dict[str, _Cell]) -> None:
+    for planned in run.planned:
+        case = str(planned["case_id"])
+        cells[case] = _Cell(str(planned["component"]), str(planned["scheduler"]))
+        outcome = run.outcomes.get(case, "missing")
+        outcomes[case] = min(outcome, outcomes.get(case, outcome), key=_WORST.index)
+
+
+def _matrix(outcomes: Mapping[str, str], cells: Mapping[str, _Cell]) -> dict[str, dict[str, str]]:
+    matrix: dict[str, dict[str, str]] = {}
+    for case, outcome in sorted(outcomes.items()):
+        row = matrix.setdefault(cells[case].component, {})
+        row[cells[case].scheduler] = min(outcome, row.get(cells[case].scheduler, outcome), key=_WORST.index)
+    return matrix
