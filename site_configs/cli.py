@@ -19,6 +19,7 @@ Examples:
   exaworks sites detect                    which of them this one is
   exaworks sites new --to mysite.yaml      draft a file for this machine
   exaworks sites check mysite.yaml         find mistakes in it
+  exaworks sites verify                    compare this machine's file with the machine
 """
 )
 def sites() -> None:
@@ -99,14 +100,21 @@ Examples:
 @click.argument("files", nargs=-1, type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(files: tuple[Path, ...], as_json: bool) -> None:
-    """Check site FILES, or all that are found, without looking at any machine. Exit code 2 if one is wrong."""
+    """Check site FILES, or all that are found, without looking at any machine. Exit code 2 if one is wrong.
+
+    The Spack scope a file names is checked with it.
+    """
     from site_configs.errors import SiteFileError
     from site_configs.load import load_file, located
+    from site_configs.scope import folder_of, problems
 
     results: list[dict[str, Any]] = []
     for file in files or tuple(path for _, path in sorted(located().items())):
         try:
-            results.append({"file": str(file), "system": load_file(file).system, "problems": []})
+            system = load_file(file)
+            scope = folder_of(system, file)
+            found = problems(scope) if scope is not None else []
+            results.append({"file": str(file), "system": system.system, "problems": found})
         except SiteFileError as error:
             results.append({"file": str(file), "system": None, "problems": error.message.splitlines()})
     for result in [] if as_json else results:
@@ -116,6 +124,65 @@ def check(files: tuple[Path, ...], as_json: bool) -> None:
         click.echo(json.dumps(results, indent=2))
     if any(result["problems"] for result in results):
         sys.exit(SiteFileError.exit_code)
+
+
+@sites.command(
+    epilog="""\b
+Examples:
+  exaworks sites verify                         this machine's own file
+  exaworks sites verify ornl/frontier
+  exaworks sites verify --site-file mysite.yaml --json
+"""
+)
+@click.argument("name", required=False)
+@click.option("--site-file", type=PATH, help="A site file to compare, or to look for NAME in first.")
+@click.option("--strict", is_flag=True, help="Let notes count as differences: the machine allows more than the file.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def verify(name: str | None, site_file: Path | None, strict: bool, as_json: bool) -> None:
+    """Compare the file of system NAME with this machine, which has to be that system.
+
+    Nothing is submitted. Exit code 1 and a diff if the machine is otherwise than the file says: a queue is gone, a
+    limit is lower, a module, launcher, folder or external is missing, the account is refused.
+    """
+    from dataclasses import asdict
+
+    from site_configs.detect import detect as recognise
+    from site_configs.errors import SiteError
+    from site_configs.findings import diff
+    from site_configs.load import find, load_file, located
+    from site_configs.schema import State
+    from site_configs.survey import answering
+    from site_configs.verify import verify as compare
+
+    if site_file is not None and name is None:
+        system = load_file(site_file)
+    else:
+        system = find(name, site_file=site_file) if name else recognise(scheduler_answers=answering)
+    if system.state is State.RETIRED:
+        raise SiteError(f"{system.system} is retired: there is no machine to compare its file with.")
+    own = site_file is not None and (name is None or load_file(site_file).system == name)
+    file = site_file if own and site_file is not None else located()[system.system]
+    findings = compare(system, file)
+    failed = bool(findings.differences or (strict and findings.notes))
+    if as_json:
+        entries = {
+            kind: [{**asdict(entry), "key": entry.name} for entry in getattr(findings, kind)]
+            for kind in ("differences", "notes")
+        }
+        unchecked = [{"key": key, "why": why} for key, why in findings.unchecked]
+        found = {"system": system.system, "file": str(file), **entries, "unchecked": unchecked}
+        click.echo(json.dumps({**found, "checked": findings.checked}, indent=2))
+    else:
+        for line in diff(findings, file):
+            click.echo(line)
+        for key, why in findings.unchecked:
+            click.echo(f"unchecked: {key}: {why}")
+        click.echo(
+            f"{system.system}: {len(findings.differences)} differences, {len(findings.notes)} notes, "
+            f"{findings.checked} statements hold, {len(findings.unchecked)} unchecked"
+        )
+    if failed:
+        sys.exit(1)
 
 
 @sites.command(
@@ -161,7 +228,10 @@ Examples:
 @click.option("--name", metavar="SITE/SYSTEM", help="What to call the system; guessed from the host name without.")
 @click.option("--to", "target", type=PATH, metavar="FILE", help="Write there instead of printing; never overwrites.")
 def new(name: str | None, target: Path | None) -> None:
-    """Draft a site file from what can be seen on this machine: host name, cores, Slurm's partitions, modules."""
+    """Draft a site file from what can be seen on this machine.
+
+    Looked at are the host name, cores, modules, and whatever answers of Slurm, Flux, PBS and LSF.
+    """
     from site_configs.draft import draft
     from site_configs.errors import SiteError
     from site_configs.survey import survey

@@ -7,8 +7,22 @@ import re
 from collections.abc import Iterator
 
 from site_configs.load import load_text
-from site_configs.survey import Facts, Partition
+from site_configs.probes.seen import UNLIMITED, SeenQueue, SeenScheduler, family
+from site_configs.survey import Facts
 
+UNSAID = {
+    "slurm": "qos, min_walltime, max_running, max_queued: sinfo does not show them",
+    "flux": "max_running, max_queued: flux queue list does not show them",
+    "pbs": "steps: limits by job size, qstat does not show them",
+    "lsf": "max_nodes, max_running, max_queued: bqueues counts job slots, not nodes",
+}
+"""What a scheduler does not tell of a queue."""
+DIRECTIVES = {
+    "slurm": "[--constraint=...]",
+    "flux": "[--setattr=...]",
+    "pbs": "['-l filesystems=...']",
+    "lsf": "['-alloc_flags ...']",
+}
 GENERIC_HOSTS = ("localhost", "login", "node", "host", "head", "master", "nid")
 
 
@@ -46,12 +60,18 @@ def _lines(facts: Facts, name: str) -> Iterator[str]:
     yield ""
     yield from _detect(facts)
     yield ""
-    batch = bool(facts.partitions)
+    batch = bool(facts.schedulers)
     yield "local:"
     yield f"  allowed: {'false' if batch else 'true'}" + ("   # login nodes are shared; true plans cases here" * batch)
     yield f"  cores: {2 if batch else 0}" + ("" if batch else "          # 0: all of them")
     yield ""
-    yield from (_schedulers(facts) if batch else [f"schedulers: []      # {facts.no_slurm}"])
+    if batch:
+        yield "schedulers:"
+        for scheduler in facts.schedulers:
+            yield from _scheduler(scheduler)
+    else:
+        yield "schedulers: []"
+    yield from (f"# {kind}: {_comment(reason)}" for kind, reason in facts.absent.items())
     yield ""
     yield from _node(facts)
     yield ""
@@ -91,63 +111,84 @@ def _detect(facts: Facts) -> Iterator[str]:
         yield f"  hosts: [{_scalar(pattern)}]"
 
 
-def _schedulers(facts: Facts) -> Iterator[str]:
-    default = next((p for p in facts.partitions if p.default), facts.partitions[0])
-    wide = next((p for p in (default, *facts.partitions) if p.up and _widest(p) > 1), None)
-    yield "schedulers:"
-    yield "  - kind: slurm"
-    if facts.slurm_version:
-        yield f'    version_family: "{facts.slurm_version}"'
-    yield "    queues:"
-    for partition in facts.partitions:
-        yield from _queue(partition)
-    yield f"    default_queue: {_scalar(default.name)}"
-    if wide is not None and wide is not default:
-        yield f"    multi_node_queue: {_scalar(wide.name)}"
-    yield "    # account_env: NAME_OF_A_VARIABLE   # that holds the account to charge"
-    yield "    # directives: [--constraint=...]    # lines every job needs"
-    if facts.launchers:
-        yield "    launchers:"
-        yield from (f"      - name: {name}" for name in facts.launchers)
+def _scheduler(seen: SeenScheduler) -> Iterator[str]:
+    default = next((queue for queue in seen.queues if queue.default), next(iter(seen.queues), None))
+    wide = next((queue for queue in seen.queues if queue.up and (queue.widest or 1) > 1), None)
+    yield f"  - kind: {seen.kind}"
+    if family(seen.version):
+        yield f'    version_family: "{family(seen.version)}"'
+    if default is None:
+        yield "    # queues: it has none with a name"
     else:
-        yield "    # launchers: srun was not on PATH"
+        yield "    queues:"
+        for queue in seen.queues:
+            yield from _queue(queue, seen)
+        yield f"    default_queue: {_scalar(default.name)}"
+        if wide is not None and not (default.up and (default.widest or 2) > 1):
+            yield f"    multi_node_queue: {_scalar(wide.name)}"
+        if default.min_nodes and default.min_nodes > 1:
+            yield f"    default_nodes: {default.min_nodes}"
+    yield "    # account_env: NAME_OF_A_VARIABLE   # that holds the account to charge"
+    yield f"    # directives: {DIRECTIVES[seen.kind]}    # lines every job needs"
+    if seen.launchers:
+        yield "    launchers:"
+        for name in seen.launchers:
+            yield f"      - name: {name}"
+            if name == "mpiexec":
+                yield "        # kind: pals      # if it is HPE's"
+    else:
+        yield "    # launchers: none of this scheduler's was on PATH"
     yield "    max_jobs: 1           # in the queue at once; raise it to what one user may have"
     yield "    status_interval: 10   # seconds between two questions to the scheduler"
-    if all(partition.exclusive for partition in facts.partitions):
+    if seen.queues and all(queue.exclusive for queue in seen.queues):
         yield "    exclusive: true"
 
 
-def _queue(partition: Partition) -> Iterator[str]:
-    yield f"      - name: {_scalar(partition.name)}" + ("" if partition.up else "   # not up when this was written")
-    widest = _widest(partition)
+def _queue(queue: SeenQueue, seen: SeenScheduler) -> Iterator[str]:
+    yield f"      - name: {_scalar(queue.name)}" + ("" if queue.up else "   # not up when this was written")
+    if queue.routes:
+        yield f"        # routes to {_comment(', '.join(queue.routes))}"
+    widest = queue.widest
+    if queue.min_nodes and queue.min_nodes > 1:
+        yield f"        min_nodes: {queue.min_nodes}"
     if widest:
-        how = "" if partition.max_nodes == widest else "   # as many as it has; no lower limit is configured"
+        how = "" if queue.max_nodes == widest else "   # as many as it has; no lower limit is configured"
         yield f"        max_nodes: {widest}{how}"
-    if partition.max_walltime and partition.max_walltime != "00:00:00":
-        yield f"        max_walltime: {partition.max_walltime}"
+    elif seen.nodes:
+        yield f"        max_nodes: {seen.nodes}   # as many as there are; no lower limit is configured"
+    if queue.min_walltime and queue.min_walltime != "00:00:00":
+        yield f"        min_walltime: {queue.min_walltime}"
+    if queue.max_walltime and queue.max_walltime not in (UNLIMITED, "00:00:00"):
+        yield f"        max_walltime: {queue.max_walltime}"
     else:
         yield "        # max_walltime: none is configured"
-    yield "        # qos, min_nodes, min_walltime, max_running, max_queued: sinfo does not show them"
-
-
-def _widest(partition: Partition) -> int:
-    """Return the nodes a job can get: the configured limit, or the partition's nodes where those are fewer."""
-    return min(partition.max_nodes or partition.nodes, partition.nodes)
+    if queue.max_running:
+        yield f"        max_running: {queue.max_running}"
+    if queue.max_queued:
+        yield f"        max_queued: {queue.max_queued}"
+    yield f"        # {UNSAID[seen.kind]}"
 
 
 def _node(facts: Facts) -> Iterator[str]:
-    default = next((p for p in facts.partitions if p.default), facts.partitions[0] if facts.partitions else None)
+    queues = [(seen, queue) for seen in facts.schedulers for queue in seen.queues]
+    found = next((pair for pair in queues if pair[1].default), queues[0] if queues else None)
     yield "node:"
     yield f"  architecture: {_scalar(facts.architecture)}"
-    if default is None:
-        yield f"  cores: {facts.cores}"
+    if found is None:
+        yield f"  cores: {facts.cores}" + ("          # of this node" * bool(facts.schedulers))
         return
-    if default.cores:
-        yield f"  cores: {default.cores}          # CPUs of a node as Slurm counts them, hardware threads included"
-    if default.memory_gb:
-        yield f"  memory_gb: {default.memory_gb}"
-    if default.gres:
-        yield f"  # gpus: Slurm says {_comment(default.gres)}"
+    seen, queue = found
+    if seen.nodes:
+        yield f"  count: {seen.nodes}"
+    if queue.cores:
+        counted = "          # CPUs of a node as Slurm counts them, hardware threads included" * (seen.kind == "slurm")
+        yield f"  cores: {queue.cores}{counted}"
+    else:
+        yield f"  # cores: {seen.asked} does not show them; this node has {facts.cores}"
+    if queue.memory_gb:
+        yield f"  memory_gb: {queue.memory_gb}"
+    if queue.gres:
+        yield f"  # gpus: Slurm says {_comment(queue.gres)}"
     yield "  # usable_cores: what core specialisation leaves"
 
 

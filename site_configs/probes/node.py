@@ -1,0 +1,15 @@
+"""The node this runs on: its physical cores."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from site_configs.probes.command import run
+
+
+def cores(env: Mapping[str, str]) -> int:
+    """Count physical cores where lscpu can tell, else what the system counts."""
+    said, _ = run(["lscpu", "--parse=CORE,SOCKET"], env)
+    pairs = {line for line in (said or "").splitlines() if line and not line.startswith("#")}
+    return len(pairs) or os.cpu_count() or 1
