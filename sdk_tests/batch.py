@@ -26,6 +26,8 @@ COMMAND_LIMIT = 30.0
 """Seconds a native command may take."""
 KILL_MARGIN = 5.0
 """Seconds past a case's walltime before its own job is cancelled; schedulers round walltimes up to minutes."""
+SHARED_MARGIN = 90.0
+"""Seconds more for a shared one, which its scheduler ends by itself unless it has lost its node or the job."""
 
 
 @dataclass
@@ -45,6 +47,7 @@ class Job:
     first_result: float | None = None
     gone_at: float | None = None
     cancel_ending: str | None = None
+    cancelled_for: str = ""
     landed: set[int] = field(default_factory=set)
     begun: set[int] = field(default_factory=set)
 
@@ -167,6 +170,12 @@ class Batch:
             return
         if status.state is JobState.RUNNING and job.first_seen_running is None:
             job.first_seen_running = now
+        if status.state is JobState.QUEUED and job.first_seen_running is not None and job.cancel_ending is None:
+            assert job.job_id is not None
+            job.cancel_ending = "preempted"
+            said = " ".join(part for part in (status.native_state, status.reason) if part)
+            job.cancelled_for = f"job {job.job_id} had run and is back in the queue: {said}"
+            self._command(self.kind.cancel_argv([job.job_id]), lambda done: None)
         if job.status is None or job.status.native_state != status.native_state:
             for order in job.orders:
                 self.say(Event(case_id=order.case_id, what=status.state.value, detail=status.reason or ""))
@@ -183,10 +192,8 @@ class Batch:
         ending = None
         if job.first_seen_running is None and now - job.submitted > job.orders[0].queue_wait:
             ending = "queue-wait"
-        elif (
-            not job.shared
-            and job.first_seen_running is not None
-            and now - job.first_seen_running > job.walltime + KILL_MARGIN
+        elif job.first_seen_running is not None and now - job.first_seen_running > job.walltime + KILL_MARGIN + (
+            SHARED_MARGIN if job.shared else 0.0
         ):
             ending = "timeout"
         if ending and job.cancel_ending is None:
@@ -196,7 +203,7 @@ class Batch:
     def _why_ended(self, job: Job) -> tuple[str, str]:
         status = job.status
         if job.cancel_ending:
-            return job.cancel_ending, f"job {job.job_id} was cancelled by the harness"
+            return job.cancel_ending, job.cancelled_for or f"job {job.job_id} was cancelled by the harness"
         if status is None or not status.state.ended:
             return "vanished", f"job {job.job_id} left the queue without a final state or a result"
         if status.state is JobState.TIMEOUT:
@@ -277,6 +284,8 @@ class Batch:
         wait = launch = None
         if status and status.submitted is not None and status.started is not None:
             wait = Span(seconds=max(0.0, status.started - status.submitted), source="scheduler")
+        elif status and status.waited is not None:
+            wait = Span(seconds=status.waited, source="scheduler")
         elif job.first_seen_running is not None:
             wait = Span(seconds=max(0.0, job.first_seen_running - job.submitted), source="harness")
         if started is not None and not waited and status and status.started is not None:

@@ -26,7 +26,8 @@ class Case:
     scheduler's own blocking command, with the harness's Python. On the ``local`` scheduler all four run right here.
     jobs: batch jobs the payload itself has in the queue at once. cores: cores it keeps busy on the node it runs on.
     walltime: seconds the payload may run; total: seconds for everything, queue wait of its own jobs included. answer:
-    whether the payload prints one JSON object; without, its exit code alone is judged.
+    whether the payload prints one JSON object; without, its exit code alone is judged. xfail: why it is known to fail;
+    broken_on: the schedulers on which it is known to fail, each with why.
     """
 
     component: str
@@ -45,6 +46,7 @@ class Case:
     total: float | None = None
     answer: bool = True
     xfail: str | None = None
+    broken_on: Mapping[str, str] = field(default_factory=dict)
 
     def case_id(self, scheduler: str, launcher: str | None = None) -> str:
         """Return ``component[+partner]/name[:variant]@scheduler[/launcher][/Nn]``; no brackets, so that it globs."""

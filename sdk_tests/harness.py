@@ -87,7 +87,7 @@ class Harness:
                 (dropped if hasattr(getattr(item, "function", None), "exaworks_cases") else kept).append(item)
             elif cell.case_id in (wanted if resumed is None else resumed):
                 item.stash[CELL] = cell
-                reason = cell.waiver or cell.case.xfail
+                reason = cell.waiver or cell.case.xfail or cell.case.broken_on.get(cell.scheduler)
                 if reason:
                     item.add_marker(pytest.mark.xfail(reason=reason, strict=False))
                 kept.append(item)

@@ -249,11 +249,12 @@ FIELDS: dict[str, Callable[[dict[str, Any]], str]] = {
     "SUB_CWD": lambda job: str(job["cwd"]),
     "COMMAND": lambda job: " ".join(job["argv"]),
 }
+BY_STATE = {"r": ("RUN",), "p": ("PEND",), "d": ("DONE", "EXIT")}
 USUAL = ("JOBID", "USER", "STAT", "QUEUE", "FROM_HOST", "EXEC_HOST", "JOB_NAME", "SUBMIT_TIME")
 
 
 def bjobs(words: list[str]) -> int:
-    given, ids = client.options(words, ("o", "u", "q"), ("json", "a", "noheader", "w", "r", "p", "d"))
+    given, ids = client.options(words, ("o", "u"), ("json", "a", "noheader", "w", "r", "p", "d"))
     flags = {name for name, value in given if value is None}
     options = {name: value for name, value in given if value is not None}
     names, delimiter = _fields(options["o"]) if "o" in options else (USUAL, None)
@@ -262,7 +263,10 @@ def bjobs(words: list[str]) -> int:
     if not numbers:
         owner = options.get("u", client.user())
         jobs = [job for job in jobs if owner in ("all", job["user"]) and ("a" in flags or job["state"] != "done")]
+    asked_states = [states for flag, states in BY_STATE.items() if flag in flags]
     missing = sorted(set(numbers) - {job["number"] for job in jobs})
+    if asked_states:
+        jobs = [job for job in jobs if any(_stat(job) in states for states in asked_states)]
     if "json" in flags:
         records: list[dict[str, str]] = [{name: FIELDS[name](job) for name in names} for job in jobs]
         records += [{"JOBID": str(number), "ERROR": f"Job <{number}> is not found"} for number in missing]

@@ -8,6 +8,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+from sdk_tests.emulators.client import VARIABLE
 from sdk_tests.emulators.cluster import Job
 
 MARK = "EXAWORKS_EMULATED_JOB"
@@ -22,7 +23,7 @@ def start(job: Job, env: dict[str, str], folder: str) -> subprocess.Popen[bytes]
     Raises:
         OSError: it cannot be started, or a file of its streams cannot be opened.
     """
-    full = {**env, MARK: f"{folder}#{job.number}", NODE: job.hosts[0]}
+    full = {**env, VARIABLE: folder, MARK: f"{folder}#{job.number}", NODE: job.hosts[0]}
     with contextlib.ExitStack() as files:
         stdin = files.enter_context(Path(job.stdin or os.devnull).open("rb"))
         stdout = files.enter_context(Path(job.stdout or os.devnull).open("ab"))

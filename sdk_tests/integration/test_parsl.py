@@ -5,7 +5,7 @@ from __future__ import annotations
 from sdk_tests.case import EVERY, case
 from sdk_tests.landing import Outcome
 
-BLOCKS = ("local", "slurm")
+BLOCKS = ("local", "slurm", "lsf", "pbs")
 """Schedulers the payload has a Parsl provider for."""
 
 

@@ -6,12 +6,22 @@ Standard library only: it runs in the deployment's interpreter, beside whatever 
 import argparse
 import json
 import os
+import platform
 import sys
 import traceback
 from pathlib import Path
 
 # Beside this file lie folders named like components; on the path they would pass for empty packages of that name.
 sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).resolve().parent]
+
+
+NODE_NAMES = ("SLURMD_NODENAME", "EXAWORKS_NODENAME")
+"""Variables that name the node a process is on, where several nodes share one machine and so one host name."""
+
+
+def node():
+    """Return the name the scheduler has for the node this process is on."""
+    return next((os.environ[name] for name in NODE_NAMES if name in os.environ), None) or platform.node()
 
 
 def main(function, description):

@@ -10,6 +10,7 @@ import math
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -54,6 +55,7 @@ class CobaltKind(SchedulerKind):
     def __init__(self, spec: SchedulerSpec, env: Mapping[str, str]) -> None:
         super().__init__(spec, env)
         self.logs: dict[str, Path] = {}
+        self.seen: dict[str, JobStatus] = {}
 
     def probe(self) -> Probe:
         missing = [name for name in NEEDED if not find(name, self.env)]
@@ -99,6 +101,7 @@ class CobaltKind(SchedulerKind):
         if done.exit_code != 0 and not (done.exit_code == 1 and not (done.stdout + done.stderr).strip()):
             raise CommandFailed(said(done))
         found = _read(done.stdout)
+        self.seen.update(found)
         for job in (word for word in done.argv[1:] if word.isdigit() and word not in found):
             ended = self._ended(job)
             if ended is not None:
@@ -162,7 +165,9 @@ class CobaltKind(SchedulerKind):
             if code:
                 state = JobState.FAILED
             killed = code is not None and code > 128
-            return JobStatus(
+            before = self.seen.get(job, JobStatus(state, state.value))
+            return replace(
+                before,
                 state=state,
                 native_state=state.value,
                 reason=line.partition(") ")[2] or line,

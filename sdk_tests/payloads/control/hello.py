@@ -1,20 +1,18 @@
 """The control: says where it runs. No component takes part, so where this fails the site is broken, not the SDK."""
 
 import os
-import platform
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from _payload import main
+from _payload import main, node
 
 JOB_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "COBALT_JOBID", "FLUX_JOB_ID")
 
 
 def hello(request):
     job = next((os.environ[name] for name in JOB_VARIABLES if name in os.environ), None)
-    node = os.environ.get("SLURMD_NODENAME") or platform.node()
-    return {"greeting": "Hello World!", "node": node, "pid": os.getpid(), "job_id": job}
+    return {"greeting": "Hello World!", "node": node(), "pid": os.getpid(), "job_id": job}
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import psutil
 from parsl.addresses import address_by_hostname
 from parsl.config import Config
 from parsl.executors import HighThroughputExecutor
-from parsl.providers import LocalProvider, SlurmProvider
+from parsl.providers import LocalProvider, LSFProvider, PBSProProvider, SlurmProvider
 
 STARTED = time.monotonic()
 
@@ -77,8 +77,33 @@ def slurm(scheduler, **size):
     )
 
 
-PROVIDERS = {"local": local, "slurm": slurm}
-LISTING = {"slurm": ["squeue", "--noheader", "--states=PD,R,CG", "--jobs"]}
+def lsf(scheduler, **size):
+    return LSFProvider(
+        queue=scheduler.get("queue"),
+        project=scheduler.get("account"),
+        scheduler_options="".join(f"#BSUB {line}\n" for line in scheduler.get("directives") or ()),
+        cmd_timeout=60,
+        **size,
+    )
+
+
+def pbs(scheduler, **size):
+    return PBSProProvider(
+        queue=scheduler.get("queue"),
+        account=scheduler.get("account"),
+        scheduler_options="".join(f"#PBS {line}\n" for line in scheduler.get("directives") or ()),
+        walltime="00:10:00",
+        cmd_timeout=60,
+        **size,
+    )
+
+
+PROVIDERS = {"local": local, "slurm": slurm, "lsf": lsf, "pbs": pbs}
+LISTING = {
+    "slurm": lambda ids: ["squeue", "--noheader", "--states=PD,R,CG", f"--jobs={','.join(ids)}"],
+    "lsf": lambda ids: ["bjobs", "-r", "-noheader", "-o", "jobid", *ids],
+    "pbs": lambda ids: ["qstat", *ids],
+}
 """The native command that names those of the given jobs that still have processes."""
 
 
@@ -108,7 +133,7 @@ def present(kind, blocks):
     """Return those of the blocks' processes or jobs that are still there."""
     if kind == "local":
         return [each for each in blocks if runs(each)]
-    return blocks and subprocess.run([*LISTING[kind], ",".join(blocks)], capture_output=True).stdout.split()
+    return blocks and subprocess.run(LISTING[kind](blocks), capture_output=True).stdout.split()
 
 
 def family(pid):

@@ -28,9 +28,14 @@ def htex(request):
             if time.monotonic() > end:
                 raise TimeoutError(f"{here} of {count} tasks met in {seconds:.0f} s")
             time.sleep(0.05)
-        where = {"node": os.environ.get("SLURMD_NODENAME") or platform.node(), "pid": os.getpid()}
+        names = ("SLURMD_NODENAME", "EXAWORKS_NODENAME")
+        node = next((os.environ[name] for name in names if name in os.environ), None) or platform.node()
+        job = next(
+            (os.environ[name] for name in ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID") if name in os.environ), None
+        )
+        where = {"node": node, "pid": os.getpid()}
         where["block"], where["manager"] = os.environ["PARSL_WORKER_BLOCK_ID"], os.environ["PARSL_WORKER_POOL_ID"]
-        return {**where, "job_id": os.environ.get("SLURM_JOB_ID"), "square": number * number}
+        return {**where, "job_id": job, "square": number * number}
 
     blocks = int(request["params"].get("blocks", 1))
     folder = Path("met").absolute()

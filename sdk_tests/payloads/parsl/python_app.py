@@ -17,7 +17,8 @@ def python_app(request):
         import os
         import platform
 
-        node = os.environ.get("SLURMD_NODENAME") or platform.node()
+        names = ("SLURMD_NODENAME", "EXAWORKS_NODENAME")
+        node = next((os.environ[name] for name in names if name in os.environ), None) or platform.node()
         return {"value": base**exponent, "node": node, "worker": os.getpid()}
 
     given = {"base": 3, "exponent": 50, **request["params"]}

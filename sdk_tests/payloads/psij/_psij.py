@@ -7,6 +7,7 @@ payload leaves, unless it is killed, are cancelled.
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from contextlib import ExitStack
@@ -32,12 +33,15 @@ class Session:
         self.deadline = STARTED + 0.9 * (request.get("limit") or request.get("walltime") or 60)
         kind, folder = self.scheduler["kind"], Path("psij").absolute()
         config = JobExecutorConfig(work_directory=folder)
-        if kind != "local":
+        if kind not in ("local", "flux"):
             pause = poll or self.scheduler.get("poll") or 5
             config = BatchSchedulerExecutorConfig(
                 work_directory=folder, initial_queue_polling_delay=pause, queue_polling_interval=pause
             )
-        self.executor = JobExecutor.get_instance(kind, config=config)
+        name = (self.scheduler.get("speaks") or {}).get("psij", kind)
+        if name == "flux":
+            flux_bindings()
+        self.executor = JobExecutor.get_instance(name, config=config)
 
     def __enter__(self):
         signal.signal(signal.SIGTERM, leave)
@@ -61,8 +65,11 @@ class Session:
             account=self.scheduler.get("account"),
             custom_attributes={**self._directives(), **(custom or {})} or None,
         )
-        exclusive = bool(self.scheduler.get("exclusive"))
-        resources = ResourceSpecV1(node_count=nodes, processes_per_node=1, exclusive_node_use=exclusive)
+        if self.scheduler["kind"] == "flux":  # which knows neither processes per node nor nodes of one's own
+            size = {"process_count": nodes, "cpu_cores_per_process": 1, "exclusive_node_use": False}
+        else:
+            size = {"processes_per_node": 1, "exclusive_node_use": bool(self.scheduler.get("exclusive"))}
+        resources = ResourceSpecV1(node_count=nodes, **size)
         spec.setdefault("directory", Path.cwd())
         job = Job(JobSpec(executable, arguments, attributes=attributes, resources=resources, **spec))
         self.executor.submit(job)
@@ -88,8 +95,18 @@ class Session:
     def _directives(self):
         """Turn lines such as ``--qos=debug`` or ``-l filesystems=home`` into PSI/J's custom attributes."""
         lines = [(line, "=" if line.startswith("--") else " ") for line in self.scheduler.get("directives") or ()]
-        parts = [line.lstrip("-").partition(sign) for line, sign in lines]
-        return {f"{self.scheduler['kind']}.{key}": value for key, _, value in parts}
+        found = {}
+        for key, _, value in (line.lstrip("-").partition(sign) for line, sign in lines):
+            name = f"{self.scheduler['kind']}.{key}"
+            # an attribute has one value; PBS takes several resources in one, with commas between
+            found[name] = f"{found[name]},{value}" if name in found else value
+        return found
+
+
+def flux_bindings():
+    """Let Python find Flux's own bindings, which lie under its prefix."""
+    found = subprocess.run(["flux", "env", "printenv", "PYTHONPATH"], capture_output=True, text=True, check=False)
+    sys.path += [part for part in found.stdout.strip().split(os.pathsep) if part and part not in sys.path]
 
 
 def leave(*_):
