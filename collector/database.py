@@ -19,7 +19,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from collector.errors import StoreError, StoreNewerError
 from collector.mounts import shared_file_system
-from collector.tables import HEAD
+from collector.tables import HEAD, metadata
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -156,7 +156,7 @@ def _sqlite(url: URL) -> Store:
 
 
 def _bring_up_to_date(connection: Connection, url: URL) -> None:
-    """Migrate within the given transaction; Alembic is imported only when there is something to do."""
+    """Make or migrate the schema within the given transaction; Alembic is imported only where there is an old one."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(7305124)"))
     here: str | None = None
@@ -164,6 +164,16 @@ def _bring_up_to_date(connection: Connection, url: URL) -> None:
         here = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
     if here == HEAD:
         return
+    if here is None:
+        metadata.create_all(connection)
+        connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
+        connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})
+        return
+    migrate(connection, url, here)
+
+
+def migrate(connection: Connection, url: URL, here: str | None) -> None:
+    """Take the schema from one revision to the newest, and make the roll-ups anew where there were facts."""
     from alembic import command
     from alembic.config import Config
     from alembic.script import ScriptDirectory
@@ -178,3 +188,7 @@ def _bring_up_to_date(connection: Connection, url: URL) -> None:
         )
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+    if here is not None:
+        from collector.rebuild import rebuild
+
+        rebuild(connection)

@@ -1,34 +1,28 @@
 """The roll-ups: what pages read, kept right within the transaction that changes the facts behind it.
 
-Everything here is a function of the facts alone, not of the order in which they came: a cell's latest is found by
-walking its system's runs from the newest back until one says something about it, and that is nearly always the first.
+Everything here is a function of the facts alone, not of the order in which they came: a cell's history is what its
+system's runs say of it from the oldest to the newest. A newer run is one step on; anything else is told anew.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, tuple_, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from collector.bulk import update_many
 from collector.outcomes import MISSING, worst
+from collector.streaks import Say, Streak, is_flaky
 from collector.tables import board, cells, plans, records, runs, systems
 
-LATEST = (
-    cells.c.last_run,
-    cells.c.last_started,
-    cells.c.last_outcome,
-    cells.c.last_record,
-    cells.c.last_version,
-    cells.c.last_emulated,
-)
+STREAK = tuple(cells.c[name] for name in Streak._fields)
+DETAILS = (cells.c.last_record, cells.c.last_version, cells.c.last_emulated)
 
 TIERS = ("smoke", "integration", "scale")
 
-_STEP = 8
 _CHUNK = 500
 
 
@@ -52,20 +46,50 @@ def chunks(values: Iterable[int]) -> Iterator[list[int]]:
         yield ordered[start : start + _CHUNK]
 
 
-def settle(connection: Connection, system: int, touched: Iterable[int]) -> None:
-    """Bring the latest result of the touched cells up to date, and the board rows of their subjects."""
-    wanted = set(touched)
-    found: dict[int, tuple[Any, ...]] = dict.fromkeys(wanted, (None,) * len(LATEST))
-    open_cells = set(wanted)
-    for run in _newest_first(connection, system):
-        says = _says(run, open_cells)
-        if says:
-            found |= _details(connection, run, says)
-            open_cells -= says.keys()
-        if not open_cells:
-            break
-    update_many(connection, cells, LATEST, [(*latest, cell) for cell, latest in sorted(found.items())])
-    _refresh_board(connection, system, wanted)
+def settle(connection: Connection, system: int, touched: Mapping[int, Iterable[int]], moved: bool = False) -> None:
+    """Bring the history of cells up to date, and the board rows of their subjects.
+
+    ``touched`` maps each run that changed to the cells it changed. ``moved`` says that a run that was known before may
+    have another place in time or speak for other cells than it did: then everything is told from the beginning.
+    """
+    by_cell: dict[int, set[int]] = {}
+    for run, some in touched.items():
+        for cell in some:
+            by_cell.setdefault(cell, set()).add(run)
+    if not by_cell:
+        return
+    words = {run.id: run for run in _runs(connection, system, sorted(touched))}
+    told: dict[int, Streak] = {}
+    again: set[int] = set()
+    stored = _streaks(connection, by_cell)
+    for cell, some in by_cell.items():
+        before = stored[cell]
+        say = None if moved or len(some) != 1 else _say(words[next(iter(some))], cell)
+        if moved or len(some) != 1:
+            again.add(cell)
+        elif say is None or (say.run == before.last_run and say.outcome == before.last_outcome):
+            told[cell] = before
+        elif before.last_started is None or before.last_started < say.started:
+            told[cell] = before.then(say)
+        else:
+            again.add(cell)
+    if again:
+        told |= retell(connection, system, again)
+    found = details(connection, told)
+    rows = [(*streak, *found.get(cell, _NO_DETAILS), cell) for cell, streak in sorted(told.items())]
+    update_many(connection, cells, (*STREAK, *DETAILS), rows)
+    refresh_board(connection, system, set(by_cell))
+
+
+def retell(connection: Connection, system: int, wanted: set[int]) -> dict[int, Streak]:
+    """Tell the history of cells from the system's first run to its newest."""
+    told = dict.fromkeys(wanted, Streak())
+    for run in _runs(connection, system, None):
+        for cell in wanted & positions(run.plan, run.extra).keys():
+            say = _say(run, cell)
+            if say is not None:
+                told[cell] = told[cell].then(say)
+    return told
 
 
 def note_full_runs(connection: Connection, system: int) -> None:
@@ -80,59 +104,63 @@ def note_full_runs(connection: Connection, system: int) -> None:
     before = connection.execute(select(systems).where(systems.c.id == system)).one()._mapping
     if any(before[name] != value for name, value in full.items()):
         connection.execute(update(systems).where(systems.c.id == system).values(**full))
-        _refresh_board(connection, system, None)
+        refresh_board(connection, system, None)
 
 
-def _newest_first(connection: Connection, system: int) -> Iterator[Any]:
-    columns = (runs.c.id, runs.c.run_id, runs.c.started, runs.c.partial, runs.c.state, runs.c.extra, runs.c.outcomes)
-    query = (
-        select(*columns, plans.c.cells.label("plan"))
-        .outerjoin(plans, plans.c.id == runs.c.plan)
-        .where(runs.c.system == system)
-        .order_by(runs.c.started.desc(), runs.c.run_id.desc())
-    )
-    step, after = 1, None
-    while True:
-        page = query if after is None else query.where(tuple_(runs.c.started, runs.c.run_id) < after)
-        rows = connection.execute(page.limit(step)).all()
-        yield from rows
-        if len(rows) < step:
-            return
-        after, step = tuple_(rows[-1].started, rows[-1].run_id), min(step * 2, 64)
+_NO_DETAILS = (None, None, None)
 
 
-def _says(run: Row[Any], wanted: set[int]) -> dict[int, str]:
-    """Return what a run says about cells: an open run says nothing of what it still owes, nor does a partial one."""
-    places = positions(run.plan, run.extra)
-    silent_counts = run.state is not None and not run.partial
-    says = {}
-    for cell in wanted & places.keys():
-        outcome = run.outcomes[places[cell]]
-        if outcome != MISSING or silent_counts:
-            says[cell] = outcome
-    return says
-
-
-def _details(connection: Connection, run: Row[Any], says: dict[int, str]) -> dict[int, tuple[Any, ...]]:
-    """Return the new latest of each cell, with what its effective record tells."""
-    key, started = run.id, run.started
-    found: dict[int, tuple[Any, ...]] = {
-        cell: (key, started, outcome, None, None, None) for cell, outcome in says.items()
-    }
-    reported = sorted(cell for cell, outcome in says.items() if outcome != MISSING)
-    if reported:
-        query = (
-            select(records.c.cell, records.c.id, records.c.version, records.c.emulated)
-            .where(records.c.run == run.id, records.c.cell.between(reported[0], reported[-1]))
-            .order_by(records.c.cell, records.c.attempt)
-        )
-        for cell, record, version, emulated in connection.execute(query):
-            if cell in says:
-                found[cell] = (key, started, says[cell], record, version, emulated)
+def _streaks(connection: Connection, wanted: Iterable[int]) -> dict[int, Streak]:
+    found: dict[int, Streak] = {}
+    for some in chunks(wanted):
+        query = select(cells.c.id, *STREAK).where(cells.c.id.in_(some))
+        found.update((row[0], Streak._make(row[1:])) for row in connection.execute(query))
     return found
 
 
-def _refresh_board(connection: Connection, system: int, touched: set[int] | None) -> None:
+def _runs(connection: Connection, system: int, only: list[int] | None) -> Iterator[Any]:
+    """Yield runs of a system with the text of their plans, the oldest first; all of them, or only some."""
+    names = ("id", "started", "partial", "state", "stack", "extra", "outcomes")
+    query = (
+        select(*(runs.c[name] for name in names), plans.c.cells.label("plan"))
+        .outerjoin(plans, plans.c.id == runs.c.plan)
+        .where(runs.c.system == system)
+        .order_by(runs.c.started, runs.c.run_id)
+    )
+    if only is None:
+        yield from connection.execution_options(yield_per=_CHUNK).execute(query)
+        return
+    for some in chunks(only):
+        yield from connection.execute(query.where(runs.c.id.in_(some)))
+
+
+def _say(run: Any, cell: int) -> Say | None:
+    """Return what a run says about a cell: an open one says nothing of what it still owes, nor does a partial one."""
+    outcome = run.outcomes[positions(run.plan, run.extra)[cell]]
+    if outcome == MISSING and (run.state is None or run.partial):
+        return None
+    return Say(run.id, run.started, outcome, run.stack)
+
+
+def details(connection: Connection, told: Mapping[int, Streak]) -> dict[int, tuple[Any, ...]]:
+    """Return key, version and kind of scheduler of the record that each latest outcome is from."""
+    by_run: dict[int, list[int]] = {}
+    for cell, streak in told.items():
+        if streak.last_run is not None and streak.last_outcome != MISSING:
+            by_run.setdefault(streak.last_run, []).append(cell)
+    found: dict[int, tuple[Any, ...]] = {}
+    for run, members in sorted(by_run.items()):
+        wanted = set(members)
+        query = (
+            select(records.c.cell, records.c.id, records.c.version, records.c.emulated)
+            .where(records.c.run == run, records.c.cell.between(min(members), max(members)))
+            .order_by(records.c.cell, records.c.attempt)
+        )
+        found.update((row[0], tuple(row[1:])) for row in connection.execute(query) if row[0] in wanted)
+    return found
+
+
+def refresh_board(connection: Connection, system: int, touched: set[int] | None) -> None:
     """Write anew the board rows of the subjects of the touched cells, or of all subjects of the system."""
     full = connection.execute(select(systems).where(systems.c.id == system)).one()._mapping
     subjects: set[str] | None = None
@@ -144,7 +172,7 @@ def _refresh_board(connection: Connection, system: int, touched: set[int] | None
             )
         if not subjects:
             return
-    columns = (cells.c.subject, cells.c.component, cells.c.tier, *LATEST)
+    columns = (cells.c.subject, cells.c.component, cells.c.scheduler, cells.c.tier, cells.c.turns, *STREAK[:3], *DETAILS)
     current = (
         select(*columns).where(cells.c.system == system, cells.c.last_outcome.is_not(None)).order_by(cells.c.case_id)
     )
@@ -175,6 +203,7 @@ def _board_row(system: int, subject: str, members: Sequence[Row[Any]]) -> dict[s
     culprit = max((cell for cell in members if cell.last_outcome == shown), key=_begun)
     versioned = [cell for cell in members if cell.last_version is not None]
     latest = max(versioned, key=_begun) if versioned else None
+    nested = sorted({inner for cell in members if (inner := cell.scheduler.partition("+")[2])})
     return {
         "system": system,
         "subject": subject,
@@ -185,4 +214,6 @@ def _board_row(system: int, subject: str, members: Sequence[Row[Any]]) -> dict[s
         "run": culprit.last_run,
         "version": latest.last_version if latest else None,
         "emulated": sum(bool(cell.last_emulated) for cell in members),
+        "flaky": sum(is_flaky(cell.turns) for cell in members),
+        "nested": ", ".join(nested)[:256] or None,
     }

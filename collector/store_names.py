@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, func, insert, select, update
 
 from collector.errors import Problem
 from collector.tables import cells, plans, runs, systems
@@ -47,6 +47,12 @@ def system_key(connection: Connection, site: str, system: str) -> int:
     if key is None:
         key = connection.execute(insert(systems).values(site=site, system=system).returning(systems.c.id)).scalar_one()
     return key
+
+
+def contacted(connection: Connection, keys: Iterable[int], now: int) -> None:
+    """Note that something of these systems came."""
+    later = func.coalesce(systems.c.contact, 0) < now
+    connection.execute(update(systems).where(systems.c.id.in_(sorted(keys)), later).values(contact=now))
 
 
 def hold_system_of(connection: Connection, run_id: str) -> None:

@@ -10,12 +10,14 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 
 from collector.bulk import insert_many
+from collector.days import add_to_days
 from collector.errors import Problem
 from collector.intake import Arrival
 from collector.outcomes import CHAR
 from collector.rollup import positions, settle
-from collector.store_names import CellName, cell_keys, conflict, elsewhere, run_query, system_key
+from collector.store_names import CellName, cell_keys, conflict, contacted, elsewhere, run_query, system_key
 from collector.tables import RECORD_BITS, bodies, records, runs
+from dashboard_client.schema import Scheduler
 
 Refusal = tuple[int, str | None, Problem]
 """The index of a record in its batch, its id where it could be read, and what is wrong with it."""
@@ -35,6 +37,8 @@ class OpenRun:
     planned: int
     outcomes: list[str]
     records: int
+    schedulers: dict[str, str] = field(default_factory=dict)
+    moved: bool = False
     added: int = 0
     touched: set[int] = field(default_factory=set)
     arrivals: list[tuple[Arrival, int]] = field(default_factory=list)
@@ -43,6 +47,7 @@ class OpenRun:
         """Take an earlier start from a record; what every cell's latest is may change with it."""
         if self.dated or first is None or (first >= self.started and not self.fresh):
             return
+        self.moved |= bool(self.records)
         self.started, self.fresh = first, False
         self.touched.update(self.places)
 
@@ -54,11 +59,20 @@ class OpenRun:
         self.outcomes[place] = outcome
         self.touched.add(cell)
 
+    def name(self, scheduler: Scheduler) -> None:
+        """Keep the version of each scheduler, the greatest where records differ, so that their order does not count."""
+        for software in (scheduler.outer, scheduler.nested):
+            if software is not None and software.version and len(self.schedulers) < 16:
+                name, version = software.name[:64], software.version[:64]
+                self.schedulers[name] = max(self.schedulers.get(name, ""), version)
+
     def values(self) -> dict[str, Any]:
         """Return the columns that adding records changes."""
         extra = list(self.places)[self.planned :]
         packed = {"extra": json.dumps(extra, separators=(",", ":")), "outcomes": "".join(self.outcomes)}
-        return {**packed, "records": self.records + self.added, "started": self.started}
+        told = json.dumps(self.schedulers, separators=(",", ":"), sort_keys=True) if self.schedulers else None
+        summed = {"records": self.records + self.added, "started": self.started, "schedulers": told, "pruned": None}
+        return packed | summed
 
 
 def store_records(connection: Connection, arrivals: Sequence[Arrival], now: int) -> list[Refusal]:
@@ -73,13 +87,15 @@ def store_records(connection: Connection, arrivals: Sequence[Arrival], now: int)
             documents.append((key, arrival.body))
     insert_many(connection, records, rows)
     insert_many(connection, bodies, documents)
-    touched: dict[int, set[int]] = {}
+    changed: dict[int, list[OpenRun]] = {}
     for run in opened:
         if run.added:
             connection.execute(update(runs).where(runs.c.id == run.key).values(**run.values()))
-            touched.setdefault(run.system, set()).update(run.touched)
-    for system, some in sorted(touched.items()):
-        settle(connection, system, some)
+            changed.setdefault(run.system, []).append(run)
+    for system, some in sorted(changed.items()):
+        settle(connection, system, {run.key: run.touched for run in some}, any(run.moved for run in some))
+    add_to_days(connection, {run.key: run.system for run in opened}, rows)
+    contacted(connection, {run.system for run in opened}, now)
     return refused
 
 
@@ -127,8 +143,8 @@ def _open_run(connection: Connection, run_id: str, system: int, now: int) -> Ope
     places = dict(positions(row.plan_cells, row.extra))
     planned = len(positions(row.plan_cells, "[]"))
     dated = row.digest is not None
-    outcomes = list(row.outcomes)
-    return OpenRun(row.id, run_id, row.system, row.started, dated, False, places, planned, outcomes, row.records)
+    outcomes, told = list(row.outcomes), json.loads(row.schedulers or "{}")
+    return OpenRun(row.id, run_id, row.system, row.started, dated, False, places, planned, outcomes, row.records, told)
 
 
 def _new_of(connection: Connection, run: OpenRun, refused: list[Refusal]) -> list[tuple[int, int, Arrival]]:
@@ -157,6 +173,7 @@ def _new_of(connection: Connection, run: OpenRun, refused: list[Refusal]) -> lis
         if attempt > highest.get(cell, 0):
             highest[cell] = attempt
             run.show(cell, CHAR[arrival.record.verdict.outcome])
+        run.name(arrival.record.scheduler)
         run.date(arrival.first)
     return new
 
@@ -200,6 +217,7 @@ def _row(key: int, run: int, cell: int, arrival: Arrival, now: int) -> tuple[Any
         arrival.ended,
         timing.queue_wait.seconds if timing.queue_wait else None,
         timing.run.seconds if timing.run else None,
+        len(record.context.nodes) or None,
     )
 
 

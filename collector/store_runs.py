@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 from sqlalchemy import Connection, insert, select, update
@@ -15,6 +16,7 @@ from collector.store_names import (
     CellName,
     cell_keys,
     conflict,
+    contacted,
     elsewhere,
     hold_system_of,
     plan_key,
@@ -22,6 +24,7 @@ from collector.store_names import (
     system_key,
 )
 from collector.tables import closings, runs
+from dashboard_client.schema import Manifest
 
 
 def store_manifest(connection: Connection, opening: Opening, now: int) -> bool:
@@ -32,6 +35,7 @@ def store_manifest(connection: Connection, opening: Opening, now: int) -> bool:
     """
     manifest = opening.manifest
     system = system_key(connection, manifest.site, manifest.system)
+    contacted(connection, [system], now)
     row = connection.execute(run_query().where(runs.c.run_id == manifest.run_id)).one_or_none()
     if row is not None and row.system != system:
         raise elsewhere(manifest.run_id)
@@ -58,6 +62,8 @@ def store_manifest(connection: Connection, opening: Opening, now: int) -> bool:
         "tier": manifest.selection.tier.value,
         "partial": manifest.selection.partial,
         "stale_after": duration_seconds(manifest.stale_after),
+        "cadence": duration_seconds(manifest.cadence),
+        "stack": stack_of(manifest),
         "plan": plan_key(connection, layout),
         "extra": json.dumps(extra, separators=(",", ":")),
         "outcomes": "".join(before.get(cell, MISSING) for cell in [*layout, *extra]),
@@ -68,7 +74,7 @@ def store_manifest(connection: Connection, opening: Opening, now: int) -> bool:
         connection.execute(update(runs).where(runs.c.id == row.id).values(**values))
         if row.state is not None:
             note_full_runs(connection, system)
-        settle(connection, system, [*layout, *extra])
+        settle(connection, system, {row.id: [*layout, *extra]}, moved=True)
     return True
 
 
@@ -84,6 +90,7 @@ def store_closing(connection: Connection, run_id: str, close: Close, allowed: st
         raise Problem(404, "no-such-run", f"No run {run_id[:128]!r}: send its manifest or a record of it first.")
     if allowed not in ("*", row.site):
         raise Problem(403, "wrong-site", f"The token is for site {allowed}, the run is of site {row.site}.", "run_id")
+    contacted(connection, [row.system], now)
     closing = close.closing
     same = (closings.c.run == row.id, closings.c.sequence == closing.sequence)
     stored = connection.execute(select(closings.c.digest).where(*same)).scalar()
@@ -97,5 +104,13 @@ def store_closing(connection: Connection, run_id: str, close: Close, allowed: st
         return
     values = {"sequence": closing.sequence, "state": closing.state, "ended": close.ended}
     connection.execute(update(runs).where(runs.c.id == row.id).values(**values, exit_code=closing.exit_code))
-    settle(connection, row.system, positions(row.plan_cells, row.extra))
+    settle(connection, row.system, {row.id: positions(row.plan_cells, row.extra)})
     note_full_runs(connection, row.system)
+
+
+def stack_of(manifest: Manifest) -> str | None:
+    """Return a short name for what is under test; it changes whenever a deployment does."""
+    if not manifest.deployments:
+        return None
+    told = sorted((each.name, each.kind, each.digest) for each in manifest.deployments)
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]

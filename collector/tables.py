@@ -26,7 +26,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-HEAD = "0001"
+HEAD = "0003"
 """The revision that this code reads and writes; kept equal to the newest migration by a test."""
 
 RECORD_BITS = 20
@@ -53,6 +53,7 @@ systems = Table(
     Column("full_smoke", BigInteger),
     Column("full_integration", BigInteger),
     Column("full_scale", BigInteger),
+    Column("contact", BigInteger),  # when something of it last came
     UniqueConstraint("site", "system"),
 )
 
@@ -73,8 +74,20 @@ cells = Table(
     Column("last_record", BigInteger),
     Column("last_version", String(128)),
     Column("last_emulated", Boolean),
+    # Roll-up: the runs that said something about the cell, told from the oldest to the newest (``collector.streaks``).
+    Column("history", String(32)),  # the newest outcomes, the latest one last
+    Column("turns", String(32)),  # beside each, "!" where it turned although the stack was the same, else "-"
+    Column("since_run", Key),  # the first run of the unbroken series that shows the latest outcome
+    Column("since_started", BigInteger),
+    Column("pass_run", Key),  # the newest run that passed
+    Column("pass_started", BigInteger),
+    Column("fail_run", Key),  # the first run since then that failed, null while it passes
+    Column("fail_started", BigInteger),
+    Column("decided", String(1)),  # the newest of pass, fail and error, and the stack that it came from
+    Column("decided_stack", String(16)),
     UniqueConstraint("system", "case_id"),
     Index(None, "system", "subject"),
+    Index(None, "last_outcome"),
 )
 
 plans = Table(
@@ -101,11 +114,16 @@ runs = Table(
     Column("tier", String(16)),
     Column("partial", Boolean, nullable=False),
     Column("stale_after", Integer),  # seconds
+    Column("cadence", Integer),  # seconds
+    Column("stack", String(16)),  # changes whenever a deployment under test does
+    Column("origin", String(16)),  # null for this project's harness, else the importer
     Column("plan", ForeignKey("plans.id")),
     # Roll-up of its records.
     Column("extra", Text, nullable=False),  # JSON list of cell keys
     Column("outcomes", Text, nullable=False),
     Column("records", Integer, nullable=False),
+    Column("schedulers", Text),  # JSON object: the version of each scheduler that its records name
+    Column("pruned", Integer),  # what retention has taken: 1 output tails, 2 whole bodies; null when a record is added
     # Roll-up of its closings: the one with the highest sequence.
     Column("sequence", Integer),
     Column("state", String(16)),
@@ -148,6 +166,7 @@ records = Table(
     Column("ended", BigInteger),
     Column("queue_wait", Float),
     Column("seconds", Float),  # of the run phase
+    Column("nodes", Integer),
     UniqueConstraint("run", "cell", "attempt"),
     Index(None, "record_key"),
 )
@@ -171,6 +190,55 @@ board = Table(
     Column("run", Key, nullable=False),  # the newest run that shows the worst outcome
     Column("version", String(128)),
     Column("emulated", Integer, nullable=False),  # how many of its cells ran on a dialect emulator
+    Column("flaky", Integer, nullable=False, server_default="0"),  # how many of its cells turn on the same stack
+    Column("nested", String(256)),  # the schedulers within a scheduler among its cells: "flux"
+)
+
+days = Table(
+    "days",
+    metadata,
+    Column("system", ForeignKey("systems.id"), primary_key=True),
+    Column("day", Integer, primary_key=True, autoincrement=False),  # since 1970 UTC, of the record's start
+    # Roll-up: sums over records, each attempt counted.
+    Column("records", Integer, nullable=False),
+    *(Column(outcome, Integer, nullable=False) for outcome in ("pass", "fail", "error", "infra")),
+    *(Column(outcome, Integer, nullable=False) for outcome in ("skip", "xfail", "xpass")),
+    Column("waits", Integer, nullable=False),  # how many told their queue wait, and its sum
+    Column("wait_ms", BigInteger, nullable=False),
+    Column("timed", Integer, nullable=False),  # how many told their run time, and its sum
+    Column("run_ms", BigInteger, nullable=False),
+    Column("node_ms", BigInteger, nullable=False),  # run time times nodes
+)
+
+events = Table(
+    "events",
+    metadata,
+    # What an old client reports that is no test: the beginning and the end of its run, kept as it was sent.
+    Column("run", ForeignKey("runs.id"), primary_key=True),
+    Column("kind", String(16), primary_key=True),
+    Column("digest", LargeBinary(32), primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+    Column("received", BigInteger, nullable=False),
+)
+
+hidden_sites = Table(
+    "hidden_sites",
+    metadata,
+    # Sites that anonymous readers do not see.
+    Column("site", String(128), primary_key=True),
+    Column("since", BigInteger, nullable=False),
+)
+
+senders = Table(
+    "senders",
+    metadata,
+    # Old clients that carry an id and a key of their own: whose results they are.
+    Column("sender", String(128), primary_key=True),
+    Column("digest", LargeBinary(32), nullable=False),  # of the key
+    Column("site", String(128), nullable=False),
+    Column("system", String(128), nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("last_used", BigInteger),
 )
 
 tokens = Table(
@@ -184,4 +252,54 @@ tokens = Table(
     Column("expires", BigInteger),
     Column("revoked", BigInteger),
     Column("last_used", BigInteger),
+    Column("successor", String(16)),  # the token that takes its place once it expires
+)
+
+waivers = Table(
+    "waivers",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("site", String(128), nullable=False),
+    Column("system", String(128)),  # null for all of the site
+    Column("cases", String(512), nullable=False),  # a shell pattern
+    Column("reason", String(512), nullable=False),
+    Column("owner", String(128)),
+    Column("expires", BigInteger, nullable=False),
+    Column("made", BigInteger, nullable=False),
+    Column("token", String(16)),  # of the administrator; null where the command line made it
+    Column("ended", BigInteger),
+)
+
+hooks = Table(
+    "hooks",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("url", String(1024), nullable=False),
+    Column("kind", String(16), nullable=False),  # change or digest
+    Column("site", String(128)),  # null for all
+    Column("hour", Integer),  # of the day in UTC, for a digest
+    Column("made", BigInteger, nullable=False),
+)
+
+told = Table(
+    "told",
+    metadata,
+    Column("cell", ForeignKey("cells.id"), primary_key=True),
+    Column("state", String(1), nullable=False),  # what was last told of it: p works, f does not
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("hook", ForeignKey("hooks.id", ondelete="CASCADE"), nullable=False),
+    Column("name", String(192), nullable=False),  # what it is about, so that it is made once
+    Column("body", LargeBinary, nullable=False),
+    Column("made", BigInteger, nullable=False),
+    Column("due", BigInteger, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("sent", BigInteger),
+    Column("error", String(512)),
+    UniqueConstraint("hook", "name"),
+    Index(None, "sent", "due"),
 )

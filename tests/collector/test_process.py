@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 import requests
+from sqlalchemy import create_engine
 
-from collector.database import database_url, open_store
+from collector.database import database_url, migrate, open_store
 from collector.errors import StoreError, StoreNewerError
 from collector.mounts import shared_file_system
 from collector.tables import HEAD, metadata
@@ -151,10 +152,12 @@ def test_the_migrations_make_the_tables_that_the_code_uses(tmp_path: Path) -> No
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
-    store = open_store(database_url(None, tmp_path))
-    with store.reading() as connection:
+    url = database_url(None, tmp_path)
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        migrate(connection, url, None)
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
-    store.close()
+    engine.dispose()
     again = open_store(database_url(None, tmp_path))
     with again.reading() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
