@@ -1,3 +1,5 @@
+import os
+
 from spack_repo.builtin.packages.adlbx.package import Adlbx as BuiltinAdlbx
 
 from spack.package import *
@@ -19,6 +21,11 @@ class Adlbx(BuiltinAdlbx):
     @property
     def configure_directory(self):
         return "lb/code" if self.spec.satisfies("@1.0.7,master") else "."
+
+    def autoreconf(self, spec, prefix):
+        with working_dir(self.configure_directory):
+            if not os.path.exists("configure"):
+                which("bash", required=True)("bootstrap")
 
     def test_ranks(self):
         """a server and a worker start under MPI, pass a task and stop"""

@@ -1,3 +1,5 @@
+import os
+
 from spack_repo.builtin.packages.exmcutils.package import Exmcutils as BuiltinExmcutils
 
 from spack.package import *
@@ -18,6 +20,11 @@ class Exmcutils(BuiltinExmcutils):
     @property
     def configure_directory(self):
         return "c-utils/code" if self.spec.satisfies("@0.6.5,master") else "."
+
+    def autoreconf(self, spec, prefix):
+        with working_dir(self.configure_directory):
+            if not os.path.exists("configure"):
+                which("bash", required=True)("bootstrap")
 
     def test_library(self):
         """a program that includes the headers and links the library runs"""

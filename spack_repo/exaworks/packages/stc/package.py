@@ -1,3 +1,5 @@
+import os
+
 from spack_repo.builtin.build_systems.autotools import AutotoolsPackage
 
 from spack.package import *
@@ -34,6 +36,11 @@ class Stc(AutotoolsPackage):
     @property
     def configure_directory(self):
         return "stc/code" if self.spec.satisfies("@1.0.8") else "."
+
+    def autoreconf(self, spec, prefix):
+        with working_dir(self.configure_directory):
+            if not os.path.exists("configure"):
+                which("bash", required=True)("bootstrap")
 
     def patch(self):
         """Leave out a compiler option that JDKs before 21 refuse; it only silences a warning."""

@@ -1,3 +1,5 @@
+import os
+
 from spack_repo.builtin.packages.turbine.package import Turbine as BuiltinTurbine
 
 from spack.package import *
@@ -20,6 +22,11 @@ class Turbine(BuiltinTurbine):
     @property
     def configure_directory(self):
         return "turbine/code" if self.spec.satisfies("@1.5.2,master") else "."
+
+    def autoreconf(self, spec, prefix):
+        with working_dir(self.configure_directory):
+            if not os.path.exists("configure"):
+                which("bash", required=True)("bootstrap")
 
     def test_ranks(self):
         """a Tcl program runs on two ranks of the runtime"""

@@ -1,0 +1,28 @@
+"""Submit PSI/J jobs from Parsl apps: python parsl_psij.py."""
+
+import os
+from pathlib import Path
+
+os.environ["HOME"] = str(Path.cwd())
+
+import parsl  # noqa: E402  both read the environment
+from parsl.config import Config  # noqa: E402
+from parsl.executors import ThreadPoolExecutor  # noqa: E402
+
+
+@parsl.python_app
+def submit(number, out):
+    from datetime import timedelta
+
+    from psij import Job, JobExecutor, JobSpec
+
+    job = Job(JobSpec(executable="/bin/echo", arguments=[str(number)], stdout_path=out))
+    JobExecutor.get_instance("local").submit(job)
+    return job.wait(timeout=timedelta(seconds=60)).state.name
+
+
+with parsl.load(Config([ThreadPoolExecutor(max_threads=2)], run_dir=str(Path.cwd() / "runinfo"))):
+    outs = [Path.cwd() / f"out-{number}" for number in range(2)]
+    states = [future.result(timeout=90) for future in [submit(number, out) for number, out in enumerate(outs)]]
+    assert states == ["COMPLETED", "COMPLETED"], states
+    assert [out.read_text() for out in outs] == ["0\n", "1\n"]
