@@ -10,8 +10,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, select, tuple_
 
 from collector.rollup import parse_cells
+from collector.seen import Seen
 from collector.store_records import record_key
-from collector.tables import RECORD_BITS, board, bodies, cells, closings, plans, records, runs, systems
+from collector.tables import RECORD_BITS, bodies, cells, closings, plans, records, runs, systems
 from dashboard_client.schema import record_id as schema_record_id
 
 RUN_COLUMNS = (
@@ -28,6 +29,8 @@ RUN_COLUMNS = (
     runs.c.tier,
     runs.c.partial,
     runs.c.stale_after,
+    runs.c.stack,
+    runs.c.schedulers,
     runs.c.extra,
     runs.c.outcomes,
     runs.c.records,
@@ -38,15 +41,8 @@ RUN_COLUMNS = (
 )
 
 
-def board_rows(connection: Connection, site: str | None) -> list[Row[Any]]:
-    """Return each subject of each system as it is now."""
-    query = select(board, systems.c.site, systems.c.system.label("name"), runs.c.run_id, runs.c.stale_after)
-    joined = query.join(systems, systems.c.id == board.c.system).join(runs, runs.c.id == board.c.run)
-    return list(connection.execute(_seen(joined, site).order_by(systems.c.site, systems.c.system, board.c.subject)))
-
-
 def latest_runs(
-    connection: Connection, site: str | None, limit: int, system: str | None = None, before: str | None = None
+    connection: Connection, site: Seen | str | None, limit: int, system: str | None = None, before: str | None = None
 ) -> list[Row[Any]]:
     """Return runs, newest first; ``before`` names the run after which to go on."""
     query = _seen(select(*RUN_COLUMNS).join(systems, systems.c.id == runs.c.system), site)
@@ -58,7 +54,7 @@ def latest_runs(
     return list(connection.execute(query.order_by(runs.c.started.desc(), runs.c.run_id.desc()).limit(limit)))
 
 
-def find_run(connection: Connection, run_id: str, site: str | None) -> Row[Any] | None:
+def find_run(connection: Connection, run_id: str, site: Seen | str | None) -> Row[Any] | None:
     """Return a run with its manifest, plan and newest closing."""
     query = (
         select(*RUN_COLUMNS, runs.c.manifest, plans.c.cells.label("plan"), closings.c.body.label("closing"))
@@ -95,7 +91,7 @@ def record_bodies(connection: Connection, run: int, after: int, limit: int) -> l
     return [(key - (run << RECORD_BITS), bytes(body)) for key, body in connection.execute(query)]
 
 
-def find_record(connection: Connection, record_id: str, site: str | None) -> Row[Any] | None:
+def find_record(connection: Connection, record_id: str, site: Seen | str | None) -> Row[Any] | None:
     """Return a record with its body, where it is still kept, and its run."""
     if len(record_id) != 64 or set(record_id) - set("0123456789abcdef"):
         return None
@@ -126,5 +122,7 @@ def _of_run(run: int) -> Any:
     return records.c.id.between(run << RECORD_BITS, ((run + 1) << RECORD_BITS) - 1)
 
 
-def _seen(query: Select[Any], site: str | None) -> Select[Any]:
+def _seen(query: Select[Any], site: Seen | str | None) -> Select[Any]:
+    if isinstance(site, Seen):
+        return site.of(query)
     return query if site is None else query.where(systems.c.site == site)

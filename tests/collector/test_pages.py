@@ -14,7 +14,7 @@ from collector.clock import duration_seconds
 from collector.context import Server
 from collector.database import Store
 from collector.openapi import document
-from collector.views import age, seconds
+from collector.words import age, seconds
 from dashboard_client.schema import Outcome, Timing
 from tests.collector.samples import CASES, closing, manifest, record
 from tests.collector.server import TOKEN, Collector

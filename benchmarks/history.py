@@ -1,0 +1,220 @@
+"""A generated history: systems that run the same cases night after night, with failures that come, stay and go.
+
+It is stored through the collector's own functions, roll-ups included, so that what is measured on it is what a real one
+would be. Nothing in it is random from one making to the next.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+
+import msgspec
+
+from collector.clock import now_ms
+from collector.database import Store
+from collector.intake import Arrival, read_closing, read_manifest
+from collector.store_records import store_records
+from collector.store_runs import store_closing, store_manifest
+from dashboard_client.schema import (
+    Cause,
+    CauseClass,
+    Closing,
+    Component,
+    Deployment,
+    Harness,
+    Manifest,
+    Outcome,
+    Phase,
+    PlannedCase,
+    Record,
+    Scheduler,
+    Selection,
+    Software,
+    Span,
+    Stack,
+    Timing,
+    Verdict,
+    Waiver,
+    encode,
+    record_id,
+)
+from tests.collector.samples import record as sample_record
+
+SUBJECTS = ("control", "psij", "parsl", "flux", "swift-t", "radical.pilot", "radical.entk", "parsl+psij", "parsl+flux")
+SITES = ("alcf", "llnl", "nersc", "olcf", "csc", "jsc", "riken", "cscs")
+TROUBLES = (
+    (Outcome.FAIL, CauseClass.COMPONENT, Phase.JUDGE, "assertion", "greeting was 'Hello', not 'Hello World!'"),
+    (Outcome.FAIL, CauseClass.DISTRIBUTION, Phase.PROBE, "version", "parsl 2026.02.16 found, release says 2026.10.26"),
+    (Outcome.ERROR, CauseClass.UNKNOWN, Phase.RUN, "unclassified", "the payload ended with signal 9"),
+    (Outcome.INFRA, CauseClass.SCHEDULER, Phase.QUEUE, "queue-wait", "waited 1800 s in queue debug"),
+    (Outcome.INFRA, CauseClass.SITE, Phase.LAUNCH, "node-failure", "node nid001234 went down"),
+    (Outcome.XFAIL, CauseClass.COMPONENT, Phase.RUN, "waiver", "KeyError: 'reason', known upstream"),
+    (Outcome.SKIP, CauseClass.SITE, Phase.PROBE, "absent", "no flux on PATH of deployment spack"),
+)
+HARNESS = Harness(version="2026.11.0", commit="0f3c9a7d5e21", dirty=False)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How big a history is."""
+
+    systems: int = 40
+    cases: int = 300
+    nights: int = 167
+    ends: datetime = datetime(2026, 11, 22, tzinfo=timezone.utc)
+
+    @property
+    def records(self) -> int:
+        return self.systems * self.cases * self.nights
+
+
+def fill(store: Store, shape: Shape) -> int:
+    """Store a history, a transaction a run, from the oldest night to the newest; return how many records there are."""
+    count = 0
+    for opening, arrivals, closing in _runs(shape):
+        now = now_ms()
+        with store.writing() as connection:
+            store_manifest(connection, read_manifest(encode(opening), now), now)
+            store_records(connection, arrivals, now)
+            store_closing(connection, opening.run_id, read_closing(encode(closing), now), "*", now)
+        count += len(arrivals)
+    return count
+
+
+def _runs(shape: Shape) -> Iterator[tuple[Manifest, list[Arrival], Closing]]:
+    moods = [_moods(random.Random(number), shape) for number in range(shape.systems)]  # noqa: S311
+    for night in range(shape.nights):
+        day = shape.ends - timedelta(days=shape.nights - night)
+        for number in range(shape.systems):
+            yield _run(shape, number, night, day + timedelta(minutes=11 * number), moods[number])
+
+
+def _moods(chance: random.Random, shape: Shape) -> list[list[tuple[int, int, int]]]:
+    """Return for each case its spells of trouble: from which night to which, and what."""
+    moods = []
+    for _ in range(shape.cases):
+        spells = []
+        for _ in range(chance.choice((0, 0, 0, 1, 2))):
+            start = chance.randrange(shape.nights)
+            spells.append((start, start + chance.choice((1, 1, 2, 5, 30)), chance.randrange(len(TROUBLES) + 1)))
+        moods.append(spells)
+    return moods
+
+
+def _run(
+    shape: Shape, number: int, night: int, began: datetime, moods: list[list[tuple[int, int, int]]]
+) -> tuple[Manifest, list[Arrival], Closing]:
+    site, system = SITES[number % len(SITES)], f"system{number:02}"
+    emulated = number % 10 == 9
+    schedulers = ("slurm", "slurm+flux", "local") if number % 3 else ("lsf", "local", "lsf+flux")
+    release = "2026.11" if shape.nights - night < 20 else "2026.08"
+    run_id = f"{system}-{began:%Y%m%d}"
+    parsl = "2026.10.26" if release == "2026.11" else "2026.07.06"
+    deployment = Deployment(name="spack", kind="spack", digest=hashlib.sha256(f"{release}{night // 9}".encode()).hexdigest())
+    stack = Stack(
+        deployment=deployment,
+        components=[
+            Component(name=name, version=parsl if name == "parsl" else "0.9.11", provider="spack")
+            for name in ("psij", "parsl", "flux", "swift-t", "radical.pilot", "radical.entk", "control")
+        ],
+        python="3.11.7",
+        modules=["gcc/12.2", f"cray-mpich/8.1.{night // 30}"],
+    )
+    planned, arrivals, counts = [], [], {}
+    for place in range(shape.cases):
+        subject = SUBJECTS[place % len(SUBJECTS)]
+        component, *partners = subject.split("+")
+        scheduler = schedulers[place // len(SUBJECTS) % len(schedulers)]
+        case_id = f"{subject}/case{place // len(SUBJECTS) // len(schedulers):02}@{scheduler}"
+        planned.append(PlannedCase(case_id=case_id, component=component, partners=partners, scheduler=scheduler))
+        trouble = next((kind for start, end, kind in moods[place] if start <= night < end), None)
+        if trouble == len(TROUBLES):
+            continue  # planned, never reported
+        verdict = Verdict(outcome=Outcome.PASS)
+        if trouble is not None:
+            outcome, cls, phase, rule, evidence = TROUBLES[trouble]
+            verdict = Verdict(outcome=outcome, cause=Cause(phase=phase, cls=cls, rule=rule, evidence=evidence))
+        counts[verdict.outcome.value] = counts.get(verdict.outcome.value, 0) + 1
+        arrivals.append(
+            _arrival(len(arrivals), run_id, case_id, site, system, scheduler, emulated, began, stack, verdict, place + night)
+        )
+    opening = Manifest(
+        run_id=run_id,
+        site=site,
+        system=system,
+        started=_iso(began),
+        trigger="nightly",
+        harness=HARNESS,
+        release=release,
+        selection=Selection(),
+        planned=planned,
+        deployments=[deployment],
+        cadence="1d",
+        stale_after="36h" if number % 7 else "12h",
+        owner="workflow group",
+        waivers=[Waiver(cases="parsl+flux/*", reason="needs a newer libflux", expires="2027-03-01", owner="flux group")],
+    )
+    closing = Closing(
+        sequence=1,
+        state="complete",
+        ended=_iso(began + timedelta(minutes=35)),
+        planned=len(planned),
+        recorded=len(arrivals),
+        missing=len(planned) - len(arrivals),
+        counts=counts,
+        exit_code=1 if set(counts) & {"fail", "error"} else 0,
+    )
+    return opening, arrivals, closing
+
+
+def _arrival(
+    index: int,
+    run_id: str,
+    case_id: str,
+    site: str,
+    system: str,
+    scheduler: str,
+    emulated: bool,
+    began: datetime,
+    stack: Stack,
+    verdict: Verdict,
+    spread: int,
+) -> Arrival:
+    outer, _, nested = scheduler.partition("+")
+    wait, run = 4.0 + spread * 37 % 400, 6.1 + spread % 11
+    started = began + timedelta(seconds=wait)
+    ended = started + timedelta(seconds=run)
+    given = sample_record(run_id, case_id, site=site, system=system)
+    record: Record = msgspec.structs.replace(
+        given,
+        record_id=record_id(site, system, run_id, case_id, 1),
+        stack=stack,
+        scheduler=Scheduler(
+            outer=Software(name=outer, version="22.05.8", emulated=emulated and outer != "local"),
+            nested=Software(name=nested, version="0.88.0") if nested else None,
+            launcher=Software(name="srun", version="22.05.8"),
+            job_ids=[str(4711 + index)],
+            native_state="COMPLETED",
+            exit_code=0,
+        ),
+        timing=Timing(
+            submitted=_iso(began),
+            started=_iso(started),
+            ended=_iso(ended),
+            setup=Span(seconds=0.2, source="harness"),
+            queue_wait=Span(seconds=wait, source="scheduler"),
+            run=Span(seconds=run, source="harness"),
+        ),
+        verdict=verdict,
+    )
+    body = encode(record)
+    first, last = (round(each.timestamp() * 1000) for each in (started, ended))
+    return Arrival(index, record, body, hashlib.sha256(body).digest(), first, last, round(began.timestamp() * 1000))
+
+
+def _iso(when: datetime) -> str:
+    return when.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,152 @@
+"""Now: what works where. The latest of each component on each system, the worst of its cases on top."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from markupsafe import Markup
+from sqlalchemy import select
+
+from collector import markup, words
+from collector.outcomes import ORDER, WORD
+from collector.page import Facts, Page, Question
+from collector.queries import latest_runs
+from collector.run_lines import run_line
+from collector.tables import board, runs, systems
+
+RECENT = 25
+WIDE = 8
+"""With more systems than this, each is a row, so that one scrolls down and not sideways."""
+
+FILTERS = ("site", "system", "component", "outcome", "state")
+STATES = ("stale", "emulated", "nested", "flaky")
+
+
+def answer(question: Question) -> Facts:
+    query = (
+        select(board, systems.c.site, systems.c.system.label("name"), runs.c.run_id, runs.c.stale_after)
+        .join(systems, systems.c.id == board.c.system)
+        .join(runs, runs.c.id == board.c.run)
+        .order_by(systems.c.site, systems.c.system, board.c.subject)
+    )
+    tiles = [_tile(row, question.now) for row in question.connection.execute(question.seen.of(query))]
+    filters = {name: question.query[name].split(",") for name in FILTERS if question.query.get(name)}
+    recent = latest_runs(question.connection, question.seen, RECENT)
+    kept = [tile for tile in tiles if all(_fits(tile, name, wanted) for name, wanted in filters.items())]
+    return {
+        "filters": filters,
+        "choices": {name: _choices(tiles, name) for name in FILTERS},
+        "hidden_by_filters": len(tiles) - len(kept),
+        "tiles": kept,
+        "runs": [run_line(row) for row in recent],
+    }
+
+
+def draw(question: Question, facts: Facts) -> Facts:
+    crossings = {(tile["subject"], (tile["site"], tile["system"])): tile for tile in facts["tiles"]}
+    subjects = sorted({subject for subject, _ in crossings}, key=words.control_first)
+    places = sorted({place for _, place in crossings})
+    drawn = {key: _markup(question, tile) for key, tile in crossings.items()}
+    heads = {place: _place(question, place) for place in places}
+    turned = len(places) > WIDE
+    label = "Latest outcome of each component on each system"
+    if turned:
+        rows = [(heads[place], [drawn.get((subject, place)) for subject in subjects]) for place in places]
+        columns = [Markup("{}").format(words.subject(subject)) for subject in subjects]
+        table = markup.matrix(label, "system", columns, rows)
+    else:
+        rows = [
+            (Markup("{}").format(words.subject(subject)), [drawn.get((subject, place)) for place in places])
+            for subject in subjects
+        ]
+        table = markup.matrix(label, "component", [heads[place] for place in places], rows)
+    total = Counter(tile["outcome"] for tile in facts["tiles"])
+    order = [WORD[char] for char in ORDER]
+    return {
+        "table": table,
+        "summary": {word: total[word] for word in order if total[word]},
+        "systems": len(places),
+        "chips": _chips(question, facts),
+        "clear": question.link(""),
+        "lines": facts["runs"],
+    }
+
+
+def _tile(row: Any, now: int) -> Facts:
+    stale = row.stale_after is not None and now - row.started > row.stale_after * 1000
+    return {
+        "site": row.site,
+        "system": row.name,
+        "subject": row.subject,
+        "component": row.component,
+        "outcome": WORD[row.worst],
+        "counts": markup.counts_of(row.outcomes),
+        "began": words.at(row.started),
+        "version": row.version,
+        "run_id": row.run_id,
+        "stale": stale,
+        "emulated": row.emulated,
+        "only_emulated": markup.only_emulated(row.outcomes, row.emulated),
+        "nested": row.nested,
+        "flaky": row.flaky,
+    }
+
+
+def _fits(tile: Facts, name: str, wanted: list[str]) -> bool:
+    if name == "state":
+        return any(tile.get(state) for state in wanted if state in STATES)
+    return tile["subject" if name == "component" else name] in wanted
+
+
+def _choices(tiles: list[Facts], name: str) -> list[str]:
+    if name == "state":
+        return [state for state in STATES if any(tile[state] for tile in tiles)]
+    if name == "outcome":
+        there = {tile["outcome"] for tile in tiles}
+        return [WORD[char] for char in ORDER if WORD[char] in there]
+    return sorted({tile["subject" if name == "component" else name] for tile in tiles})
+
+
+def _chips(question: Question, facts: Facts) -> list[tuple[str, list[tuple[str, str, bool]]]]:
+    """Return each filter with its choices: what it says, the link that turns it on or off, whether it is on."""
+    chips = []
+    asked: dict[str, list[str]] = facts["filters"]
+    for name in FILTERS:
+        choices = []
+        for choice in facts["choices"][name]:
+            on = choice in asked.get(name, [])
+            values = {other: list(wanted) for other, wanted in asked.items()}
+            values[name] = [each for each in values.get(name, []) if each != choice] + ([] if on else [choice])
+            query = {other: ",".join(wanted) for other, wanted in values.items() if wanted}
+            choices.append((choice, question.link("", **query), on))
+        if len(choices) > 1 or name in asked:
+            chips.append((name, choices))
+    return chips
+
+
+def _place(question: Question, place: tuple[str, str]) -> Markup:
+    site, system = place
+    return Markup('<small><a href="{}">{}</a></small><a href="{}">{}</a>').format(
+        question.link("sites", site), site, question.link("systems", site, system), system
+    )
+
+
+def _markup(question: Question, tile: Facts) -> Markup:
+    return markup.tile(
+        f"{question.link('runs', tile['run_id'])}#{words.anchor(tile['subject'])}",
+        f"{tile['subject']} on {tile['system']}",
+        tile["outcome"],
+        tile["counts"],
+        now=question.now,
+        began=words.ms(tile["began"]),
+        version=tile["version"],
+        emulated=tile["emulated"],
+        plain=not tile["only_emulated"],
+        nested=tile["nested"],
+        stale=tile["stale"],
+        flaky=tile["flaky"],
+    )
+
+
+PAGE = Page("/", "now.html", answer, draw, section="now")

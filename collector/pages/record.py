@@ -1,0 +1,65 @@
+"""One attempt at one case: what happened when, whose fault it is, what shows it, and how to run it again by hand."""
+
+from __future__ import annotations
+
+import msgspec
+
+from collector import queries, words
+from collector.outcomes import WORD
+from collector.page import Facts, Page, Question, not_here
+from dashboard_client.schema import Record, record_id
+
+PHASES = ("setup", "queue_wait", "launch", "run", "collect", "teardown")
+
+
+def answer(question: Question) -> Facts:
+    wanted = question.path["record_id"]
+    row = queries.find_record(question.connection, wanted, question.seen)
+    if row is None:
+        raise not_here("record", wanted)
+    attempts = queries.attempts(question.connection, row.run, row.cell)
+    return {
+        "record_id": queries.row_record_id(row),
+        "case_id": row.case_id,
+        "cell": row.cell,
+        "run_id": row.run_id,
+        "site": row.site,
+        "system": row.system,
+        "outcome": WORD[row.outcome],
+        "attempt": row.attempt,
+        "final": row.final,
+        "emulated": row.emulated,
+        "cause": row.cause,
+        "phase": row.phase,
+        "rule": row.rule,
+        "evidence": row.evidence,
+        "when": words.at(row.ended or row.started or row.received),
+        "received": words.at(row.received),
+        "attempts": [
+            {
+                "attempt": each.attempt,
+                "outcome": WORD[each.outcome],
+                "record_id": record_id(row.site, row.system, row.run_id, row.case_id, each.attempt),
+            }
+            for each in attempts
+        ],
+        "record": None if row.body is None else msgspec.json.decode(row.body, type=Record),
+    }
+
+
+def draw(question: Question, facts: Facts) -> Facts:
+    record: Record | None = facts["record"]
+    spans: list[Facts] = []
+    total = 0.0
+    for phase in PHASES:
+        span = getattr(record.timing, phase) if record is not None else None
+        spans.append({"phase": phase, "span": span, "offset": total})
+        total += max(span.seconds, 0.0) if span is not None else 0.0
+    for each in spans:
+        length = max(each["span"].seconds, 0.0) if each["span"] is not None else 0.0
+        each["x"] = round(1000 * each["offset"] / total, 2) if total else 0
+        each["width"] = round(max(1000 * length / total, 1.5), 2) if total and length else 0
+    return {"record": record, "spans": spans, "total": total}
+
+
+PAGE = Page("/records/{record_id}", "record.html", answer, draw)

@@ -1,0 +1,34 @@
+"""A run in a line: what lists of runs show of each."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from collector import markup, words
+from collector.outcomes import PASS
+
+
+def run_line(row: Any) -> dict[str, Any]:
+    """Describe a run in plain facts."""
+    open_ = row.state is None
+    return {
+        "run_id": row.run_id,
+        "site": row.site,
+        "system": row.system,
+        "outcome": markup.shown(row.outcomes, open_),
+        "counts": markup.counts_of(row.outcomes, open_),
+        "total": len(row.outcomes),
+        "passed": row.outcomes.count(PASS),
+        "started": words.at(row.started),
+        "ended": words.at_or_none(row.ended),
+        "seconds": None if row.ended is None else (row.ended - row.started) / 1000,
+        "trigger": row.trigger,
+        "tier": row.tier,
+        "release": row.release,
+        "stack": row.stack,
+        "schedulers": json.loads(row.schedulers or "{}"),
+        "partial": bool(row.partial and row.digest is not None),
+        "state": row.state or "open",
+        "exit_code": row.exit_code,
+    }
