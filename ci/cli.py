@@ -39,6 +39,7 @@ def ci() -> None:
     epilog="""\b
 Examples:
   exaworks ci generate --site ornl/frontier
+  exaworks ci generate --site ornl/frontier --deployment module:exaworks
   exaworks ci generate --site my-site/machine --site-file machine.yaml --to .gitlab-ci.yml
   exaworks ci generate --all --to generated
   exaworks ci generate --all --check --json
@@ -47,6 +48,7 @@ Examples:
 @click.option("--site", metavar="SITE/SYSTEM", help="One system; its pipeline is printed, or written to the file --to.")
 @click.option("--all", "all_", is_flag=True, help="The root file and one file a system, below --to.")
 @SITE_FILE
+@click.option("--deployment", metavar="KIND:NAME", help="With --site: another than the site file's.")
 @click.option("--to", type=PATH, help="Where to write; with --all a folder. [default: the checkout]")
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 where a file is not what would be written.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: the files and what is wrong with them.")
@@ -56,6 +58,7 @@ def generate(
     site: str | None,
     all_: bool,
     site_file: Path | None,
+    deployment: str | None,
     to: Path | None,
     check: bool,
     as_json: bool,
@@ -67,10 +70,12 @@ def generate(
 
     if (site is None) == (not all_):
         raise click.UsageError("say either --site SITE/SYSTEM or --all")
+    if deployment is not None and site is None:
+        raise click.UsageError("--deployment goes with --site: each system has its own")
     root = to if to is not None else _checkout(context)
     if site is not None:
         system = _system(site, site_file)
-        text = system_yaml(system)
+        text = system_yaml(system, deployment)
         if to is None and not check:
             click.echo(text, nl=False)
             return
@@ -205,9 +210,18 @@ Exit codes: 0 passed, 1 failed, 3 only the site's infrastructure failed and its 
 @SITE_FILE
 @RESULTS
 @click.option("--tier", envvar="EXAWORKS_TIER", default="integration", show_default=True, show_envvar=True)
+@click.option("--deployment", metavar="KIND:NAME", help="What the pipeline was generated for, if not as in the file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
-def verdict(context: click.Context, site: str, site_file: Path | None, results: Path, tier: str, as_json: bool) -> None:
+def verdict(
+    context: click.Context,
+    site: str,
+    site_file: Path | None,
+    results: Path,
+    tier: str,
+    deployment: str | None,
+    as_json: bool,
+) -> None:
     """Judge a pipeline by the files its stages left, whatever exit codes its runner made of them."""
     import os
 
@@ -221,6 +235,8 @@ def verdict(context: click.Context, site: str, site_file: Path | None, results: 
     if tier not in TIERS:
         raise click.BadParameter(f"{tier!r} is none of {', '.join(TIERS)}", param_hint="--tier or EXAWORKS_TIER")
     system = _system(site, site_file)
+    if deployment is not None:
+        system = msgspec.structs.replace(system, deployment=deployment)
     expected = planned(system, tier, scheduled=trigger(dict(os.environ)) == "nightly")
     judged = judge(system.system, expected, results, system.ci.infra.value)
     results.mkdir(parents=True, exist_ok=True)

@@ -106,7 +106,7 @@ def _child(system: System) -> Job:
     return Job(
         stage="sites",
         needs=[Need(job="generate")],
-        rules=[FORKED, *_selection(system)],
+        rules=[FORKED, *_elsewhere(system), *_selection(system)],
         variables={"EXAWORKS_TRIGGER": "$CI_PIPELINE_SOURCE"},
         trigger=Trigger(
             include=[ChildFile(artifact=f"{GENERATED}/{path_of(system)}", job="generate")],
@@ -116,6 +116,12 @@ def _child(system: System) -> Job:
         # On the trigger of a child that is depended on, this keeps whole pipelines of a system apart.
         resource_group=slug(system),
     )
+
+
+def _elsewhere(system: System) -> list[Rule]:
+    """A site's runners are on its own GitLab: no other can start its pipeline."""
+    server = system.ci.server
+    return [Rule(if_=f'$CI_SERVER_URL != "{server.rstrip("/")}"', when="never")] if server else []
 
 
 def _selection(system: System) -> list[Rule]:

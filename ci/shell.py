@@ -19,6 +19,8 @@ def script(name: str) -> str:
 def expandable(text: str, key: str) -> str:
     """Return the inside of double quotes that gives ``text`` with its variables, and nothing else, expanded.
 
+    A variable that is not set stops the shell, rather than make a path at the root of a file system.
+
     Raises:
         SiteValueError: it holds a line break, which no path of a pipeline may.
     """
@@ -29,7 +31,7 @@ def expandable(text: str, key: str) -> str:
     out, at = [], 0
     for found in _VARIABLE.finditer(text):
         out.append(_quoted(text[at : found.start()]))
-        out.append("${" + (found[1] or found[2]) + "}")
+        out.append("${" + (found[1] or found[2]) + ":?}")
         at = found.end()
     return "".join([*out, _quoted(text[at:])])
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from ci.errors import NoPipelineError
+import shlex
+
+import msgspec
+
+from ci.errors import NoPipelineError, SiteValueError
 from ci.gitlab import Artifacts, IdToken, Job, Pipeline, ProjectFile, Retry, Rule, Workflow, to_yaml
 from ci.limits import OWN, Times, scheduler_parameters, times
 from ci.phases import LOCKED, STAGES, Phase, phases
@@ -26,16 +30,20 @@ EXAWORKS_TIER: smoke, integration or scale. {home}: where environments, runs and
 EXAWORKS_SDK_URL, EXAWORKS_SDK_REF: fetch the SDK from there, where this file is included by another project."""
 
 
-def system_pipeline(system: System) -> Pipeline:
+def system_pipeline(system: System, deployment: str | None = None) -> Pipeline:
     """Make the pipeline of one system.
 
     Raises:
         NoPipelineError: the system is retired.
+        SiteValueError: a value of its file has no place in a pipeline.
     """
     if system.state is State.RETIRED:
         raise NoPipelineError(f"{system.system} is retired: it is planned in rehearsals only and has no pipeline.")
+    chosen = {"EXAWORKS_DEPLOYMENT": _plain(deployment)} if deployment is not None else {}
+    if deployment is not None:
+        system = msgspec.structs.replace(system, deployment=deployment)
     jobs = {phase.name: _phase_job(system, phase) for phase in phases(system)}
-    jobs |= {"deliver": _deliver(system), "verdict": _verdict(system), "status": _status(system)}
+    jobs |= {"deliver": _deliver(system), "verdict": _verdict(system, deployment), "status": _status(system)}
     jobs["cleanup"] = _own_job(
         system, "cleanup", ["cleanup", "--site", system.system], when="always", allow_failure=True
     )
@@ -45,15 +53,15 @@ def system_pipeline(system: System) -> Pipeline:
         include=[ProjectFile(project=i.project, file=i.file, ref=i.ref) for i in system.ci.includes],
         workflow=Workflow(rules=[FORKED, Rule(when="always")]),
         stages=[stage for stage in STAGES if stage in used],
-        variables={"EXAWORKS_TIER": "integration", **_proxy(system, batch=False)},
+        variables={"EXAWORKS_TIER": "integration", **chosen, **_proxy(system, batch=False)},
         before_script=[*_places(system), script("prepare.sh")],
         jobs=jobs,
     )
 
 
-def system_yaml(system: System) -> str:
-    """Return the text of a system's pipeline file."""
-    return to_yaml(system_pipeline(system))
+def system_yaml(system: System, deployment: str | None = None) -> str:
+    """Return the text of a system's pipeline file; another deployment has other stages."""
+    return to_yaml(system_pipeline(system, deployment))
 
 
 def home(system: System) -> str:
@@ -67,6 +75,13 @@ def slug(system: System) -> str:
     return system.system.replace("/", "-")
 
 
+def _plain(text: str) -> str:
+    """Return a deployment's name, in which GitLab must find nothing to replace."""
+    if "$" in text or any(ord(character) < 33 for character in text):
+        raise SiteValueError(f"--deployment {text!r}: spaces and $ have no place in a pipeline's variable.")
+    return text
+
+
 def _places(system: System) -> list[str]:
     """Return the lines that say where things are; an ``after_script`` is a shell of its own and needs them again."""
     return [f'export EXAWORKS_HOME="{home(system)}"', script("where.sh").rstrip()]
@@ -74,7 +89,6 @@ def _places(system: System) -> list[str]:
 
 def _phase_job(system: System, phase: Phase) -> Job:
     batch = phase.tests and system.runner.executor == "batch"
-    # The words of a command are ours, the system's name and a release's: nothing in them means anything to a shell.
     words = ["ci", "stage", phase.name, "--site", system.system]
     words += ["--lock"] if phase.name in LOCKED else []
     words += ["--after", phase.after] if phase.after else []
@@ -160,11 +174,11 @@ def _deliver(system: System) -> Job:
     )
 
 
-def _verdict(system: System) -> Job:
+def _verdict(system: System, deployment: str | None) -> Job:
     return _own_job(
         system,
         "report",
-        ["verdict", "--site", system.system],
+        ["verdict", "--site", system.system, *(["--deployment", deployment] if deployment else [])],
         coverage=r"/pass rate: (\d+(?:\.\d+)?)%/",
         when="always",
         artifacts=Artifacts(
@@ -187,7 +201,7 @@ def _status(system: System) -> Job:
 
 
 def _exaworks(*words: str) -> str:
-    return " ".join(['"$EXAWORKS"', *words])
+    return f'"$EXAWORKS" {shlex.join(words)}'
 
 
 def _tags(system: System, *, batch: bool) -> list[str]:

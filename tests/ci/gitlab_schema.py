@@ -1,0 +1,26 @@
+"""GitLab's own JSON Schema of a pipeline, as check-jsonschema carries it."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from ruamel.yaml import YAML
+
+
+@cache
+def validator() -> Any:
+    from jsonschema.validators import validator_for
+
+    schema = json.loads((files("check_jsonschema") / "builtin_schemas/vendor/gitlab-ci.json").read_bytes())
+    kind = validator_for(schema)
+    kind.check_schema(schema)
+    return kind(schema)
+
+
+def invalid(text: str) -> list[str]:
+    """Return what GitLab's schema has against a pipeline file."""
+    tree = YAML(typ="safe", pure=True).load(text)
+    return [f"{error.json_path}: {error.message[:200]}" for error in validator().iter_errors(tree)]

@@ -1,0 +1,214 @@
+"""A project with a generated pipeline that gitlab-ci-local runs, as a plain GitLab runner with a shell would."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.needs import need
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAWORKS = [sys.executable, "-I", "-m", "exaworks_sdk"]
+ENDED = re.compile(r"^ (PASS|WARN|FAIL) +(?:\[[\w-]+\] -> )?([\w-]+)")
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+LIMIT = 240
+
+BOX = """
+system: test/box
+description: A machine for tests
+local: {allowed: true, cores: 2}
+deployment: DEPLOYMENT
+"""
+
+
+def environ(**more: str) -> dict[str, str]:
+    """Return the environment of a fresh shell."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("EXAWORKS_", "CI_", "SLURM", "PYTEST", "COV"))}
+    return {**kept, **more}
+
+
+@dataclass
+class Ended:
+    """What gitlab-ci-local said: its exit code, each job's verdict, and everything it printed."""
+
+    code: int
+    jobs: dict[str, str]
+    output: str
+
+
+@dataclass
+class Project:
+    """A repository with nothing in it but a generated pipeline for ``test/box``, whose file is ``site``."""
+
+    folder: Path
+    site: str = BOX
+    deployment: str = "path"
+    tier: str = "smoke"
+    variables: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.path = self.folder / "project"
+        self.home = self.folder / "home"
+        self.sites = self.folder / "sites"
+        self.program = self.folder / "exaworks"
+        self.path.mkdir()
+        self.program.write_text(f'#!/bin/sh\nexec {sys.executable} -I -m exaworks_sdk "$@"\n')
+        self.program.chmod(0o700)
+        self.write_site(self.site)
+        (self.path / ".gitignore").write_text(".gitlab-ci-local*\nresults/\n")
+        self.git("init", "-q", "-b", "main")
+        self.git("remote", "add", "origin", "https://gitlab.example.org/exaworks/sdk.git")
+        self.commit()
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return environ(EXAWORKS_SITES=str(self.sites))
+
+    @property
+    def runs(self) -> Path:
+        return self.home / "test-box" / "runs"
+
+    def write_site(self, text: str) -> None:
+        path = self.sites / "test" / "box.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text).replace("DEPLOYMENT", self.deployment))
+
+    def git(self, *arguments: str) -> None:
+        identity = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"]
+        subprocess.run(["git", *identity, *arguments], cwd=self.path, check=True, capture_output=True)
+
+    def commit(self) -> None:
+        self.git("add", "-A")
+        self.git("commit", "-q", "--allow-empty", "-m", "state")
+
+    def exaworks(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*EXAWORKS, *arguments],
+            cwd=self.path,
+            env={**self.environ, **self.variables, "EXAWORKS_HOME": str(self.home / "test-box")},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=LIMIT,
+        )
+
+    def generate(self) -> Path:
+        """Generate the box's own pipeline as the project's."""
+        done = self.exaworks("ci", "generate", "--site", "test/box", "--to", ".gitlab-ci.yml")
+        assert done.returncode == 0, done.stderr
+        self.commit()
+        return self.path / ".gitlab-ci.yml"
+
+    def start(self, *options: str) -> subprocess.Popen[str]:
+        """Start the pipeline as a runner would, with what an earlier one left in the work tree removed."""
+        shutil.rmtree(self.path / "results", ignore_errors=True)
+        values = {"EXAWORKS": str(self.program), "EXAWORKS_CI_HOME": str(self.home), "EXAWORKS_TIER": self.tier}
+        values |= self.variables
+        lines = [f'{name}: {{type: variable, values: {{"*": {json.dumps(value)}}}}}' for name, value in values.items()]
+        (self.path / ".gitlab-ci-local-variables.yml").write_text("\n".join(lines) + "\n")
+        return subprocess.Popen(
+            [need("gitlab-ci-local"), "--force-shell-executor", "--no-color", *options],
+            cwd=self.path,
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *options: str) -> Ended:
+        """Run the pipeline to its end."""
+        process = self.start(*options)
+        try:
+            output, _ = process.communicate(timeout=LIMIT)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+        return ended(process.returncode, output)
+
+    def verdict(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.path / "results" / "verdict.json").read_bytes())
+        return found
+
+    def artifacts(self) -> set[str]:
+        """Return what GitLab would keep, by path in the work tree."""
+        kept = self.path / ".gitlab-ci-local" / "artifacts"
+        return {str(Path(*path.relative_to(kept).parts[1:])) for path in kept.rglob("*") if path.is_file()}
+
+
+def ended(code: int, output: str) -> Ended:
+    """Read the summary that ends each pipeline, a child's before its parent's."""
+    lines = [COLOURS.sub("", line) for line in output.splitlines()]
+    jobs = {found[2]: found[1] for line in lines if (found := ENDED.match(line))}
+    return Ended(code, jobs, "\n".join(lines))
+
+
+@dataclass
+class Collector:
+    """A collector that is running, or was."""
+
+    folder: Path
+    url: str
+    token: str
+
+    def rows(self, statement: str) -> list[tuple[Any, ...]]:
+        """Ask the database, which says what counts whether or not a server runs on it."""
+        import sqlite3
+        from contextlib import closing
+
+        with closing(sqlite3.connect(self.folder / "collector.db")) as connection:
+            return connection.execute(statement).fetchall()
+
+
+@contextmanager
+def collector(folder: Path, port: int = 0) -> Iterator[Collector]:
+    """Run a real collector on loopback."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ready = folder / "ready.json"
+    token_file = folder / "token"
+    command = [*EXAWORKS, "collector", "serve", "--port", str(port), "--database", str(folder / "collector.db")]
+    process = subprocess.Popen(
+        [*command, "--ready-file", str(ready), "--token-file", str(token_file), "--exit-with", str(os.getpid())],
+        env=environ(EXAWORKS_HOME=str(folder / "home")),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    lines: list[str] = []
+    listening = threading.Event()
+
+    def read() -> None:
+        assert process.stderr is not None
+        for line in process.stderr:
+            lines.append(line)
+            if line.startswith("collector at"):
+                listening.set()
+        listening.set()
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    try:
+        assert listening.wait(60), lines
+        assert ready.is_file(), lines
+        yield Collector(folder, json.loads(ready.read_text())["url"], token_file.read_text().strip())
+    finally:
+        process.terminate()
+        process.wait(30)
+        reader.join(10)
+        assert process.stderr is not None
+        process.stderr.close()

@@ -1,0 +1,174 @@
+"""Generated pipelines, run for real: gitlab-ci-local executes them with a shell, against a live collector."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import select
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.ci.pipeline import BOX, LIMIT, Project, collector, ended
+from tests.needs import need
+
+pytestmark = pytest.mark.needs("gitlab-ci-local", "rsync")
+
+PROMISING = BOX + "promises: [psij]\n"
+"""A deployment that lacks what it promises fails, and needs nothing to be installed to do so."""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+def test_a_green_run_goes_through_generate_and_a_child_and_reaches_the_collector(tmp_path: Path) -> None:
+    project = Project(tmp_path, deployment=f"venv:{need('components')}")
+    with collector(tmp_path / "collector") as server:
+        project.variables = {
+            "SITES": "test/box",
+            "EXAWORKS_CI_OPTIONS": "--case psij/hello*",
+            "EXAWORKS_COLLECTOR_URL": server.url,
+            "EXAWORKS_COLLECTOR_TOKEN": server.token,
+        }
+        done = project.exaworks("ci", "generate", "--all", "--to", ".")
+        assert done.returncode == 0, done.stderr
+        project.commit()
+        result = project.run()
+        assert result.code == 0, result.output
+        stages = ("generate", "test-box", "setup", "control", "smoke", "deliver", "verdict", "cleanup")
+        assert {name: result.jobs.get(name) for name in stages} == dict.fromkeys(stages, "PASS"), result.output
+        assert project.verdict()["result"] == "pass"
+        assert project.verdict()["matrix"] == {"control": {"local": "pass"}, "psij": {"local": "pass"}}
+        assert "anl-aurora" not in result.jobs, "SITES chose one system"
+        ids = {path.name for path in project.runs.iterdir()}
+        assert len(ids) == 2
+        assert {row[0] for row in server.rows("SELECT run_id FROM runs")} == ids
+    kept = project.artifacts()
+    assert {f"results/smoke/{run}/report.html" for run in ids} & kept
+    assert not [name for name in kept if "private" in name]
+    assert re.search(r"pass rate: 100\.0%", result.output)
+
+
+def test_jobs_that_share_no_folder_hand_on_their_results_as_artifacts(project: Project) -> None:
+    """Each job in a tree of its own, which gitlab-ci-local makes anew for an after_script; so that is left out."""
+    pipeline = project.generate()
+    text, number = re.subn(r"  after_script:\n(?:    .*\n)+", "", pipeline.read_text())
+    assert number == 4
+    pipeline.write_text(text)
+    project.commit()
+    result = project.run("--shell-isolation")
+    assert result.jobs["verdict"] == "PASS", result.output
+    assert "results/verdict.json" in project.artifacts()
+
+
+def test_a_failing_case_makes_the_pipeline_red_and_the_dashboard_too(tmp_path: Path) -> None:
+    project = Project(tmp_path, PROMISING)
+    with collector(tmp_path / "collector") as server:
+        project.variables = {"EXAWORKS_COLLECTOR_URL": server.url, "EXAWORKS_COLLECTOR_TOKEN": server.token}
+        project.generate()
+        result = project.run()
+        assert result.code == 1, result.output
+        assert (result.jobs["control"], result.jobs["smoke"]) == ("PASS", "WARN"), result.output
+        assert result.jobs["verdict"] == "FAIL"
+        assert result.jobs["deliver"] == "PASS", "what failed is delivered all the same"
+        assert project.verdict()["matrix"]["psij"] == {"local": "fail"}
+        (smoke,) = (path for path in (project.path / "results" / "smoke").iterdir() if path.is_dir())
+        assert (smoke / "report.html").is_file()
+        codes = server.rows("SELECT exit_code FROM runs ORDER BY started")
+        assert [row[0] for row in codes] == [0, 1]
+
+
+@pytest.mark.slow
+def test_a_dead_collector_is_a_warning_and_the_next_pipeline_delivers_its_spool(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]
+    project.variables = {"EXAWORKS_COLLECTOR_URL": f"http://127.0.0.1:{port}", "EXAWORKS_COLLECTOR_TOKEN": "x"}
+    project.generate()
+    first = project.run()
+    assert first.code == 0, first.output
+    assert first.jobs["deliver"] == "WARN"
+    assert first.jobs["verdict"] == "PASS"
+    assert "nothing is lost" in first.output or "a later pipeline delivers them" in first.output
+    lost = {path.name for path in project.runs.iterdir()}
+    assert {name for name in project.artifacts() if name.endswith("records.jsonl")} == {
+        f"results/{stage}/{run}/records.jsonl"
+        for stage in ("control", "smoke")
+        for run in lost
+        if (project.path / "results" / stage / run).is_dir()
+    }
+    with collector(tmp_path / "collector", port) as server:
+        project.variables["EXAWORKS_COLLECTOR_TOKEN"] = server.token
+        second = project.run()
+        assert second.jobs["deliver"] == "PASS", second.output
+        delivered = {row[0] for row in server.rows("SELECT run_id FROM runs")}
+    assert lost < delivered
+    assert len(delivered) == 4
+
+
+@pytest.mark.slow
+def test_a_spool_carried_off_in_the_artifacts_can_be_pushed_from_anywhere(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    project.generate()
+    project.run()
+    (folder,) = (path for path in (project.path / "results" / "control").iterdir() if path.is_dir())
+    elsewhere = tmp_path / "elsewhere"
+    folder.rename(elsewhere)
+    with collector(tmp_path / "collector") as server:
+        project.variables["EXAWORKS_COLLECTOR_TOKEN"] = server.token
+        done = project.exaworks("results", "push", f"{elsewhere}/", "--to", server.url)
+        assert done.returncode == 0, done.stderr
+        assert server.rows("SELECT run_id FROM runs") == [(folder.name,)]
+
+
+@pytest.mark.slow
+def test_a_cancelled_job_ends_what_it_started_and_its_run_is_interrupted(tmp_path: Path) -> None:
+    """The job is cancelled as a runner does it, by a signal to its process group."""
+    project = Project(tmp_path, deployment=f"venv:{need('components')}")
+    project.variables = {"EXAWORKS_CI_OPTIONS": "--case psij/* --case parsl/*"}
+    project.generate()
+    process = project.start()
+    assert process.stdout is not None
+    seen: list[str] = []
+    for line in process.stdout:
+        seen.append(line)
+        if "to run" in line and "smoke" in line:
+            break
+    stages = [os.pidfd_open(pid) for pid in _alive_with("ci stage smoke")]
+    assert stages, seen
+    os.killpg(process.pid, signal.SIGTERM)
+    output, _ = process.communicate(timeout=LIMIT)
+    for stage in stages:
+        assert select.select([stage], [], [], LIMIT)[0], "the stage ends by itself"
+        os.close(stage)
+    result = ended(process.returncode, "".join(seen) + output)
+    assert result.code != 0, result.output
+    (newest,) = sorted(project.runs.iterdir())[1:]
+    manifest = _closed(newest)
+    assert manifest["closed"]["state"] == "interrupted", result.output
+    assert manifest["closed"]["exit_code"] == 130
+    assert manifest["closed"]["missing"] == 0, "every planned case has a record"
+    assert (project.path / "results" / "smoke" / newest.name / "manifest.json").is_file()
+    assert not _alive_with(str(newest)), "no payload is left behind"
+
+
+def _closed(run: Path) -> dict[str, dict[str, object]]:
+    found: dict[str, dict[str, object]] = json.loads((run / "manifest.json").read_bytes())
+    return found
+
+
+def _alive_with(text: str) -> list[int]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if text in path.read_bytes().replace(b"\0", b" ").decode(errors="replace"):
+                found.append(int(path.parent.name))
+        except OSError:
+            continue
+    return found
