@@ -45,8 +45,6 @@ class Findings:
             self.said.append(what)
 
 
-
-
 def rebuild(connection: Connection) -> None:
     """Write every roll-up anew."""
     connection.execute(delete(days))

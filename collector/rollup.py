@@ -128,7 +128,7 @@ def _runs(connection: Connection, system: int, only: list[int] | None) -> Iterat
         .order_by(runs.c.started, runs.c.run_id)
     )
     if only is None:
-        yield from connection.execution_options(yield_per=_CHUNK).execute(query)
+        yield from connection.execute(query.execution_options(yield_per=_CHUNK))
         return
     for some in chunks(only):
         yield from connection.execute(query.where(runs.c.id.in_(some)))
@@ -172,7 +172,15 @@ def refresh_board(connection: Connection, system: int, touched: set[int] | None)
             )
         if not subjects:
             return
-    columns = (cells.c.subject, cells.c.component, cells.c.scheduler, cells.c.tier, cells.c.turns, *STREAK[:3], *DETAILS)
+    columns = (
+        cells.c.subject,
+        cells.c.component,
+        cells.c.scheduler,
+        cells.c.tier,
+        cells.c.turns,
+        *STREAK[:3],
+        *DETAILS,
+    )
     current = (
         select(*columns).where(cells.c.system == system, cells.c.last_outcome.is_not(None)).order_by(cells.c.case_id)
     )

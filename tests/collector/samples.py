@@ -44,15 +44,18 @@ def planned(case_id: str, tier: Tier = Tier.INTEGRATION) -> PlannedCase:
 
 def manifest(run_id: str, cases: list[str] | None = None, **changes: Any) -> Manifest:
     """Open a run of system frontier at site ornl."""
-    given = {"site": "ornl", "system": "frontier", "started": "2026-11-20T08:00:00Z", "trigger": "nightly"}
+    given: dict[str, Any] = {
+        "site": "ornl",
+        "system": "frontier",
+        "started": "2026-11-20T08:00:00Z",
+        "trigger": "nightly",
+    }
     given |= {"release": "2026.11"}
     tier = changes.pop("tier", Tier.INTEGRATION)
     selection = Selection(tier=tier, partial=changes.pop("partial", False))
     plan = [planned(case_id, tier) for case_id in (CASES if cases is None else cases)]
-    deployments = [Deployment(name="spack", kind="spack", digest="9c1e" * 16)]
-    return Manifest(
-        run_id=run_id, harness=HARNESS, selection=selection, planned=plan, deployments=deployments, **(given | changes)
-    )
+    given |= {"deployments": [Deployment(name="spack", kind="spack", digest="9c1e" * 16)]}
+    return Manifest(run_id=run_id, harness=HARNESS, selection=selection, planned=plan, **(given | changes))
 
 
 def cause(outcome: Outcome) -> Cause | None:
