@@ -67,6 +67,12 @@ NEEDS = {
         lambda: shutil.which("reframe", path=str(Path(sys.executable).parent)) or program("reframe"),
         "reframe is absent: it is in requirements/dev.lock",
     ),
+    "gitlab-ci-local": Need(
+        lambda: os.environ.get("EXAWORKS_GITLAB_CI_LOCAL") or program("gitlab-ci-local"),
+        "gitlab-ci-local is absent: npm install gitlab-ci-local@4.63.0, and name the program in "
+        "EXAWORKS_GITLAB_CI_LOCAL or put it on PATH",
+    ),
+    "rsync": Need(lambda: program("rsync"), "rsync is absent: install rsync"),
     "components": Need(
         _components,
         "no environment with the release's components: name one in EXAWORKS_TEST_DEPLOYMENT or run ./exaworks validate",
