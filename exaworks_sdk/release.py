@@ -37,6 +37,22 @@ class ReleaseComponent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return f"{self.spack}@{self.version}"
 
 
+class Checkout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A git repository at one commit."""
+
+    url: str
+    commit: str
+
+
+class SpackPins(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the release was tried with under Spack; every variant of the bundle is ``on`` or ``off`` by default."""
+
+    tool: Checkout
+    packages: Checkout
+    on: list[str]
+    off: list[str] = []
+
+
 class Release(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A release: its components, and the pins of shared dependencies that make them fit together."""
 
@@ -45,6 +61,7 @@ class Release(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pins: dict[str, str] = {}
     build_tools: list[str] = []
     """Distributions that build those components which come as source only."""
+    spack: SpackPins | None = None
 
     @property
     def lock(self) -> Path:

@@ -8,7 +8,7 @@ from spack.package import *
 class Adlbx(BuiltinAdlbx):
     __doc__ = BuiltinAdlbx.__doc__
 
-    # One commit for all parts of Swift/T: the archives of these versions cannot be had to compute their checksums.
+    # One commit for all parts of Swift/T: these versions' archives cannot be had for a checksum.
     version("1.0.7", commit="432b259819fe4c13c9e737356e1f5f475837250b")
 
     depends_on("exmcutils@0.6.5", when="@1.0.7")

@@ -4,7 +4,7 @@ from spack.package import *
 
 
 class Exaworks(BundlePackage):
-    """The ExaWorks SDK: versions of Flux, Parsl, PSI/J, RADICAL-Cybertools and Swift/T that are tested together."""
+    """The ExaWorks SDK: Flux, Parsl, PSI/J, RADICAL-Cybertools and Swift/T, tested together."""
 
     homepage = "https://exaworks.org"
 
@@ -46,11 +46,27 @@ class Exaworks(BundlePackage):
             depends_on("py-maestrowf@1.1.9")
 
     with default_args(when="@2026.11"):
-        conflicts("^python@:3.9", msg="the components need Python 3.10 or later: add ^python@3.10:3.13")
-        conflicts("^python@3.14:", msg="the release is tested up to Python 3.13: add ^python@3.10:3.13")
-        conflicts("^openjdk@:10", when="+swift", msg="Swift/T's compiler needs a JDK from 11 to 25: add ^openjdk@17")
-        conflicts("^openjdk@26:", when="+swift", msg="Swift/T's compiler needs a JDK from 11 to 25: add ^openjdk@17")
-        conflicts("~psij", when="+radical", msg="RADICAL-Pilot submits through PSI/J: leave +psij on, or add ~radical")
+        conflicts(
+            "^python@:3.9", msg="the components need Python 3.10 or later: add ^python@3.10:3.13"
+        )
+        conflicts(
+            "^python@3.14:", msg="the release is tested up to Python 3.13: add ^python@3.10:3.13"
+        )
+        conflicts(
+            "^openjdk@:10",
+            when="+swift",
+            msg="Swift/T's compiler needs a JDK from 11 to 25: add ^openjdk@17",
+        )
+        conflicts(
+            "^openjdk@26:",
+            when="+swift",
+            msg="Swift/T's compiler needs a JDK from 11 to 25: add ^openjdk@17",
+        )
+        conflicts(
+            "~psij",
+            when="+radical",
+            msg="RADICAL-Pilot submits through PSI/J: leave +psij on, or add ~radical",
+        )
         conflicts(
             "~flux ~parsl ~psij ~radical ~swift ~maestro",
             msg="nothing is left to install: turn at least one component's variant on",

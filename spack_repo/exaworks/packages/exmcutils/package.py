@@ -8,7 +8,7 @@ from spack.package import *
 class Exmcutils(BuiltinExmcutils):
     __doc__ = BuiltinExmcutils.__doc__
 
-    # One commit for all parts of Swift/T: the archives of these versions cannot be had to compute their checksums.
+    # One commit for all parts of Swift/T: these versions' archives cannot be had for a checksum.
     version("0.6.5", commit="432b259819fe4c13c9e737356e1f5f475837250b")
 
     with default_args(type="build", when="@0.6.5"):
@@ -31,6 +31,14 @@ class Exmcutils(BuiltinExmcutils):
         source = join_path(self.test_suite.current_test_data_dir, "list.c")
         compiler = which("cc", "gcc", "clang", required=True)
         rpath = f"-Wl,-rpath,{self.prefix.lib}"
-        compiler(source, f"-I{self.prefix.include}", f"-L{self.prefix.lib}", rpath, "-lexmcutils", "-o", "list")
+        compiler(
+            source,
+            f"-I{self.prefix.include}",
+            f"-L{self.prefix.lib}",
+            rpath,
+            "-lexmcutils",
+            "-o",
+            "list",
+        )
         said = which("./list", required=True)(output=str)
         assert said.split() == ["3"], said

@@ -6,7 +6,7 @@ from spack.package import *
 class FluxCore(BuiltinFluxCore):
     __doc__ = BuiltinFluxCore.__doc__
 
-    # The tag's commit: the release's own archive is made by autotools and cannot be computed from it.
+    # The tag's commit: the release's archive is made by autotools, its checksum unknown here.
     version("0.88.0", commit="93ccef2f1a33e32941fcb1992dbf3a96366ec506")
 
     with default_args(type="build", when="@0.88.0"):
@@ -30,9 +30,13 @@ class FluxCore(BuiltinFluxCore):
     def test_start(self):
         """an instance of one broker starts and runs a job"""
         flux = which(self.prefix.bin.flux, required=True)
-        with test_part(self, "test_start_version", purpose="the command says the recipe's version"):
+        with test_part(
+            self, "test_start_version", purpose="the command says the recipe's version"
+        ):
             said = flux("version", output=str)
             assert str(self.version) in said, said
-        with test_part(self, "test_start_job", purpose="a job runs on two cores of a new instance"):
+        with test_part(
+            self, "test_start_job", purpose="a job runs on two cores of a new instance"
+        ):
             said = flux("start", "flux", "run", "-n", "2", "echo", "ran", output=str, timeout=120)
             assert said.split() == ["ran", "ran"], said

@@ -6,12 +6,12 @@ from spack.package import *
 
 
 class PyExaworksSdk(PythonPackage):
-    """The ``exaworks`` command: validates installations of the ExaWorks SDK on a site's schedulers, and reports."""
+    """The ``exaworks`` command: validates ExaWorks SDK installations on a site's schedulers."""
 
     homepage = "https://exaworks.org"
 
-    # Recipes and harness are one repository: its source is the checkout that this recipe was read from, whatever
-    # address that was cloned from. The release's tag must be in it.
+    # Recipes and harness are one repository: the source is the checkout this recipe was read from,
+    # whatever address that was cloned from. The release's tag must be in it.
     git = Path(__file__).resolve().parents[4].as_uri()
 
     license("MIT")
@@ -20,7 +20,8 @@ class PyExaworksSdk(PythonPackage):
 
     import_modules = ["exaworks_sdk", "sdk_tests", "site_configs", "dashboard_client"]
 
-    # A root of its own, never a dependency of the bundle: it must not share a PYTHONPATH with what it tests.
+    # A root of its own, never a dependency of the bundle: it must not share a PYTHONPATH with
+    # what it tests.
     depends_on("python@3.10:", type=("build", "run"))
     depends_on("py-setuptools@77:", type="build")
 

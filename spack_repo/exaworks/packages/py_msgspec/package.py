@@ -4,7 +4,7 @@ from spack.package import *
 
 
 class PyMsgspec(PythonPackage):
-    """msgspec validates and converts JSON, MessagePack, YAML and TOML by Python's type annotations."""
+    """msgspec validates and converts JSON, MessagePack, YAML and TOML by type annotations."""
 
     homepage = "https://jcristharif.com/msgspec"
     git = "https://github.com/jcrist/msgspec.git"

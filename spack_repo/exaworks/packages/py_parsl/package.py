@@ -11,8 +11,12 @@ class PyParsl(BuiltinPyParsl):
     pypi = "parsl/parsl-2026.10.26.tar.gz"
     url = PythonPackage.__dict__["url"]  # made from pypi, where builtin names the tags' archives
 
-    version("2026.10.26", sha256="8a0550a51dace16bb1c79b2538de55cb9e72bdb1748c9b9c1a733718a019d1f1")
-    version("2026.02.16", sha256="dc34015c07d8a05157f0e62b88eda42087be86856fe1fbc1f513109fcd38b7b8")
+    version(
+        "2026.10.26", sha256="8a0550a51dace16bb1c79b2538de55cb9e72bdb1748c9b9c1a733718a019d1f1"
+    )
+    version(
+        "2026.02.16", sha256="dc34015c07d8a05157f0e62b88eda42087be86856fe1fbc1f513109fcd38b7b8"
+    )
 
     import_modules = ["parsl", "parsl.executors.high_throughput"]
 
@@ -31,7 +35,7 @@ class PyParsl(BuiltinPyParsl):
     depends_on("py-sqlalchemy@2.0", type=("build", "run"), when="@2026.10: +monitoring")
 
     def url_for_version(self, version):
-        """Take a source distribution, in whose name no number has a leading zero; what is older comes from its tag."""
+        """Name a source distribution, whose numbers have no leading zeros, or an old tag."""
         if version < Version("2026"):
             return f"https://github.com/Parsl/parsl/archive/refs/tags/{version}.tar.gz"
         plain = ".".join(str(int(part)) for part in str(version).split("."))

@@ -4,7 +4,7 @@ from spack.package import *
 
 
 class PyRadicalGtod(PythonPackage):
-    """RADICAL-GTOD prints the time since the epoch with sub-second resolution, from a compiled program."""
+    """RADICAL-GTOD prints the time since the epoch, to fractions of a second."""
 
     homepage = "https://radical-cybertools.github.io"
     git = "https://github.com/radical-cybertools/radical.gtod.git"
@@ -29,4 +29,6 @@ class PyRadicalGtod(PythonPackage):
     def test_clock(self):
         """the compiled clock and Python's agree within ten seconds"""
         script = join_path(self.test_suite.current_test_data_dir, "clock.py")
-        self.spec["python"].command(script, str(self.version), self.prefix.bin.join("radical-gtod"))
+        self.spec["python"].command(
+            script, str(self.version), self.prefix.bin.join("radical-gtod")
+        )

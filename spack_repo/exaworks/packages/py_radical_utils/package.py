@@ -4,7 +4,7 @@ from spack.package import *
 
 
 class PyRadicalUtils(PythonPackage):
-    """RADICAL-Utils holds what the RADICAL-Cybertools packages share: logging, profiling, messaging, configuration."""
+    """RADICAL-Utils holds what RADICAL-Cybertools share: logging, messaging, configuration."""
 
     homepage = "https://radical-cybertools.github.io"
     git = "https://github.com/radical-cybertools/radical.utils.git"

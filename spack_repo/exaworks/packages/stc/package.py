@@ -16,7 +16,7 @@ class Stc(AutotoolsPackage):
 
     license("Apache-2.0")
 
-    # One commit for all parts of Swift/T: the archives of these versions cannot be had to compute their checksums.
+    # One commit for all parts of Swift/T: these versions' archives cannot be had for a checksum.
     version("1.0.8", commit="432b259819fe4c13c9e737356e1f5f475837250b")
     version("0.9.0", sha256="edf187344ce860476473ab6599f042cd22ed029aa186d512135990accb9d260f")
 
@@ -45,7 +45,9 @@ class Stc(AutotoolsPackage):
     def patch(self):
         """Leave out a compiler option that JDKs before 21 refuse; it only silences a warning."""
         if self.spec.satisfies("@1.0.8 ^java@:20"):
-            filter_file(r'^\s*<compilerarg value="-Xlint:-this-escape"/>\s*$', "", "stc/code/build.xml")
+            filter_file(
+                r'^\s*<compilerarg value="-Xlint:-this-escape"/>\s*$', "", "stc/code/build.xml"
+            )
 
     def configure_args(self):
         return [f"--with-turbine={self.spec['turbine'].prefix}"]

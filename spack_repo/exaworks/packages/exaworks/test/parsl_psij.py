@@ -5,9 +5,9 @@ from pathlib import Path
 
 os.environ["HOME"] = str(Path.cwd())
 
-import parsl  # noqa: E402  both read the environment
-from parsl.config import Config  # noqa: E402
-from parsl.executors import ThreadPoolExecutor  # noqa: E402
+import parsl  # both read the environment
+from parsl.config import Config
+from parsl.executors import ThreadPoolExecutor
 
 
 @parsl.python_app
@@ -23,6 +23,9 @@ def submit(number, out):
 
 with parsl.load(Config([ThreadPoolExecutor(max_threads=2)], run_dir=str(Path.cwd() / "runinfo"))):
     outs = [Path.cwd() / f"out-{number}" for number in range(2)]
-    states = [future.result(timeout=90) for future in [submit(number, out) for number, out in enumerate(outs)]]
+    states = [
+        future.result(timeout=90)
+        for future in [submit(number, out) for number, out in enumerate(outs)]
+    ]
     assert states == ["COMPLETED", "COMPLETED"], states
     assert [out.read_text() for out in outs] == ["0\n", "1\n"]

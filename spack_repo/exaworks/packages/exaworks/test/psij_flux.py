@@ -7,7 +7,7 @@ from pathlib import Path
 here = Path.cwd()
 os.environ["HOME"] = str(here)
 
-from psij import Job, JobExecutor, JobSpec, JobState, ResourceSpecV1  # noqa: E402  it reads the environment
+from psij import Job, JobExecutor, JobSpec, JobState, ResourceSpecV1  # it reads the environment
 
 # Flux starts the job, and says so in the job's own environment.
 spec = JobSpec(

@@ -9,18 +9,23 @@ here = Path.cwd()
 environment = dict(os.environ)
 os.environ["HOME"] = str(here)
 
-from psij import Job, JobExecutor, JobSpec, JobState  # noqa: E402  it reads the environment
+from psij import Job, JobExecutor, JobSpec, JobState  # it reads the environment
 
 spec = JobSpec(
     executable=sys.argv[1],
     arguments=["-n", "2", sys.argv[2]],
     directory=here,
-    environment={name: environment[name] for name in environment if not name.startswith("BASH_FUNC")},
+    environment={
+        name: environment[name] for name in environment if not name.startswith("BASH_FUNC")
+    },
     stdout_path=here / "out",
     stderr_path=here / "err",
 )
 job = Job(spec)
 JobExecutor.get_instance("local").submit(job)
 status = job.wait(timeout=timedelta(seconds=180))
-assert status is not None and status.state == JobState.COMPLETED, (status, (here / "err").read_text())
+assert status is not None and status.state == JobState.COMPLETED, (
+    status,
+    (here / "err").read_text(),
+)
 assert "from swift" in (here / "out").read_text().splitlines(), (here / "out").read_text()

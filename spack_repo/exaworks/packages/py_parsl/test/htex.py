@@ -6,10 +6,10 @@ from pathlib import Path
 
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
-import parsl  # noqa: E402  it looks for its programs on PATH
-from parsl.config import Config  # noqa: E402
-from parsl.executors import HighThroughputExecutor  # noqa: E402
-from parsl.providers import LocalProvider  # noqa: E402
+import parsl  # it looks for its programs on PATH
+from parsl.config import Config
+from parsl.executors import HighThroughputExecutor
+from parsl.providers import LocalProvider
 
 expected = ".".join(str(int(part)) for part in sys.argv[1].split("."))
 assert parsl.__version__ == expected, parsl.__version__
@@ -28,7 +28,9 @@ executor = HighThroughputExecutor(
     cores_per_worker=0.1,
     provider=LocalProvider(init_blocks=1, min_blocks=1, max_blocks=1),
 )
-with parsl.load(Config([executor], run_dir=str(Path.cwd() / "runinfo"), strategy="none", strategy_period=0.2)):
+with parsl.load(
+    Config([executor], run_dir=str(Path.cwd() / "runinfo"), strategy="none", strategy_period=0.2)
+):
     answers = [future.result(timeout=120) for future in [square(number) for number in range(4)]]
 assert [answer for answer, _ in answers] == [0, 1, 4, 9], answers
 assert os.getpid() not in {pid for _, pid in answers}, "the apps ran in this process"

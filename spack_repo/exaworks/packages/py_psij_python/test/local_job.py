@@ -9,13 +9,15 @@ from pathlib import Path
 here = Path.cwd()
 os.environ["HOME"] = str(here)
 
-from psij import Job, JobExecutor, JobSpec, JobState  # noqa: E402  it reads the environment
+from psij import Job, JobExecutor, JobSpec, JobState  # it reads the environment
 
 assert version("psij-python") == sys.argv[1], version("psij-python")
 
 
 def run(command):
-    spec = JobSpec(executable="/bin/sh", arguments=["-c", command], stdout_path=here / "out", directory=here)
+    spec = JobSpec(
+        executable="/bin/sh", arguments=["-c", command], stdout_path=here / "out", directory=here
+    )
     job = Job(spec)
     JobExecutor.get_instance("local").submit(job)
     status = job.wait(timeout=timedelta(seconds=60))

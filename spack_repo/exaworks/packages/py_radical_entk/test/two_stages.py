@@ -1,4 +1,4 @@
-"""Run a pipeline of two stages, whose second reads what the first wrote: python two_stages.py VERSION."""
+"""Run two stages, the second of which reads what the first wrote: two_stages.py VERSION."""
 
 import sys
 from importlib.metadata import version
@@ -26,7 +26,12 @@ with bounded(240) as root:
         ]
     )
     manager = re.AppManager(name=root.name, autoterminate=False)
-    manager.resource_desc = {"resource": RESOURCE, "access_schema": "local", "walltime": 5, "cpus": 2}
+    manager.resource_desc = {
+        "resource": RESOURCE,
+        "access_schema": "local",
+        "walltime": 5,
+        "cpus": 2,
+    }
     manager.workflow = {pipeline}
     manager.run()
     manager.terminate()

@@ -1,4 +1,4 @@
-"""Describe this host to RADICAL-Pilot, below a folder of its own, and bound the time that a test may take."""
+"""Describe this host to RADICAL-Pilot, below a folder of its own, and bound a test's time."""
 
 import contextlib
 import json
@@ -15,7 +15,7 @@ RESOURCE = "exaworks.here"
 
 @contextlib.contextmanager
 def bounded(seconds, **description):
-    """Give a folder that RADICAL keeps everything in; all that runs below it ends with the test or after ``seconds``."""
+    """Give a folder for all of RADICAL's; what runs below it ends with the test or ``seconds``."""
     # RADICAL's sockets need a short path.
     root = Path(tempfile.mkdtemp(prefix="rp.")).resolve()
     settle(root, description)
@@ -37,16 +37,21 @@ def bounded(seconds, **description):
 
 
 def give_up(root, seconds):
-    print(f"not done after {seconds} s; RADICAL's logs are below {root}", file=sys.stderr, flush=True)
+    print(
+        f"not done after {seconds} s; RADICAL's logs are below {root}", file=sys.stderr, flush=True
+    )
     sweep(root)
     os._exit(1)
 
 
 def sweep(root):
-    """End what RADICAL left running: bridges and agents leave the process group, and outlive SIGTERM."""
+    """End what is left: bridges and agents leave the process group, and outlive SIGTERM."""
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            ours = str(root) in os.readlink(entry / "cwd") or f"={root}".encode() in (entry / "environ").read_bytes()
+            ours = (
+                str(root) in os.readlink(entry / "cwd")
+                or f"={root}".encode() in (entry / "environ").read_bytes()
+            )
         except OSError:
             continue
         if ours and int(entry.name) not in (os.getpid(), os.getppid()):
@@ -57,16 +62,24 @@ def sweep(root):
 def settle(root, description):
     """Point all that RADICAL reads and writes at ``root``, and name this host as a resource."""
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    # The agent's login shell forgets the environment, and its bootstrap asks public servers for the time.
-    kept = [name for name in os.environ if name in ("PATH", "PYTHONPATH") or name.startswith(("FLUX_", "LUA_"))]
+    # The agent's login shell forgets the environment; its bootstrap asks public servers the time.
+    kept = [
+        name
+        for name in os.environ
+        if name in ("PATH", "PYTHONPATH") or name.startswith(("FLUX_", "LUA_"))
+    ]
     (root / "agent.sh").write_text(
-        "".join(f"export {name}='{os.environ[name]}'\n" for name in kept) + "dig() { false; }\nping() { false; }\n"
+        "".join(f"export {name}='{os.environ[name]}'\n" for name in kept)
+        + "dig() { false; }\nping() { false; }\n"
     )
     here = {
         "description": "this host",
         "default_schema": "local",
         "schemas": {
-            "local": {"job_manager_endpoint": "fork://localhost/", "filesystem_endpoint": "file://localhost/"}
+            "local": {
+                "job_manager_endpoint": "fork://localhost/",
+                "filesystem_endpoint": "file://localhost/",
+            }
         },
         "default_remote_workdir": str(root),
         "resource_manager": "FORK",

@@ -13,14 +13,19 @@ with bounded(240):
     session = rp.Session()
     pilots = rp.PilotManager(session=session)
     pilot = pilots.submit_pilots(
-        rp.PilotDescription({"resource": RESOURCE, "cores": 2, "runtime": 5, "exit_on_error": False})
+        rp.PilotDescription(
+            {"resource": RESOURCE, "cores": 2, "runtime": 5, "exit_on_error": False}
+        )
     )
     tasks = rp.TaskManager(session=session)
     tasks.add_pilots(pilot)
     pilot.wait(state=[rp.PMGR_ACTIVE, *rp.FINAL])
     assert pilot.state == rp.PMGR_ACTIVE, f"the pilot is {pilot.state}"
     ran = tasks.submit_tasks(
-        [rp.TaskDescription({"executable": "/bin/echo", "arguments": [f"task {number}"]}) for number in (1, 2)]
+        [
+            rp.TaskDescription({"executable": "/bin/echo", "arguments": [f"task {number}"]})
+            for number in (1, 2)
+        ]
     )
     tasks.wait_tasks([task.uid for task in ran])
     said = [(task.state, (task.stdout or "").strip()) for task in ran]

@@ -7,11 +7,13 @@ from pathlib import Path
 
 os.environ.update(HOME=str(Path.cwd()), RADICAL_BASE=str(Path.cwd()), RADICAL_DEFAULT_IFACE="lo")
 
-import radical.utils as ru  # noqa: E402  it reads the environment
+import radical.utils as ru  # it reads the environment
 
 assert version("radical.utils") == sys.argv[1], version("radical.utils")
 
-bridge = ru.zmq.Queue("exaworks", cfg={"uid": "exaworks", "type": "queue", "bulk_size": 0, "stall_hwm": 1})
+bridge = ru.zmq.Queue(
+    "exaworks", cfg={"uid": "exaworks", "type": "queue", "bulk_size": 0, "stall_hwm": 1}
+)
 bridge.start()
 try:
     putter = ru.zmq.Putter("exaworks", url=bridge.addr_in)

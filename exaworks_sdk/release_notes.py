@@ -1,0 +1,65 @@
+"""The pages and comparisons that follow from release manifests."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from exaworks_sdk.release import Release
+from exaworks_sdk.spack_environment import bundle_spec
+
+
+@dataclass(frozen=True)
+class Change:
+    """How a component or shared dependency differs between two releases; None where a release has none."""
+
+    name: str
+    before: str | None
+    after: str | None
+
+    @property
+    def word(self) -> str:
+        if self.before is None:
+            return "new"
+        if self.after is None:
+            return "gone"
+        return "newer" if _number(self.after) > _number(self.before) else "older"
+
+
+def _number(version: str) -> list[int]:
+    return [int(part) for part in re.findall(r"\d+", version)]
+
+
+def changes(before: Release, after: Release) -> list[Change]:
+    """Return what differs between two releases, in order of name."""
+    held = [{c.name: c.version for c in release.components} | release.pins for release in (before, after)]
+    names = sorted(held[0].keys() | held[1].keys())
+    pairs = [Change(name, held[0].get(name), held[1].get(name)) for name in names]
+    return [change for change in pairs if change.before != change.after]
+
+
+def page(release: Release) -> str:
+    """Return the release's page of the documentation."""
+    from tabulate import tabulate
+
+    rows = [(f"[{c.name}]({c.url})", c.version, f"`{c.pypi}`" if c.pypi else "", f"`{c.spack_spec}`", c.licence)
+            for c in release.components]  # fmt: skip
+    table = tabulate(
+        rows, ("component", "version", "PyPI", "Spack", "licence"), tablefmt="github", disable_numparse=True
+    )
+    pins = ", ".join(f"{name} {version}" for name, version in sorted(release.pins.items())) or "none"
+    parts = [
+        f"# Release {release.name}",
+        f"Made from `exaworks_sdk/releases/{release.name}.yaml` by `exaworks release page {release.name}`.",
+        table,
+        f"Pinned with them in pip deployments: {pins}.",
+    ]
+    if release.spack is not None:
+        spack, packages = release.spack.tool, release.spack.packages
+        parts += [
+            "## With Spack",
+            f"    spack install {bundle_spec(release)}",
+            f"Tested with Spack `{spack.commit[:12]}` and its packages `{packages.commit[:12]}`.",
+        ]
+    parts += ["## With pip", f"    exaworks release install {release.name}"]
+    return "\n\n".join(parts) + "\n"

@@ -1,0 +1,208 @@
+"""The recipes as text: their names, checksums and requirements agree with each other, the release and its lock."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from ruamel.yaml import YAML
+
+from exaworks_sdk.environment import pins
+from exaworks_sdk.release import load, names
+from exaworks_sdk.spack_environment import environment_text
+from tests.needs import need
+from tests.spack_repo.recipes import FOLDERS, PACKAGES, REPOSITORY, ROOT, admits, bounds, numbers, read
+
+NEWEST = load()
+BUNDLE = "exaworks"
+FROM_PYPI = {
+    "py_msgspec": "msgspec",
+    "py_parsl": "parsl",
+    "py_psij_python": "psij-python",
+    "py_radical_entk": "radical.entk",
+    "py_radical_gtod": "radical.gtod",
+    "py_radical_pilot": "radical.pilot",
+    "py_radical_saga": "radical.saga",
+    "py_radical_utils": "radical.utils",
+    "py_rc_process": "rc.process",
+}
+"""Recipes whose source is a distribution on PyPI, by folder."""
+
+
+def newest(folder: str) -> str:
+    return max(read(folder).versions, key=numbers)
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def hashes(distribution: str) -> str:
+    """Return the lines of the locks that pin a distribution."""
+    locks = [*ROOT.glob("requirements/*.lock"), *(load(name).lock for name in names())]
+    return "".join(block for lock in locks for name, block in pins(lock) if normal(name) == normal(distribution))
+
+
+def test_the_index_at_the_root_leads_to_the_repository() -> None:
+    (path,) = YAML(typ="safe").load(ROOT / "spack-repo-index.yaml")["repo_index"]["paths"]
+    assert ROOT / path == REPOSITORY
+    assert YAML(typ="safe").load(REPOSITORY / "repo.yaml") == {"repo": {"namespace": "exaworks", "api": "v2.2"}}
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_recipe_s_class_is_named_as_its_folder(folder: str) -> None:
+    assert re.fullmatch(r"[a-z][a-z0-9_]*", folder)
+    assert read(folder).cls.__name__ == "".join(part.title() for part in folder.split("_"))
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_recipe_has_stand_alone_tests_that_say_what_they_show(folder: str) -> None:
+    recipe = read(folder)
+    assert recipe.tests
+    for name in recipe.tests:
+        assert vars(recipe.cls)[name].__doc__, name
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_the_files_a_recipe_s_tests_run_are_all_there_and_none_else(folder: str) -> None:
+    text = (PACKAGES / folder / "package.py").read_text()
+    named = set(re.findall(r'"([\w-]+\.(?:py|c|tcl|swift))"', text))
+    there = {path.name for path in (PACKAGES / folder / "test").glob("*") if path.is_file()}
+    imported = {"this_host.py"} if "this_host.py" in there else set()
+    assert there == named | imported
+
+
+def test_the_description_of_this_host_is_the_same_in_every_recipe_that_has_it() -> None:
+    copies = {path.read_text() for path in PACKAGES.glob("*/test/this_host.py")}
+    assert len(copies) == 1
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_every_version_is_fixed_by_a_checksum_or_a_commit(folder: str) -> None:
+    for version, options in read(folder).versions.items():
+        if folder == BUNDLE:
+            assert options == {}
+        elif folder == "py_exaworks_sdk":  # a commit cannot name itself
+            assert options == {"tag": f"v{version}"}
+        else:
+            (kind,) = options
+            assert re.fullmatch({"sha256": "[0-9a-f]{64}", "commit": "[0-9a-f]{40}"}[kind], options[kind])
+
+
+@pytest.mark.parametrize("folder", [name for name in FOLDERS if name.startswith("py_")])
+def test_a_python_recipe_names_the_modules_to_import(folder: str) -> None:
+    assert read(folder).cls.__dict__["import_modules"]
+
+
+@pytest.mark.parametrize("folder", sorted(FROM_PYPI))
+def test_a_checksum_is_that_of_the_source_the_lock_pins(folder: str) -> None:
+    version = newest(folder)
+    locked = hashes(FROM_PYPI[folder])
+    assert re.search(rf"=={re.escape(version)}\b", locked)
+    assert read(folder).versions[version]["sha256"] in locked
+
+
+def test_the_recipes_from_pypi_are_those_that_name_a_file_there() -> None:
+    assert {folder for folder in FOLDERS if hasattr(read(folder).cls, "pypi")} - {"py_psij_python"} == (
+        FROM_PYPI.keys() - {"py_psij_python"}
+    )
+
+
+@pytest.mark.parametrize("component", NEWEST.components, ids=lambda component: component.name)
+def test_a_component_s_recipe_has_the_release_s_version_as_its_newest(component) -> None:  # type: ignore[no-untyped-def]
+    assert newest(component.spack.replace("-", "_")) == component.version
+
+
+@pytest.mark.parametrize("component", NEWEST.components, ids=lambda component: component.name)
+def test_the_bundle_pins_a_component_to_a_closed_range_around_the_release_s_version(component) -> None:  # type: ignore[no-untyped-def]
+    (pin,) = read(BUNDLE).needs(component.spack)
+    assert pin.when[0].startswith("+"), "a component joins by a variant"
+    assert f"@{NEWEST.name}" in pin.when
+    low, high = bounds(pin.text)
+    assert low is not None
+    assert high is not None
+    assert admits(pin.text, component.version)
+    following = [*numbers(component.version)[:-1], numbers(component.version)[-1] + 1000]
+    lifted = [numbers(component.version)[0] + 1]
+    assert not admits(pin.text, ".".join(map(str, lifted)))
+    assert numbers(low) <= numbers(component.version) < following
+
+
+def test_the_bundle_s_releases_and_variants_are_those_of_the_manifests() -> None:
+    recipe = read(BUNDLE)
+    assert sorted(recipe.versions) == sorted(names())
+    assert NEWEST.spack
+    on = {each.text for each in recipe.all("variant") if each.options["default"]}
+    off = {each.text for each in recipe.all("variant") if not each.options["default"]}
+    assert on == set(NEWEST.spack.on)
+    assert off == set(NEWEST.spack.off)
+
+
+def test_every_conflict_of_the_bundle_says_what_to_do() -> None:
+    for conflict in read(BUNDLE).all("conflicts"):
+        assert re.search(r": (add|leave|turn) ", conflict.options["msg"]), conflict.text
+
+
+def test_the_bundle_never_depends_on_the_harness() -> None:
+    assert read(BUNDLE).needs("py-exaworks-sdk") == []
+    assert not any(read(folder).needs("py-exaworks-sdk") for folder in FOLDERS)
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_release_s_environment_is_what_its_manifest_makes(name: str) -> None:
+    assert (ROOT / "spack_repo" / "environments" / name / "spack.yaml").read_text() == environment_text(load(name))
+
+
+def unmet(folder: str, requirements: list[str]) -> list[str]:
+    """Return the requirements of a distribution that its recipe does not declare, or declares wider."""
+    recipe, version, found = read(folder), newest(folder), []
+    for requirement in map(Requirement, requirements):
+        if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        declared = [
+            each
+            for each in recipe.needs(f"py-{normal(requirement.name)}")
+            if all(admits(f"x{when}", version) for when in each.when if when.startswith("@"))
+        ]
+        if not declared:
+            found.append(f"{requirement}: not declared")
+        for each in declared:
+            low, high = bounds(each.text)
+            highest = high if high is None or "<=" in str(requirement.specifier) else f"{high}.9999"
+            ends = [end for end in (low, highest) if end is not None]
+            wide = [end for end in ends if not requirement.specifier.contains(end)]
+            wants = {each.operator for each in requirement.specifier}
+            opened = (low is None and wants & {">=", ">", "=="}) or (high is None and wants & {"<=", "<", "=="})
+            if wide or opened:
+                found.append(f"{requirement}: declared as {each.text}")
+    return found
+
+
+@pytest.mark.needs("components")
+@pytest.mark.parametrize("folder", sorted(FROM_PYPI.keys() - {"py_msgspec"}))
+def test_a_recipe_declares_what_the_distribution_requires(folder: str) -> None:
+    (site,) = Path(need("components")).glob("lib/python3*/site-packages")
+    installed = {normal(each.metadata["Name"]): each for each in importlib.metadata.distributions(path=[str(site)])}
+    distribution = installed[normal(FROM_PYPI[folder])]
+    assert distribution.version == newest(folder)
+    assert unmet(folder, distribution.requires or []) == []
+
+
+def test_a_missing_and_a_wider_dependency_are_seen() -> None:
+    assert unmet("py_radical_saga", ["radical.utils<1.110,>=1.100", "parse"]) == []
+    assert unmet("py_radical_saga", ["numpy"]) == ["numpy: not declared"]
+    assert unmet("py_radical_saga", ["radical.utils<1.105,>=1.100", "parse"]) != []
+    assert unmet("py_radical_saga", ["parse<2"]) == ["parse<2: declared as py-parse"]
+
+
+def test_our_own_package_declares_what_the_project_requires() -> None:
+    text = (ROOT / "pyproject.toml").read_text().partition("\ndependencies = [\n")[2].partition("]")[0]
+    requirements = re.findall(r'"([^"]+)"', text)
+    assert requirements
+    assert unmet("py_exaworks_sdk", requirements) == []
+    import exaworks_sdk
+
+    assert newest("py_exaworks_sdk") == exaworks_sdk.__version__
