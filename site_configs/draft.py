@@ -178,8 +178,9 @@ def _node(facts: Facts) -> Iterator[str]:
         yield f"  cores: {facts.cores}" + ("          # of this node" * bool(facts.schedulers))
         return
     seen, queue = found
-    if seen.nodes:
-        yield f"  count: {seen.nodes}"
+    count = max(scheduler.nodes or 0 for scheduler in facts.schedulers)
+    if count:
+        yield f"  count: {count}"
     if queue.cores:
         counted = "          # CPUs of a node as Slurm counts them, hardware threads included" * (seen.kind == "slurm")
         yield f"  cores: {queue.cores}{counted}"

@@ -9,43 +9,26 @@ import pytest
 
 from sdk_tests.testbeds import processes
 from sdk_tests.testbeds.slurm import SlurmTestbed
-from site_configs import survey as survey_module
 from site_configs.detect import matches
 from site_configs.draft import draft, suggested_name
 from site_configs.errors import SiteFileError
 from site_configs.load import load_text
-from site_configs.survey import Facts, answering, survey, walltime
+from site_configs.probes import command
+from site_configs.probes.slurm import walltime
+from site_configs.survey import Facts, answering, survey
+from tests.site_configs.machine import BQUEUES, FLUX, LSID, QSTAT_JSON, SINFO, machine
 
-SINFO = """\
-#!/bin/sh
-if [ "$1" = --version ]; then echo "slurm 24.11.5"; exit 0; fi
-cat <<END
-debug*|up|30:00|1-4|16|128+|257000+|gpu:a100:4|EXCLUSIVE
-batch|up|2-00:00:00|1-infinite|1000|128|257000|gpu:a100:4|EXCLUSIVE
-batch|up|2-00:00:00|1-infinite|24|64|515000|(null)|EXCLUSIVE
-shared|down|infinite|1|8|128|257000|(null)|YES:4
-END
-"""
-
-
-def environment(folder: Path, sinfo: str | None, **variables: str) -> dict[str, str]:
-    """Return an environment whose PATH has these programs and the system's."""
-    programs = folder / "bin"
-    programs.mkdir()
-    if sinfo is not None:
-        for name, text in (("sinfo", sinfo), ("srun", "#!/bin/sh\n")):
-            (programs / name).write_text(text)
-            (programs / name).chmod(0o755)
-    return {"PATH": f"{programs}:/bin" if sinfo is not None else str(programs), **variables}
+SLURM = {"sinfo": SINFO, "srun": "#!/bin/sh\n"}
 
 
 def test_partitions_become_queues_with_their_limits(tmp_path: Path) -> None:
-    facts = survey(environment(tmp_path, SINFO), hostname="login03.box.lab.example")
+    facts = survey(machine(tmp_path, SLURM), hostname="login03.box.lab.example")
     text = draft(facts)
     system = load_text(text, "draft")
     (slurm,) = system.schedulers
     queues = {queue.name: (queue.max_nodes, queue.max_walltime) for queue in slurm.queues}
-    assert queues == {"debug": (4, "00:30:00"), "batch": (1024, "48:00:00"), "shared": (1, None)}
+    assert queues == {"debug": (4, "00:30:00"), "batch": (4, "48:00:00"), "shared": (1, None)}
+    assert system.node.count == 4
     assert slurm.default_queue == "debug"
     assert slurm.multi_node_queue is None  # the default takes several
     assert slurm.version_family == "24.11"
@@ -60,7 +43,7 @@ def test_partitions_become_queues_with_their_limits(tmp_path: Path) -> None:
 
 
 def test_the_draft_is_recognised_on_the_machine_it_was_written_on(tmp_path: Path) -> None:
-    facts = survey(environment(tmp_path, SINFO), hostname="login03.box.lab.example")
+    facts = survey(machine(tmp_path, SLURM), hostname="login03.box.lab.example")
     system = load_text(draft(facts), "draft")
     assert system.detect.hosts == ["login*.box.lab.example"]
     assert matches(system.detect, "login11.box.lab.example", {})
@@ -70,7 +53,7 @@ def test_the_draft_is_recognised_on_the_machine_it_was_written_on(tmp_path: Path
 
 def test_a_variable_that_names_the_machine_is_preferred_to_the_host_name(tmp_path: Path) -> None:
     variables = {"LMOD_SYSTEM_NAME": "Box One", "LMOD_CMD": "/opt/lmod", "LOADEDMODULES": "gcc/13:mpich/4"}
-    facts = survey(environment(tmp_path, SINFO, **variables), hostname="node7")
+    facts = survey(machine(tmp_path, SLURM, **variables), hostname="node7")
     text = draft(facts)
     system = load_text(text, "draft")
     assert system.detect.environment == {"LMOD_SYSTEM_NAME": "Box One"}
@@ -79,36 +62,86 @@ def test_a_variable_that_names_the_machine_is_preferred_to_the_host_name(tmp_pat
     assert "gcc/13, mpich/4" in text
 
 
-def test_without_slurm_the_draft_says_what_was_looked_for(tmp_path: Path) -> None:
-    facts = survey(environment(tmp_path, None), hostname="bench")
+def test_without_a_scheduler_the_draft_says_what_was_looked_for(tmp_path: Path) -> None:
+    env = machine(tmp_path, {})
+    facts = survey(env, hostname="bench")
     text = draft(facts, "lab/bench")
     system = load_text(text, "draft")
     assert system.schedulers == []
-    assert "# no sinfo on PATH" in text
+    for program in ("sinfo", "flux", "qstat", "bqueues"):
+        assert f"no {program} on PATH" in text
     assert system.local.allowed is True
     assert system.local.cores == 0
     assert system.node.cores == os.cpu_count()  # no lscpu on that PATH either
-    assert answering(environment(tmp_path / "bin", None)) == []
+    assert answering(env) == []
+
+
+def test_flux_becomes_an_entry_with_its_queues_nodes_and_cores(tmp_path: Path) -> None:
+    facts = survey(machine(tmp_path, {"flux": FLUX}), hostname="tuo1001")
+    text = draft(facts)
+    system = load_text(text, "draft")
+    (flux,) = system.schedulers
+    queues = {queue.name: (queue.max_nodes, queue.max_walltime) for queue in flux.queues}
+    assert queues == {"pbatch": (256, "24:00:00"), "pdebug": (16, "01:00:00"), "pall": (1152, None)}
+    assert (flux.kind, flux.default_queue, flux.version_family) == ("flux", "pbatch", "0.88")
+    assert (system.node.count, system.node.cores) == (1152, 96)
+    assert "- name: pall   # not up" in text
+
+
+def test_pbs_becomes_an_entry_with_routes_and_what_a_user_may_have(tmp_path: Path) -> None:
+    text = draft(survey(machine(tmp_path, {"qstat": QSTAT_JSON, "mpiexec": "#!/bin/sh\n"}), hostname="box1"))
+    (pbs,) = load_text(text, "draft").schedulers
+    debug, prod, _ = pbs.queues
+    assert (debug.max_nodes, debug.min_walltime, debug.max_walltime) == (2, "00:05:00", "01:00:00")
+    assert (debug.max_running, debug.max_queued) == (1, 1)
+    assert (prod.min_nodes, prod.max_nodes, prod.max_running) == (10, None, None)
+    assert "# routes to small, large" in text
+    assert "# kind: pals" in text
+    assert pbs.default_queue == "debug"
+    assert pbs.version_family == "23.06"
+
+
+def test_lsf_becomes_an_entry_with_its_run_limits(tmp_path: Path) -> None:
+    programs = {"bqueues": BQUEUES, "lsid": LSID, "jsrun": "#!/bin/sh\n"}
+    text = draft(survey(machine(tmp_path, programs), hostname="box1"))
+    (lsf,) = load_text(text, "draft").schedulers
+    queues = {queue.name: (queue.max_nodes, queue.max_walltime) for queue in lsf.queues}
+    assert queues == {"pdebug": (None, "02:00:00"), "pbatch": (None, "12:00:00")}
+    assert (lsf.default_queue, lsf.version_family) == ("pdebug", "10.1")
+    assert [launcher.name for launcher in lsf.launchers] == ["jsrun"]
+    assert "counts job slots, not nodes" in text
+
+
+def test_a_machine_with_two_schedulers_gets_both(tmp_path: Path) -> None:
+    facts = survey(machine(tmp_path, {**SLURM, "flux": FLUX}), hostname="box1")
+    assert [spec.kind for spec in load_text(draft(facts), "draft").schedulers] == ["slurm", "flux"]
+    assert sorted(facts.absent) == ["lsf", "pbs"]
+
+
+def test_a_flux_that_somebody_started_is_not_the_machines_own(tmp_path: Path) -> None:
+    env = machine(tmp_path, {"flux": FLUX})
+    assert answering(env) == ["flux"]
+    assert answering({**env, "FLUX_URI": "local:///tmp/x/local-0"}) == []
 
 
 def test_a_slurm_that_lists_partitions_answers(tmp_path: Path) -> None:
-    assert answering(environment(tmp_path, SINFO)) == ["slurm"]
+    assert answering(machine(tmp_path, SLURM)) == ["slurm"]
 
 
 def test_a_slurm_that_refuses_is_told_apart_from_none(tmp_path: Path) -> None:
-    env = environment(tmp_path, "#!/bin/sh\necho 'slurm_load_partitions: Unable to contact' >&2\nexit 1\n")
+    env = machine(tmp_path, {"sinfo": "#!/bin/sh\necho 'slurm_load_partitions: Unable to contact' >&2\nexit 1\n"})
     facts = survey(env, hostname="bench")
-    assert facts.no_slurm == "sinfo exited with 1: slurm_load_partitions: Unable to contact"
-    assert facts.no_slurm in draft(facts)
+    assert facts.absent["slurm"] == "sinfo exited with 1: slurm_load_partitions: Unable to contact"
+    assert facts.absent["slurm"] in draft(facts)
     assert answering(env) == []
 
 
 def test_a_slurm_that_hangs_holds_the_survey_up_for_a_bounded_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(survey_module, "COMMAND_SECONDS", 0.2)
-    facts = survey(environment(tmp_path, "#!/bin/sh\nexec sleep 60\n"), hostname="bench")
-    assert facts.no_slurm == "sinfo did not answer in 0.2 s"
+    monkeypatch.setattr(command, "COMMAND_SECONDS", 0.2)
+    facts = survey(machine(tmp_path, {"sinfo": "#!/bin/sh\nexec sleep 60\n"}), hostname="bench")
+    assert facts.absent["slurm"] == "sinfo did not answer in 0.2 s"
 
 
 @pytest.mark.parametrize(
@@ -116,19 +149,19 @@ def test_a_slurm_that_hangs_holds_the_survey_up_for_a_bounded_time(
     ["localhost", "login1", "nid001234", "a", "", "-3", "ÄÖ\U0001f600", "x.y.z", "1.2.3", "true", "tab\there"],
 )
 def test_any_host_name_gives_a_draft_that_loads(hostname: str) -> None:
-    facts = Facts(hostname=hostname, variables={}, cores=4, architecture="x86_64", no_slurm="no sinfo on PATH")
+    facts = Facts(hostname=hostname, variables={}, cores=4, architecture="x86_64")
     system = load_text(draft(facts), "draft")
     assert system.system == suggested_name(facts)
 
 
 @pytest.mark.parametrize("hostname", ["localhost", "login1", "nid001234"])
 def test_a_host_name_that_half_the_world_has_is_not_made_a_pattern(hostname: str) -> None:
-    facts = Facts(hostname=hostname, variables={}, cores=4, architecture="x86_64", no_slurm="no sinfo on PATH")
+    facts = Facts(hostname=hostname, variables={}, cores=4, architecture="x86_64")
     assert load_text(draft(facts), "draft").detect.hosts == []
 
 
 def test_a_name_that_is_no_name_is_refused() -> None:
-    facts = Facts(hostname="x", variables={}, cores=4, architecture="x86_64", no_slurm="no sinfo on PATH")
+    facts = Facts(hostname="x", variables={}, cores=4, architecture="x86_64")
     with pytest.raises(SiteFileError, match="SITE/SYSTEM"):
         draft(facts, "just-one-word")
 
