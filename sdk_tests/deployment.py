@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sdk_tests.errors import DeploymentError
 
-KINDS = ("venv", "spack", "module", "conda", "path")
+KINDS = ("venv", "spack", "module", "conda", "path", "image")
 OWN_PREFIX = "EXAWORKS_"
 """Variables of the harness itself, tokens among them, which payloads never see."""
 
@@ -34,6 +34,8 @@ class Deployment:
     delta: Mapping[str, str]
     promises: Mapping[str, str | None] = field(default_factory=dict)
     release: str | None = None
+    digest: str | None = None
+    """What names its contents where that is known beforehand; None: what the probe finds in it does."""
 
     @property
     def bin(self) -> str:
@@ -42,6 +44,10 @@ class Deployment:
     def wrap(self, argv: list[str]) -> list[str]:
         """Return the command that runs ``argv`` inside the deployment; the identity for all that needs no container."""
         return argv
+
+    def unable(self, where: str, batch: bool) -> str | None:
+        """Return why cases of that kind cannot run from it, or None; the rule for all that needs no container."""
+        return None
 
 
 def base_environ(environ: Mapping[str, str], secrets: tuple[str, ...] = ()) -> dict[str, str]:
@@ -60,17 +66,21 @@ def digest(kind: str, python: str, distributions: list[str], commands: Mapping[s
 
 
 def resolve(text: str, environ: Mapping[str, str]) -> Deployment:
-    """Turn ``venv:DIR``, ``spack:ENV-or-PREFIX``, ``module:NAME``, ``conda:NAME`` or ``path`` into a deployment.
+    """Turn ``venv:DIR``, ``spack:ENV-or-PREFIX``, ``image:NAME`` and the like, or ``path``, into a deployment.
 
     Raises:
         DeploymentError: the text names no kind, or what it names is not there or cannot be activated.
     """
     kind, _, name = text.partition(":")
     if kind not in KINDS or (kind != "path" and not name):
-        known = "venv:DIR, spack:ENV-or-PREFIX, module:NAME, conda:NAME, path"
+        known = "venv:DIR, spack:ENV-or-PREFIX, module:NAME, conda:NAME, image:NAME-or-SIF, path"
         raise DeploymentError(f"--deployment {text}: not a deployment; say one of {known}")
     if kind == "venv":
         return virtual_environment(Path(name), environ)
+    if kind == "image":
+        from sdk_tests.images import image_deployment
+
+        return image_deployment(text, environ)
     start = dict(environ)
     if kind in ("spack", "conda"):
         for variable in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"):

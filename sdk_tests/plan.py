@@ -98,6 +98,9 @@ def _preset(case: Case, scheduler: str, prepared: Prepared) -> Preset | None:
     ready = prepared.schedulers[scheduler]
     if ready.inside and case.where != "allocation":
         return _skip("inside-allocation", CauseClass.SITE, f"the harness itself runs inside a job of {scheduler}")
+    unable = prepared.deployment.unable(case.where, ready.kind.batch)
+    if unable:
+        return _skip("outside-image", CauseClass.DISTRIBUTION, unable)
     if case.nodes > 1:
         there = len(ready.kind.granted() if ready.inside else ready.probe.nodes) if ready.kind.batch else 1
         if there and case.nodes > there:

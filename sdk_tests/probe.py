@@ -72,7 +72,7 @@ def probe(deployment: Deployment, kinds: Mapping[str, ComponentKind]) -> Found:
     return Found(
         components=components,
         absent=absent,
-        digest=digest(deployment.kind, said["python"], said["everything"], commands),
+        digest=deployment.digest or digest(deployment.kind, said["python"], said["everything"], commands),
         python=said["python"],
         executable=said["executable"],
         machine=said["machine"],
