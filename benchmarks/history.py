@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 
 import msgspec
@@ -65,7 +65,7 @@ class Shape:
     systems: int = 40
     cases: int = 300
     nights: int = 167
-    ends: datetime = datetime(2026, 11, 22, tzinfo=timezone.utc)
+    ends: datetime = field(default_factory=lambda: datetime.now(timezone.utc).replace(minute=0, second=0, microsecond=0))
 
     @property
     def records(self) -> int:
@@ -88,7 +88,7 @@ def fill(store: Store, shape: Shape) -> int:
 def _runs(shape: Shape) -> Iterator[tuple[Manifest, list[Arrival], Closing]]:
     moods = [_moods(random.Random(number), shape) for number in range(shape.systems)]  # noqa: S311
     for night in range(shape.nights):
-        day = shape.ends - timedelta(days=shape.nights - night)
+        day = shape.ends - timedelta(days=shape.nights - 1 - night, hours=16)
         for number in range(shape.systems):
             yield _run(shape, number, night, day + timedelta(minutes=11 * number), moods[number])
 

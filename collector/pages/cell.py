@@ -1,0 +1,116 @@
+"""One case on one system: its history, and what changed between its last pass and the first failure after it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import Row, select
+
+from collector import markup, words
+from collector.changes import differences
+from collector.outcomes import MISSING, WORD
+from collector.page import Facts, Page, Question, not_here
+from collector.rollup import positions
+from collector.streaks import flake_score, is_flaky
+from collector.tables import bodies, cells, plans, records, runs, systems
+from dashboard_client.schema import Record, record_id
+
+RUNS = 60
+
+
+def answer(question: Question) -> Facts:
+    said = question.path["cell"]
+    connection = question.connection
+    query = select(cells, systems.c.site, systems.c.system.label("name")).join(systems, systems.c.id == cells.c.system)
+    known = said.isascii() and said.isdigit() and len(said) < 16
+    cell = connection.execute(question.seen.of(query.where(cells.c.id == int(said)))).one_or_none() if known else None
+    if cell is None:
+        raise not_here("case", said)
+    columns = (runs.c.id, runs.c.run_id, runs.c.started, runs.c.release, runs.c.state, runs.c.extra, runs.c.outcomes)
+    newest = connection.execute(
+        select(*columns, plans.c.cells.label("plan"))
+        .outerjoin(plans, plans.c.id == runs.c.plan)
+        .where(runs.c.system == cell.system)
+        .order_by(runs.c.started.desc(), runs.c.run_id.desc())
+        .limit(RUNS)
+    ).all()
+    pair = [run for run in (cell.pass_run, cell.fail_run) if run is not None]
+    effective = _effective(connection, cell.id, pair)
+    passed, failed = effective.get(cell.pass_run), effective.get(cell.fail_run)
+    both = (_body(passed), _body(failed))
+    return {
+        "case_id": cell.case_id,
+        "cell": cell.id,
+        "site": cell.site,
+        "system": cell.name,
+        "subject": cell.subject,
+        "outcome": WORD[cell.last_outcome] if cell.last_outcome else "pending",
+        "since": words.at_or_none(cell.since_started),
+        "emulated": bool(cell.last_emulated),
+        "version": cell.last_version,
+        "flaky": is_flaky(cell.turns),
+        "flake_score": flake_score(cell.history, cell.turns),
+        "history": _history(cell.id, newest),
+        "last_pass": _side(cell, passed),
+        "first_failure": _side(cell, failed),
+        "changed": differences(*both) if both[0] is not None and both[1] is not None else None,
+    }
+
+
+def draw(question: Question, facts: Facts) -> Facts:
+    changed = facts["changed"] or []
+    return {
+        "different": [each for each in changed if each["changed"]],
+        "same": [each for each in changed if not each["changed"]],
+    }
+
+
+def _effective(connection: Any, cell: int, pair: list[int]) -> dict[int | None, Row[Any]]:
+    """Return the highest attempt of the case in each run, with its body where that is kept."""
+    if not pair:
+        return {}
+    query = (
+        select(records.c.run, records.c.attempt, records.c.outcome, records.c.cause, records.c.phase, records.c.rule)
+        .add_columns(records.c.evidence, records.c.ended, runs.c.run_id, runs.c.started, bodies.c.body)
+        .join(runs, runs.c.id == records.c.run)
+        .outerjoin(bodies, bodies.c.record == records.c.id)
+        .where(records.c.run.in_(pair), records.c.cell == cell)
+        .order_by(records.c.attempt)
+    )
+    return {row.run: row for row in connection.execute(query)}
+
+
+def _body(row: Row[Any] | None) -> Record | None:
+    return None if row is None or row.body is None else msgspec.json.decode(row.body, type=Record)
+
+
+def _side(cell: Row[Any], row: Row[Any] | None) -> Facts | None:
+    if row is None:
+        return None
+    return {
+        "run_id": row.run_id,
+        "record_id": record_id(cell.site, cell.name, row.run_id, cell.case_id, row.attempt),
+        "outcome": WORD[row.outcome],
+        "when": words.at(row.ended or row.started),
+        "cause": row.cause,
+        "phase": row.phase,
+        "rule": row.rule,
+        "evidence": row.evidence,
+        "kept": row.body is not None,
+    }
+
+
+def _history(cell: int, newest: list[Row[Any]] | Any) -> list[Facts]:
+    history = []
+    for row in newest:
+        place = positions(row.plan, row.extra).get(cell)
+        if place is None:
+            continue
+        char = row.outcomes[place]
+        word = "pending" if char == MISSING and row.state is None else markup.WORDS[char]
+        history.append({"run_id": row.run_id, "outcome": word, "started": words.at(row.started), "release": row.release})
+    return history
+
+
+PAGE = Page("/cells/{cell}", "cell.html", answer, draw)

@@ -1,0 +1,120 @@
+"""Two runs beside each other: what is newly failing, what was mended, what appeared and what is gone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import select
+
+from collector import markup, queries
+from collector.outcomes import MISSING, PASS
+from collector.page import Facts, Page, Question, not_here
+from collector.rollup import parse_cells
+from collector.run_lines import run_line
+from collector.tables import cells, plans, records, runs, systems
+from dashboard_client.schema import Manifest
+
+KINDS = ("newly failing", "mended", "otherwise changed", "appeared", "gone")
+SLOWER = 1.5
+"""A case that takes so many times as long, and at least five seconds more, is named."""
+
+
+def answer(question: Question) -> Facts:
+    names = [question.path["before"], question.path["after"]]
+    columns = (*queries.RUN_COLUMNS, runs.c.manifest, plans.c.cells.label("plan"))
+    query = (
+        select(*columns)
+        .join(systems, systems.c.id == runs.c.system)
+        .outerjoin(plans, plans.c.id == runs.c.plan)
+        .where(runs.c.run_id.in_(names))
+    )
+    found = {row.run_id: row for row in question.connection.execute(question.seen.of(query))}
+    for name in names:
+        if name not in found:
+            raise not_here("run", name)
+    pair = [found[name] for name in names]
+    described = [_cases(question, run) for run in pair] if pair[0] is not pair[1] else [_cases(question, pair[0])] * 2
+    cases = [_case(case_id, *(side.get(case_id) for side in described)) for case_id in _both(*described)]
+    return {
+        "before": run_line(pair[0]),
+        "after": run_line(pair[1]),
+        "stack": [_stack(run) for run in pair],
+        "counts": {kind: sum(case["kind"] == kind for case in cases) for kind in KINDS},
+        "unchanged": sum(case["kind"] is None for case in cases),
+        "slower": [case for case in cases if case["slower"]],
+        "cases": [case for case in cases if case["kind"] is not None],
+    }
+
+
+def draw(question: Question, facts: Facts) -> Facts:
+    grouped = [(kind, [case for case in facts["cases"] if case["kind"] == kind]) for kind in KINDS]
+    names = [key for key in facts["stack"][0] if facts["stack"][0][key] != facts["stack"][1][key]]
+    return {"groups": [group for group in grouped if group[1]], "differs": names}
+
+
+def _cases(question: Question, run: Any) -> dict[str, tuple[str, int, float | None]]:
+    """Return the outcome, the key and the seconds of each case of a run."""
+    layout = (*(parse_cells(run.plan) if run.plan else ()), *parse_cells(run.extra))
+    if not layout:
+        return {}
+    within = records.c.id.between(run.id << 20, ((run.id + 1) << 20) - 1)
+    query = (
+        select(cells.c.id, cells.c.case_id, records.c.seconds)
+        .outerjoin(records, (records.c.cell == cells.c.id) & (records.c.run == run.id) & within)
+        .where(cells.c.system == run.system_key, cells.c.id.between(min(layout), max(layout)))
+        .order_by(records.c.attempt)
+    )
+    named = {row.id: row for row in question.connection.execute(query)}
+    outcomes = run.outcomes if run.state is not None else run.outcomes.replace(MISSING, markup.PENDING)
+    return {
+        named[cell].case_id: (outcome, cell, named[cell].seconds)
+        for cell, outcome in zip(layout, outcomes, strict=True)
+    }
+
+
+def _both(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    return [*after, *(case_id for case_id in before if case_id not in after)]
+
+
+def _case(case_id: str, before: tuple[str, int, float | None] | None, after: tuple[str, int, float | None] | None) -> Facts:
+    was, now = before[0] if before else None, after[0] if after else None
+    took = (before[2] if before else None, after[2] if after else None)
+    slower = took[0] is not None and took[1] is not None and took[1] > took[0] * SLOWER and took[1] - took[0] >= 5
+    if was is None:
+        kind: str | None = "appeared"
+    elif now is None:
+        kind = "gone"
+    elif was == now:
+        kind = None
+    elif was == PASS or (now in "fei." and was not in "fei."):
+        kind = "newly failing" if now in "fei." else "otherwise changed"
+    else:
+        kind = "mended" if now == PASS else "otherwise changed"
+    return {
+        "case_id": case_id,
+        "kind": kind,
+        "before": markup.WORDS[was] if was else None,
+        "after": markup.WORDS[now] if now else None,
+        "cell": (after or before or ("", 0, None))[1],
+        "seconds_before": took[0],
+        "seconds_after": took[1],
+        "slower": slower,
+    }
+
+
+def _stack(run: Any) -> Facts:
+    manifest = msgspec.json.decode(run.manifest, type=Manifest) if run.manifest is not None else None
+    deployments = manifest.deployments if manifest else []
+    return {
+        "system": f"{run.site} / {run.system}",
+        "release": run.release,
+        "deployments": ", ".join(f"{each.name} {each.digest[:12]}" for each in deployments) or run.stack,
+        "schedulers": ", ".join(f"{name} {version}" for name, version in run_line(run)["schedulers"].items()) or None,
+        "harness": f"{manifest.harness.version} {(manifest.harness.commit or '')[:12]}".strip() if manifest else None,
+        "selection": run.tier,
+        "trigger": run.trigger,
+    }
+
+
+PAGE = Page("/compare/{before}/{after}", "compare.html", answer, draw)

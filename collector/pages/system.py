@@ -1,0 +1,190 @@
+"""The history of a system: a row a case, a column a run, headed by release, stack and scheduler.
+
+A run is one packed string, so a column is a look-up of its characters in the order of the rows, and a row of the table
+is joined from ready pieces: a hundred runs of three hundred cases are thirty thousand cells.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from markupsafe import Markup
+from sqlalchemy import Row, select, tuple_
+
+from collector import markup, words
+from collector.outcomes import MISSING, PASS
+from collector.page import Facts, Page, Question, not_here
+from collector.rollup import parse_cells
+from collector.streaks import flake_score, is_flaky
+from collector.tables import cells, plans, runs, systems
+
+RUNS = 100
+NONE = " "
+
+COLUMNS = (
+    runs.c.id,
+    runs.c.run_id,
+    runs.c.started,
+    runs.c.release,
+    runs.c.stack,
+    runs.c.schedulers,
+    runs.c.trigger,
+    runs.c.state,
+    runs.c.plan,
+    runs.c.extra,
+    runs.c.outcomes,
+)
+
+CLASS = {MISSING: "m", markup.PENDING: "o"}
+_NOT_THERE = "<td>"
+
+
+def answer(question: Question) -> Facts:
+    connection, path = question.connection, question.path
+    system = _find(question)
+    limit = _limit(question.query.get("runs"))
+    query = select(*COLUMNS).where(runs.c.system == system.id)
+    before = question.query.get("before")
+    if before:
+        found = connection.execute(select(runs.c.started).where(runs.c.run_id == before)).scalar()
+        query = query.where(tuple_(runs.c.started, runs.c.run_id) < tuple_(-1 if found is None else found, before))
+    rows = connection.execute(query.order_by(runs.c.started.desc(), runs.c.run_id.desc()).limit(limit)).all()
+    wanted = {row.plan for row in rows if row.plan is not None}
+    plan = dict(connection.execute(select(plans.c.id, plans.c.cells).where(plans.c.id.in_(wanted))).all() if wanted else [])
+    layouts = [(*(parse_cells(plan[row.plan]) if row.plan else ()), *parse_cells(row.extra)) for row in rows]
+    named = connection.execute(
+        select(cells.c.id, cells.c.case_id, cells.c.subject, cells.c.history, cells.c.turns, cells.c.last_emulated)
+        .where(cells.c.system == system.id)
+        .order_by(cells.c.case_id)
+    ).all()
+    present = set().union(*map(set, layouts)) if layouts else set()
+    order = sorted((row for row in named if row.id in present), key=lambda row: words.control_first(row.subject))
+    columns = _columns(rows, layouts, [row.id for row in order])
+    packed = list(zip(*columns, strict=True)) if columns else []
+    return {
+        "site": path["site"],
+        "system": path["system"],
+        "runs": [_run(row) for row in rows],
+        "before": rows[-1].run_id if len(rows) == limit else None,
+        "cases": [
+            {
+                "case_id": row.case_id,
+                "cell": row.id,
+                "subject": row.subject,
+                "outcomes": "".join(outcomes),
+                "emulated": bool(row.last_emulated),
+                "flaky": is_flaky(row.turns),
+                "flake_score": flake_score(row.history, row.turns),
+            }
+            for row, outcomes in zip(order, packed, strict=True)
+        ],
+    }
+
+
+def draw(question: Question, facts: Facts) -> Facts:
+    link = question.link
+    shown: list[Facts] = facts["runs"]
+    hrefs = [link("runs", run["run_id"]) for run in shown]
+    pieces = {char: f"<td class={CLASS.get(char, char)}>{words.GLYPH[word]}" for char, word in markup.WORDS.items()}
+    pieces[NONE] = _NOT_THERE
+    linked = {char: f'<td class={CLASS.get(char, char)}><a href="' for char in pieces if char not in (PASS, NONE)}
+    cell_href = _cell_links(link)
+    body: list[str] = []
+    group = None
+    for case in facts["cases"]:
+        if case["subject"] != group:
+            group = case["subject"]
+            name = Markup("{}").format(words.subject(group))
+            body.append(f'<tr class=group><th scope=rowgroup colspan={len(shown) + 2}>{name}</th>\n')
+        outcomes: str = case["outcomes"]
+        if outcomes.strip("p ") == "":
+            joined = "".join(map(pieces.__getitem__, outcomes))
+        else:
+            mark = f"#k{case['cell']}"
+            joined = "".join(
+                [
+                    pieces[char] if char in "p " else f'{linked[char]}{href}{mark}">{words.GLYPH[markup.WORDS[char]]}</a>'
+                    for char, href in zip(outcomes, hrefs, strict=True)
+                ]
+            )
+        body.append(_row(case, cell_href(case["cell"]), joined))
+    return {
+        "heads": [_merged(shown, key) for key in ("release", "stack", "carried")],
+        "columns": [(href, run) for href, run in zip(hrefs, shown, strict=True)],
+        "body": Markup("".join(body)),  # noqa: S704 made of escaped parts
+        "older": link("systems", facts["site"], facts["system"], before=facts["before"]) if facts["before"] else None,
+    }
+
+
+def _row(case: Facts, href: str, joined: str) -> str:
+    outcomes: str = case["outcomes"]
+    passed, decided = outcomes.count(PASS), sum(map(outcomes.count, "pfe"))
+    rate = f"{100 * passed // decided}%" if decided else "—"
+    flaky = ' <em class="badge flaky">flaky</em>' if case["flaky"] else ""
+    emulated = ' <em class="badge emulated">emulated</em>' if case["emulated"] else ""
+    name = Markup("{}").format(case["case_id"])
+    marked = " class=em" if case["emulated"] else ""
+    return f'<tr{marked}><th scope=row><a href="{href}">{name}</a>{flaky}{emulated}</th><td class=rate>{rate}{joined}\n'
+
+
+def _cell_links(link: Callable[..., str]) -> Callable[[int], str]:
+    """Return how the link of a case is written, worked out once for all of them."""
+    before, _, after = link("cells", "0").partition("/cells/0")
+    return lambda cell: str(Markup("{}").format(f"{before}/cells/{cell}{after}"))
+
+
+def _columns(rows: Sequence[Row[Any]], layouts: Sequence[tuple[int, ...]], order: Sequence[int]) -> list[list[str]]:
+    """Return for each run its outcomes in the order of the rows; runs of one layout share the look-up."""
+    places: dict[tuple[int, ...], list[int]] = {}
+    columns = []
+    for row, layout in zip(rows, layouts, strict=True):
+        if layout not in places:
+            at = {cell: place for place, cell in enumerate(layout)}
+            places[layout] = [at.get(cell, -1) for cell in order]
+        outcomes = (row.outcomes if row.state is not None else row.outcomes.replace(MISSING, markup.PENDING)) + NONE
+        columns.append([outcomes[place] for place in places[layout]])
+    return columns
+
+
+def _run(row: Row[Any]) -> Facts:
+    carried = json.loads(row.schedulers or "{}")
+    return {
+        "run_id": row.run_id,
+        "started": words.at(row.started),
+        "release": row.release,
+        "stack": row.stack,
+        "schedulers": carried,
+        "carried": ", ".join(f"{name} {version}" for name, version in carried.items() if name != "local") or None,
+        "trigger": row.trigger,
+        "state": row.state or "open",
+    }
+
+
+def _merged(shown: Iterable[Facts], key: str) -> list[tuple[str, int]]:
+    """Return what heads neighbouring runs, each with how many of them it heads."""
+    merged: list[tuple[str, int]] = []
+    for run in shown:
+        said = run[key] or "—"
+        if merged and merged[-1][0] == said:
+            merged[-1] = (said, merged[-1][1] + 1)
+        else:
+            merged.append((said, 1))
+    return merged
+
+
+def _find(question: Question) -> Row[Any]:
+    path = question.path
+    query = select(systems).where(systems.c.site == path["site"], systems.c.system == path["system"])
+    row = question.connection.execute(question.seen.of(query)).one_or_none()
+    if row is None:
+        raise not_here("system", f"{path['site']}/{path['system']}")
+    return row
+
+
+def _limit(said: str | None) -> int:
+    return min(max(int(said), 1), 400) if said and said.isascii() and said.isdigit() and len(said) < 6 else RUNS
+
+
+PAGE = Page("/systems/{site}/{system}", "system.html", answer, draw, section="sites")
