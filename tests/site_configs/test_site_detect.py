@@ -53,6 +53,17 @@ def test_hosts_and_environment_must_both_hold_where_both_are_given(sites: dict[s
     assert detect("elsewhere", {**sites, "LAB_SYSTEM": "both"}, nobody).system == "local/workstation"
 
 
+def test_a_host_or_the_environment_is_enough_where_the_file_says_any(sites: dict[str, str]) -> None:
+    either = Path(sites["EXAWORKS_SITES"]) / "lab/either.yaml"
+    either.write_text(
+        "system: lab/either\ndescription: x\n"
+        "detect: {hosts: ['fe*'], environment: {LAB_SYSTEM: either, LAB_ROLE: '*'}, match: any}\n"
+    )
+    assert detect("fe1", sites, unasked).system == "lab/either"
+    assert detect("login1", {**sites, "LAB_SYSTEM": "either", "LAB_ROLE": "x"}, unasked).system == "lab/either"
+    assert detect("login1", {**sites, "LAB_SYSTEM": "either"}, nobody).system == "local/workstation"
+
+
 def test_a_machine_without_site_or_scheduler_is_a_workstation(sites: dict[str, str]) -> None:
     assert detect("laptop", sites, nobody).system == "local/workstation"
     assert detect("laptop", sites).system == "local/workstation"

@@ -185,6 +185,95 @@ def test_the_same_scheduler_kind_again_is_refused_unless_it_is_nested() -> None:
     assert len(load.load_text(nested, "x").schedulers) == 2
 
 
+def test_several_schedulers_of_a_kind_are_told_apart_by_name() -> None:
+    again = SITE.replace("limits:", "  - {kind: slurm, name: gpu}\nlimits:")
+    assert [spec.label for spec in load.load_text(again, "x").schedulers] == ["slurm", "gpu"]
+    clash = SITE.replace("limits:", "  - {kind: flux, name: slurm}\nlimits:")
+    assert "schedulers[1].name: 'slurm' again, as schedulers[0]" in refusal(clash)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "words"),
+    [
+        ("max_nodes: 64", "max_nodes: 64\n        by_qos: true", "queues[1].by_qos", "by which? give qos"),
+        (
+            "max_nodes: 64",
+            "max_nodes: 64\n        by_qos: true\n        qos: q\n        partition: p",
+            "queues[1].partition",
+            "keep one of the two",
+        ),
+        (
+            "max_nodes: 64",
+            "steps: [{nodes: 8, max_walltime: 02:00:00}, {nodes: 4, max_walltime: 01:00:00}]",
+            "queues[1].steps[1].nodes",
+            "smaller jobs first",
+        ),
+        (
+            "max_nodes: 64",
+            "max_nodes: 64\n        steps: [{nodes: 65, max_walltime: 02:00:00}]",
+            "queues[1].steps[0].nodes",
+            "more than max_nodes 64",
+        ),
+        (
+            "max_nodes: 64",
+            "max_walltime: 01:00:00\n        steps: [{nodes: 5, max_walltime: 02:00:00}]",
+            "queues[1].steps[0].max_walltime",
+            "more than the queue's max_walltime",
+        ),
+        ("max_jobs: 4", "max_jobs: 4\n    default_nodes: 3", "default_nodes", "'debug' takes 2 at most"),
+        ("max_nodes: 2\n", "min_nodes: 2\n        max_nodes: 2\n", "default_nodes", "'debug' takes 2 at least"),
+        ("max_jobs: 4", "max_jobs: 4\n    start: [flux, start]", "schedulers[0].start", "nested: true"),
+        ("max_jobs: 4", "max_jobs: 4\n    nested: true", "schedulers[0].nested", "no scheduler to be nested in"),
+        ("max_jobs: 4", "max_jobs: 4\n    reservation: a b", "schedulers[0].reservation", "reservation, or $VARIABLE"),
+        (
+            "limits:",
+            "  - {kind: flux, nested: true, within: slrum}\nlimits:",
+            "schedulers[1].within",
+            "did you mean 'slurm'?",
+        ),
+        (
+            "limits:",
+            "  - {kind: flux, nested: true, start: [srun, '{node}']}\nlimits:",
+            "schedulers[1].start[1]",
+            "{node} is nothing that is filled in; known here: nodes, cores, gpus",
+        ),
+        (
+            "limits:",
+            "  - {kind: pbs, queues: [{name: a, qos: b}]}\nlimits:",
+            "schedulers[1].queues[0].qos",
+            "only Slurm",
+        ),
+        ("flags: [--mpi=pmi2]", "kind: sruns", "schedulers[0].launchers[0].kind", "did you mean 'srun'?"),
+        ("flags: [--mpi=pmi2]", "\n      - name: srun", "schedulers[0].launchers[1].name", "listed twice"),
+        ("limits:", "node: {usable_cores: 4}\nlimits:", "node.usable_cores", "of how many?"),
+        ("limits:", "node: {count: 8}\nlimits:", "schedulers[0].queues[1].max_nodes", "more than the 8 nodes"),
+        ("limits:", "detect: {hosts: [a], match: any}\nlimits:", "detect.match", "give both"),
+        ("limits:", "ci: {trigger: gitlab}\nlimits:", "ci.trigger", "needs a runner"),
+        ("limits:", "ci: {trigger: cron}\nlimits:", "ci.trigger", "how often?"),
+        ("limits:", "ci: {infra: ignore}\nlimits:", "ci.infra", "known here: fail, warn"),
+        ("limits:", "ci: {timeout: 00:00:00}\nlimits:", "ci.timeout", "no job ends in no time"),
+        ("limits:", "ci: {server: 'https://u:p@g.example'}\nlimits:", "ci.server", "never in the file"),
+        ("limits:", "ci: {site_token: {variable: A}}\nlimits:", "ci.site_token", "'audience' is missing"),
+    ],
+)
+def test_a_contradiction_is_named_by_its_key(old: str, new: str, key: str, words: str) -> None:
+    message = refusal(edited(old, new))
+    assert key in message
+    assert words in message
+
+
+def test_scrontab_needs_a_slurm() -> None:
+    text = edited("kind: slurm", "kind: flux").replace("limits:", "cadence: 24:00:00\nci: {trigger: scrontab}\nlimits:")
+    assert "ci.trigger: scrontab is Slurm's" in refusal(text)
+
+
+def test_a_launchers_kind_follows_from_its_command() -> None:
+    system = load.load_text(edited("name: srun", "name: /opt/bin/aprun"), "x")
+    assert system.schedulers[0].launchers[0].takes.value == "aprun"
+    system = load.load_text(edited("name: srun", "name: mpirun"), "x")
+    assert system.schedulers[0].launchers[0].takes.value == "mpiexec"
+
+
 def test_a_waiver_holds_on_its_last_day() -> None:
     today = datetime.datetime.now(datetime.timezone.utc).date()
     assert load.load_text(edited("2999-12-31", today.isoformat()), "x").waivers[0].expires == today.isoformat()

@@ -1,0 +1,196 @@
+"""The packaged site files: each loads, is recognised on its own machine and no other, and says where it knows from."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from click.testing import CliRunner
+
+from site_configs.cli import sites
+from site_configs.detect import detect, matches
+from site_configs.errors import NoSystemDetected
+from site_configs.load import PACKAGED, load_file
+from site_configs.schema import State, System, seconds
+from site_configs.values import LauncherKind, Trigger
+
+FILES = {f"{path.parent.name}/{path.stem}": path for path in sorted(PACKAGED.glob("*/*.yaml"))}
+SYSTEMS: dict[str, System] = {name: load_file(path) for name, path in FILES.items()}
+FACILITIES = [name for name in SYSTEMS if not name.startswith("local/")]
+ACTIVE = [name for name in FACILITIES if SYSTEMS[name].state is State.ACTIVE]
+
+HOSTS = [
+    ("llnl/tuolumne", "tuolumne1001", {}),
+    ("llnl/tuolumne", "tuolumne2149.llnl.gov", {}),
+    ("llnl/dane", "dane7", {}),
+    ("llnl/dane", "dane.llnl.gov", {}),
+    ("llnl/lassen", "lassen708", {}),
+    ("llnl/lassen", "lassen709.coral.llnl.gov", {}),
+    ("llnl/ruby", "ruby961", {}),
+    ("ornl/frontier", "login01.frontier.olcf.ornl.gov", {}),
+    ("ornl/frontier", "login12.frontier", {}),
+    ("ornl/frontier", "login07", {"LMOD_SYSTEM_NAME": "frontier"}),
+    ("ornl/andes", "andes-login1.olcf.ornl.gov", {}),
+    ("ornl/andes", "andes-login8", {"LMOD_SYSTEM_NAME": "andes"}),
+    ("ornl/andes", "andes338.olcf.ornl.gov", {}),
+    ("ornl/summit", "login1.summit.olcf.ornl.gov", {}),
+    ("ornl/summit", "login5", {"LMOD_SYSTEM_NAME": "summit"}),
+    ("anl/aurora", "aurora-uan-0009", {}),
+    ("anl/aurora", "x4117c3s3b0n0.hsn.cm.aurora.alcf.anl.gov", {}),
+    ("anl/polaris", "polaris-login-04.hsn.cm.polaris.alcf.anl.gov", {}),
+    ("anl/polaris", "polaris-login-01", {}),
+    ("anl/theta", "thetalogin4", {}),
+    ("nersc/perlmutter", "login17", {"NERSC_HOST": "perlmutter"}),
+    ("nersc/perlmutter", "perlmutter.nersc.gov", {}),
+]
+"""Host names that the facilities show, in full or as the machine calls itself, and the variables of its users."""
+
+STRANGERS = ["login1", "login07", "laptop", "ruby", "ruby-laptop", "dane", "danes-desk", "andes", "aurora", "aurora-pc"]
+
+
+@pytest.mark.parametrize(("name", "host", "environ"), HOSTS, ids=[f"{name}-{host}" for name, host, _ in HOSTS])
+def test_a_documented_host_name_is_that_of_exactly_one_system(name: str, host: str, environ: dict[str, str]) -> None:
+    assert [known for known, system in SYSTEMS.items() if matches(system.detect, host, environ)] == [name]
+
+
+def test_every_facility_system_is_among_the_documented_host_names() -> None:
+    assert {name for name, _, _ in HOSTS} == set(FACILITIES)
+
+
+@pytest.mark.parametrize("host", STRANGERS)
+def test_a_host_that_is_merely_called_alike_is_none_of_them(host: str) -> None:
+    assert [name for name, system in SYSTEMS.items() if matches(system.detect, host, {})] == []
+
+
+@pytest.mark.parametrize(("name", "host", "environ"), HOSTS, ids=[f"{name}-{host}" for name, host, _ in HOSTS])
+def test_an_active_system_is_detected_and_a_retired_one_never(name: str, host: str, environ: dict[str, str]) -> None:
+    if SYSTEMS[name].state is State.ACTIVE:
+        assert detect(host, environ).system == name
+    else:
+        with pytest.raises(NoSystemDetected, match=f"only {name}, which is retired"):
+            detect(host, environ)
+
+
+def test_sites_check_finds_every_file_and_every_spack_scope_right() -> None:
+    result = CliRunner().invoke(sites, ["check"])
+    assert result.exit_code == 0, result.output
+    assert {line.rpartition(" ")[2] for line in result.output.splitlines()} == set(SYSTEMS)
+
+
+def test_the_systems_are_those_the_project_promises() -> None:
+    assert {name: (SYSTEMS[name].state.value, SYSTEMS[name].schedulers[0].kind) for name in FACILITIES} == {
+        "llnl/tuolumne": ("active", "flux"),
+        "llnl/dane": ("active", "slurm"),
+        "llnl/lassen": ("retired", "lsf"),
+        "llnl/ruby": ("retired", "slurm"),
+        "ornl/frontier": ("active", "slurm"),
+        "ornl/andes": ("active", "slurm"),
+        "ornl/summit": ("retired", "lsf"),
+        "anl/aurora": ("active", "pbs"),
+        "anl/polaris": ("active", "pbs"),
+        "anl/theta": ("retired", "cobalt"),
+        "nersc/perlmutter": ("active", "slurm"),
+    }
+
+
+@pytest.mark.parametrize("name", FACILITIES)
+def test_a_file_says_which_public_page_it_knows_from_and_when(name: str) -> None:
+    comments = "\n".join(line for line in FILES[name].read_text().splitlines() if line.startswith("#"))
+    assert re.search(r"\b(docs\.olcf\.ornl\.gov|docs\.alcf\.anl\.gov|docs\.nersc\.gov|hpc\.llnl\.gov)/", comments)
+    assert re.search(r"\b20\d\d\b", comments)
+
+
+@pytest.mark.parametrize("name", FACILITIES)
+def test_a_default_job_fits_its_default_queue(name: str) -> None:
+    for spec in SYSTEMS[name].schedulers:
+        if spec.nested:
+            continue
+        queue = spec.queue(None)
+        assert queue is not None
+        assert queue.admits(spec.default_nodes, 600)
+        assert queue.max_queued is None or spec.max_jobs <= queue.max_queued
+        assert queue.max_running is None or spec.max_jobs <= queue.max_running
+        assert spec.account_env
+        assert spec.launchers
+        wide = spec.queue(spec.multi_node_queue)
+        assert wide is not None
+        assert wide.admits(2, 600), "two-node cases need a queue that takes them"
+
+
+@pytest.mark.parametrize("name", FACILITIES)
+def test_a_login_node_is_spared_and_records_are_minimal_until_the_facility_says_otherwise(name: str) -> None:
+    system = SYSTEMS[name]
+    assert system.local.allowed is False
+    assert system.redaction == "minimal"
+    assert system.node.cores
+    assert system.node.architecture
+
+
+@pytest.mark.parametrize("name", ACTIVE)
+def test_an_active_system_has_a_budget_a_rhythm_and_a_spack_scope(name: str) -> None:
+    system = SYSTEMS[name]
+    assert system.limits.node_hours
+    assert system.cadence
+    assert system.stale_after
+    assert seconds(system.stale_after) > seconds(system.cadence)
+    assert system.work_dir
+    assert system.spack_scope
+
+
+def test_the_limits_of_a_job_depend_on_its_size_where_the_facility_says_so() -> None:
+    frontier = SYSTEMS["ornl/frontier"].schedulers[0].queue("batch")
+    assert frontier is not None
+    assert [frontier.walltime_limit(nodes) for nodes in (1, 91, 92, 183, 184, 9472)] == [
+        hours * 3600 for hours in (2, 2, 6, 6, 12, 12)
+    ]
+    assert frontier.admits(92, 6 * 3600)
+    assert not frontier.admits(91, 6 * 3600)
+    assert not frontier.admits(9473, 60)
+    andes = SYSTEMS["ornl/andes"].schedulers[0].queue("batch")
+    assert andes is not None
+    assert [andes.walltime_limit(nodes) for nodes in (16, 17, 65)] == [hours * 3600 for hours in (48, 36, 3)]
+    prod = SYSTEMS["anl/aurora"].schedulers[0].queue("prod")
+    assert prod is not None
+    assert not prod.admits(255, 3600)
+    assert not prod.admits(256, 60)  # five minutes at least
+    assert prod.admits(256, 12 * 3600)
+    assert not prod.admits(256, 12 * 3600 + 1)
+
+
+def test_what_a_job_asks_for_is_partition_or_qos_as_the_site_wants_it() -> None:
+    frontier, perlmutter = (SYSTEMS[name].schedulers[0] for name in ("ornl/frontier", "nersc/perlmutter"))
+    assert [queue.asks for queue in frontier.queues] == [("batch", "debug"), ("batch", None), ("extended", None)]
+    assert [queue.asks for queue in perlmutter.queues][:2] == [(None, "debug"), (None, "regular")]
+
+
+def test_frontier_has_flux_inside_slurm() -> None:
+    outer, nested = SYSTEMS["ornl/frontier"].schedulers
+    assert (nested.kind, nested.nested, nested.within) == ("flux", True, outer.label)
+    words = [word.format(nodes=2, cores=56, gpus=8) for word in nested.start]
+    assert words == ["srun", "-N", "2", "-n", "2", "-c", "56", "--gpus-per-node=8", "flux", "start"]
+
+
+def test_every_launcher_takes_the_options_of_its_maker() -> None:
+    takes = {name: [launcher.takes for launcher in SYSTEMS[name].schedulers[0].launchers] for name in FACILITIES}
+    assert takes["anl/aurora"] == takes["anl/polaris"] == [LauncherKind.PALS]
+    assert takes["anl/theta"] == [LauncherKind.APRUN]
+    assert takes["llnl/lassen"] == [LauncherKind.JSRUN, LauncherKind.LRUN]
+    assert takes["llnl/tuolumne"] == [LauncherKind.FLUX]
+    assert takes["ornl/frontier"] == [LauncherKind.SRUN]
+
+
+def test_a_system_with_a_runner_says_how_its_jobs_reach_it() -> None:
+    for name in ACTIVE:
+        system = SYSTEMS[name]
+        assert (system.ci.trigger is Trigger.GITLAB) == bool(system.runner.tags)
+    aurora = SYSTEMS["anl/aurora"]
+    assert aurora.ci.scheduler_parameters == "ANL_AURORA_SCHEDULER_PARAMETERS"
+    assert (aurora.runner.tags, aurora.runner.batch_tags) == (["aurora"], ["batch"])
+    assert SYSTEMS["nersc/perlmutter"].ci.trigger is Trigger.SCRONTAB
+
+
+def test_the_packaged_files_are_installed_with_the_package() -> None:
+    setuptools = pytest.importorskip("setuptools")
+    packages = set(setuptools.find_namespace_packages(str(PACKAGED.parent), include=["site_configs*"]))
+    folders = {path.parent for path in PACKAGED.rglob("*.yaml")}
+    assert {".".join(folder.relative_to(PACKAGED.parent).parts) for folder in folders} <= packages

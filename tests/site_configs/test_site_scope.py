@@ -1,0 +1,119 @@
+"""A system's Spack scope: files that Spack would read, keys it knows, externals it can use."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from site_configs.cli import sites
+from site_configs.load import PACKAGED
+from site_configs.scope import externals, problems
+
+SCOPES = sorted(path for path in PACKAGED.glob("*/spack/*") if path.is_dir())
+PACKAGES = """\
+packages:
+  all:
+    providers: {mpi: [mpich]}
+  mpi:
+    buildable: false
+  mpich:
+    externals:
+      - spec: mpich@4.2 %gcc@13
+        prefix: /opt/mpich
+"""
+
+
+def scope(folder: Path, text: str = PACKAGES, name: str = "packages.yaml") -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(text)
+    return folder
+
+
+def told(folder: Path) -> list[str]:
+    return [line.replace(f"{folder}/", "") for line in problems(folder)]
+
+
+@pytest.mark.parametrize("folder", SCOPES, ids=lambda path: f"{path.parents[1].name}-{path.name}")
+def test_a_packaged_scope_has_the_three_files_and_no_problem(folder: Path) -> None:
+    assert {path.name for path in folder.iterdir()} >= {"packages.yaml", "config.yaml", "concretizer.yaml"}
+    assert problems(folder) == []
+    assert any(
+        external.spec.startswith(("cray-mpich@", "mpich@", "mvapich2@", "openmpi@")) for external in externals(folder)
+    )
+
+
+def test_externals_are_read_with_their_line(tmp_path: Path) -> None:
+    (external,) = externals(scope(tmp_path / "s"))
+    assert (external.line, external.spec, external.prefix) == (8, "mpich@4.2 %gcc@13", "/opt/mpich")
+    assert external.key == "packages.mpich.externals[0]"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("buildable", "bildable", "packages.yaml:5: packages.mpi.bildable: unknown key; did you mean 'buildable'?"),
+        ("false", "'no'", "packages.yaml:5: packages.mpi.buildable: expected true or false, got 'no'"),
+        ("mpich@4.2", "mpich", "packages.yaml:8: packages.mpich.externals[0].spec: 'mpich %gcc@13' has no version"),
+        ("- spec: mpich", "- spec: openmpi", "'openmpi@4.2 %gcc@13' is no spec of mpich"),
+        ("prefix: /opt", "prefix: opt", "expected an absolute path, got 'opt/mpich'"),
+        ("        prefix: /opt/mpich\n", "", "where is it? give a prefix, or the modules that bring it"),
+        ("prefix:", "prefx:", "unknown key; did you mean 'prefix'?"),
+        ("packages:\n", "package:\n", "a file packages.yaml has the one key 'packages' at its top"),
+        ("all:\n    providers: {mpi: [mpich]}", "all: mpich", "packages.all: expected keys and values"),
+        ("  mpich:\n    externals", "  all:\n    externals", "given twice"),
+        ("mpich@4.2 %gcc@13", "[", "not YAML"),
+    ],
+)
+def test_a_mistake_in_a_scope_is_named(tmp_path: Path, old: str, new: str, said: str) -> None:
+    assert PACKAGES.count(old) >= 1
+    assert any(said in line for line in told(scope(tmp_path / "s", PACKAGES.replace(old, new, 1))))
+
+
+def test_a_key_that_replaces_lower_scopes_is_known_by_its_name(tmp_path: Path) -> None:
+    assert told(scope(tmp_path / "s", PACKAGES.replace("packages:\n", "packages::\n"))) == []
+    assert told(scope(tmp_path / "s", "config:\n  build_stage::\n    - /tmp\n", "config.yaml")) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("package.yaml", "packages: {}\n", "did you mean 'packages.yaml'?"),
+        ("config.yml", "config: {}\n", "did you mean 'config.yaml'?"),
+        ("config.yaml", "config: {build_job: 3}\n", "config.build_job: unknown key; did you mean 'build_jobs'?"),
+        ("concretizer.yaml", "concretizer: {unfy: true}\n", "did you mean 'unify'?"),
+        ("config.yaml", "config: 3\n", "config: expected keys and values"),
+    ],
+)
+def test_a_file_that_spack_would_pass_over_is_told(tmp_path: Path, name: str, text: str, said: str) -> None:
+    assert any(said in line for line in told(scope(tmp_path / "s", text, name)))
+
+
+def test_sites_check_exits_2_when_the_scope_of_a_right_file_is_wrong(tmp_path: Path) -> None:
+    scope(tmp_path / "spack", PACKAGES.replace("buildable", "bildable"))
+    file = tmp_path / "box.yaml"
+    file.write_text("system: lab/box\ndescription: x\nspack_scope: spack\n")
+    result = CliRunner().invoke(sites, ["check", str(file)])
+    assert result.exit_code == 2
+    assert "did you mean 'buildable'?" in result.output
+
+
+def test_an_empty_scope_is_told(tmp_path: Path) -> None:
+    (tmp_path / "s").mkdir()
+    assert problems(tmp_path / "s") == [f"{tmp_path / 's'}: no file of Spack's configuration is in it"]
+
+
+@pytest.mark.slow
+@pytest.mark.needs("spack")
+@pytest.mark.parametrize("folder", SCOPES, ids=lambda path: f"{path.parents[1].name}-{path.name}")
+def test_the_real_spack_reads_a_packaged_scope(tmp_path: Path, folder: Path) -> None:
+    places = {f"SPACK_USER_{name}_PATH": str(tmp_path / name) for name in ("CONFIG", "CACHE")}
+    site = {"SCRATCH": "/s", "MEMBERWORK": "/m", "EXAWORKS_ACCOUNT": "a", "SPACK_SYSTEM_CONFIG_PATH": str(tmp_path)}
+    for section in ("packages", "config", "concretizer"):
+        argv = [str(shutil.which("spack")), "-C", str(folder), "config", "get", section]
+        done = subprocess.run(argv, env={**os.environ, **places, **site}, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
