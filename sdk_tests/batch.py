@@ -7,7 +7,6 @@ children with a time limit; what a case came to is read from files its job leave
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,7 +19,6 @@ from sdk_tests.jobfiles import head, own_script, shared_script, tail
 from sdk_tests.order import Event, Landed, Order, SchedulerSetup, Setup, land
 from sdk_tests.procs import Ended, Procs
 from sdk_tests.schedulers import CommandFailed, Finished, JobSpec, JobState, JobStatus, SchedulerKind
-from site_configs.schema import seconds
 
 COMMAND_LIMIT = 30.0
 """Seconds a native command may take."""
@@ -85,7 +83,9 @@ class Batch:
         slots = min(sum(o.cores for o in orders), max(self.given.payload_cores, *(o.cores for o in orders)))
         longest = max(order.walltime for order in orders)
         walltime = max(longest, sum(o.walltime * o.cores for o in orders) / slots) + 60 if shared else longest
-        walltime = min(walltime, self._longest_allowed(orders[0].queue))
+        first = orders[0]
+        asked = self.kind.walltime(first.queue, first.nodes, walltime + KILL_MARGIN)
+        walltime = min(walltime, asked - KILL_MARGIN)
         job = Job(f"ex-{self._count}", folder, orders, shared, slots, walltime)
         script = (
             shared_script(folder, orders, slots, self.setup) if shared else own_script(folder, orders[0], self.setup)
@@ -93,10 +93,7 @@ class Batch:
         path = folder / "job.sh"
         path.write_text(script, encoding="utf-8")
         path.chmod(0o755)
-        first = orders[0]
-        spec = JobSpec(
-            job.name, path, folder / "job.out", first.nodes, walltime + KILL_MARGIN, first.queue, first.account, slots
-        )
+        spec = JobSpec(job.name, path, folder / "job.out", first.nodes, asked, first.queue, first.account, slots)
         job.submitted = time.time()
         self.jobs.append(job)
         self._command(self.kind.submit_argv(spec), lambda done: self._submitted(job, done))
@@ -303,10 +300,6 @@ class Batch:
             run=run,
             collect=collect,
         )
-
-    def _longest_allowed(self, queue: str | None) -> float:
-        limits = [q.max_walltime for q in self.given.spec.queues if q.name == queue and q.max_walltime]
-        return float(seconds(limits[0])) - KILL_MARGIN if limits else math.inf
 
     def _command(self, argv: list[str], then: Callable[[Finished], None]) -> None:
         def done(ended: Ended) -> None:

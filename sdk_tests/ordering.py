@@ -104,6 +104,6 @@ class Orders:
             limit=limit,
             queue_wait=wait,
             answer=case.answer,
-            queue=view["queue"],
+            queue=view["queue_name"],
             account=view["account"],
         )

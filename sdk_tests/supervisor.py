@@ -130,7 +130,7 @@ class Supervisor:
                 script=Path(order.scratch),
                 output=Path(order.scratch),
                 nodes=order.nodes,
-                walltime=order.walltime,
+                walltime=self.kinds[order.scheduler].walltime(order.queue, order.nodes, order.walltime),
                 queue=order.queue,
                 account=order.account,
             )

@@ -10,7 +10,7 @@ import socket
 from pathlib import Path
 from typing import Any, NoReturn
 
-VARIABLE = "EXAWORKS_EMULATOR"
+VARIABLE = "EMULATED_SCHEDULER"
 """Names the folder of the emulated scheduler, as LSF_ENVDIR or PBS_CONF_FILE name a real one's."""
 
 

@@ -22,7 +22,10 @@ class Node:
 
 @dataclass(frozen=True)
 class Queue:
-    """A queue with its limits; walltimes in seconds, None where there is no limit."""
+    """A queue with its limits; walltimes in seconds, None where there is no limit.
+
+    steps: pairs of a node count and the longest walltime of a job of up to that many nodes, in rising order.
+    """
 
     name: str
     min_nodes: int = 1
@@ -31,6 +34,11 @@ class Queue:
     max_walltime: float | None = None
     max_running: int | None = None
     max_queued: int | None = None
+    steps: list[list[float]] = field(default_factory=list)
+
+    def longest(self, nodes: int) -> float | None:
+        """Return the longest walltime of a job of so many nodes."""
+        return next((limit for size, limit in self.steps if nodes <= size), self.max_walltime)
 
 
 @dataclass
@@ -120,8 +128,9 @@ class Cluster:
             return "nodes-under", queue.min_nodes
         if job.nodes > len(self.nodes) or job.cores > max(node.cores for node in self.nodes):
             return "too-big", len(self.nodes)
-        if queue.max_walltime is not None and job.walltime > queue.max_walltime:
-            return "walltime-over", queue.max_walltime
+        longest = queue.longest(job.nodes)
+        if longest is not None and job.walltime > longest:
+            return "walltime-over", longest
         if queue.min_walltime is not None and job.walltime < queue.min_walltime:
             return "walltime-under", queue.min_walltime
         mine = sum(1 for other in self.of(queue) if other.user == job.user)

@@ -1,4 +1,4 @@
-"""Stand-ins for the parallel launchers jsrun, aprun and PALS's mpiexec: they check their arguments and start the ranks.
+"""Stand-ins for the launchers jsrun, lrun, aprun and PALS's mpiexec: they check their arguments and start the ranks.
 
 A rank is a process of this machine that is told which of the job's nodes it is on. Known are the options of jsrun(1),
 aprun(1) and of mpiexec as HPE's PALS has it (ALCF's user guide), and those the site's file names; any other is refused,
@@ -50,6 +50,11 @@ LAUNCHERS = {
             *("exit_on_error", "o", "stdio_stdout", "k", "stdio_stderr", "t", "stdio_input", "h", "chdir"),
         ),
         ("i", "immediate", "D"),
+    ),
+    "lrun": Launcher(
+        "PMIX_RANK",
+        ("N", "n", "T", "c", "g", "M", "X", "W", "core", "gpu", "threads", "smt"),
+        ("1", "M-gpu", "nolbind", "pack", "v", "vvv"),
     ),
     "aprun": Launcher(
         "ALPS_APP_PE",
@@ -119,6 +124,11 @@ def _read(name: str, words: list[str]) -> Ranks:
         per_host = number.get("r", number.get("rs_per_host"))
         asked.per_node = per_host * per_set if per_host is not None else None
         asked.cores = max(1, number.get("c", number.get("cpu_per_rs", 1)) // per_set)
+    elif name == "lrun":
+        hosts = number.get("N", 1)
+        asked.per_node = number.get("T")
+        asked.count = number.get("n", hosts * (asked.per_node or 1))
+        asked.cores = number.get("c", 1)
     elif name == "aprun":
         asked.count, asked.per_node, asked.cores = number.get("n", 1), number.get("N"), number.get("d", 1)
     else:
@@ -131,7 +141,7 @@ def _read(name: str, words: list[str]) -> Ranks:
     return asked
 
 
-COUNTED = ("n", "nrs", "a", "tasks_per_rs", "c", "cpu_per_rs", "r", "rs_per_host", "p", "np", "N", "ppn", "depth")
+COUNTED = ("n", "nrs", "a", "tasks_per_rs", "c", "cpu_per_rs", "r", "rs_per_host", "p", "np", "N", "T", "ppn", "depth")
 """Options that count something, of one launcher or another."""
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from sdk_tests.emulators.client import VARIABLE
 from sdk_tests.emulators.cluster import Job
 
-MARK = "EXAWORKS_EMULATED_JOB"
+MARK = "EMULATED_JOB"
 """Set for whatever a job starts: FOLDER#NUMBER; by it also a process that left the job's session is found."""
-NODE = "EXAWORKS_NODENAME"
+NODE = "EMULATED_NODENAME"
 """The emulated node a process is meant to be on: all nodes share this machine's own host name."""
 
 

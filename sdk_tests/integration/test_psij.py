@@ -19,9 +19,12 @@ told CANCELED all the same.
 NO_WALLTIME = {"cobalt": "psij 0.9.11 leaves the walltime of a Cobalt job empty, which Cobalt's qsub refuses"}
 
 UNCANCELLED = {
-    "lsf": "psij 0.9.11 fails to read the answer of bjobs as soon as that says why a job has ended",
     "pbs": "psij 0.9.11 takes only a job that died of SIGKILL for cancelled; qdel sends SIGTERM first",
 }
+
+
+CANCELLING = ("local", "slurm", "flux", "pbs", "cobalt")
+"""Not LSF: psij 0.9.11 cannot read what bjobs says once a job was ended by somebody, and waits for it for ever."""
 
 
 def ended(outcome: Outcome, state: str, exit_code: int | None) -> dict[str, Any]:
@@ -87,6 +90,7 @@ def test_a_job_that_exits_with_7_has_failed_with_7(outcome: Outcome) -> None:
 @case(
     payload="psij/cancel_running.py",
     component="psij",
+    schedulers=CANCELLING,
     where="login",
     jobs=1,
     walltime=120,
@@ -153,7 +157,9 @@ def test_fifty_jobs_each_pass_through_their_states_in_legal_order(outcome: Outco
     assert len({each["native_id"] for each in jobs}) == len(jobs)
     for number, each in enumerate(jobs):
         fails = (number + 1) % outcome.params["failing_every"] == 0
-        assert each["states"] == ["QUEUED", "ACTIVE", "FAILED" if fails else "COMPLETED"], f"job {number}"
+        # PSI/J infers from a completed job that it was active; a failed one may have been too quick for its polls
+        legal = [["QUEUED", "ACTIVE", "FAILED"], ["QUEUED", "FAILED"]] if fails else [["QUEUED", "ACTIVE", "COMPLETED"]]
+        assert each["states"] in legal, f"job {number}"
         assert each["exit_code"] == (3 if fails else 0), f"job {number}"
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).resolve().parent]
 
 
-NODE_NAMES = ("SLURMD_NODENAME", "EXAWORKS_NODENAME")
+NODE_NAMES = ("SLURMD_NODENAME", "EMULATED_NODENAME")
 """Variables that name the node a process is on, where several nodes share one machine and so one host name."""
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import abc
 import enum
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from site_configs.schema import SchedulerSpec
+from site_configs.schema import SchedulerSpec, seconds
 
 
 class JobState(str, enum.Enum):
@@ -206,19 +207,36 @@ class SchedulerKind(abc.ABC):
         prefixes, stay = self.scrub(), self.spared()
         return {name: value for name, value in environ.items() if name in stay or not name.startswith(prefixes)}
 
+    def walltime(self, queue: str | None, nodes: int, wanted: float) -> float:
+        """Return the walltime to ask for where a job needs ``wanted`` seconds: within what its queue allows."""
+        limits = self.spec.queue(queue)
+        if limits is None:
+            return wanted
+        least = seconds(limits.min_walltime) if limits.min_walltime else 0
+        longest = limits.walltime_limit(nodes)
+        return min(max(wanted, least), math.inf if longest is None else longest)
+
     def view(self, nodes: int) -> dict[str, Any]:
-        """Return what a payload is told: the value of ``scheduler`` in its request."""
-        queue = self.spec.default_queue
+        """Return what a payload is told: the value of ``scheduler`` in its request.
+
+        ``queue_name`` is the site file's name of the queue; ``queue`` is what a component is to ask for, which differs
+        where a queue is a partition of another name or a QOS.
+        """
+        name = self.spec.default_queue
         if nodes > 1 and self.spec.multi_node_queue:
-            queue = self.spec.multi_node_queue
+            name = self.spec.multi_node_queue
+        chosen = self.spec.queue(name)
+        queue, qos = chosen.asks if chosen is not None else (name, None)
+        directives = [*self.spec.directives, *([f"--qos={qos}"] if qos else [])]
         return {
             "kind": self.kind,
             "queue": queue,
+            "queue_name": name,
             "account": self.env.get(self.spec.account_env) if self.spec.account_env else None,
             "launcher": self.spec.launchers[0].name if self.spec.launchers else None,
             "launcher_flags": list(self.spec.launchers[0].flags) if self.spec.launchers else [],
             "poll": self.spec.status_interval,
             "exclusive": self.spec.exclusive,
-            "directives": list(self.spec.directives),
+            "directives": directives,
             "speaks": dict(self.speaks),
         }

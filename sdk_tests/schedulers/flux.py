@@ -46,6 +46,7 @@ class FluxKind(SchedulerKind):
 
     kind = "flux"
     package = "flux-core"
+    job_variable = "FLUX_ENCLOSING_ID"
     speaks = {"psij": "flux", "parsl": "FluxExecutor", "radical": "flux"}
 
     def probe(self) -> Probe:

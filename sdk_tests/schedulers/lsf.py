@@ -53,6 +53,7 @@ class LsfKind(SchedulerKind):
 
     kind = "lsf"
     package = "IBM Spectrum LSF"
+    job_variable = "LSB_JOBID"
     speaks = {"psij": "lsf", "parsl": "LSFProvider", "radical": "lsf"}
 
     def probe(self) -> Probe:
@@ -110,7 +111,7 @@ class LsfKind(SchedulerKind):
         return {row["JOBID"]: row["SUB_CWD"] for row in _records(done) if "ERROR" not in row}
 
     def scrub(self) -> tuple[str, ...]:
-        return ("LSB_", "LS_", "JSM_", "PMI_", "PMIX_", "OMPI_COMM_")
+        return ("LSB_", "LS_JOBPID", "LS_SUBCWD", "LS_EXEC", "JSM_", "PMI_", "PMIX_", "OMPI_COMM_")
 
     def _bsub(self, job: JobSpec) -> list[str]:
         argv = [*ONCE, self._path("bsub"), "-J", job_name(job.name), "-nnodes", str(job.nodes)]

@@ -53,6 +53,7 @@ class PbsKind(SchedulerKind):
 
     kind = "pbs"
     package = "OpenPBS (openpbs-server, openpbs-client)"
+    job_variable = "PBS_JOBID"
     speaks = {"psij": "pbs", "parsl": "PBSProProvider", "radical": "pbspro"}
 
     def probe(self) -> Probe:

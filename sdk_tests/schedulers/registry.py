@@ -29,7 +29,7 @@ def answers(environ: Mapping[str, str]) -> list[str]:
     return found
 
 
-_PLACES = ("SLURM_CONF", "PBS_CONF_FILE", "FLUX_URI", "EXAWORKS_EMULATOR")
+_PLACES = ("SLURM_CONF", "PBS_CONF_FILE", "FLUX_URI", "EMULATED_SCHEDULER")
 
 
 def _of_a_testbed(value: str) -> bool:

@@ -172,9 +172,10 @@ class SlurmKind(SchedulerKind):
     def _wants(self, job: JobSpec) -> list[str]:
         """Return what sbatch and srun are told alike."""
         argv = [f"--job-name={job.name}", f"--nodes={job.nodes}", f"--time={minutes(job.walltime)}"]
-        if job.queue:
-            argv.append(f"--partition={job.queue}")
-            argv += [f"--qos={queue.qos}" for queue in self.spec.queues if queue.name == job.queue and queue.qos]
+        queue = self.spec.queue(job.queue) if job.queue else None
+        partition, qos = queue.asks if queue is not None else (job.queue, None)
+        argv += [f"--partition={partition}"] if partition else []
+        argv += [f"--qos={qos}"] if qos else []
         if job.account:
             argv.append(f"--account={job.account}")
         return argv

@@ -128,7 +128,7 @@ class LsfTestbed(EmulatedTestbed):
 
     kind = "lsf"
     commands = ("bsub", "bjobs", "bkill", "bqueues", "bhosts", "lsid")
-    launchers = ("jsrun",)
+    launchers = ("jsrun", "lrun")
 
 
 class CobaltTestbed(EmulatedTestbed):

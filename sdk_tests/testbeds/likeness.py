@@ -27,8 +27,10 @@ class Likeness:
 
     @property
     def cores(self) -> int | None:
-        """Cores of a node that jobs get."""
-        return self.system.node.usable_cores or self.system.node.cores
+        """Cores of a node as its scheduler counts them: all where jobs ask for core specialisation by themselves."""
+        node = self.system.node
+        asks = any(line.startswith(("-S", "--core-spec")) for line in self.spec.directives)
+        return node.cores if asks else node.usable_cores or node.cores
 
     def scheduler(self, *, emulated: bool) -> SchedulerSpec:
         """Return the site's own entry, asked as often as a testbed may be."""
@@ -44,6 +46,7 @@ def queues(spec: SchedulerSpec) -> list[dict[str, Any]]:
             "max_nodes": queue.max_nodes,
             "min_walltime": seconds(queue.min_walltime) if queue.min_walltime else None,
             "max_walltime": seconds(queue.max_walltime) if queue.max_walltime else None,
+            "steps": [[step.nodes, seconds(step.max_walltime)] for step in queue.steps],
             "max_running": queue.max_running,
             "max_queued": queue.max_queued,
         }

@@ -78,7 +78,7 @@ class SlurmTestbed(TestbedKind):
             testbed = self._plan(folder, nodes, cores, owner)
             record.write(testbed)
             try:
-                return self._start(testbed, cores)
+                return self._start(testbed)
             except _PortTakenError as error:
                 self.down(record.read(folder))
                 if attempt == 2:
@@ -108,17 +108,20 @@ class SlurmTestbed(TestbedKind):
             base = Path("/tmp") / f"exaworks-{os.getuid()}-{folder.name}"  # noqa: S108 (made with mode 0700, or refused)
         me = processes.identify(os.getpid())
         assert me is not None
+        names = self.like.nodes(nodes) if self.like else [f"n{number}" for number in range(1, nodes + 1)]
         ports = _free_ports(nodes + 1)
-        env = {"SLURM_CONF": str(base / "slurm.conf")}
+        env = {"SLURM_CONF": str(base / "slurm.conf"), "PATH+": str(base / "shims")}
         where = str(Path(program("sbatch") or "").parent)
         if where not in os.environ.get("PATH", "").split(os.pathsep):
-            env["PATH+"] = where
+            env["PATH+"] += os.pathsep + where
         return Testbed(
             id=folder.name,
             kind=self.kind,
             folder=folder,
             env=env,
-            scheduler=SchedulerSpec(
+            scheduler=self.like.scheduler(emulated=False)
+            if self.like
+            else SchedulerSpec(
                 kind=self.kind,
                 queues=[Queue(name=PARTITION, max_nodes=nodes, max_walltime=MAX_TIME)],
                 default_queue=PARTITION,
@@ -134,13 +137,14 @@ class SlurmTestbed(TestbedKind):
                 **record.birth(me),
                 "base": str(base),
                 "ports": " ".join(map(str, ports)),
-                "cores": str(cores),
+                "cores": str((self.like.cores if self.like else None) or cores),
+                "names": " ".join(names),
             },
         )
 
-    def _start(self, testbed: Testbed, cores: int) -> Testbed:
+    def _start(self, testbed: Testbed) -> Testbed:
         base = _base(testbed)
-        slurm_conf.lay_out(testbed, base, cores)
+        slurm_conf.lay_out(testbed, base, self.like)
         path = os.pathsep.join(dict.fromkeys((*os.environ.get("PATH", os.defpath).split(os.pathsep), *_SBIN)))
         env = {
             "PATH": path,
@@ -149,7 +153,7 @@ class SlurmTestbed(TestbedKind):
             "SLURM_CONF": testbed.env["SLURM_CONF"],
             MARK: str(base),
         }
-        names = [f"n{number}" for number in range(1, testbed.nodes + 1)]
+        names = testbed.extras["names"].split()
         ports = [int(port) for port in testbed.extras["ports"].split()]
         deadline = time.monotonic() + _PATIENCE
         munge = base / "munge"

@@ -28,7 +28,7 @@ def htex(request):
             if time.monotonic() > end:
                 raise TimeoutError(f"{here} of {count} tasks met in {seconds:.0f} s")
             time.sleep(0.05)
-        names = ("SLURMD_NODENAME", "EXAWORKS_NODENAME")
+        names = ("SLURMD_NODENAME", "EMULATED_NODENAME")
         node = next((os.environ[name] for name in names if name in os.environ), None) or platform.node()
         job = next(
             (os.environ[name] for name in ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID") if name in os.environ), None

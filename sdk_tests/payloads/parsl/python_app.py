@@ -17,7 +17,7 @@ def python_app(request):
         import os
         import platform
 
-        names = ("SLURMD_NODENAME", "EXAWORKS_NODENAME")
+        names = ("SLURMD_NODENAME", "EMULATED_NODENAME")
         node = next((os.environ[name] for name in names if name in os.environ), None) or platform.node()
         return {"value": base**exponent, "node": node, "worker": os.getpid()}
 

@@ -6,6 +6,7 @@ payload leaves, unless it is killed, are cancelled.
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,9 @@ from psij.executors.batch.batch_scheduler_executor import BatchSchedulerExecutor
 
 HELLO = str(Path(__file__).resolve().parent.parent / "control" / "hello.py")
 """What most jobs run: one line of JSON with the node, the pid and the job id in its environment."""
+
+LONG = {"C": "constraint", "L": "licenses", "S": "core-spec", "x": "exclude", "w": "nodelist", "G": "gpus"}
+"""Slurm's short options that sites ask for, sbatch(1)."""
 
 STARTED = time.monotonic()
 
@@ -94,9 +98,11 @@ class Session:
 
     def _directives(self):
         """Turn lines such as ``--qos=debug`` or ``-l filesystems=home`` into PSI/J's custom attributes."""
-        lines = [(line, "=" if line.startswith("--") else " ") for line in self.scheduler.get("directives") or ()]
         found = {}
-        for key, _, value in (line.lstrip("-").partition(sign) for line, sign in lines):
+        for line in self.scheduler.get("directives") or ():
+            key, value = re.match(r"-+([\w-]+)[=\s]?\s*(.*)", line).groups()
+            if self.scheduler["kind"] == "slurm":  # PSI/J writes every one of Slurm's as a long option
+                key = LONG.get(key, key)
             name = f"{self.scheduler['kind']}.{key}"
             # an attribute has one value; PBS takes several resources in one, with commas between
             found[name] = f"{found[name]},{value}" if name in found else value

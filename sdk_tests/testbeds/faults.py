@@ -1,0 +1,268 @@
+"""Faults on a testbed, real or emulated, from one vocabulary: each is a method, each kind of testbed does it its way.
+
+Used by tests that state which outcome and cause the harness must reach. A fault stays until ``mend``, except the one
+that is over by itself.
+"""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sdk_tests.emulators import client
+from sdk_tests.errors import TestbedError
+from sdk_tests.schedulers.commands import find
+from sdk_tests.testbeds import Testbed, manage, processes, record
+
+STATUS = {"slurm": "squeue", "flux": "flux", "pbs": "qstat", "lsf": "bjobs", "cobalt": "qstat"}
+"""The command of each kind that answers the bulk status query."""
+SHIMS = "shims"
+"""A folder of every testbed that stands first on its PATH."""
+
+
+class Faults(abc.ABC):
+    """What can be broken. ``job`` is a native id."""
+
+    def __init__(self, testbed: Testbed) -> None:
+        self.testbed = testbed
+        self.env = manage.environment(testbed, dict(os.environ))
+
+    @abc.abstractmethod
+    def refuse(self) -> None:
+        """Refuse every submission."""
+
+    @abc.abstractmethod
+    def down(self, seconds: float) -> None:
+        """Take the scheduler's daemon away for so long; jobs that run go on."""
+
+    @abc.abstractmethod
+    def kill_node(self, job: str) -> None:
+        """Let the first node of a running job die with all that runs on it."""
+
+    @abc.abstractmethod
+    def preempt(self, job: str) -> None:
+        """Take a running job's nodes away and put it back in the queue."""
+
+    @abc.abstractmethod
+    def hold(self) -> None:
+        """Hold what is submitted from now on, for ever."""
+
+    @abc.abstractmethod
+    def expire(self, job: str) -> None:
+        """End a running job as at its walltime."""
+
+    @abc.abstractmethod
+    def vanish(self, job: str) -> None:
+        """End a job and let no status query ever mention it again."""
+
+    def slow(self, seconds: float) -> None:
+        """Let the status command take so long."""
+        self._shim(f'sleep {seconds:g}\nexec {self._real()} "$@"\n')
+
+    def garble(self) -> None:
+        """Let the status command print half of its answer and bytes that nobody expects, and exit with 0."""
+        real = self._real()
+        self._shim(
+            f'said=$({real} "$@" 2>/dev/null | head -c 20)\nprintf \'%s\\033[1;31m\\nlost\\377connection\' "$said"\n'
+        )
+
+    def mend(self) -> None:
+        """Undo what lasts, so that the testbed can be used again."""
+        self._place().unlink(missing_ok=True)
+
+    def _place(self) -> Path:
+        return self.testbed.folder / SHIMS / STATUS[self.testbed.kind]
+
+    def _real(self) -> str:
+        """Return the real status command, quoted."""
+        rest = [part for part in self.env["PATH"].split(os.pathsep) if part != str(self._place().parent)]
+        found = find(self._place().name, {"PATH": os.pathsep.join(rest)})
+        if found is None:
+            raise TestbedError(f"no {self._place().name} behind {self._place()}")
+        return shlex.quote(found)
+
+    def _shim(self, body: str) -> None:
+        """Put a program in the status command's place, whole at once."""
+        draft = self._place().with_suffix(".draft")
+        draft.write_text(f"#!/bin/sh\n{body}")
+        draft.chmod(0o700)
+        draft.replace(self._place())
+
+
+class EmulatorFaults(Faults):
+    """An emulator breaks itself when it is asked to."""
+
+    def refuse(self) -> None:
+        self._ask("refuse", message="jobs are not accepted at this time")
+
+    def down(self, seconds: float) -> None:
+        self._ask("down", seconds=seconds)
+
+    def kill_node(self, job: str) -> None:
+        (told,) = self._ask("jobs", numbers=[_number(job)])
+        self._ask("node", name=told["hosts"][0])
+
+    def preempt(self, job: str) -> None:
+        self._ask("requeue", number=_number(job))
+
+    def hold(self) -> None:
+        self._ask("hold", on=True)
+
+    def expire(self, job: str) -> None:
+        self._ask("expire", number=_number(job))
+
+    def vanish(self, job: str) -> None:
+        self._ask("vanish", number=_number(job))
+
+    def mend(self) -> None:
+        super().mend()
+        self._ask("refuse", message=None)
+        self._ask("hold", on=False)
+
+    def _ask(self, op: str, **given: Any) -> Any:
+        with _variable(client.VARIABLE, str(self.testbed.folder)):
+            return client.ask(op, **given)
+
+
+class SlurmFaults(Faults):
+    """A private Slurm is broken with scontrol, with signals to its daemons, and with a squeue that leaves jobs out."""
+
+    def refuse(self) -> None:
+        self._scontrol("update", f"PartitionName={self._partition()}", "State=DRAIN")
+
+    def down(self, seconds: float) -> None:
+        """Kill slurmctld and start it again; returns when that is done."""
+        (daemon,) = [one for one in self.testbed.daemons if one.name == "slurmctld"]
+        processes.end([daemon], grace=0.0)
+        time.sleep(seconds)
+        base = Path(self.testbed.extras["base"])
+        argv = [find("slurmctld", self.env, "/usr/local/sbin", "/usr/sbin") or "slurmctld", "-D"]
+        argv += ["-f", self.testbed.env["SLURM_CONF"]]
+        started = processes.spawn("slurmctld", argv, self._daemon_env(), base, base / "log" / "slurmctld.err")
+        daemons = tuple(started if one.name == "slurmctld" else one for one in self.testbed.daemons)
+        self.testbed = replace(self.testbed, daemons=daemons)
+        record.write(self.testbed)
+
+    def kill_node(self, job: str) -> None:
+        node = self._run("squeue", "-h", "-o", "%B", "-j", job).strip()
+        for daemon in self.testbed.daemons:
+            if daemon.name == f"slurmd-{node}":
+                processes.end([daemon], grace=0.0)
+        processes.end(processes.carrying(f"SLURM_JOB_ID={job}"), grace=0.0)
+        self._scontrol("update", f"NodeName={node}", "State=DOWN", "Reason=died")
+
+    def preempt(self, job: str) -> None:
+        self._scontrol("update", f"JobId={job}", "Requeue=1")
+        self._scontrol("requeuehold", job)
+
+    def hold(self) -> None:
+        self._scontrol("update", f"PartitionName={self._partition()}", "State=DOWN")
+
+    def expire(self, job: str) -> None:
+        self._scontrol("update", f"JobId={job}", f"EndTime={time.strftime('%Y-%m-%dT%H:%M:%S', time.localtime())}")
+
+    def vanish(self, job: str) -> None:
+        self._shim(f"{self._real()} \"$@\" | grep -v '^{job} *|'\nexit 0\n")
+        self._run("scancel", job)
+
+    def mend(self) -> None:
+        super().mend()
+        self._scontrol("update", f"PartitionName={self._partition()}", "State=UP")
+
+    def _partition(self) -> str:
+        return self.testbed.scheduler.default_queue or "debug"
+
+    def _daemon_env(self) -> dict[str, str]:
+        from sdk_tests.testbeds.slurm_conf import MARK
+
+        base = self.testbed.extras["base"]
+        return {"PATH": self.env["PATH"], "HOME": base, "LC_ALL": "C", **_only(self.testbed.env), MARK: base}
+
+    def _scontrol(self, *words: str) -> None:
+        self._run("scontrol", *words)
+
+    def _run(self, *words: str) -> str:
+        done = subprocess.run(words, env=self.env, capture_output=True, text=True, timeout=30, check=False)
+        if done.returncode != 0:
+            raise TestbedError(f"{shlex.join(words)}: exit {done.returncode}: {done.stderr.strip()}")
+        return done.stdout
+
+
+class FluxFaults(Faults):
+    """A private Flux is broken with its own administrator's commands and with signals to its brokers."""
+
+    def refuse(self) -> None:
+        self._flux("queue", "disable", "--all", "no jobs at this time")
+
+    def down(self, seconds: float) -> None:
+        """Stop the first broker: whoever asks it waits; returns when it goes on."""
+        brokers = [one for one in processes.descendants(self.testbed.daemons) if one.name.startswith("flux-broker")]
+        os.kill(brokers[0].pid, signal.SIGSTOP)
+        time.sleep(seconds)
+        os.kill(brokers[0].pid, signal.SIGCONT)
+
+    def kill_node(self, job: str) -> None:
+        rank = self._flux("jobs", "-n", "-o", "{ranks}", job).strip().strip("[]").partition("-")[0].partition(",")[0]
+        pid = self._flux("exec", "-r", rank, "flux", "getattr", "broker.pid").split()[-1]
+        os.kill(int(pid), signal.SIGKILL)
+
+    def preempt(self, job: str) -> None:
+        """Flux requeues nothing: a preempted job is cancelled with a note that says so."""
+        self._flux("job", "raise", "--type=cancel", "--severity=0", job, "preempted by a job of higher priority")
+
+    def hold(self) -> None:
+        self._flux("queue", "stop", "--all")
+
+    def expire(self, job: str) -> None:
+        self._flux("job", "raise", "--type=timeout", "--severity=0", job, "resource allocation expired")
+
+    def vanish(self, job: str) -> None:
+        self._shim(f'{self._real()} "$@" | grep -v "^{job} *|"\nexit 0\n')
+        self._flux("cancel", job)
+
+    def mend(self) -> None:
+        super().mend()
+        self._flux("queue", "enable", "--all")
+        self._flux("queue", "start", "--all")
+
+    def _flux(self, *words: str) -> str:
+        done = subprocess.run(["flux", *words], env=self.env, capture_output=True, text=True, timeout=30, check=False)
+        if done.returncode != 0:
+            raise TestbedError(f"flux {shlex.join(words)}: exit {done.returncode}: {done.stderr.strip()}")
+        return done.stdout
+
+
+def faults(testbed: Testbed) -> Faults:
+    """Return the faults of this testbed's kind."""
+    kinds: dict[str, type[Faults]] = {"slurm": SlurmFaults, "flux": FluxFaults}
+    return kinds.get(testbed.kind, EmulatorFaults)(testbed)
+
+
+def _number(job: str) -> int:
+    return int(job.partition(".")[0])
+
+
+def _only(env: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in env.items() if not name.endswith("+")}
+
+
+@contextlib.contextmanager
+def _variable(name: str, value: str) -> Iterator[None]:
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
