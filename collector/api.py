@@ -16,10 +16,11 @@ from sqlalchemy import select
 from collector import queries
 from collector.bounds import inflate
 from collector.clock import iso, now_ms
-from collector.context import Ask, Server, seen_site, server_of
+from collector.context import Ask, Server, server_of
 from collector.errors import Problem
 from collector.intake import Arrival, read_batch, read_closing, read_manifest
 from collector.outcomes import WORD, counts
+from collector.seen import seen_by
 from collector.store_records import Refusal, store_records
 from collector.store_runs import store_closing, store_manifest
 from collector.tables import HEAD
@@ -73,8 +74,8 @@ async def list_runs(request: Ask) -> Response[bytes]:
 
     def read() -> bytes:
         with server.store.reading() as connection:
-            site = asked_site or seen_site(bearer)
-            rows = queries.latest_runs(connection, site, limit, system=system, before=before)
+            seen = seen_by(bearer) if asked_site is None else seen_by(bearer).within(asked_site)
+            rows = queries.latest_runs(connection, seen, limit, system=system, before=before)
         following = rows[-1].run_id if len(rows) == limit else None
         return msgspec.json.encode({"runs": [_run_summary(row) for row in rows], "before": following})
 
@@ -90,7 +91,7 @@ async def show_run(request: Ask) -> Response[bytes]:
 
     def read() -> bytes:
         with server.store.reading() as connection:
-            run = _found(queries.find_run(connection, run_id, seen_site(bearer)), "run", run_id)
+            run = _found(queries.find_run(connection, run_id, seen_by(bearer)), "run", run_id)
             cells = queries.run_cells(connection, run)
         outcomes = {cell.case_id: WORD[char] for cell, char in zip(cells, run.outcomes, strict=True)}
         parts = {"manifest": _raw(run.manifest), "closing": _raw(run.closing), "outcomes": outcomes}
@@ -110,7 +111,7 @@ async def show_records(request: Ask) -> Response[bytes]:
 
     def read() -> bytes:
         with server.store.reading() as connection:
-            run = _found(queries.find_run(connection, run_id, seen_site(bearer)), "run", run_id)
+            run = _found(queries.find_run(connection, run_id, seen_by(bearer)), "run", run_id)
             rows = queries.record_bodies(connection, run.id, after, limit)
         following = rows[-1][0] + 1 if len(rows) == limit else None
         return msgspec.json.encode({"records": [msgspec.Raw(body) for _, body in rows], "after": following})
@@ -127,7 +128,7 @@ async def show_record(request: Ask) -> Response[bytes]:
 
     def read() -> bytes:
         with server.store.reading() as connection:
-            row = _found(queries.find_record(connection, record_id, seen_site(bearer)), "record", record_id)
+            row = _found(queries.find_record(connection, record_id, seen_by(bearer)), "record", record_id)
         return bytes(_found(row.body, "body of record", record_id))
 
     return _json(await asyncio.to_thread(read))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 import zlib
-from typing import Any
 
 from collector.errors import Problem
 
@@ -48,12 +48,23 @@ def inflate(body: bytes, encoding: str) -> bytes:
     return b"".join(parts)
 
 
-def depth_of(value: Any, limit: int = MAX_DEPTH) -> int:
-    """Return how many lists and objects are nested in one another, counting no further than ``limit`` + 1."""
-    level = [value] if isinstance(value, (dict, list)) else []
-    depth = 0
-    while level and depth <= limit:
-        depth += 1
-        inner = (item for outer in level for item in (outer.values() if isinstance(outer, dict) else outer))
-        level = [item for item in inner if isinstance(item, (dict, list))]
-    return depth
+_STRINGS = re.compile(rb'"[^"]*"')
+_PAIRS = re.compile(rb"\{\}|\[\]")
+_REST = bytes(set(range(256)) - set(b'[]{}"\\'))
+
+
+def too_deep(body: bytes | memoryview, limit: int = MAX_DEPTH) -> bool:
+    """Tell whether JSON is nested more than ``limit`` deep, without decoding it; what is no JSON may be told either.
+
+    Few openings are proof enough. Otherwise everything but brackets and strings goes, and pairs are peeled off.
+    """
+    text = bytes(body)
+    if text.count(b"{") + text.count(b"[") <= limit:
+        return False
+    bare = text.translate(None, _REST).replace(b"\\\\", b"").replace(b'\\"', b"")
+    bare = _STRINGS.sub(b"", bare).replace(b"\\", b"")
+    for _ in range(limit):
+        before, bare = len(bare), _PAIRS.sub(b"", bare)
+        if not bare or len(bare) == before:
+            return False
+    return True

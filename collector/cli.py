@@ -8,6 +8,9 @@ from typing import Any
 
 import click
 
+from collector.cli_access import rotate, site
+from collector.cli_options import database_option, key_file, opened
+
 PROCESS_TOKEN = "EXAWORKS_COLLECTOR_EPHEMERAL_TOKEN"  # noqa: S105
 
 EXAMPLES = """\b
@@ -40,10 +43,6 @@ Examples:
   exaworks collector token revoke 1f0c22ab
 """
 
-database_option = click.option(
-    "--database", metavar="URL", help="SQLite path or database URL. [default: collector.db in the collector's folder]"
-)
-
 
 @click.group(epilog=EXAMPLES)
 def collector() -> None:
@@ -62,6 +61,12 @@ def collector() -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Written with a token to upload and read that ends with this process.",
 )
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="YAML file: issuers of identity tokens, and how often a sender may ask.",
+)
 @click.option("--exit-with", type=click.IntRange(min=1), metavar="PID", help="End when that process has ended.")
 @click.pass_obj
 def serve(
@@ -73,6 +78,7 @@ def serve(
     private: bool,
     ready_file: Path | None,
     token_file: Path | None,
+    config_file: Path | None,
     exit_with: int | None,
 ) -> None:
     """Serve the collector until Ctrl-C.
@@ -92,7 +98,7 @@ def serve(
         token_file = token_file or places.collector / "token"
     options = Options(
         url=url,
-        key_file=_key_file(places, url),
+        key_file=key_file(places, url),
         host=host,
         port=port,
         allow_remote=allow_remote,
@@ -101,6 +107,7 @@ def serve(
         exit_with=exit_with,
         private=private,
         process_token=given,
+        config_file=config_file,
     )
     serve(options, say=lambda line: click.echo(line, err=True))
 
@@ -126,8 +133,8 @@ def new(places: Any, site: str, scope: str, days: int | None, database: str | No
         raise click.BadParameter("a site is letters, digits and . _ : + @ -, or '*' for any", param_hint="SITE")
     now = now_ms()
     expires = None if days is None else now + days * 86_400_000
-    with _opened(places, database) as store, store.writing() as connection:
-        made = new_token(connection, load_key(_key_file(places, store.url)), site, scope, now, expires)
+    with opened(places, database) as store, store.writing() as connection:
+        made = new_token(connection, load_key(key_file(places, store.url)), site, scope, now, expires)
     click.echo(made)
 
 
@@ -142,7 +149,7 @@ def list_(places: Any, as_json: bool, database: str | None) -> None:
     from collector.clock import iso, now_ms
     from collector.tokens import list_tokens
 
-    with _opened(places, database) as store, store.reading() as connection:
+    with opened(places, database) as store, store.reading() as connection:
         rows = list_tokens(connection)
     now = now_ms()
     for row in rows:
@@ -156,7 +163,7 @@ def list_(places: Any, as_json: bool, database: str | None) -> None:
         return
     from tabulate import tabulate
 
-    columns = ["id", "site", "scope", "state", "created", "expires", "last_used"]
+    columns = ["id", "site", "scope", "state", "created", "expires", "last_used", "successor"]
     table = [[row[column] or "-" for column in columns] for row in rows]
     click.echo(tabulate(table, headers=[column.replace("_", " ") for column in columns]) if rows else "No tokens.")
 
@@ -170,20 +177,10 @@ def revoke(places: Any, identity: str, database: str | None) -> None:
     from collector.clock import now_ms
     from collector.tokens import revoke_token
 
-    with _opened(places, database) as store, store.writing() as connection:
+    with opened(places, database) as store, store.writing() as connection:
         revoke_token(connection, identity, now_ms())
     click.echo(f"Token {identity} is revoked.")
 
 
-def _opened(places: Any, database: str | None) -> Any:
-    from contextlib import closing
-
-    from collector.database import database_url, open_store
-
-    return closing(open_store(database_url(database, places.collector)))
-
-
-def _key_file(places: Any, url: Any) -> Path:
-    """Return where the key of the tokens lies: beside a SQLite file, else in the collector's folder."""
-    folder: Path = Path(url.database).parent if url.get_backend_name() == "sqlite" else places.collector
-    return folder / "token.key"
+token.add_command(rotate)
+collector.add_command(site)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, urlencode
 
 from litestar import Request
@@ -15,8 +15,13 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from collector.clock import now_ms
 from collector.database import Store
-from collector.errors import Problem
+from collector.errors import Problem, SettingsError
+from collector.rates import GUESSES, GUESSES_PER_SECOND, Buckets
+from collector.settings import Settings
 from collector.tokens import ANY_SITE, ANYONE, GRANTS, Bearer, check_token, note_use
+
+if TYPE_CHECKING:
+    from collector.oidc import Verifier
 
 T = TypeVar("T")
 Ask = Request[None, None, State]
@@ -38,12 +43,17 @@ class Server:
         process_token: str | None = None,
         private: bool = False,
         hosts: frozenset[str] | None = None,
+        settings: Settings | None = None,
     ) -> None:
         self.store = store
         self.key = key
         self.process_token = process_token
         self.private = private
         self.hosts = hosts
+        self.settings = settings or Settings()
+        self.rates = Buckets(self.settings.rates.per_second, self.settings.rates.burst)
+        self.guesses = Buckets(GUESSES_PER_SECOND, GUESSES)
+        self.oidc = _verifier(self.settings)
         self.gate = asyncio.Semaphore(2)  # how many bodies are decoded and stored at once, which bounds memory
 
     def write(self, work: Callable[[Connection], T]) -> T:
@@ -61,7 +71,7 @@ class Server:
         """Find out who asks, and that they may.
 
         Raises:
-            Problem: 401 without a token that holds, 403 where it does not permit this.
+            Problem: 401 without a token that holds, 403 where it does not permit this, 429 where it asks too often.
         """
         token = token_of(request)
         if token is None:
@@ -71,12 +81,22 @@ class Server:
         if self.process_token is not None and hmac.compare_digest(token.encode(), self.process_token.encode()):
             bearer = Bearer(site=ANY_SITE, grants=GRANTS["process"], token="process")  # noqa: S106
         else:
-            bearer = await asyncio.to_thread(self._check, token)
+            asker = request.client.host if request.client is not None else ""
+            self.guesses.look(asker)
+            try:
+                bearer = await asyncio.to_thread(self._check, token)
+            except Problem as problem:
+                if problem.status == 401:
+                    self.guesses.take(asker)
+                raise
+        self.rates.take(bearer.token or "")
         if need not in bearer.grants:
             raise Problem(403, "scope", f"The token does not permit {need}.")
         return bearer
 
     def _check(self, token: str) -> Bearer:
+        if self.oidc is not None and looks_like_jwt(token):
+            return self.oidc.bearer(token)
         now = now_ms()
         with self.store.reading() as connection:
             bearer, due = check_token(connection, self.key, token, now)
@@ -84,6 +104,22 @@ class Server:
             with self.store.writing() as connection:
                 note_use(connection, bearer.token, now)
         return bearer
+
+
+def looks_like_jwt(token: str) -> bool:
+    """Tell an identity token from one of the collector's own."""
+    return token.count(".") == 2 and token.startswith("ey")
+
+
+def _verifier(settings: Settings) -> Verifier | None:
+    """Return what checks identity tokens; its libraries are asked for only where the configuration names an issuer."""
+    if not settings.oidc:
+        return None
+    try:
+        from collector.oidc import Verifier
+    except ImportError as error:
+        raise SettingsError("identity tokens need PyJWT and cryptography: pip install 'exaworks-sdk[oidc]'") from error
+    return Verifier(settings.oidc)
 
 
 def server_of(request: Ask) -> Server:
@@ -104,11 +140,6 @@ def token_of(request: Ask) -> str | None:
         said = request.query_params.get("token")
         return str(said) if said else None
     return None
-
-
-def seen_site(bearer: Bearer) -> str | None:
-    """Return the site that a reader is limited to, None for all."""
-    return None if bearer.site == ANY_SITE else bearer.site
 
 
 def linker(request: Ask) -> Callable[..., str]:

@@ -3,6 +3,7 @@
 click.ClickException
 └── CollectorError            exit code 2, one message: what, where, what to do
     ├── AddressError          an address that cannot or must not be listened on
+    ├── SettingsError         the configuration file cannot be read, or a value in it is wrong
     ├── StoreError            a database that cannot be opened or written
     │   ├── StoreBusyError    the SQLite file is already served by another process
     │   └── StoreNewerError   the database was made by a newer collector
@@ -27,6 +28,10 @@ class CollectorError(click.ClickException):
 
 class AddressError(CollectorError):
     """The address to listen on is taken, not on this machine, or open to others without that being asked for."""
+
+
+class SettingsError(CollectorError):
+    """The configuration file cannot be read, or says what cannot be; the message names file and key."""
 
 
 class StoreError(CollectorError):

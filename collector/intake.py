@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -91,6 +91,7 @@ def read_manifest(body: bytes, now: int) -> Opening:
     Raises:
         Problem: it cannot be taken; the field says where.
     """
+    _shallow(body)
     manifest = _decode(_manifest, body)
     if manifest.closed is not None:
         raise _invalid("closed", "must be absent: a run is closed by POST /api/v1/runs/{run_id}/close")
@@ -120,6 +121,7 @@ def read_closing(body: bytes, now: int) -> Close:
     Raises:
         Problem: it cannot be taken; the field says where.
     """
+    _shallow(body)
     closing = _decode(_closing, body)
     if closing.state not in ("complete", "interrupted"):
         raise _invalid("state", f"{closing.state[:40]!r} is neither complete nor interrupted")
@@ -141,6 +143,8 @@ def _arrival(index: int, raw: msgspec.Raw, now: int) -> Arrival:
     if size > bounds.MAX_RECORD_BYTES:
         detail = f"{size} bytes; a record takes {bounds.MAX_RECORD_BYTES}"
         raise Problem(413, "too-large", f"{detail}.", _longest(raw))
+    if bounds.too_deep(memoryview(raw)):
+        raise Problem(422, "too-deep", f"Nested more than {bounds.MAX_DEPTH} deep.", _deepest(raw))
     record = _decode(_record, raw)
     context, attempt = record.context, record.retries.attempt
     _named(record.run_id, "run_id")
@@ -152,9 +156,6 @@ def _arrival(index: int, raw: msgspec.Raw, now: int) -> Arrival:
         _printable(partner, "case.partners", 128)
     if not 1 <= attempt <= 1000:
         raise _invalid("retries.attempt", f"{attempt} is not a number from 1 to 1000")
-    for value, field, above in ((record.extras, "extras", 1), (record.case.params, "case.params", 2)):
-        if value and bounds.depth_of(value) + above > bounds.MAX_DEPTH:
-            raise _invalid(field, f"nested more than {bounds.MAX_DEPTH} deep")
     timing = record.timing
     submitted = _optional_instant(timing.submitted, "timing.submitted", now)
     started = _optional_instant(timing.started, "timing.started", now)
@@ -237,11 +238,26 @@ def _id_of(raw: msgspec.Raw) -> str | None:
         return None
 
 
+def _shallow(body: bytes) -> None:
+    if bounds.too_deep(body):
+        raise Problem(422, "too-deep", f"Nested more than {bounds.MAX_DEPTH} deep.")
+
+
+def _deepest(raw: msgspec.Raw) -> str | None:
+    """Name the first top-level member that is nested too deep."""
+    members = _members(raw)
+    return next((name for name, value in members.items() if bounds.too_deep(value, bounds.MAX_DEPTH - 1)), None)
+
+
 def _longest(raw: msgspec.Raw) -> str | None:
     """Name the top-level member that makes a record too large."""
+    members = _members(raw)
+    return max(members, key=lambda name: len(members[name])) if members else None
+
+
+def _members(raw: msgspec.Raw) -> dict[str, memoryview]:
     try:
         members = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
-    sizes: dict[str, Any] = {name: len(memoryview(value)) for name, value in members.items()}
-    return max(sizes, key=sizes.__getitem__) if sizes else None
+        return {}
+    return {name: memoryview(value) for name, value in members.items()}

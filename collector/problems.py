@@ -32,8 +32,10 @@ def answer_problem(request: Ask, problem: Problem) -> Response[bytes]:
         headers["WWW-Authenticate"] = 'Bearer realm="collector"'
     if problem.status == 503:
         headers["Retry-After"] = "2"
+    if problem.status == 429:
+        headers["Retry-After"] = str(problem.more.get("retry_after", 1))
     path = request.url.path
-    if path.startswith(("/api/", "/healthz", "/readyz")):
+    if path.startswith(("/api/", "/healthz", "/readyz", "/metrics", "/result")):
         body, kind = msgspec.json.encode(problem.document()), "application/problem+json"
     else:
         detail = PRIVATE if problem.status == 401 else problem.detail

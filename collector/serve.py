@@ -27,6 +27,7 @@ from collector.clock import iso, now_ms
 from collector.context import Server
 from collector.database import open_store
 from collector.errors import AddressError, CollectorError, StoreBusyError
+from collector.settings import read_settings
 from collector.tokens import load_key
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -52,6 +53,7 @@ class Options:
     exit_with: int | None = None
     private: bool = False
     process_token: str | None = None
+    config_file: Path | None = None
 
 
 class Uvicorn(uvicorn.Server):
@@ -122,6 +124,7 @@ def serve(options: Options, say: Callable[[str], None]) -> None:
     line = "%(asctime)s %(name)s %(levelname)s %(message)s"
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format=line)
     addresses = _addresses(options)
+    settings = read_settings(options.config_file)
     with ExitStack() as stack:
         lock = stack.enter_context(_locked(options.url, say)) if options.url.get_backend_name() == "sqlite" else None
         for left_over in (options.ready_file, options.token_file):  # of a server that was killed
@@ -141,6 +144,7 @@ def serve(options: Options, say: Callable[[str], None]) -> None:
             key=key,
             process_token=token,
             private=options.private,
+            settings=settings,
             hosts=LOOPBACK_NAMES | {host, options.host.lower()} if loopback else None,
         )
         for notice in store.notices:

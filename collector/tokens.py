@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from collector.errors import Problem, StoreError, TokenError
-from collector.tables import tokens
+from collector.tables import hidden_sites, systems, tokens
 
 ANY_SITE = "*"
 
@@ -107,6 +107,45 @@ def revoke_token(connection: Connection, identity: str, now: int) -> None:
         return
     if connection.execute(select(tokens.c.id).where(tokens.c.id == identity)).scalar() is None:
         raise TokenError(f"no token {identity!r}. `exaworks collector token list` shows their ids.")
+
+
+def rotate_token(connection: Connection, key: bytes, identity: str, now: int, overlap: int) -> str:
+    """Make a token that takes the place of another, which stays valid for ``overlap`` ms more; return the new one.
+
+    Raises:
+        TokenError: there is no such token, or it has ended or been rotated already.
+    """
+    row = connection.execute(select(tokens).where(tokens.c.id == identity).with_for_update()).one_or_none()
+    if row is None:
+        raise TokenError(f"no token {identity!r}. `exaworks collector token list` shows their ids.")
+    if row.revoked is not None or (row.expires is not None and row.expires <= now):
+        raise TokenError(f"token {identity} has ended: make a new one with `exaworks collector token new {row.site}`.")
+    if row.successor is not None:
+        raise TokenError(f"token {identity} was rotated already, its successor is {row.successor}.")
+    lasts = None if row.expires is None else now + (row.expires - row.created)
+    token = new_token(connection, key, row.site, row.scope, now, lasts)
+    ends = now + overlap if row.expires is None else min(row.expires, now + overlap)
+    values = {"expires": ends, "successor": token.split("_")[1]}
+    connection.execute(update(tokens).where(tokens.c.id == identity).values(**values))
+    return token
+
+
+def hide_site(connection: Connection, site: str, now: int) -> None:
+    """Keep a site from anonymous readers."""
+    if connection.execute(select(hidden_sites.c.site).where(hidden_sites.c.site == site)).scalar() is None:
+        connection.execute(insert(hidden_sites).values(site=site, since=now))
+
+
+def show_site(connection: Connection, site: str) -> None:
+    """Let anonymous readers see a site again."""
+    connection.execute(delete(hidden_sites).where(hidden_sites.c.site == site))
+
+
+def list_sites(connection: Connection) -> list[dict[str, Any]]:
+    """Return every site that is known or hidden, and whether anonymous readers see it."""
+    hidden = {row.site: row.since for row in connection.execute(select(hidden_sites))}
+    known = set(connection.execute(select(systems.c.site).distinct()).scalars())
+    return [{"site": site, "hidden_since": hidden.get(site)} for site in sorted(known | hidden.keys())]
 
 
 def check_token(connection: Connection, key: bytes, token: str, now: int) -> tuple[Bearer, bool]:

@@ -58,7 +58,7 @@ WRONG: dict[str, tuple[dict[str, Any], str | None, int]] = {
     "a future date": ({"timing__ended": TOMORROW}, "timing.ended", 422),
     "a record id of something else": ({"record_id": "0" * 64}, "record_id", 422),
     "deep extras": ({"extras": nested(40)}, "extras", 422),
-    "deep parameters": ({"case__params": nested(31)}, "case.params", 422),
+    "deep parameters": ({"case__params": nested(31)}, "case", 422),
     "ten megabytes of output": ({"evidence__output_tail": "x" * 10_000_000}, "evidence", 413),
 }
 
@@ -114,6 +114,31 @@ def test_a_wrong_envelope_is_a_problem(collector: Collector, body: bytes, status
     answer = collector.post("/api/v1/records", body)
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
     assert answer.json()["type"] == f"urn:exaworks:problem:{kind}"
+
+
+@pytest.mark.parametrize(
+    ("body", "deep"),
+    [
+        (b"[" * 33 + b"]" * 33, True),
+        (b"[" * 32 + b"]" * 32, False),
+        (b'{"a":' * 33 + b"1" + b"}" * 33, True),
+        (b'[{"a":' * 16 + b"1" + b"}]" * 16, False),
+        (b'[{"a":' * 17 + b"1" + b"}]" * 17, True),
+        (b"[" + b",".join([b'{"a":[{}]}'] * 5000) + b"]", False),
+        (b'["' + b"[{" * 500 + b'"]', False),
+        (b'["' + b'\\"[' * 500 + b'"]', False),
+        (b'["\\\\",' + b"[" * 40 + b"]" * 40 + b"]", True),
+        (b"[" * 5000, False),
+    ],
+)
+def test_depth_is_told_without_decoding_and_strings_do_not_count(body: bytes, deep: bool) -> None:
+    assert bounds.too_deep(body) is deep
+
+
+def test_a_manifest_that_is_nested_too_deep_is_refused_undecoded(collector: Collector) -> None:
+    body = msgspec.json.encode(msgspec.to_builtins(manifest("deep")) | {"waivers": nested(40)})
+    answer = collector.post("/api/v1/runs", body)
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:exaworks:problem:too-deep")
 
 
 def test_more_records_than_a_batch_takes_are_refused_whole(collector: Collector) -> None:

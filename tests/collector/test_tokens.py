@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from collector.clock import now_ms
-from collector.database import database_url, open_store
-from collector.errors import Problem, StoreError
-from collector.tokens import check_token, load_key, new_token
+from collector.database import Store, database_url, open_store
+from collector.errors import Problem, StoreError, TokenError
+from collector.tokens import check_token, load_key, new_token, rotate_token
 from tests.collector.samples import CASES, closing, manifest, record
 from tests.collector.server import TOKEN, Collector, tool
 
@@ -143,3 +143,68 @@ def test_a_loopback_server_is_not_read_under_a_foreign_name(collector: Collector
 def test_a_wrong_site_name_makes_no_token(tmp_path: Path) -> None:
     refused = tool(tmp_path, "token", "new", "or nl")
     assert (refused.returncode, refused.stdout) == (2, "")
+
+
+def test_a_rotated_token_and_its_successor_both_hold_until_the_overlap_ends(store: Store, tmp_path: Path) -> None:
+    key, now, day = load_key(tmp_path / "token.key"), now_ms(), 86_400_000
+    with store.writing() as connection:
+        old = new_token(connection, key, "ornl", "upload", now, expires=now + 30 * day)
+        new = rotate_token(connection, key, old.split("_")[1], now + 10 * day, overlap=day)
+        for token in (old, new):
+            assert check_token(connection, key, token, now + 11 * day - 1)[0].site == "ornl"
+        with pytest.raises(Problem):
+            check_token(connection, key, old, now + 11 * day)
+        assert check_token(connection, key, new, now + 40 * day - 1)[0].grants == {"upload"}
+        with pytest.raises(Problem):
+            check_token(connection, key, new, now + 40 * day)
+        with pytest.raises(TokenError, match=f"its successor is {new.split('_')[1]}"):
+            rotate_token(connection, key, old.split("_")[1], now + 10 * day, overlap=day)
+        with pytest.raises(TokenError, match="has ended"):
+            rotate_token(connection, key, new.split("_")[1], now + 50 * day, overlap=day)
+
+
+def test_rotating_never_lengthens_the_life_of_the_old_token(store: Store, tmp_path: Path) -> None:
+    key, now = load_key(tmp_path / "token.key"), now_ms()
+    with store.writing() as connection:
+        old = new_token(connection, key, "ornl", "upload", now, expires=now + 1000)
+        rotate_token(connection, key, old.split("_")[1], now, overlap=10_000)
+        with pytest.raises(Problem):
+            check_token(connection, key, old, now + 1000)
+
+
+def test_a_token_is_rotated_on_the_command_line(private: Collector) -> None:
+    old = make(private, "ornl")
+    rotated = tool(private.home, "token", "rotate", old.split("_")[1], "--overlap-hours", "0")
+    assert rotated.returncode == 0
+    assert private.open(manifest("rotated-1"), token=rotated.stdout.strip()).status_code == 201
+    assert private.open(manifest("rotated-2"), token=old).status_code == 401
+    (row,) = [
+        row
+        for row in json.loads(tool(private.home, "token", "list", "--json").stdout)
+        if row["id"] == old.split("_")[1]
+    ]
+    assert (row["state"], row["successor"]) == ("expired", rotated.stdout.split("_")[1])
+
+
+def test_a_hidden_site_is_seen_with_a_token_of_it_alone(tmp_path: Path) -> None:
+    served = Collector(tmp_path)
+    for site in ("ornl", "anl"):
+        served.open(manifest(f"run-{site}", site=site))
+        served.add(record(f"run-{site}", CASES[0], site=site))
+    assert tool(tmp_path, "site", "hide", "ornl").returncode == 0
+    shown = {row["site"]: row["hidden_since"] for row in json.loads(tool(tmp_path, "site", "list", "--json").stdout)}
+    assert shown["anl"] is None
+    assert shown["ornl"] is not None
+    hidden = record("run-ornl", CASES[0]).record_id
+    paths = ["/runs/run-ornl", "/api/v1/runs/run-ornl", f"/records/{hidden}", f"/api/v1/records/{hidden}"]
+    assert [served.get(path).status_code for path in paths] == [404] * 4
+    assert {run["site"] for run in served.get("/api/v1/runs").json()["runs"]} == {"anl"}
+    assert served.get("/api/v1/runs?site=ornl").json()["runs"] == []
+    assert "ornl" not in served.get("/").text
+    read = make(served, "ornl", "--scope", "read")
+    assert [served.get(path, token=read).status_code for path in paths] == [200] * 4
+    other = make(served, "anl", "--scope", "read")
+    assert [served.get(path, token=other).status_code for path in paths] == [404] * 4
+    assert tool(tmp_path, "site", "show", "ornl").returncode == 0
+    assert served.get("/runs/run-ornl").status_code == 200
+    assert served.stop() == 0

@@ -1,0 +1,93 @@
+"""``exaworks collector token rotate`` and ``site``: who may send, and who may see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from collector.cli_options import database_option, examples, json_option, key_file, opened
+
+
+@click.command(epilog=examples("token rotate 1f0c22ab", "token rotate 1f0c22ab --overlap-hours 0"))
+@click.argument("identity", metavar="ID")
+@click.option(
+    "--overlap-hours",
+    type=click.IntRange(0, 24 * 90),
+    default=168,
+    show_default=True,
+    help="How long the old token stays valid beside the new one.",
+)
+@database_option
+@click.pass_obj
+def rotate(places: Any, identity: str, overlap_hours: int, database: str | None) -> None:
+    """Make a token in place of another, for the same site and scope, and print it; the old one then expires.
+
+    A token that was to expire gives its successor the same time to live.
+    """
+    from collector.clock import now_ms
+    from collector.tokens import load_key, rotate_token
+
+    with opened(places, database) as store, store.writing() as connection:
+        key = load_key(key_file(places, store.url))
+        made = rotate_token(connection, key, identity, now_ms(), overlap_hours * 3_600_000)
+    click.echo(made)
+
+
+@click.group(epilog=examples("site hide ornl", "site list"))
+def site() -> None:
+    """Which sites anonymous readers see."""
+
+
+@site.command("list", epilog=examples("site list", "site list --json"))
+@json_option
+@database_option
+@click.pass_obj
+def list_(places: Any, as_json: bool, database: str | None) -> None:
+    """List sites, and since when they are hidden."""
+    import json
+
+    from collector.clock import iso
+    from collector.tokens import list_sites
+
+    with opened(places, database) as store, store.reading() as connection:
+        rows = list_sites(connection)
+    for row in rows:
+        row["hidden_since"] = None if row["hidden_since"] is None else iso(row["hidden_since"])
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    from tabulate import tabulate
+
+    table = [[row["site"], row["hidden_since"] or "-"] for row in rows]
+    click.echo(tabulate(table, headers=["site", "hidden since"]) if rows else "No sites.")
+
+
+@site.command(epilog=examples("site hide ornl"))
+@click.argument("name", metavar="SITE")
+@database_option
+@click.pass_obj
+def hide(places: Any, name: str, database: str | None) -> None:
+    """Keep SITE from readers without a token, on pages, in JSON and in badges; it may be hidden before it is known."""
+    from collector.clock import now_ms
+    from collector.intake import is_name
+    from collector.tokens import hide_site
+
+    if not is_name(name):
+        raise click.BadParameter("a site is letters, digits and . _ : + @ -", param_hint="SITE")
+    with opened(places, database) as store, store.writing() as connection:
+        hide_site(connection, name, now_ms())
+    click.echo(f"Site {name} is seen by readers with a token only.")
+
+
+@site.command(epilog=examples("site show ornl"))
+@click.argument("name", metavar="SITE")
+@database_option
+@click.pass_obj
+def show(places: Any, name: str, database: str | None) -> None:
+    """Let everybody see SITE again."""
+    from collector.tokens import show_site
+
+    with opened(places, database) as store, store.writing() as connection:
+        show_site(connection, name)
+    click.echo(f"Site {name} is seen by everybody who reaches this collector.")

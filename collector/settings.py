@@ -1,0 +1,92 @@
+"""The collector's configuration file: whose identity tokens are believed, and how often a sender may ask."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from collector.errors import SettingsError
+from collector.rates import BURST, PER_SECOND
+
+
+class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Closed: a key that is misspelt is an error, never ignored."""
+
+
+class Allow(_Struct, frozen=True, kw_only=True):
+    """Which pipelines may do what for a site: patterns as a shell's, ``*`` within and across slashes.
+
+    ``project`` is matched with the claim ``project_path``, ``ref`` with ``ref``; ``claims`` holds further claims that
+    must be equal as text, such as ``ref_protected: "true"``.
+    """
+
+    site: str
+    scope: Literal["upload", "read"] = "upload"
+    project: str
+    ref: str
+    claims: dict[str, str] = {}
+
+
+class Issuer(_Struct, frozen=True, kw_only=True):
+    """Who signs identity tokens. Its keys are at ``jwks``, or where its discovery document says."""
+
+    issuer: str
+    audience: str
+    jwks: str | None = None
+    allow: list[Allow]
+
+
+class Rates(_Struct, frozen=True, kw_only=True):
+    """Requests a second of one token, and how many it may have saved up."""
+
+    per_second: float = PER_SECOND
+    burst: int = BURST
+
+
+class Settings(_Struct, frozen=True, kw_only=True):
+    """The whole file."""
+
+    oidc: list[Issuer] = []
+    rates: Rates = Rates()
+
+
+def read_settings(file: Path | None) -> Settings:
+    """Read the file, or return what holds without one.
+
+    Raises:
+        SettingsError: it cannot be read, or a key or value in it is wrong; the message names the place.
+    """
+    if file is None:
+        return Settings()
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        tree: Any = YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
+        settings = msgspec.convert(tree if tree is not None else {}, Settings)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file}: cannot be read: {error}") from error
+    except (YAMLError, msgspec.ValidationError) as error:
+        raise SettingsError(f"{file}: {error}") from error
+    for place, issuer in enumerate(settings.oidc):
+        for name, address in (("issuer", issuer.issuer), ("jwks", issuer.jwks)):
+            if address is not None and not is_safe(address):
+                raise SettingsError(f"{file}: $.oidc[{place}].{name}: {address!r} must be https, or http on loopback")
+        for which, allow in enumerate(issuer.allow):
+            for name, value in (("site", allow.site), ("project", allow.project), ("ref", allow.ref)):
+                if not value.strip():
+                    raise SettingsError(f"{file}: $.oidc[{place}].allow[{which}].{name} must not be empty")
+    if settings.rates.per_second <= 0 or settings.rates.burst < 1:
+        raise SettingsError(f"{file}: $.rates: per_second must be above 0 and burst at least 1")
+    return settings
+
+
+def is_safe(address: str) -> bool:
+    """Tell whether what is read there can be believed: over TLS, or from this machine."""
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(address)
+    loopback = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    return bool(parts.hostname) and (parts.scheme == "https" or (parts.scheme == "http" and loopback))
