@@ -1,0 +1,92 @@
+"""One release across all sites: the newest whole run of it on each system, component by component."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from markupsafe import Markup
+from sqlalchemy import select
+
+from collector import markup, queries, words
+from collector.page import Facts, Page, Question, not_here
+from collector.rollup import parse_cells
+from collector.run_lines import run_line
+from collector.tables import cells, plans, runs, systems
+
+
+def answer(question: Question) -> Facts:
+    release = question.path["release"]
+    whole = runs.c.partial.is_(False) & runs.c.state.is_not(None)
+    newest = (
+        select(runs.c.id)
+        .where(runs.c.system == systems.c.id, runs.c.release == release)
+        .order_by(whole.desc(), runs.c.started.desc(), runs.c.run_id.desc())
+        .limit(1)
+        .correlate(systems)
+        .scalar_subquery()
+    )
+    query = (
+        select(*queries.RUN_COLUMNS, plans.c.cells.label("plan"))
+        .select_from(systems)
+        .join(runs, runs.c.id == newest)
+        .outerjoin(plans, plans.c.id == runs.c.plan)
+        .order_by(systems.c.site, systems.c.system)
+    )
+    rows = question.connection.execute(question.seen.of(query)).all()
+    if not rows:
+        raise not_here("release", release)
+    wanted = [row.system_key for row in rows]
+    named = select(cells.c.id, cells.c.subject, cells.c.last_emulated).where(cells.c.system.in_(wanted))
+    subjects = {key: (subject, bool(emulated)) for key, subject, emulated in question.connection.execute(named)}
+    return {"release": release, "runs": [run_line(row) | {"components": _components(row, subjects)} for row in rows]}
+
+
+def draw(question: Question, facts: Facts) -> Facts:
+    names = sorted({name for run in facts["runs"] for name in run["components"]}, key=words.control_first)
+    heads = [Markup("{}").format(words.subject(name)) for name in names]
+    rows = []
+    for run in facts["runs"]:
+        head = Markup('<small>{}</small><a href="{}">{}</a>').format(
+            run["site"], question.link("systems", run["site"], run["system"]), run["system"]
+        )
+        rows.append((head, [_tile(question, run, name) for name in names]))
+    table = markup.matrix("Each component on each system", "system", heads, rows, compact=True)
+    return {"table": table, "lines": facts["runs"]}
+
+
+def _components(run: Any, subjects: dict[int, tuple[str, bool]]) -> Facts:
+    layout = (*(parse_cells(run.plan) if run.plan else ()), *parse_cells(run.extra))
+    grouped: dict[str, str] = {}
+    emulated: dict[str, int] = {}
+    for cell, outcome in zip(layout, run.outcomes, strict=True):
+        subject, on_emulator = subjects[cell]
+        grouped[subject] = grouped.get(subject, "") + outcome
+        emulated[subject] = emulated.get(subject, 0) + on_emulator
+    open_ = run.state is None
+    return {
+        subject: {
+            "outcome": markup.shown(outcomes, open_),
+            "counts": markup.counts_of(outcomes, open_),
+            "emulated": emulated[subject],
+            "only_emulated": markup.only_emulated(outcomes, emulated[subject]),
+        }
+        for subject, outcomes in grouped.items()
+    }
+
+
+def _tile(question: Question, run: Facts, name: str) -> Markup | None:
+    told = run["components"].get(name)
+    if told is None:
+        return None
+    return markup.tile(
+        f"{question.link('runs', run['run_id'])}#{words.anchor(name)}",
+        f"{name} on {run['system']}",
+        told["outcome"],
+        told["counts"],
+        now=question.now,
+        emulated=told["emulated"],
+        plain=not told["only_emulated"],
+    )
+
+
+PAGE = Page("/releases/{release}", "release.html", answer, draw, section="releases")

@@ -1,0 +1,36 @@
+"""All releases that were tested: where, how often, and when last."""
+
+from __future__ import annotations
+
+from sqlalchemy import func, select
+
+from collector import words
+from collector.page import Facts, Page, Question
+from collector.tables import runs, systems
+
+
+def answer(question: Question) -> Facts:
+    query = (
+        select(runs.c.release, runs.c.system, func.count().label("number"), func.min(runs.c.started).label("first"))
+        .add_columns(func.max(runs.c.started).label("last"))
+        .join(systems, systems.c.id == runs.c.system)
+        .where(runs.c.release.is_not(None))
+        .group_by(runs.c.release, runs.c.system)
+    )
+    found: dict[str, list[tuple[int, int, int]]] = {}
+    for row in question.connection.execute(question.seen.of(query)):
+        found.setdefault(row.release, []).append((row.number, row.first, row.last))
+    told = [
+        {
+            "release": release,
+            "systems": len(parts),
+            "runs": sum(number for number, _, _ in parts),
+            "first": words.at(min(first for _, first, _ in parts)),
+            "last": words.at(max(last for _, _, last in parts)),
+        }
+        for release, parts in found.items()
+    ]
+    return {"releases": sorted(told, key=lambda each: (each["first"], each["release"]), reverse=True)}
+
+
+PAGE = Page("/releases", "releases.html", answer, section="releases")

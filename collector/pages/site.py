@@ -1,0 +1,105 @@
+"""A site, for its staff: how long jobs wait and run, what it costs, whether uploads come, and what is waived."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select
+
+from collector import queries, words
+from collector.clock import duration_seconds
+from collector.health import health, health_query
+from collector.page import Facts, Page, Question, not_here
+from collector.plot import Series, plot
+from collector.run_lines import run_line
+from collector.tables import days
+from collector.waivers import About, about_systems, described, of_site_files, standing
+
+DAYS = 90
+RECENT = 12
+DAY_MS = 86_400_000
+
+
+def answer(question: Question) -> Facts:
+    site, now, connection = question.path["site"], question.now, question.connection
+    seen = question.seen.within(site)
+    found: dict[int, list[Any]] = {}
+    for row in connection.execute(seen.of(health_query())):
+        found.setdefault(row.id, []).append(row)
+    if not found:
+        raise not_here("site", site)
+    today = now // DAY_MS
+    measured = (
+        select(days)
+        .where(days.c.system.in_(list(found)), days.c.day > today - DAYS, days.c.day <= today)
+        .order_by(days.c.system, days.c.day)
+    )
+    by_system: dict[int, list[Any]] = {}
+    for day in connection.execute(measured):
+        by_system.setdefault(day.system, []).append(day)
+    about = about_systems(connection, seen)
+    recent = [run_line(row) for row in queries.latest_runs(connection, seen, RECENT)]
+    waived = [*standing(connection, seen, now), *of_site_files(about)]
+    return {
+        "site": site,
+        "systems": [
+            _system(rows, by_system.get(key, []), about.get((site, rows[0].system)), now) for key, rows in found.items()
+        ],
+        "waivers": described(sorted(waived, key=lambda each: each.expires), now),
+        "runs": recent,
+    }
+
+
+def draw(question: Question, facts: Facts) -> Facts:
+    today = question.now // DAY_MS
+    said = [
+        ("Queue wait", "s, mean of a day", "queue_wait", False),
+        ("Run time", "s, mean of a day", "run", False),
+        ("Infrastructure failures", "% of a day's attempts", "infra_percent", False),
+        ("Spent", "node-hours a day", "node_hours", True),
+    ]
+    first = min((each["days"][0]["day"] for each in facts["systems"] if each["days"]), default=today - DAYS)
+    plots = [
+        plot(title, unit, [_series(each, key) for each in facts["systems"]], first, today, bars)
+        for title, unit, key, bars in said
+    ]
+    return {"plots": plots, "lines": facts["runs"]}
+
+
+def _series(system: Facts, key: str) -> Series:
+    return Series(system["system"], [(each["day"], each[key]) for each in system["days"] if each[key] is not None])
+
+
+def _system(rows: list[Any], measured: list[Any], about: About | None, now: int) -> Facts:
+    contact = rows[0].contact
+    cadence = duration_seconds(about.cadence) if about else None
+    late = cadence is not None and contact is not None and now - contact > 1500 * cadence
+    month = [day for day in measured if day.day > now // DAY_MS - 30]
+    attempts, infra = sum(day.records for day in month), sum(day.infra for day in month)
+    return health(rows, now) | {
+        "system": rows[0].system,
+        "contact": words.at_or_none(contact),
+        "late": late,
+        "cadence": about.cadence if about else None,
+        "stale_after": about.stale_after if about else None,
+        "owner": about.owner if about else None,
+        "redaction": about.redaction if about else None,
+        "attempts_30_days": attempts,
+        "infra_rate_30_days": round(infra / attempts, 4) if attempts else None,
+        "node_hours_30_days": round(sum(day.node_ms for day in month) / 3_600_000, 1),
+        "days": [
+            {
+                "day": day.day,
+                "date": words.at(day.day * DAY_MS).date(),
+                "attempts": day.records,
+                "queue_wait": round(day.wait_ms / day.waits / 1000, 2) if day.waits else None,
+                "run": round(day.run_ms / day.timed / 1000, 2) if day.timed else None,
+                "infra_percent": round(100 * day.infra / day.records, 2) if day.records else None,
+                "node_hours": round(day.node_ms / 3_600_000, 3),
+            }
+            for day in measured
+        ],
+    }
+
+
+PAGE = Page("/sites/{site}", "site.html", answer, draw, section="sites")

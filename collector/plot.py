@@ -1,0 +1,91 @@
+"""Plots as inline SVG: lines and bars over days, with axes that say what they measure; no script, no style of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from markupsafe import Markup
+
+WIDTH, HEIGHT = 440, 150
+LEFT, RIGHT, TOP, BOTTOM = 44, 8, 8, 20
+KEYS = "abcd"
+
+Scale = Callable[[float], float]
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line: its name, and a value for each day that has one."""
+
+    name: str
+    values: Sequence[tuple[int, float]]
+
+
+def plot(title: str, unit: str, series: Sequence[Series], first: int, last: int, bars: bool = False) -> Markup:
+    """Draw series over days (numbers since 1970) as a figure; the table of values is the page's JSON."""
+    drawn = [each for each in series if each.values][: len(KEYS)]
+    caption = Markup("<figcaption><b>{}</b> <span class=quiet>{}</span></figcaption>").format(title, unit)
+    if not drawn:
+        return Markup("<figure>{}<p class=quiet>Nothing was measured.</p></figure>").format(caption)
+    top = nice(max(value for each in drawn for _, value in each.values))
+    span = max(last - first, 1)
+
+    def x(day: float) -> float:
+        return LEFT + (WIDTH - LEFT - RIGHT) * (day - first) / span
+
+    def y(value: float) -> float:
+        return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * value / top
+
+    parts = []
+    for share in (0, 0.5, 1):
+        at, label = y(top * share), figure(top * share)
+        parts.append(f'<path class="axis" d="M{LEFT} {at:.1f}H{WIDTH - RIGHT}"/>')
+        parts.append(f'<text x="{LEFT - 6}" y="{at + 3.5:.1f}" text-anchor="end">{label}</text>')
+    for day, anchor in ((first, "start"), ((first + last) // 2, "middle"), (last, "end")):
+        when = date(1970, 1, 1) + timedelta(days=day)
+        parts.append(f'<text x="{x(day):.1f}" y="{HEIGHT - 5}" text-anchor="{anchor}">{when.day} {when:%b}</text>')
+    for key, each in zip(KEYS, drawn, strict=False):
+        parts.append(_bars(each, key, x, y, span) if bars else _line(each, key, x, y))
+    latest = "; ".join(f"{each.name} {figure(each.values[-1][1])} {unit} at the end" for each in drawn)
+    head = Markup('<svg class="plot" viewBox="0 0 {} {}" role="img" aria-label="{}: {}">').format(
+        WIDTH, HEIGHT, title, latest
+    )
+    keys = Markup("").join(
+        Markup('<li class="{}">{}</li>').format(key, each.name) for key, each in zip(KEYS, drawn, strict=False)
+    )
+    legend = Markup('<ul class="keys">{}</ul>').format(keys) if len(drawn) > 1 or drawn[0].name else Markup("")
+    return Markup("<figure>{}{}{}</svg>{}</figure>").format(caption, head, Markup("".join(parts)), legend)  # noqa: S704
+
+
+def nice(value: float) -> float:
+    """Return a round number that is not below the value, for the top of an axis."""
+    if value <= 0:
+        return 1.0
+    size = 10.0 ** len(str(int(value))) / 10 if value >= 1 else 0.1
+    return next((size * step for step in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if size * step >= value), size * 10)
+
+
+def figure(value: float) -> str:
+    """Write a number as short as it may be."""
+    return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.2g}"
+
+
+def _line(series: Series, key: str, x: Scale, y: Scale) -> str:
+    points = [(x(day), y(value)) for day, value in series.values]
+    path = "L".join(f"{left:.1f} {top:.1f}" for left, top in points)
+    if len(points) > 1:
+        return f'<path class="line {key}" d="M{path}"/>'
+    return f'<circle class="dot {key}" cx="{points[0][0]:.1f}" cy="{points[0][1]:.1f}" r="2.5"/>'
+
+
+def _bars(series: Series, key: str, x: Scale, y: Scale, span: int) -> str:
+    wide = max((WIDTH - LEFT - RIGHT) / (span + 1) * 0.8, 1)
+    base = HEIGHT - BOTTOM
+    return "".join(
+        f'<rect class="{key}" x="{max(x(day) - wide / 2, LEFT):.1f}" y="{y(value):.1f}" width="{wide:.1f}" '
+        f'height="{base - y(value):.1f}"/>'
+        for day, value in series.values
+        if value
+    )
