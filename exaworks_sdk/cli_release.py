@@ -90,3 +90,73 @@ def install(places: Places, name: str | None, python: str | None, wheelhouse: st
         progress=lambda line: click.echo(line, err=True),
     )
     click.echo(folder)
+
+
+@release.command(
+    epilog="\b\nExamples:\n  exaworks release diff 2026.11 2027.05\n  exaworks release diff 2026.11 2027.05 --json"
+)
+@click.argument("before")
+@click.argument("after")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def diff(before: str, after: str, as_json: bool) -> None:
+    """Show what differs from release BEFORE to release AFTER."""
+    import json
+
+    from tabulate import tabulate
+
+    from exaworks_sdk.release import load
+    from exaworks_sdk.release_notes import changes
+
+    found = changes(load(before), load(after))
+    if as_json:
+        told = [{"name": c.name, "before": c.before, "after": c.after, "change": c.word} for c in found]
+        click.echo(json.dumps(told, indent=2))
+    elif found:
+        rows = [(c.name, c.before or "-", c.after or "-", c.word) for c in found]
+        click.echo(tabulate(rows, ("component", before, after, ""), disable_numparse=True))
+    else:
+        click.echo(f"{before} and {after} hold the same versions.")
+
+
+@release.command(
+    epilog="""\b
+Examples:
+  exaworks release lag                  the newest release
+  exaworks release lag 2026.11 --json
+"""
+)
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def lag(name: str | None, as_json: bool) -> None:
+    """Show which components of release NAME, or of the newest, have newer versions upstream.
+
+    It asks pip's index, and the tags of what is not there; what does not answer is shown as unknown, with the reason.
+    """
+    import json
+
+    from tabulate import tabulate
+
+    from exaworks_sdk.release import load
+    from exaworks_sdk.release_upstream import upstream
+
+    asked = load(name)
+    found = [upstream(component) for component in asked.components]
+    if as_json:
+        told = [
+            {"name": u.name, "version": u.version, "newest": u.newest, "behind": u.behind, "reason": u.reason}
+            for u in found
+        ]
+        click.echo(json.dumps(told, indent=2))
+    else:
+        rows = [(u.name, u.version, u.newest or "?", u.reason or ("behind" if u.behind else "newest")) for u in found]
+        click.echo(tabulate(rows, ("component", asked.name, "upstream", ""), disable_numparse=True))
+
+
+@release.command(epilog="\b\nExamples:\n  exaworks release page 2026.11 > docs/releases/2026.11.md")
+@click.argument("name", required=False)
+def page(name: str | None) -> None:
+    """Print the page of release NAME, or of the newest, in the documentation."""
+    from exaworks_sdk.release import load
+    from exaworks_sdk.release_notes import page as text
+
+    click.echo(text(load(name)), nl=False)

@@ -28,6 +28,16 @@ class Turbine(BuiltinTurbine):
             if not os.path.exists("configure"):
                 which("bash", required=True)("bootstrap")
 
+    def configure_args(self):
+        args = super().configure_args()
+        if self.spec.satisfies("@1.5.2"):
+            # It wants the folder of tclConfig.sh, where earlier versions wanted Tcl's prefix.
+            found = find(self.spec["tcl"].prefix, "tclConfig.sh", max_depth=3)
+            if found:
+                tcl = f"--with-tcl={os.path.dirname(found[0])}"
+                args = [tcl if each.startswith("--with-tcl=") else each for each in args]
+        return args
+
     def test_ranks(self):
         """a Tcl program runs on two ranks of the runtime"""
         program = join_path(self.test_suite.current_test_data_dir, "ranks.tcl")

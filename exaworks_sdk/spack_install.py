@@ -1,0 +1,171 @@
+"""Install a release with Spack: clone, concretize, install and test; what is done already is not done again."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from exaworks_sdk import spack_tool
+from exaworks_sdk.errors import InstallError
+from exaworks_sdk.release import Release
+from exaworks_sdk.spack_environment import environment_text
+from exaworks_sdk.spack_tool import Spack, StepFailedError
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to install and where; ``again`` is the command that was given, to go on with after a failure."""
+
+    release: Release
+    prefix: Path
+    recipes: Path
+    again: str
+    scope: Path | None = None
+    changed: Mapping[str, bool] | None = None
+    clone: bool = False
+    tests: bool = True
+    jobs: int | None = None
+
+    @property
+    def environment(self) -> Path:
+        return self.prefix / "environment"
+
+    @property
+    def deployment(self) -> str:
+        return f"spack:{self.environment}"
+
+    def log(self, step: str) -> Path:
+        return self.prefix / "logs" / f"{step}.log"
+
+
+STEPS = {
+    "spack": "clone Spack",
+    "packages": "clone Spack's packages",
+    "concretize": "concretize the environment",
+    "install": "install the environment",
+    "test": "test what was installed",
+}
+
+
+def install(order: Order, say: Callable[[str], None]) -> str:
+    """Carry out an order and return the deployment that ``validate`` can name.
+
+    Raises:
+        InstallError: a step failed; the message says which, Spack's own reason, and how to go on.
+    """
+    step = "spack"
+    try:
+        (order.prefix / "logs").mkdir(parents=True, exist_ok=True)
+        spack = _spack(order, say)
+        if spack.own:
+            step = "packages"
+            _packages(order, spack, say)
+        step = "concretize"
+        _concretize(order, spack, say)
+        step = "install"
+        _install(order, spack, say)
+        if order.tests:
+            step = "test"
+            _test(order, spack, say)
+    except StepFailedError as error:
+        shown = "\n  ".join(error.reason.splitlines())
+        hint = f"\n{error.hint}" if error.hint else ""
+        raise InstallError(
+            f"cannot {STEPS[step]}:\n  {shown}{hint}\nAll of its output: {error.log}\nTo go on: {order.again}"
+        ) from error
+    except OSError as error:
+        raise InstallError(
+            f"cannot {STEPS[step]}: {error.strerror}: {error.filename}\nTo go on: {order.again}"
+        ) from error
+    return order.deployment
+
+
+def _spack(order: Order, say: Callable[[str], None]) -> Spack:
+    there = None if order.clone else spack_tool.present(os.environ)
+    if there is not None:
+        say(f"Spack of {there}, with its own configuration")
+        return Spack(there, own=False)
+    assert order.release.spack is not None
+    root = order.prefix / "spack"
+    wanted = order.release.spack.tool
+    made = spack_tool.checkout(wanted, root, order.log("spack"))
+    say(f"Spack {wanted.commit[:12]} {'cloned into' if made else 'is in'} {root}")
+    own = {
+        "SPACK_ROOT": str(root),
+        "SPACK_USER_CONFIG_PATH": str(order.prefix / "configuration"),
+        "SPACK_USER_CACHE_PATH": str(order.prefix / "cache"),
+    }
+    return Spack(root, own=True, environ=own)
+
+
+def _packages(order: Order, spack: Spack, say: Callable[[str], None]) -> None:
+    """Clone Spack's packages and make them, and a folder for what is installed, known to our own Spack."""
+    assert order.release.spack is not None
+    root = order.prefix / "packages"
+    wanted = order.release.spack.packages
+    made = spack_tool.checkout(wanted, root, order.log("packages"))
+    say(f"its packages {wanted.commit[:12]} {'cloned into' if made else 'are in'} {root}")
+    configuration = order.prefix / "configuration"
+    configuration.mkdir(exist_ok=True)
+    _dump({"repos": {"builtin": str(root / "repos" / "spack_repo" / "builtin")}}, configuration / "repos.yaml")
+    config: dict[str, object] = {
+        "install_tree": {"root": str(order.prefix / "installed")},
+        "build_stage": [str(order.prefix / "stage")],
+        "test_stage": str(order.prefix / "tests"),
+        "source_cache": str(order.prefix / "sources"),
+    }
+    _dump({"config": config}, configuration / "config.yaml")
+
+
+def _concretize(order: Order, spack: Spack, say: Callable[[str], None]) -> None:
+    """Write the environment, and let Spack choose its packages unless it has done so for this very text."""
+    text = environment_text(order.release, scope=order.scope, changed=dict(order.changed or {}))
+    document = YAML(typ="safe").load(text)
+    document["spack"]["repos"] = {"exaworks": str(order.recipes)}
+    order.environment.mkdir(exist_ok=True)
+    manifest, lock = order.environment / "spack.yaml", order.environment / "spack.lock"
+    before = manifest.read_text() if manifest.exists() else None
+    _dump(document, manifest)
+    if before == manifest.read_text() and lock.exists():
+        say(f"concretized before: {lock}")
+        return
+    lock.unlink(missing_ok=True)
+    say("concretizing; the first time takes minutes")
+    spack_tool.run(spack, ["-e", str(order.environment), "concretize", "--force"], order.log("concretize"))
+
+
+def _install(order: Order, spack: Spack, say: Callable[[str], None]) -> None:
+    lock = json.loads((order.environment / "spack.lock").read_text())
+    total = sum("external" not in node for node in lock.get("concrete_specs", {}).values())
+    done: set[str] = set()
+
+    def each_line(line: str) -> None:
+        if line.startswith("[+] ") and line.split()[1] not in done:
+            done.add(line.split()[1])
+            say(f"{len(done)}/{total} {line.split()[2] if len(line.split()) > 2 else line.split()[1]}")
+
+    say(f"installing {total} packages; log: {order.log('install')}")
+    jobs = [f"-j{order.jobs}"] if order.jobs else []
+    spack_tool.run(spack, ["-e", str(order.environment), "install", *jobs], order.log("install"), each_line)
+
+
+def _test(order: Order, spack: Spack, say: Callable[[str], None]) -> None:
+    """Run the stand-alone tests of our packages, the site's own flux included."""
+    names = sorted(path.parent.name.replace("_", "-") for path in order.recipes.glob("packages/*/package.py"))
+    lock = json.loads((order.environment / "spack.lock").read_text())
+    here = {node["name"] for node in lock.get("concrete_specs", {}).values()}
+    say("running the stand-alone tests")
+    tested = [name for name in names if name in here]
+    spack_tool.run(spack, ["-e", str(order.environment), "test", "run", "--externals", *tested], order.log("test"), say)
+
+
+def _dump(document: object, path: Path) -> None:
+    yaml = YAML()
+    yaml.width = 200
+    with path.open("w") as out:
+        yaml.dump(document, out)
