@@ -6,15 +6,18 @@ Field names are GitLab's own; https://docs.gitlab.com/ci/yaml/ describes them. W
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 from ruamel.yaml import YAML
-from ruamel.yaml.scalarstring import LiteralScalarString
+from ruamel.yaml.scalarstring import LiteralScalarString, SingleQuotedScalarString
 
 WIDTH = 4096
 """Never fold a line: a folded shell command is hard to read and harder to compare."""
+_OLD_YAML = re.compile(r"y|n|yes|no|on|off|=|<<|[-+]?[0-9][0-9_,:.]*", re.IGNORECASE)
+"""GitLab reads YAML 1.1, in which more than in 1.2 is no text: ``no`` is false, and ``1:30`` is ninety."""
 
 
 class _Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -151,4 +154,8 @@ def _literal(value: Any) -> Any:
         return {key: _literal(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_literal(item) for item in value]
-    return LiteralScalarString(value) if isinstance(value, str) and "\n" in value else value
+    if not isinstance(value, str):
+        return value
+    if "\n" in value:
+        return LiteralScalarString(value)
+    return SingleQuotedScalarString(value) if _OLD_YAML.fullmatch(value) else value

@@ -8,10 +8,13 @@ import re
 import select
 import signal
 import socket
+import subprocess
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from sdk_tests.testbeds import manage
 from tests.ci.pipeline import BOX, LIMIT, Project, collector, ended
 from tests.needs import need
 
@@ -81,6 +84,37 @@ def test_a_failing_case_makes_the_pipeline_red_and_the_dashboard_too(tmp_path: P
         assert (smoke / "report.html").is_file()
         codes = server.rows("SELECT exit_code FROM runs ORDER BY started")
         assert [row[0] for row in codes] == [0, 1]
+
+
+@pytest.mark.slow
+@pytest.mark.needs("slurm", "munge")
+def test_a_broken_site_is_a_warning_or_red_as_its_file_says_and_the_sdks_cases_are_not_blamed(tmp_path: Path) -> None:
+    """A real Slurm whose nodes are drained starts nothing; what follows the control case is withheld."""
+    beds = tmp_path / "beds"
+    bed = manage.up("slurm", beds, nodes=2, cores=2, owner_pid=os.getpid())
+    try:
+        project = Project(tmp_path)
+        drain = ["scontrol", "update", "NodeName=n[1-2]", "State=DRAIN", "Reason=test"]
+        subprocess.run(drain, env=manage.environment(bed, project.environ), check=True, capture_output=True)
+        spec = msgspec.json.encode([msgspec.to_builtins(bed.scheduler)]).decode()
+        site = BOX.replace("allowed: true", "allowed: false") + "limits: {queue_wait: 00:00:03}\nci: {infra: warn}\n"
+        project.write_site(f"{site}schedulers: {spec}\n")
+        project.variables = manage.environment(bed, {"PATH": os.environ["PATH"]})
+        project.generate()
+        result = project.run()
+        assert result.code == 0, result.output
+        assert (result.jobs["control"], result.jobs["smoke"]) == ("WARN", "WARN")
+        assert result.jobs["verdict"] == "PASS"
+        assert "smoke is not run: control did not pass" in result.output
+        assert {f["stage"]: f["result"] for f in project.verdict()["stages"]} == {
+            "setup": "pass",
+            "control": "infra",
+            "smoke": "infra",
+        }
+        project.write_site(f"{site.replace('warn', 'fail')}schedulers: {spec}\n")
+        assert project.exaworks("ci", "verdict", "--site", "test/box", "--tier", "smoke").returncode == 3
+    finally:
+        manage.down(beds, bed.id)
 
 
 @pytest.mark.slow

@@ -1,0 +1,173 @@
+"""Every shell line that is generated: shellcheck finds nothing, and the cron script runs under an empty environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ci.cron import cron_script, entry, when
+from ci.generate import everything
+from ci.root import root_yaml
+from ci.system import system_yaml
+from site_configs.load import load_text, systems
+from site_configs.schema import seconds
+from tests.ci.pipeline import BOX, EXAWORKS, LIMIT, ROOT, Project, collector
+from tests.ci.test_generate import DEPLOYMENTS, JACAMAR, jobs_of
+from tests.needs import need
+
+SYSTEMS = [system for system in systems({}) if system.state.value == "active"]
+
+
+def shellcheck(text: str) -> str:
+    """Return what shellcheck says; what a runner's own environment provides is no finding."""
+    command = [need("shellcheck"), "--shell=sh", "--external-sources", "--exclude=SC2154", "-"]
+    return subprocess.run(command, input=text, capture_output=True, text=True, check=False).stdout
+
+
+def scripts_of(text: str) -> set[str]:
+    """Return each job's lines as the runner joins them."""
+    from ruamel.yaml import YAML
+
+    before = YAML(typ="safe", pure=True).load(text).get("default", {}).get("before_script", [])
+    found = set()
+    for job in jobs_of(text).values():
+        found.add("\n".join([*before, *job.get("script", [])]))
+        found.add("\n".join(job.get("after_script", [])))
+    return found
+
+
+@pytest.mark.needs("shellcheck")
+def test_shellcheck_finds_nothing_in_any_generated_job() -> None:
+    texts = list(everything(systems({})).values())
+    texts += [system_yaml(SYSTEMS[0], deployment) for deployment in DEPLOYMENTS]
+    texts += [root_yaml(SYSTEMS), system_yaml(load_text(JACAMAR.replace("KIND", "pbs"), "test"))]
+    scripts = sorted(set().union(*(scripts_of(text) for text in texts)))
+    functions = "\n".join(f"job{index}() {{\n:\n{text}\n}}" for index, text in enumerate(scripts))
+    assert shellcheck(functions) == ""
+    assert "SC2086" in shellcheck("rm $unquoted"), "it does look"
+
+
+@pytest.mark.needs("shellcheck")
+def test_shellcheck_finds_nothing_in_a_cron_script_or_in_the_snippets() -> None:
+    system = load_text(BOX.replace("DEPLOYMENT", "release") + "cadence: 24:00:00\n", "test")
+    assert shellcheck(cron_script(system, ROOT, tier="scale")) == ""
+    for path in sorted((ROOT / "ci" / "scripts").glob("*.sh")):
+        assert shellcheck(path.read_text()) == "", path
+
+
+@pytest.mark.parametrize(
+    "cadence, fields",
+    [
+        ("01:00:00", r"\d+ \* \* \* \*"),
+        ("05:00:00", r"\d+ \*/4 \* \* \*"),
+        ("12:00:00", r"\d+ \*/12 \* \* \*"),
+        ("24:00:00", r"\d+ \d+ \* \* \*"),
+        ("36:00:00", r"\d+ \d+ \* \* \*"),
+        ("72:00:00", r"\d+ \d+ \* \* \d,\d,\d"),
+        ("168:00:00", r"\d+ \d+ \* \* \d"),
+        ("720:00:00", r"\d+ \d+ \* \* \d"),
+    ],
+)
+def test_the_entry_is_never_rarer_than_the_cadence_asks_for_up_to_a_week(cadence: str, fields: str) -> None:
+    system = load_text(BOX.replace("DEPLOYMENT", "path") + f"cadence: {cadence}\n", "test")
+    assert re.fullmatch(fields, when(system)), when(system)
+    assert when(system) == when(system)
+    assert seconds(cadence) > 0
+
+
+def test_sites_do_not_all_start_at_the_same_minute() -> None:
+    assert len({when(system).split()[0] for system in SYSTEMS if system.cadence}) > 1
+
+
+def test_scrontab_gets_slurms_options_and_the_account_of_whoever_makes_it() -> None:
+    text = JACAMAR.replace("KIND", "slurm") + "extras: {scrontab: [--qos=cron]}\n"
+    lines = entry(load_text(text, "test"), Path("/x/e.sh"), {"TEST_ACCOUNT": "m42"}, scron=True, tier="smoke")
+    options = [line for line in lines.splitlines() if line.startswith("#SCRON ")]
+    assert "#SCRON --account=m42" in options
+    assert "#SCRON --qos=cron" in options
+    assert any(re.fullmatch(r"#SCRON --time=\d\d:\d\d:00", option) for option in options)
+    assert lines.splitlines()[-1].endswith(" /x/e.sh")
+
+
+def test_a_path_that_cron_would_misread_is_refused(tmp_path: Path) -> None:
+    project = Project(tmp_path, BOX + "cadence: 24:00:00\n")
+    done = project.exaworks("ci", "cron", "--site", "test/box", "--to", str(tmp_path / "a%b.sh"))
+    assert done.returncode == 2
+    assert "cron reads %" in done.stderr
+
+
+@pytest.fixture
+def cron(tmp_path: Path) -> Any:
+    """A cron script for the box, with a stand-in for the checkout's command that starts the same program."""
+    project = Project(tmp_path, BOX + "cadence: 24:00:00\n")
+    target = tmp_path / "cron.sh"
+    done = project.exaworks("ci", "cron", "--site", "test/box", "--tier", "smoke", "--to", str(target))
+    assert done.returncode == 0, done.stderr
+    assert os.access(target, os.X_OK)
+    text = target.read_text()
+    assert f"exaworks={ROOT / 'exaworks'}\n" in text
+    target.write_text(text.replace(str(ROOT / "exaworks"), str(project.program)))
+    settings = tmp_path / "ci.env"
+    project.variables = {"EXAWORKS_CI_HOME": str(project.home), "EXAWORKS_SITES": str(project.sites)}
+
+    def run(**more: str) -> subprocess.CompletedProcess[str]:
+        values = {**project.variables, **more}
+        settings.write_text("".join(f"{name}='{value}'\n" for name, value in values.items()))
+        bare = ["env", "-i", f"EXAWORKS_CI_ENV={settings}", "/bin/sh", str(target)]
+        return subprocess.run(bare, cwd="/", capture_output=True, text=True, check=False, timeout=LIMIT)
+
+    return project, run
+
+
+def test_the_cron_script_runs_under_an_empty_environment_delivers_and_says_nothing(cron: Any, tmp_path: Path) -> None:
+    project, run = cron
+    with collector(tmp_path / "collector") as server:
+        done = run(EXAWORKS_COLLECTOR_URL=server.url, EXAWORKS_COLLECTOR_TOKEN=server.token)
+        log = (project.home / "test-box" / "cron.log").read_text()
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), log
+        assert len(server.rows("SELECT 1 FROM runs")) == 2
+    triggers = {json.loads((path / "manifest.json").read_bytes())["trigger"] for path in project.runs.iterdir()}
+    assert triggers == {"nightly"}
+
+
+def test_a_failing_cron_run_is_told_by_mail_and_by_exit_code(cron: Any) -> None:
+    project, run = cron
+    project.write_site(BOX + "cadence: 24:00:00\npromises: [psij]\n")
+    done = run()
+    assert done.returncode == 1
+    assert "test/box: failed" in done.stdout
+    assert "smoke    fail" in done.stdout
+
+
+def test_a_second_cron_run_gives_way_to_the_first(cron: Any) -> None:
+    project, run = cron
+    home = project.home / "test-box"
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "cron.lock").open("w") as held:
+        subprocess.run(["flock", str(held.fileno())], pass_fds=[held.fileno()], check=True)
+        done = run()
+    assert (done.returncode, done.stdout) == (0, "")
+    assert not (home / "cron.log").exists(), "nothing was started"
+
+
+def test_the_command_exists_in_a_checkout_only(tmp_path: Path) -> None:
+    """A copy of the packages alone is what an installation has."""
+    for room in ("exaworks_sdk", "site_configs"):
+        (tmp_path / room).symlink_to(ROOT / room)
+    probe = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import exaworks_sdk.paths as p; p.checkout = lambda: None; "
+        "from exaworks_sdk.cli import Rooms; print('ci' in Rooms().list_commands(None))"
+    )
+    answers = [
+        subprocess.run([sys.executable, "-I", "-c", text, str(ROOT)], capture_output=True, text=True, check=True).stdout
+        for text in (probe, probe.replace("p.checkout = lambda: None; ", ""))
+    ]
+    assert [answer.strip() for answer in answers] == ["False", "True"]
+    assert subprocess.run([*EXAWORKS, "ci", "--help"], capture_output=True, check=False).returncode == 0

@@ -1,0 +1,283 @@
+"""Stages, verdict and delivery, each as a pipeline runs them."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import select
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ci.phases import planned
+from ci.results import OUTBOX
+from ci.verdict import Result, judge
+from site_configs.load import load_text
+from tests.ci.pipeline import BOX, EXAWORKS, Project, collector
+
+SYSTEM = load_text(BOX.replace("DEPLOYMENT", "path"), "test")
+PLANNED = planned(SYSTEM, "smoke", scheduled=False)
+
+
+class Results:
+    """A results folder as stages leave it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def stage(self, name: str, *, code: int | None = 0, state: str = "ended", runs: tuple[str, ...] = ()) -> None:
+        tests = name not in ("setup", "install")
+        about = {"stage": name, "system": "test/box", "tests": tests, "command": ["x"], "started": "now"}
+        about |= {"state": state, "exit_code": code, "runs": list(runs), "reason": "control did not pass"}
+        path = self.folder / name / "stage.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(about))
+
+    def run(self, stage: str, code: int, outcomes: dict[str, str], *, closed: bool = True, attempt: int = 1) -> str:
+        name = f"run-{stage}"
+        cases = [{"case_id": f"{c}@local", "component": c, "scheduler": "local"} for c in outcomes]
+        counts = {outcome: list(outcomes.values()).count(outcome) for outcome in set(outcomes.values())}
+        closing = {"exit_code": code, "state": "complete", "counts": counts, "missing": counts.pop("missing", 0)}
+        manifest = {"run_id": name, "site": "test", "system": "box", "planned": cases}
+        folder = self.folder / stage / name
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_text(json.dumps({**manifest, "closed": closing if closed else None}))
+        records = [
+            {"case_id": f"{c}@local", "verdict": {"outcome": o}, "retries": {"attempt": attempt}}
+            for c, o in outcomes.items()
+            if o != "missing"
+        ]
+        (folder / "records.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+        self.stage(stage, code=code, runs=(name,))
+        return name
+
+    def verdict(self, infra: str = "fail") -> Any:
+        return judge("test/box", PLANNED, self.folder, infra)
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Results:
+    made = Results(tmp_path / "results")
+    made.stage("setup")
+    made.run("control", 0, {"control": "pass"})
+    made.run("smoke", 0, {"control": "pass", "psij": "pass"})
+    return made
+
+
+def found(verdict: Any) -> dict[str, Result]:
+    return {finding.stage: finding.result for finding in verdict.stages}
+
+
+def test_everything_passed(results: Results) -> None:
+    verdict = results.verdict()
+    assert verdict.result is Result.PASS
+    assert verdict.exit_code == 0
+    assert verdict.pass_rate == 100
+
+
+def test_a_stage_that_left_nothing_fails(results: Results) -> None:
+    (results.folder / "smoke" / "stage.json").unlink()
+    assert found(results.verdict())["smoke"] is Result.FAIL
+    assert results.verdict().exit_code == 1
+
+
+def test_a_missing_manifest_fails_whatever_the_exit_code_was(results: Results) -> None:
+    (results.folder / "smoke" / "run-smoke" / "manifest.json").unlink()
+    assert results.verdict().exit_code == 1
+    results.stage("smoke", code=0, runs=())
+    assert results.verdict().exit_code == 1
+
+
+def test_a_manifest_that_is_torn_fails(results: Results) -> None:
+    path = results.folder / "smoke" / "run-smoke" / "manifest.json"
+    path.write_text(path.read_text()[:-20])
+    assert results.verdict().exit_code == 1
+
+
+def test_a_run_that_was_never_closed_fails(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    results.stage("setup")
+    results.run("control", 0, {"control": "pass"})
+    results.run("smoke", 0, {"psij": "pass", "parsl": "missing"}, closed=False)
+    verdict = results.verdict()
+    assert found(verdict)["smoke"] is Result.FAIL
+    assert "1 of 2 cases recorded" in verdict.stages[-1].text
+
+
+def test_the_manifest_is_believed_and_a_flattened_exit_code_is_not(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    results.stage("setup")
+    results.run("control", 0, {"control": "pass"})
+    name = results.run("smoke", 3, {"psij": "infra", "control": "pass"})
+    results.stage("smoke", code=1, runs=(name,))
+    assert results.verdict("fail").result is Result.INFRA
+    assert results.verdict("fail").exit_code == 3
+    assert results.verdict("warn").exit_code == 0
+    assert results.verdict("warn").pass_rate == 50
+
+
+def test_a_passed_run_whose_command_failed_is_no_pass(results: Results) -> None:
+    results.stage("smoke", code=1, runs=("run-smoke",))
+    assert results.verdict().exit_code == 1
+
+
+def test_a_failure_beside_an_infrastructure_failure_is_a_failure(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    results.stage("setup")
+    results.run("control", 3, {"control": "infra"})
+    results.run("smoke", 1, {"psij": "fail"})
+    assert results.verdict("warn").exit_code == 1
+
+
+def test_what_was_withheld_takes_the_result_of_what_it_waited_for(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    results.stage("setup")
+    results.run("control", 3, {"control": "infra"})
+    results.stage("smoke", state="withheld", code=None)
+    assert results.verdict("warn").exit_code == 0
+    results.run("control2", 1, {"control": "fail"})
+    (results.folder / "control2").rename(results.folder / "control-failed")
+    results.stage("control", code=1, runs=())
+    assert results.verdict("warn").exit_code == 1
+
+
+def test_the_matrix_shows_the_worst_of_all_stages_by_the_last_attempt(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    results.stage("setup")
+    results.run("control", 0, {"control": "pass"})
+    results.run("smoke", 1, {"control": "pass", "psij": "fail", "parsl": "missing"})
+    records = results.folder / "smoke" / "run-smoke" / "records.jsonl"
+    later = {"case_id": "psij@local", "verdict": {"outcome": "pass"}, "retries": {"attempt": 2}}
+    records.write_text(json.dumps(later) + "\n" + records.read_text() + '{"torn')
+    assert results.verdict().matrix == {
+        "control": {"local": "pass"},
+        "psij": {"local": "pass"},
+        "parsl": {"local": "missing"},
+    }
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+def stage(project: Project, name: str, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    return project.exaworks("ci", "stage", name, "--site", "test/box", *words)
+
+
+def test_a_stage_keeps_the_outbox_of_its_run_and_nothing_private(project: Project) -> None:
+    done = stage(project, "control", "--", "validate", "--component", "control")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (run,) = (path for path in (project.path / "results" / "control").iterdir() if path.is_dir())
+    assert {path.name for path in run.iterdir()} == set(OUTBOX)
+    assert (run / "records.jsonl").read_bytes() == (project.runs / run.name / "records.jsonl").read_bytes()
+    assert "--no-upload" in done.stdout, "delivering is a stage of its own"
+    junit = (project.path / "results" / "control" / "stage.xml").read_text()
+    assert 'name="control"' in junit
+    assert "failure" not in junit.replace('failures="0"', "")
+
+
+def test_a_stage_returns_the_commands_exit_code_and_says_it_in_junit(project: Project) -> None:
+    done = stage(project, "setup", "--", "sites", "show", "no/such")
+    assert done.returncode == 2
+    assert "exit code 2" in (project.path / "results" / "setup" / "stage.xml").read_text()
+
+
+def test_a_stage_is_withheld_where_the_one_before_left_no_results(project: Project) -> None:
+    done = stage(project, "smoke", "--after", "control", "--", "validate", "--tier", "smoke")
+    assert done.returncode == 1
+    assert "smoke is not run: control has left no results" in done.stdout
+    assert not project.runs.exists() or not list(project.runs.iterdir())
+
+
+def test_a_locked_stage_waits_for_the_other_pipeline(project: Project) -> None:
+    home = project.home / "test-box"
+    home.mkdir(parents=True)
+    with (home / "ci.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        process = subprocess.Popen(
+            [*EXAWORKS, "ci", "stage", "setup", "--site", "test/box", "--lock", "--", "sites", "list"],
+            cwd=project.path,
+            env={**project.environ, "EXAWORKS_HOME": str(home)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        assert "waiting for another pipeline" in process.stdout.readline()
+        assert process.poll() is None
+    rest, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "test/box" in rest
+
+
+def test_the_results_of_a_stage_that_was_killed_can_still_be_collected(project: Project) -> None:
+    done = stage(project, "control", "--", "validate", "--component", "control")
+    assert done.returncode == 0
+    about = project.path / "results" / "control" / "stage.json"
+    state = json.loads(about.read_bytes())
+    about.write_text(json.dumps({**state, "state": "started", "exit_code": None, "runs": []}))
+    for path in (project.path / "results" / "control").iterdir():
+        if path.is_dir():
+            for file in path.iterdir():
+                file.unlink()
+            path.rmdir()
+    assert project.exaworks("ci", "collect", "control").returncode == 0
+    (run,) = (path for path in (project.path / "results" / "control").iterdir() if path.is_dir())
+    assert (run / "manifest.json").is_file()
+    assert json.loads(about.read_bytes())["state"] == "started", "so the verdict still sees that it did not end"
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_the_command_ends_with_the_stage(project: Project, number: signal.Signals) -> None:
+    home = project.home / "test-box"
+    process = subprocess.Popen(
+        [*EXAWORKS, "ci", "stage", "setup", "--site", "test/box", "--", "collector", "serve", "--port", "0"],
+        cwd=project.path,
+        env={**project.environ, "EXAWORKS_HOME": str(home)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    assert "collector at" in process.stderr.readline()
+    (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    ends = os.pidfd_open(int(child))
+    process.send_signal(number)
+    assert select.select([ends], [], [], 60)[0], "the collector is gone"
+    os.close(ends)
+    process.stderr.close()
+    assert process.wait(60) == (130 if number == signal.SIGTERM else -signal.SIGKILL)
+
+
+def test_a_run_is_delivered_once_and_a_refused_identity_falls_back_to_the_stored_token(
+    project: Project, tmp_path: Path
+) -> None:
+    stage(project, "control", "--", "validate", "--component", "control")
+    with collector(tmp_path / "collector") as server:
+        project.variables = {
+            "EXAWORKS_COLLECTOR_URL": server.url,
+            "EXAWORKS_ID_TOKEN": "an.identity.that-it-does-not-know",
+            "EXAWORKS_COLLECTOR_TOKEN": server.token,
+        }
+        first = project.exaworks("ci", "deliver", "--site", "test/box")
+        assert first.returncode == 0, first.stdout + first.stderr
+        assert len(server.rows("SELECT 1 FROM runs")) == 1
+        assert "has every run" in project.exaworks("ci", "deliver", "--site", "test/box").stdout
+        assert server.token not in first.stdout + first.stderr
+
+
+def test_cleanup_removes_what_a_collector_has_and_keeps_what_is_owed(project: Project, tmp_path: Path) -> None:
+    stage(project, "control", "--", "validate", "--component", "control")
+    (run,) = project.runs.iterdir()
+    os.utime(run / "manifest.json", (0, 0))
+    assert project.exaworks("ci", "cleanup", "--site", "test/box").returncode == 0
+    assert run.exists(), "nobody has it yet"
+    with collector(tmp_path / "collector") as server:
+        project.variables = {"EXAWORKS_COLLECTOR_URL": server.url, "EXAWORKS_COLLECTOR_TOKEN": server.token}
+        project.exaworks("ci", "deliver", "--site", "test/box")
+    assert project.exaworks("ci", "cleanup", "--site", "test/box").returncode == 0
+    assert not run.exists()
