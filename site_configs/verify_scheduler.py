@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 
 from site_configs.document import Key
 from site_configs.findings import Findings
@@ -50,7 +51,7 @@ def _queue(
         findings.ok()
         if not found.up:
             findings.note((*key, "name"), partition, "does not take jobs at the moment")
-        _limits(queue, found, key, findings, narrowed=quality is not None or bool(queue.steps))
+        _limits(replace(found, nodes=found.nodes or seen.nodes), queue, key, findings, quality is not None)
     if quality is None:
         return
     if isinstance(qualities, str):
@@ -67,11 +68,12 @@ def _queue(
             max_running=said.max_running,
             max_queued=said.max_queued,
         )
-        _limits(queue, limits, key, findings, narrowed=True)
+        _limits(limits, queue, key, findings, True)
 
 
-def _limits(queue: Queue, seen: SeenQueue, key: Key, findings: Findings, narrowed: bool) -> None:
+def _limits(seen: SeenQueue, queue: Queue, key: Key, findings: Findings, also_qos: bool) -> None:
     """Compare limits; where something else narrows them as well, only one below the file's can be told to be wrong."""
+    narrowed = also_qos or bool(queue.steps)
     if queue.max_walltime:
         ours = seconds(queue.max_walltime)
         if seen.max_walltime == UNLIMITED:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from site_configs.survey import survey
 from site_configs.verify import verify
 from tests.site_configs.machine import BQUEUES, FLUX, LMOD, LSID, QSTAT_JSON, SINFO, machine
 
+ROOT = Path(__file__).resolve().parents[2]
 SLURM = {"sinfo": SINFO, "srun": "#!/bin/sh\n"}
 SITE = """\
 system: lab/box
@@ -213,7 +216,7 @@ def test_the_diff_names_file_line_and_key(tmp_path: Path) -> None:
     ]
 
 
-# ---------------------------------------------------------------------------------------------------- a real Slurm
+# ---------------------------------------------------------------------------------------------- the real ones
 
 
 @pytest.fixture(scope="module")
@@ -277,6 +280,35 @@ def test_a_limit_above_a_real_partitions_is_a_difference(tmp_path: Path, slurm: 
     said = run(slurm, "--site-file", str(file))
     assert said.exit_code == 1
     assert f"{file}:6: schedulers[0].queues[0].max_walltime\n- 9999:00:00\n+ {queue.max_walltime}\n" in said.output
+
+
+@pytest.mark.needs("flux")
+def test_a_real_flux_bears_out_its_queues_and_not_others(tmp_path: Path) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf/queues.toml").write_text(
+        '[queues.pdebug]\npolicy.limits.duration = "1h"\n[queues.pbatch]\n'
+        'policy.limits.job-size.max.nnodes = 1\n[policy]\njobspec.defaults.system.queue = "pdebug"\n'
+    )
+    file = tmp_path / "box.yaml"
+    file.write_text(
+        "system: lab/box\ndescription: x\nschedulers:\n  - kind: flux\n    queues:\n"
+        "      - {name: pdebug, max_nodes: 2, max_walltime: 02:00:00}\n      - {name: pbatch, max_nodes: 2}\n"
+        "      - {name: gone}\n    launchers: [{name: flux}]\nnode: {count: 2}\n"
+    )
+    command = [sys.executable, "-m", "exaworks_sdk", "sites", "verify", "--site-file", str(file), "--json"]
+    done = subprocess.run(
+        ["flux", "start", f"--config-path={tmp_path / 'conf'}", "--test-size=2", *command],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    found = {entry["key"]: entry["machine"] for entry in json.loads(done.stdout)["differences"]}
+    assert found == {
+        "schedulers[0].queues[0].max_walltime": "01:00:00",
+        "schedulers[0].queues[1].max_nodes": "1",
+        "schedulers[0].queues[2].name": "gone; there are: pbatch, pdebug",
+    }
 
 
 def test_a_retired_system_has_no_machine_to_be_compared_with() -> None:
