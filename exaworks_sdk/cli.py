@@ -12,7 +12,7 @@ from exaworks_sdk import __version__
 from exaworks_sdk.errors import CommandError
 
 GROUP = "exaworks.commands"
-CHECKOUT_ONLY = {"ci": "ci.cli:ci"}
+CHECKOUT_ONLY = {"ci": "ci.cli:ci", "images": "containers.cli:images"}
 """Commands of rooms that are not installed, since their names would collide in a shared site-packages."""
 
 

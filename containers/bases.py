@@ -1,0 +1,79 @@
+"""The families of base images. One more is one more entry, and ``exaworks images render --all``."""
+
+from __future__ import annotations
+
+from containers.errors import NoImageError
+from containers.model import Family
+
+DEBIAN = Family(
+    name="debian-12",
+    image="docker.io/library/debian:12-slim",
+    tested=True,
+    python="/usr/bin/python3",
+    packages={
+        "python": ("python3",),
+        "venv": ("python3-venv",),
+        "certificates": ("ca-certificates",),
+        "git": ("git",),
+        "compiler": ("gcc", "libc6-dev", "python3-dev"),
+        "slurm": ("munge", "slurm-client", "slurmctld", "slurmd"),
+        "flux-build": (
+            *("autoconf", "automake", "libtool", "make", "pkg-config", "g++", "libarchive-dev", "libhwloc-dev"),
+            *("libjansson-dev", "liblua5.1-dev", "liblz4-dev", "libncurses-dev", "libsqlite3-dev", "libsystemd-dev"),
+            *("libzmq3-dev", "lua5.1", "lua-posix", "python3-cffi", "python3-ply", "python3-yaml", "uuid-dev"),
+        ),
+        "flux-run": (
+            *("libarchive13", "libhwloc15", "libjansson4", "liblua5.1-0", "liblz4-1", "libncurses6", "libsqlite3-0"),
+            *("libsystemd0", "libuuid1", "libzmq5", "lua-posix", "python3-cffi", "python3-ply", "python3-yaml"),
+        ),
+        "spack-build": (
+            *("bzip2", "file", "g++", "gfortran", "gnupg", "make", "patch", "python3-pip", "tar", "unzip", "xz-utils"),
+            *("zstd",),
+        ),
+        "spack-run": ("libgfortran5", "libgomp1"),
+    },
+)
+
+ROCKY = Family(
+    name="rocky-9",
+    image="docker.io/rockylinux/rockylinux:9-minimal",
+    tested=False,
+    python="/usr/bin/python3.11",
+    packages={
+        "python": ("python3.11",),
+        "venv": ("python3.11-pip",),
+        "certificates": ("ca-certificates",),
+        "git": ("git-core",),
+        "compiler": ("gcc", "glibc-devel", "python3.11-devel"),
+        "slurm": ("munge", "slurm", "slurm-slurmctld", "slurm-slurmd"),
+        "flux-build": (
+            *("autoconf", "automake", "libtool", "make", "pkgconf-pkg-config", "gcc-c++", "libarchive-devel"),
+            *("hwloc-devel", "jansson-devel", "lua-devel", "lz4-devel", "ncurses-devel", "sqlite-devel"),
+            *("systemd-devel", "zeromq-devel", "libuuid-devel", "lua-posix", "python3-cffi", "python3-ply"),
+            "python3-pyyaml",
+        ),
+        "flux-run": (
+            *("libarchive", "hwloc-libs", "jansson", "lua-libs", "lz4-libs", "ncurses-libs", "sqlite-libs"),
+            *("systemd-libs", "libuuid", "zeromq", "lua-posix", "python3-cffi", "python3-ply", "python3-pyyaml"),
+        ),
+        "spack-build": (
+            *("bzip2", "file", "gcc-c++", "gcc-gfortran", "gnupg2", "make", "patch", "python3.11-pip", "tar"),
+            *("unzip", "xz", "zstd"),
+        ),
+        "spack-run": ("libgfortran", "libgomp"),
+    },
+    before={"slurm": ("epel-release",), "flux-build": ("epel-release",), "flux-run": ("epel-release",)},
+)
+
+FAMILIES = {family.name: family for family in (DEBIAN, ROCKY)}
+
+
+def family(name: str) -> Family:
+    """Return a family by its name.
+
+    Raises:
+        NoImageError: there is none of that name.
+    """
+    if name not in FAMILIES:
+        raise NoImageError(f"there is no family of bases called {name}; known: {', '.join(FAMILIES)}")
+    return FAMILIES[name]

@@ -1,0 +1,291 @@
+"""The images there are, each made from a release and a family of bases."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from containers.errors import ImagesError, NoImageError
+from containers.model import Copy, Family, Image, Install, Run, Stage
+from exaworks_sdk.release import FOLDER, Release
+
+HOME = "/var/lib/exaworks"
+SBOM = "/usr/share/exaworks/sbom.cdx.json"
+LIBRARIES = "/opt/exaworks"
+HARNESS = "/opt/harness"
+RECIPES = Path(__file__).resolve().parent.parent / "spack_repo" / "exaworks" / "packages"
+ENVIRONMENT = {
+    "EXAWORKS_HOME": HOME,
+    "EXAWORKS_SITES": "/etc/exaworks/sites",
+    "GIT_PYTHON_REFRESH": "quiet",
+    "LANG": "C.UTF-8",
+}
+
+
+def sdk_slim(release: Release, family: Family) -> Image:
+    """The components that are on PyPI, in an environment of the distribution's own Python."""
+    return Image(
+        name="sdk-slim",
+        title="ExaWorks SDK, slim",
+        description="PSI/J, Parsl and RADICAL-Cybertools at the release's versions, and the harness that proves them",
+        stages=(
+            Stage("build", (Install(("python", "venv", "certificates", "compiler")), *_locks(release, family))),
+            Stage("runtime", (Install(("python",)), *_runtime("sdk-slim", (LIBRARIES, HARNESS)))),
+        ),
+        environment={**ENVIRONMENT, "EXAWORKS_IMAGE": "sdk-slim", "PATH": f"{LIBRARIES}/bin:{_PATH}"},
+        labels=_components(release, lambda component: component.pypi is not None),
+        entrypoint=("exaworks",),
+        command=("validate", "--no-upload"),
+        healthcheck=("exaworks", "release", "list"),
+        apptainer=True,
+    )
+
+
+def testbed_slurm(release: Release, family: Family) -> Image:
+    """A node of a Slurm cluster; what kind of node is its first argument."""
+    image = sdk_slim(release, family)
+    role = Copy("containers/files/slurm-role", "/usr/local/bin/slurm-role", mode="0755")
+    steps = (Install(("python", "slurm")), role, *_runtime("testbed-slurm", (LIBRARIES, HARNESS)))
+    return Image(
+        name="testbed-slurm",
+        title="ExaWorks testbed: Slurm",
+        description="Controller, compute node or login node of a throw-away Slurm cluster with the ExaWorks SDK",
+        stages=(image.stages[0], Stage("runtime", steps)),
+        environment={
+            **image.environment,
+            "EXAWORKS_HOME": "/cluster/exaworks",
+            "EXAWORKS_IMAGE": "testbed-slurm",
+            "SLURM_CONF": "/cluster/slurm.conf",
+        },
+        labels=image.labels,
+        entrypoint=("slurm-role",),
+        command=("login", "sleep", "infinity"),
+        healthcheck=("slurm-role", "health"),
+    )
+
+
+def testbed_flux(release: Release, family: Family) -> Image:
+    """A Flux instance of several brokers on one machine; the command runs inside it."""
+    image = sdk_slim(release, family)
+    flux = next(component for component in release.components if component.name == "flux")
+    build = Run(
+        (
+            f"git clone --quiet --depth 1 --branch v{flux.version} {flux.url} /build/flux",
+            f'test "$(git -C /build/flux rev-parse HEAD)" = {_commit("flux_core", flux.version)}',
+            "env -C /build/flux ./autogen.sh",
+            f"env -C /build/flux FLUX_VERSION={flux.version} ./configure --quiet --prefix=/opt/flux --disable-docs "
+            f"PYTHON={family.python}",
+            'make --directory=/build/flux --jobs="$(nproc)" --quiet install',
+            "find /opt/flux -name '*.la' -delete",
+        )
+    )
+    (first, *rest) = image.stages[0].steps
+    assert isinstance(first, Install)
+    start = Copy("containers/files/flux-role", "/usr/local/bin/flux-role", mode="0755")
+    steps = (Install(("python", "flux-run")), start, *_runtime("testbed-flux", (LIBRARIES, HARNESS, "/opt/flux")))
+    return Image(
+        name="testbed-flux",
+        title="ExaWorks testbed: Flux",
+        description="A throw-away Flux instance of several brokers with the ExaWorks SDK",
+        stages=(
+            Stage("build", (Install((*first.names, "git", "flux-build")), build, *rest)),
+            Stage("runtime", steps),
+        ),
+        environment={
+            **image.environment,
+            "EXAWORKS_IMAGE": "testbed-flux",
+            "PATH": f"/opt/flux/bin:{LIBRARIES}/bin:{_PATH}",
+        },
+        labels={**image.labels, **_components(release, lambda component: component.name == "flux")},
+        entrypoint=("flux-role",),
+        command=("exaworks", "validate", "--no-upload"),
+        healthcheck=("flux", "version"),
+    )
+
+
+def collector(release: Release, family: Family) -> Image:
+    """The server that takes results and draws the dashboard."""
+    return Image(
+        name="collector",
+        title="ExaWorks collector",
+        description="The server that takes results of every site and draws the status dashboard",
+        stages=(
+            Stage("build", (Install(("python", "venv", "certificates")), *_harness(release, family))),
+            Stage("runtime", (Install(("python",)), *_runtime(None, (HARNESS,)))),
+        ),
+        environment={**ENVIRONMENT, "EXAWORKS_IMAGE": "collector"},
+        labels={},
+        entrypoint=("exaworks", "collector"),
+        command=("serve", "--host", "0.0.0.0", "--port", "8350", "--allow-remote"),  # noqa: S104
+        healthcheck=(
+            f"{HARNESS}/bin/python",
+            "-c",
+            "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8350/healthz', timeout=3)",
+        ),
+        ports=(8350,),
+    )
+
+
+def sdk(release: Release, family: Family) -> Image:
+    """Everything of the release, as Spack builds it; only the view and what it links to are kept."""
+    spack = (
+        "export SPACK_DISABLE_LOCAL_CONFIG=1 SPACK_USER_CACHE_PATH=/build/cache",
+        "git clone --quiet --filter=blob:none https://github.com/spack/spack /build/spack",
+        'git -C /build/spack checkout --quiet "${SPACK_COMMIT:?give --build-arg SPACK_COMMIT=}"',
+        "git clone --quiet --filter=blob:none https://github.com/spack/spack-packages /build/packages",
+        'git -C /build/packages checkout --quiet "${PACKAGES_COMMIT:?give --build-arg PACKAGES_COMMIT=}"',
+        ". /build/spack/share/spack/setup-env.sh",
+        "spack repo set --scope site --destination /build/packages builtin",
+        "spack repo add --scope site /src/spack_repo/exaworks",
+        "spack compiler find --scope site",
+        "mkdir -p /opt/environment",
+        "cp /src/containers/files/spack.yaml /opt/environment/spack.yaml",
+        f"spack -e /opt/environment add exaworks@{release.name}",
+        "spack -e /opt/environment concretize",
+        "spack -e /opt/environment install --fail-fast",
+        "spack -e /opt/environment gc --yes-to-all",
+        "spack -e /opt/environment find --format '{hash}' exaworks > /opt/environment/dag-hash",
+        "spack -e /opt/environment env activate --sh > /opt/environment/activate.sh",
+    )
+    arguments = {"SPACK_COMMIT": "", "PACKAGES_COMMIT": ""}
+    steps = (
+        Install(("python", "venv", "certificates", "compiler", "git", "spack-build")),
+        Copy("spack_repo", "/src/spack_repo"),
+        Copy("containers/files/spack.yaml", "/src/containers/files/spack.yaml"),
+        Run(spack),
+        *_harness(release, family),
+    )
+    kept = ("/opt/spack", "/opt/environment", "/opt/view", HARNESS)
+    return Image(
+        name="sdk",
+        title="ExaWorks SDK",
+        description="Flux, Parsl, PSI/J, RADICAL-Cybertools and Swift/T as Spack builds them, and the harness",
+        stages=(
+            Stage("build", steps, variables=tuple(arguments)),
+            Stage("runtime", (Install(("python", "spack-run")), *_runtime("sdk", kept, view="/opt/view"))),
+        ),
+        environment={**ENVIRONMENT, "EXAWORKS_IMAGE": "sdk", "PATH": f"/opt/view/bin:{_PATH}"},
+        labels=_components(release, lambda component: True),
+        entrypoint=("exaworks",),
+        command=("validate", "--no-upload"),
+        healthcheck=("exaworks", "release", "list"),
+        apptainer=True,
+        arguments=arguments,
+    )
+
+
+IMAGES: dict[str, Callable[[Release, Family], Image]] = {
+    "sdk": sdk,
+    "sdk-slim": sdk_slim,
+    "testbed-slurm": testbed_slurm,
+    "testbed-flux": testbed_flux,
+    "collector": collector,
+}
+
+
+def image(name: str, release: Release, family: Family) -> Image:
+    """Return the image of that name.
+
+    Raises:
+        NoImageError: there is none.
+    """
+    if name not in IMAGES:
+        raise NoImageError(f"there is no image {name}; `exaworks images list` shows {', '.join(IMAGES)}")
+    return IMAGES[name](release, family)
+
+
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_PIP = "install --no-cache-dir --no-compile --no-deps --disable-pip-version-check"
+
+
+def _locks(release: Release, family: Family) -> tuple[Copy | Run, ...]:
+    """Install the release's components from its lock, its build tools first and nothing built with others."""
+    lock = f"exaworks_sdk/releases/{release.name}.lock"
+    tools = "/tmp/build-tools.txt"  # noqa: S108 (of the stage that is thrown away)
+    blocks = [rf"sed -n '/^{name}==/,/[^\\]$/p' /src/{lock} >> {tools}" for name in release.build_tools]
+    pip = f"{LIBRARIES}/bin/python -m pip"
+    components = Run(
+        (
+            f"{family.python} -m venv {LIBRARIES}",
+            *blocks,
+            *((f"{pip} {_PIP} --require-hashes --requirement {tools}",) if blocks else ()),
+            f"{pip} {_PIP} --no-build-isolation --require-hashes --requirement /src/{lock}",
+            f"{pip} check",
+            *_finish(LIBRARIES),
+        ),
+        network=True,
+    )
+    return (Copy(lock, f"/src/{lock}"), components, *_harness(release, family))
+
+
+def _harness(release: Release, family: Family) -> tuple[Copy | Run, ...]:
+    """Install the project itself, apart from the components, and beside it what writes the bill of materials."""
+    pip = f"{HARNESS}/bin/python -m pip"
+    return (
+        Copy("requirements/runtime.lock", "/src/requirements/runtime.lock"),
+        Copy("containers/sbom.lock", "/src/containers/sbom.lock"),
+        Run(
+            (
+                f"{family.python} -m venv {HARNESS}",
+                f"{pip} {_PIP} --require-hashes --requirement /src/requirements/runtime.lock",
+                f"{family.python} -m venv /opt/sbom",
+                f"/opt/sbom/bin/python -m pip {_PIP} --require-hashes --requirement /src/containers/sbom.lock",
+            ),
+            network=True,
+        ),
+        Copy(".", "/src"),
+        Run(
+            (
+                f"{pip} {_PIP} --no-index --no-build-isolation /src",
+                f"{pip} check",
+                *_finish(HARNESS),
+                "cp /src/containers/sbom.py /opt/sbom/sbom.py",
+            )
+        ),
+    )
+
+
+def _finish(folder: str) -> tuple[str, ...]:
+    """Leave out pip, and compile to byte code that says nothing of when it was made."""
+    return (
+        f"{folder}/bin/python -m pip uninstall --yes --quiet pip",
+        f"{folder}/bin/python -m compileall -q --invalidation-mode unchecked-hash {folder}/lib || true",
+    )
+
+
+def _runtime(site: str | None, folders: tuple[str, ...], view: str = "") -> tuple[Copy | Run, ...]:
+    """Take what was built, add an ordinary user and the site file, and write the bill of materials."""
+    environments = " ".join([view] * bool(view) + [folder for folder in folders if folder in (LIBRARIES, HARNESS)])
+    copies: list[Copy | Run] = [Copy(folder, folder, stage="build") for folder in folders]
+    if site:
+        copies.append(Copy(f"containers/images/{site}/site.yaml", f"/etc/exaworks/sites/image/{site}.yaml"))
+    made = f"{HOME} /cluster /run/exaworks" if site == "testbed-slurm" else HOME
+    user = (
+        "groupadd --gid 1000 exaworks",
+        "useradd --uid 1000 --gid 1000 --create-home --shell /bin/sh exaworks",
+        f"mkdir -p {made} {Path(SBOM).parent}",
+        f"chown exaworks:exaworks {made}",
+        f"ln -s {HARNESS}/bin/exaworks /usr/local/bin/exaworks",
+        f'/opt/sbom/bin/python /opt/sbom/sbom.py {site or "collector"} "${{VERSION}}" {environments} > {SBOM}',
+        "rm -f /etc/passwd- /etc/group- /etc/shadow- /etc/gshadow- /etc/subuid- /etc/subgid- /var/log/lastlog "
+        "/var/log/faillog",
+    )
+    return (*copies, Run(user, lent=("/opt/sbom",)))
+
+
+def _components(release: Release, wanted: Callable[..., bool]) -> dict[str, str]:
+    return {f"org.exaworks.component.{c.name}": c.version for c in release.components if wanted(c)}
+
+
+def _commit(package: str, version: str) -> str:
+    """Return the commit that the release's own recipe pins for a version.
+
+    Raises:
+        ImagesError: the recipe has no such version, or gives no commit for it.
+    """
+    path = RECIPES / package / "package.py"
+    found = re.search(rf'version\("{re.escape(version)}", commit="(\w+)"', path.read_text(encoding="utf-8"))
+    if found is None:
+        raise ImagesError(f"{path}: gives no commit for {version}, the version in {FOLDER}; make the two agree")
+    return found[1]

@@ -1,0 +1,139 @@
+"""The engines that build: how each is found and called, and what its failures mean."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shlex
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from containers.errors import EngineError
+
+ORDER = ("buildah", "podman", "docker", "apptainer")
+FLAGS = "EXAWORKS_BUILD_FLAGS"
+"""Variable with further words for the engine's build command, such as ``--isolation chroot``."""
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "ppc64le": "ppc64le"}
+
+HINTS = (
+    (r"no space left on device|disk quota exceeded", "The disk is full: free some space (`{engine} system prune`; "
+     "layers and build cache count), or move the engine's storage to a larger one."),
+    (r"exec format error|does not match the (expected|specified) platform|no image found in .* for architecture",
+     "The base is for another architecture than this machine ({machine}): name one for it with --base, or build there."),
+    (r"manifest unknown|name unknown|repository .* not found|no such image|image not known|not found: manifest",
+     "The base image is not there: name one that is with --base (`{engine} images` lists what this machine has)."),
+    (r"unauthorized|authentication required|denied: ", "The registry asks for a login: `{engine} login REGISTRY` first."),
+    (r"pinging container registry|no such host|connection refused|i/o timeout|network is unreachable|tls handshake",
+     "The registry does not answer: is there a network or a proxy to name? Without one, make a base from a mirror of "
+     "packages and name it with --base."),
+    (r"docker daemon|docker\.sock", "Docker's daemon does not answer: start it, or use another engine with --engine."),
+    (r"subuid|newuidmap|user namespaces", "This user may not build unprivileged: ask for entries in /etc/subuid and "
+     "/etc/subgid, or build as root."),
+    (r"rlimit|cgroup", "The engine cannot start a process here as it is set up: try {flags}='--isolation chroot' "
+     "with buildah."),
+    (r"DO NOT MATCH THE HASHES", "The index serves other files than the lock names: do not use them."),
+    (r"CERTIFICATE_VERIFY_FAILED|from versions: none", "pip reached no index: give the site's CA bundle with "
+     "--ca-bundle, its pip configuration with --pip-config."),
+    (r"Unable to fetch some archives|Temporary failure resolving|Unable to locate package|Could not resolve",
+     "The distribution's packages could not be fetched: is there a network or a proxy to name?"),
+)  # fmt: skip
+"""Patterns of what an engine says, and what to do; the first that fits is shown."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One build: files, names and values, apart from the engine that does it."""
+
+    context: Path
+    definition: Path
+    tag: str
+    base: str | None = None
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, Path] = field(default_factory=dict)
+    epoch: int = 0
+    flags: Sequence[str] = ()
+
+
+def detect(wanted: str | None = None, path: str | None = None) -> str:
+    """Return the program of the engine asked for, or of the first that is on PATH.
+
+    Raises:
+        EngineError: there is none.
+    """
+    if wanted and wanted not in ORDER:
+        raise EngineError(f"--engine {wanted}: known engines are {', '.join(ORDER)}")
+    for name in (wanted,) if wanted else ORDER:
+        found = shutil.which(name, path=path)
+        if found:
+            return found
+    raise EngineError(
+        f"no {wanted or ' or '.join(ORDER)} on PATH. Install one (Debian: apt install buildah; RHEL: dnf install "
+        "podman), or write the definitions with `exaworks images render` and build them elsewhere."
+    )
+
+
+def build_argv(program: str, request: Request) -> list[str]:
+    """Return the command that builds an image.
+
+    Raises:
+        EngineError: the engine cannot do what was asked for.
+    """
+    engine = Path(program).name
+    if engine == "apptainer":
+        if request.secrets:
+            raise EngineError(
+                "apptainer lends no files to a build: set pip's variables and --bind in APPTAINER_BIND instead of "
+                "--ca-bundle and --pip-config"
+            )
+        argv = [program, "build", *request.flags]
+        argv += [f"--build-arg={name}={value}" for name, value in _arguments(request).items() if name != "CREATED"]
+        return [*argv, request.tag, str(request.definition)]
+    argv = [program, *(("bud", "--layers") if engine == "buildah" else ("build",))]
+    argv += ["--format=docker"] if engine != "docker" else []  # the OCI format has no place for HEALTHCHECK
+    argv += [f"--timestamp={request.epoch}"] if engine != "docker" else []
+    argv += [f"--tag={request.tag}", f"--file={request.definition}"]
+    argv += [f"--build-arg={name}={value}" for name, value in _arguments(request).items()]
+    argv += [f"--secret=id={name},src={path}" for name, path in request.secrets.items()]
+    return [*argv, *request.flags, str(request.context)]
+
+
+def _arguments(request: Request) -> dict[str, str]:
+    base = {"BASE": request.base} if request.base else {}
+    return {**base, "SOURCE_DATE_EPOCH": str(request.epoch), **request.arguments}
+
+
+def push_argv(program: str, tag: str, target: str) -> list[str]:
+    """Return the command that sends an image to a registry; ``target`` begins with ``oci://`` or ``docker://``."""
+    engine = Path(program).name
+    address = re.sub(r"^(oci|docker|oras)://", "", target)
+    if engine == "apptainer":
+        return [program, "push", tag, f"oras://{address}"]
+    if engine == "docker":
+        return [program, "push", address]
+    return [program, "push", tag, f"docker://{address}"]
+
+
+def explain(program: str, output: str) -> str:
+    """Return the engine's own last line of error, and what to do where that is known."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line for line in lines if re.match(r"(Error|ERROR|E|error|FATAL)[:\[ ]", line)]
+    said = (errors or lines or ["it said nothing"])[-1]
+    where = {"engine": Path(program).name, "machine": platform.machine(), "flags": FLAGS}
+    tail = "\n".join(lines[-40:])
+    hint = next((text for sign, text in HINTS if re.search(sign, tail, re.IGNORECASE)), "")
+    return f"{said[:400]}\n{hint.format(**where)}".rstrip()
+
+
+def flags(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """Return the further words for the build command.
+
+    Raises:
+        EngineError: they are not quoted as a shell would want.
+    """
+    try:
+        return shlex.split(environ.get(FLAGS, ""))
+    except ValueError as error:
+        raise EngineError(f"{FLAGS}: {error}: quote its words as for a shell") from error

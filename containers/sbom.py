@@ -1,0 +1,82 @@
+"""Write a CycloneDX bill of materials of the image this runs in: ``sbom.py TITLE VERSION ENVIRONMENT... > FILE``.
+
+Runs while the last stage is built, in an environment of its own that is lent to that stage; reads the distributions of
+each Python environment, the packages the distribution's own database names, and what Spack's view was made from.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import datetime, timezone
+from importlib.metadata import distributions
+from pathlib import Path
+from uuid import NAMESPACE_URL, uuid5
+
+from cyclonedx.model.bom import Bom
+from cyclonedx.model.component import Component, ComponentType
+from cyclonedx.output.json import JsonV1Dot6
+from packageurl import PackageURL
+
+
+def library(kind: str, name: str, version: str, namespace: str | None = None) -> Component:
+    """Return a component; its package URL is also its reference, so that the file is the same at every build."""
+    url = PackageURL(kind, namespace, name, version)
+    return Component(type=ComponentType.LIBRARY, name=name, version=version, purl=url, bom_ref=url.to_string())
+
+
+def python_packages(environment: Path) -> list[Component]:
+    """Return the distributions of one virtual environment."""
+    sites = [str(site) for site in environment.glob("lib*/python3*/site-packages")]
+    return [library("pypi", d.metadata["Name"].lower(), d.version) for d in distributions(path=sites)]
+
+
+def system_packages() -> list[Component]:
+    """Return what the distribution's package database says is installed.
+
+    Raises:
+        SystemExit: there is neither dpkg nor rpm to ask.
+    """
+    ask = {
+        ("deb", "debian"): ["dpkg-query", "--show", "--showformat", "${Package} ${Version}\n"],
+        ("rpm", "rocky"): ["rpm", "--query", "--all", "--queryformat", "%{NAME} %{VERSION}-%{RELEASE}\n"],
+    }
+    for (kind, namespace), argv in ask.items():
+        try:
+            said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+        except FileNotFoundError:
+            continue
+        pairs = [line.split(" ", 1) for line in said.splitlines() if " " in line]
+        return [library(kind, name, version, namespace) for name, version in pairs]
+    raise SystemExit("sbom.py: neither dpkg-query nor rpm is there: the bill would lack the base's own packages")
+
+
+def spack_packages(view: Path) -> list[Component]:
+    """Return what a Spack view was made from, each with its DAG hash."""
+    found = []
+    for file in sorted(view.glob(".spack/*/spec.json")):
+        node = json.loads(file.read_text(encoding="utf-8"))["spec"]["nodes"][0]
+        found.append(library("generic", node["name"], f"{node['version']}+{node['hash']}", "spack"))
+    return found
+
+
+def main() -> None:
+    """Print the bill of materials."""
+    title, version, *environments = sys.argv[1:]
+    components = system_packages()
+    for environment in map(Path, environments):
+        components += python_packages(environment) + spack_packages(environment)
+    bom = Bom(
+        components={c.bom_ref.value: c for c in components}.values(),
+        serial_number=uuid5(NAMESPACE_URL, f"https://exaworks.org/images/{title}/{version}"),
+    )
+    bom.metadata.component = Component(type=ComponentType.CONTAINER, name=title, version=version, bom_ref=title)
+    moment = int(os.environ.get("SOURCE_DATE_EPOCH") or 0)
+    bom.metadata.timestamp = datetime.fromtimestamp(moment, timezone.utc)
+    print(JsonV1Dot6(bom).output_as_string(indent=1))
+
+
+if __name__ == "__main__":
+    main()
