@@ -10,7 +10,7 @@ from litestar.exceptions import HTTPException
 from litestar.types import Message, Scope
 from sqlalchemy.exc import OperationalError
 
-from collector import api, pages, problems
+from collector import api, badges, pages, problems, waivers_api
 from collector.bounds import MAX_BODY
 from collector.context import Ask, Server
 from collector.errors import Problem
@@ -46,7 +46,9 @@ async def static(request: Ask) -> Response[bytes]:
 async def _add_headers(message: Message, scope: Scope) -> None:
     """Put the headers on every answer, those of errors included."""
     if message["type"] == "http.response.start":
-        message["headers"] = [*message["headers"], *_RAW_HEADERS]
+        there = {name.lower() for name, _ in message["headers"]}
+        more = [(name, value) for name, value in _RAW_HEADERS if name not in there]
+        message["headers"] = [*message["headers"], *more]
 
 
 def make_app(server: Server) -> Litestar:
@@ -62,7 +64,7 @@ def make_app(server: Server) -> Litestar:
             raise Problem(400, "host", "This collector is reached by the name of this machine's loopback only.")
 
     return Litestar(
-        route_handlers=[*api.HANDLERS, *pages.HANDLERS, static],
+        route_handlers=[*api.HANDLERS, *waivers_api.HANDLERS, *pages.HANDLERS, *badges.HANDLERS, static],
         state=State({"server": server}, deep_copy=False),
         before_request=known_host,
         exception_handlers={

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from collector.cli_access import rotate, site
+from collector.cli_desk import COMMANDS
 from collector.cli_options import database_option, key_file, opened
 
 PROCESS_TOKEN = "EXAWORKS_COLLECTOR_EPHEMERAL_TOKEN"  # noqa: S105
@@ -184,3 +185,5 @@ def revoke(places: Any, identity: str, database: str | None) -> None:
 
 token.add_command(rotate)
 collector.add_command(site)
+for command in COMMANDS:
+    collector.add_command(command)

@@ -3,11 +3,14 @@
 click.ClickException
 └── CollectorError            exit code 2, one message: what, where, what to do
     ├── AddressError          an address that cannot or must not be listened on
+    ├── ExportError           a folder that must not or cannot be written
+    ├── HookError             no such hook, or an address that cannot be told
     ├── SettingsError         the configuration file cannot be read, or a value in it is wrong
     ├── StoreError            a database that cannot be opened or written
     │   ├── StoreBusyError    the SQLite file is already served by another process
     │   └── StoreNewerError   the database was made by a newer collector
-    └── TokenError            a token that is not known, or an expiry that cannot be read
+    ├── TokenError            a token that is not known, or an expiry that cannot be read
+    └── WaiverError           no such waiver, or one that cannot be set
 
 Exception
 └── Problem                   what a client did wrong; becomes a problem document (RFC 9457)
@@ -30,6 +33,14 @@ class AddressError(CollectorError):
     """The address to listen on is taken, not on this machine, or open to others without that being asked for."""
 
 
+class ExportError(CollectorError):
+    """The folder of an export holds something else, or cannot be written."""
+
+
+class HookError(CollectorError):
+    """No such hook, or an address that cannot be told."""
+
+
 class SettingsError(CollectorError):
     """The configuration file cannot be read, or says what cannot be; the message names file and key."""
 
@@ -48,6 +59,10 @@ class StoreNewerError(StoreError):
 
 class TokenError(CollectorError):
     """No such token, or an expiry that is not a date."""
+
+
+class WaiverError(CollectorError):
+    """No such waiver, or one that says what cannot be."""
 
 
 class Problem(Exception):

@@ -110,7 +110,30 @@ def _paths() -> dict[str, Any]:
     filters = [_asked("site", _TEXT, "only this site"), _asked("system", _TEXT, "only this system")]
     before = _asked("before", _TEXT, "what the last page gave")
     gzip = {"name": "Content-Encoding", "in": "header", "required": False, "schema": {"enum": ["gzip", "identity"]}}
-    return {
+    waiver = _object(id=_INT, site=_TEXT, cases=_TEXT, reason=_TEXT, last_day=_TEXT, valid={"type": "boolean"})
+    asked = _object(site=_TEXT, cases=_TEXT, reason=_TEXT, expires={"type": "string", "format": "date"})
+    asked["properties"] |= {name: {"type": ["string", "null"]} for name in ("system", "owner")}
+    waivers = {
+        "/api/v1/waivers": {
+            "get": {
+                "summary": "List the waivers that administrators set",
+                "responses": {"200": _gives(_object(waivers=_list(waiver)), "waivers"), **reading},
+            },
+            "post": {
+                "summary": "Let failures of a site stand until a day; needs an admin token",
+                "requestBody": _body(asked | {"additionalProperties": False}, "`cases` is a shell pattern of case ids"),
+                "responses": {"201": _gives(_object(id=_INT), "stored"), **writing},
+            },
+        },
+        "/api/v1/waivers/{waiver}/end": {
+            "post": {
+                "summary": "End a waiver before its day; needs an admin token",
+                "parameters": [_place("waiver")],
+                "responses": {"200": _gives(_object(id=_INT, ended={"type": "boolean"}), "ended"), **absent, **writing},
+            }
+        },
+    }
+    return waivers | {
         "/api/v1/runs": {
             "post": {
                 "summary": "Open a run with its manifest",

@@ -10,7 +10,8 @@ from markupsafe import Markup
 
 WIDTH, HEIGHT = 440, 150
 LEFT, RIGHT, TOP, BOTTOM = 44, 8, 8, 20
-KEYS = "abcd"
+KEYS = tuple(f"{colour}{dash}" for dash in ("", " dash") for colour in "abcd")
+"""Four colours, each whole and dashed."""
 
 Scale = Callable[[float], float]
 
@@ -25,11 +26,17 @@ class Series:
 
 def plot(title: str, unit: str, series: Sequence[Series], first: int, last: int, bars: bool = False) -> Markup:
     """Draw series over days (numbers since 1970) as a figure; the table of values is the page's JSON."""
-    drawn = [each for each in series if each.values][: len(KEYS)]
-    caption = Markup("<figcaption><b>{}</b> <span class=quiet>{}</span></figcaption>").format(title, unit)
+    measured = [each for each in series if each.values]
+    drawn = measured[: len(KEYS)]
+    more = f"; {len(measured) - len(drawn)} more are not drawn" if len(measured) > len(drawn) else ""
+    caption = Markup("<figcaption><b>{}</b> <span class=quiet>{}{}</span></figcaption>").format(title, unit, more)
     if not drawn:
         return Markup("<figure>{}<p class=quiet>Nothing was measured.</p></figure>").format(caption)
-    top = nice(max(value for each in drawn for _, value in each.values))
+    stacked: dict[int, float] = {}
+    for day, value in (pair for each in drawn for pair in each.values):
+        stacked[day] = stacked.get(day, 0.0) + value if bars else max(stacked.get(day, 0.0), value)
+    top = nice(max(stacked.values()))
+    stacked.clear()
     span = max(last - first, 1)
 
     def x(day: float) -> float:
@@ -47,7 +54,7 @@ def plot(title: str, unit: str, series: Sequence[Series], first: int, last: int,
         when = date(1970, 1, 1) + timedelta(days=day)
         parts.append(f'<text x="{x(day):.1f}" y="{HEIGHT - 5}" text-anchor="{anchor}">{when.day} {when:%b}</text>')
     for key, each in zip(KEYS, drawn, strict=False):
-        parts.append(_bars(each, key, x, y, span) if bars else _line(each, key, x, y))
+        parts.append(_bars(each, key, x, y, span, stacked) if bars else _line(each, key, x, y))
     latest = "; ".join(f"{each.name} {figure(each.values[-1][1])} {unit} at the end" for each in drawn)
     head = Markup('<svg class="plot" viewBox="0 0 {} {}" role="img" aria-label="{}: {}">').format(
         WIDTH, HEIGHT, title, latest
@@ -80,12 +87,15 @@ def _line(series: Series, key: str, x: Scale, y: Scale) -> str:
     return f'<circle class="dot {key}" cx="{points[0][0]:.1f}" cy="{points[0][1]:.1f}" r="2.5"/>'
 
 
-def _bars(series: Series, key: str, x: Scale, y: Scale, span: int) -> str:
+def _bars(series: Series, key: str, x: Scale, y: Scale, span: int, stacked: dict[int, float]) -> str:
+    """Draw a bar a day on top of what stands there already, and add it to that."""
     wide = max((WIDTH - LEFT - RIGHT) / (span + 1) * 0.8, 1)
-    base = HEIGHT - BOTTOM
-    return "".join(
-        f'<rect class="{key}" x="{max(x(day) - wide / 2, LEFT):.1f}" y="{y(value):.1f}" width="{wide:.1f}" '
-        f'height="{base - y(value):.1f}"/>'
-        for day, value in series.values
-        if value
-    )
+    drawn = []
+    for day, value in series.values:
+        below = stacked.get(day, 0.0)
+        stacked[day] = below + value
+        left, high, low = max(x(day) - wide / 2, LEFT), y(below + value), y(below)
+        drawn.append(
+            f'<rect class="{key}" x="{left:.1f}" y="{high:.1f}" width="{wide:.1f}" height="{low - high:.1f}"/>'
+        )
+    return "".join(drawn)

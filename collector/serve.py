@@ -26,6 +26,7 @@ from collector.app import make_app
 from collector.clock import iso, now_ms
 from collector.context import Server
 from collector.database import open_store
+from collector.deliver import delivering
 from collector.errors import AddressError, CollectorError, StoreBusyError
 from collector.settings import read_settings
 from collector.tokens import load_key
@@ -177,6 +178,7 @@ def serve(options: Options, say: Callable[[str], None]) -> None:
         )
         if options.exit_with is not None:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it goes with its process, not with the terminal
+        stack.enter_context(delivering(server))
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLD)
         Uvicorn(config, ready, options.exit_with).run(sockets=[listening])

@@ -157,7 +157,8 @@ def described(these: Iterable[Standing], now: int) -> list[dict[str, Any]]:
 def describe(waiver: Standing, now: int) -> dict[str, Any]:
     """Return a waiver as facts."""
     names = ("id", "site", "system", "cases", "reason", "owner", "expires", "source")
-    return {name: getattr(waiver, name) for name in names} | {"valid": waiver.valid(now)}
+    told = {name: getattr(waiver, name) for name in names}
+    return told | {"valid": waiver.valid(now), "last_day": (waiver.expires - timedelta(days=1)).date()}
 
 
 @lru_cache(maxsize=256)

@@ -1,0 +1,72 @@
+"""The daily digest: what newly failed, what has been failing for two days and more, and what is missing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection
+
+from collector import words
+from collector.clock import iso
+from collector.outcomes import MISSING, WORD
+from collector.pages.triage import open_cells, since_of
+from collector.page import Question
+from collector.seen import Seen
+from collector.waivers import about_systems, covering, of_site_files, standing
+
+DAY_MS = 86_400_000
+OLD_DAYS = 2
+LISTS = (
+    ("newly_failed", "Newly failed, within a day"),
+    ("failing", "Failing since yesterday or the day before"),
+    ("failing_for_days", f"Failing for {OLD_DAYS} days and more"),
+    ("missing", "Missing: planned, never reported"),
+)
+
+
+def digest(connection: Connection, seen: Seen, now: int) -> dict[str, Any]:
+    """Return the digest as facts; what an administrator has waived is left out."""
+    about = about_systems(connection, seen)
+    waived = [*standing(connection, seen, now), *of_site_files(about)]
+    lists: dict[str, list[dict[str, Any]]] = {name: [] for name, _ in LISTS}
+    for row in open_cells(Question(connection, seen, now, {})):
+        waiver = covering(waived, row.site, row.name, row.case_id, now)
+        if row.last_outcome in "xX" or (waiver is not None and waiver.valid(now)):
+            continue
+        began = since_of(row)
+        told = about.get((row.site, row.name))
+        entry = {
+            "site": row.site,
+            "system": row.name,
+            "case_id": row.case_id,
+            "outcome": WORD[row.last_outcome],
+            "since": iso(began),
+            "cause": row.cause,
+            "evidence": row.evidence,
+            "owner": told.owner if told else None,
+        }
+        if row.last_outcome == MISSING:
+            lists["missing"].append(entry)
+        elif now - began < DAY_MS:
+            lists["newly_failed"].append(entry)
+        else:
+            lists["failing_for_days" if now - began >= OLD_DAYS * DAY_MS else "failing"].append(entry)
+    return {"event": "digest", "at": iso(now), **lists}
+
+
+def as_text(facts: dict[str, Any]) -> str:
+    """Write a digest for a person's mailbox."""
+    lines = [f"ExaWorks status at {facts['at']}", ""]
+    for name, title in LISTS:
+        entries = facts[name]
+        lines.append(f"{title}: {words.counted(len(entries), 'case')}")
+        for entry in entries:
+            lines.append(f"  {entry['site']}/{entry['system']}  {entry['case_id']}  {entry['outcome']} since {entry['since']}")
+            if entry["evidence"]:
+                lines.append(f"      {entry['cause']}: {_printable(entry['evidence'])}")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else "�" for char in text)
