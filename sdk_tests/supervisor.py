@@ -117,8 +117,8 @@ class Supervisor:
     def _slot(self, order: Order) -> bool:
         """Whether this machine has room: cores for cases that work here, slots for those that only wait for jobs."""
         if order.scheduler in self.batches:
-            waiting = sum(1 for o in self.beside.values() if o.scheduler in self.batches)
-            return waiting < self.setup.login_slots
+            waiting = sum(o.cores for o in self.beside.values() if o.scheduler in self.batches)
+            return waiting == 0 or waiting + order.cores <= self.setup.login_slots
         used = sum(o.cores for o in self.beside.values() if o.scheduler not in self.batches)
         return used == 0 or used + order.cores <= self.setup.local_cores
 

@@ -29,6 +29,7 @@ def overlapping(tasks: list[dict[str, Any]]) -> list[tuple[str, str]]:
     schedulers=PILOTS,
     where="login",
     jobs=1,
+    cores=2,
     tier="smoke",
     walltime=300,
     params={"tasks": 16, "rounds": 100_000},
@@ -66,6 +67,7 @@ def test_a_pilot_runs_tasks_of_one_and_two_cores_in_its_own_job(outcome: Outcome
     schedulers=PILOTS,
     where="login",
     jobs=1,
+    cores=2,
     walltime=300,
     params={"exit_code": 3},
 )
