@@ -69,7 +69,7 @@ def cron_script(system: System, checkout: Path, *, tier: str) -> str:
         "# Tokens and accounts: NAME=value lines in ~/.config/exaworks/ci.env, readable by you alone.",
         "set -u",
         script("cron.sh").rstrip(),
-        f'export EXAWORKS_HOME="{home(system)}"',
+        home(system),
         f"export EXAWORKS_TIER={tier} EXAWORKS_TRIGGER=schedule",
         f"exaworks={shlex.quote(str(checkout / 'exaworks'))}",
         f"system={system.system}",

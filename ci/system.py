@@ -65,9 +65,17 @@ def system_yaml(system: System, deployment: str | None = None) -> str:
 
 
 def home(system: System) -> str:
-    """Return, for use inside double quotes, where the pipelines of a system keep what they share."""
-    work = expandable(system.work_dir, f"{system.system}: work_dir") if system.work_dir else "$HOME/.local/state"
-    return f"${{{HOME_VARIABLE}:-{work}/exaworks-ci}}/{slug(system)}"
+    """Return the shell lines that set where the pipelines of a system keep what they share.
+
+    The site's own folder is no part of a parameter expansion, in which quotes and braces would count.
+    """
+    work = expandable(system.work_dir, f"{system.system}: work_dir") if system.work_dir else "${HOME:?}/.local/state"
+    lines = (
+        f"EXAWORKS_HOME=${{{HOME_VARIABLE}:-}}",
+        f'[ -n "$EXAWORKS_HOME" ] || EXAWORKS_HOME="{work}/exaworks-ci"',
+        f'export EXAWORKS_HOME="$EXAWORKS_HOME/{slug(system)}"',
+    )
+    return "\n".join(lines)
 
 
 def slug(system: System) -> str:
@@ -84,7 +92,7 @@ def _plain(text: str) -> str:
 
 def _places(system: System) -> list[str]:
     """Return the lines that say where things are; an ``after_script`` is a shell of its own and needs them again."""
-    return [f'export EXAWORKS_HOME="{home(system)}"', script("where.sh").rstrip()]
+    return [home(system), script("where.sh").rstrip()]
 
 
 def _phase_job(system: System, phase: Phase) -> Job:

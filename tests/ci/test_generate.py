@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -208,9 +209,14 @@ def test_a_retired_system_has_no_pipeline() -> None:
 
 
 def test_a_work_directory_is_expanded_by_the_shell_and_nothing_else_in_it_is() -> None:
-    text = JACAMAR.replace("KIND", "slurm") + 'work_dir: $SCRATCH/a`b$(c)"d\n'
-    (line, *_) = system_pipeline(load_text(text, "test")).before_script
-    assert line == r'export EXAWORKS_HOME="${EXAWORKS_CI_HOME:-${SCRATCH:?}/a\`b\$(c)\"d/exaworks-ci}/test-batch"'
+    text = JACAMAR.replace("KIND", "slurm") + """work_dir: $SCRATCH/a`b$(c)"d'}\n"""
+    (lines, *_) = system_pipeline(load_text(text, "test")).before_script
+    shown = ["sh", "-c", f'{lines}\nprintf %s "$EXAWORKS_HOME"']
+    said = subprocess.run(shown, env={"SCRATCH": "/x y"}, capture_output=True, text=True, check=True)
+    assert said.stdout == """/x y/a`b$(c)"d'}/exaworks-ci/test-batch"""
+    unset = subprocess.run(shown, env={}, capture_output=True, text=True, check=False)
+    assert unset.returncode != 0
+    assert "SCRATCH" in unset.stderr
 
 
 def test_a_job_is_bounded_by_the_sites_own_limit() -> None:
