@@ -17,7 +17,7 @@ from containers.catalogue import image
 from containers.engines import Request, build_argv, detect, explain, flags, push_argv
 from containers.errors import BuildError, ImagesError
 from containers.model import Family
-from containers.render import FOLDER, containerfile, definition, tag
+from containers.render import containerfile, definition, tag
 from exaworks_sdk.release import Release
 
 NEEDED = 3 * 2**30
@@ -157,8 +157,3 @@ def _run(argv: list[str], purpose: str, say: Callable[[str], None], cwd: Path | 
         raise BuildError(f"cannot {purpose}: {argv[0]}: {error.strerror}") from error
     if process.returncode != 0:
         raise BuildError(f"cannot {purpose}: {explain(argv[0], ''.join(kept))}")
-
-
-def committed(name: str, family: Family) -> str:
-    """Return where the Containerfile of an image is in the checkout."""
-    return f"{FOLDER}/{name}/Containerfile.{family.name}"

@@ -105,10 +105,10 @@ def render(
         if name == "testbed-slurm":
             click.echo(writer.compose(nodes, release), nl=False)
             return
-        path = _checkout(context) / writer.FOLDER / name / "compose.yaml"
-        if not path.is_file():
+        text = writer.everything(release).get(f"{writer.FOLDER}/{name}/compose.yaml")
+        if text is None:
             raise NoImageError(f"{name} has no compose file; testbed-slurm and collector have one")
-        click.echo(writer.everything(release)[f"{writer.FOLDER}/{name}/compose.yaml"], nl=False)
+        click.echo(text, nl=False)
         return
     write = writer.definition if form == "apptainer" else writer.containerfile
     click.echo(write(made, release, base(family)), nl=False)
@@ -135,7 +135,7 @@ Examples:
 @click.option("--ca-bundle", type=FILE, envvar="PIP_CERT", show_envvar=True, help="Lent to pip; gets into no image.")
 @click.option("--pip-config", type=FILE, envvar="PIP_CONFIG_FILE", show_envvar=True, help="Lent to pip likewise.")
 @click.pass_context
-def build(context: click.Context, name: str, family: str, release_name: str | None, **given: Any) -> None:
+def build(context: click.Context, /, name: str, family: str, release_name: str | None, **given: Any) -> None:
     """Build image NAME from this checkout, with the first engine there is.
 
     EXAWORKS_BUILD_FLAGS holds further words for the engine's build command.

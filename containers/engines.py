@@ -22,10 +22,12 @@ HINTS = (
     (r"no space left on device|disk quota exceeded", "The disk is full: free some space (`{engine} system prune`; "
      "layers and build cache count), or move the engine's storage to a larger one."),
     (r"exec format error|does not match the (expected|specified) platform|no image found in .* for architecture",
-     "The base is for another architecture than this machine ({machine}): name one for it with --base, or build there."),
+     "The base is for another architecture than this machine ({machine}): name one for it with --base, or build "
+     "there."),
     (r"manifest unknown|name unknown|repository .* not found|no such image|image not known|not found: manifest",
      "The base image is not there: name one that is with --base (`{engine} images` lists what this machine has)."),
-    (r"unauthorized|authentication required|denied: ", "The registry asks for a login: `{engine} login REGISTRY` first."),
+    (r"unauthorized|authentication required|denied: ",
+     "The registry asks for a login: `{engine} login REGISTRY` first."),
     (r"pinging container registry|no such host|connection refused|i/o timeout|network is unreachable|tls handshake",
      "The registry does not answer: is there a network or a proxy to name? Without one, make a base from a mirror of "
      "packages and name it with --base."),

