@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import re
 from collections.abc import Iterator
 from importlib.metadata import entry_points
@@ -251,6 +252,7 @@ def _spelling(component: str) -> str:
     return re.sub(r"[-_.]", "-", component)
 
 
-def _registered(group: str) -> set[str]:
-    """Names other packages have registered; nothing is imported for it."""
-    return {point.name for point in entry_points(group=group)}
+@functools.cache
+def _registered(group: str) -> frozenset[str]:
+    """Names other packages have registered; nothing is imported for it, but every distribution is looked at once."""
+    return frozenset(point.name for point in entry_points(group=group))

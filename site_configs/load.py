@@ -6,15 +6,16 @@ A folder is laid out as this package is: ``<site>/<system>.yaml``. The first pla
 from __future__ import annotations
 
 import datetime
+import functools
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
 from site_configs.checks import contradictions
-from site_configs.document import MAX_BYTES, Problem, dotted, read
+from site_configs.document import MAX_BYTES, Document, Problem, dotted, read
 from site_configs.errors import SiteError, SiteFileError, UnknownSystem
 from site_configs.fit import misfits, nearest
 from site_configs.schema import System
@@ -124,12 +125,8 @@ def _load(path: Path, place: str | None, today: datetime.date | None) -> System:
 
 
 def _typed(text: str, source: str, place: str | None, folder: Path | None, today: datetime.date | None) -> System:
-    document = read(text)
-    problems: Iterable[Problem] = document.problems
-    if not document.problems:
-        problems = list(misfits(document.values, System))
-    if not problems:
-        system = msgspec.convert(document.values, System)
+    document, problems, system = _read(text)
+    if system is not None:
         problems = [*contradictions(system, today), *_surroundings(system, place, folder)]
         if not problems:
             return system
@@ -137,6 +134,14 @@ def _typed(text: str, source: str, place: str | None, folder: Path | None, today
     raise SiteFileError(
         "\n".join(f"{source}:{line}: " + (f"{key}: " if key else "") + message for line, key, message in lines)
     )
+
+
+@functools.lru_cache(maxsize=64)
+def _read(text: str) -> tuple[Document, list[Problem], System | None]:
+    """Read what a text says by itself, once: recognising a machine reads every file, using it reads one again."""
+    document = read(text)
+    problems = document.problems or list(misfits(document.values, System))
+    return document, problems, None if problems else msgspec.convert(document.values, System)
 
 
 def _surroundings(system: System, place: str | None, folder: Path | None) -> list[Problem]:
