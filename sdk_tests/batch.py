@@ -167,7 +167,9 @@ class Batch:
             return
         if status.state is JobState.RUNNING and job.first_seen_running is None:
             job.first_seen_running = now
-        if status.state is JobState.QUEUED and job.first_seen_running is not None and job.cancel_ending is None:
+        self._collect(job)
+        has_run = job.first_seen_running is not None or bool(job.begun)
+        if status.state is JobState.QUEUED and has_run and job.cancel_ending is None:
             assert job.job_id is not None
             job.cancel_ending = "preempted"
             said = " ".join(part for part in (status.native_state, status.reason) if part)

@@ -30,7 +30,9 @@ Exit codes: 0 every rehearsed system passed and each job over a limit was refuse
 @click.option("--component", "components", multiple=True, metavar="NAME", help="Only cases that use this component.")
 @click.option("--case", "cases", multiple=True, metavar="PATTERN", help="Shell pattern of case ids; may be repeated.")
 @click.option("--nodes", type=click.IntRange(2, 64), default=2, show_default=True, help="Nodes of each testbed.")
-@click.option("--at-once", type=click.IntRange(1, 64), default=None, help="Systems rehearsed at a time; default: 4.")
+@click.option(
+    "--at-once", type=click.IntRange(1, 64), default=None, help="Systems rehearsed at a time; default: one a core."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of the report.")
 @click.pass_context
 def rehearse(context: click.Context, /, **given: Any) -> None:
@@ -39,6 +41,7 @@ def rehearse(context: click.Context, /, **given: Any) -> None:
     Slurm and Flux are real, and private; PBS, LSF and Cobalt are emulated, and every record says so.
     """
     import json
+    import os
     import signal
 
     from sdk_tests.rehearse import Stage, Wishes, report
@@ -63,7 +66,7 @@ def rehearse(context: click.Context, /, **given: Any) -> None:
 
     signal.signal(signal.SIGTERM, interrupted)
     try:
-        rehearsals = stage.all(chosen, given["at_once"] or 4)
+        rehearsals = stage.all(chosen, given["at_once"] or len(os.sched_getaffinity(0)))
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)
         context.exit(130)

@@ -117,7 +117,8 @@ class CobaltKind(SchedulerKind):
         log = f"{job.output}/control.cobaltlog"
         # qsub does not wait; cqwait does, and knows no exit code: that is in the log
         script = (
-            'id=$("$@") || exit; id=$(echo "$id" | tail -n 1); "$WAIT" "$id"; cat "$OUT" 2>/dev/null; cat "$ERR" 2>/dev/null >&2; '
+            'id=$("$@") || exit; id=$(echo "$id" | tail -n 1); "$WAIT" "$id"; '
+            'cat "$OUT" 2>/dev/null; cat "$ERR" >&2 2>/dev/null; '
             'code=$(sed -n "s/.*with an exit code of \\([0-9]*\\);.*/\\1/p" "$LOG"); exit "${code:-1}"'
         )
         names = [f"OUT={out}", f"ERR={err}", f"LOG={log}", f"WAIT={self._path('cqwait')}"]

@@ -60,7 +60,7 @@ def blocking(folder: Path, submit: Sequence[str]) -> list[str]:
     ``submit`` sends the job's streams to the files ``output(folder)``; what it prints itself goes to standard error.
     """
     out, err = output(folder)
-    script = '"$@" >&2; code=$?; cat "$OUT" 2>/dev/null; cat "$ERR" 2>/dev/null >&2; exit "$code"'
+    script = '"$@" >&2; code=$?; cat "$OUT" 2>/dev/null; cat "$ERR" >&2 2>/dev/null; exit "$code"'
     return ["env", f"OUT={out}", f"ERR={err}", "sh", "-c", script, "sh", *submit]
 
 

@@ -68,7 +68,7 @@ class FluxKind(SchedulerKind):
             found=True,
             version=next(iter(re.findall(r"\d+\.\d+\.\d+", version.stdout)), None),
             location=self._path(),
-            nodes=tuple(dict.fromkeys(nodes)),
+            nodes=tuple(nodes),  # brokers that share a host share its name, and each is a node
             queues=tuple(name for name in queues.stdout.split() if name) if queues.exit_code == 0 else (),
         )
 

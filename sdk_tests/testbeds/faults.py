@@ -57,6 +57,10 @@ class Faults(abc.ABC):
         """Hold what is submitted from now on, for ever."""
 
     @abc.abstractmethod
+    def release(self, job: str) -> None:
+        """Let a held job go."""
+
+    @abc.abstractmethod
     def expire(self, job: str) -> None:
         """End a running job as at its walltime."""
 
@@ -117,6 +121,9 @@ class EmulatorFaults(Faults):
     def hold(self) -> None:
         self._ask("hold", on=True)
 
+    def release(self, job: str) -> None:
+        self._ask("release", numbers=[_number(job)])
+
     def expire(self, job: str) -> None:
         self._ask("expire", number=_number(job))
 
@@ -166,6 +173,10 @@ class SlurmFaults(Faults):
 
     def hold(self) -> None:
         self._scontrol("update", f"PartitionName={self._partition()}", "State=DOWN")
+
+    def release(self, job: str) -> None:
+        """A job waits here for its partition, so all of them go."""
+        self._scontrol("update", f"PartitionName={self._partition()}", "State=UP")
 
     def expire(self, job: str) -> None:
         self._scontrol("update", f"JobId={job}", f"EndTime={time.strftime('%Y-%m-%dT%H:%M:%S', time.localtime())}")
@@ -221,6 +232,10 @@ class FluxFaults(Faults):
 
     def hold(self) -> None:
         self._flux("queue", "stop", "--all")
+
+    def release(self, job: str) -> None:
+        """Jobs wait for their queue, so all of them go."""
+        self._flux("queue", "start", "--all")
 
     def expire(self, job: str) -> None:
         self._flux("job", "raise", "--type=timeout", "--severity=0", job, "resource allocation expired")

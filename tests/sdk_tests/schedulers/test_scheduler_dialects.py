@@ -1,0 +1,266 @@
+"""What the kinds for LSF, PBS, Cobalt and Flux read from documented answers, and what they say to a scheduler."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from sdk_tests.schedulers import CommandFailed, Finished, JobSpec, JobState, SchedulerKind, cobalt, flux, lsf, pbs
+from sdk_tests.schedulers.registry import kinds
+from site_configs.schema import Queue, SchedulerSpec
+
+NOWHERE = {"PATH": "/nowhere"}
+
+
+def kind(name: str, **spec: object) -> SchedulerKind:
+    return kinds()[name](SchedulerSpec(kind=name, **spec), NOWHERE)  # type: ignore[arg-type]
+
+
+def job(**changes: object) -> JobSpec:
+    given = {"name": "x y/1", "script": Path("/j.sh"), "output": Path("/j.out"), "nodes": 2, "walltime": 61.0}
+    return JobSpec(**{**given, **changes})  # type: ignore[arg-type]
+
+
+def answered(out: str, *argv: str, code: int | None = 0, err: str = "") -> Finished:
+    return Finished(argv or ("status",), code, out, err)
+
+
+def bjobs(**fields: str) -> Finished:
+    row = {"JOBID": "7", "STAT": "RUN", "EXIT_CODE": "", "EXIT_REASON": "", "PEND_REASON": "", "SUSPEND_REASON": ""}
+    row = {**row, "PEND_TIME": "12", "EXEC_HOST": "40*lassen1:40*lassen2", **fields}
+    return answered(json.dumps({"COMMAND": "bjobs", "JOBS": 1, "RECORDS": [row]}))
+
+
+def qstat(**fields: object) -> Finished:
+    told = {"job_state": "R", "ctime": "Tue Nov 10 12:00:00 2026", "exec_host": "x1/0*64+x2/0*64", **fields}
+    return answered(json.dumps({"pbs_version": "2022.1", "Jobs": {"7.pbs": told}}))
+
+
+# -- states -----------------------------------------------------------------------------------------------------------
+
+
+def test_every_documented_state_of_lsf_is_known() -> None:
+    assert set(lsf.STATES) == {
+        *("PEND", "PROV", "PSUSP", "RUN", "USUSP", "SSUSP", "DONE", "EXIT", "UNKWN", "WAIT", "ZOMBI")
+    }
+
+
+def test_every_documented_state_of_pbs_is_known() -> None:
+    assert set(pbs.STATES) == set("BEFHMQRSTUWX")
+
+
+def test_every_state_of_cobalts_queue_manager_is_known() -> None:
+    shown = "queued user_hold dep_hold dep_fail admin_hold maxrun_hold starting running killing preempting preempted"
+    assert set(cobalt.STATES) == {*shown.split(), "exiting", "done"}
+
+
+def test_every_state_and_result_of_flux_is_known() -> None:
+    assert set(flux.STATES) == {"NEW", "DEPEND", "PRIORITY", "SCHED", "RUN", "CLEANUP", "INACTIVE"}
+    assert set(flux.RESULTS) == {"COMPLETED", "FAILED", "CANCELED", "TIMEOUT"}
+
+
+@pytest.mark.parametrize(
+    ("reason", "state"),
+    [
+        ("", JobState.FAILED),
+        ("TERM_RUNLIMIT: job killed after reaching LSF run time limit", JobState.TIMEOUT),
+        ("TERM_OWNER: job killed by owner", JobState.CANCELLED),
+        ("TERM_ZOMBIE: job exited while LSF was not available", JobState.NODE_FAIL),
+        ("TERM_PREEMPT: job killed after preemption", JobState.PREEMPTED),
+    ],
+)
+def test_lsf_says_by_a_reason_who_ended_a_job(reason: str, state: JobState) -> None:
+    status = kind("lsf").parse_status(bjobs(STAT="EXIT", EXIT_CODE="130", EXIT_REASON=reason))["7"]
+    assert (status.state, status.signal, status.exit_code) == (state, 2, None)
+    assert status.reason == (reason or None)
+
+
+def test_a_host_that_lsf_has_lost_is_no_end() -> None:
+    status = kind("lsf").parse_status(bjobs(STAT="UNKWN"))["7"]
+    assert (status.state, status.state.ended) == (JobState.UNKNOWN, False)
+
+
+def test_lsf_tells_the_wait_itself_and_each_host_once() -> None:
+    status = kind("lsf").parse_status(bjobs())["7"]
+    assert (status.waited, status.nodes) == (12.0, ("lassen1", "lassen2"))
+    assert kind("lsf").parse_status(bjobs(STAT="PEND", EXEC_HOST=""))["7"].waited is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "state", "code", "signal"),
+    [
+        ({"Exit_status": 0, "substate": 92}, JobState.DONE, 0, None),
+        ({"Exit_status": 3, "substate": 93}, JobState.FAILED, 3, None),
+        ({"Exit_status": 271, "substate": 91}, JobState.CANCELLED, None, 15),
+        ({"Exit_status": 265, "substate": 93}, JobState.FAILED, None, 9),
+        ({"Exit_status": -29, "substate": 93}, JobState.TIMEOUT, -29, None),
+        ({"Exit_status": 271, "comment": "Job run and exceeded resource walltime"}, JobState.TIMEOUT, None, 15),
+        ({"Exit_status": -4}, JobState.NODE_FAIL, -4, None),
+        ({"substate": 91}, JobState.CANCELLED, None, None),
+    ],
+)
+def test_pbs_says_by_numbers_how_a_job_ended(
+    fields: dict[str, object], state: JobState, code: int | None, signal: int | None
+) -> None:
+    status = kind("pbs").parse_status(qstat(job_state="F", **fields))["7.pbs"]
+    assert (status.state, status.exit_code, status.signal) == (state, code, signal)
+
+
+def test_pbs_tells_both_ends_of_the_wait() -> None:
+    status = kind("pbs").parse_status(qstat(stime="Tue Nov 10 12:00:07 2026"))["7.pbs"]
+    assert status.started is not None
+    assert status.submitted is not None
+    assert status.started - status.submitted == 7
+    assert status.nodes == ("x1", "x2")
+
+
+def test_pbs_reports_the_jobs_it_knows_although_it_fails_for_another() -> None:
+    told = qstat()
+    mixed = answered(told.stdout, code=153, err="qstat: Unknown Job Id 8.pbs\n")
+    assert set(kind("pbs").parse_status(mixed)) == {"7.pbs"}
+    with pytest.raises(CommandFailed, match="cannot connect"):
+        kind("pbs").parse_status(answered(told.stdout, code=111, err="qstat: cannot connect to server pbs\n"))
+
+
+def test_flux_tells_instants_results_and_a_lost_node() -> None:
+    told = kind("flux").parse_status(
+        answered(
+            "fA1|RUN|||1700000000.25|1700000003.5||n[1-2]||\n"
+            "fB2|INACTIVE|FAILED|3|1700000000|1700000001|1700000002|n1||\n"
+            "fC3|INACTIVE|CANCELED||1700000000|||||cancel|\n"
+            "fD4|INACTIVE|TIMEOUT|142|1700000000|1700000001|1700000009|n1|timeout|resource allocation expired\n"
+            "fE5|INACTIVE|FAILED|-9|1700000000|1700000001|1700000009|n1|node-failure|n1 (rank 1) lost\n"
+        )
+    )
+    assert (told["fA1"].state, told["fA1"].nodes) == (JobState.RUNNING, ("n1", "n2"))
+    assert (told["fA1"].submitted, told["fA1"].started) == (1700000000.25, 1700000003.5)
+    ends = {name: (status.state, status.exit_code, status.signal) for name, status in told.items()}
+    assert ends["fB2"] == (JobState.FAILED, 3, None)
+    assert ends["fC3"] == (JobState.CANCELLED, None, None)
+    assert ends["fD4"] == (JobState.TIMEOUT, None, 14)
+    assert ends["fE5"] == (JobState.NODE_FAIL, None, 9)
+
+
+BLOCK = """JobID: 501
+    State      : running
+    SubmitTime : Tue Nov 10 12:00:00 2026 +0000 (UTC)
+    StartTime  : Tue Nov 10 12:00:09 2026 +0000 (UTC)
+    Location   : nid00001,nid00002
+
+"""
+
+
+def test_cobalt_shows_a_running_job_in_a_block() -> None:
+    status = kind("cobalt").parse_status(answered(BLOCK, "qstat", "501"))["501"]
+    assert (status.state, status.nodes) == (JobState.RUNNING, ("nid00001", "nid00002"))
+    assert status.submitted is not None
+    assert status.started == status.submitted + 9
+
+
+@pytest.mark.parametrize(
+    ("line", "state", "code"),
+    [
+        ("Info: task completed normally with an exit code of 0; initiating job cleanup", JobState.DONE, 0),
+        ("Info: task completed normally with an exit code of 5; initiating job cleanup", JobState.FAILED, 5),
+        ("Info: maximum execution time exceeded; initiating job termination", JobState.TIMEOUT, None),
+        ("Info: user delete with signal SIGTERM requested by user x;", JobState.CANCELLED, None),
+        ("Error: execution failure; initiating job cleanup and removal", JobState.NODE_FAIL, None),
+    ],
+)
+def test_a_job_that_cobalt_has_forgotten_is_told_by_its_log(
+    tmp_path: Path, line: str, state: JobState, code: int | None
+) -> None:
+    kind_ = kind("cobalt")
+    argv = kind_.submit_argv(job(output=tmp_path / "job.out"))
+    assert kind_.parse_submit(answered("501\n", *argv)) == "501"
+    running = kind_.parse_status(answered(BLOCK, "qstat", "501"))["501"]
+    gone = answered("", "qstat", "501", code=1)
+    assert kind_.parse_status(gone) == {}, "without a word in its log a job has vanished"
+    (tmp_path / "job.cobaltlog").write_text(f"Jobid: 501\nTue Nov 10 12:01:00 2026 +0000 (UTC) {line}\n")
+    status = kind_.parse_status(gone)["501"]
+    assert (status.state, status.exit_code) == (state, code)
+    assert (status.nodes, status.started) == (running.nodes, running.started)
+
+
+# -- answers that cannot be trusted -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["lsf", "pbs", "cobalt", "flux"])
+@pytest.mark.parametrize("out", ['{"JOBS": 1, "RECO', "lost\x1b[1;31m connection", "  7|RUN"])
+def test_half_an_answer_is_none(name: str, out: str) -> None:
+    with pytest.raises(CommandFailed):
+        kind(name).parse_status(answered(out, "status", "7"))
+
+
+@pytest.mark.parametrize("name", ["lsf", "pbs", "cobalt", "flux"])
+def test_a_status_command_that_hangs_tells_nothing(name: str) -> None:
+    with pytest.raises(CommandFailed, match="did not answer in time"):
+        kind(name).parse_status(answered("", "status", "7", code=None))
+
+
+# -- submission -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "out", "found"),
+    [
+        ("lsf", "Welcome to Lassen\nJob <4711> is submitted to queue <pdebug>.\n", "4711"),
+        ("pbs", "Allocation: 100 node hours left\n4711.aurora-pbs-0001\n", "4711.aurora-pbs-0001"),
+        ("cobalt", "Auto project set to x\n501\n", "501"),
+        ("flux", "fG5XKMUb\n", "fG5XKMUb"),
+    ],
+)
+def test_a_job_id_is_found_behind_a_sites_chatter(name: str, out: str, found: str) -> None:
+    assert kind(name).parse_submit(answered(out, "submit")) == found
+    with pytest.raises(CommandFailed, match="printed no job id but 'Maintenance'"):
+        kind(name).parse_submit(answered("Maintenance\n", "submit"))
+    with pytest.raises(CommandFailed, match="no such queue"):
+        kind(name).parse_submit(answered("", "submit", code=1, err="no such queue\n"))
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("lsf", ["-nnodes 2", "-W 2", "-q debug", "-P m1", "-alloc_flags smt1", "-J x-y-1"]),
+        ("pbs", ["select=2:ncpus=3", "walltime=00:01:01", "-q debug", "-A m1", "-r n", "filesystems=home", "-N x-y-1"]),
+        ("cobalt", ["-n 2", "-t 2", "-q debug", "-A m1", "--attrs x=1", "--jobname x-y-1"]),
+        ("flux", ["--nodes=2", "--time-limit=61s", "--queue=debug", "--bank=m1", "--cores-per-slot=3"]),
+    ],
+)
+def test_submission_says_all_that_the_site_file_asks_for(name: str, wanted: list[str]) -> None:
+    directives = {
+        "lsf": "-alloc_flags smt1",
+        "pbs": "-l filesystems=home",
+        "cobalt": "--attrs x=1",
+        "flux": "--urgency=20",
+    }
+    argv = kind(name, directives=[directives[name]]).submit_argv(job(queue="debug", account="m1", cores=3))
+    line = " ".join(argv)
+    for text in [*wanted, directives[name]]:
+        assert text in line
+    assert argv[-1] == "/j.sh"
+
+
+def test_a_control_command_reaches_lsf_as_one_shell_word() -> None:
+    words = ["python", "-c", "print('a b', \"$HOME\")", '{"x": 1}']
+    argv = kind("lsf").control_argv(words, job())
+    assert shlex.split(argv[-1]) == words
+
+
+def test_a_walltime_stays_within_its_queue() -> None:
+    queue = Queue(name="debug", min_walltime="00:05:00", max_walltime="01:00:00")
+    asked = kind("pbs", queues=[queue], default_queue="debug")
+    assert [asked.walltime("debug", 1, wanted) for wanted in (60.0, 600.0, 9000.0)] == [300.0, 600.0, 3600.0]
+    assert asked.walltime("elsewhere", 1, 9000.0) == 9000.0
+
+
+def test_a_queue_that_is_a_qos_is_told_as_one() -> None:
+    slurm = kind("slurm", queues=[Queue(name="debug", by_qos=True, qos="dbg")], default_queue="debug")
+    view = slurm.view(1)
+    assert (view["queue"], view["queue_name"], view["directives"]) == (None, "debug", ["--qos=dbg"])
+    argv = slurm.submit_argv(job(queue="debug"))
+    assert "--qos=dbg" in argv
+    assert not any(word.startswith("--partition") for word in argv)
