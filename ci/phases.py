@@ -1,8 +1,8 @@
 """What a system's pipeline consists of: its phases in order, each one ``exaworks`` command.
 
 Building, installing and testing are phases of their own, so that each is reported by itself. Which there are follows
-from the kind of deployment: a Spack environment is concretized and installed, a pip environment installed, and a
-module, an image or a prefix is only validated, since somebody else installed it.
+from the deployment: the release's Spack environment is concretized and installed, its pip environment installed, and a
+module, an image or another environment is only validated, since somebody else installed it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,10 @@ from site_configs.schema import System
 
 TIERS = ("smoke", "integration", "scale")
 STAGES = ("setup", "concretize", "install", "control", "smoke", "integration", "scale", "report", "cleanup")
+BUILT = "spack"
+"""A deployment that the pipeline builds; ``spack:NAME`` is one that somebody else has built."""
+HOME = "{home}"
+"""Stands for the pipelines' shared folder in a command; the stage fills it in on the machine."""
 LOCKED = frozenset({"setup", "concretize", "install"})
 """These change what pipelines share in the work directory, so they hold its lock."""
 
@@ -38,7 +42,10 @@ def deployment_kind(system: System) -> str:
 
 def phases(system: System) -> list[Phase]:
     """Return the phases of a system, in order; the tests come after the last one that builds."""
-    building = [Phase("setup", ("sites", "show", system.system), times(system, OWN)), *_building(system)]
+    setup = Phase("setup", ("sites", "show", system.system), times(system, OWN))
+    if system.deployment == BUILT:
+        setup = Phase("setup", (*_install(system), "--until", "packages"), times(system, HOUR))
+    building = [setup, *_building(system)]
     return [*building, *_testing(system, building[-1].name)]
 
 
@@ -56,8 +63,8 @@ def _building(system: System) -> list[Phase]:
     if kind == "release":
         name = (system.deployment or "").partition(":")[2]
         return [Phase("install", ("release", "install", *([name] if name else [])), times(system, HOUR), after="setup")]
-    if kind == "spack":
-        install = ("install", "--site", system.system)
+    if system.deployment == BUILT:
+        install = _install(system)
         return [
             Phase("concretize", (*install, "--until", "concretize"), times(system, 2 * HOUR), after="setup"),
             Phase("install", install, times(system, BUILD), after="concretize"),
@@ -65,11 +72,17 @@ def _building(system: System) -> list[Phase]:
     return []
 
 
+def _install(system: System) -> tuple[str, ...]:
+    return ("install", "--prefix", f"{HOME}/spack", *(["--site", system.system] if system.spack_scope else []))
+
+
 def _testing(system: System, built: str) -> list[Phase]:
+    built_here = ("--deployment", f"spack:{HOME}/spack/environment") if system.deployment == BUILT else ()
+
     def phase(name: str, *argv: str, tier: str = "smoke", after: str = "control") -> Phase:
         return Phase(
             name,
-            ("validate", *argv),
+            ("validate", *argv, *built_here),
             stage_times(system, name),
             tier=tier,
             tests=True,

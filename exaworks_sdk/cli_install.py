@@ -33,6 +33,7 @@ Started again, it goes on where it was interrupted. At its end:
 @click.option("--variants", default="", metavar="VARIANTS", help="Variants of the bundle to change: '~swift +maestro'.")
 @click.option("--clone", is_flag=True, help="Clone Spack even where $SPACK_ROOT or PATH has one.")
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Cores to build on.")
+@click.option("--until", type=click.Choice(["packages", "concretize"]), help="Stop after this step; go on later.")
 @click.option("--no-tests", is_flag=True, help="Leave out the stand-alone tests at the end.")
 @click.option("--dry-run", is_flag=True, help="Print the environment and do nothing.")
 @click.pass_obj
@@ -44,6 +45,7 @@ def install(
     variants: str,
     clone: bool,
     jobs: int | None,
+    until: str | None,
     no_tests: bool,
     dry_run: bool,
 ) -> None:
@@ -77,6 +79,7 @@ def install(
         clone=clone,
         tests=not no_tests,
         jobs=jobs,
+        until=until,
     )
     click.echo(carry_out(order, lambda line: click.echo(line, err=True)))
 

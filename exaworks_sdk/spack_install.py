@@ -19,7 +19,7 @@ from exaworks_sdk.spack_tool import Spack, StepFailedError
 
 @dataclass(frozen=True)
 class Order:
-    """What to install and where; ``again`` is the command that was given, to go on with after a failure."""
+    """What to install and where; ``again`` is the command given, to go on with; ``until`` is the last step to take."""
 
     release: Release
     prefix: Path
@@ -30,6 +30,7 @@ class Order:
     clone: bool = False
     tests: bool = True
     jobs: int | None = None
+    until: str | None = None
 
     @property
     def environment(self) -> Path:
@@ -65,8 +66,12 @@ def install(order: Order, say: Callable[[str], None]) -> str:
         if spack.own:
             step = "packages"
             _packages(order, spack, say)
+        if order.until == "packages":
+            return order.deployment
         step = "concretize"
         _concretize(order, spack, say)
+        if order.until == "concretize":
+            return order.deployment
         step = "install"
         _install(order, spack, say)
         if order.tests:

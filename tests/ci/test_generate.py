@@ -23,7 +23,7 @@ from tests.ci.gitlab_schema import invalid
 
 ROOT = Path(__file__).resolve().parents[2]
 SYSTEMS = [system for system in systems({}) if system.state.value == "active"]
-DEPLOYMENTS = ("release", "spack:exaworks", "module:exaworks", "image:exaworks.sif", "path")
+DEPLOYMENTS = ("release", "spack", "spack:exaworks", "module:exaworks", "image:exaworks.sif", "path")
 
 JACAMAR = """
 system: test/batch
@@ -99,7 +99,8 @@ def test_building_and_installing_are_stages_of_their_own_where_something_is_buil
     }
     assert built == {
         "release": ["install"],
-        "spack:exaworks": ["concretize", "install"],
+        "spack": ["concretize", "install"],
+        "spack:exaworks": [],
         "module:exaworks": [],
         "image:exaworks.sif": [],
         "path": [],
