@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from click.testing import CliRunner
 from site_configs.cli import sites
 from site_configs.load import PACKAGED
 from site_configs.scope import externals, problems
+from tests.needs import need
 
 SCOPES = sorted(path for path in PACKAGED.glob("*/spack/*") if path.is_dir())
 PACKAGES = """\
@@ -108,12 +108,12 @@ def test_an_empty_scope_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.needs("spack")
 @pytest.mark.parametrize("folder", SCOPES, ids=lambda path: f"{path.parents[1].name}-{path.name}")
 def test_the_real_spack_reads_a_packaged_scope(tmp_path: Path, folder: Path) -> None:
+    spack = need("spack")
     places = {f"SPACK_USER_{name}_PATH": str(tmp_path / name) for name in ("CONFIG", "CACHE")}
     site = {"SCRATCH": "/s", "MEMBERWORK": "/m", "EXAWORKS_ACCOUNT": "a", "SPACK_SYSTEM_CONFIG_PATH": str(tmp_path)}
     for section in ("packages", "config", "concretizer"):
-        argv = [str(shutil.which("spack")), "-C", str(folder), "config", "get", section]
+        argv = [spack, "-C", str(folder), "config", "get", section]
         done = subprocess.run(argv, env={**os.environ, **places, **site}, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
