@@ -7,6 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
+import venv
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from sdk_tests.report import EXIT_CODES
 from sdk_tests.schedulers import SchedulerKind
 from sdk_tests.testbeds import TestbedKind
 from site_configs.load import load_text
+from tests.sdk_tests.bench import Bench
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("requirements/*.md")])
@@ -127,6 +130,36 @@ def test_the_example_of_a_component_is_one() -> None:
     names: dict[str, Any] = {}
     exec(compile(blocks("python")[2], "docs/extending.md", "exec"), names)
     assert isinstance(names["DASK"], ComponentKind)
+
+
+def test_the_example_of_a_scheduler_kind_carries_cases_to_their_verdicts(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, promises="schedulers: [{kind: process, status_interval: 0.2}]\n")
+    bench.case("answers", where="job")
+    bench.case("shares")
+    bench.case("fails", "import sys; sys.exit(9)", where="job")
+    bench.case("hangs", "import time; time.sleep(300)", where="job", walltime=1.0)
+    bench.case("vanishes", "import os, signal; os.killpg(0, signal.SIGKILL)", where="job")
+    environ = bench.environ()
+    plug = Path(environ["PYTHONPATH"].partition(":")[0])
+    (plug / "process_kind.py").write_text(blocks("python")[3])
+    points = plug / "bench-1.dist-info" / "entry_points.txt"
+    points.write_text(points.read_text() + "[exaworks.schedulers]\nprocess = process_kind:ProcessKind\n")
+    # The supervisor is isolated from PYTHONPATH: whoever adds a kind installs it, which this environment stands for.
+    venv.create(tmp_path / "venv", symlinks=True)
+    (site,) = (tmp_path / "venv").glob("lib/python*/site-packages")
+    (site / "kind.pth").write_text(f"{sysconfig.get_path('purelib')}\n{ROOT}\n{plug}\n")
+    command = [str(tmp_path / "venv/bin/python"), *bench.command("--scheduler", "process")[1:]]
+    bench.environ = lambda: environ  # type: ignore[method-assign]
+    bench.command = lambda *_: command  # type: ignore[method-assign]
+    try:
+        came = bench.run()
+    finally:
+        bench.close()
+    assert came.verdict("python/answers@process") == ("pass",), came.output
+    assert came.verdict("python/shares@process") == ("pass",)
+    assert came.verdict("python/fails@process") == ("fail", "component", "payload-failed")
+    assert came.verdict("python/hangs@process") == ("fail", "component", "time-limit")
+    assert came.verdict("python/vanishes@process") == ("error", "unknown", "job-vanished")
 
 
 @pytest.mark.parametrize(("title", "seam"), [("A scheduler kind", SchedulerKind), ("A testbed", TestbedKind)])
