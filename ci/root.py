@@ -25,7 +25,7 @@ EXAWORKS_TIER: smoke, integration (the default) or scale (on a schedule only).""
 
 def root_pipeline(systems: Sequence[System]) -> Pipeline:
     """Make the root pipeline for these systems."""
-    jobs = {"lint": _lint(), "tests": _tests(), "generate": _generate()}
+    jobs = {"lint": _lint(), "tests": _tests(), "rehearsal": _rehearsal(), "generate": _generate()}
     for system in systems:
         jobs[slug(system)] = _child(system)
     jobs["junit"] = _junit(systems)
@@ -85,6 +85,22 @@ def _tests() -> Job:
         rules=_not_for_sites_alone(),
         script=[".ci/run"],
         timeout="2h",
+        interruptible=True,
+        retry=RETRY,
+    )
+
+
+def _rehearsal() -> Job:
+    """Run every site's smoke tier on a testbed, before a change meets a real machine."""
+    return Job(
+        stage="check",
+        image=IMAGE,
+        rules=_not_for_sites_alone(),
+        script=[
+            "apt-get update -qq && apt-get install -y -qq --no-install-recommends munge slurm-wlm",
+            "./exaworks rehearse --all",
+        ],
+        timeout="1h",
         interruptible=True,
         retry=RETRY,
     )

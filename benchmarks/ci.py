@@ -1,0 +1,71 @@
+"""What pipelines cost beside installing and testing: generating them all, and each of their own steps.
+
+    python benchmarks/ci.py [ROUNDS]
+
+Medians. A stage's own cost is that of ``ci stage`` over the bare command it runs, measured in the same run.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+CLI = [sys.executable, "-I", "-m", "exaworks_sdk"]
+SITE = """\
+system: bench/box
+description: A machine for a benchmark
+local: {allowed: true, cores: 1}
+"""
+
+
+def seconds(command: list[str], folder: Path, environ: dict[str, str]) -> float:
+    start = time.perf_counter()
+    subprocess.run(command, cwd=folder, env=environ, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        site = folder / "sites" / "bench" / "box.yaml"
+        site.parent.mkdir(parents=True)
+        site.write_text(SITE)
+        environ = {**os.environ, "EXAWORKS_SITES": str(folder / "sites"), "EXAWORKS_HOME": str(folder / "home")}
+        environ |= {"EXAWORKS_TIER": "smoke", "EXAWORKS_DEPLOYMENT": "path"}
+        on = ["--site", "bench/box"]
+        control = ["validate", "--component", "control", *on, "--no-upload", "--deployment", "path"]
+        smoke = ["validate", "--tier", "smoke", *on, "--no-upload", "--deployment", "path"]
+        commands = {
+            "exaworks --version": [*CLI, "--version"],
+            "ci generate --all": [*CLI, "ci", "generate", "--all", "--to", "generated"],
+            "bare setup": [*CLI, "sites", "show", "bench/box"],
+            "ci stage setup": [*CLI, "ci", "stage", "setup", *on, "--lock", "--", "sites", "show", "bench/box"],
+            "bare control": [*CLI, *control],
+            "ci stage control": [*CLI, "ci", "stage", "control", *on, "--after", "setup", "--", *control[:3]],
+            "bare smoke": [*CLI, *smoke],
+            "ci stage smoke": [*CLI, "ci", "stage", "smoke", *on, "--after", "control", "--", *smoke[:3]],
+            "ci deliver": [*CLI, "ci", "deliver", *on],
+            "ci verdict": [*CLI, "ci", "verdict", *on],
+            "ci cleanup": [*CLI, "ci", "cleanup", *on],
+        }
+        taken: dict[str, list[float]] = {step: [] for step in commands}
+        for _ in range(rounds):
+            for step, command in commands.items():
+                taken[step].append(seconds(command, folder, environ))
+    medians = {step: statistics.median(values) for step, values in taken.items()}
+    for step, median in medians.items():
+        print(f"{median:7.2f} s  {step}")
+    stages = sum(medians[f"ci stage {stage}"] - medians[f"bare {stage}"] for stage in ("setup", "control", "smoke"))
+    own = stages + medians["bare setup"] + sum(medians[step] for step in ("ci deliver", "ci verdict", "ci cleanup"))
+    print(f"{medians['ci generate --all']:7.2f} s  generating all pipelines (limit: 1 s)")
+    print(f"{own:7.2f} s  a pipeline's own steps (limit: 20 s)")
+
+
+if __name__ == "__main__":
+    main()
