@@ -10,7 +10,7 @@ from litestar.exceptions import HTTPException
 from litestar.types import Message, Scope
 from sqlalchemy.exc import OperationalError
 
-from collector import api, badges, pages, problems, waivers_api
+from collector import api, api_import, badges, pages, problems, waivers_api
 from collector.bounds import MAX_BODY
 from collector.context import Ask, Server
 from collector.errors import Problem
@@ -64,7 +64,7 @@ def make_app(server: Server) -> Litestar:
             raise Problem(400, "host", "This collector is reached by the name of this machine's loopback only.")
 
     return Litestar(
-        route_handlers=[*api.HANDLERS, *waivers_api.HANDLERS, *pages.HANDLERS, *badges.HANDLERS, static],
+        route_handlers=[*api.HANDLERS, *api_import.HANDLERS, *waivers_api.HANDLERS, *pages.HANDLERS, *badges.HANDLERS, static],
         state=State({"server": server}, deep_copy=False),
         before_request=known_host,
         exception_handlers={

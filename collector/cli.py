@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from collector.cli_access import rotate, site
+from collector.cli_access import rotate, sender, site
 from collector.cli_desk import COMMANDS
 from collector.cli_options import database_option, key_file, opened
 
@@ -185,5 +185,6 @@ def revoke(places: Any, identity: str, database: str | None) -> None:
 
 token.add_command(rotate)
 collector.add_command(site)
+collector.add_command(sender)
 for command in COMMANDS:
     collector.add_command(command)

@@ -91,3 +91,71 @@ def show(places: Any, name: str, database: str | None) -> None:
     with opened(places, database) as store, store.writing() as connection:
         show_site(connection, name)
     click.echo(f"Site {name} is seen by everybody who reaches this collector.")
+
+
+@click.group(epilog=examples("sender add login1.example.org ornl --system frontier --key-file key", "sender list"))
+def sender() -> None:
+    """Old clients, which send to /result with an id and a key of their own: whose results they are."""
+
+
+@sender.command(epilog=examples("sender add login1.example.org ornl --system frontier --key-file key"))
+@click.argument("name", metavar="ID")
+@click.argument("site_name", metavar="SITE")
+@click.option("--system", required=True, help="The system that its results are of.")
+@click.option("--key-file", "secret", type=click.File("r"), required=True, help="File with its key; - reads it here.")
+@database_option
+@click.pass_obj
+def add(places: Any, name: str, site_name: str, system: str, secret: Any, database: str | None) -> None:
+    """Take what a client that calls itself ID and knows the key sends as results of SITE."""
+    from collector.clock import now_ms
+    from collector.intake import is_name
+    from collector.tokens import add_sender, load_key
+
+    for value, where in ((site_name, "SITE"), (system, "--system")):
+        if not is_name(value):
+            raise click.BadParameter("a name is letters, digits and . _ : + @ -", param_hint=where)
+    told = secret.read().strip()
+    if not told:
+        raise click.BadParameter("the key is empty", param_hint="--key-file")
+    with opened(places, database) as store, store.writing() as connection:
+        key = load_key(key_file(places, store.url))
+        add_sender(connection, key, name, told, site_name, system, now_ms())
+    click.echo(f"What {name} sends is of {site_name}/{system}.")
+
+
+@sender.command("list", epilog=examples("sender list", "sender list --json"))
+@json_option
+@database_option
+@click.pass_obj
+def list_senders_(places: Any, as_json: bool, database: str | None) -> None:
+    """List the old clients that are known, never their keys."""
+    import json
+
+    from collector.clock import iso
+    from collector.tokens import list_senders
+
+    with opened(places, database) as store, store.reading() as connection:
+        rows = list_senders(connection)
+    for row in rows:
+        for when in ("created", "last_used"):
+            row[when] = None if row[when] is None else iso(row[when])
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    from tabulate import tabulate
+
+    table = [[row["sender"], f"{row['site']}/{row['system']}", row["created"], row["last_used"] or "-"] for row in rows]
+    click.echo(tabulate(table, headers=["id", "system", "created", "last used"]) if rows else "No senders.")
+
+
+@sender.command(epilog=examples("sender remove login1.example.org"))
+@click.argument("name", metavar="ID")
+@database_option
+@click.pass_obj
+def remove(places: Any, name: str, database: str | None) -> None:
+    """Refuse what ID sends from now on; what it sent stays."""
+    from collector.tokens import remove_sender
+
+    with opened(places, database) as store, store.writing() as connection:
+        remove_sender(connection, name)
+    click.echo(f"{name} is refused from now on.")

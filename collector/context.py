@@ -78,13 +78,13 @@ class Server:
             if need == "read" and not self.private:
                 return ANYONE
             raise Problem(401, "token-needed", "Send a token: Authorization: Bearer TOKEN.")
-        if self.process_token is not None and hmac.compare_digest(token.encode(), self.process_token.encode()):
-            bearer = Bearer(site=ANY_SITE, grants=GRANTS["process"], token="process")  # noqa: S106
+        if self._is_process(token):
+            bearer = self.known(token)
         else:
             asker = request.client.host if request.client is not None else ""
             self.guesses.look(asker)
             try:
-                bearer = await asyncio.to_thread(self._check, token)
+                bearer = await asyncio.to_thread(self.known, token)
             except Problem as problem:
                 if problem.status == 401:
                     self.guesses.take(asker)
@@ -94,7 +94,17 @@ class Server:
             raise Problem(403, "scope", f"The token does not permit {need}.")
         return bearer
 
-    def _check(self, token: str) -> Bearer:
+    def _is_process(self, token: str) -> bool:
+        return self.process_token is not None and hmac.compare_digest(token.encode(), self.process_token.encode())
+
+    def known(self, token: str) -> Bearer:
+        """Find out whose token it is, of whichever kind.
+
+        Raises:
+            Problem: 401 where it does not hold, 403 where no rule is for an identity token.
+        """
+        if self._is_process(token):
+            return Bearer(site=ANY_SITE, grants=GRANTS["process"], token="process")  # noqa: S106
         if self.oidc is not None and looks_like_jwt(token):
             return self.oidc.bearer(token)
         now = now_ms()

@@ -63,7 +63,8 @@ class OpenRun:
         """Keep the version of each scheduler, the greatest where records differ, so that their order does not count."""
         for software in (scheduler.outer, scheduler.nested):
             if software is not None and software.version and len(self.schedulers) < 16:
-                name, version = software.name[:64], software.version[:64]
+                emulated = " (emulated)" if software.emulated else ""
+                name, version = software.name[:64], software.version[:64] + emulated
                 self.schedulers[name] = max(self.schedulers.get(name, ""), version)
 
     def values(self) -> dict[str, Any]:
@@ -115,7 +116,7 @@ def _open_runs(connection: Connection, arrivals: Sequence[Arrival], now: int, re
     names: dict[int, dict[str, CellName]] = {}
     for run_id, members in sorted(grouped.items()):
         context = members[0].record.context
-        run = _open_run(connection, run_id, systems[context.site, context.system], now)
+        run = open_run(connection, run_id, systems[context.site, context.system], now)
         opened.append(run)
         for arrival in members:
             record = arrival.record
@@ -133,7 +134,8 @@ def _open_runs(connection: Connection, arrivals: Sequence[Arrival], now: int, re
     return opened
 
 
-def _open_run(connection: Connection, run_id: str, system: int, now: int) -> OpenRun:
+def open_run(connection: Connection, run_id: str, system: int, now: int) -> OpenRun:
+    """Find a run, or make one that is known by what comes of it alone."""
     row = connection.execute(run_query().where(runs.c.run_id == run_id)).one_or_none()
     if row is None:
         values = {"run_id": run_id, "system": system, "received": now, "started": now, "partial": True}

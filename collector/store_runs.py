@@ -27,7 +27,7 @@ from collector.tables import closings, runs
 from dashboard_client.schema import Manifest
 
 
-def store_manifest(connection: Connection, opening: Opening, now: int) -> bool:
+def store_manifest(connection: Connection, opening: Opening, now: int, origin: str | None = None) -> bool:
     """Open a run, or give one that is known by its records its manifest; False where it is there already.
 
     Raises:
@@ -64,6 +64,7 @@ def store_manifest(connection: Connection, opening: Opening, now: int) -> bool:
         "stale_after": duration_seconds(manifest.stale_after),
         "cadence": duration_seconds(manifest.cadence),
         "stack": stack_of(manifest),
+        "origin": origin,
         "plan": plan_key(connection, layout),
         "extra": json.dumps(extra, separators=(",", ":")),
         "outcomes": "".join(before.get(cell, MISSING) for cell in [*layout, *extra]),

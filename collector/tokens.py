@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select, update
 
 from collector.errors import Problem, StoreError, TokenError
-from collector.tables import hidden_sites, systems, tokens
+from collector.tables import hidden_sites, senders, systems, tokens
 
 ANY_SITE = "*"
 
@@ -146,6 +146,43 @@ def list_sites(connection: Connection) -> list[dict[str, Any]]:
     hidden = {row.site: row.since for row in connection.execute(select(hidden_sites))}
     known = set(connection.execute(select(systems.c.site).distinct()).scalars())
     return [{"site": site, "hidden_since": hidden.get(site)} for site in sorted(known | hidden.keys())]
+
+
+def add_sender(connection: Connection, key: bytes, sender: str, secret: str, site: str, system: str, now: int) -> None:
+    """Say whose results an old client sends, which carries an id and a key of its own; a later word counts."""
+    connection.execute(delete(senders).where(senders.c.sender == sender))
+    row = {"sender": sender, "digest": keyed_hash(key, secret), "site": site, "system": system}
+    connection.execute(insert(senders).values(**row, created=now))
+
+
+def remove_sender(connection: Connection, sender: str) -> None:
+    """Refuse an old client from now on.
+
+    Raises:
+        TokenError: it is not known.
+    """
+    if not connection.execute(delete(senders).where(senders.c.sender == sender)).rowcount:
+        raise TokenError(f"no sender {sender!r}. `exaworks collector sender list` shows them.")
+
+
+def list_senders(connection: Connection) -> list[dict[str, Any]]:
+    """Return what is known of each old client, without its key."""
+    wanted = [column for column in senders.c if column.name != "digest"]
+    return [dict(row._mapping) for row in connection.execute(select(*wanted).order_by(senders.c.sender))]
+
+
+def check_sender(connection: Connection, key: bytes, sender: str, secret: str, now: int) -> tuple[str, str]:
+    """Return site and system of an old client.
+
+    Raises:
+        Problem: 401, without telling which of id and key is unknown.
+    """
+    row = connection.execute(select(senders).where(senders.c.sender == sender)).one_or_none()
+    if row is None or not hmac.compare_digest(row.digest, keyed_hash(key, secret)):
+        raise Problem(401, "token-refused", "The key is no token of this collector, nor known for this id.", "key")
+    if row.last_used is None or now - row.last_used >= TOUCH_MS:
+        connection.execute(update(senders).where(senders.c.sender == sender).values(last_used=now))
+    return row.site, row.system
 
 
 def check_token(connection: Connection, key: bytes, token: str, now: int) -> tuple[Bearer, bool]:
