@@ -45,7 +45,9 @@ def cells(cases: Iterable[Case], prepared: Prepared) -> list[Cell]:
     spread = []
     for case in cases:
         for scheduler in [*prepared.schedulers, *prepared.absent]:
-            if any(fnmatchcase(scheduler, pattern) for pattern in case.schedulers):
+            ready = prepared.schedulers.get(scheduler)
+            names = {scheduler, ready.kind.kind} if ready else {scheduler}
+            if any(fnmatchcase(name, pattern) for name in names for pattern in case.schedulers):
                 case_id = case.case_id(scheduler)
                 preset = _preset(case, scheduler, prepared)
                 spread.append(Cell(case, scheduler, case_id, preset, _waiver(case_id, prepared)))

@@ -17,7 +17,7 @@ from sdk_tests.errors import PlanError
 from sdk_tests.probe import Found, probe
 from sdk_tests.schedulers import Probe, SchedulerKind
 from sdk_tests.schedulers.registry import answers, kinds
-from site_configs.schema import SchedulerSpec, System
+from site_configs.schema import SchedulerSpec, State, System
 
 if TYPE_CHECKING:
     from exaworks_sdk.paths import Places
@@ -143,10 +143,14 @@ def _system(options: Options, environ: Mapping[str, str]) -> System:
     from site_configs.load import find, load_file
 
     if options.site_file is not None and options.site is None:
-        return load_file(options.site_file)
-    if options.site is not None:
-        return find(options.site, site_file=options.site_file)
-    return detect(scheduler_answers=lambda: answers(environ))
+        system = load_file(options.site_file)
+    elif options.site is not None:
+        system = find(options.site, site_file=options.site_file)
+    else:
+        return detect(scheduler_answers=lambda: answers(environ))
+    if system.state is State.RETIRED:
+        raise PlanError(f"{system.system} is retired; try its plan with `exaworks rehearse {system.system}`")
+    return system
 
 
 def _schedulers(
@@ -160,7 +164,10 @@ def _schedulers(
     if system.local.allowed:
         specs["local"] = (SchedulerSpec(kind="local"), None)
     for spec in system.schedulers:
-        specs[spec.kind] = (spec, None)
+        if spec.nested:
+            absent[spec.label] = f"{spec.label} runs inside {spec.within or 'another scheduler'}, not by itself"
+        else:
+            specs[spec.label] = (spec, None)
     wanted = options.selection.schedulers
     for name in system.testbeds:
         if name in specs or (wanted and name not in wanted):

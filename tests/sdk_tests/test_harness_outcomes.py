@@ -224,3 +224,24 @@ def test_payloads_see_the_deployment_and_none_of_the_harness_s_secrets(bench: Be
     came = bench.run(EXAWORKS_COLLECTOR_TOKEN="very-secret-token-1234567890")
     assert came.verdict(case_id) == ("pass",), came.evidence(case_id)
     assert b"very-secret-token" not in (came.run.path / "records.jsonl").read_bytes()
+
+
+def test_a_retired_system_is_only_rehearsed(bench: Bench) -> None:
+    bench.site = bench.site.replace("description", "state: retired\ndescription")
+    bench.case("good")
+    came = bench.run()
+    assert came.code != 0
+    assert came.folder is None
+    assert "is retired" in came.output
+    assert "exaworks rehearse" in came.output
+
+
+def test_cases_go_by_kind_and_cells_by_the_schedulers_own_name(bench: Bench) -> None:
+    nested = "{kind: flux, name: far, nested: true, within: near}"
+    bench.promises = f"schedulers: [{{kind: lsf, name: near}}, {nested}]\n"
+    case_id = bench.case("everywhere", schedulers=("*",))
+    came = bench.run()
+    assert came.verdict(case_id) == ("pass",)
+    assert came.verdict("python/everywhere@near") == ("skip", "site", "scheduler-absent")
+    assert came.verdict("python/everywhere@far") == ("skip", "site", "scheduler-absent")
+    assert "inside near" in came.evidence("python/everywhere@far")
