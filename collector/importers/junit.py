@@ -84,7 +84,7 @@ def _finding(
     if package is not None:
         owner, version, dag_hash = component or name_of(classname, 64), package["version"], package["hash"]
         whole = "test" if "test" in (suite.get("name") or "").lower().split("-") else "build"
-    case_id = f"{owner}/{name_of(whole.replace('@', '-'), 300)}@{scheduler}"
+    case_id = f"{owner}/{case_of(whole)}@{scheduler}"
     attempts[case_id] = attempts.get(case_id, 0) + 1
     outcome, phase, evidence = _verdict(case)
     parts = [case.findtext("system-out"), case.findtext("system-err"), evidence]

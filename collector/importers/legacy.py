@@ -152,7 +152,7 @@ def _case(data: dict[str, Any]) -> tuple[str, str, str, str | None]:
             scheduler, launcher = executor["executor"], executor["launcher"] or None
     whole = ".".join(str(part) for part in (module, data.get("cls"), name) if part)
     tail = f"/{launcher}" if launcher else ""
-    return f"psij/{name_of(whole.replace('@', '-'), 300)}@{scheduler}{tail}", "psij", scheduler, launcher
+    return f"psij/{case_of(whole)}@{scheduler}{tail}", "psij", scheduler, launcher
 
 
 def _verdict(results: object) -> tuple[Outcome, Phase, str]:
