@@ -7,7 +7,7 @@ import shlex
 import msgspec
 
 from ci.errors import NoPipelineError, SiteValueError
-from ci.gitlab import Artifacts, IdToken, Job, Pipeline, ProjectFile, Retry, Rule, Workflow, to_yaml
+from ci.gitlab import Artifacts, IdToken, Job, Need, Pipeline, ProjectFile, Retry, Rule, Workflow, to_yaml
 from ci.limits import OWN, Times, scheduler_parameters, times
 from ci.phases import BUILT, LOCKED, STAGES, Phase, phases
 from ci.results import OUTBOX
@@ -143,6 +143,7 @@ def _own_job(
     words: list[str],
     *,
     rules: list[Rule] | None = None,
+    needs: list[Need] | None = None,
     id_tokens: dict[str, IdToken] | None = None,
     coverage: str | None = None,
     artifacts: Artifacts | None = None,
@@ -154,6 +155,7 @@ def _own_job(
         stage=stage,
         tags=_tags(system, batch=False),
         rules=rules or [],
+        needs=needs,
         variables=own.variables | _fallback_parameters(system),
         id_tokens={**_site_token(system), **(id_tokens or {})},
         script=[_exaworks("ci", *words)],
@@ -204,6 +206,7 @@ def _status(system: System) -> Job:
         "report",
         ["status", "--site", system.system],
         rules=[Rule(if_="$EXAWORKS_GITLAB_TOKEN", when="always")],
+        needs=[Need(job="verdict")],
         allow_failure=True,
     )
 

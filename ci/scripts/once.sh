@@ -1,5 +1,6 @@
 # exaworks and system are set by the lines before.
 : "${exaworks:?}" "${system:?}"
+umask 077
 mkdir -p "$EXAWORKS_HOME" || exit 2
 exec 9>"$EXAWORKS_HOME/cron.lock"
 flock -n 9 || exit 0

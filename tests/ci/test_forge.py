@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from ci.errors import GitLabError
 from ci.forge import children, comment
+from exaworks_sdk.cli import main
 
 TOKEN = "glpat-not-a-real-one"
 
@@ -55,7 +57,7 @@ class Forge:
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True)
         self.thread.start()
 
     def answer(self, path: str, body: Any) -> tuple[int, Any]:
@@ -181,3 +183,32 @@ def test_artifacts_that_unfold_to_too_much_are_refused(
     forge.packed = {20: packed(results__smoke__stage_dot_xml="x" * 11)}
     with pytest.raises(GitLabError, match="unfold to more"):
         children(forge.environ, tmp_path, lambda text: None)
+
+
+@pytest.mark.parametrize(
+    "result, infra, state",
+    [
+        ("pass", "fail", "success"),
+        ("fail", "warn", "failed"),
+        ("infra", "warn", "success"),
+        ("infra", "fail", "failed"),
+    ],
+)
+def test_the_status_of_the_commit_is_the_verdict(
+    forge: Forge, tmp_path: Path, result: str, infra: str, state: str
+) -> None:
+    (tmp_path / "verdict.json").write_text(json.dumps({"result": result, "infra": infra}))
+    (tmp_path / "verdict.md").write_text("### the matrix\n")
+    words = ["ci", "status", "--site", "test/box", "--results", str(tmp_path)]
+    done = CliRunner().invoke(main, words, env=forge.environ)
+    assert done.exit_code == 0, done.output
+    assert [status["state"] for status in forge.statuses] == [state]
+    assert forge.notes[2].endswith("### the matrix\n")
+
+
+def test_without_a_verdict_there_is_nothing_to_tell(forge: Forge, tmp_path: Path) -> None:
+    words = ["ci", "status", "--site", "test/box", "--results", str(tmp_path)]
+    done = CliRunner().invoke(main, words, env=forge.environ)
+    assert done.exit_code == 2
+    assert "holds no verdict" in done.output
+    assert not forge.statuses

@@ -167,6 +167,12 @@ def test_jacamar_has_its_own_token_in_every_job_and_the_collectors_goes_to_one()
     assert [name for name, job in jobs.items() if "COLLECTOR_JWT" in job["id_tokens"]] == ["deliver"]
 
 
+def test_the_comment_is_made_of_the_verdict_that_another_job_left() -> None:
+    jobs = jobs_of(system_yaml(SYSTEMS[0]))
+    assert jobs["status"]["needs"] == [{"job": "verdict"}]
+    assert "results/verdict.md" in jobs["verdict"]["artifacts"]["paths"]
+
+
 def test_no_secret_stands_in_a_generated_command_or_variable() -> None:
     for text in everything(systems({})).values():
         for job in jobs_of(text).values():

@@ -57,6 +57,7 @@ def test_a_green_run_goes_through_generate_and_a_child_and_reaches_the_collector
     assert re.search(r"pass rate: 100\.0%", result.output)
 
 
+@pytest.mark.slow
 def test_jobs_that_share_no_folder_hand_on_their_results_as_artifacts(project: Project) -> None:
     """Each job in a tree of its own, which gitlab-ci-local makes anew for an after_script; so that is left out."""
     pipeline = project.generate()
@@ -69,6 +70,7 @@ def test_jobs_that_share_no_folder_hand_on_their_results_as_artifacts(project: P
     assert "results/verdict.json" in project.artifacts()
 
 
+@pytest.mark.slow
 def test_a_failing_case_makes_the_pipeline_red_and_the_dashboard_too(tmp_path: Path) -> None:
     project = Project(tmp_path, PROMISING)
     with collector(tmp_path / "collector") as server:

@@ -86,7 +86,7 @@ def old_yaml(text: str) -> Any:
     return reader.load(text)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(SITES)
 def test_any_valid_site_file_gives_a_valid_pipeline(site: dict[str, Any]) -> None:
     system = msgspec.convert(site, System)
@@ -99,7 +99,7 @@ def test_any_valid_site_file_gives_a_valid_pipeline(site: dict[str, Any]) -> Non
         assert done.returncode == 0, done.stderr + script
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(NAMES, min_size=1, max_size=4, unique=True))
 def test_any_fleet_gives_a_valid_root(names: list[str]) -> None:
     fleet = [System(system=f"site/{name}", description="x") for name in names]

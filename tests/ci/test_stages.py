@@ -270,6 +270,7 @@ def test_a_run_is_delivered_once_and_a_refused_identity_falls_back_to_the_stored
         assert server.token not in first.stdout + first.stderr
 
 
+@pytest.mark.slow
 def test_cleanup_removes_what_a_collector_has_and_keeps_what_is_owed(project: Project, tmp_path: Path) -> None:
     stage(project, "control", "--", "validate", "--component", "control")
     (run,) = project.runs.iterdir()
