@@ -140,6 +140,54 @@ def push(places: Any, run: str, url: str, token_file: Path | None, insecure_http
 
 
 @results.command(
+    "import",
+    context_settings=SETTINGS,
+    epilog=_epilog(
+        "import junit.xml --system frontier --to https://status.example.org",
+        "import testsuite-20261122.json --system polaris --run e4s-20261122 --to https://status.example.org",
+    ),
+)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--system", required=True, help="The system that the results are of.")
+@click.option("--site", help="Its site; a token of one site says it already.")
+@click.option("--format", "form", type=click.Choice(["junit", "e4s"]), help="[default: e4s for .json, else junit]")
+@click.option("--run", help="Name of the run. [default: made from the file's content]")
+@click.option("--component", help="What the tests are of. [default: as each test is named]")
+@click.option("--scheduler", help="What carried the tests. [default: local]")
+@click.option("--to", "url", required=True, envvar="EXAWORKS_COLLECTOR_URL", show_envvar=True, help="The collector.")
+@click.option(
+    "--token-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File that holds the token; default: EXAWORKS_COLLECTOR_TOKEN from the environment.",
+)
+@click.option("--insecure-http", is_flag=True, help="Send the token unencrypted to another machine.")
+@JSON
+def import_(
+    file: Path, url: str, token_file: Path | None, insecure_http: bool, as_json: bool, form: str | None, **said: str
+) -> None:
+    """Send a result file of another tool to a collector: JUnit XML (pytest, ReFrame, Spack) or E4S JSON.
+
+    The file is sent as it is: nothing in it is redacted. Sending it again changes nothing.
+    """
+    import msgspec
+
+    from dashboard_client.importing import send_file
+    from dashboard_client.wire import Policy
+
+    if form is None:
+        form = "e4s" if file.suffix == ".json" else "junit"
+    asked = {name: value for name, value in said.items() if value is not None}
+    sent = send_file(file, form, asked, url, _token(token_file), Policy(insecure_http=insecure_http))
+    if as_json:
+        _print_json(msgspec.to_builtins(sent))
+    else:
+        kept = "stored" if sent.stored else "there already"
+        counted = _counts(sent.counts, 0)
+        click.echo(f"{sent.run_id}: {sent.records} records ({counted}), {kept}, {len(sent.rejected)} rejected")
+    click.get_current_context().exit(1 if sent.rejected else 0)
+
+
+@results.command(
     context_settings=SETTINGS, epilog=_epilog("preview", "preview last --file records.jsonl > what-leaves.jsonl")
 )
 @RUN

@@ -98,8 +98,8 @@ class Wire:
         self._session = session
         self._policy = policy
 
-    def post(self, path: str, body: bytes, answer: type[A]) -> A:
-        """Send a JSON body, again if need be, and return the answer as the contract has it.
+    def post(self, path: str, body: bytes, answer: type[A], kind: str = "application/json") -> A:
+        """Send a body, again if need be, and return the answer as the contract has it.
 
         Raises:
             Refused: the collector answered with a 4xx other than 429.
@@ -109,7 +109,7 @@ class Wire:
         for attempt in range(1, self._policy.attempts + 1):
             asked: float | None = None
             try:
-                response = self._send(path, packed)
+                response = self._send(path, packed, kind)
             except requests.exceptions.SSLError as error:
                 raise UploadError(
                     f"{self.url}: no connection that can be trusted: {self._clean(str(error))}. If its certificate is "
@@ -138,9 +138,9 @@ class Wire:
             "What it acknowledged is remembered; push again to send the rest."
         )
 
-    def _send(self, path: str, packed: bytes) -> requests.Response:
+    def _send(self, path: str, packed: bytes, kind: str) -> requests.Response:
         headers = {
-            "Content-Type": "application/json",
+            "Content-Type": kind,
             "Content-Encoding": "gzip",
             "Accept": "application/json, application/problem+json",
         }
