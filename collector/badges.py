@@ -83,4 +83,3 @@ def _svg(left: str, right: str, colour: str) -> str:
 
 
 HANDLERS = [badge]
-

@@ -11,7 +11,7 @@ Side = dict[str, str]
 
 
 def differences(before: Record, after: Record) -> list[dict[str, Any]]:
-    """Return each thing that either record names, with both values and whether they differ; what differs comes first."""
+    """Return each thing that either record names, with both values and whether they differ; those that do come first."""
     left, right = dict(_named(before)), dict(_named(after))
     both = [
         {"name": name, "before": left.get(name), "after": right.get(name), "changed": left.get(name) != right.get(name)}
@@ -51,7 +51,11 @@ def _named(record: Record) -> Iterator[tuple[str, str]]:
 
 def _component(component: Component) -> str:
     words = [component.version or "absent", component.provider and f"by {component.provider}"]
-    words += [component.spec, component.dag_hash and f"/{component.dag_hash[:7]}", component.commit and component.commit[:12]]
+    words += [
+        component.spec,
+        component.dag_hash and f"/{component.dag_hash[:7]}",
+        component.commit and component.commit[:12],
+    ]
     return " ".join(word for word in words if word)
 
 

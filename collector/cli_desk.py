@@ -25,7 +25,14 @@ def waiver() -> None:
 @database_option
 @click.pass_obj
 def waiver_add(
-    places: Any, site: str, cases: str, system: str | None, reason: str, owner: str | None, until: str, database: str | None
+    places: Any,
+    site: str,
+    cases: str,
+    system: str | None,
+    reason: str,
+    owner: str | None,
+    until: str,
+    database: str | None,
 ) -> None:
     """Let failures of SITE whose case ids fit PATTERN (as a shell's) stand until a day."""
     from collector.errors import Problem, WaiverError
@@ -86,8 +93,13 @@ def hook() -> None:
     """Addresses that are told when something newly fails, works again, or once a day."""
 
 
-@hook.command("new", epilog=examples("hook new https://chat.example.org/hooks/1 --site ornl",
-                                     "hook new mailto:ops@example.org --kind digest --hour 6"))
+@hook.command(
+    "new",
+    epilog=examples(
+        "hook new https://chat.example.org/hooks/1 --site ornl",
+        "hook new mailto:ops@example.org --kind digest --hour 6",
+    ),
+)
 @click.argument("url")
 @click.option("--kind", type=click.Choice(["change", "digest"]), default="change", show_default=True)
 @click.option("--site", help="Only what concerns this site. [default: all]")

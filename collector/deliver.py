@@ -71,9 +71,13 @@ def step(server: Server, now: int) -> int:
         error = _send(row, server.key)
         sent += error is None
         values = _outcome(row.tries + 1, error, now)
-        done = update(deliveries).where(deliveries.c.id == row.id).values(**values)
-        server.write(lambda connection, done=done: connection.execute(done))
+        _note(server, row.id, values)
     return sent
+
+
+def _note(server: Server, key: int, values: dict[str, Any]) -> None:
+    done = update(deliveries).where(deliveries.c.id == key).values(**values)
+    server.write(lambda connection: connection.execute(done))
 
 
 def _outcome(tries: int, error: str | None, now: int) -> dict[str, Any]:
@@ -122,7 +126,9 @@ def _mail(row: Any) -> str | None:
     host, _, port = place.partition(":")
     facts = json.loads(bytes(row.body))
     message = EmailMessage()
-    message["Subject"] = f"ExaWorks: {len(facts['newly_failed'])} newly failed, {len(facts['failing_for_days'])} failing"
+    message["Subject"] = (
+        f"ExaWorks: {len(facts['newly_failed'])} newly failed, {len(facts['failing_for_days'])} failing"
+    )
     message["From"] = os.environ.get(SENDER) or f"exaworks@{host}"
     message["To"] = row.url.removeprefix("mailto:").partition("?")[0]
     message.set_content(as_text(facts))

@@ -9,8 +9,8 @@ from sqlalchemy import Connection
 from collector import words
 from collector.clock import iso
 from collector.outcomes import MISSING, WORD
-from collector.pages.triage import open_cells, since_of
 from collector.page import Question
+from collector.pages.triage import open_cells, since_of
 from collector.seen import Seen
 from collector.waivers import about_systems, covering, of_site_files, standing
 
@@ -61,7 +61,9 @@ def as_text(facts: dict[str, Any]) -> str:
         entries = facts[name]
         lines.append(f"{title}: {words.counted(len(entries), 'case')}")
         for entry in entries:
-            lines.append(f"  {entry['site']}/{entry['system']}  {entry['case_id']}  {entry['outcome']} since {entry['since']}")
+            lines.append(
+                f"  {entry['site']}/{entry['system']}  {entry['case_id']}  {entry['outcome']} since {entry['since']}"
+            )
             if entry["evidence"]:
                 lines.append(f"      {entry['cause']}: {_printable(entry['evidence'])}")
         lines.append("")

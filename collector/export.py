@@ -42,8 +42,13 @@ def export(connection: Connection, seen: Seen, folder: Path, now: int, runs: int
             file = _file(address)
             html = draw(page, question).decode()
             written.append(_write(folder, file, _relative(html, file, places).encode()))
-            written.append(_write(folder, file.with_suffix(".json") if file.name != "index.html" else Path("index.json"),
-                                  tell(page, question)))
+            written.append(
+                _write(
+                    folder,
+                    file.with_suffix(".json") if file.name != "index.html" else Path("index.json"),
+                    tell(page, question),
+                )
+            )
         written += _badges(connection, seen, folder, pages, now)
         written += [_write(folder, Path("static", each.name), each.read_bytes()) for each in sorted(STATIC.iterdir())]
         (folder / MARK).write_text("\n".join(written) + "\n", encoding="utf-8")
@@ -142,5 +147,3 @@ def _make_room(folder: Path) -> None:
         file = folder / line
         if file.resolve().is_relative_to(folder.resolve()):
             file.unlink(missing_ok=True)
-
-

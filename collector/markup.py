@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from collector.outcomes import MISSING, ORDER, WORD
 from collector.words import GLYPH, age
@@ -71,7 +71,9 @@ def tile(
     total = sum(counts.values())
     badges = []
     if nested:
-        badges.append(Markup('<em class="badge nested" title="inside the outer scheduler: {0}">⊞ {0}</em>').format(nested))
+        badges.append(
+            Markup('<em class="badge nested" title="inside the outer scheduler: {0}">⊞ {0}</em>').format(nested)
+        )
     if emulated:
         title = f"{emulated} of {total} on a dialect emulator"
         badges.append(Markup('<em class="badge emulated" title="{}">emulated</em>').format(title))
@@ -141,5 +143,3 @@ def shown(outcomes: str, open_: bool = False) -> str:
         bad = min(rest, key=ORDER.index) if rest else MISSING
         return WORD[bad] if ORDER.index(bad) < ORDER.index(MISSING) else "pending"
     return WORD[min(outcomes, key=ORDER.index)]
-
-

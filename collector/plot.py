@@ -1,4 +1,4 @@
-"""Plots as inline SVG: lines and bars over days, with axes that say what they measure; no script, no style of their own."""
+"""Plots as inline SVG: lines and bars over days, with axes that say what they measure; no script, no own style."""
 
 from __future__ import annotations
 

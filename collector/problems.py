@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 
 from collector.context import Ask
 from collector.errors import Problem
+from collector.page import prefers_json
 
 log = logging.getLogger("collector")
 
@@ -35,7 +36,8 @@ def answer_problem(request: Ask, problem: Problem) -> Response[bytes]:
     if problem.status == 429:
         headers["Retry-After"] = str(problem.more.get("retry_after", 1))
     path = request.url.path
-    if path.startswith(("/api/", "/healthz", "/readyz", "/metrics", "/result")):
+    reads = path.endswith(".json") or prefers_json(request.headers.get("accept", ""))
+    if reads or path.startswith(("/api/", "/healthz", "/readyz", "/metrics", "/result")):
         body, kind = msgspec.json.encode(problem.document()), "application/problem+json"
     else:
         detail = PRIVATE if problem.status == 401 else problem.detail

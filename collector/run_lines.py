@@ -9,9 +9,10 @@ from collector import markup, words
 from collector.outcomes import PASS
 
 
-def run_line(row: Any) -> dict[str, Any]:
+def run_line(row: Any, now: int) -> dict[str, Any]:
     """Describe a run in plain facts."""
     open_ = row.state is None
+    carried = json.loads(row.schedulers or "{}")
     return {
         "run_id": row.run_id,
         "site": row.site,
@@ -27,7 +28,9 @@ def run_line(row: Any) -> dict[str, Any]:
         "tier": row.tier,
         "release": row.release,
         "stack": row.stack,
-        "schedulers": json.loads(row.schedulers or "{}"),
+        "schedulers": carried,
+        "emulated": any(version.endswith("(emulated)") for version in carried.values()),
+        "stale": row.stale_after is not None and now - row.started > row.stale_after * 1000,
         "partial": bool(row.partial and row.digest is not None),
         "state": row.state or "open",
         "exit_code": row.exit_code,

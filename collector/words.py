@@ -90,4 +90,3 @@ def control_first(name: str) -> tuple[bool, str]:
 def counted(number: int, one: str, many: str | None = None) -> str:
     """Write a number with its noun."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
-

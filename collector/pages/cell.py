@@ -38,7 +38,7 @@ def answer(question: Question) -> Facts:
     pair = [run for run in (cell.pass_run, cell.fail_run) if run is not None]
     effective = _effective(connection, cell.id, pair)
     passed, failed = effective.get(cell.pass_run), effective.get(cell.fail_run)
-    both = (_body(passed), _body(failed))
+    before, after = _body(passed), _body(failed)
     return {
         "case_id": cell.case_id,
         "cell": cell.id,
@@ -54,7 +54,7 @@ def answer(question: Question) -> Facts:
         "history": _history(cell.id, newest),
         "last_pass": _side(cell, passed),
         "first_failure": _side(cell, failed),
-        "changed": differences(*both) if both[0] is not None and both[1] is not None else None,
+        "changed": differences(before, after) if before is not None and after is not None else None,
     }
 
 
@@ -72,7 +72,9 @@ def _effective(connection: Any, cell: int, pair: list[int]) -> dict[int | None, 
         return {}
     query = (
         select(records.c.run, records.c.attempt, records.c.outcome, records.c.cause, records.c.phase, records.c.rule)
-        .add_columns(records.c.evidence, records.c.ended, runs.c.run_id, runs.c.started, bodies.c.body)
+        .add_columns(
+            records.c.evidence, records.c.emulated, records.c.ended, runs.c.run_id, runs.c.started, bodies.c.body
+        )
         .join(runs, runs.c.id == records.c.run)
         .outerjoin(bodies, bodies.c.record == records.c.id)
         .where(records.c.run.in_(pair), records.c.cell == cell)
@@ -92,6 +94,7 @@ def _side(cell: Row[Any], row: Row[Any] | None) -> Facts | None:
         "run_id": row.run_id,
         "record_id": record_id(cell.site, cell.name, row.run_id, cell.case_id, row.attempt),
         "outcome": WORD[row.outcome],
+        "emulated": row.emulated,
         "when": words.at(row.ended or row.started),
         "cause": row.cause,
         "phase": row.phase,
@@ -109,7 +112,9 @@ def _history(cell: int, newest: list[Row[Any]] | Any) -> list[Facts]:
             continue
         char = row.outcomes[place]
         word = "pending" if char == MISSING and row.state is None else markup.WORDS[char]
-        history.append({"run_id": row.run_id, "outcome": word, "started": words.at(row.started), "release": row.release})
+        history.append(
+            {"run_id": row.run_id, "outcome": word, "started": words.at(row.started), "release": row.release}
+        )
     return history
 
 

@@ -20,6 +20,10 @@ SLOWER = 1.5
 """A case that takes so many times as long, and at least five seconds more, is named."""
 
 
+Side = tuple[str, int, float | None, bool]
+"""An outcome, the key of its cell, the seconds it ran, and whether on an emulator."""
+
+
 def answer(question: Question) -> Facts:
     names = [question.path["before"], question.path["after"]]
     columns = (*queries.RUN_COLUMNS, runs.c.manifest, plans.c.cells.label("plan"))
@@ -37,9 +41,9 @@ def answer(question: Question) -> Facts:
     described = [_cases(question, run) for run in pair] if pair[0] is not pair[1] else [_cases(question, pair[0])] * 2
     cases = [_case(case_id, *(side.get(case_id) for side in described)) for case_id in _both(*described)]
     return {
-        "before": run_line(pair[0]),
-        "after": run_line(pair[1]),
-        "stack": [_stack(run) for run in pair],
+        "before": run_line(pair[0], question.now),
+        "after": run_line(pair[1], question.now),
+        "stack": [_stack(run, question.now) for run in pair],
         "counts": {kind: sum(case["kind"] == kind for case in cases) for kind in KINDS},
         "unchanged": sum(case["kind"] is None for case in cases),
         "slower": [case for case in cases if case["slower"]],
@@ -53,14 +57,14 @@ def draw(question: Question, facts: Facts) -> Facts:
     return {"groups": [group for group in grouped if group[1]], "differs": names}
 
 
-def _cases(question: Question, run: Any) -> dict[str, tuple[str, int, float | None]]:
-    """Return the outcome, the key and the seconds of each case of a run."""
+def _cases(question: Question, run: Any) -> dict[str, Side]:
+    """Return each case of a run."""
     layout = (*(parse_cells(run.plan) if run.plan else ()), *parse_cells(run.extra))
     if not layout:
         return {}
     within = records.c.id.between(run.id << 20, ((run.id + 1) << 20) - 1)
     query = (
-        select(cells.c.id, cells.c.case_id, records.c.seconds)
+        select(cells.c.id, cells.c.case_id, records.c.seconds, records.c.emulated)
         .outerjoin(records, (records.c.cell == cells.c.id) & (records.c.run == run.id) & within)
         .where(cells.c.system == run.system_key, cells.c.id.between(min(layout), max(layout)))
         .order_by(records.c.attempt)
@@ -68,7 +72,7 @@ def _cases(question: Question, run: Any) -> dict[str, tuple[str, int, float | No
     named = {row.id: row for row in question.connection.execute(query)}
     outcomes = run.outcomes if run.state is not None else run.outcomes.replace(MISSING, markup.PENDING)
     return {
-        named[cell].case_id: (outcome, cell, named[cell].seconds)
+        named[cell].case_id: (outcome, cell, named[cell].seconds, bool(named[cell].emulated))
         for cell, outcome in zip(layout, outcomes, strict=True)
     }
 
@@ -77,7 +81,7 @@ def _both(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     return [*after, *(case_id for case_id in before if case_id not in after)]
 
 
-def _case(case_id: str, before: tuple[str, int, float | None] | None, after: tuple[str, int, float | None] | None) -> Facts:
+def _case(case_id: str, before: Side | None, after: Side | None) -> Facts:
     was, now = before[0] if before else None, after[0] if after else None
     took = (before[2] if before else None, after[2] if after else None)
     slower = took[0] is not None and took[1] is not None and took[1] > took[0] * SLOWER and took[1] - took[0] >= 5
@@ -96,21 +100,23 @@ def _case(case_id: str, before: tuple[str, int, float | None] | None, after: tup
         "kind": kind,
         "before": markup.WORDS[was] if was else None,
         "after": markup.WORDS[now] if now else None,
-        "cell": (after or before or ("", 0, None))[1],
+        "emulated": [side is not None and side[3] for side in (before, after)],
+        "cell": (after or before or ("", 0, None, False))[1],
         "seconds_before": took[0],
         "seconds_after": took[1],
         "slower": slower,
     }
 
 
-def _stack(run: Any) -> Facts:
+def _stack(run: Any, now: int) -> Facts:
     manifest = msgspec.json.decode(run.manifest, type=Manifest) if run.manifest is not None else None
     deployments = manifest.deployments if manifest else []
     return {
         "system": f"{run.site} / {run.system}",
         "release": run.release,
         "deployments": ", ".join(f"{each.name} {each.digest[:12]}" for each in deployments) or run.stack,
-        "schedulers": ", ".join(f"{name} {version}" for name, version in run_line(run)["schedulers"].items()) or None,
+        "schedulers": ", ".join(f"{name} {version}" for name, version in run_line(run, now)["schedulers"].items())
+        or None,
         "harness": f"{manifest.harness.version} {(manifest.harness.commit or '')[:12]}".strip() if manifest else None,
         "selection": run.tier,
         "trigger": run.trigger,

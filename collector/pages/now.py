@@ -39,7 +39,7 @@ def answer(question: Question) -> Facts:
         "choices": {name: _choices(tiles, name) for name in FILTERS},
         "hidden_by_filters": len(tiles) - len(kept),
         "tiles": kept,
-        "runs": [run_line(row) for row in recent],
+        "runs": [run_line(row, question.now) for row in recent],
     }
 
 
@@ -61,11 +61,11 @@ def draw(question: Question, facts: Facts) -> Facts:
             for subject in subjects
         ]
         table = markup.matrix(label, "component", [heads[place] for place in places], rows)
-    total = Counter(tile["outcome"] for tile in facts["tiles"])
-    order = [WORD[char] for char in ORDER]
+    total = Counter((tile["outcome"], tile["stale"], tile["only_emulated"]) for tile in facts["tiles"])
+    rank = {WORD[char]: place for place, char in enumerate(ORDER)}
     return {
         "table": table,
-        "summary": {word: total[word] for word in order if total[word]},
+        "summary": sorted(total.items(), key=lambda each: (rank[each[0][0]], each[0])),
         "systems": len(places),
         "chips": _chips(question, facts),
         "clear": question.link(""),

@@ -39,6 +39,7 @@ def answer(question: Question) -> Facts:
             {
                 "attempt": each.attempt,
                 "outcome": WORD[each.outcome],
+                "emulated": each.emulated,
                 "record_id": record_id(row.site, row.system, row.run_id, row.case_id, each.attempt),
             }
             for each in attempts

@@ -38,7 +38,10 @@ def answer(question: Question) -> Facts:
     wanted = [row.system_key for row in rows]
     named = select(cells.c.id, cells.c.subject, cells.c.last_emulated).where(cells.c.system.in_(wanted))
     subjects = {key: (subject, bool(emulated)) for key, subject, emulated in question.connection.execute(named)}
-    return {"release": release, "runs": [run_line(row) | {"components": _components(row, subjects)} for row in rows]}
+    return {
+        "release": release,
+        "runs": [run_line(row, question.now) | {"components": _components(row, subjects)} for row in rows],
+    }
 
 
 def draw(question: Question, facts: Facts) -> Facts:
@@ -86,6 +89,7 @@ def _tile(question: Question, run: Facts, name: str) -> Markup | None:
         now=question.now,
         emulated=told["emulated"],
         plain=not told["only_emulated"],
+        stale=run["stale"],
     )
 
 

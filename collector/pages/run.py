@@ -28,7 +28,7 @@ def answer(question: Question) -> Facts:
     tries: dict[int, int] = {}
     for record in records:
         tries[record.cell] = tries.get(record.cell, 0) + 1
-    return run_line(run) | {
+    return run_line(run, question.now) | {
         "notices": _notices(run, manifest),
         "owner": manifest.owner if manifest else None,
         "harness": manifest.harness if manifest else None,
@@ -52,7 +52,9 @@ def draw(question: Question, facts: Facts) -> Facts:
     schedulers = sorted({scheduler for _, scheduler in crossing})
     ordered = sorted(groups, key=words.control_first)
     tiles = {key: _tile(question, key, cases, open_) for key, cases in crossing.items()}
-    rows = [(Markup("{}").format(words.subject(name)), [tiles.get((name, each)) for each in schedulers]) for name in ordered]
+    rows = [
+        (Markup("{}").format(words.subject(name)), [tiles.get((name, each)) for each in schedulers]) for name in ordered
+    ]
     heads = [Markup("{}").format(each or "—") for each in schedulers]
     rank = {WORD[char]: place for place, char in enumerate(ORDER[: ORDER.index(PASS)])}
     attention = sorted(

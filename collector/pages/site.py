@@ -38,7 +38,7 @@ def answer(question: Question) -> Facts:
     for day in connection.execute(measured):
         by_system.setdefault(day.system, []).append(day)
     about = about_systems(connection, seen)
-    recent = [run_line(row) for row in queries.latest_runs(connection, seen, RECENT)]
+    recent = [run_line(row, question.now) for row in queries.latest_runs(connection, seen, RECENT)]
     waived = [*standing(connection, seen, now), *of_site_files(about)]
     return {
         "site": site,

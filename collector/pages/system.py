@@ -50,9 +50,11 @@ def answer(question: Question) -> Facts:
     if before:
         found = connection.execute(select(runs.c.started).where(runs.c.run_id == before)).scalar()
         query = query.where(tuple_(runs.c.started, runs.c.run_id) < tuple_(-1 if found is None else found, before))
-    rows = connection.execute(query.order_by(runs.c.started.desc(), runs.c.run_id.desc()).limit(limit)).all()
+    newest = query.order_by(runs.c.started.desc(), runs.c.run_id.desc()).limit(limit)
+    rows: list[Any] = list(connection.execute(newest))
     wanted = {row.plan for row in rows if row.plan is not None}
-    plan = dict(connection.execute(select(plans.c.id, plans.c.cells).where(plans.c.id.in_(wanted))).all() if wanted else [])
+    packed_plans = select(plans.c.id, plans.c.cells).where(plans.c.id.in_(wanted))
+    plan = {row.id: row.cells for row in connection.execute(packed_plans)} if wanted else {}
     layouts = [(*(parse_cells(plan[row.plan]) if row.plan else ()), *parse_cells(row.extra)) for row in rows]
     named = connection.execute(
         select(cells.c.id, cells.c.case_id, cells.c.subject, cells.c.history, cells.c.turns, cells.c.last_emulated)
@@ -97,15 +99,16 @@ def draw(question: Question, facts: Facts) -> Facts:
         if case["subject"] != group:
             group = case["subject"]
             name = Markup("{}").format(words.subject(group))
-            body.append(f'<tr class=group><th scope=rowgroup colspan={len(shown) + 2}>{name}</th>\n')
+            body.append(f"<tr class=group><th scope=rowgroup colspan={len(shown) + 2}>{name}</th>\n")
         outcomes: str = case["outcomes"]
         if outcomes.strip("p ") == "":
             joined = "".join(map(pieces.__getitem__, outcomes))
         else:
             mark = f"#k{case['cell']}"
+            ends = {char: f'{mark}">{words.GLYPH[markup.WORDS[char]]}</a>' for char in linked}
             joined = "".join(
                 [
-                    pieces[char] if char in "p " else f'{linked[char]}{href}{mark}">{words.GLYPH[markup.WORDS[char]]}</a>'
+                    pieces[char] if char in "p " else f"{linked[char]}{href}{ends[char]}"
                     for char, href in zip(outcomes, hrefs, strict=True)
                 ]
             )

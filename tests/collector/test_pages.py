@@ -189,7 +189,7 @@ def test_a_reader_goes_from_the_matrix_to_the_evidence(shown: Collector, browser
     rows = page.locator("#c-psij tr:not(.group)")
     assert [text.split() for text in rows.locator("td:first-child").all_inner_texts()] == [["✕", "fail"], ["⊘", "skip"]]
     assert page.locator("#c-parsl").get_by_text("planned, never reported").is_visible()
-    rows.get_by_role("link", name=CASES[2]).click()
+    rows.get_by_role("link", name=CASES[2], exact=True).click()
     assert page.title() == f"{CASES[2]} · ExaWorks"
     assert page.locator("pre.output").inner_text().startswith('</code></pre><script>document.title="owned"</script>')
     widths = [float(each.get_attribute("width")) for each in page.locator("svg.timeline rect:not(.ground)").all()]
