@@ -88,7 +88,7 @@ class FluxTestbed(TestbedKind):
                 said = log.read_text(errors="replace").strip().splitlines()
                 raise TestbedError(f"the Flux testbed did not come up: {said[-1] if said else 'it said nothing'}")
             time.sleep(0.1)
-        if testbed.scheduler.queues and self.like:
+        if testbed.scheduler.queues:  # queues that a configuration names begin stopped
             ask([flux, "queue", "start", "--all"], inside)
         extras = {key: value for key, value in testbed.extras.items() if key != "maker"} | {"state": record.UP}
         testbed = replace(testbed, extras=extras)
