@@ -1,0 +1,226 @@
+"""The steps that pipelines consist of, each a command of ``exaworks ci``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from site_configs.schema import System
+
+PATH = click.Path(path_type=Path)
+SITE = click.option("--site", required=True, metavar="SITE/SYSTEM", help="The system.")
+SITE_FILE = click.option("--site-file", type=PATH, help="A site file to look in first.")
+RESULTS = click.option(
+    "--results", type=PATH, default=Path("results"), show_default=True, help="The pipeline's results folder."
+)
+
+
+@click.command(
+    context_settings={"ignore_unknown_options": True},
+    epilog="""\b
+Examples:
+  exaworks ci stage smoke --site ornl/frontier --after control -- validate --tier smoke
+  exaworks ci stage install --site ornl/frontier --lock -- release install
+
+\b
+EXAWORKS_DEPLOYMENT, EXAWORKS_CI_OPTIONS: what to validate, and further options of validate (not for control).
+""",
+)
+@click.argument("name")
+@click.argument("command", nargs=-1, required=True)
+@SITE
+@RESULTS
+@click.option("--after", metavar="STAGE", help="Do not run unless this stage has passed.")
+@click.option("--lock", is_flag=True, help="Hold the work directory's lock meanwhile.")
+@click.pass_context
+def stage(
+    context: click.Context,
+    name: str,
+    command: tuple[str, ...],
+    site: str,
+    results: Path,
+    after: str | None,
+    lock: bool,
+) -> None:
+    """Run one stage NAME: an exaworks COMMAND, whose exit code and runs are kept in the results folder."""
+    import os
+
+    from ci.stage import Order, run
+
+    order = Order(stage=name, system=site, argv=command, results=results, after=after, lock=lock)
+    context.exit(run(order, context.obj, dict(os.environ), _say))
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  exaworks ci collect smoke          in after_script: fetch the results of a stage that was killed
+"""
+)
+@click.argument("name")
+@RESULTS
+@click.pass_context
+def collect(context: click.Context, name: str, results: Path) -> None:
+    """Copy the outbox of the runs that stage NAME began; does nothing where the stage has done it."""
+    from ci.results import read_stage
+    from ci.stage import collect as fetch
+
+    begun = read_stage(results / name)
+    if begun is not None and begun.state == "started":
+        for run in fetch(results / name, context.obj):
+            click.echo(f"kept what there is of {run}")
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  exaworks ci verdict --site ornl/frontier
+  exaworks ci verdict --site ornl/frontier --tier smoke --json
+
+\b
+Exit codes: 0 passed, 1 failed, 3 only the site's infrastructure failed and its file says infra: fail.
+"""
+)
+@SITE
+@SITE_FILE
+@RESULTS
+@click.option("--tier", envvar="EXAWORKS_TIER", default="integration", show_default=True, show_envvar=True)
+@click.option("--deployment", metavar="KIND:NAME", help="What the pipeline was generated for, if not as in the file.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def verdict(
+    context: click.Context,
+    site: str,
+    site_file: Path | None,
+    results: Path,
+    tier: str,
+    deployment: str | None,
+    as_json: bool,
+) -> None:
+    """Judge a pipeline by the files its stages left, whatever exit codes its runner made of them."""
+    import os
+
+    import msgspec
+
+    from ci.phases import TIERS, planned
+    from ci.render import as_markdown, as_text
+    from ci.stage import trigger
+    from ci.verdict import judge
+
+    if tier not in TIERS:
+        raise click.BadParameter(f"{tier!r} is none of {', '.join(TIERS)}", param_hint="--tier or EXAWORKS_TIER")
+    system = system_of(site, site_file)
+    if deployment is not None:
+        system = msgspec.structs.replace(system, deployment=deployment)
+    expected = planned(system, tier, scheduled=trigger(dict(os.environ)) == "nightly")
+    judged = judge(system.system, expected, results, system.ci.infra.value)
+    results.mkdir(parents=True, exist_ok=True)
+    data = msgspec.json.format(msgspec.json.encode(judged), indent=1)
+    (results / "verdict.json").write_bytes(data)
+    links = {"pipeline": os.environ.get("CI_PIPELINE_URL", ""), "dashboard": _collector(system)}
+    text = as_markdown(judged, {name: address for name, address in links.items() if address})
+    (results / "verdict.md").write_text(text, encoding="utf-8")
+    click.echo(data.decode() if as_json else as_text(judged))
+    context.exit(judged.exit_code)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  EXAWORKS_COLLECTOR_URL=https://status.example.org exaworks ci deliver --site ornl/frontier
+"""
+)
+@SITE
+@SITE_FILE
+@RESULTS
+@click.pass_context
+def deliver(context: click.Context, site: str, site_file: Path | None, results: Path) -> None:
+    """Push every run that the collector does not have yet, also those of earlier pipelines.
+
+    Exits 1 where something is still owed; nothing is lost then.
+    """
+    import os
+
+    from ci.deliver import deliver as push
+
+    context.exit(push(system_of(site, site_file), context.obj, results, os.environ, _say))
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  exaworks ci status --site ornl/frontier        EXAWORKS_GITLAB_TOKEN holds a token with the scope api
+"""
+)
+@SITE
+@RESULTS
+def status(site: str, results: Path) -> None:
+    """Tell GitLab: a commit status, and in a merge request one comment with the matrix."""
+    import os
+
+    from ci.errors import StageError
+    from ci.forge import comment
+
+    try:
+        verdict = json.loads((results / "verdict.json").read_bytes())
+        good = verdict["result"] == "pass" or (verdict["result"], verdict["infra"]) == ("infra", "warn")
+        text = (results / "verdict.md").read_text(encoding="utf-8")
+    except (OSError, ValueError, KeyError) as error:
+        raise StageError(f"{results}: holds no verdict to tell of: {error}") from error
+    click.echo(comment(site, text, "success" if good else "failed", os.environ))
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  exaworks ci reports --to results      in a parent pipeline
+"""
+)
+@click.option("--to", type=PATH, default=Path("results"), show_default=True)
+def reports(to: Path) -> None:
+    """Fetch the results of this pipeline's child pipelines, so that the parent shows their JUnit reports."""
+    import os
+
+    from ci.forge import children
+
+    click.echo(f"results of {children(os.environ, to, _say)} jobs are in {to}")
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  exaworks ci cleanup --site ornl/frontier --days 30
+"""
+)
+@SITE
+@SITE_FILE
+@click.option("--days", type=click.IntRange(min=1), default=30, show_default=True)
+@click.pass_context
+def cleanup(context: click.Context, site: str, site_file: Path | None, days: int) -> None:
+    """Remove old runs of a system that a collector has; what is owed stays."""
+    from ci.cleanup import cleanup as clean
+
+    clean(system_of(site, site_file), context.obj, days, _say)
+
+
+def system_of(name: str, site_file: Path | None) -> System:
+    from site_configs.load import find
+
+    return find(name, site_file=site_file)
+
+
+def _collector(system: System) -> str:
+    import os
+
+    return os.environ.get("EXAWORKS_COLLECTOR_URL") or system.collector.url or ""
+
+
+def _say(text: str) -> None:
+    click.echo(text)
+
+
+STEPS = (stage, collect, verdict, deliver, status, reports, cleanup)
