@@ -55,9 +55,9 @@ def oci_argv(
 ) -> list[str]:
     """Return the command line of podman or docker up to the program; the values of variables are not in it."""
     home = "/tmp" if folder == "/" else folder  # noqa: S108 (the container's own)
-    argv = [engine, "run", "--rm", "--pull=never", "--log-driver=none", "--network=host", "--ipc=host"]
-    argv += ["--security-opt=label=disable", f"--user={user}", f"--workdir={folder}", "--entrypoint=", "--env"]
-    argv += [f"HOME={home}", *(f"--env={name}" for name in names)]
+    argv = [engine, "run", "--rm", "--pull=never", "--log-driver=none"]
+    argv += ["--no-healthcheck", "--network=host", "--ipc=host", "--security-opt=label=disable", f"--user={user}"]
+    argv += [f"--workdir={folder}", "--entrypoint=", f"--env=HOME={home}", *(f"--env={name}" for name in names)]
     argv += [f"--volume={path}:{path}:{mode}" for path, mode in mounts]
     if Path(engine).name == "podman" and os.getuid() != 0:
         argv.append("--userns=keep-id")
@@ -86,7 +86,9 @@ def run_oci(argv: list[str], lifeline: Path) -> int:
     """Run the client with the lifeline held open; return its exit code as ``subprocess`` gives it."""
     os.mkfifo(lifeline, 0o600)
     held = os.open(lifeline, os.O_RDWR | os.O_CLOEXEC)
-    client = subprocess.Popen(argv, stdin=subprocess.DEVNULL, close_fds=True)
+    # Not in the case's folder: an engine's monitor that seemed to be at work there would be taken for a leftover and
+    # killed, and with it what removes the container.
+    client = subprocess.Popen(argv, stdin=subprocess.DEVNULL, close_fds=True, cwd="/")
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda n, _: client.send_signal(n))
     code = client.wait()

@@ -1,0 +1,123 @@
+"""A container engine that works on this machine, with a store of its own, and images that need no registry."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.needs import need, program, required
+
+PYTHON = "localhost/exaworks/test-python:3"
+CAREFUL = """
+[containers]
+netns = "host"
+default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+[engine]
+cgroup_manager = "cgroupfs"
+"""
+"""For a machine on which nothing may raise limits or make cgroups, such as a container or a small virtual machine."""
+
+
+@dataclass
+class Engine:
+    """podman with a configuration and a store below ``folder``."""
+
+    folder: Path
+
+    @property
+    def environ(self) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("EXAWORKS_", "SLURM", "PYTEST", "COV"))}
+        return {
+            **kept,
+            "CONTAINERS_CONF": str(self.folder / "containers.conf"),
+            "CONTAINERS_STORAGE_CONF": str(self.folder / "storage.conf"),
+        }
+
+    def make(self) -> None:
+        """Write the configuration: careful, in a store that goes with the folder."""
+        runtime = next((name for name in ("runc", "crun") if program(name)), None)
+        (self.folder / "containers.conf").write_text(CAREFUL + (f'runtime = "{runtime}"\n' if runtime else ""))
+        (self.folder / "storage.conf").write_text(
+            f'[storage]\ndriver = "overlay"\ngraphroot = "{self.folder}/store"\nrunroot = "{self.folder}/run"\n'
+        )
+
+    def run(self, *argv: str, limit: float = 120) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(argv, env=self.environ, capture_output=True, text=True, timeout=limit, check=False)
+
+    def containers(self) -> list[str]:
+        """Return the ids of all containers, running or not."""
+        return self.run("podman", "ps", "--all", "--quiet", "--no-trunc").stdout.split()
+
+    def close(self) -> None:
+        self.run("podman", "rm", "--all", "--force", "--time", "0")
+        self.run("podman", "rmi", "--all", "--force")
+        self.run("umount", str(self.folder / "store" / "overlay"))
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def host_python(target: Path) -> None:
+    """Write a root file system of this machine's own Python, a shell and what they link to: an image in a second."""
+    python = Path("/usr/bin/python3").resolve()
+    library = Path(
+        subprocess.run(
+            [python, "-Ic", "import os; print(os.path.dirname(os.__file__))"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+    )
+    shell = Path("/bin/sh").resolve()
+    programs = [python, shell, *(Path(found).resolve() for name in ("sleep", "env") if (found := shutil.which(name)))]
+    extensions = [*library.glob("lib-dynload/*.so")]
+    linked: set[Path] = set()
+    for file in [*programs, *extensions]:
+        said = subprocess.run(["ldd", str(file)], capture_output=True, text=True, check=False).stdout
+        linked |= {Path(word) for line in said.splitlines() for word in line.split() if word.startswith("/")}
+
+    def kept(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        skipped = ("__pycache__", "dist-packages", "site-packages", "test", "idlelib", "config-")
+        return None if any(part.startswith(skipped) for part in Path(member.name).parts) else member
+
+    with tarfile.open(target, "w", dereference=False) as archive:
+        for file in programs:
+            archive.add(file, str(file).lstrip("/"))
+        for file in linked:
+            archive.add(file.resolve(), str(file).lstrip("/"))
+        archive.add(library, str(library).lstrip("/"), filter=kept)
+        for name, points in (("usr/bin/python3", str(python)), ("bin/sh", str(shell))):
+            if f"/{name}" != points:
+                link = tarfile.TarInfo(name)
+                link.type, link.linkname = tarfile.SYMTYPE, points
+                archive.addfile(link)
+        for name in ("tmp", "proc", "sys", "dev", "etc"):
+            folder = tarfile.TarInfo(name)
+            folder.type, folder.mode = tarfile.DIRTYPE, 0o1777 if name == "tmp" else 0o755
+            archive.addfile(folder)
+
+
+def refuse(why: str) -> None:
+    """Skip where the engine is there but cannot run; fail where it is required."""
+    if "podman" in required():
+        pytest.fail(f"EXAWORKS_REQUIRE names podman, but it cannot run here: {why}", pytrace=False)
+    pytest.skip(f"podman cannot run here: {why}")
+
+
+def ready(engine: Engine) -> Engine:
+    """Return the engine with an image that has Python, seen to start."""
+    need("podman")
+    engine.make()
+    archive = engine.folder / "python.tar"
+    host_python(archive)
+    done = engine.run("podman", "import", "--quiet", str(archive), PYTHON)
+    archive.unlink()
+    if done.returncode == 0:
+        done = engine.run("podman", "run", "--rm", PYTHON, "/bin/sh", "-c", "exit 0")
+    if done.returncode != 0:
+        refuse(done.stderr.strip().splitlines()[-1])
+    return engine
