@@ -45,7 +45,14 @@ def run_briefly(argv: Sequence[str], env: Mapping[str, str]) -> str | None:
     """Run a short native command; return None where it exits 0, else a line of evidence."""
     try:
         done = subprocess.run(
-            argv, env=env, stdin=subprocess.DEVNULL, capture_output=True, timeout=COMMAND_LIMIT, check=False, text=True
+            argv,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=COMMAND_LIMIT,
+            check=False,
+            text=True,
+            errors="replace",
         )
     except subprocess.TimeoutExpired:
         return f"{' '.join(argv)}: no answer within {COMMAND_LIMIT:g} s"

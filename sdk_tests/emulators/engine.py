@@ -200,6 +200,7 @@ class Engine:
     def do_vanish(self, number: int) -> None:
         """Forget a job, its history included, and kill it without a word."""
         job = self.cluster.jobs.pop(number)
+        job.state = "done"  # so that its end is nobody's news
         self.dialect.forgotten(self.cluster, job)
         work.clear(job, self.folder)
 

@@ -15,8 +15,21 @@ from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
-from psij import Job, JobAttributes, JobExecutor, JobExecutorConfig, JobSpec, ResourceSpecV1
-from psij.executors.batch.batch_scheduler_executor import BatchSchedulerExecutorConfig
+
+def flux_bindings():
+    """Let Python find Flux's own bindings, which lie under its prefix."""
+    try:
+        found = subprocess.run(["flux", "env", "printenv", "PYTHONPATH"], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return
+    sys.path += [part for part in found.stdout.strip().split(os.pathsep) if part and part not in sys.path]
+
+
+if os.environ.get("FLUX_URI"):  # PSI/J looks once, as it is imported, for what its executors need
+    flux_bindings()
+
+from psij import Job, JobAttributes, JobExecutor, JobExecutorConfig, JobSpec, ResourceSpecV1  # noqa: E402
+from psij.executors.batch.batch_scheduler_executor import BatchSchedulerExecutorConfig  # noqa: E402
 
 HELLO = str(Path(__file__).resolve().parent.parent / "control" / "hello.py")
 """What most jobs run: one line of JSON with the node, the pid and the job id in its environment."""
@@ -43,8 +56,6 @@ class Session:
                 work_directory=folder, initial_queue_polling_delay=pause, queue_polling_interval=pause
             )
         name = (self.scheduler.get("speaks") or {}).get("psij", kind)
-        if name == "flux":
-            flux_bindings()
         self.executor = JobExecutor.get_instance(name, config=config)
 
     def __enter__(self):
@@ -109,12 +120,6 @@ class Session:
         return found
 
 
-def flux_bindings():
-    """Let Python find Flux's own bindings, which lie under its prefix."""
-    found = subprocess.run(["flux", "env", "printenv", "PYTHONPATH"], capture_output=True, text=True, check=False)
-    sys.path += [part for part in found.stdout.strip().split(os.pathsep) if part and part not in sys.path]
-
-
 def leave(*_):
     """Leave on SIGTERM as on an exception, once."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -147,6 +152,15 @@ def until(path, seconds=20.0):
 def said(path):
     """Return the JSON objects a job printed, one a line."""
     return [json.loads(line) for line in until(path).read_text(encoding="utf-8").splitlines()]
+
+
+def one_id(scheduler, job):
+    """Return a job's id in the one form in which two can be compared: Flux writes the same id in several."""
+    if scheduler["kind"] != "flux" or job is None:
+        return job
+    return subprocess.run(
+        ["flux", "job", "id", "--to=dec", job], capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def told(job, status=None):

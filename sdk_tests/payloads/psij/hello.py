@@ -8,12 +8,15 @@ from _payload import main
 
 
 def hello(request):
-    from _psij import HELLO, Session, said, told
+    from _psij import HELLO, Session, one_id, said, told
 
     with Session(request) as session:
         job = session.submit(sys.executable, [HELLO], stdout_path=Path("hello.out").absolute())
         session.settle(job)
-    return {**told(job), **said(Path("hello.out"))[0]}
+    answer = {**told(job), **said(Path("hello.out"))[0]}
+    for name in ("native_id", "job_id"):
+        answer[name] = one_id(request["scheduler"], answer[name])
+    return answer
 
 
 if __name__ == "__main__":
