@@ -11,7 +11,7 @@ Side = dict[str, str]
 
 
 def differences(before: Record, after: Record) -> list[dict[str, Any]]:
-    """Return each thing that either record names, with both values and whether they differ; those that do come first."""
+    """Return each thing that either record names, with both values and whether they differ; what does comes first."""
     left, right = dict(_named(before)), dict(_named(after))
     both = [
         {"name": name, "before": left.get(name), "after": right.get(name), "changed": left.get(name) != right.get(name)}

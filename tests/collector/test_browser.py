@@ -21,16 +21,19 @@ from tests.needs import need
 
 pytestmark = pytest.mark.needs("chromium")
 
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+Shown = tuple[Collector, dict[str, str]]
+
 SHOTS = os.environ.get("EXAWORKS_SCREENSHOTS")
 """A folder in which screenshots are kept, for continuous integration to show."""
 
 
 @pytest.fixture(scope="module")
-def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Collector, dict[str, str]]]:
-    """A collector with nine systems of many outcomes, and the address of each of its pages."""
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
+    """A collector with ten systems of many outcomes, and the address of each of its pages."""
     home = tmp_path_factory.mktemp("browser")
     opened = open_store(database_url(None, home / "collector"))
-    fill(opened, Shape(systems=10, cases=27, nights=9))
+    fill(opened, Shape(systems=10, cases=18, nights=4))
     places = {path: _address(path, names) for path, names in addresses(opened, now=now_ms())}
     export(_reading(opened), EVERYTHING, home / "static", now_ms(), runs=2)
     opened.close()
@@ -60,27 +63,28 @@ def browser() -> Iterator[Any]:
         opened.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", PAGES)
-def test_a_page_is_accessible_in_light_and_dark(
-    shown: tuple[Collector, dict[str, str]], browser: Any, path: str
-) -> None:
+def test_a_page_is_accessible_in_light_and_dark(shown: Shown, browser: Any, path: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     served, places = shown
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, bypass_csp=True)
+    page = context.new_page()
+    page.goto(served.url + places[path])
     for scheme in ("light", "dark"):
-        context = browser.new_context(color_scheme=scheme, viewport={"width": 1280, "height": 900}, bypass_csp=True)
-        page = context.new_page()
-        page.goto(served.url + places[path])
+        page.emulate_media(color_scheme=scheme)
         _keep(page, path, scheme)
-        found = axe.run(page, options={"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}).response
-        context.close()
+        wanted = WCAG if scheme == "light" else ["color-contrast"]
+        found = axe.run(page, options={"runOnly": wanted, "resultTypes": ["violations"]}).response
         assert {each["id"]: [node["html"][:200] for node in each["nodes"][:3]] for each in found["violations"]} == {}
-        assert len(found["passes"]) > 5
+        assert found["passes"]
+    context.close()
 
 
 @pytest.mark.parametrize("path", PAGES)
 @pytest.mark.parametrize("scripts", [True, False], ids=["with JavaScript", "without JavaScript"])
 def test_a_page_asks_nothing_of_others_complains_of_nothing_and_fits_a_narrow_window(
-    shown: tuple[Collector, dict[str, str]], browser: Any, path: str, scripts: bool
+    shown: Shown, browser: Any, path: str, scripts: bool
 ) -> None:
     served, places = shown
     context = browser.new_context(java_script_enabled=scripts, viewport={"width": 390, "height": 800})
@@ -102,9 +106,7 @@ def test_a_page_asks_nothing_of_others_complains_of_nothing_and_fits_a_narrow_wi
     assert complaints == []
 
 
-def test_what_is_stale_emulated_or_missing_looks_like_no_pass(
-    shown: tuple[Collector, dict[str, str]], browser: Any
-) -> None:
+def test_what_is_stale_emulated_or_missing_looks_like_no_pass(shown: Shown, browser: Any) -> None:
     served, _ = shown
     page = browser.new_page()
     page.goto(served.url)
@@ -129,7 +131,7 @@ def test_what_is_stale_emulated_or_missing_looks_like_no_pass(
     page.close()
 
 
-def test_filters_and_pages_are_reached_by_keyboard_alone(shown: tuple[Collector, dict[str, str]], browser: Any) -> None:
+def test_filters_and_pages_are_reached_by_keyboard_alone(shown: Shown, browser: Any) -> None:
     served, _ = shown
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.goto(served.url)
@@ -141,13 +143,13 @@ def test_filters_and_pages_are_reached_by_keyboard_alone(shown: tuple[Collector,
     page.keyboard.press("Enter")
     page.wait_for_url("**/?site=*")
     site = page.locator(".chip.on").inner_text()
-    assert page.locator(".matrix small").all_inner_texts() == [site] * page.locator(".matrix small").count()
+    assert set(page.locator(".matrix th small").all_inner_texts()) == {site}
     page.get_by_role("link", name="Triage").press("Enter")
     page.wait_for_url("**/triage")
     page.close()
 
 
-def test_the_exported_dashboard_reads_from_a_disk(shown: tuple[Collector, dict[str, str]], browser: Any) -> None:
+def test_the_exported_dashboard_reads_from_a_disk(shown: Shown, browser: Any) -> None:
     served, _ = shown
     page = browser.new_page()
     failed: list[str] = []

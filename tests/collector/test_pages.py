@@ -199,7 +199,7 @@ def test_a_reader_goes_from_the_matrix_to_the_evidence(shown: Collector, browser
     page.get_by_role("link", name=re.compile("1 infra")).click()
     assert page.get_by_text("waited 1800 s in queue batch").is_visible()
     page.get_by_role("link", name="run", exact=True).click()
-    page.get_by_role("link", name="Now").click()
+    page.get_by_role("navigation", name="Trail").get_by_role("link", name="Now").click()
     assert page.url == f"{shown.url}/?token={TOKEN}"
     assert {url.split("/", 3)[2] for url in asked} == {shown.url.removeprefix("http://")}
     assert complaints == []
