@@ -1,0 +1,185 @@
+"""The committed definitions follow from the release manifest, and keep the rules of a good image."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from containers.bases import FAMILIES
+from containers.catalogue import IMAGES, image
+from containers.errors import ImagesError, NoImageError
+from containers.render import FOLDER, compose, containerfile, definition, everything, outdated, write
+from exaworks_sdk.release import load
+from site_configs.load import load_file
+from tests.needs import need
+
+ROOT = Path(__file__).resolve().parents[2]
+RELEASE = load()
+ALL = [(name, family) for name in IMAGES for family in FAMILIES]
+
+
+def text(name: str, family: str = "debian-12") -> str:
+    return (ROOT / FOLDER / name / f"Containerfile.{family}").read_text()
+
+
+def last_stage(name: str, family: str) -> str:
+    return text(name, family).rpartition("\nFROM ")[2]
+
+
+def test_the_committed_files_are_what_the_release_comes_to() -> None:
+    assert outdated(everything(RELEASE), ROOT) == []
+
+
+def test_a_changed_or_left_over_file_is_told_and_mended(tmp_path: Path) -> None:
+    files = everything(RELEASE)
+    assert write(files, tmp_path) == list(files)
+    changed = tmp_path / FOLDER / "sdk-slim" / "Containerfile.debian-12"
+    changed.write_text(changed.read_text() + "USER root\n")
+    (tmp_path / FOLDER / "collector" / "old.def").write_text("x")
+    wrong = [f"{FOLDER}/sdk-slim/Containerfile.debian-12", f"{FOLDER}/collector/old.def"]
+    assert outdated(files, tmp_path) == wrong == write(files, tmp_path)
+    assert outdated(files, tmp_path) == []
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_the_versions_on_the_label_are_those_of_the_release(name: str) -> None:
+    labels = dict(re.findall(r"org\.exaworks\.component\.([\w.-]+)=\"([^\"]+)\"", text(name)))
+    versions = {component.name: component.version for component in RELEASE.components}
+    assert labels == {key: versions[key] for key in labels}
+    wanted = {
+        "sdk": set(versions),
+        "collector": set(),
+        "testbed-flux": {c.name for c in RELEASE.components if c.pypi or c.name == "flux"},
+    }
+    assert set(labels) == wanted.get(name, {c.name for c in RELEASE.components if c.pypi})
+
+
+@pytest.mark.parametrize(("name", "family"), ALL)
+def test_nothing_that_builds_gets_into_the_stage_that_is_kept(name: str, family: str) -> None:
+    tools = {p for key in ("compiler", "spack-build", "flux-build") for p in FAMILIES[family].packages[key]}
+    runtime = {p for key in ("python", "slurm", "flux-run", "spack-run") for p in FAMILIES[family].packages[key]}
+    lines = re.findall(r"^ +(?:apt-get|microdnf) install ([^;]+)", last_stage(name, family), re.MULTILINE)
+    packages = {word for line in lines for word in line.split() if not word.startswith("-")} - {"epel-release"}
+    assert packages
+    assert packages <= runtime
+    assert not packages & (tools - runtime)
+    assert "pip install" not in last_stage(name, family)
+
+
+@pytest.mark.parametrize(("name", "family"), ALL)
+def test_an_image_runs_as_an_ordinary_user_says_whether_it_is_well_and_what_is_in_it(name: str, family: str) -> None:
+    lines = last_stage(name, family).splitlines()
+    assert [line for line in lines if line.startswith("USER")] == ["USER 1000:1000"]
+    assert sum(line.startswith("HEALTHCHECK") for line in lines) == 1
+    for label in ("version", "revision", "title", "base.name", "licenses"):
+        assert any(f"org.opencontainers.image.{label}=" in line for line in lines), label
+    assert any("sbom.py" in line and "sbom.cdx.json" in line for line in lines)
+    entrypoint = next(line for line in lines if line.startswith("ENTRYPOINT"))
+    assert json.loads(entrypoint.partition(" ")[2])[0] in ("exaworks", "slurm-role", "flux-role")
+
+
+@pytest.mark.parametrize(("name", "family"), ALL)
+def test_what_pip_installs_is_locked_by_hashes(name: str, family: str) -> None:
+    installs = re.findall(r"pip install [^;]*", text(name, family))
+    assert installs
+    assert all("--require-hashes" in line or "--no-index" in line for line in installs)
+
+
+def test_the_build_tools_come_from_the_lock_with_their_hashes(tmp_path: Path) -> None:
+    command = re.search(r"^    (sed -n .*?) >> ", text("sdk-slim"), re.MULTILINE)
+    assert command
+    shell = command[1].replace("/src/", f"{ROOT}/")
+    block = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True).stdout
+    assert re.match(r"setuptools==[\d.]+ \\\n(    --hash=sha256:\w{64} ?\\?\n)+\Z", block)
+
+
+@pytest.mark.needs("hadolint")
+def test_the_linter_finds_nothing_in_any_containerfile() -> None:
+    files = [str(ROOT / FOLDER / name / f"Containerfile.{family}") for name, family in ALL]
+    done = subprocess.run([need("hadolint"), *files], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.needs("hadolint")
+def test_the_linter_would_find_something(tmp_path: Path) -> None:
+    bad = tmp_path / "Containerfile"
+    bad.write_text("FROM debian\nRUN apt-get install x\n")
+    assert subprocess.run([need("hadolint"), str(bad)], capture_output=True).returncode != 0
+
+
+@pytest.mark.needs("shellcheck")
+def test_the_entry_points_are_sound_shell() -> None:
+    files = [str(ROOT / "containers/files" / name) for name in ("slurm-role", "flux-role")]
+    done = subprocess.run([need("shellcheck"), *files], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.needs("podman-compose")
+@pytest.mark.parametrize("name", ["testbed-slurm", "collector"])
+def test_a_compose_file_is_accepted(name: str, tmp_path: Path) -> None:
+    path = ROOT / FOLDER / name / "compose.yaml"
+    environ = {**os.environ, "POSTGRES_PASSWORD": "x", "COLLECTOR_NAME": "status.example.org"}
+    argv = [need("podman-compose"), "--file", str(path), "--profile", "backup", "config"]
+    done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"localhost/exaworks/{name}:{RELEASE.name}" in done.stdout
+
+
+@pytest.mark.needs("podman-compose")
+def test_a_collector_without_a_password_is_refused(tmp_path: Path) -> None:
+    path = ROOT / FOLDER / "collector" / "compose.yaml"
+    environ = {k: v for k, v in os.environ.items() if k != "POSTGRES_PASSWORD"}
+    argv = [need("podman-compose"), "--file", str(path), "config"]
+    done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode != 0
+
+
+def test_a_cluster_has_as_many_nodes_as_were_asked_for() -> None:
+    text = compose(5, RELEASE)
+    assert re.findall(r"^  node(\d+):$", text, re.MULTILINE) == ["1", "2", "3", "4", "5"]
+    assert 'SLURM_NODES: "5"' in text
+
+
+@pytest.mark.parametrize("name", [name for name in IMAGES if name != "collector"])
+def test_the_site_file_of_an_image_is_one_and_promises_what_is_in_it(name: str) -> None:
+    system = load_file(ROOT / FOLDER / name / "site.yaml")
+    assert system.system == f"image/{name}"
+    assert system.detect.environment == {"EXAWORKS_IMAGE": name}
+    labels = re.findall(r"org\.exaworks\.component\.([\w.-]+)=", text(name))
+    assert set(system.promises) <= set(labels)
+    assert {"psij", "parsl", "radical.pilot"} <= set(system.promises)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("name", [n for n in IMAGES if image(n, RELEASE, FAMILIES["debian-12"]).apptainer])
+def test_an_apptainer_definition_says_the_same_as_the_containerfile(name: str, family: str) -> None:
+    made = image(name, RELEASE, FAMILIES[family])
+    written = definition(made, RELEASE, FAMILIES[family])
+    for section in ("%post", "%environment", "%runscript", "%test", "%labels"):
+        assert section in written
+    commands = re.findall(r"pip install [^;\\\n]*", containerfile(made, RELEASE, FAMILIES[family]))
+    assert commands
+    assert all(command.strip() in written for command in commands)
+    assert re.findall(r"^    org\.exaworks\.component\S+ \S+$", written, re.MULTILINE)
+    assert "/run/secrets" not in written
+
+
+def test_what_is_not_there_is_named() -> None:
+    with pytest.raises(NoImageError, match="no image sdk-huge"):
+        image("sdk-huge", RELEASE, FAMILIES["debian-12"])
+    with pytest.raises(NoImageError, match="collector has no Apptainer definition"):
+        definition(image("collector", RELEASE, FAMILIES["debian-12"]), RELEASE, FAMILIES["debian-12"])
+
+
+def test_a_flux_that_the_recipe_does_not_pin_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = tmp_path / "flux_core" / "package.py"
+    recipe.parent.mkdir()
+    recipe.write_text('    version("0.1.0", commit="abc")\n')
+    monkeypatch.setattr("containers.catalogue.RECIPES", tmp_path)
+    with pytest.raises(ImagesError, match=r"gives no commit for 0\.88\.0"):
+        image("testbed-flux", RELEASE, FAMILIES["debian-12"])

@@ -1,0 +1,186 @@
+"""``exaworks images``: what it lists, prints and builds, and what it says where it cannot."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from containers import build as building
+from containers.bases import DEBIAN
+from containers.build import Options, build
+from containers.engines import Request, build_argv, detect, push_argv
+from containers.errors import BuildError, EngineError, ImagesError
+from exaworks_sdk.release import load
+
+ROOT = Path(__file__).resolve().parents[2]
+RELEASE = load()
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A small checkout: one file that git knows, one that it ignores."""
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    (folder / "known").write_text("x")
+    (folder / "secret").write_text("x")
+    (folder / ".gitignore").write_text("secret\n")
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"]
+    subprocess.run(["git", "init", "-q", str(folder)], check=True)
+    subprocess.run(["git", "-C", str(folder), "add", "known", ".gitignore"], check=True)
+    subprocess.run(["git", "-C", str(folder), *identity, "commit", "-qm", "state"], check=True)
+    return folder
+
+
+@pytest.fixture
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A program called buildah that notes how it was called, and says and does what a test writes into it."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return program(folder / "buildah", "exit 0")
+
+
+def program(path: Path, text: str) -> Path:
+    note = f'printf "%s\\n" "$@" > {path}.arguments; for last; do :; done; ls -a "$last" > {path}.context 2>/dev/null'
+    path.write_text(f"#!/bin/sh\n{note}\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+def exaworks(tmp_path: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-I", "-m", "exaworks_sdk", "images", *arguments]
+    environ = {**os.environ, "EXAWORKS_HOME": str(tmp_path / "home"), **more}
+    return subprocess.run(argv, env=environ, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_the_list_has_every_image_and_its_definitions(tmp_path: Path) -> None:
+    rows = {row["name"]: row for row in json.loads(exaworks(tmp_path, "list", "--json").stdout)}
+    assert list(rows) == ["sdk", "sdk-slim", "testbed-slurm", "testbed-flux", "collector"]
+    assert rows["sdk-slim"]["formats"] == ["containerfile", "apptainer"]
+    assert rows["collector"]["tag"] == f"localhost/exaworks/collector:{RELEASE.name}"
+
+
+def test_render_prints_what_is_committed_and_the_check_agrees(tmp_path: Path) -> None:
+    printed = exaworks(tmp_path, "render", "sdk-slim", "--family", "rocky-9").stdout
+    assert printed == (ROOT / "containers/images/sdk-slim/Containerfile.rocky-9").read_text()
+    assert exaworks(tmp_path, "render", "--all", "--check").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["render"], "name of an image, or --all"),
+        (["render", "sdk-slim", "--family", "slackware"], "no family of bases called slackware"),
+        (["render", "sdk-slim", "--format", "compose"], "has no compose file"),
+        (["build", "nothing"], "there is no image nothing"),
+        (["build", "sdk-slim", "--build-arg", "X"], "'X' is not NAME=VALUE"),
+        (["build", "sdk", "--engine", "buildah"], "--build-arg SPACK_COMMIT=… --build-arg PACKAGES_COMMIT=…"),
+    ],
+)
+def test_a_wrong_request_ends_with_2_and_says_why(
+    tmp_path: Path, engine: Path, arguments: list[str], said: str
+) -> None:
+    done = exaworks(tmp_path, *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_without_an_engine_it_says_what_to_install(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="apt install buildah") as error:
+        detect(path=str(tmp_path))
+    assert error.value.exit_code == 2
+    with pytest.raises(EngineError, match="no docker on PATH"):
+        detect("docker", path=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        ("writing blob: storing blob: write /var/x: no space left on device", "The disk is full"),
+        (
+            'pinging container registry registry.example.org: Get "https://…": dial tcp: lookup: no such host',
+            "registry",
+        ),
+        ("exec container process `/bin/sh`: Exec format error", "another architecture than this machine"),
+        ("reading manifest 12 in registry.example.org/base: manifest unknown", "The base image is not there"),
+        ("Cannot connect to the Docker daemon at unix:///var/run/docker.sock", "daemon does not answer"),
+        ("requested access to the resource is denied: unauthorized", "login"),
+        ("could not fetch a CERTIFICATE_VERIFY_FAILED", "--ca-bundle"),
+    ],
+)
+def test_an_engines_failure_comes_with_what_to_do(engine: Path, checkout: Path, output: str, said: str) -> None:
+    program(engine, f"echo STEP 1; echo 'Error: {output}' >&2; exit 125")
+    with pytest.raises(BuildError, match=said) as error:
+        build("sdk-slim", RELEASE, DEBIAN, checkout, Options(engine="buildah"), lambda line: None)
+    assert f"Error: {output}" in error.value.format_message()
+
+
+def test_a_disk_without_room_is_told_before_anything_is_built(
+    engine: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(building.shutil, "disk_usage", lambda path: usage(1, 1, 1 << 20))
+    with pytest.raises(BuildError, match="has 1 MB free"):
+        build("sdk-slim", RELEASE, DEBIAN, checkout, Options(engine="buildah"), lambda line: None)
+    assert not Path(f"{engine}.arguments").exists()
+
+
+def test_only_what_git_knows_gets_into_the_build(engine: Path, checkout: Path) -> None:
+    made = build("collector", RELEASE, DEBIAN, checkout, Options(engine="buildah", base="x:1"), lambda line: None)
+    assert made == f"localhost/exaworks/collector:{RELEASE.name}"
+    context = Path(f"{engine}.context").read_text().split()
+    assert "known" in context
+    assert "Containerfile" in context
+    assert "secret" not in context
+    assert ".git" not in context
+    arguments = Path(f"{engine}.arguments").read_text().splitlines()
+    commit = subprocess.run(["git", "-C", checkout, "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
+    assert {"--build-arg=BASE=x:1", f"--build-arg=REVISION={commit}"} <= set(arguments)
+
+
+def test_a_changed_checkout_is_no_commit(engine: Path, checkout: Path) -> None:
+    (checkout / "known").write_text("y")
+    build("collector", RELEASE, DEBIAN, checkout, Options(engine="buildah"), lambda line: None)
+    arguments = Path(f"{engine}.arguments").read_text()
+    assert "-dirty\n" in arguments
+
+
+def test_a_folder_without_git_is_refused(engine: Path, tmp_path: Path) -> None:
+    with pytest.raises(ImagesError, match="no git checkout"):
+        build("collector", RELEASE, DEBIAN, tmp_path / "bin", Options(engine="buildah"), lambda line: None)
+
+
+def test_each_engine_is_called_in_its_own_way(tmp_path: Path) -> None:
+    request = Request(
+        context=tmp_path,
+        definition=tmp_path / "f",
+        tag="t:1",
+        base="b",
+        arguments={"REVISION": "r"},
+        secrets={"ca": tmp_path / "ca"},
+        epoch=7,
+        flags=("--isolation", "chroot"),
+    )
+    buildah = build_argv("/usr/bin/buildah", request)
+    assert buildah[:3] == ["/usr/bin/buildah", "bud", "--layers"]
+    assert {"--format=docker", "--timestamp=7", f"--secret=id=ca,src={tmp_path}/ca", "chroot"} <= set(buildah)
+    docker = build_argv("docker", request)
+    assert docker[1] == "build"
+    assert not [word for word in docker if word.startswith(("--timestamp", "--format"))]
+    assert "--build-arg=SOURCE_DATE_EPOCH=7" in docker
+    with pytest.raises(EngineError, match="apptainer lends no files"):
+        build_argv("apptainer", request)
+
+
+def test_a_push_goes_to_the_address_that_was_given(engine: Path, checkout: Path) -> None:
+    target = "oci://registry.example.org/exaworks/collector:1"
+    build("collector", RELEASE, DEBIAN, checkout, Options(engine="buildah", tag="c:1", push=target), lambda line: None)
+    arguments = Path(f"{engine}.arguments").read_text().splitlines()
+    assert arguments == ["push", "c:1", "docker://registry.example.org/exaworks/collector:1"]
+    assert push_argv("apptainer", "/a.sif", target)[-1] == "oras://registry.example.org/exaworks/collector:1"
