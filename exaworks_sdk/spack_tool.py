@@ -109,7 +109,7 @@ def run(spack: Spack, arguments: list[str], log: Path, each_line: Callable[[str]
         with log.open("w") as kept:
             kept.write(f"$ {shlex.join(command)}\n")
             kept.flush()
-            process = subprocess.Popen(
+            with subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -118,20 +118,19 @@ def run(spack: Spack, arguments: list[str], log: Path, each_line: Callable[[str]
                 text=True,
                 errors="replace",
                 start_new_session=True,
-            )
-            try:
-                assert process.stdout is not None
-                for line in process.stdout:
-                    kept.write(line)
-                    kept.flush()
-                    said.append(line.rstrip("\n"))
-                    each_line(said[-1])
-                code = process.wait()
-            except BaseException:
-                # The one signal on which Spack lets go of its locks and removes what is half installed.
-                os.killpg(process.pid, signal.SIGINT)
-                process.wait()
-                raise
+            ) as process:
+                try:
+                    for line in process.stdout or ():
+                        kept.write(line)
+                        kept.flush()
+                        said.append(line.rstrip("\n"))
+                        each_line(said[-1])
+                    code = process.wait()
+                except BaseException:
+                    # The one signal on which Spack lets go of its locks and removes what is half installed.
+                    os.killpg(process.pid, signal.SIGINT)
+                    process.wait()
+                    raise
     except OSError as error:
         full = "No space left on device" if error.errno == errno.ENOSPC else str(error)
         raise StepFailedError(*_why(full, log.parent), log) from error

@@ -109,9 +109,3 @@ class Exaworks(BundlePackage):
         if not self.spec.satisfies("+parsl +psij"):
             raise SkipTest("Parsl and PSI/J are not both in this bundle")
         self._run("parsl_psij.py")
-
-    def test_integration_radical_flux(self):
-        """RADICAL-Pilot's tasks run in a Flux instance"""
-        if not self.spec.satisfies("+radical +flux"):
-            raise SkipTest("RADICAL and Flux are not both in this bundle")
-        self._run("radical_flux.py")

@@ -6,6 +6,7 @@ from pathlib import Path
 os.environ["HOME"] = str(Path.cwd())
 
 import parsl  # both read the environment
+import psij  # in the main thread, since its local executor handles signals
 from parsl.config import Config
 from parsl.executors import ThreadPoolExecutor
 
@@ -14,10 +15,8 @@ from parsl.executors import ThreadPoolExecutor
 def submit(number, out):
     from datetime import timedelta
 
-    from psij import Job, JobExecutor, JobSpec
-
-    job = Job(JobSpec(executable="/bin/echo", arguments=[str(number)], stdout_path=out))
-    JobExecutor.get_instance("local").submit(job)
+    job = psij.Job(psij.JobSpec("/bin/echo", arguments=[str(number)], stdout_path=out))
+    psij.JobExecutor.get_instance("local").submit(job)
     return job.wait(timeout=timedelta(seconds=60)).state.name
 
 

@@ -1,0 +1,122 @@
+"""The E4S export: the suite's layout, and exit codes that tell what fails."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from exaworks_sdk.cli_export import export as command
+from exaworks_sdk.export_e4s import TESTS, ExportError, export
+from exaworks_sdk.paths import places
+from exaworks_sdk.release import load
+
+RECIPES = Path(__file__).resolve().parents[2] / "spack_repo" / "exaworks"
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Path:
+    """Return a test suite whose own setup.sh loads whatever it is asked for, with programs of ours on PATH."""
+    (tmp_path / "setup.sh").write_text(
+        "spackLoadUnique() { SPACK_LOAD_RESULT=${LOADS:-0}; export SPACK_LOAD_RESULT; }\n"
+    )
+    export(load(), RECIPES, tmp_path)
+    (tmp_path / "bin").mkdir()
+    return tmp_path
+
+
+def program(suite: Path, name: str, text: str) -> None:
+    path = suite / "bin" / name
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+
+
+def run(suite: Path, test: str, script: str = "run.sh", **environ: str) -> int:
+    folder = suite / "validation_tests" / test
+    path = f"{suite / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        [f"./{script}"], cwd=folder, env={**os.environ, "PATH": path, **environ}, capture_output=True, check=False
+    )
+    return done.returncode
+
+
+def test_every_test_has_the_suite_s_four_scripts_and_its_files(suite: Path) -> None:
+    for test in TESTS:
+        folder = suite / "validation_tests" / f"exaworks-{test.package}"
+        assert {path.name for path in folder.iterdir()} == {
+            "setup.sh", "compile.sh", "run.sh", "clean.sh", *test.files
+        }  # fmt: skip
+        for script in folder.glob("*.sh"):
+            assert os.access(script, os.X_OK)
+            assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
+
+
+def test_a_flux_that_runs_passes_and_one_that_says_something_else_fails(suite: Path) -> None:
+    program(suite, "flux", "echo ran; echo ran")
+    assert run(suite, "exaworks-flux-core") == 0
+    program(suite, "flux", "echo ran")
+    assert run(suite, "exaworks-flux-core") == 1
+    program(suite, "flux", "echo ran; echo ran; exit 3")
+    assert run(suite, "exaworks-flux-core") == 3
+
+
+def test_flux_with_its_own_scheduler_is_no_fluxion(suite: Path) -> None:
+    program(suite, "flux", "echo sched-simple; echo ran")
+    assert run(suite, "exaworks-flux-sched") == 1
+    program(suite, "flux", "echo sched-fluxion-qmanager; echo ran")
+    assert run(suite, "exaworks-flux-sched") == 0
+
+
+def test_a_compiler_that_fails_fails_the_compilation(suite: Path) -> None:
+    program(suite, "stc", "exit 4")
+    assert run(suite, "exaworks-stc", "compile.sh") == 4
+    program(suite, "turbine", "for n in 1 2 3 4 5 6 7; do echo task $n ran; done")
+    assert run(suite, "exaworks-stc") == 1
+    program(suite, "turbine", "for n in 1 2 3 4 5 6 7 8; do echo task $n ran; done")
+    assert run(suite, "exaworks-stc") == 0
+
+
+def test_the_release_s_version_is_what_a_python_test_asks_for(suite: Path) -> None:
+    program(suite, "python3", f'test "$*" = "../local_job.py {version("py-psij-python")}"')
+    assert run(suite, "exaworks-py-psij-python") == 0
+
+
+def version(package: str) -> str:
+    return next(component.version for component in load().components if component.spack == package)
+
+
+def test_a_package_that_cannot_be_loaded_is_told_as_the_suite_tells_it(suite: Path) -> None:
+    assert run(suite, "exaworks-py-parsl", LOADS="215") == 215
+
+
+def test_clean_takes_away_what_a_run_has_left(suite: Path) -> None:
+    folder = suite / "validation_tests" / "exaworks-stc"
+    (folder / "foreach.tic").touch()
+    (folder / "scratch").mkdir()
+    assert run(suite, "exaworks-stc", "clean.sh") == 0
+    assert {path.name for path in folder.iterdir()} == {
+        "setup.sh", "compile.sh", "run.sh", "clean.sh", "foreach.swift"
+    }  # fmt: skip
+
+
+def test_without_recipes_there_is_nothing_to_export(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="no recipes"):
+        export(load(), tmp_path, tmp_path / "out")
+
+
+def test_the_command_writes_and_the_stack_entry_names_every_variant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXAWORKS_HOME", str(tmp_path / "home"))
+    done = CliRunner().invoke(command, ["e4s", "--to", str(tmp_path / "suite")], obj=places())
+    assert done.exit_code == 0, done.output
+    assert len(done.output.splitlines()) == len(TESTS)
+    stack = CliRunner().invoke(command, ["e4s", "--stack"], obj=places()).output
+    spack = load().spack
+    assert spack
+    assert all(f"+{name}" in stack for name in spack.on)
+    assert all(f"~{name}" in stack for name in spack.off)
+    assert CliRunner().invoke(command, ["e4s"], obj=places()).exit_code == 2

@@ -1,0 +1,238 @@
+"""``exaworks install`` against a Spack of shell script: what is done once, what a failure says, how it goes on."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from ruamel.yaml import YAML
+
+from exaworks_sdk.cli_install import install as command
+from exaworks_sdk.errors import InstallError, ReleaseError
+from exaworks_sdk.paths import places
+from exaworks_sdk.release import Checkout, load
+from exaworks_sdk.spack_environment import bundle_spec, environment_text, parse_variants
+from exaworks_sdk.spack_install import Order, install
+
+from exaworks_sdk.spack_tool import StepFailedError, checkout, run, Spack  # isort: skip
+
+RECIPES = Path(__file__).resolve().parents[2] / "spack_repo" / "exaworks"
+LOCK = {
+    "concrete_specs": {
+        "a": {"name": "py-parsl"},
+        "b": {"name": "flux-core", "external": {"path": "/usr"}},
+        "c": {"name": "zlib"},
+    }
+}
+SCRIPT = """#!/bin/sh
+# A Spack that says which commands it was given, and does what these leave behind.
+echo "$*" >> "$CALLS"
+case "$*" in
+*concretize*) {concretize} ;;
+*install*) {install} ;;
+*test*) {test} ;;
+esac
+"""
+GOOD = {
+    "concretize": f"echo '{json.dumps(LOCK)}' > \"$3/spack.lock\"",
+    "install": "echo '[+] abcdefg py-parsl@1 /opt/py-parsl'; echo '[+] hijklmn zlib@1 /opt/zlib'",
+    "test": "echo '==> Testing package py-parsl'",
+}
+
+
+@pytest.fixture
+def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
+    monkeypatch.setenv("SPACK_ROOT", str(tmp_path / "spack"))
+    (tmp_path / "spack" / "bin").mkdir(parents=True)
+    return tmp_path / "calls"
+
+
+def program(tmp_path: Path, **steps: str) -> None:
+    path = tmp_path / "spack" / "bin" / "spack"
+    path.write_text(SCRIPT.format(**{**GOOD, **steps}))
+    path.chmod(0o755)
+
+
+def order(tmp_path: Path, **changes: object) -> Order:
+    given = {"release": load(), "prefix": tmp_path / "prefix", "recipes": RECIPES, "again": "exaworks install"}
+    return Order(**{**given, **changes})  # type: ignore[arg-type]
+
+
+def steps(calls: Path) -> list[str]:
+    words = ("concretize", "install", "test")
+    return [next(word for word in words if f" {word}" in line) for line in calls.read_text().splitlines()]
+
+
+def test_the_steps_come_in_order_and_the_deployment_is_named(tmp_path: Path, calls: Path) -> None:
+    program(tmp_path)
+    said: list[str] = []
+    assert install(order(tmp_path), said.append) == f"spack:{tmp_path / 'prefix' / 'environment'}"
+    assert steps(calls) == ["concretize", "install", "test"]
+    assert [line for line in said if line.startswith(("1/", "2/"))] == ["1/2 py-parsl@1", "2/2 zlib@1"]
+    tested = calls.read_text().splitlines()[-1].split()
+    assert tested[tested.index("--externals") :] == ["--externals", "flux-core", "py-parsl"]
+
+
+def test_a_second_time_nothing_is_concretized_anew_unless_the_environment_changed(tmp_path: Path, calls: Path) -> None:
+    program(tmp_path)
+    install(order(tmp_path), lambda line: None)
+    install(order(tmp_path), lambda line: None)
+    assert steps(calls) == ["concretize", "install", "test", "install", "test"]
+    install(order(tmp_path, changed={"swift": False}, tests=False), lambda line: None)
+    assert steps(calls)[-2:] == ["concretize", "install"]
+
+
+def test_the_environment_names_our_recipes_and_the_site_s_scope(tmp_path: Path, calls: Path) -> None:
+    program(tmp_path)
+    install(order(tmp_path, scope=tmp_path / "scope"), lambda line: None)
+    written = YAML(typ="safe").load(tmp_path / "prefix" / "environment" / "spack.yaml")["spack"]
+    assert written["repos"] == {"exaworks": str(RECIPES)}
+    assert written["include"] == [str(tmp_path / "scope")]
+    assert written["specs"] == [bundle_spec(load())]
+
+
+@pytest.mark.parametrize(
+    ("step", "fails", "title", "reason", "hint"),
+    [
+        (
+            "concretize",
+            "echo '==> Error: cannot satisfy flux-core@0.88'; echo '  because of gcc'; echo more; exit 1",
+            "concretize the environment",
+            "  Error: cannot satisfy flux-core@0.88\n  because of gcc\nAll",
+            "",
+        ),
+        (
+            "install",
+            "echo 'fatal: unable to access: Could not resolve host: x'; exit 1",
+            "install the environment",
+            "  fatal: unable to access: Could not resolve host: x\n",
+            "Is there no network?",
+        ),
+        (
+            "install",
+            "echo '==> Error: No space left on device'; exit 1",
+            "install",
+            "  Error: No space",
+            "disk is full",
+        ),
+        ("concretize", "echo '==> Error: no compilers found'; exit 1", "concretize", "  Error: no com", "Install gcc"),
+        ("test", "echo '==> Error: 1 test failed'; exit 1", "test what was installed", "  Error: 1 test failed", ""),
+    ],
+)
+def test_a_failure_says_which_step_why_and_how_to_go_on(
+    tmp_path: Path, calls: Path, step: str, fails: str, title: str, reason: str, hint: str
+) -> None:
+    program(tmp_path, **{step: fails})
+    with pytest.raises(InstallError) as error:
+        install(order(tmp_path, again="exaworks install --release 2026.11"), lambda line: None)
+    said = error.value.message
+    assert said.startswith(f"cannot {title}")
+    assert reason in said
+    assert hint in said
+    assert said.endswith(
+        f"All of its output: {tmp_path}/prefix/logs/{step}.log\nTo go on: exaworks install --release 2026.11"
+    )
+
+
+def test_after_a_failed_installation_it_goes_on_without_concretizing(tmp_path: Path, calls: Path) -> None:
+    program(tmp_path, install="exit 1")
+    with pytest.raises(InstallError):
+        install(order(tmp_path), lambda line: None)
+    program(tmp_path)
+    install(order(tmp_path), lambda line: None)
+    assert steps(calls) == ["concretize", "install", "install", "test"]
+
+
+def test_an_interruption_reaches_spack_itself(tmp_path: Path, calls: Path) -> None:
+    trap = 'trap \'echo interrupted >> "$CALLS"; exit 2\' INT; : > "$CALLS.ready"; while :; do sleep 0.05; done'
+    program(tmp_path, install=trap)
+    text = (
+        "import sys; from pathlib import Path; from tests.exaworks_sdk.test_spack_install import order;"
+        "from exaworks_sdk.spack_install import install; install(order(Path(sys.argv[1])), print)"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", text, str(tmp_path)], cwd=RECIPES.parents[1], stderr=subprocess.PIPE
+    )
+    end = time.monotonic() + 60
+    while not Path(f"{calls}.ready").exists():
+        assert time.monotonic() < end
+        assert child.poll() is None
+        time.sleep(0.02)
+    child.send_signal(signal.SIGINT)
+    child.communicate(timeout=60)
+    assert calls.read_text().splitlines()[-1] == "interrupted"
+
+
+def test_a_spack_root_without_spack_is_told(tmp_path: Path, calls: Path) -> None:
+    with pytest.raises(InstallError, match="no bin/spack can be run"):
+        install(order(tmp_path), lambda line: None)
+
+
+def repository(folder: Path) -> str:
+    git = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost", "-C", str(folder)]
+    folder.mkdir()
+    for step in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "--allow-empty", "-m", "first"]):
+        subprocess.run([*git, *step], check=True)
+    done = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def test_a_commit_is_cloned_once_and_a_damaged_checkout_mended(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "file").write_text("text")
+    (tmp_path / "source").rename(tmp_path / "kept")
+    source = tmp_path / "source"
+    repository(source)
+    (tmp_path / "kept" / "file").rename(source / "file")
+    git = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost", "-C", str(source)]
+    subprocess.run([*git, "add", "file"], check=True)
+    subprocess.run([*git, "commit", "-q", "-m", "second"], check=True)
+    commit = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    wanted, log = Checkout(source.as_uri(), commit), tmp_path / "log"
+    assert checkout(wanted, tmp_path / "clone", log) is True
+    assert checkout(wanted, tmp_path / "clone", log) is False
+    (tmp_path / "clone" / "file").write_text("damaged")
+    checkout(wanted, tmp_path / "clone", log)
+    assert (tmp_path / "clone" / "file").read_text() == "text"
+
+
+def test_a_repository_that_is_not_there_gives_git_s_own_words(tmp_path: Path) -> None:
+    with pytest.raises(StepFailedError, match=r"does not appear to be a git repository|does not exist") as error:
+        checkout(Checkout((tmp_path / "nowhere").as_uri(), "0" * 40), tmp_path / "clone", tmp_path / "log")
+    assert error.value.log is not None
+    assert "nowhere" in error.value.log.read_text()
+
+
+def test_a_program_that_cannot_be_started_is_a_failed_step(tmp_path: Path) -> None:
+    with pytest.raises(StepFailedError, match="No such file"):
+        run(Spack(tmp_path / "nowhere", own=False), ["help"], tmp_path / "log")
+
+
+def test_variants_are_read_and_unknown_ones_refused() -> None:
+    assert parse_variants("~swift +maestro") == {"swift": False, "maestro": True}
+    assert parse_variants("") == {}
+    with pytest.raises(ReleaseError, match="not a row of variants"):
+        parse_variants("swift")
+    with pytest.raises(ReleaseError, match="no variant dask; it has"):
+        bundle_spec(load(), {"dask": True})
+
+
+def test_dry_run_prints_the_environment_and_touches_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXAWORKS_HOME", str(tmp_path / "home"))
+    done = CliRunner().invoke(command, ["--dry-run", "--variants", "~swift"], obj=places())
+    assert done.output == environment_text(load(), changed={"swift": False})
+    assert list((tmp_path / "home").iterdir()) == []
+
+
+def test_a_site_without_spack_configuration_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXAWORKS_HOME", str(tmp_path / "home"))
+    done = CliRunner().invoke(command, ["--dry-run", "--site", "local/workstation"], obj=places())
+    assert done.exit_code == 2
+    assert "names no spack_scope" in done.output
