@@ -1,0 +1,167 @@
+"""A rehearsal's testbed looks like the system, its report tells the truth, and no result passes for the machine's."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sdk_tests.rehearse import Rehearsal, likeness_of, report
+from sdk_tests.rehearse_checks import Check, launchers, limits
+from sdk_tests.schedulers.slurm import SlurmKind
+from sdk_tests.testbeds import manage
+from sdk_tests.testbeds.likeness import Likeness
+from sdk_tests.testbeds.slurm_conf import partitions, submit_filter
+from site_configs.load import load_text, systems
+
+ROOT = Path(__file__).resolve().parents[3]
+SLURM = """
+system: test/big
+description: A machine for tests
+schedulers:
+  - kind: slurm
+    queues:
+      - {name: debug, partition: batch, qos: debug, max_nodes: 2, max_walltime: 00:30:00}
+      - {name: batch, max_nodes: 100, max_walltime: 12:00:00, steps: [{nodes: 1, max_walltime: 02:00:00}]}
+      - {name: long, min_nodes: 2, max_nodes: 64, min_walltime: 01:00:00, max_walltime: 24:00:00}
+    default_queue: debug
+    multi_node_queue: debug
+    account_env: TEST_REHEARSAL_ACCOUNT
+    directives: [-S 8, --constraint=cpu, "--licenses=scratch,home"]
+    launchers: [{name: srun}]
+    exclusive: true
+node: {cores: 64, usable_cores: 56, gpus: 4}
+extras: {node_names: "nid0{n}"}
+"""
+PBS = """
+system: test/small
+description: A machine for tests
+state: retired
+schedulers:
+  - kind: pbs
+    queues: [{name: debug, max_nodes: 1, min_walltime: 00:05:00, max_walltime: 00:30:00, max_queued: 1}]
+    default_queue: debug
+    account_env: TEST_REHEARSAL_ACCOUNT
+    directives: ["-l filesystems=home"]
+    launchers: [{name: mpiexec, kind: pals, flags: [--cpu-bind=depth]}]
+    exclusive: true
+node: {cores: 64}
+deployment: module:not-here
+promises: [psij]
+"""
+
+
+def test_queues_that_share_a_partition_make_one_with_the_widest_limits() -> None:
+    system = load_text(SLURM, "a test")
+    assert partitions(system.schedulers[0]) == {
+        "batch": "Default=YES MinNodes=1 MaxNodes=100 MaxTime=720",
+        "long": "Default=NO MinNodes=2 MaxNodes=64 MaxTime=1440",
+    }
+
+
+def test_limits_by_qos_and_size_are_in_the_submit_filter(monkeypatch: pytest.MonkeyPatch) -> None:
+    system = load_text(SLURM, "a test")
+    monkeypatch.setenv("TEST_REHEARSAL_ACCOUNT", "a1")
+    text = submit_filter(Likeness(system, system.schedulers[0]))
+    assert (
+        'name="debug", partition="batch", qos="debug", least=1, most=2, shortest=0, longest={{1073741824, 30}}' in text
+    )
+    assert (
+        'name="batch", partition="batch", qos=nil, least=1, most=100, shortest=0, longest={{1, 120}, {1073741824, 720}}'
+        in text
+    )
+    assert "if true and job.account == nil" in text
+
+
+@pytest.mark.needs("slurm", "munge")
+def test_a_real_slurm_looks_like_the_system_and_refuses_what_it_refuses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_REHEARSAL_ACCOUNT", "a1")
+    system = load_text(SLURM, "a test")
+    home = tmp_path / "home"
+    testbed = manage.up("slurm", home, nodes=2, owner_pid=os.getpid(), like=Likeness(system, system.schedulers[0]))
+    try:
+        kind = SlurmKind(testbed.scheduler, manage.environment(testbed, dict(os.environ)))
+        probe = kind.probe()
+        assert (probe.nodes, set(probe.queues)) == (("nid01", "nid02"), {"batch", "long"})
+        assert probe.details["cores"] == {"nid01": 64, "nid02": 64}
+        assert not testbed.scheduler.emulated
+        tried = {check.what: check for check in limits(kind, tmp_path, 2, "a1")}
+        assert set(tried) == {
+            *("debug: 3 nodes", "debug: 1860 s on 1 nodes", "batch: 101 nodes", "batch: 7260 s on 1 nodes"),
+            *("long: 65 nodes", "long: 86460 s on 2 nodes", "long: 1 nodes, too few"),
+        }
+        assert [check for check in tried.values() if not check.passed] == []
+        (launched,) = launchers(kind, tmp_path, 2, "a1")
+        assert launched.passed, launched.said
+        assert sorted(launched.said.split(", ")) == ["nid01", "nid02"]
+    finally:
+        manage.down(home, testbed.id)
+
+
+def test_a_rehearsal_bears_another_name_and_nothing_of_the_machine_that_is_not_here() -> None:
+    system = load_text(PBS, "a test")
+    made = likeness_of(system, system.schedulers)
+    assert (made.system, made.state.value) == ("rehearsal/test-small", "active")
+    assert (made.promises, made.deployment, made.collector.url) == ([], None, None)
+    assert made.schedulers == system.schedulers
+    assert made.node == system.node
+
+
+@pytest.mark.parametrize("system", systems(), ids=lambda system: system.system)
+def test_every_site_file_can_be_turned_into_a_rehearsal(system: object) -> None:
+    import msgspec
+
+    made = likeness_of(system, [spec for spec in system.schedulers if not spec.nested])  # type: ignore[attr-defined]
+    again = load_text(msgspec.json.encode(made).decode(), "the rehearsal")
+    assert again == made
+
+
+def test_the_report_says_what_failed_what_is_absent_and_what_it_does_not_prove() -> None:
+    skipped = {"case_id": "x/y@pbs", "outcome": "skip", "cause": {"evidence": "no `x` on PATH"}}
+    summary = {"counts": {"pass": 2, "skip": 1}, "cases": [skipped]}
+    refused = Check("debug: 3 nodes", True, "refused")
+    fine = Rehearsal("a/b", ["pbs"], emulated=True, checks=[refused], exit_code=0, summary=summary)
+    lax = Rehearsal(
+        "c/d", ["lsf"], emulated=True, checks=[Check("q: 9 nodes", False, "accepted as job 7")], exit_code=0
+    )
+    away = Rehearsal("e/f", ["flux"], absent="flux: not on PATH")
+    assert (fine.code, lax.code, away.code) == (0, 1, 3)
+    text = report([fine, lax, away])
+    for line in ("a/b: skip x/y@pbs: no `x` on PATH", "c/d: FAILED q: 9 nodes: accepted as job 7"):
+        assert line in text
+    assert "e/f: not here: flux: not on PATH" in text
+    assert "emulated" in text
+    assert "It does not prove" in text
+
+
+def test_rehearse_runs_a_retired_systems_plan_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    sites = tmp_path / "sites"
+    (sites / "test").mkdir(parents=True)
+    (sites / "test" / "small.yaml").write_text(PBS)
+    home = tmp_path / "home"
+    argv = [sys.executable, "-m", "exaworks_sdk", "rehearse", "test/small", "--json"]
+    argv += ["--deployment", f"venv:{sys.prefix}", "--case", "control/*"]
+    env = {"EXAWORKS_HOME": str(home), "EXAWORKS_SITES": str(sites), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(argv, env={**os.environ, **env}, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (made,) = json.loads(done.stdout)
+    assert (made["system"], made["schedulers"], made["emulated"], made["retired"]) == (
+        "test/small",
+        ["pbs"],
+        True,
+        True,
+    )
+    assert [check["what"] for check in made["checks"] if not check["passed"]] == []
+    assert {"debug: 2 nodes", "debug: 1860 s on 1 nodes"} < {check["what"] for check in made["checks"]}
+    summary = made["summary"]
+    assert (summary["site"], summary["system"], summary["counts"]["pass"]) == ("rehearsal", "test-small", 1)
+    assert summary["cases"][0]["emulated"]
+    assert manage.all_testbeds(home) == []
+    (told,) = home.glob("rehearsals/*/report.txt")
+    assert "emulated" in told.read_text()
