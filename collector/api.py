@@ -13,7 +13,7 @@ import msgspec
 from litestar import Response, get, post
 from sqlalchemy import select
 
-from collector import queries
+from collector import metrics, queries
 from collector.bounds import inflate
 from collector.clock import iso, now_ms
 from collector.context import Ask, Server, server_of
@@ -21,6 +21,7 @@ from collector.errors import Problem
 from collector.intake import Arrival, read_batch, read_closing, read_manifest
 from collector.outcomes import WORD, counts
 from collector.seen import seen_by
+from collector.states import STATES, cell_states
 from collector.store_records import Refusal, store_records
 from collector.store_runs import store_closing, store_manifest
 from collector.tables import HEAD
@@ -134,6 +135,38 @@ async def show_record(request: Ask) -> Response[bytes]:
     return _json(await asyncio.to_thread(read))
 
 
+@get("/api/v1/cells")
+async def list_cells(request: Ask) -> Response[bytes]:
+    """List cells with the states that are derived: flaky, failing, missing, stale."""
+    server = server_of(request)
+    bearer = await server.bearer(request, "read")
+    asked = {name: request.query_params.get(name) for name in ("site", "system", "state")}
+    if asked["state"] is not None and asked["state"] not in STATES:
+        raise Problem(400, "invalid", f"state: is none of {', '.join(STATES)}.", "state")
+    after = _number(request, "after", 0, 0, 2**62)
+
+    def read() -> bytes:
+        seen = seen_by(bearer) if asked["site"] is None else seen_by(bearer).within(asked["site"])
+        with server.store.reading() as connection:
+            told, following = cell_states(connection, seen, now_ms(), asked["system"], asked["state"], after)
+        return msgspec.json.encode({"cells": told, "after": following})
+
+    return _json(await asyncio.to_thread(read))
+
+
+@get("/metrics")
+async def metrics_(request: Ask) -> Response[bytes]:
+    """Publish counts for Prometheus; a site that the asker may not see is not in them."""
+    server = server_of(request)
+    bearer = await server.bearer(request, "read")
+
+    def read() -> bytes:
+        with server.store.reading() as connection:
+            return metrics.write([*server.counters.lines(), *metrics.board_lines(connection, seen_by(bearer))])
+
+    return Response(content=await asyncio.to_thread(read), media_type=metrics.KIND)
+
+
 @get("/healthz")
 async def healthz() -> Response[bytes]:
     """Say that the process answers."""
@@ -169,6 +202,8 @@ HANDLERS = [
     show_run,
     show_records,
     show_record,
+    list_cells,
+    metrics_,
     healthz,
     readyz,
     openapi,
@@ -207,6 +242,9 @@ def _add_records(server: Server, bearer: Bearer, body: bytes, encoding: str) -> 
         for arrival in arrivals
         if arrival.index not in out
     ]
+    server.counters.add("exaworks_collector_records_total", len(acknowledged))
+    server.counters.add("exaworks_collector_rejected_total", len(refused))
+    server.counters.add("exaworks_collector_ingest_seconds_total", (now_ms() - now) / 1000)
     rejected = [
         {"index": index, "record_id": record_id, "problem": problem.document()}
         for index, record_id, problem in sorted(refused, key=lambda refusal: refusal[0])

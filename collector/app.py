@@ -46,6 +46,8 @@ async def static(request: Ask) -> Response[bytes]:
 async def _add_headers(message: Message, scope: Scope) -> None:
     """Put the headers on every answer, those of errors included."""
     if message["type"] == "http.response.start":
+        counters = scope["litestar_app"].state.server.counters
+        counters.add("exaworks_collector_requests_total", labels=f'status="{message["status"] // 100}xx"')
         there = {name.lower() for name, _ in message["headers"]}
         more = [(name, value) for name, value in _RAW_HEADERS if name not in there]
         message["headers"] = [*message["headers"], *more]
@@ -64,7 +66,14 @@ def make_app(server: Server) -> Litestar:
             raise Problem(400, "host", "This collector is reached by the name of this machine's loopback only.")
 
     return Litestar(
-        route_handlers=[*api.HANDLERS, *api_import.HANDLERS, *waivers_api.HANDLERS, *pages.HANDLERS, *badges.HANDLERS, static],
+        route_handlers=[
+            *api.HANDLERS,
+            *api_import.HANDLERS,
+            *waivers_api.HANDLERS,
+            *pages.HANDLERS,
+            *badges.HANDLERS,
+            static,
+        ],
         state=State({"server": server}, deep_copy=False),
         before_request=known_host,
         exception_handlers={

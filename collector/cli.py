@@ -11,6 +11,7 @@ import click
 from collector.cli_access import rotate, sender, site
 from collector.cli_desk import COMMANDS
 from collector.cli_options import database_option, key_file, opened
+from collector.cli_store import backup, prune, restore, verify
 
 PROCESS_TOKEN = "EXAWORKS_COLLECTOR_EPHEMERAL_TOKEN"  # noqa: S105
 
@@ -185,6 +186,7 @@ def revoke(places: Any, identity: str, database: str | None) -> None:
 
 token.add_command(rotate)
 collector.add_command(site)
-collector.add_command(sender)
+for _command in (sender, backup, prune, restore, verify):
+    collector.add_command(_command)
 for command in COMMANDS:
     collector.add_command(command)

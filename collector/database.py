@@ -50,6 +50,14 @@ class Store:
             yield connection
 
     @contextmanager
+    def held(self) -> Iterator[Connection]:
+        """Yield a connection that keeps all other writers out; what it does is undone unless it commits."""
+        with self._lock, self.writer.connect() as connection:
+            if self.file is None:
+                connection.execute(text("LOCK TABLE systems, runs IN SHARE ROW EXCLUSIVE MODE"))
+            yield connection
+
+    @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Yield a connection that sees one state of the database throughout."""
         with self.reader.begin() as connection:

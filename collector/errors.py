@@ -5,6 +5,7 @@ click.ClickException
     ├── AddressError          an address that cannot or must not be listened on
     ├── ExportError           a folder that must not or cannot be written
     ├── HookError             no such hook, or an address that cannot be told
+    ├── BackupError           a backup that cannot be written, read or restored here
     ├── SettingsError         the configuration file cannot be read, or a value in it is wrong
     ├── StoreError            a database that cannot be opened or written
     │   ├── StoreBusyError    the SQLite file is already served by another process
@@ -39,6 +40,10 @@ class ExportError(CollectorError):
 
 class HookError(CollectorError):
     """No such hook, or an address that cannot be told."""
+
+
+class BackupError(CollectorError):
+    """A backup cannot be written, is damaged or of another schema, or the database to fill is not empty."""
 
 
 class SettingsError(CollectorError):

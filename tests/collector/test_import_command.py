@@ -35,5 +35,5 @@ def test_a_file_that_is_none_is_refused_in_one_message(collector: Collector, tmp
     runner = CliRunner(env={"EXAWORKS_COLLECTOR_TOKEN": TOKEN})
     words = ["import", str(tmp_path / "notes.xml"), "--system", "s", "--site", "ornl", "--to", collector.url]
     refused = runner.invoke(results, words)
-    assert refused.exit_code == 2
+    assert refused.exit_code == 1
     assert "<html>" in refused.output

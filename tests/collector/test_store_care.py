@@ -1,0 +1,183 @@
+"""Retention takes what it may and no more, a backup is the whole database, and a verification finds what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import delete, func, select, update
+
+from collector.backup import backup, restore
+from collector.clock import instant_ms, now_ms
+from collector.database import Store, database_url, open_store
+from collector.errors import BackupError
+from collector.rebuild import verify
+from collector.retention import BODIES, TAILS, prune
+from collector.tables import board, bodies, cells, days, metadata, records, runs
+from collector.tokens import check_token, load_key, new_token
+from dashboard_client.schema import Outcome
+from tests.collector.conftest import BOTH
+from tests.collector.samples import CASES, closing, manifest, record
+from tests.collector.server import tool
+from tests.collector.test_order import added, closed, opened, rolled_up, two_runs
+
+if TYPE_CHECKING:
+    from tests.collector.postgres import Cluster
+
+SECOND = instant_ms("2026-11-21T00:00:00Z")
+
+
+@pytest.fixture
+def filled(store: Store) -> Store:
+    """A store with two runs: one that began on the 20th, one on the 21st."""
+    with store.writing() as connection:
+        for step in two_runs():
+            step(connection)
+    return store
+
+
+@pytest.fixture(params=BOTH)
+def other(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """An empty store of either kind to restore into."""
+    cluster: Cluster | None = request.getfixturevalue("postgres") if request.param == "postgresql" else None
+    url = cluster.fresh() if cluster is not None else f"sqlite:///{tmp_path / 'other.db'}"
+    made = open_store(database_url(url, tmp_path))
+    yield made
+    made.close()
+    if cluster is not None:
+        cluster.drop(url)
+
+
+def sizes(store: Store) -> dict[str, int]:
+    with store.reading() as connection:
+        tables = metadata.sorted_tables
+        return {
+            table.name: connection.execute(select(func.count()).select_from(table)).scalar_one() for table in tables
+        }
+
+
+def checked(store: Store) -> list[str]:
+    with store.held() as connection:
+        said = verify(connection).said
+        connection.rollback()
+    return said
+
+
+def test_tails_go_from_old_runs_and_verdicts_and_pages_stay(filled: Store) -> None:
+    with filled.reading() as connection:
+        before = rolled_up(connection)
+    would = prune(filled, TAILS, SECOND, dry=True)
+    assert (would.runs, would.records) == (1, len(CASES))
+    assert vars(prune(filled, TAILS, SECOND)) == vars(would)
+    assert vars(prune(filled, TAILS, SECOND)) == {"runs": 0, "records": 0, "bytes": 0}
+    with filled.reading() as connection:
+        assert rolled_up(connection) == before
+        rows = connection.execute(
+            select(bodies.c.body, runs.c.run_id)
+            .join(records, records.c.id == bodies.c.record)
+            .join(runs, runs.c.id == records.c.run)
+        ).all()
+    assert {b"Hello World!" in row.body for row in rows if row.run_id == "first"} == {False}
+    assert {b"Hello World!" in row.body for row in rows if row.run_id == "second"} == {True}
+    assert checked(filled) == []
+
+
+def test_a_record_that_was_pruned_is_acknowledged_as_before_when_it_is_sent_again(filled: Store) -> None:
+    prune(filled, BODIES, SECOND)
+    with filled.writing() as connection:
+        assert connection.execute(select(func.count()).select_from(bodies)).scalar_one() == 6
+        assert added(*(record("first", case) for case in CASES))(connection) == []
+        assert connection.execute(select(func.count()).select_from(records)).scalar_one() == 11
+        assert added(record("first", CASES[0], Outcome.FAIL))(connection)[0][2].status == 409
+
+
+def test_what_comes_late_for_a_pruned_run_is_pruned_the_next_time(filled: Store) -> None:
+    prune(filled, TAILS, SECOND)
+    with filled.writing() as connection:
+        added(record("first", "flux/late@flux"))(connection)
+    assert prune(filled, TAILS, SECOND).records == 1
+
+
+def test_a_backup_restores_into_either_database(filled: Store, other: Store, tmp_path: Path) -> None:
+    key = load_key(tmp_path / "token.key")
+    with filled.writing() as connection:
+        token = new_token(connection, key, "ornl", "upload", 1, None)
+    counts = backup(filled, tmp_path / "all.backup")
+    assert counts["records"] == 11
+    assert (tmp_path / "all.backup").stat().st_mode & 0o777 == 0o600
+    assert restore(other, tmp_path / "all.backup") == counts == sizes(other) == sizes(filled)
+    with filled.reading() as ours, other.reading() as theirs:
+        assert rolled_up(theirs) == rolled_up(ours)
+        assert check_token(theirs, key, token, now_ms())[0].site == "ornl"
+    assert checked(other) == []
+    with other.writing() as connection:
+        opened(manifest("third", started="2026-11-22T00:00:00Z"))(connection)
+        added(record("third", "swift-t/new@slurm"))(connection)
+        closed("third", closing(1, missing=4))(connection)
+    assert checked(other) == []
+
+
+def test_a_backup_never_overwrites_and_a_restore_never_adds(filled: Store, other: Store, tmp_path: Path) -> None:
+    file = tmp_path / "all.backup"
+    backup(filled, file)
+    with pytest.raises(BackupError, match="is there already"):
+        backup(filled, file)
+    whole = file.read_bytes()
+    for damaged in (whole[:-30], whole[: len(whole) // 2], b"no gzip", whole[:200] + b"\0" * 50 + whole[250:]):
+        (tmp_path / "damaged").write_bytes(damaged)
+        with pytest.raises(BackupError):
+            restore(other, tmp_path / "damaged")
+        assert sum(sizes(other).values()) == 0
+    with pytest.raises(BackupError, match="not empty"):
+        restore(filled, file)
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        (cells, "last_outcome", "x"),
+        (cells, "turns", "!!"),
+        (board, "worst", "x"),
+        (days, "records", 99),
+        (runs, "outcomes", "ppppp"),
+        (runs, "records", 4),
+        (bodies, "body", b"{}"),
+    ],
+)
+def test_what_is_wrong_is_found_and_roll_ups_are_repaired(
+    filled: Store, table: object, column: str, value: object
+) -> None:
+    assert checked(filled) == []
+    with filled.writing() as connection:
+        connection.execute(update(table).values({column: value}))  # type: ignore[arg-type]
+    assert checked(filled) != []
+    assert checked(filled) != [], "a verification alone repairs nothing"
+    with filled.held() as connection:
+        verify(connection)
+        connection.commit()
+    assert (checked(filled) == []) is (table is not bodies)
+
+
+def test_a_body_that_is_gone_is_found(filled: Store) -> None:
+    with filled.writing() as connection:
+        some = connection.execute(select(bodies.c.record).limit(1)).scalar_one()
+        connection.execute(delete(bodies).where(bodies.c.record == some))
+    assert any("have lost their body" in line for line in checked(filled))
+
+
+def test_the_commands_say_what_they_did(filled: Store, database: str, tmp_path: Path) -> None:
+    where = ("--database", database)
+    assert "all is right" in tool(tmp_path, "verify", *where).stdout
+    assert "11 records in 2 runs would go" in tool(tmp_path, "prune", "--bodies-days", "1", "--dry-run", *where).stdout
+    assert "2 runs, 11 records" in tool(tmp_path, "backup", str(tmp_path / "b"), *where).stdout
+    assert tool(tmp_path, "prune", *where).returncode == 2
+    assert "2 runs and 11 records" in tool(tmp_path / "new", "restore", str(tmp_path / "b")).stdout
+    with filled.writing() as connection:
+        connection.execute(update(board).values(worst="x"))
+    assert (tool(tmp_path, "verify", *where).returncode, tool(tmp_path, "verify", "--repair", *where).returncode) == (
+        1,
+        1,
+    )
+    assert tool(tmp_path, "verify", *where).returncode == 0
