@@ -1,0 +1,228 @@
+"""The images are really built, on a base that debootstrap makes, and each does in a container what it is for.
+
+Takes minutes. ``EXAWORKS_TEST_CONTAINERS`` names a folder that keeps base and layers from one time to the next.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import requests
+
+from dashboard_client.upload import push
+from exaworks_sdk.release import load
+from tests.containers.engine import Engine, refuse
+from tests.dashboard_client.samples import RUN_ID, finished_run
+from tests.needs import need
+
+pytestmark = [pytest.mark.slow, pytest.mark.needs("podman", "buildah", "debootstrap")]
+
+ROOT = Path(__file__).resolve().parents[2]
+RELEASE = load()
+BASE = "localhost/exaworks/debian:12"
+CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
+BUILD_LIMIT = 1500.0
+MEGABYTE = 10**6
+
+
+@dataclass
+class Yard:
+    """An engine, a base, and the images that were built; containers are removed at the end."""
+
+    engine: Engine
+    built: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def base(self) -> None:
+        if self.engine.run("podman", "image", "exists", BASE).returncode == 0:
+            return
+        if os.getuid() != 0:
+            refuse("debootstrap makes a base as root only")
+        tree = self.engine.folder / "base"
+        done = self.engine.run(need("debootstrap"), "--variant=minbase", "bookworm", str(tree), limit=900)
+        if done.returncode != 0:
+            refuse(f"debootstrap: {done.stdout.strip().splitlines()[-1]}")
+        archive = self.engine.folder / "base.tar"
+        excluded = ["--exclude=./var/cache/apt/*", "--exclude=./dev/*"]
+        done = self.engine.run("tar", "--directory", str(tree), *excluded, "-cf", str(archive), ".")
+        assert done.returncode == 0, done.stderr
+        done = self.engine.run("podman", "import", "--quiet", str(archive), BASE)
+        assert done.returncode == 0, done.stderr
+        self.engine.run("rm", "-rf", "--one-file-system", str(tree), str(archive))
+
+    def build(self, name: str) -> str:
+        """Build an image by the command that a user gives, once."""
+        if name not in self.built:
+            argv = [sys.executable, "-I", "-m", "exaworks_sdk", "images", "build", name, "--engine=buildah"]
+            argv += [f"--base={BASE}", *([f"--ca-bundle={CA_BUNDLE}"] if Path(CA_BUNDLE).exists() else [])]
+            more = {"EXAWORKS_HOME": str(self.engine.folder / "home"), "EXAWORKS_BUILD_FLAGS": "--isolation chroot"}
+            begun = time.monotonic()
+            done = subprocess.run(
+                argv,
+                env={**self.engine.environ, **more},
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=BUILD_LIMIT,
+            )
+            assert done.returncode == 0, done.stderr[-4000:]
+            self.built[name] = done.stdout.strip()
+            self.seconds[name] = time.monotonic() - begun
+        return self.built[name]
+
+    def argv(self, image: str, *words: str, options: tuple[str, ...] = ()) -> list[str]:
+        engine = ["podman", "run", "--rm", "--log-driver=none", "--no-healthcheck", "--network=host"]
+        return [*engine, *options, image, *words]
+
+    def run(
+        self, image: str, *words: str, options: tuple[str, ...] = (), limit: float = 120
+    ) -> subprocess.CompletedProcess[str]:
+        return self.engine.run(*self.argv(image, *words, options=options), limit=limit)
+
+    def start(self, image: str, *words: str, options: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+        argv = self.argv(image, *words, options=options)
+        self.started.append(subprocess.Popen(argv, env=self.engine.environ, stdin=subprocess.DEVNULL, text=True))
+        return self.started[-1]
+
+    def close(self) -> None:
+        self.engine.run("podman", "rm", "--all", "--force", "--time", "0")
+        for process in self.started:
+            process.wait(timeout=30)
+        self.engine.run("podman", "volume", "prune", "--force")
+
+
+@pytest.fixture(scope="module")
+def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
+    need("podman", "buildah", "debootstrap")
+    kept = os.environ.get("EXAWORKS_TEST_CONTAINERS")
+    folder = Path(kept) if kept else tmp_path_factory.mktemp("yard")
+    folder.mkdir(parents=True, exist_ok=True)
+    engine = Engine(folder)
+    engine.make()
+    made = Yard(engine)
+    try:
+        made.base()
+        yield made
+    finally:
+        made.close()
+        if not kept:
+            engine.close()
+
+
+def facts(yard: Yard, image: str) -> dict[str, object]:
+    """Return what the engine says of an image."""
+    seen: dict[str, object] = json.loads(yard.engine.run("podman", "image", "inspect", image).stdout)[0]
+    return seen
+
+
+def passed(done: subprocess.CompletedProcess[str], cases: set[str]) -> None:
+    """Assert that a validation passed these cases and no other."""
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = json.loads(done.stdout)
+    assert {case["case_id"] for case in said["cases"] if case["outcome"] == "pass"} >= cases, said
+
+
+@pytest.mark.parametrize("name", ["sdk-slim", "testbed-slurm", "collector"])
+def test_an_image_has_no_compiler_an_ordinary_user_labels_and_a_bill_of_materials(yard: Yard, name: str) -> None:
+    image = yard.build(name)
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    seen = facts(yard, image)
+    assert seen["User"] == "1000:1000"
+    assert "Test" in str(seen["HealthCheck"] if "HealthCheck" in seen else seen["Healthcheck"])
+    labels = seen["Labels"]
+    assert isinstance(labels, dict)
+    assert labels["org.opencontainers.image.version"] == RELEASE.name
+    assert labels["org.opencontainers.image.revision"].startswith(commit)
+    look = ("--entrypoint=",)
+    tools = (
+        "for t in cc gcc make pip pip3 git; do command -v $t; done; ls /src /opt/sbom /root/.cache 2>/dev/null; true"
+    )
+    assert yard.run(image, "sh", "-c", tools, options=look).stdout == ""
+    bill = json.loads(yard.run(image, "cat", labels["org.exaworks.sbom"], options=look).stdout)
+    assert bill["bomFormat"] == "CycloneDX"
+    versions = {component["name"]: component["version"] for component in bill["components"]}
+    assert versions["exaworks-sdk"].startswith(RELEASE.name)
+    assert versions["libc6"].startswith("2.36")
+    if name != "collector":
+        assert {c.pypi: c.version for c in RELEASE.components if c.pypi}.items() <= versions.items()
+
+
+def test_sdk_slim_is_small_and_validates_itself(yard: Yard) -> None:
+    image = yard.build("sdk-slim")
+    size = facts(yard, image)["Size"]
+    assert isinstance(size, int)
+    assert size < 600 * MEGABYTE
+    asked = ("validate", "--tier", "smoke", "--component", "psij", "--no-upload", "--json")
+    passed(yard.run(image, *asked), {"psij/hello@local", "control/hello@local"})
+
+
+def test_sdk_slim_is_a_deployment_of_the_harness_outside(yard: Yard, tmp_path: Path) -> None:
+    image = yard.build("sdk-slim")
+    site = tmp_path / "box.yaml"
+    site.write_text(
+        "system: test/box\ndescription: A machine for tests\nlocal: {allowed: true, cores: 2}\npromises: [psij]\n"
+    )
+    argv = [sys.executable, "-I", "-m", "exaworks_sdk", "validate", "--site-file", str(site), "--no-upload", "--json"]
+    argv += ["--deployment", f"image:{image}", "--tier", "smoke", "--component", "psij", "--scheduler", "local"]
+    environ = {**yard.engine.environ, "EXAWORKS_HOME": str(tmp_path / "home")}
+    done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=False, timeout=180)
+    passed(done, {"psij/hello@local"})
+    (manifest,) = (tmp_path / "home" / "runs").glob("*/manifest.json")
+    (deployment,) = json.loads(manifest.read_text())["deployments"]
+    assert deployment["kind"] == "image"
+    assert deployment["digest"] == str(facts(yard, image)["Digest"]).removeprefix("sha256:")
+
+
+def test_a_slurm_cluster_of_two_nodes_runs_jobs_from_its_login_node(yard: Yard) -> None:
+    image = yard.build("testbed-slurm")
+    volume = f"cluster-{os.getpid()}"
+    hosts = tuple(f"--add-host=node{number}:127.0.0.1" for number in (1, 2))
+    options = (*hosts, f"--volume={volume}:/cluster")
+    yard.start(image, "controller", options=options)
+    for number in (1, 2):
+        yard.start(image, "node", f"node{number}", options=options)
+    waits = "until [ $(sinfo -h -N -t idle -o %N | wc -l) = 2 ]; do sleep 0.1; done"
+    both = yard.run(image, "login", "sh", "-c", f"{waits}; srun -N2 sh -c 'echo $SLURMD_NODENAME'", options=options)
+    assert sorted(both.stdout.split()) == ["node1", "node2"], both.stderr
+    asked = ("exaworks", "validate", "--tier", "smoke", "--component", "psij", "--no-upload", "--json")
+    passed(yard.run(image, "login", *asked, options=options), {"psij/hello@slurm", "control/hello@slurm"})
+
+
+def test_the_collector_takes_a_record_and_shows_it(yard: Yard, tmp_path: Path) -> None:
+    image = yard.build("collector")
+    with socket.socket() as chosen:
+        chosen.bind(("127.0.0.1", 0))
+        port = chosen.getsockname()[1]
+    name = f"collector-{port}"
+    begun = time.monotonic()
+    yard.start(image, "serve", "--port", str(port), options=(f"--name={name}",))
+    url = f"http://127.0.0.1:{port}"
+    while not _answers(f"{url}/healthz"):
+        assert time.monotonic() - begun < 60, "the collector did not come up"
+        assert yard.started[-1].poll() is None, "the collector ended"
+    made = yard.engine.run("podman", "exec", name, "exaworks", "collector", "token", "new", "*")
+    assert made.returncode == 0, made.stderr
+    report = push(finished_run(tmp_path / "runs"), url, made.stdout.strip())
+    assert report.sent == report.total > 0, report
+    page = requests.get(f"{url}/runs/{RUN_ID}", timeout=10)
+    assert page.status_code == 200
+    assert re.search(re.escape(RUN_ID), page.text)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=2).ok
+    except requests.RequestException:
+        time.sleep(0.05)
+        return False
