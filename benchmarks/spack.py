@@ -1,4 +1,4 @@
-"""Time the concretization of our bundle beside builtin's, cold and warm, and say what is in each: python benchmarks/spack.py
+"""Time the concretization of our bundle beside builtin's, cold and warm: python benchmarks/spack.py [--warm 3]
 
 Needs a Spack (``$SPACK_ROOT`` or PATH) whose configuration has the builtin repository as a local path. Both use the
 same externals, those of Debian 12; figures of one run may be compared with each other, not with another machine's.
