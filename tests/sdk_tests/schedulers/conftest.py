@@ -35,7 +35,13 @@ class Cluster:
     def run(self, argv: list[str], limit: float = 30.0, env: Mapping[str, str] | None = None) -> Finished:
         try:
             done = subprocess.run(
-                argv, env={**self.env, **(env or {})}, capture_output=True, text=True, timeout=limit, check=False
+                argv,
+                env={**self.env, **(env or {})},
+                cwd=self.folder,  # jobs start where they are submitted, and may leave a core file there
+                capture_output=True,
+                text=True,
+                timeout=limit,
+                check=False,
             )
         except subprocess.TimeoutExpired:
             return Finished(tuple(argv), None, "", "")
