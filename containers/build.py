@@ -51,10 +51,6 @@ def build(
     program = detect(options.engine)
     apptainer = Path(program).name == "apptainer"
     text = definition(made, release, family) if apptainer else containerfile(made, release, family)
-    missing = [key for key, default in made.arguments.items() if not (default or options.arguments.get(key))]
-    if missing:
-        wanted = " ".join(f"--build-arg {key}=…" for key in missing)
-        raise ImagesError(f"{name} is built from a state of Spack that has to be named: give {wanted}")
     free = shutil.disk_usage(tempfile.gettempdir()).free
     if free < NEEDED:
         raise BuildError(

@@ -129,12 +129,17 @@ def collector(release: Release, family: Family) -> Image:
 
 def sdk(release: Release, family: Family) -> Image:
     """Everything of the release, as Spack builds it; only the view and what it links to are kept."""
+    pins = release.spack
+    if pins is None:
+        raise ImagesError(
+            f"{FOLDER / release.name}.yaml: names no state of Spack (key spack) to build the image sdk with"
+        )
     spack = (
         "export SPACK_DISABLE_LOCAL_CONFIG=1 SPACK_USER_CACHE_PATH=/build/cache",
-        "git clone --quiet --filter=blob:none https://github.com/spack/spack /build/spack",
-        'git -C /build/spack checkout --quiet "${SPACK_COMMIT:?give --build-arg SPACK_COMMIT=}"',
-        "git clone --quiet --filter=blob:none https://github.com/spack/spack-packages /build/packages",
-        'git -C /build/packages checkout --quiet "${PACKAGES_COMMIT:?give --build-arg PACKAGES_COMMIT=}"',
+        f"git clone --quiet --filter=blob:none {pins.tool.url} /build/spack",
+        'git -C /build/spack checkout --quiet "${SPACK_COMMIT}"',
+        f"git clone --quiet --filter=blob:none {pins.packages.url} /build/packages",
+        'git -C /build/packages checkout --quiet "${PACKAGES_COMMIT}"',
         ". /build/spack/share/spack/setup-env.sh",
         "spack repo set --scope site --destination /build/packages builtin",
         "spack repo add --scope site /src/spack_repo/exaworks",
@@ -146,9 +151,9 @@ def sdk(release: Release, family: Family) -> Image:
         "spack -e /opt/environment install --fail-fast",
         "spack -e /opt/environment gc --yes-to-all",
         "spack -e /opt/environment find --format '{hash}' exaworks > /opt/environment/dag-hash",
-        "spack -e /opt/environment env activate --sh > /opt/environment/activate.sh",
+        "spack env activate --sh /opt/environment > /opt/environment/activate.sh",
     )
-    arguments = {"SPACK_COMMIT": "", "PACKAGES_COMMIT": ""}
+    arguments = {"SPACK_COMMIT": pins.tool.commit, "PACKAGES_COMMIT": pins.packages.commit}
     steps = (
         Install(("python", "venv", "certificates", "compiler", "git", "spack-build")),
         Copy("spack_repo", "/src/spack_repo"),
@@ -163,7 +168,7 @@ def sdk(release: Release, family: Family) -> Image:
         description="Flux, Parsl, PSI/J, RADICAL-Cybertools and Swift/T as Spack builds them, and the harness",
         stages=(
             Stage("build", steps, variables=tuple(arguments)),
-            Stage("runtime", (Install(("python", "spack-run")), *_runtime("sdk", kept, view="/opt/view"))),
+            Stage("runtime", (Install(("python", "spack-run")), *_runtime("sdk", kept, tree="/opt/spack"))),
         ),
         environment={**ENVIRONMENT, "EXAWORKS_IMAGE": "sdk", "PATH": f"/opt/view/bin:{_PATH}"},
         labels=_components(release, lambda component: True),
@@ -254,9 +259,9 @@ def _finish(folder: str) -> tuple[str, ...]:
     )
 
 
-def _runtime(site: str | None, folders: tuple[str, ...], view: str = "") -> tuple[Copy | Run, ...]:
+def _runtime(site: str | None, folders: tuple[str, ...], tree: str = "") -> tuple[Copy | Run, ...]:
     """Take what was built, add an ordinary user and the site file, and write the bill of materials."""
-    environments = " ".join([view] * bool(view) + [folder for folder in folders if folder in (LIBRARIES, HARNESS)])
+    environments = " ".join([tree] * bool(tree) + [folder for folder in folders if folder in (LIBRARIES, HARNESS)])
     copies: list[Copy | Run] = [Copy(folder, folder, stage="build") for folder in folders]
     if site:
         copies.append(Copy(f"containers/images/{site}/site.yaml", f"/etc/exaworks/sites/image/{site}.yaml"))

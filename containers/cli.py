@@ -120,7 +120,7 @@ Examples:
   exaworks images build sdk-slim
   exaworks images build collector --engine podman --push oci://registry.example.org/exaworks/collector:2026.11
   exaworks images build sdk-slim --base localhost/debian:12 --ca-bundle /etc/ssl/certs/ca-certificates.crt
-  exaworks images build sdk --build-arg SPACK_COMMIT=… --build-arg PACKAGES_COMMIT=…
+  exaworks images build sdk --build-arg DEBIAN_SNAPSHOT=20261101T000000Z
   EXAWORKS_BUILD_FLAGS='--isolation chroot' exaworks images build testbed-slurm --engine buildah
 """
 )

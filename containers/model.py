@@ -80,4 +80,4 @@ class Image:
     ports: tuple[int, ...] = ()
     apptainer: bool = False
     arguments: dict[str, str] = field(default_factory=dict)
-    """Build arguments of its own and their defaults; one without a default has to be given."""
+    """Build arguments of its own and their defaults."""

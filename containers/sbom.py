@@ -1,7 +1,7 @@
 """Write a CycloneDX bill of materials of the image this runs in: ``sbom.py TITLE VERSION ENVIRONMENT... > FILE``.
 
 Runs while the last stage is built, in an environment of its own that is lent to that stage; reads the distributions of
-each Python environment, the packages the distribution's own database names, and what Spack's view was made from.
+each Python environment, the packages the distribution's own database names, and what is in Spack's install tree.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ def system_packages() -> list[Component]:
     raise SystemExit("sbom.py: neither dpkg-query nor rpm is there: the bill would lack the base's own packages")
 
 
-def spack_packages(view: Path) -> list[Component]:
-    """Return what a Spack view was made from, each with its DAG hash."""
+def spack_packages(tree: Path) -> list[Component]:
+    """Return what is in Spack's install tree, each with its DAG hash."""
     found = []
-    for file in sorted(view.glob(".spack/*/spec.json")):
+    for file in sorted(file for file in tree.rglob("spec.json") if file.parent.name == ".spack"):
         node = json.loads(file.read_text(encoding="utf-8"))["spec"]["nodes"][0]
         found.append(library("generic", node["name"], f"{node['version']}+{node['hash']}", "spack"))
     return found

@@ -42,6 +42,7 @@ class Yard:
     engine: Engine
     built: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    commits: dict[str, str] = field(default_factory=dict)
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def base(self) -> None:
@@ -68,6 +69,7 @@ class Yard:
             argv += [f"--base={BASE}", *([f"--ca-bundle={CA_BUNDLE}"] if Path(CA_BUNDLE).exists() else [])]
             more = {"EXAWORKS_HOME": str(self.engine.folder / "home"), "EXAWORKS_BUILD_FLAGS": "--isolation chroot"}
             begun = time.monotonic()
+            self.commits[name] = commit()
             done = subprocess.run(
                 argv,
                 env={**self.engine.environ, **more},
@@ -120,6 +122,11 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
             engine.close()
 
 
+def commit() -> str:
+    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
 def facts(yard: Yard, image: str) -> dict[str, object]:
     """Return what the engine says of an image."""
     seen: dict[str, object] = json.loads(yard.engine.run("podman", "image", "inspect", image).stdout)[0]
@@ -136,14 +143,13 @@ def passed(done: subprocess.CompletedProcess[str], cases: set[str]) -> None:
 @pytest.mark.parametrize("name", ["sdk-slim", "testbed-slurm", "collector"])
 def test_an_image_has_no_compiler_an_ordinary_user_labels_and_a_bill_of_materials(yard: Yard, name: str) -> None:
     image = yard.build(name)
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
     seen = facts(yard, image)
     assert seen["User"] == "1000:1000"
     assert "Test" in str(seen["HealthCheck"] if "HealthCheck" in seen else seen["Healthcheck"])
     labels = seen["Labels"]
     assert isinstance(labels, dict)
     assert labels["org.opencontainers.image.version"] == RELEASE.name
-    assert labels["org.opencontainers.image.revision"].startswith(commit)
+    assert labels["org.opencontainers.image.revision"].startswith(yard.commits[name])
     look = ("--entrypoint=",)
     tools = (
         "for t in cc gcc make pip pip3 git; do command -v $t; done; ls /src /opt/sbom /root/.cache 2>/dev/null; true"

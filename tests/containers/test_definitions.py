@@ -8,6 +8,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from containers.bases import FAMILIES
@@ -174,6 +175,14 @@ def test_what_is_not_there_is_named() -> None:
         image("sdk-huge", RELEASE, FAMILIES["debian-12"])
     with pytest.raises(NoImageError, match="collector has no Apptainer definition"):
         definition(image("collector", RELEASE, FAMILIES["debian-12"]), RELEASE, FAMILIES["debian-12"])
+
+
+def test_the_image_sdk_is_built_with_the_spack_of_the_release() -> None:
+    assert RELEASE.spack
+    assert f"ARG SPACK_COMMIT={RELEASE.spack.tool.commit}" in text("sdk")
+    assert f"ARG PACKAGES_COMMIT={RELEASE.spack.packages.commit}" in text("sdk")
+    with pytest.raises(ImagesError, match="names no state of Spack"):
+        image("sdk", msgspec.structs.replace(RELEASE, spack=None), FAMILIES["debian-12"])
 
 
 def test_a_flux_that_the_recipe_does_not_pin_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,7 +80,6 @@ def test_render_prints_what_is_committed_and_the_check_agrees(tmp_path: Path) ->
         (["render", "sdk-slim", "--format", "compose"], "has no compose file"),
         (["build", "nothing"], "there is no image nothing"),
         (["build", "sdk-slim", "--build-arg", "X"], "'X' is not NAME=VALUE"),
-        (["build", "sdk", "--engine", "buildah"], "--build-arg SPACK_COMMIT=… --build-arg PACKAGES_COMMIT=…"),
     ],
 )
 def test_a_wrong_request_ends_with_2_and_says_why(
