@@ -80,7 +80,7 @@ def test_additions_to_path_come_first_also_where_there_was_no_path(home: Path) -
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["up", "lsf"], "no kind of testbed is called 'lsf'; there is "),
+        (["up", "sge"], "no kind of testbed is called 'sge'; there is "),
         (["up", "slurm", "--nodes", "0"], "0 is not in the range"),
         (["down", "slurm-000000"], "no testbed is called 'slurm-000000'"),
         (["env", "slurm-000000"], "no testbed is called 'slurm-000000'"),

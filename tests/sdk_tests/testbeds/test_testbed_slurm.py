@@ -260,7 +260,7 @@ def test_later_releases_are_told_to_leave_control_groups_alone(tmp_path: Path, m
         folder.mkdir()
         bed = slurm.SlurmTestbed()._plan(folder, 1, 1, None)
         base = Path(bed.extras["base"])
-        slurm_conf.lay_out(bed, base, 1)
+        slurm_conf.lay_out(bed, base, None)
         assert (base / "cgroup.conf").exists() == written
         slurm.SlurmTestbed().down(bed)
 
@@ -328,8 +328,8 @@ def test_a_machine_without_slurmd_is_told_what_to_install(home: Path, monkeypatc
 
 
 def test_an_unknown_kind_is_named_with_those_there_are(home: Path) -> None:
-    with pytest.raises(TestbedError, match=r"no kind of testbed is called 'lsf'; there is .*slurm"):
-        manage.up("lsf", home)
+    with pytest.raises(TestbedError, match=r"no kind of testbed is called 'sge'; there is .*slurm"):
+        manage.up("sge", home)
 
 
 def test_a_folder_that_slurm_could_not_take_is_kept_out_of_its_sight(tmp_path: Path) -> None:
