@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from collector.outcomes import MISSING, ORDER, WORD
 from collector.words import GLYPH, age
@@ -38,10 +38,12 @@ def bar(counts: Mapping[str, int]) -> Markup:
     parts, x = [], 0.0
     for word, number in counts.items():
         width = 100 * number / total
-        parts.append(Markup('<rect class="{}" x="{:.2f}" width="{:.2f}" height="8"/>').format(word, x, width))
+        parts.append(f'<rect class="{word}" x="{x:.2f}" width="{width:.2f}" height="8"/>')
         x += width
-    opening = Markup('<svg class="bar" viewBox="0 0 100 8" preserveAspectRatio="none" role="img" aria-label="{}">')
-    return opening.format(said(counts) or "nothing") + Markup("").join(parts) + Markup("</svg>")
+    label, drawn = said(counts) or "nothing", "".join(parts)
+    return Markup(  # noqa: S704 words and numbers alone
+        f'<svg class="bar" viewBox="0 0 100 8" preserveAspectRatio="none" role="img" aria-label="{label}">{drawn}</svg>'
+    )
 
 
 def only_emulated(outcomes: str, emulated: int) -> bool:
@@ -66,42 +68,32 @@ def tile(
 ) -> Markup:
     """Draw one crossing of a matrix; ``plain`` is false where only emulators stand behind it."""
     old = "" if began is None else age(now - began)
-    notes = [word, *(["stale"] if stale else []), *(["emulated"] if emulated else []), *(["flaky"] if flaky else [])]
-    label = f"{place}: {', '.join(notes)}; {said(counts)}" + (f"; {old} ago" if old else "")
+    doubts = [name for name, holds in (("stale", stale), ("emulated", emulated), ("flaky", flaky)) if holds]
+    counted = said(counts)
+    label = f"{place}: {', '.join([word, *doubts])}; {counted}{f'; {old} ago' if old else ''}"
     total = sum(counts.values())
-    badges = []
+    badges = ""
     if nested:
-        badges.append(
-            Markup('<em class="badge nested" title="inside the outer scheduler: {0}">⊞ {0}</em>').format(nested)
-        )
+        inner = escape(nested)
+        badges += f'<em class="badge nested" title="inside the outer scheduler: {inner}">⊞ {inner}</em>'
     if emulated:
-        title = f"{emulated} of {total} on a dialect emulator"
-        badges.append(Markup('<em class="badge emulated" title="{}">emulated</em>').format(title))
+        badges += f'<em class="badge emulated" title="{emulated} of {total} on a dialect emulator">emulated</em>'
     if flaky:
-        badges.append(Markup('<em class="badge flaky" title="{} flaky on the same stack">flaky</em>').format(flaky))
+        badges += f'<em class="badge flaky" title="{flaky} flaky on the same stack">flaky</em>'
     if stale:
-        badges.append(Markup('<em class="badge old">stale</em>'))
-    figures = [
-        Markup('<i class="n {0}">{1}<small>{0}</small></i>').format(name, number) for name, number in counts.items()
-    ]
-    foot = [Markup('<span class="version">{}</span>').format(version) if version else Markup("")]
-    if old:
-        foot.append(Markup('<span class="age">{}</span>').format(old))
-    return Markup(
-        '<a class="tile {classes}" href="{href}" aria-label="{label}" title="{title}">'
-        '<span class="verdict"><b aria-hidden="true">{glyph}</b> {word}</span><span class="figures">{figures}</span>'
-        '<span class="foot">{foot}</span>{badges}</a>'
-    ).format(
-        classes=css_class(word, stale, bool(emulated) and not plain),
-        href=href,
-        label=label,
-        title=said(counts),
-        glyph=GLYPH[word],
-        word=word,
-        figures=Markup("").join(figures) if len(counts) > 1 or total > 1 else Markup(""),
-        foot=Markup("").join(foot),
-        badges=Markup('<span class="badges">{}</span>').format(Markup("").join(badges)) if badges else Markup(""),
+        badges += '<em class="badge old">stale</em>'
+    figures = "".join(f'<i class="n {name}">{number}<small>{name}</small></i>' for name, number in counts.items())
+    return Markup(  # noqa: S704 every part is escaped or this project's own
+        f'<a class="tile {css_class(word, stale, bool(emulated) and not plain)}" href="{escape(href)}" '
+        f'aria-label="{escape(label)}" title="{counted}"><span class="verdict"><b aria-hidden="true">{GLYPH[word]}</b> '
+        f'{word}</span><span class="figures">{figures if total > 1 else ""}</span><span class="foot">'
+        f"{_span('version', escape(version or ''))}{_span('age', old)}</span>{_span('badges', badges)}</a>"
     )
+
+
+def _span(name: str, markup: str) -> str:
+    """Put markup that is safe already into a span, or nothing into none."""
+    return f'<span class="{name}">{markup}</span>' if markup else ""
 
 
 def matrix(
@@ -112,18 +104,19 @@ def matrix(
     compact: bool = False,
 ) -> Markup:
     """Draw a table of tiles; a crossing without one is planned nowhere."""
-    head = Markup("").join(Markup('<th scope="col">{}</th>').format(each) for each in columns)
-    empty = Markup('<span class="none" title="not planned there">·</span>')
-    body = Markup("").join(
-        Markup('<tr><th scope="row">{}</th>{}</tr>\n').format(
-            name, Markup("").join(Markup("<td>{}</td>").format(empty if each is None else each) for each in cells)
-        )
+    kind = "matrix compact" if compact else "matrix"
+    head = "".join(f'<th scope="col">{escape(each)}</th>' for each in columns)
+    empty = '<td><span class="none" title="not planned there">·</span></td>'
+    body = "".join(
+        f'<tr><th scope="row">{escape(name)}</th>'
+        f"{''.join(empty if each is None else f'<td>{escape(each)}</td>' for each in cells)}</tr>\n"
         for name, cells in rows
     )
-    return Markup(
-        '<div class="scroll" role="region" aria-label="{}" tabindex="0"><table class="matrix{}"><thead><tr>'
-        '<th scope="col" class="corner">{}</th>{}</tr></thead><tbody>{}</tbody></table></div>'
-    ).format(label, " compact" if compact else "", corner, head, body)
+    return Markup(  # noqa: S704 every part is escaped
+        f'<div class="scroll" role="region" aria-label="{escape(label)}" tabindex="0">'
+        f'<table class="{kind}"><thead><tr><th scope="col" class="corner">{escape(corner)}'
+        f"</th>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
 
 
 def counts_of(outcomes: str, open_: bool = False) -> dict[str, int]:

@@ -131,6 +131,7 @@ runs = Table(
     Column("exit_code", Integer),
     Index(None, "system", "started", "run_id"),
     Index(None, "started"),
+    Index(None, "release", "system", "started"),
 )
 
 closings = Table(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from urllib.parse import quote, urlencode
 
 from collector import clock
@@ -66,6 +67,7 @@ def seconds(value: float | None) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
 
 
+@lru_cache(maxsize=1024)
 def anchor(name: str) -> str:
     """Name a place on a page."""
     return "c-" + "".join(char if char.isalnum() else "-" for char in name)
