@@ -40,7 +40,7 @@ ROCKY = Family(
     tested=False,
     python="/usr/bin/python3.11",
     packages={
-        "python": ("python3.11",),
+        "python": ("python3.11", "shadow-utils"),
         "venv": ("python3.11-pip",),
         "certificates": ("ca-certificates",),
         "git": ("git-core",),
@@ -49,12 +49,13 @@ ROCKY = Family(
         "flux-build": (
             *("autoconf", "automake", "libtool", "make", "pkgconf-pkg-config", "gcc-c++", "libarchive-devel"),
             *("hwloc-devel", "jansson-devel", "lua-devel", "lz4-devel", "ncurses-devel", "sqlite-devel"),
-            *("systemd-devel", "zeromq-devel", "libuuid-devel", "lua-posix", "python3-cffi", "python3-ply"),
-            "python3-pyyaml",
+            *("systemd-devel", "zeromq-devel", "libuuid-devel", "lua-posix", "python3.11-cffi", "python3.11-ply"),
+            "python3.11-pyyaml",
         ),
         "flux-run": (
             *("libarchive", "hwloc-libs", "jansson", "lua-libs", "lz4-libs", "ncurses-libs", "sqlite-libs"),
-            *("systemd-libs", "libuuid", "zeromq", "lua-posix", "python3-cffi", "python3-ply", "python3-pyyaml"),
+            *("systemd-libs", "libuuid", "zeromq", "lua-posix", "python3.11-cffi", "python3.11-ply"),
+            "python3.11-pyyaml",
         ),
         "spack-build": (
             *("bzip2", "file", "gcc-c++", "gcc-gfortran", "gnupg2", "make", "patch", "python3.11-pip", "tar"),

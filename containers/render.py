@@ -46,7 +46,7 @@ def shell(step: Step, family: Family) -> list[str]:
     if family.name.startswith("debian"):
         install = f"apt-get install --quiet=2 --yes --no-install-recommends {wanted}"
         return [DEBIAN_SNAPSHOT, "apt-get update --quiet=2", install, *DEBIAN_CLEAN]
-    microdnf = "microdnf install --assumeyes --nodocs --setopt=install_weak_deps=0"
+    microdnf = "microdnf install --assumeyes --nodocs --setopt=install_weak_deps=0 --enablerepo=crb"
     first = [f"{microdnf} {before}"] if before else []
     return [*first, f"{microdnf} {wanted}", "microdnf clean all", "rm -rf /var/cache/* /var/log/dnf*"]
 
