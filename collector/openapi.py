@@ -56,6 +56,9 @@ _ANSWERS: dict[str, Any] = {
         acknowledged=_list(_object(record_id=_DIGEST, digest=_DIGEST)),
         rejected=_list(_object(index=_INT, record_id={"type": ["string", "null"]}, problem=_ref("Problem"))),
     ),
+    "Imported": _object(
+        run_id=_TEXT, stored={"type": "boolean"}, records=_INT, counts=_COUNTS, rejected=_list({"type": "object"})
+    ),
     "RunSummary": _object(
         run_id=_TEXT, site=_TEXT, system=_TEXT, started=_TEXT, state=_TEXT, counts={"type": "object"}
     ),
@@ -94,8 +97,20 @@ def _paths() -> dict[str, Any]:
         e413=f"over {bounds.MAX_BODY} bytes, {bounds.MAX_INFLATED} decompressed, or {bounds.MAX_RECORDS} records",
         e415="neither application/json, nor gzip",
         e422="a field is wrong; `field` names it",
+        e429="too often; `retry_after` says for how many seconds to wait",
         e503="the database did not take it; send it again",
     )
+    xml = {"application/xml": {"schema": _TEXT}, "text/xml": {"schema": _TEXT}}
+    legacy = _object(id=_TEXT, key=_TEXT, data={"type": "object"})
+    named = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._:+@-]{0,127}$"}
+    ours = _asked("system", named, "the system that the results are of") | {"required": True}
+    naming = [
+        _asked("site", named, "its site; a token of one site says it already"),
+        _asked("run", named, "name of the run; otherwise it is made from the content"),
+        _asked("scheduler", named, "what carried the tests; local otherwise"),
+    ]
+    component = _asked("component", named, "what the tests are of; otherwise as each is named")
+    states = {"enum": ["flaky", "failing", "missing", "stale"]}
     absent = _refusals(e404="no such run or record")
     batch = {
         "type": "object",
@@ -113,7 +128,7 @@ def _paths() -> dict[str, Any]:
     waiver = _object(id=_INT, site=_TEXT, cases=_TEXT, reason=_TEXT, last_day=_TEXT, valid={"type": "boolean"})
     asked = _object(site=_TEXT, cases=_TEXT, reason=_TEXT, expires={"type": "string", "format": "date"})
     asked["properties"] |= {name: {"type": ["string", "null"]} for name in ("system", "owner")}
-    waivers = {
+    waivers: dict[str, Any] = {
         "/api/v1/waivers": {
             "get": {
                 "summary": "List the waivers that administrators set",
@@ -133,7 +148,8 @@ def _paths() -> dict[str, Any]:
             }
         },
     }
-    return waivers | {
+    return {
+        **waivers,
         "/api/v1/runs": {
             "post": {
                 "summary": "Open a run with its manifest",
@@ -165,6 +181,37 @@ def _paths() -> dict[str, Any]:
                 "parameters": [_place("run_id"), gzip],
                 "requestBody": _body(_ref("Closing"), "the closing count"),
                 "responses": {"200": _gives(_ref("Closed"), "stored"), **absent, **writing},
+            }
+        },
+        "/api/v1/import/junit": {
+            "post": {
+                "summary": "Take a JUnit XML file as one run",
+                "parameters": [ours, *naming, component, gzip],
+                "requestBody": {"description": "the file", "required": True, "content": xml},
+                "responses": {"200": _gives(_ref("Imported"), "what was made of it"), **writing},
+            }
+        },
+        "/api/v1/import/e4s": {
+            "post": {
+                "summary": "Take a result file of the E4S testsuite as one run",
+                "parameters": [ours, *naming, gzip],
+                "requestBody": _body(_list({"type": "object"}), "the file"),
+                "responses": {"200": _gives(_ref("Imported"), "what was made of it"), **writing},
+            }
+        },
+        "/result": {
+            "post": {
+                "summary": "Take one message of psij-python's tests or of the first SDK; the key in it is the token",
+                "security": [],
+                "requestBody": _body(legacy, "the message"),
+                "responses": {"200": _gives(_object(success={"type": "boolean"}, run_id=_TEXT), "stored"), **writing},
+            }
+        },
+        "/api/v1/cells": {
+            "get": {
+                "summary": "List cells with the states that are derived",
+                "parameters": [*filters, _asked("state", states, "only cells in this state"), after],
+                "responses": {"200": _gives(_object(cells=_list({"type": "object"})), "cells"), **reading},
             }
         },
         "/api/v1/runs/{run_id}": {
