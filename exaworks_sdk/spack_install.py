@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ruamel.yaml import YAML
 
@@ -65,7 +66,7 @@ def install(order: Order, say: Callable[[str], None]) -> str:
         spack = _spack(order, say)
         if spack.own:
             step = "packages"
-            _packages(order, spack, say)
+            _packages(order, say)
         if order.until == "packages":
             return order.deployment
         step = "concretize"
@@ -108,30 +109,35 @@ def _spack(order: Order, say: Callable[[str], None]) -> Spack:
     return Spack(root, own=True, environ=own)
 
 
-def _packages(order: Order, spack: Spack, say: Callable[[str], None]) -> None:
-    """Clone Spack's packages and make them, and a folder for what is installed, known to our own Spack."""
+def _packages(order: Order, say: Callable[[str], None]) -> None:
+    """Clone Spack's packages, for the Spack that was cloned here."""
     assert order.release.spack is not None
     root = order.prefix / "packages"
     wanted = order.release.spack.packages
     made = spack_tool.checkout(wanted, root, order.log("packages"))
     say(f"its packages {wanted.commit[:12]} {'cloned into' if made else 'are in'} {root}")
-    configuration = order.prefix / "configuration"
-    configuration.mkdir(exist_ok=True)
-    _dump({"repos": {"builtin": str(root / "repos" / "spack_repo" / "builtin")}}, configuration / "repos.yaml")
-    config: dict[str, object] = {
-        "install_tree": {"root": str(order.prefix / "installed")},
-        "build_stage": [str(order.prefix / "stage")],
-        "test_stage": str(order.prefix / "tests"),
-        "source_cache": str(order.prefix / "sources"),
-    }
-    _dump({"config": config}, configuration / "config.yaml")
+
+
+def _document(order: Order, spack: Spack) -> dict[str, Any]:
+    """Return the release's environment with all that it needs here, so that whoever activates it needs no more."""
+    text = environment_text(order.release, scope=order.scope, changed=dict(order.changed or {}))
+    document: dict[str, Any] = YAML(typ="safe").load(text)
+    document["spack"]["repos"] = {"exaworks": str(order.recipes)}
+    if spack.own:
+        document["spack"]["repos"]["builtin"] = str(order.prefix / "packages" / "repos" / "spack_repo" / "builtin")
+        config = document["spack"]["config"]
+        config["install_tree"]["root"] = str(order.prefix / "installed")
+        config |= {
+            "build_stage": [str(order.prefix / "stage")],
+            "test_stage": str(order.prefix / "tests"),
+            "source_cache": str(order.prefix / "sources"),
+        }
+    return document
 
 
 def _concretize(order: Order, spack: Spack, say: Callable[[str], None]) -> None:
     """Write the environment, and let Spack choose its packages unless it has done so for this very text."""
-    text = environment_text(order.release, scope=order.scope, changed=dict(order.changed or {}))
-    document = YAML(typ="safe").load(text)
-    document["spack"]["repos"] = {"exaworks": str(order.recipes)}
+    document = _document(order, spack)
     order.environment.mkdir(exist_ok=True)
     manifest, lock = order.environment / "spack.yaml", order.environment / "spack.lock"
     before = manifest.read_text() if manifest.exists() else None

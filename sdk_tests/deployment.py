@@ -130,6 +130,10 @@ def _spack(name: str) -> str:
         sites = sorted(str(site) for site in prefix.glob("lib*/python3*/site-packages"))
         path = f'export PATH={shlex.quote(str(prefix / "bin"))}:"$PATH"'
         return path + (f"\nexport PYTHONPATH={shlex.quote(':'.join(sites))}" if sites else "")
+    folder = Path(name).expanduser().absolute()
+    own = folder.parent / "spack" / "bin" / "spack"
+    if (folder / "spack.yaml").is_file() and own.is_file():  # as `exaworks install` lays them out
+        return f'eval "$({shlex.quote(str(own))} env activate --sh {shlex.quote(str(folder))})"'
     return (
         'spack_bin=$(command -v spack || echo "${SPACK_ROOT:-/nonexistent}/bin/spack")\n'
         'if [ ! -x "$spack_bin" ]; then echo "no spack on PATH and SPACK_ROOT does not name one" >&2; exit 1; fi\n'

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner
 from ruamel.yaml import YAML
@@ -177,7 +178,7 @@ def test_a_spack_root_without_spack_is_told(tmp_path: Path, calls: Path) -> None
 
 def repository(folder: Path) -> str:
     git = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost", "-C", str(folder)]
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     for step in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "--allow-empty", "-m", "first"]):
         subprocess.run([*git, *step], check=True)
     done = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
@@ -213,6 +214,31 @@ def test_a_repository_that_is_not_there_gives_git_s_own_words(tmp_path: Path) ->
 def test_a_program_that_cannot_be_started_is_a_failed_step(tmp_path: Path) -> None:
     with pytest.raises(StepFailedError, match="No such file"):
         run(Spack(tmp_path / "nowhere", own=False), ["help"], tmp_path / "log")
+
+
+def test_without_a_spack_it_is_cloned_at_the_manifest_s_commits_and_the_environment_is_complete(
+    tmp_path: Path, calls: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(tmp_path)
+    tool = repository(tmp_path / "spack")
+    (tmp_path / "packages").mkdir()
+    packages = repository(tmp_path / "packages")
+    release = load()
+    assert release.spack
+    here = msgspec.structs.replace(
+        release.spack,
+        tool=Checkout((tmp_path / "spack").as_uri(), tool),
+        packages=Checkout((tmp_path / "packages").as_uri(), packages),
+    )
+    monkeypatch.delenv("SPACK_ROOT")
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    placed = order(tmp_path, release=msgspec.structs.replace(release, spack=here))
+    install(placed, lambda line: None)
+    assert steps(calls) == ["concretize", "install", "test"]
+    written = YAML(typ="safe").load(placed.environment / "spack.yaml")["spack"]
+    assert written["repos"]["builtin"] == f"{placed.prefix}/packages/repos/spack_repo/builtin"
+    assert written["config"]["install_tree"]["root"] == f"{placed.prefix}/installed"
+    assert (placed.environment.parent / "spack" / "bin" / "spack").is_file()
 
 
 def test_variants_are_read_and_unknown_ones_refused() -> None:

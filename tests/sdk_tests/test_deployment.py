@@ -55,6 +55,17 @@ def test_a_spack_environment_is_activated_by_spack_itself(tmp_path: Path) -> Non
     assert "PYTHONPATH" not in deployment.environ
 
 
+def test_an_environment_that_lies_beside_its_own_spack_is_activated_by_that(tmp_path: Path) -> None:
+    (tmp_path / "spack" / "bin").mkdir(parents=True)
+    (tmp_path / "environment").mkdir()
+    (tmp_path / "environment" / "spack.yaml").touch()
+    spack = tmp_path / "spack" / "bin" / "spack"
+    spack.write_text("#!/bin/sh\necho \"export ACTIVATED='$*'\"\n")
+    spack.chmod(0o755)
+    deployment = resolve(f"spack:{tmp_path / 'environment'}", BASE)
+    assert deployment.environ["ACTIVATED"] == f"env activate --sh {tmp_path / 'environment'}"
+
+
 def test_a_spack_prefix_is_a_view(tmp_path: Path) -> None:
     python = fake_python(tmp_path)
     (tmp_path / "lib" / "python3.11" / "site-packages").mkdir(parents=True)
