@@ -149,6 +149,7 @@ def test_an_image_has_no_compiler_an_ordinary_user_labels_and_a_bill_of_material
     labels = seen["Labels"]
     assert isinstance(labels, dict)
     assert labels["org.opencontainers.image.version"] == RELEASE.name
+    assert labels["org.opencontainers.image.base.name"] == BASE
     assert labels["org.opencontainers.image.revision"].startswith(yard.commits[name])
     look = ("--entrypoint=",)
     tools = (
