@@ -215,13 +215,14 @@ class FluxFaults(Faults):
         self._flux("queue", "disable", "--all", "no jobs at this time")
 
     def down(self, seconds: float) -> None:
-        """Stop the first broker: whoever asks it waits; returns when it goes on."""
-        brokers = [one for one in processes.descendants(self.testbed.daemons) if one.name.startswith("flux-broker")]
-        os.kill(brokers[0].pid, signal.SIGSTOP)
+        """Take the broker's socket away: no command finds it, and jobs go on; returns when it is back."""
+        place = Path(self.testbed.env["FLUX_URI"].partition("://")[2])
+        place.rename(place.with_suffix(".away"))
         time.sleep(seconds)
-        os.kill(brokers[0].pid, signal.SIGCONT)
+        place.with_suffix(".away").rename(place)
 
     def kill_node(self, job: str) -> None:
+        """Kill the broker it runs on; not the first, which is the instance itself and should be drained before."""
         rank = self._flux("jobs", "-n", "-o", "{ranks}", job).strip().strip("[]").partition("-")[0].partition(",")[0]
         pid = self._flux("exec", "-r", rank, "flux", "getattr", "broker.pid").split()[-1]
         os.kill(int(pid), signal.SIGKILL)
