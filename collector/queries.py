@@ -1,13 +1,13 @@
 """Reading for the pages and the JSON: each function is one question, answered in a handful of statements.
 
-``site`` limits what is seen to one site; None sees all.
+``seen`` limits an answer to what its reader may see.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, select, tuple_
+from sqlalchemy import Connection, Row, select, tuple_
 
 from collector.rollup import parse_cells
 from collector.seen import Seen
@@ -42,10 +42,10 @@ RUN_COLUMNS = (
 
 
 def latest_runs(
-    connection: Connection, site: Seen | str | None, limit: int, system: str | None = None, before: str | None = None
+    connection: Connection, seen: Seen, limit: int, system: str | None = None, before: str | None = None
 ) -> list[Row[Any]]:
     """Return runs, newest first; ``before`` names the run after which to go on."""
-    query = _seen(select(*RUN_COLUMNS).join(systems, systems.c.id == runs.c.system), site)
+    query = seen.of(select(*RUN_COLUMNS).join(systems, systems.c.id == runs.c.system))
     if system is not None:
         query = query.where(systems.c.system == system)
     if before is not None:
@@ -54,7 +54,7 @@ def latest_runs(
     return list(connection.execute(query.order_by(runs.c.started.desc(), runs.c.run_id.desc()).limit(limit)))
 
 
-def find_run(connection: Connection, run_id: str, site: Seen | str | None) -> Row[Any] | None:
+def find_run(connection: Connection, run_id: str, seen: Seen) -> Row[Any] | None:
     """Return a run with its manifest, plan and newest closing."""
     query = (
         select(*RUN_COLUMNS, runs.c.manifest, plans.c.cells.label("plan"), closings.c.body.label("closing"))
@@ -63,7 +63,7 @@ def find_run(connection: Connection, run_id: str, site: Seen | str | None) -> Ro
         .outerjoin(closings, (closings.c.run == runs.c.id) & (closings.c.sequence == runs.c.sequence))
         .where(runs.c.run_id == run_id)
     )
-    return connection.execute(_seen(query, site)).one_or_none()
+    return connection.execute(seen.of(query)).one_or_none()
 
 
 def run_cells(connection: Connection, run: Row[Any]) -> list[Row[Any]]:
@@ -91,7 +91,7 @@ def record_bodies(connection: Connection, run: int, after: int, limit: int) -> l
     return [(key - (run << RECORD_BITS), bytes(body)) for key, body in connection.execute(query)]
 
 
-def find_record(connection: Connection, record_id: str, site: Seen | str | None) -> Row[Any] | None:
+def find_record(connection: Connection, record_id: str, seen: Seen) -> Row[Any] | None:
     """Return a record with its body, where it is still kept, and its run."""
     if len(record_id) != 64 or set(record_id) - set("0123456789abcdef"):
         return None
@@ -103,7 +103,7 @@ def find_record(connection: Connection, record_id: str, site: Seen | str | None)
         .outerjoin(bodies, bodies.c.record == records.c.id)
         .where(records.c.record_key == record_key(record_id))
     )
-    rows = connection.execute(_seen(query, site)).all()
+    rows = connection.execute(seen.of(query)).all()
     return next((row for row in rows if row_record_id(row) == record_id), None)
 
 
@@ -120,9 +120,3 @@ def attempts(connection: Connection, run: int, cell: int) -> list[Row[Any]]:
 
 def _of_run(run: int) -> Any:
     return records.c.id.between(run << RECORD_BITS, ((run + 1) << RECORD_BITS) - 1)
-
-
-def _seen(query: Select[Any], site: Seen | str | None) -> Select[Any]:
-    if isinstance(site, Seen):
-        return site.of(query)
-    return query if site is None else query.where(systems.c.site == site)

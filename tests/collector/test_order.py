@@ -16,6 +16,7 @@ from collector.database import Store
 from collector.intake import Arrival, read_batch, read_closing, read_manifest
 from collector.outcomes import CHAR
 from collector.rebuild import verify
+from collector.seen import EVERYTHING
 from collector.store_records import store_records
 from collector.store_runs import store_closing, store_manifest
 from collector.tables import board, cells, days, runs, systems
@@ -60,7 +61,7 @@ def rolled_up(connection: Connection) -> dict[str, Any]:
     }
     packed = {}
     for row in connection.execute(select(runs)).all():
-        run = queries.find_run(connection, row.run_id, None)
+        run = queries.find_run(connection, row.run_id, EVERYTHING)
         assert run is not None
         outcomes = zip(queries.run_cells(connection, run), run.outcomes, strict=True)
         said = sorted((names[cell.id], char) for cell, char in outcomes)
