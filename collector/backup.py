@@ -12,7 +12,7 @@ import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, func, insert, select, text
@@ -75,7 +75,7 @@ def restore(store: Store, file: Path) -> dict[str, int]:
         raise BackupError(f"{file}: cannot be read as a backup: {error}") from error
 
 
-def _write(connection: Connection, out: IO[bytes]) -> dict[str, int]:
+def _write(connection: Connection, out: gzip.GzipFile) -> dict[str, int]:
     counts: dict[str, int] = {}
     _put(out, Header(MAGIC, HEAD, iso(now_ms())))
     for table in metadata.sorted_tables:
@@ -88,7 +88,7 @@ def _write(connection: Connection, out: IO[bytes]) -> dict[str, int]:
     return counts
 
 
-def _read(connection: Connection, stream: IO[bytes], file: Path) -> dict[str, int]:
+def _read(connection: Connection, stream: gzip.GzipFile, file: Path) -> dict[str, int]:
     parts = _parts(stream)
     header = msgspec.msgpack.decode(next(parts, b"\xc0"), type=Header)
     if header.magic != MAGIC:
@@ -131,12 +131,12 @@ def _go_on_counting(connection: Connection) -> None:
             connection.execute(text("SELECT setval(:name, :value)"), {"name": sequence, "value": highest})
 
 
-def _put(out: IO[bytes], value: Any) -> None:
+def _put(out: gzip.GzipFile, value: Any) -> None:
     packed = msgspec.msgpack.encode(value)
     out.write(len(packed).to_bytes(4, "big") + packed)
 
 
-def _parts(stream: IO[bytes]) -> Iterator[bytes]:
+def _parts(stream: gzip.GzipFile) -> Iterator[bytes]:
     while True:
         size = stream.read(4)
         if not size:

@@ -17,7 +17,7 @@ from collector.clock import now_ms
 from collector.database import Store
 from collector.errors import Problem, SettingsError
 from collector.metrics import Counters
-from collector.rates import GUESSES, GUESSES_PER_SECOND, Buckets
+from collector.rates import Buckets
 from collector.settings import Settings
 from collector.tokens import ANY_SITE, ANYONE, GRANTS, Bearer, check_token, note_use
 
@@ -54,7 +54,7 @@ class Server:
         self.settings = settings or Settings()
         self.rates = Buckets(self.settings.rates.per_second, self.settings.rates.burst)
         self.counters = Counters()
-        self.guesses = Buckets(GUESSES_PER_SECOND, GUESSES)
+        self.guesses = Buckets(self.settings.rates.guesses_per_second, self.settings.rates.guesses)
         self.oidc = _verifier(self.settings)
         self.gate = asyncio.Semaphore(2)  # how many bodies are decoded and stored at once, which bounds memory
 

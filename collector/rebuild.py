@@ -106,7 +106,7 @@ def _check_bodies(connection: Connection, findings: Findings) -> None:
             findings.add(f"run {run.run_id}: {len(rows) - kept} records have lost their body")
 
 
-def _runs(connection: Connection) -> Iterator[Row[Any]]:
+def _runs(connection: Connection) -> Iterator[Any]:
     """Yield every run with its plan, some at a time, so that they may be changed meanwhile."""
     names = ("id", "run_id", "system", "extra", "outcomes", "records", "pruned")
     query = select(*(runs.c[name] for name in names), plans.c.cells.label("plan"))

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from collector.errors import SettingsError
-from collector.rates import BURST, PER_SECOND
+from collector.rates import BURST, GUESSES, GUESSES_PER_SECOND, PER_SECOND
 
 
 class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,10 +39,12 @@ class Issuer(_Struct, frozen=True, kw_only=True):
 
 
 class Rates(_Struct, frozen=True, kw_only=True):
-    """Requests a second of one token, and how many it may have saved up."""
+    """Requests a second of one token, how many it may have saved up, and the same for tokens that do not hold."""
 
     per_second: float = PER_SECOND
     burst: int = BURST
+    guesses_per_second: float = GUESSES_PER_SECOND
+    guesses: int = GUESSES
 
 
 class Settings(_Struct, frozen=True, kw_only=True):
@@ -78,8 +80,9 @@ def read_settings(file: Path | None) -> Settings:
             for name, value in (("site", allow.site), ("project", allow.project), ("ref", allow.ref)):
                 if not value.strip():
                     raise SettingsError(f"{file}: $.oidc[{place}].allow[{which}].{name} must not be empty")
-    if settings.rates.per_second <= 0 or settings.rates.burst < 1:
-        raise SettingsError(f"{file}: $.rates: per_second must be above 0 and burst at least 1")
+    rates = settings.rates
+    if min(rates.per_second, rates.guesses_per_second) <= 0 or min(rates.burst, rates.guesses) < 1:
+        raise SettingsError(f"{file}: $.rates: per_second must be above 0, burst and guesses at least 1")
     return settings
 
 

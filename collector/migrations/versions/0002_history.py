@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -12,7 +14,7 @@ depends_on = None
 
 Key = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
-ADDED: dict[str, list[tuple[str, sa.types.TypeEngine[object]]]] = {
+ADDED: dict[str, list[tuple[str, Any]]] = {
     "systems": [("contact", sa.BigInteger())],
     "cells": [
         ("history", sa.String(32)),
