@@ -1,4 +1,4 @@
-"""On PostgreSQL: two servers share a database, and nothing is lost or doubled when a server or the database is killed."""
+"""On PostgreSQL: two servers share a database; nothing is lost or doubled when a server or the database is killed."""
 
 from __future__ import annotations
 
