@@ -16,6 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from ruamel.yaml import YAML
+
 ROOT = Path(__file__).resolve().parents[1]
 OURS = ROOT / "spack_repo" / "exaworks"
 DEBIAN = ROOT / "spack_repo" / "scopes" / "debian12"
@@ -36,7 +38,9 @@ def settle(home: Path, repositories: dict[str, str]) -> dict[str, str]:
     (home / "user" / "config.yaml").write_text(json.dumps({"config": config}))
     concretizer = {"reuse": False, "concretization_cache": {"enable": False}}
     (home / "user" / "concretizer.yaml").write_text(json.dumps({"concretizer": concretizer}))
-    shutil.copy(DEBIAN / "packages.yaml", home / "user")
+    packages = YAML(typ="safe").load(DEBIAN / "packages.yaml")["packages"]
+    packages.pop("openjdk")  # builtin's stc is held to Java 11, which Debian does not have
+    (home / "user" / "packages.yaml").write_text(json.dumps({"packages": packages}))
     environ = {name: value for name, value in os.environ.items() if name != "SPACK_ENV"}
     return environ | {
         "SPACK_USER_CONFIG_PATH": str(home / "user"),
