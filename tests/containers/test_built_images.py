@@ -25,7 +25,7 @@ from tests.containers.engine import Engine, refuse
 from tests.dashboard_client.samples import RUN_ID, finished_run
 from tests.needs import need
 
-pytestmark = [pytest.mark.slow, pytest.mark.needs("podman", "buildah", "debootstrap")]
+pytestmark = [pytest.mark.long, pytest.mark.needs("podman", "buildah", "debootstrap")]
 
 ROOT = Path(__file__).resolve().parents[2]
 RELEASE = load()

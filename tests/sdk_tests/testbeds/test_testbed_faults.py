@@ -21,7 +21,7 @@ from sdk_tests.testbeds.faults import Faults, faults
 from tests.needs import need
 from tests.sdk_tests.bench import Bench, Came
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 KINDS = ("slurm", "flux", "pbs", "lsf", "cobalt")
 RUNS = """
