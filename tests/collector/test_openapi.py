@@ -34,7 +34,7 @@ def test_every_path_of_the_api_is_described(store: Store) -> None:
     assert {place for place in served if place[0] not in PAGES_FOR_MACHINES} == told
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgres"))])
 def test_no_request_makes_the_server_fail(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     config = tmp_path / "collector.yaml"
