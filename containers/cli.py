@@ -120,7 +120,7 @@ Examples:
   exaworks images build sdk-slim
   exaworks images build collector --engine podman --push oci://registry.example.org/exaworks/collector:2026.11
   exaworks images build sdk-slim --base localhost/debian:12 --ca-bundle /etc/ssl/certs/ca-certificates.crt
-  exaworks images build sdk --build-arg DEBIAN_SNAPSHOT=20261101T000000Z
+  exaworks images build sdk --build-arg APT_SOURCES='deb http://mirror.example/debian bookworm main'
   EXAWORKS_BUILD_FLAGS='--isolation chroot' exaworks images build testbed-slurm --engine buildah
 """
 )

@@ -29,10 +29,9 @@ DEBIAN_CLEAN = (
     "rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log /var/log/alternatives.log "
     "/var/cache/ldconfig/aux-cache",
 )
-DEBIAN_SNAPSHOT = (
-    'if [ -n "${DEBIAN_SNAPSHOT:-}" ]; then rm -f /etc/apt/sources.list.d/*; printf '
-    "'deb [check-valid-until=no] http://snapshot.debian.org/archive/%s bookworm%s main\\n' "
-    '"debian/${DEBIAN_SNAPSHOT}" "" "debian-security/${DEBIAN_SNAPSHOT}" "-security" > /etc/apt/sources.list; fi'
+APT_SOURCES = (
+    'if [ -n "${APT_SOURCES:-}" ]; then rm -f /etc/apt/sources.list.d/*; '
+    "printf '%s\\n' \"${APT_SOURCES}\" > /etc/apt/sources.list; fi"
 )
 
 
@@ -45,7 +44,7 @@ def shell(step: Step, family: Family) -> list[str]:
     before = " ".join(sorted({package for name in step.names for package in family.before.get(name, ())}))
     if family.name.startswith("debian"):
         install = f"apt-get install --quiet=2 --yes --no-install-recommends {wanted}"
-        return [DEBIAN_SNAPSHOT, "apt-get update --quiet=2", install, *DEBIAN_CLEAN]
+        return [APT_SOURCES, "apt-get update --quiet=2", install, *DEBIAN_CLEAN]
     microdnf = "microdnf install --assumeyes --nodocs --setopt=install_weak_deps=0 --enablerepo=crb"
     first = [f"{microdnf} {before}"] if before else []
     return [*first, f"{microdnf} {wanted}", "microdnf clean all", "rm -rf /var/cache/* /var/log/dnf*"]
