@@ -17,6 +17,7 @@ from exaworks_sdk import __version__
 from sdk_tests.clock import utc
 from sdk_tests.errors import RunError
 from sdk_tests.landing import Outcome, Preset
+from sdk_tests.metrics import compare, measured
 from sdk_tests.plan import Cell, cells, pruned, selected
 from sdk_tests.prepare import Prepared
 from sdk_tests.resume import owed
@@ -178,6 +179,15 @@ class Harness:
         return {"secrets": secrets, "home": os.path.expanduser("~"), "user": user}  # noqa: PTH111
 
     # -- judging ------------------------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+        """Where the case's own test function was content, hold its figures against the site's references."""
+        result = yield
+        _, answered = pyfuncitem.stash.get(LANDED, (None, None))
+        if answered is not None:
+            compare(answered.case_id, measured(answered.answer), self.prepared.system.references)
+        return result
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(

@@ -9,6 +9,7 @@ import pytest
 
 from dashboard_client.schema import Cause, CauseClass, Outcome, Phase
 from sdk_tests.landing import Preset
+from sdk_tests.metrics import NotComparable, OutOfReference
 
 
 def verdict(
@@ -39,6 +40,8 @@ def verdict(
         return _made(Outcome.ERROR, CauseClass.HARNESS, "not-judged", "pytest did not run the case's test function")
     if call.failed:
         kind = raised.get("call")
+        if kind is not None and issubclass(kind, (OutOfReference, NotComparable)):
+            return _made(Outcome.FAIL, kind.cls, kind.rule, _said(call).partition(": ")[2])  # after its own name
         if kind is not None and issubclass(kind, (AssertionError, pytest.fail.Exception)):
             return _made(Outcome.FAIL, CauseClass.COMPONENT, "assertion", _said(call))
         return _judge_raised("call", call)

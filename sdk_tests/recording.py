@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import shlex
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +15,10 @@ from dashboard_client.runs import RunFolder
 from dashboard_client.schema import Evidence, Manifest, Record, Retries, Stack, Timing, Verdict, record_id
 from sdk_tests.clock import now
 from sdk_tests.landing import Landing, Preset
+from sdk_tests.metrics import applying, measured
 from sdk_tests.plan import Cell
 from sdk_tests.prepare import Prepared
+from site_configs.schema import Reference
 
 TAIL = 8192
 """Characters of output a record carries; the private folder keeps more."""
@@ -58,6 +59,7 @@ class Recorder:
         ready = self.prepared.schedulers.get(cell.scheduler)
         node = self.prepared.system.node
         outcome = preset.outcome if preset else schema.Outcome.PASS
+        metrics = _metrics(landing)
         outer = None
         if ready is not None:
             outer = schema.Software(
@@ -102,8 +104,8 @@ class Recorder:
                 redaction=manifest.redaction,
                 reproduce=reproduce(landing),
             ),
-            metrics=_metrics(landing),
-            extras={"leftovers": list(landing.leftovers)} if landing and landing.leftovers else {},
+            metrics=metrics,
+            extras=_extras(landing, applying(case_id, metrics, self.prepared.system.references)),
         )
 
     def _stack(self) -> Stack:
@@ -147,11 +149,20 @@ def _job_ids(landing: Landing | None) -> list[str]:
 
 
 def _metrics(landing: Landing | None) -> list[schema.Metric]:
-    """Figures a payload measured: the list ``metrics`` of its answer, in the schema's own shape."""
+    """Figures a payload measured. Those not in the schema's shape are the case's own error, in its verdict."""
     if landing is None or len(landing.answers) != 1:
         return []
     try:
-        said = msgspec.convert(landing.answers[0].get("metrics", []), list[schema.Metric])
-    except msgspec.ValidationError:
+        return measured(landing.answers[0])
+    except ValueError:
         return []
-    return [metric for metric in said if math.isfinite(metric.value)]
+
+
+def _extras(landing: Landing | None, used: dict[str, Reference]) -> dict[str, Any]:
+    """What stayed behind, and the references that figures were held against."""
+    found: dict[str, Any] = {}
+    if landing is not None and landing.leftovers:
+        found["leftovers"] = list(landing.leftovers)
+    if used:
+        found["references"] = {name: msgspec.to_builtins(reference) for name, reference in used.items()}
+    return found

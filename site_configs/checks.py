@@ -75,6 +75,7 @@ def contradictions(system: System, today: datetime.date | None) -> Iterator[Prob
     yield from _continuous(system)
     yield from _addresses(system)
     yield from _waivers(system, today)
+    yield from _references(system)
 
 
 def _scheduler(spec: SchedulerSpec, key: Key) -> Iterator[Problem]:
@@ -245,6 +246,17 @@ def _waivers(system: System, today: datetime.date | None) -> Iterator[Problem]:
         if today is not None and expires < today:
             message = f"the waiver for {waiver.cases!r} expired on {expires}: take it out, or look again and extend it"
             yield Problem(key, message)
+
+
+def _references(system: System) -> Iterator[Problem]:
+    """Of two for the same figure only the first would ever count."""
+    seen: set[tuple[str, str]] = set()
+    for index, reference in enumerate(system.references):
+        same = (reference.cases, reference.metric)
+        if same in seen:
+            message = f"{reference.metric!r} of {reference.cases!r} is listed twice: keep one"
+            yield Problem(("references", index, "metric"), message)
+        seen.add(same)
 
 
 def _spelling(component: str) -> str:

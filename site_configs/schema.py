@@ -20,6 +20,7 @@ from site_configs.values import (
     Match,
     Name,
     OnInfra,
+    Percent,
     Positive,
     ProxyUse,
     Reservation,
@@ -285,6 +286,19 @@ class WaiverSpec(_Struct, frozen=True, kw_only=True):
     owner: Text | None = None
 
 
+class Reference(_Struct, frozen=True, kw_only=True):
+    """What a figure of a case is expected to be here, and by how many percent it may be worse before the case fails.
+
+    Of several that fit a case and metric the first counts; a metric without one is recorded and judged by nobody.
+    """
+
+    cases: Name
+    metric: Name
+    value: Positive
+    unit: Text
+    tolerance: Percent
+
+
 class System(_Struct, frozen=True, kw_only=True):
     """One machine as its site file describes it.
 
@@ -318,6 +332,7 @@ class System(_Struct, frozen=True, kw_only=True):
     cadence: Duration | None = None
     stale_after: Duration | None = None
     waivers: list[WaiverSpec] = []
+    references: list[Reference] = []
     spack_scope: Text | None = None
     extras: dict[str, Any] = {}
 

@@ -23,6 +23,7 @@ Date = Annotated[str, Meta(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}$", description="
 Count = Annotated[int, Meta(ge=1, description="a whole number of at least 1")]
 Whole = Annotated[int, Meta(ge=0, description="a whole number, 0 or more")]
 Positive = Annotated[float, Meta(gt=0, description="a number above 0")]
+Percent = Annotated[float, Meta(ge=0, description="a number of percent, 0 or more")]
 Variable = Annotated[str, Meta(pattern="^[A-Za-z_][A-Za-z0-9_]*$", description="the name of an environment variable")]
 Address = Annotated[
     str, Meta(pattern="^https?://[^/\\s]", description="an address that starts with http:// or https://")

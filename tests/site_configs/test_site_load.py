@@ -41,6 +41,8 @@ waivers:
     expires: 2999-12-31
 """
 
+EXPECTED = "{cases: parsl/*, metric: tasks_per_second, value: 7, unit: 1/s, tolerance: 5}"
+
 
 def edited(old: str, new: str) -> str:
     assert SITE.count(old) == 1
@@ -245,6 +247,9 @@ def test_several_schedulers_of_a_kind_are_told_apart_by_name() -> None:
         ),
         ("flags: [--mpi=pmi2]", "kind: sruns", "schedulers[0].launchers[0].kind", "did you mean 'srun'?"),
         ("flags: [--mpi=pmi2]", "\n      - name: srun", "schedulers[0].launchers[1].name", "listed twice"),
+        ("limits:", f"references: [{EXPECTED}, {EXPECTED}]\nlimits:", "references[1].metric", "listed twice"),
+        ("limits:", f"references: [{EXPECTED.replace('7', '0')}]\nlimits:", "references[0].value", "above 0"),
+        ("limits:", f"references: [{EXPECTED.replace('5', '-5')}]\nlimits:", "references[0].tolerance", "0 or more"),
         ("limits:", "node: {usable_cores: 4}\nlimits:", "node.usable_cores", "of how many?"),
         ("limits:", "node: {count: 8}\nlimits:", "schedulers[0].queues[1].max_nodes", "more than the 8 nodes"),
         ("limits:", "detect: {hosts: [a], match: any}\nlimits:", "detect.match", "give both"),
