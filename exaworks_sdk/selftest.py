@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+TWO_FILES_AT_A_TIME = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+
 
 @click.command(
     context_settings={"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]},
@@ -12,6 +14,7 @@ Examples:
   exaworks selftest                                all of them
   exaworks selftest tests/site_configs -x          any arguments of pytest's
   exaworks selftest -m "not slow"
+  exaworks selftest -n 0 --pdb tests/ci            one after the other, with a debugger
   EXAWORKS_REQUIRE=slurm,munge exaworks selftest   fail, not skip, where these are absent
 """,
 )
@@ -20,7 +23,8 @@ Examples:
 def selftest(ctx: click.Context, pytest_args: tuple[str, ...]) -> None:
     """Run the project's tests, linters and type checks; what the machine lacks skips and is named at the end.
 
-    Arguments are pytest's, and so are the last line and the exit code.
+    Arguments are pytest's, and so are the last line and the exit code. Two test files run at a time, since most tests
+    wait for a scheduler or a server; ``-n 0`` runs one after the other, as ``--pdb`` needs it.
     """
     import os
     import sys
@@ -36,4 +40,5 @@ def selftest(ctx: click.Context, pytest_args: tuple[str, ...]) -> None:
         raise SelftestError(f"{sys.executable} lacks the dev extra: run ./exaworks selftest, or install .[dev].")
     os.chdir(places.checkout)
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-I", "-m", "pytest", *pytest_args])  # noqa: S606
+    argv = [sys.executable, "-I", "-m", "pytest", *TWO_FILES_AT_A_TIME, *pytest_args]
+    os.execv(sys.executable, argv)  # noqa: S606
