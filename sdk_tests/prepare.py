@@ -88,8 +88,8 @@ def prepare(options: Options, places: Places, say: Say, environ: Mapping[str, st
     given = dict(os.environ if environ is None else environ)
     system = _system(options, given)
     secrets = tuple(name for name in (system.collector.token_env,) if name)
-    accounts = {spec.account_env for spec in system.schedulers if spec.account_env} & given.keys()
-    outer = {**base_environ(given, secrets), **{name: given[name] for name in accounts}}
+    named = {str(name).lstrip("$") for spec in system.schedulers for name in (spec.account_env, spec.reservation)}
+    outer = {**base_environ(given, secrets), **{name: given[name] for name in named & given.keys()}}
     known = kinds()
     inside = next((name for name, kind in known.items() if kind.job_variable and kind.job_variable in outer), None)
     env = outer

@@ -102,6 +102,9 @@ def _scheduler(spec: SchedulerSpec, key: Key) -> Iterator[Problem]:
     for index, launcher in enumerate(spec.launchers):
         if launcher.name in [other.name for other in spec.launchers[:index]]:
             yield Problem((*key, "launchers", index, "name"), f"the launcher {launcher.name!r} is listed twice")
+    if spec.reservation is not None and (spec.kind == "flux" or spec.nested):
+        whose = "a nested scheduler" if spec.nested else "Flux"
+        yield Problem((*key, "reservation"), f"{whose} has none: name the queue that is set up for it, or take it out")
     if spec.kind != "slurm":
         for index, queue in enumerate(spec.queues):
             if queue.by_qos or queue.partition or queue.qos:

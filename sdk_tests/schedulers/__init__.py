@@ -126,6 +126,9 @@ class SchedulerKind(abc.ABC):
     """What to install where its commands are absent, for the reason of a skip."""
     speaks: Mapping[str, str] = {}
     """How components call it: PSI/J's executor, Parsl's provider or executor, RADICAL's job manager."""
+    reserves = ""
+    """How a job asks for a reservation, with ``{}`` for its name; ``queue`` where one is a queue to submit to; empty
+    where there are none."""
 
     def __init__(self, spec: SchedulerSpec, env: Mapping[str, str]) -> None:
         self.spec = spec
@@ -216,6 +219,23 @@ class SchedulerKind(abc.ABC):
         longest = limits.walltime_limit(nodes)
         return min(max(wanted, least), math.inf if longest is None else longest)
 
+    def reservation(self) -> str | None:
+        """Return the reservation to run in: the site file's, or what the variable it names holds, if anything."""
+        named = self.spec.reservation if self.reserves else None
+        if named is not None and named.startswith("$"):
+            return self.env.get(named[1:]) or None
+        return named
+
+    def directives(self) -> list[str]:
+        """Return the lines that every job needs beside its size, queue and account: the site's, and its reservation."""
+        reserved = self.reservation()
+        own = [] if reserved is None or self.reserves == "queue" else [self.reserves.format(reserved)]
+        return [*self.spec.directives, *own]
+
+    def queue(self, name: str | None) -> str | None:
+        """Return the queue to submit to for one of the site file: the reservation, where that is a queue."""
+        return self.reservation() or name if self.reserves == "queue" else name
+
     def view(self, nodes: int) -> dict[str, Any]:
         """Return what a payload is told: the value of ``scheduler`` in its request.
 
@@ -227,10 +247,10 @@ class SchedulerKind(abc.ABC):
             name = self.spec.multi_node_queue
         chosen = self.spec.queue(name)
         queue, qos = chosen.asks if chosen is not None else (name, None)
-        directives = [*self.spec.directives, *([f"--qos={qos}"] if qos else [])]
+        directives = [*self.directives(), *([f"--qos={qos}"] if qos else [])]
         return {
             "kind": self.kind,
-            "queue": queue,
+            "queue": self.queue(queue),
             "queue_name": name,
             "account": self.env.get(self.spec.account_env) if self.spec.account_env else None,
             "launcher": self.spec.launchers[0].name if self.spec.launchers else None,
@@ -238,5 +258,6 @@ class SchedulerKind(abc.ABC):
             "poll": self.spec.status_interval,
             "exclusive": self.spec.exclusive,
             "directives": directives,
+            "reservation": self.reservation(),
             "speaks": dict(self.speaks),
         }

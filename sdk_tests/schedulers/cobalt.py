@@ -52,6 +52,7 @@ class CobaltKind(SchedulerKind):
     package = "Cobalt"
     job_variable = "COBALT_JOBID"
     speaks = {"psij": "cobalt", "radical": "cobalt"}
+    reserves = "queue"
 
     def __init__(self, spec: SchedulerSpec, env: Mapping[str, str]) -> None:
         super().__init__(spec, env)
@@ -144,10 +145,11 @@ class CobaltKind(SchedulerKind):
 
     def _qsub(self, job: JobSpec) -> list[str]:
         argv = [self._path("qsub"), "-n", str(job.nodes), "-t", str(minutes(job.walltime))]
-        argv += ["-q", job.queue] if job.queue else []
+        queue = self.queue(job.queue)
+        argv += ["-q", queue] if queue else []
         argv += ["-A", job.account] if job.account else []
         argv += ["--jobname", job_name(job.name)]
-        return argv + [word for line in self.spec.directives for word in shlex.split(line)]
+        return argv + [word for line in self.directives() for word in shlex.split(line)]
 
     def _path(self, name: str) -> str:
         return find(name, self.env) or name

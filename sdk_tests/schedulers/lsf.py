@@ -55,6 +55,7 @@ class LsfKind(SchedulerKind):
     package = "IBM Spectrum LSF"
     job_variable = "LSB_JOBID"
     speaks = {"psij": "lsf", "parsl": "LSFProvider", "radical": "lsf"}
+    reserves = "-U {}"
 
     def probe(self) -> Probe:
         missing = [name for name in NEEDED if not find(name, self.env)]
@@ -118,7 +119,7 @@ class LsfKind(SchedulerKind):
         argv += ["-W", str(minutes(job.walltime))]
         argv += ["-q", job.queue] if job.queue else []
         argv += ["-P", job.account] if job.account else []
-        return argv + [word for line in self.spec.directives for word in shlex.split(line)]
+        return argv + [word for line in self.directives() for word in shlex.split(line)]
 
     def _path(self, name: str) -> str:
         return find(name, self.env) or name

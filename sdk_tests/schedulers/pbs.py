@@ -55,6 +55,7 @@ class PbsKind(SchedulerKind):
     package = "OpenPBS (openpbs-server, openpbs-client)"
     job_variable = "PBS_JOBID"
     speaks = {"psij": "pbs", "parsl": "PBSProProvider", "radical": "pbspro"}
+    reserves = "queue"
 
     def probe(self) -> Probe:
         missing = [name for name in NEEDED if not find(name, self.env, *PLACES)]
@@ -127,9 +128,10 @@ class PbsKind(SchedulerKind):
         walltime = f"{span // 3600:02d}:{span // 60 % 60:02d}:{span % 60:02d}"
         argv = [self._path("qsub"), "-N", job_name(job.name), "-V"]
         argv += ["-l", f"select={job.nodes}:ncpus={job.cores}", "-l", place, "-l", f"walltime={walltime}"]
-        argv += ["-q", job.queue] if job.queue else []
+        queue = self.queue(job.queue)
+        argv += ["-q", queue] if queue else []
         argv += ["-A", job.account] if job.account else []
-        return argv + [word for line in self.spec.directives for word in shlex.split(line)]
+        return argv + [word for line in self.directives() for word in shlex.split(line)]
 
     def _path(self, name: str) -> str:
         return find(name, self.env, *PLACES) or name

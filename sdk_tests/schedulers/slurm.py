@@ -75,6 +75,7 @@ class SlurmKind(SchedulerKind):
     job_variable = "SLURM_JOB_ID"
     package = "slurm-wlm (Debian, Ubuntu) or slurm (RHEL, SLES)"
     speaks = {"psij": "slurm", "parsl": "SlurmProvider", "radical": "slurm"}
+    reserves = "--reservation={}"
 
     def probe(self) -> Probe:
         missing = [
@@ -181,7 +182,7 @@ class SlurmKind(SchedulerKind):
         return argv
 
     def _directives(self) -> list[str]:
-        return [word for line in self.spec.directives for word in shlex.split(line)]
+        return [word for line in self.directives() for word in shlex.split(line)]
 
     def _squeue(self) -> list[str]:
         """Return squeue as nobody has configured it, with instants as seconds since the epoch."""

@@ -33,8 +33,8 @@ class Likeness:
         return node.cores if asks else node.usable_cores or node.cores
 
     def scheduler(self, *, emulated: bool) -> SchedulerSpec:
-        """Return the site's own entry, asked as often as a testbed may be."""
-        return msgspec.structs.replace(self.spec, emulated=emulated, status_interval=0.2)
+        """Return the site's own entry, asked as often as a testbed may be, without a reservation of the machine's."""
+        return msgspec.structs.replace(self.spec, emulated=emulated, status_interval=0.2, reservation=None)
 
 
 def queues(spec: SchedulerSpec) -> list[dict[str, Any]]:

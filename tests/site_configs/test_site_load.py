@@ -229,6 +229,12 @@ def test_several_schedulers_of_a_kind_are_told_apart_by_name() -> None:
         ("max_jobs: 4", "max_jobs: 4\n    reservation: a b", "schedulers[0].reservation", "reservation, or $VARIABLE"),
         (
             "limits:",
+            "  - {kind: flux, nested: true, within: slurm, reservation: maint}\nlimits:",
+            "schedulers[1].reservation",
+            "a nested scheduler has none",
+        ),
+        (
+            "limits:",
             "  - {kind: flux, nested: true, within: slrum}\nlimits:",
             "schedulers[1].within",
             "did you mean 'slurm'?",

@@ -264,3 +264,36 @@ def test_a_queue_that_is_a_qos_is_told_as_one() -> None:
     argv = slurm.submit_argv(job(queue="debug"))
     assert "--qos=dbg" in argv
     assert not any(word.startswith("--partition") for word in argv)
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "queue", "lines"),
+    [
+        ("slurm", ["--reservation=maint"], "debug", ["--reservation=maint"]),
+        ("lsf", ["-U", "maint"], "debug", ["-U maint"]),
+        ("pbs", ["-q", "maint"], "maint", []),
+        ("cobalt", ["-q", "maint"], "maint", []),
+    ],
+)
+def test_a_reservation_reaches_the_harnesss_jobs_and_the_payloads(
+    name: str, asked: list[str], queue: str, lines: list[str]
+) -> None:
+    for given in ("maint", "$SITE_RESERVATION"):
+        reserved = kind(
+            name, queues=[Queue(name="debug")], default_queue="debug", directives=["-x"], reservation=given
+        )  # fmt: skip
+        reserved.env["SITE_RESERVATION"] = "maint"
+        for argv in (reserved.submit_argv(job(queue="debug")), reserved.control_argv(["true"], job(queue="debug"))):
+            assert "-x" in argv
+            assert any(argv[place : place + len(asked)] == asked for place in range(len(argv))), argv
+        view = reserved.view(1)
+        assert (view["queue"], view["queue_name"]) == (queue, "debug")
+        assert (view["directives"], view["reservation"]) == (["-x", *lines], "maint")
+
+
+@pytest.mark.parametrize("name", ["slurm", "lsf", "pbs", "cobalt"])
+def test_a_reservation_whose_variable_is_not_set_changes_nothing(name: str) -> None:
+    given = {"queues": [Queue(name="debug")], "default_queue": "debug"}
+    plain, reserved = kind(name, **given), kind(name, **given, reservation="$SITE_RESERVATION")
+    assert reserved.submit_argv(job(queue="debug")) == plain.submit_argv(job(queue="debug"))
+    assert reserved.view(2) == plain.view(2)

@@ -220,3 +220,17 @@ def test_a_dead_controller_is_noticed_at_once_and_nothing_is_taken_for_an_end(ow
     assert not probe.found
     assert probe.reason is not None
     assert probe.reason.startswith("scontrol: exit 1: Slurmctld(primary) at ")
+
+
+def test_a_job_runs_in_the_reservation_of_the_site_file(slurm: Cluster) -> None:
+    made = ["scontrol", "create", "reservation", "ReservationName=maint", f"Users={os.getuid()}", "Nodes=n2"]
+    done = slurm.run([*made, "StartTime=now", "Duration=UNLIMITED"])
+    assert done.exit_code == 0, done.line
+    spec = msgspec.structs.replace(slurm.bed.scheduler, reservation="$SITE_RESERVATION")
+    reserved = replace(slurm)
+    reserved.kind = SlurmKind(spec, {**slurm.env, "SITE_RESERVATION": "maint"})
+    try:
+        status = reserved.ended(reserved.submit(reserved.job("[ $SLURM_JOB_RESERVATION = maint ]")))
+        assert (status.state, status.nodes) == (JobState.DONE, ("n2",))
+    finally:
+        slurm.run(["scontrol", "delete", "ReservationName=maint"])
