@@ -2,6 +2,8 @@
 
 Needs a Spack (``$SPACK_ROOT`` or PATH) whose configuration has the builtin repository as a local path. Both use the
 same externals, those of Debian 12; figures of one run may be compared with each other, not with another machine's.
+With ``--cache DIR --environment DIR`` it also installs that concretized environment from that build cache, whose
+packages it must hold, into an empty tree, beside a bare ``tar`` that unpacks the same archives.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 OURS = ROOT / "spack_repo" / "exaworks"
 DEBIAN = ROOT / "spack_repo" / "scopes" / "debian12"
 RUST = {"rust", "rust-bootstrap"}
+GZIP = b"\x1f\x8b"
 
 
 def ask(program: str, code: str) -> str:
@@ -61,12 +64,52 @@ def concretize(program: str, environ: dict[str, str]) -> tuple[float, list[str]]
     return seconds, [node["name"] for node in json.loads(done.stdout)["spec"]["nodes"]]
 
 
+def reinstall(program: str, repositories: dict[str, str], cache: Path, environment: Path, home: Path) -> None:
+    """Install an environment from a build cache into an empty tree, and print its time beside that of tar."""
+    environ = settle(home, repositories)
+    mirror = {"url": cache.resolve().as_uri(), "binary": True, "source": False, "signed": False}
+    (home / "user" / "mirrors.yaml").write_text(json.dumps({"mirrors": {"cache": mirror}}))
+    (home / "user" / "bootstrap.yaml").write_text(json.dumps({"bootstrap": {"enable": True}}))
+    (home / "environment").mkdir()
+    document = YAML(typ="safe").load(environment / "spack.yaml")
+    document["spack"].pop("repos", None)
+    document["spack"].setdefault("config", {})["install_tree"] = {"root": str(home / "installed")}
+    (home / "environment" / "spack.yaml").write_text(json.dumps(document))
+    shutil.copy(environment / "spack.lock", home / "environment" / "spack.lock")
+    nodes = json.loads((environment / "spack.lock").read_text())["concrete_specs"].values()
+    packages = sum("external" not in node for node in nodes)
+    before = time.perf_counter()
+    done = subprocess.run(
+        [program, "-e", str(home / "environment"), "install", "--cache-only"],
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    seconds = time.perf_counter() - before
+    if done.returncode:
+        sys.exit(f"spack install --cache-only failed:\n{(done.stdout + done.stderr)[-2000:]}")
+    archives = [path for path in (cache / "blobs").rglob("*") if path.is_file() and path.read_bytes()[:2] == GZIP]
+    (home / "bare").mkdir()
+    before = time.perf_counter()
+    for archive in archives:
+        subprocess.run(["tar", "-xzf", archive, "-C", home / "bare"], capture_output=True, check=False)
+    bare = time.perf_counter() - before
+    print(f"from the build cache: {packages} packages in {seconds:.1f} s, {seconds / packages:.2f} s each")
+    print(f"tar alone, {len(archives)} archives: {bare:.1f} s; ratio {seconds / bare:.1f}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--warm", type=int, default=3, metavar="N", help="warm concretizations, of which the best counts"
     )
-    warm = parser.parse_args().warm
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="a build cache to install from")
+    parser.add_argument("--environment", type=Path, metavar="DIR", help="the concretized environment to install")
+    asked = parser.parse_args()
+    if (asked.cache is None) != (asked.environment is None):
+        parser.error("--cache and --environment go together")
+    warm = asked.warm
     root = os.environ.get("SPACK_ROOT")
     program = str(Path(root, "bin", "spack")) if root else shutil.which("spack")
     if program is None:
@@ -88,8 +131,11 @@ def main() -> None:
                 f"Rust {'yes' if told['rust'] else 'no'}",
                 flush=True,
             )
-    for kind in ("cold", "warm"):
-        print(f"ours / builtin, {kind}: {figures['ours'][kind] / figures['builtin'][kind]:.2f}")
+        for kind in ("cold", "warm"):
+            print(f"ours / builtin, {kind}: {figures['ours'][kind] / figures['builtin'][kind]:.2f}", flush=True)
+        if asked.cache:
+            ours = {"exaworks": str(OURS), "builtin": builtin}
+            reinstall(program, ours, asked.cache, asked.environment, Path(scratch) / "reinstalled")
 
 
 if __name__ == "__main__":

@@ -81,13 +81,12 @@ def install(order: Order, say: Callable[[str], None]) -> str:
     except StepFailedError as error:
         shown = "\n  ".join(error.reason.splitlines())
         hint = f"\n{error.hint}" if error.hint else ""
-        raise InstallError(
-            f"cannot {STEPS[step]}:\n  {shown}{hint}\nAll of its output: {error.log}\nTo go on: {order.again}"
-        ) from error
+        kept = f"\nAll of its output: {error.log}" if error.log else ""
+        raise InstallError(f"cannot {STEPS[step]}:\n  {shown}{hint}{kept}\nTo go on: {order.again}") from error
     except OSError as error:
-        raise InstallError(
-            f"cannot {STEPS[step]}: {error.strerror}: {error.filename}\nTo go on: {order.again}"
-        ) from error
+        reason = f"{error.strerror or error}: {error.filename or order.prefix}"
+        helps = "\n".join(filter(None, [spack_tool.advice(reason), f"To go on: {order.again}"]))
+        raise InstallError(f"cannot {STEPS[step]}:\n  {reason}\n{helps}") from error
     return order.deployment
 
 

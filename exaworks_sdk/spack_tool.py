@@ -92,8 +92,8 @@ def checkout(wanted: Checkout, folder: Path, log: Path) -> bool:
         repository.git.checkout("--force", "--detach", wanted.commit)
     except GitCommandError as error:
         said = f"{error.stderr or ''}\n{error.stdout or ''}".replace("stderr: '", "").strip().strip("'")
-        log.write_text(f"$ {shlex.join(map(str, error.command))}\n{said}\n")
-        raise StepFailedError(*_why(said, folder), log) from error
+        text = f"$ {shlex.join(map(str, error.command))}\n{said}\n"
+        raise StepFailedError(*_why(said, folder), _kept(text, log)) from error
     return True
 
 
@@ -138,13 +138,27 @@ def run(spack: Spack, arguments: list[str], log: Path, each_line: Callable[[str]
         raise StepFailedError(*_why("\n".join(said) or f"exit code {code}", log.parent), log)
 
 
+def advice(said: str) -> str:
+    """Return what to do about an error, or nothing."""
+    return next((hint for sign, hint in HINTS if re.search(sign, said)), "")
+
+
+def _kept(text: str, log: Path) -> Path | None:
+    """Write a log; None where even that cannot be written, since what failed before it is what counts."""
+    try:
+        log.write_text(text)
+    except OSError:
+        return None
+    return log
+
+
 def _why(said: str, folder: Path) -> tuple[str, str]:
     """Return (the reason in two lines at most, what to do about it or nothing)."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     first = next((at for at, line in enumerate(lines) if re.match(r"(==> )?(Error|fatal|error):", line)), None)
     chosen = lines[first : first + 2] if first is not None else lines[-2:]
     reason = "\n".join(line.removeprefix("==> ") for line in chosen) or "no reason given"
-    hint = next((hint for sign, hint in HINTS if re.search(sign, said)), "")
+    hint = advice(said)
     if shutil.disk_usage(folder).free < ROOM:
         hint = HINTS[0][1]
     return reason, hint

@@ -211,6 +211,14 @@ def test_a_repository_that_is_not_there_gives_git_s_own_words(tmp_path: Path) ->
     assert "nowhere" in error.value.log.read_text()
 
 
+def test_a_prefix_that_cannot_be_written_names_the_folder(tmp_path: Path, calls: Path) -> None:
+    (tmp_path / "prefix").write_text("a file")
+    with pytest.raises(
+        InstallError, match=r"cannot clone Spack:\n  (Not a directory|File exists): .*/prefix.*\nTo go on"
+    ):
+        install(order(tmp_path), lambda line: None)
+
+
 def test_a_program_that_cannot_be_started_is_a_failed_step(tmp_path: Path) -> None:
     with pytest.raises(StepFailedError, match="No such file"):
         run(Spack(tmp_path / "nowhere", own=False), ["help"], tmp_path / "log")
