@@ -44,7 +44,7 @@ def limits(kind: SchedulerKind, folder: Path, nodes: int, account: str | None) -
     """Submit a job just over each limit of each queue; what is accepted is cancelled and counts against the testbed."""
     script = _script(folder / "over.sh", "exit 0")
     for queue in kind.spec.queues:
-        for what, size, walltime in _over(queue, nodes):
+        for what, size, walltime in over(queue, nodes):
             job = JobSpec("over", script, folder / "over.out", size, walltime, queue.name, account)
             done = _run(kind, kind.submit_argv(job))
             try:
@@ -56,7 +56,8 @@ def limits(kind: SchedulerKind, folder: Path, nodes: int, account: str | None) -
             yield Check(f"{queue.name}: {what}", False, f"accepted as job {taken}")
 
 
-def _over(queue: Queue, nodes: int) -> Iterator[tuple[str, int, float]]:
+def over(queue: Queue, nodes: int) -> Iterator[tuple[str, int, float]]:
+    """Yield the jobs that a queue must refuse: what is too much, and the job's nodes and walltime."""
     least = float(seconds(queue.min_walltime)) if queue.min_walltime else 60.0
     if queue.max_nodes is not None:
         yield f"{queue.max_nodes + 1} nodes", queue.max_nodes + 1, max(least, 60.0)
@@ -76,14 +77,19 @@ def launchers(kind: SchedulerKind, folder: Path, nodes: int, account: str | None
         yield _launched(kind, launcher, folder, nodes, account)
 
 
+def launch(launcher: Launcher, count: int) -> list[str]:
+    """Return how a launcher of the site starts one rank on each of ``count`` nodes, before the program."""
+    told = launcher.takes.value
+    own = [word.format(n=count) for word in RANKS.get(told, RANKS["mpiexec"])]
+    flags = [*own[:1], *launcher.flags, *own[1:]] if told == "flux" else [*launcher.flags, *own]
+    return [launcher.name, *flags]
+
+
 def _launched(kind: SchedulerKind, launcher: Launcher, folder: Path, nodes: int, account: str | None) -> Check:
     name = str(kind.view(nodes)["queue_name"])
     queue = kind.spec.queue(name)
     count = min(nodes, queue.max_nodes or nodes) if queue is not None else nodes
-    told = launcher.takes.value
-    own = [word.format(n=count) for word in RANKS.get(told, RANKS["mpiexec"])]
-    flags = [*own[:1], *launcher.flags, *own[1:]] if told == "flux" else [*launcher.flags, *own]
-    line = shlex.join([launcher.name, *flags, sys.executable, "-c", _RANK])
+    line = shlex.join([*launch(launcher, count), sys.executable, "-c", _RANK])
     output = folder / f"{Path(launcher.name).name}.out"
     script = _script(folder / f"{Path(launcher.name).name}.sh", f"exec {line}")
     job = JobSpec("launch", script, output, count, kind.walltime(name, count, 120.0), name, account)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from sdk_tests.rehearse import Rehearsal, likeness_of, report
@@ -17,6 +18,7 @@ from sdk_tests.testbeds import manage
 from sdk_tests.testbeds.likeness import Likeness
 from sdk_tests.testbeds.slurm_conf import partitions, submit_filter
 from site_configs.load import load_text, systems
+from site_configs.schema import System
 
 ROOT = Path(__file__).resolve().parents[3]
 SLURM = """
@@ -114,10 +116,8 @@ def test_a_rehearsal_bears_another_name_and_nothing_of_the_machine_that_is_not_h
 
 
 @pytest.mark.parametrize("system", systems(), ids=lambda system: system.system)
-def test_every_site_file_can_be_turned_into_a_rehearsal(system: object) -> None:
-    import msgspec
-
-    made = likeness_of(system, [spec for spec in system.schedulers if not spec.nested])  # type: ignore[attr-defined]
+def test_every_site_file_can_be_turned_into_a_rehearsal(system: System) -> None:
+    made = likeness_of(system, [spec for spec in system.schedulers if not spec.nested])
     again = load_text(msgspec.json.encode(made).decode(), "the rehearsal")
     assert again == made
 
