@@ -8,7 +8,6 @@ command tries again for ever, or LSB_NTRIES times.
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import os
 import shlex
@@ -17,12 +16,10 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
-from sdk_tests.emulators import client
+from sdk_tests.emulators import client, lsf_status
 from sdk_tests.emulators.cluster import Cluster, Job
 
-VERSION = "IBM Spectrum LSF Standard 10.1.0.13 (emulated by the ExaWorks SDK)"
 VALUED = (
     *("J", "cwd", "env", "nnodes", "n", "gpu", "M", "W", "q", "G", "P", "U", "e", "eo", "o", "oo", "i", "R", "u", "L"),
     *("alloc_flags", "core_isolation", "jsm", "csm", "ln_mem", "ln_slots", "stage", "step_cgroup"),
@@ -40,17 +37,6 @@ REFUSALS = {
     "walltime-under": "RUNLIMIT: Below the queue's minimum. Job not submitted.",
     "queued-over": "Pending job threshold reached. Job not submitted.",
     "refused": "{limit}. Job not submitted.",
-}
-REASONS = {
-    "user": "TERM_OWNER: job killed by owner",
-    "walltime": "TERM_RUNLIMIT: job killed after reaching LSF run time limit",
-    "node": "TERM_ZOMBIE: job exited while LSF was not available",
-}
-WAITS = {
-    "resources": "Not enough hosts to meet the job's spanning requirement",
-    "user-limit": "User has reached the per-user job slot limit of the queue",
-    "requeued": "Job was preempted and requeued; waiting to be scheduled",
-    "system": "Job was suspended by LSF admin or root while pending",
 }
 
 # -- what the engine asks ---------------------------------------------------------------------------------------------
@@ -100,7 +86,7 @@ forgotten = ending = ended = nothing
 
 def bsub(words: list[str]) -> int:
     given, rest = client.options(words, VALUED, FLAGS)
-    cluster = _cluster()
+    cluster = lsf_status.cluster()
     if rest and (len(rest) > 1 or not _is_script(rest[0])):
         argv = ["/bin/sh", "-c", " ".join(rest)]  # LSF joins the words and lets a shell read them
     else:
@@ -199,109 +185,8 @@ def _wait(number: int) -> int:
             return 255
         if jobs[0]["state"] == "done":
             print("<<Job is finished>>")
-            return _code(jobs[0])
+            return lsf_status.code(jobs[0])
         time.sleep(0.1)
-
-
-# -- bjobs, bkill -----------------------------------------------------------------------------------------------------
-
-
-def _code(job: dict[str, Any]) -> int:
-    if job["ended_by"] == "node":
-        return 255
-    return int(job["exit_code"] if job["exit_code"] is not None else 128 + (job["signal"] or signal.SIGINT))
-
-
-def _stat(job: dict[str, Any]) -> str:
-    if job["state"] == "done":
-        return "DONE" if job["exit_code"] == 0 and not job["ended_by"] else "EXIT"
-    if job["state"] == "held":
-        return "PEND" if job["reason"] == "requeued" else "PSUSP"
-    return {"queued": "PEND", "running": "RUN", "lost": "UNKWN"}[job["state"]]
-
-
-def _moment(instant: float | None) -> str:
-    return time.strftime("%b %e %H:%M", time.localtime(instant)) if instant else ""
-
-
-def _pend(job: dict[str, Any]) -> str:
-    return str(round((job["started"] or job["ended"] or time.time()) - job["submitted"]))
-
-
-FIELDS: dict[str, Callable[[dict[str, Any]], str]] = {
-    "JOBID": lambda job: str(job["number"]),
-    "STAT": _stat,
-    "USER": lambda job: str(job["user"]),
-    "QUEUE": lambda job: str(job["queue"]),
-    "JOB_NAME": lambda job: str(job["name"]),
-    "PROJ_NAME": lambda job: job["account"] or "default",
-    "FROM_HOST": lambda job: "login",
-    "EXEC_HOST": lambda job: ":".join(f"{job['cores']}*{host}" for host in job["hosts"]),
-    "EXIT_CODE": lambda job: str(_code(job)) if _stat(job) == "EXIT" else "",
-    "EXIT_REASON": lambda job: REASONS.get(job["ended_by"], "") if _stat(job) == "EXIT" else "",
-    "KILL_REASON": lambda job: "",
-    "SUSPEND_REASON": lambda job: "",
-    "PEND_REASON": lambda job: f"{WAITS.get(job['reason'], '')}; " if job["reason"] in WAITS else "",
-    "PEND_TIME": _pend,
-    "SUBMIT_TIME": lambda job: _moment(job["submitted"]),
-    "START_TIME": lambda job: _moment(job["started"]),
-    "FINISH_TIME": lambda job: _moment(job["ended"]),
-    "SUB_CWD": lambda job: str(job["cwd"]),
-    "COMMAND": lambda job: " ".join(job["argv"]),
-}
-BY_STATE = {"r": ("RUN",), "p": ("PEND",), "d": ("DONE", "EXIT")}
-USUAL = ("JOBID", "USER", "STAT", "QUEUE", "FROM_HOST", "EXEC_HOST", "JOB_NAME", "SUBMIT_TIME")
-
-
-def bjobs(words: list[str]) -> int:
-    given, ids = client.options(words, ("o", "u"), ("json", "a", "noheader", "w", "r", "p", "d"))
-    flags = {name for name, value in given if value is None}
-    options = {name: value for name, value in given if value is not None}
-    names, delimiter = _fields(options["o"]) if "o" in options else (USUAL, None)
-    numbers = [int(word) if word.isdecimal() else client.refuse(f"{word}: Illegal job ID.") for word in ids]
-    jobs = client.ask("jobs", numbers=numbers or None)
-    if not numbers:
-        owner = options.get("u", client.user())
-        jobs = [job for job in jobs if owner in ("all", job["user"]) and ("a" in flags or job["state"] != "done")]
-    asked_states = [states for flag, states in BY_STATE.items() if flag in flags]
-    missing = sorted(set(numbers) - {job["number"] for job in jobs})
-    if asked_states:
-        jobs = [job for job in jobs if any(_stat(job) in states for states in asked_states)]
-    if "json" in flags:
-        records: list[dict[str, str]] = [{name: FIELDS[name](job) for name in names} for job in jobs]
-        records += [{"JOBID": str(number), "ERROR": f"Job <{number}> is not found"} for number in missing]
-        print(json.dumps({"COMMAND": "bjobs", "JOBS": len(records), "RECORDS": records}, indent=2))
-        return 0
-    rows = [[FIELDS[name](job) or "-" for name in names] for job in jobs]
-    _table(rows if "noheader" in flags else [list(names), *rows], delimiter)
-    for number in missing:
-        print(f"Job <{number}> is not found", file=sys.stderr)
-    if not jobs and not numbers:
-        print("No job found" if "a" in flags else "No unfinished job found", file=sys.stderr)
-    return 255 if missing else 0
-
-
-def _fields(text: str) -> tuple[tuple[str, ...], str | None]:
-    delimiter = None
-    names = []
-    for word in shlex.split(text):
-        if word.lower().startswith("delimiter="):
-            delimiter = word.partition("=")[2]
-            continue
-        name = word.partition(":")[0].upper()
-        if name not in FIELDS:
-            client.refuse(f"{word}: Invalid field name")
-        names.append(name)
-    return tuple(names), delimiter
-
-
-def _table(rows: list[list[str]], delimiter: str | None = None) -> None:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)] if rows else []
-    for row in rows:
-        if delimiter is not None:
-            print(delimiter.join(row))
-        else:
-            print(" ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def bkill(words: list[str]) -> int:
@@ -325,57 +210,14 @@ def bkill(words: list[str]) -> int:
     return 255 if any(what != "ended" for what in said.values()) else 0
 
 
-# -- the rest ---------------------------------------------------------------------------------------------------------
-
-
-def _cluster() -> dict[str, Any]:
-    found: dict[str, Any] = client.ask("cluster")
-    return found
-
-
-def bqueues(words: list[str]) -> int:
-    given, names = client.options(words, ("o",), ("l", "w", "noheader"))
-    queues = [queue for queue in _cluster()["queues"] if not names or queue["name"] in names]
-    if names and not queues:
-        client.refuse(f"{names[0]}: No such queue")
-    if ("l", None) in given:
-        for queue in queues:
-            print(f"QUEUE: {queue['name']}\n  -- emulated\n\nPARAMETERS/STATISTICS\nMAXIMUM LIMITS:")
-            if queue["max_walltime"]:
-                print(f" RUNLIMIT\n {queue['max_walltime'] / 60:.1f} min")
-            if queue["max_nodes"]:
-                print(f" HOSTLIMIT_PER_JOB\n {queue['max_nodes']}")
-            print()
-        return 0
-    head = ["QUEUE_NAME", "PRIO", "STATUS", "MAX", "JL/U", "JL/P", "JL/H", "NJOBS", "PEND", "RUN", "SUSP"]
-    rows = [_queue(queue) for queue in queues]
-    _table(rows if ("noheader", None) in given else [head, *rows])
-    return 0
-
-
-def _queue(queue: dict[str, Any]) -> list[str]:
-    counts = (queue["waiting"] + queue["running"], queue["waiting"], queue["running"], 0)
-    return [queue["name"], "30", "Open:Active", "-", "-", "-", "-", *map(str, counts)]
-
-
-def bhosts(words: list[str]) -> int:
-    client.options(words, (), ("w",))
-    rows = [["HOST_NAME", "STATUS", "JL/U", "MAX", "NJOBS", "RUN", "SSUSP", "USUSP", "RSV"]]
-    for node in _cluster()["nodes"]:
-        used = node["cores"] - node["free"] if node["up"] else 0
-        status = "unavail" if not node["up"] else "closed_Full" if not node["free"] else "ok"
-        rows.append([node["name"], status, "-", str(node["cores"]), *([str(used)] * 2), "0", "0", "0"])
-    _table(rows)
-    return 0
-
-
-def lsid(words: list[str]) -> int:
-    client.options(words, (), ())
-    print(f"{VERSION}\n\nMy cluster name is emulated\nMy master name is {_cluster()['host']}")
-    return 0
-
-
-_COMMANDS = {"bsub": bsub, "bjobs": bjobs, "bkill": bkill, "bqueues": bqueues, "bhosts": bhosts, "lsid": lsid}
+_COMMANDS = {
+    "bsub": bsub,
+    "bjobs": lsf_status.bjobs,
+    "bkill": bkill,
+    "bqueues": lsf_status.bqueues,
+    "bhosts": lsf_status.bhosts,
+    "lsid": lsf_status.lsid,
+}
 
 
 def _patient(command: Callable[[list[str]], int]) -> Callable[[list[str]], int]:
@@ -383,7 +225,7 @@ def _patient(command: Callable[[list[str]], int]) -> Callable[[list[str]], int]:
 
     def tried(words: list[str]) -> int:
         if words == ["-V"]:
-            print(VERSION, file=sys.stderr)
+            print(lsf_status.VERSION, file=sys.stderr)
             return 0
         tries: Iterable[int] = itertools.count()
         if os.environ.get("LSB_NTRIES", "").isdecimal():

@@ -8,7 +8,6 @@ of every job; a cluster's configuration says which resources there are beside PB
 from __future__ import annotations
 
 import errno
-import json
 import os
 import re
 import shlex
@@ -19,10 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sdk_tests.emulators import client
+from sdk_tests.emulators import client, pbs_status
 from sdk_tests.emulators.cluster import Cluster, Job
 
-VERSION = "23.06.06 (emulated by the ExaWorks SDK)"
 REFUSED = 2
 VALUED = ("A", "C", "e", "j", "k", "l", "M", "m", "N", "o", "P", "p", "q", "r", "S", "v", "W", "c", "R", "u")
 FLAGS = ("h", "V", "z", "X")
@@ -39,9 +37,6 @@ REFUSALS = {
     "queued-over": ("qsub: would exceed queue {queue}'s per-user limit of jobs in 'Q' state", 229),
     "refused": ("qsub: {limit}", 32),
 }
-ENDINGS = {"walltime": -29, "node": -4}
-"""JOB_EXEC_KILL_WALLTIME, JOB_EXEC_INITABT."""
-UNKNOWN, FINISHED = 153, 35
 
 # -- what the engine asks ---------------------------------------------------------------------------------------------
 
@@ -95,7 +90,7 @@ forgotten = ended = nothing
 
 def qsub(words: list[str]) -> int:
     if words == ["--version"]:
-        return _version()
+        return pbs_status.version()
     given, rest = client.options(words, VALUED, FLAGS)
     if rest and rest[0] == "--":
         argv, name = rest[1:], Path(rest[1]).name
@@ -216,204 +211,8 @@ def _wait(number: int) -> int:
         if not jobs:
             return 3
         if jobs[0]["state"] == "done":
-            return _exit_status(jobs[0]) & 0xFF or (1 if jobs[0]["ended_by"] else 0)
+            return pbs_status.exit_status(jobs[0]) & 0xFF or (1 if jobs[0]["ended_by"] else 0)
         time.sleep(0.1)
-
-
-# -- qstat ------------------------------------------------------------------------------------------------------------
-
-
-def _exit_status(job: dict[str, Any]) -> int:
-    if job["ended_by"] in ENDINGS:
-        return ENDINGS[job["ended_by"]]
-    if job["exit_code"] is not None:
-        return int(job["exit_code"])
-    return 256 + int(job["signal"] or signal.SIGTERM)
-
-
-def _state(job: dict[str, Any]) -> str:
-    if job["state"] == "held":
-        return "Q" if job["reason"] == "requeued" else "H"
-    return {"queued": "Q", "running": "E" if job["ending"] else "R", "lost": "R", "done": "F"}[job["state"]]
-
-
-def _substate(job: dict[str, Any]) -> int:
-    """Return the code of pbs_job_attributes(7B): 91 terminated, 92 finished, 93 failed."""
-    if job["state"] != "done":
-        return {"queued": 10, "held": 20}.get(job["state"], 42)
-    if job["ended_by"] == "user":
-        return 91
-    return 92 if job["exit_code"] == 0 and not job["ended_by"] else 93
-
-
-def _comment(job: dict[str, Any]) -> str:
-    if job["started"]:
-        when = time.strftime("%a %b %d at %H:%M", time.localtime(job["started"]))
-        text = f"Job run at {when} on ({_vnodes(job)})"
-        if job["ended_by"] == "walltime":
-            return f"{text} and exceeded resource walltime"
-        if job["ended_by"] == "user":
-            return f"{text} and terminated"
-        if job["ended_by"] == "node":
-            return f"{text} and failed: node lost"
-        return text + (" and finished" if job["state"] == "done" and job["exit_code"] == 0 else "")
-    waits = {
-        "resources": "Not Running: Not enough free nodes available",
-        "user-limit": "Not Running: User has reached queue running job limit.",
-        "system": "Job held by operator",
-        "requeued": "Not Running: Job was requeued (preempted)",
-    }
-    return waits.get(job["reason"], "")
-
-
-def _vnodes(job: dict[str, Any]) -> str:
-    return "+".join(f"({host}:ncpus={job['cores']})" for host in job["hosts"])
-
-
-def _time(instant: float) -> str:
-    return time.strftime("%a %b %d %H:%M:%S %Y", time.localtime(instant))
-
-
-def _attributes(job: dict[str, Any], host: str) -> dict[str, Any]:
-    """Return a job's attributes in qstat's order; nested ones are of the kind that is written with a dot in text."""
-    now = time.time()
-    shown: dict[str, Any] = {"Job_Name": job["name"], "Job_Owner": f"{job['user']}@{host}"}
-    if job["started"]:
-        used = (job["ended"] or now) - job["started"]
-        shown["resources_used"] = {"cput": "00:00:00", "ncpus": job["cores"], "walltime": client.clock(used)}
-    shown.update(
-        job_state=_state(job), substate=_substate(job), queue=job["queue"], server=host, ctime=_time(job["submitted"])
-    )
-    if job["hosts"]:
-        shown["exec_host"] = "+".join(f"{name}/0*{job['cores']}" for name in job["hosts"])
-        shown["exec_vnode"] = _vnodes(job)
-    shown["Hold_Types"] = "s" if _state(job) == "H" else "n"
-    shown.update(Error_Path=f"{host}:{job['stderr']}", Output_Path=f"{host}:{job['stdout']}")
-    shown.update(mtime=_time(job["ended"] or job["started"] or job["queued"]), qtime=_time(job["queued"]))
-    shown["Rerunable"] = str(job["rerunnable"])
-    shown["Resource_List"] = {"nodect": job["nodes"], **job["lines"]["resources"]}
-    if job["started"]:
-        shown["stime"] = _time(job["started"])
-    if job["pid"]:
-        shown["session_id"] = job["pid"]
-    shown["Variable_List"] = {"PBS_O_WORKDIR": job["lines"]["workdir"]}
-    if _comment(job):
-        shown["comment"] = _comment(job)
-    shown["run_count"] = job["runs"]
-    if job["account"]:
-        shown["Account_Name"] = job["account"]
-    if job["state"] == "done":
-        shown["Exit_status"] = _exit_status(job)
-    shown["project"] = "_pbs_project_default"
-    return shown
-
-
-def qstat(words: list[str]) -> int:
-    if words == ["--version"]:
-        return _version()
-    given, names = client.options(words, ("F", "u"), ("f", "x", "Q", "H", "w", "B", "a"))
-    flags = {name for name, value in given if value is None}
-    options = {name: value for name, value in given if value is not None}
-    if "u" in options and "f" in flags:
-        client.refuse("conflicting options.")
-    if options.get("F", "json") != "json":
-        client.refuse(f"-F {options['F']}: only json is known to this emulator")
-    host = client.ask("cluster")["host"]
-    if "Q" in flags:
-        return _queues(names, "F" in options, "f" in flags)
-    jobs = client.ask("jobs")
-    history = bool({"x", "H"} & flags)
-    if "u" in options:
-        jobs = [job for job in jobs if job["user"] in options["u"].split(",")]
-    code, chosen = 0, [job for job in jobs if history or job["state"] != "done"]
-    if names:
-        chosen, code = _named(names, {f"{job['number']}": job for job in jobs}, host, history, "qstat")
-    if "F" in options:
-        document = {"timestamp": int(time.time()), "pbs_version": VERSION.split()[0], "pbs_server": host}
-        told = {f"{job['number']}.{host}": _attributes(job, host) for job in chosen}
-        print(json.dumps({**document, **({"Jobs": told} if told else {})}, indent=4))
-    elif "f" in flags:
-        for job in chosen:
-            print(f"Job Id: {job['number']}.{host}")
-            _print(_attributes(job, host))
-    elif chosen:
-        print(f"{'Job id':<17} {'Name':<16} {'User':<17} {'Time Use':<8} S Queue")
-        print(f"{'-' * 16}  {'-' * 16} {'-' * 16}  {'-' * 8} - {'-' * 5}")
-        for job in chosen:
-            name = f"{job['number']}.{host}"
-            print(f"{name:<17} {job['name'][:16]:<16} {job['user'][:16]:<17} {'0':<8} {_state(job)} {job['queue']}")
-    return code
-
-
-def _named(
-    names: list[str], known: dict[str, dict[str, Any]], host: str, history: bool, who: str
-) -> tuple[list[dict[str, Any]], int]:
-    chosen, code = [], 0
-    for name in names:
-        job = known.get(name.partition(".")[0])
-        if job is None:
-            print(f"{who}: Unknown Job Id {name.partition('.')[0]}.{host}", file=sys.stderr)
-            code = UNKNOWN
-        elif job["state"] == "done" and not history:
-            hint = ", use -x or -H to obtain historical job information" if who == "qstat" else ""
-            print(f"{who}: {job['number']}.{host} Job has finished{hint}", file=sys.stderr)
-            code = FINISHED
-        else:
-            chosen.append(job)
-    return chosen, code
-
-
-def _print(attributes: dict[str, Any]) -> None:
-    """Print attributes as text: four spaces, long lines folded at the 80th column with a tab."""
-    for name, value in attributes.items():
-        pairs = {name: value}
-        if name == "Variable_List":
-            pairs = {name: ",".join(f"{key}={text}" for key, text in value.items())}
-        elif isinstance(value, dict):
-            pairs = {f"{name}.{key}": text for key, text in value.items()}
-        for key, text in pairs.items():
-            line = f"    {key} = {text}"
-            print(line[:79])
-            for start in range(79, len(line), 71):
-                print(f"\t{line[start : start + 71]}")
-    print()
-
-
-def _queues(names: list[str], as_json: bool, full: bool) -> int:
-    queues = [queue for queue in client.ask("cluster")["queues"] if not names or queue["name"] in names]
-    if names and not queues:
-        print(f"qstat: Unknown queue {names[0]}", file=sys.stderr)
-        return 170
-    told = {queue["name"]: _queue(queue) for queue in queues}
-    if as_json:
-        print(json.dumps({"timestamp": int(time.time()), "pbs_version": VERSION.split()[0], "Queue": told}, indent=4))
-        return 0
-    if full:
-        for name, attributes in told.items():
-            print(f"Queue: {name}")
-            _print(attributes)
-        return 0
-    print(f"{'Queue':<17}{'Max':>5} {'Tot':>5} Ena Str {'Que':>5} {'Run':>5} {'Hld':>5} Type")
-    for queue in queues:
-        total, waiting, running = queue["waiting"] + queue["running"], queue["waiting"], queue["running"]
-        print(f"{queue['name']:<17}{0:>5} {total:>5} yes yes {waiting:>5} {running:>5} {0:>5} Exec")
-    return 0
-
-
-def _queue(queue: dict[str, Any]) -> dict[str, Any]:
-    most, least = {"nodect": queue["max_nodes"]}, {"nodect": queue["min_nodes"]}
-    most["walltime"] = client.clock(queue["max_walltime"]) if queue["max_walltime"] else None
-    least["walltime"] = client.clock(queue["min_walltime"]) if queue["min_walltime"] else None
-    shown: dict[str, Any] = {"queue_type": "Execution", "total_jobs": queue["waiting"] + queue["running"]}
-    shown["resources_max"] = {name: value for name, value in most.items() if value}
-    shown["resources_min"] = {name: value for name, value in least.items() if value}
-    for name, limit in (("max_run", queue["max_running"]), ("max_queued", queue["max_queued"])):
-        if limit:
-            shown[name] = f"[u:PBS_GENERIC={limit}]"
-    return {name: value for name, value in shown.items() if value != {}} | {"enabled": "True", "started": "True"}
-
-
-# -- the rest ---------------------------------------------------------------------------------------------------------
 
 
 def qdel(words: list[str]) -> int:
@@ -422,37 +221,9 @@ def qdel(words: list[str]) -> int:
         client.refuse("no job ids")
     host = client.ask("cluster")["host"]
     known = {str(job["number"]): job for job in client.ask("jobs")}
-    chosen, code = _named(names, known, host, False, "qdel")
+    chosen, code = pbs_status.named(names, known, host, False, "qdel")
     client.ask("cancel", numbers=[job["number"] for job in chosen])
     return code
-
-
-def qselect(words: list[str]) -> int:
-    given, rest = client.options(words, ("u",), ("x",))
-    if rest:
-        client.refuse(f"{rest[0]}: not an option")
-    host, users = client.ask("cluster")["host"], dict(given).get("u", "").split(",")
-    for job in client.ask("jobs"):
-        if (job["user"] in users or users == [""]) and (job["state"] != "done" or ("x", None) in given):
-            print(f"{job['number']}.{host}")
-    return 0
-
-
-def pbsnodes(words: list[str]) -> int:
-    if words == ["--version"]:
-        return _version()
-    client.options(words, (), ("a", "v"))
-    for node in client.ask("cluster")["nodes"]:
-        state = "down" if not node["up"] else "free" if node["free"] else "job-busy"
-        print(f"{node['name']}\n     Mom = {node['name']}\n     ntype = PBS\n     state = {state}")
-        print(f"     pcpus = {node['cores']}\n     resources_available.host = {node['name']}")
-        print(f"     resources_available.ncpus = {node['cores']}\n     resources_available.ngpus = {node['gpus']}\n")
-    return 0
-
-
-def _version() -> int:
-    print(f"pbs_version = {VERSION}")
-    return 0
 
 
 def _answered(name: str, command: Callable[[list[str]], int]) -> Callable[[list[str]], int]:
@@ -469,5 +240,11 @@ def _answered(name: str, command: Callable[[list[str]], int]) -> Callable[[list[
     return tried
 
 
-_COMMANDS = {"qsub": qsub, "qstat": qstat, "qdel": qdel, "qselect": qselect, "pbsnodes": pbsnodes}
+_COMMANDS = {
+    "qsub": qsub,
+    "qstat": pbs_status.qstat,
+    "qdel": qdel,
+    "qselect": pbs_status.qselect,
+    "pbsnodes": pbs_status.pbsnodes,
+}
 COMMANDS = {name: _answered(name, command) for name, command in _COMMANDS.items()}

@@ -1,0 +1,171 @@
+"""What LSF tells of jobs, queues and hosts: bjobs, bqueues, bhosts and lsid, after their manual pages."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from sdk_tests.emulators import client
+
+VERSION = "IBM Spectrum LSF Standard 10.1.0.13 (emulated by the ExaWorks SDK)"
+REASONS = {
+    "user": "TERM_OWNER: job killed by owner",
+    "walltime": "TERM_RUNLIMIT: job killed after reaching LSF run time limit",
+    "node": "TERM_ZOMBIE: job exited while LSF was not available",
+}
+WAITS = {
+    "resources": "Not enough hosts to meet the job's spanning requirement",
+    "user-limit": "User has reached the per-user job slot limit of the queue",
+    "requeued": "Job was preempted and requeued; waiting to be scheduled",
+    "system": "Job was suspended by LSF admin or root while pending",
+}
+
+
+def code(job: dict[str, Any]) -> int:
+    if job["ended_by"] == "node":
+        return 255
+    return int(job["exit_code"] if job["exit_code"] is not None else 128 + (job["signal"] or signal.SIGINT))
+
+
+def _stat(job: dict[str, Any]) -> str:
+    if job["state"] == "done":
+        return "DONE" if job["exit_code"] == 0 and not job["ended_by"] else "EXIT"
+    if job["state"] == "held":
+        return "PEND" if job["reason"] == "requeued" else "PSUSP"
+    return {"queued": "PEND", "running": "RUN", "lost": "UNKWN"}[job["state"]]
+
+
+def _moment(instant: float | None) -> str:
+    return time.strftime("%b %e %H:%M", time.localtime(instant)) if instant else ""
+
+
+def _pend(job: dict[str, Any]) -> str:
+    return str(round((job["started"] or job["ended"] or time.time()) - job["submitted"]))
+
+
+FIELDS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "JOBID": lambda job: str(job["number"]),
+    "STAT": _stat,
+    "USER": lambda job: str(job["user"]),
+    "QUEUE": lambda job: str(job["queue"]),
+    "JOB_NAME": lambda job: str(job["name"]),
+    "PROJ_NAME": lambda job: job["account"] or "default",
+    "FROM_HOST": lambda job: "login",
+    "EXEC_HOST": lambda job: ":".join(f"{job['cores']}*{host}" for host in job["hosts"]),
+    "EXIT_CODE": lambda job: str(code(job)) if _stat(job) == "EXIT" else "",
+    "EXIT_REASON": lambda job: REASONS.get(job["ended_by"], "") if _stat(job) == "EXIT" else "",
+    "KILL_REASON": lambda job: "",
+    "SUSPEND_REASON": lambda job: "",
+    "PEND_REASON": lambda job: f"{WAITS.get(job['reason'], '')}; " if job["reason"] in WAITS else "",
+    "PEND_TIME": _pend,
+    "SUBMIT_TIME": lambda job: _moment(job["submitted"]),
+    "START_TIME": lambda job: _moment(job["started"]),
+    "FINISH_TIME": lambda job: _moment(job["ended"]),
+    "SUB_CWD": lambda job: str(job["cwd"]),
+    "COMMAND": lambda job: " ".join(job["argv"]),
+}
+BY_STATE = {"r": ("RUN",), "p": ("PEND",), "d": ("DONE", "EXIT")}
+USUAL = ("JOBID", "USER", "STAT", "QUEUE", "FROM_HOST", "EXEC_HOST", "JOB_NAME", "SUBMIT_TIME")
+
+
+def bjobs(words: list[str]) -> int:
+    given, ids = client.options(words, ("o", "u"), ("json", "a", "noheader", "w", "r", "p", "d"))
+    flags = {name for name, value in given if value is None}
+    options = {name: value for name, value in given if value is not None}
+    names, delimiter = _fields(options["o"]) if "o" in options else (USUAL, None)
+    numbers = [int(word) if word.isdecimal() else client.refuse(f"{word}: Illegal job ID.") for word in ids]
+    jobs = client.ask("jobs", numbers=numbers or None)
+    if not numbers:
+        owner = options.get("u", client.user())
+        jobs = [job for job in jobs if owner in ("all", job["user"]) and ("a" in flags or job["state"] != "done")]
+    asked_states = [states for flag, states in BY_STATE.items() if flag in flags]
+    missing = sorted(set(numbers) - {job["number"] for job in jobs})
+    if asked_states:
+        jobs = [job for job in jobs if any(_stat(job) in states for states in asked_states)]
+    if "json" in flags:
+        records: list[dict[str, str]] = [{name: FIELDS[name](job) for name in names} for job in jobs]
+        records += [{"JOBID": str(number), "ERROR": f"Job <{number}> is not found"} for number in missing]
+        print(json.dumps({"COMMAND": "bjobs", "JOBS": len(records), "RECORDS": records}, indent=2))
+        return 0
+    rows = [[FIELDS[name](job) or "-" for name in names] for job in jobs]
+    _table(rows if "noheader" in flags else [list(names), *rows], delimiter)
+    for number in missing:
+        print(f"Job <{number}> is not found", file=sys.stderr)
+    if not jobs and not numbers:
+        print("No job found" if "a" in flags else "No unfinished job found", file=sys.stderr)
+    return 255 if missing else 0
+
+
+def _fields(text: str) -> tuple[tuple[str, ...], str | None]:
+    delimiter = None
+    names = []
+    for word in shlex.split(text):
+        if word.lower().startswith("delimiter="):
+            delimiter = word.partition("=")[2]
+            continue
+        name = word.partition(":")[0].upper()
+        if name not in FIELDS:
+            client.refuse(f"{word}: Invalid field name")
+        names.append(name)
+    return tuple(names), delimiter
+
+
+def _table(rows: list[list[str]], delimiter: str | None = None) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)] if rows else []
+    for row in rows:
+        if delimiter is not None:
+            print(delimiter.join(row))
+        else:
+            print(" ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def cluster() -> dict[str, Any]:
+    found: dict[str, Any] = client.ask("cluster")
+    return found
+
+
+def bqueues(words: list[str]) -> int:
+    given, names = client.options(words, ("o",), ("l", "w", "noheader"))
+    queues = [queue for queue in cluster()["queues"] if not names or queue["name"] in names]
+    if names and not queues:
+        client.refuse(f"{names[0]}: No such queue")
+    if ("l", None) in given:
+        for queue in queues:
+            print(f"QUEUE: {queue['name']}\n  -- emulated\n\nPARAMETERS/STATISTICS\nMAXIMUM LIMITS:")
+            if queue["max_walltime"]:
+                print(f" RUNLIMIT\n {queue['max_walltime'] / 60:.1f} min")
+            if queue["max_nodes"]:
+                print(f" HOSTLIMIT_PER_JOB\n {queue['max_nodes']}")
+            print()
+        return 0
+    head = ["QUEUE_NAME", "PRIO", "STATUS", "MAX", "JL/U", "JL/P", "JL/H", "NJOBS", "PEND", "RUN", "SUSP"]
+    rows = [_queue(queue) for queue in queues]
+    _table(rows if ("noheader", None) in given else [head, *rows])
+    return 0
+
+
+def _queue(queue: dict[str, Any]) -> list[str]:
+    counts = (queue["waiting"] + queue["running"], queue["waiting"], queue["running"], 0)
+    return [queue["name"], "30", "Open:Active", "-", "-", "-", "-", *map(str, counts)]
+
+
+def bhosts(words: list[str]) -> int:
+    client.options(words, (), ("w",))
+    rows = [["HOST_NAME", "STATUS", "JL/U", "MAX", "NJOBS", "RUN", "SSUSP", "USUSP", "RSV"]]
+    for node in cluster()["nodes"]:
+        used = node["cores"] - node["free"] if node["up"] else 0
+        status = "unavail" if not node["up"] else "closed_Full" if not node["free"] else "ok"
+        rows.append([node["name"], status, "-", str(node["cores"]), *([str(used)] * 2), "0", "0", "0"])
+    _table(rows)
+    return 0
+
+
+def lsid(words: list[str]) -> int:
+    client.options(words, (), ())
+    print(f"{VERSION}\n\nMy cluster name is emulated\nMy master name is {cluster()['host']}")
+    return 0
