@@ -190,7 +190,7 @@ def started(tmp_path: Path) -> Iterator[Callable[..., Started]]:
         os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.needs("components")
 def test_a_payload_whose_agent_is_killed_ends_and_shows_the_agents_log(started: Callable[..., Started]) -> None:
     payload = started({"kind": "local"})
@@ -201,7 +201,7 @@ def test_a_payload_whose_agent_is_killed_ends_and_shows_the_agents_log(started: 
     assert "bootstrap_0.out" in said
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.needs("components")
 def test_a_payload_that_is_terminated_takes_its_agent_and_tasks_along(started: Callable[..., Started]) -> None:
     payload = started({"kind": "local"})
@@ -231,7 +231,7 @@ def queued(env: dict[str, str]) -> str:
     return subprocess.run(listing, env=env, capture_output=True, text=True, check=True).stdout.strip()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.needs("components")
 def test_a_payload_whose_pilot_job_is_cancelled_ends_and_leaves_no_job(
     started: Callable[..., Started], slurm: dict[str, str]
