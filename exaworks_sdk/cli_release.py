@@ -160,3 +160,25 @@ def page(name: str | None) -> None:
     from exaworks_sdk.release_notes import page as text
 
     click.echo(text(load(name)), nl=False)
+
+
+@release.command(epilog="\b\nExamples:\n  exaworks release environments\n  exaworks release environments 2026.11")
+@click.argument("name", required=False)
+@click.pass_obj
+def environments(places: Places, name: str | None) -> None:
+    """Write the Spack environments of release NAME, or of the newest, into the checkout: its own and one a system."""
+    from exaworks_sdk.errors import ReleaseError
+    from exaworks_sdk.release import load
+    from exaworks_sdk.spack_environment import environment_files
+    from site_configs.load import located, systems
+    from site_configs.scope import folder_of
+
+    if places.checkout is None:
+        raise ReleaseError("environments are files of a checkout: run it from one.")
+    files = located({})
+    described = {system.system: folder_of(system, files[system.system]) for system in systems({})}
+    scopes = {system: folder for system, folder in described.items() if folder is not None}
+    for path, text in environment_files(load(name), places.checkout / "spack_repo" / "environments", scopes).items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        click.echo(path)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -66,3 +68,16 @@ def environment_text(release: Release, *, scope: Path | None = None, changed: di
     out = io.StringIO()
     yaml.dump({"spack": environment}, out)
     return HEADER + out.getvalue()
+
+
+def environment_files(release: Release, folder: Path, scopes: Mapping[str, Path]) -> dict[Path, str]:
+    """Return the text of each environment below ``folder`` by its path: the release's own, and one a site's system.
+
+    ``scopes`` holds the folders of Spack configuration by system; they are included by relative paths, so that the
+    files hold wherever the checkout lies.
+    """
+    files = {folder / release.name / "spack.yaml": environment_text(release)}
+    for system, scope in sorted(scopes.items()):
+        place = folder / release.name / system
+        files[place / "spack.yaml"] = environment_text(release, scope=Path(os.path.relpath(scope, place)))
+    return files

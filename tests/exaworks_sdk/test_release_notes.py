@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from exaworks_sdk import release_upstream
 from exaworks_sdk.cli_release import release as command
+from exaworks_sdk.paths import Places
 from exaworks_sdk.release import ReleaseComponent, load, names
 from exaworks_sdk.release_notes import changes, page
 from exaworks_sdk.release_upstream import upstream, versions
@@ -88,3 +89,15 @@ def test_lag_prints_what_upstream_says(monkeypatch: pytest.MonkeyPatch) -> None:
     told = json.loads(CliRunner().invoke(command, ["lag", "--json"]).output)
     assert [each["name"] for each in told if each["behind"]] == ["parsl"]
     assert "behind" in CliRunner().invoke(command, ["lag"]).output
+
+
+def test_environments_writes_one_for_the_release_and_one_for_each_system_with_a_scope(tmp_path: Path) -> None:
+    done = CliRunner().invoke(command, ["environments"], obj=Places(home=tmp_path, checkout=tmp_path))
+    assert done.exit_code == 0, done.output
+    folder = tmp_path / "spack_repo" / "environments" / names()[0]
+    assert f"{folder}/spack.yaml" in done.output.splitlines()
+    assert f"{folder}/llnl/dane/spack.yaml" in done.output.splitlines()
+    assert "include:" in (folder / "llnl" / "dane" / "spack.yaml").read_text()
+    installed = CliRunner().invoke(command, ["environments"], obj=Places(home=tmp_path, checkout=None))
+    assert installed.exit_code == 2
+    assert "run it from one" in installed.output

@@ -106,9 +106,9 @@ class _Builtin(types.ModuleType):
         return type(name, (_Base,), {"__module__": self.__name__, "url": None})
 
 
-def read(folder: str) -> Recipe:
+def read(folder: str, packages: Path = PACKAGES) -> Recipe:
     """Run one recipe with stand-ins for Spack's modules and return what it declares."""
-    path = PACKAGES / folder / "package.py"
+    path = packages / folder / "package.py"
     source = path.read_text()
     recorder = _Recorder()
     names = {line.split()[1] for line in source.splitlines() if line.startswith("from spack_repo.")}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,8 @@ from ruamel.yaml import YAML
 
 from exaworks_sdk.environment import pins
 from exaworks_sdk.release import load, names
-from exaworks_sdk.spack_environment import environment_text
+from exaworks_sdk.spack_environment import environment_files
+from site_configs.load import systems
 from tests.needs import need
 from tests.spack_repo.recipes import FOLDERS, PACKAGES, REPOSITORY, ROOT, admits, bounds, numbers, read
 
@@ -152,8 +155,15 @@ def test_the_bundle_never_depends_on_the_harness() -> None:
 
 
 @pytest.mark.parametrize("name", names())
-def test_the_release_s_environment_is_what_its_manifest_makes(name: str) -> None:
-    assert (ROOT / "spack_repo" / "environments" / name / "spack.yaml").read_text() == environment_text(load(name))
+def test_the_environments_are_those_that_the_manifest_and_the_site_files_make(name: str) -> None:
+    folder, sites = ROOT / "spack_repo" / "environments", ROOT / "site_configs"
+    scopes = {f"{path.parts[-4]}/{path.parts[-2]}": path.parent for path in sites.glob("*/spack/*/packages.yaml")}
+    made = environment_files(load(name), folder, scopes)
+    assert {path: path.read_text() for path in folder.glob(f"{name}/**/spack.yaml")} == made
+    assert len(made) == 1 + len([system for system in systems({}) if system.spack_scope])
+    for path in made:
+        included = YAML(typ="safe").load(path)["spack"].get("include", [])
+        assert all((path.parent / scope / "packages.yaml").is_file() for scope in included)
 
 
 def unmet(folder: str, requirements: list[str]) -> list[str]:
@@ -196,6 +206,22 @@ def test_a_missing_and_a_wider_dependency_are_seen() -> None:
     assert unmet("py_radical_saga", ["numpy"]) == ["numpy: not declared"]
     assert unmet("py_radical_saga", ["radical.utils<1.105,>=1.100", "parse"]) != []
     assert unmet("py_radical_saga", ["parse<2"]) == ["parse<2: declared as py-parse"]
+
+
+def test_our_own_package_is_built_from_the_repository_that_has_the_release_s_tag(tmp_path: Path) -> None:
+    """``spack repo add URL`` clones the last two commits and no tags; the release's is further back by then."""
+    origin, shallow = tmp_path / "origin", tmp_path / "shallow"
+    shutil.copytree(
+        REPOSITORY / "packages" / "py_exaworks_sdk", origin / "spack_repo/exaworks/packages/py_exaworks_sdk"
+    )
+    git = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost", "-C", str(origin)]
+    later = (["commit", "-q", "--allow-empty", "-m", "later"],) * 3
+    tag = read("py_exaworks_sdk").versions[newest("py_exaworks_sdk")]["tag"]
+    for step in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "release"], ["tag", tag], *later):
+        subprocess.run([*git, *step], check=True)
+    subprocess.run(["git", "clone", "-q", "--depth", "2", origin.as_uri(), str(shallow)], check=True)
+    found = [read("py_exaworks_sdk", each / "spack_repo/exaworks/packages").cls.git for each in (origin, shallow)]  # type: ignore[attr-defined]
+    assert found == [origin.as_uri(), origin.as_uri()]
 
 
 def test_our_own_package_declares_what_the_project_requires() -> None:

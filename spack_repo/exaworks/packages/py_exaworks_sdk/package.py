@@ -1,3 +1,4 @@
+import subprocess
 from pathlib import Path
 
 from spack_repo.builtin.build_systems.python import PythonPackage
@@ -5,14 +6,28 @@ from spack_repo.builtin.build_systems.python import PythonPackage
 from spack.package import *
 
 
+def source(checkout, tag):
+    """Name the repository to build from: that of this recipe, since recipes and harness are one.
+
+    It is the checkout the recipe was read from, or, where that has not the release's tag, what it
+    was cloned from: ``spack repo add URL`` brings the last two commits and no tags.
+    """
+
+    def ask(*words):
+        command = ["git", "-C", str(checkout), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+    return (
+        not ask("tag", "--list", tag) and ask("remote", "get-url", "origin")
+    ) or checkout.as_uri()
+
+
 class PyExaworksSdk(PythonPackage):
     """The ``exaworks`` command: validates ExaWorks SDK installations on a site's schedulers."""
 
     homepage = "https://exaworks.org"
 
-    # Recipes and harness are one repository: the source is the checkout this recipe was read from,
-    # whatever address that was cloned from. The release's tag must be in it.
-    git = Path(__file__).resolve().parents[4].as_uri()
+    git = source(Path(__file__).resolve().parents[4], "v2026.11.0")
 
     license("MIT")
 
