@@ -57,9 +57,10 @@ TESTS = (
 
 SETUP = """\
 #!/bin/bash
-# Sourced by the driver and by the scripts beside it: loads the package, or says in SPACK_LOAD_RESULT why not.
+# Sourced by the driver and by the scripts beside it: loads the package, also where it came with the bundle and was not
+# asked for by name, or says in SPACK_LOAD_RESULT why not.
 . ../../setup.sh
-spackLoadUnique {package}
+spackLoadUniqueNoX {package}
 """
 SCRIPT = """\
 #!/bin/bash

@@ -21,7 +21,7 @@ RECIPES = Path(__file__).resolve().parents[2] / "spack_repo" / "exaworks"
 def suite(tmp_path: Path) -> Path:
     """Return a test suite whose own setup.sh loads whatever it is asked for, with programs of ours on PATH."""
     (tmp_path / "setup.sh").write_text(
-        "spackLoadUnique() { SPACK_LOAD_RESULT=${LOADS:-0}; export SPACK_LOAD_RESULT; }\n"
+        "spackLoadUniqueNoX() { SPACK_LOAD_RESULT=${LOADS:-0}; export SPACK_LOAD_RESULT; }\n"
     )
     export(load(), RECIPES, tmp_path)
     (tmp_path / "bin").mkdir()
