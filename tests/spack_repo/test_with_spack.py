@@ -128,6 +128,18 @@ def test_the_release_concretizes_to_its_versions_without_rust(spack: Spack, tmp_
 
 
 @pytest.mark.slow
+def test_the_variants_that_are_off_can_be_turned_on_with_all_others(spack: Spack, tmp_path: Path) -> None:
+    release = load()
+    assert release.spack
+    text = environment_text(release, changed=dict.fromkeys(release.spack.off, True))
+    nodes = spack.concretize(tmp_path / "all", text, DEBIAN)
+    parameters = nodes["exaworks"]["parameters"]
+    assert isinstance(parameters, dict)
+    assert all(parameters[name] for name in (*release.spack.on, *release.spack.off))
+    assert {"py-maestrowf", "flux-core", "py-parsl", "py-radical-pilot", "stc"} <= nodes.keys()
+
+
+@pytest.mark.slow
 def test_a_combination_that_cannot_work_says_what_to_do(spack: Spack) -> None:
     done = spack.run("--config-scope", str(DEBIAN), "spec", "exaworks@2026.11 ~psij +radical")
     assert done.returncode != 0
