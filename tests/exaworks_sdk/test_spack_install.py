@@ -155,7 +155,8 @@ def test_an_interruption_reaches_spack_itself(tmp_path: Path, calls: Path) -> No
     trap = 'trap \'echo interrupted >> "$CALLS"; exit 2\' INT; : > "$CALLS.ready"; while :; do sleep 0.05; done'
     program(tmp_path, install=trap)
     text = (
-        "import sys; from pathlib import Path; from tests.exaworks_sdk.test_spack_install import order;"
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"  # ignored, if ours is
+        "from pathlib import Path; from tests.exaworks_sdk.test_spack_install import order;"
         "from exaworks_sdk.spack_install import install; install(order(Path(sys.argv[1])), print)"
     )
     child = subprocess.Popen(
