@@ -5,19 +5,12 @@ Field names are GitLab's own; https://docs.gitlab.com/ci/yaml/ describes them. W
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from ruamel.yaml import YAML
-from ruamel.yaml.scalarstring import LiteralScalarString, SingleQuotedScalarString
 
-WIDTH = 4096
-"""Never fold a line: a folded shell command is hard to read and harder to compare."""
-_OLD_YAML = re.compile(r"y|n|yes|no|on|off|=|<<|[-+]?[0-9][0-9_,:.]*", re.IGNORECASE)
-"""GitLab reads YAML 1.1, in which more than in 1.2 is no text: ``no`` is false, and ``1:30`` is ninety."""
+from ci.yaml_text import lines
 
 
 class _Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -138,24 +131,6 @@ def to_yaml(pipeline: Pipeline) -> str:
     if pipeline.before_script:
         tree["default"] = {"before_script": pipeline.before_script}
     tree |= {name: msgspec.to_builtins(job) for name, job in pipeline.jobs.items()}
-    writer = YAML()
-    writer.width = WIDTH
-    writer.indent(mapping=2, sequence=4, offset=2)
-    stream = io.StringIO()
-    for index, (key, value) in enumerate(tree.items()):
-        stream.write("\n" if index else "")
-        writer.dump({key: _literal(value)}, stream)
+    blocks = "\n".join("".join(f"{line}\n" for line in lines({key: value})) for key, value in tree.items())
     comment = "".join(f"# {line}".rstrip() + "\n" for line in pipeline.heading.splitlines())
-    return f"{comment}\n{stream.getvalue()}"
-
-
-def _literal(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _literal(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_literal(item) for item in value]
-    if not isinstance(value, str):
-        return value
-    if "\n" in value:
-        return LiteralScalarString(value)
-    return SingleQuotedScalarString(value) if _OLD_YAML.fullmatch(value) else value
+    return f"{comment}\n{blocks}"

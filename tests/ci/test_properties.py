@@ -6,12 +6,13 @@ import subprocess
 from typing import Any
 
 import msgspec
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from ci.generate import everything
 from ci.system import system_yaml
+from ci.yaml_text import lines
 from site_configs.checks import contradictions
 from site_configs.schema import System
 from tests.ci.gitlab_schema import invalid
@@ -106,3 +107,15 @@ def test_any_fleet_gives_a_valid_root(names: list[str]) -> None:
     files = everything(fleet)
     assert len(files) == len(names) + 1
     assert all(invalid(text) == [] for text in files.values())
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.one_of(TRAPS, WORDS, LINES, st.text(st.characters(exclude_categories=["Cs"])), DURATIONS, VARIABLES))
+@example("2026-11-22 10:00:00")
+@example("a\n\n b\n")
+@example("\ufeffx\u2028\x85")
+def test_any_text_is_read_back_as_the_same_text_by_old_and_new_yaml(text: str) -> None:
+    tree = {"key": text, "list": [text, {text: text}], "map": {"inner": [{"a": text, "b": 1}, [], {}, None, True]}}
+    written = "".join(f"{line}\n" for line in lines(tree))
+    assert YAML(typ="safe", pure=True).load(written) == tree
+    assert old_yaml(written) == tree
