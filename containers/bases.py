@@ -27,11 +27,23 @@ DEBIAN = Family(
             *("libsystemd0", "libuuid1", "libzmq5", "lua-posix", "python3-cffi", "python3-ply", "python3-yaml"),
         ),
         "spack-build": (
-            *("bzip2", "file", "g++", "gfortran", "gnupg", "make", "patch", "python3-pip", "tar", "unzip", "xz-utils"),
-            *("zstd",),
+            *("ant", "autoconf", "automake", "bzip2", "cmake", "file", "g++", "gettext", "gfortran", "gnupg"),
+            *("libarchive-dev", "libboost-filesystem-dev", "libboost-graph-dev", "libboost-regex-dev"),
+            *("libboost-serialization-dev", "libboost-system-dev", "libedit-dev", "libffi-dev", "libhwloc-dev"),
+            *("libjansson-dev", "liblua5.3-dev", "liblz4-dev", "libmpich-dev", "libncurses-dev", "libsodium-dev"),
+            *("libsqlite3-dev", "libssl-dev", "libtool", "libxml2-dev", "libyaml-dev", "libzmq3-dev", "lua-posix"),
+            *("lua5.3", "make", "mpich", "ninja-build", "openjdk-17-jdk-headless", "patch", "pkg-config"),
+            *("swig", "tar", "tcl8.6-dev", "unzip", "uuid-dev", "xz-utils", "zsh", "zstd"),
         ),
-        "spack-run": ("libgfortran5", "libgomp1"),
+        "spack-run": (
+            *("libarchive13", "libboost-filesystem1.74.0", "libboost-graph1.74.0", "libboost-regex1.74.0", "libedit2"),
+            *("libffi8", "libgfortran5", "libgomp1", "libhwloc15", "libjansson4", "liblua5.3-0", "liblz4-1"),
+            *("libncursesw6", "libsqlite3-0", "libuuid1", "libxml2", "libyaml-0-2", "libzmq5", "lua-posix", "lua5.3"),
+            *("mpich", "openjdk-17-jre-headless", "tcl8.6", "zsh"),
+        ),
     },
+    scopes=("spack_repo/scopes/debian12", "containers/files/debian-12"),
+    links=("containers/files/debian-links", "/opt/debian"),
 )
 
 ROCKY = Family(

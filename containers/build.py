@@ -22,6 +22,8 @@ from exaworks_sdk.release import Release
 
 NEEDED = 3 * 2**30
 """Bytes that a build needs in all, roughly; with less free it is refused before it begins."""
+MIRROR = "/mirror"
+"""Where a Spack mirror that is lent to a build is, in it."""
 KEPT = 200
 """Lines of an engine's output that are looked at for what went wrong."""
 
@@ -37,6 +39,8 @@ class Options:
     arguments: Mapping[str, str] = field(default_factory=dict)
     ca_bundle: Path | None = None
     pip_config: Path | None = None
+    git_config: Path | None = None
+    spack_mirror: Path | None = None
 
 
 def build(
@@ -48,6 +52,10 @@ def build(
         ImagesError: no engine, no registry, no space, another architecture; the message says which and what to do.
     """
     made = image(name, release, family)
+    lent = {"ca": options.ca_bundle, "pip": options.pip_config, "git": options.git_config}
+    mirror = {"SPACK_MIRROR": MIRROR} if options.spack_mirror else {}
+    if mirror and "SPACK_MIRROR" not in made.arguments:
+        raise ImagesError(f"--spack-mirror: {name} has nothing of Spack; leave it out")
     program = detect(options.engine)
     apptainer = Path(program).name == "apptainer"
     text = definition(made, release, family) if apptainer else containerfile(made, release, family)
@@ -71,16 +79,20 @@ def build(
                 "VERSION": release.name,
                 "REVISION": revision,
                 "CREATED": datetime.fromtimestamp(epoch, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+                **mirror,
                 **options.arguments,
             },
-            secrets={k: v for k, v in (("ca", options.ca_bundle), ("pip", options.pip_config)) if v is not None},
+            secrets={name: path for name, path in lent.items() if path is not None},
+            folders={MIRROR: options.spack_mirror.absolute()} if options.spack_mirror else {},
             epoch=epoch,
             flags=flags(),
         )
         if apptainer:
-            known = {"REVISION": revision, **options.arguments}
+            known = {"REVISION": revision, **mirror, **options.arguments}
             request = replace(request, arguments=known)
         say(f"building {where} with {program}")
+        if made.dag_hash and not apptainer:
+            request = _with_hash(program, request, Path(made.dag_hash).name, say)
         _run(build_argv(program, request), f"build {name}", say, cwd=context)
     if options.push:
         if Path(program).name == "docker":
@@ -88,6 +100,24 @@ def build(
             _run([program, "tag", where, address], f"name {name} {address}", say)
         _run(push_argv(program, where, options.push), f"push {name} to {options.push}", say)
     return where
+
+
+def _with_hash(program: str, request: Request, file: str, say: Callable[[str], None]) -> Request:
+    """Build what comes before the last stage, and give the build of all of it the DAG hash for the label.
+
+    Raises:
+        BuildError: it cannot be built, or left no hash.
+    """
+    with tempfile.TemporaryDirectory(prefix="exaworks-facts-") as folder:
+        first = replace(request, target="facts", output=Path(folder))
+        _run(build_argv(program, first), "build the stage with Spack", say, cwd=request.context)
+        try:
+            found = Path(folder, file).read_text(encoding="utf-8").split()
+        except OSError:
+            found = []
+    if len(found) != 1:
+        raise BuildError(f"the stage with Spack left no DAG hash but {found}: build again, with the engine's cache off")
+    return replace(request, arguments={**request.arguments, "DAG_HASH": found[0]})
 
 
 @contextmanager

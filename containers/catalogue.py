@@ -72,14 +72,17 @@ def testbed_flux(release: Release, family: Family) -> Image:
     build = Run(
         (
             f"git clone --quiet --depth 1 --branch v{flux.version} {flux.url} /build/flux",
-            f'test "$(git -C /build/flux rev-parse HEAD)" = {_commit("flux_core", flux.version)}',
+            'test "$(git -C /build/flux rev-parse HEAD)" = "${FLUX_COMMIT}"',
             "env -C /build/flux ./autogen.sh",
             f"env -C /build/flux FLUX_VERSION={flux.version} ./configure --quiet --prefix=/opt/flux --disable-docs "
             f"PYTHON={family.python}",
             'make --directory=/build/flux --jobs="$(nproc)" --quiet install',
             "find /opt/flux -name '*.la' -delete",
-        )
+            "rm -rf /build/flux",
+        ),
+        git=True,
     )
+    arguments = {"FLUX_COMMIT": _commit("flux_core", flux.version)}
     (first, *rest) = image.stages[0].steps
     assert isinstance(first, Install)
     start = Copy("containers/files/flux-role", "/usr/local/bin/flux-role", mode="0755")
@@ -89,7 +92,7 @@ def testbed_flux(release: Release, family: Family) -> Image:
         title="ExaWorks testbed: Flux",
         description="A throw-away Flux instance of several brokers with the ExaWorks SDK",
         stages=(
-            Stage("build", (Install((*first.names, "git", "flux-build")), build, *rest)),
+            Stage("build", (Install((*first.names, "git", "flux-build")), build, *rest), variables=tuple(arguments)),
             Stage("runtime", steps),
         ),
         environment={
@@ -101,6 +104,7 @@ def testbed_flux(release: Release, family: Family) -> Image:
         entrypoint=("flux-role",),
         command=("exaworks", "validate", "--no-upload"),
         healthcheck=("flux", "version"),
+        arguments=arguments,
     )
 
 
@@ -134,34 +138,65 @@ def sdk(release: Release, family: Family) -> Image:
         raise ImagesError(
             f"{FOLDER / release.name}.yaml: names no state of Spack (key spack) to build the image sdk with"
         )
-    spack = (
-        "export SPACK_DISABLE_LOCAL_CONFIG=1 SPACK_USER_CACHE_PATH=/build/cache",
-        f"git clone --quiet --filter=blob:none {pins.tool.url} /build/spack",
-        'git -C /build/spack checkout --quiet "${SPACK_COMMIT}"',
-        f"git clone --quiet --filter=blob:none {pins.packages.url} /build/packages",
-        'git -C /build/packages checkout --quiet "${PACKAGES_COMMIT}"',
-        ". /build/spack/share/spack/setup-env.sh",
-        "spack repo set --scope site --destination /build/packages builtin",
-        "spack repo add --scope site /src/spack_repo/exaworks",
-        "spack compiler find --scope site",
-        "mkdir -p /opt/environment",
-        "cp /src/containers/files/spack.yaml /opt/environment/spack.yaml",
-        f"spack -e /opt/environment add exaworks@{release.name}",
-        "spack -e /opt/environment concretize",
-        "spack -e /opt/environment install --fail-fast",
-        "spack -e /opt/environment gc --yes-to-all",
-        "spack -e /opt/environment find --format '{hash}' exaworks > /opt/environment/dag-hash",
-        "spack env activate --sh /opt/environment > /opt/environment/activate.sh",
+    environment = "spack -e /opt/environment"
+    fetch = Run(
+        (
+            f"{family.python} -m venv /build/python",
+            f"/build/python/bin/python -m pip {_PIP} --require-hashes --requirement /src/containers/spack-python.lock",
+            f"git clone --quiet --filter=blob:none {pins.tool.url} /build/spack",
+            'git -C /build/spack checkout --quiet "${SPACK_COMMIT}"',
+            f"git clone --quiet --filter=blob:none {pins.packages.url} /build/packages",
+            'git -C /build/packages checkout --quiet "${PACKAGES_COMMIT}"',
+        ),
+        network=True,
+        git=True,
     )
-    arguments = {"SPACK_COMMIT": pins.tool.commit, "PACKAGES_COMMIT": pins.packages.commit}
+    scopes = ",".join(f"/src/{scope}" for scope in family.scopes)
+    concretize = (
+        *((f"/src/{family.links[0]} {family.links[1]}",) if family.links else ()),
+        *_SPACK,
+        "spack config --scope site add repos:builtin:/build/packages/repos/spack_repo/builtin",
+        "spack config --scope site add repos:exaworks:/src/spack_repo/exaworks",
+        *(() if family.scopes else ("spack compiler find --scope site",)),
+        'if [ -n "${SPACK_MIRROR}" ]; then spack mirror add --scope site --unsigned lent "${SPACK_MIRROR}"; fi',
+        "mkdir -p /opt/environment",
+        f"cp /src/spack_repo/environments/{release.name}/spack.yaml /opt/environment/spack.yaml",
+        f"{environment} config add config:install_tree:root:/opt/spack",
+        f"{environment} config add config:install_tree:padded_length:false",
+        f'{environment} config add "packages:all:target:[${{TARGET}}]"',
+        *((f'{environment} config add "include:[{scopes}]"',) if scopes else ()),
+        f"{environment} env view enable /opt/view",
+        f"{environment} concretize",
+    )
+    build = (
+        *_SPACK,
+        f"{environment} install --fail-fast",
+        f'if [ -n "${{SPACK_MIRROR}}" ]; then {environment} buildcache push --unsigned --update-index lent; fi',
+        f"{environment} gc --yes-to-all",
+        f"{environment} find --format '{{hash}}' exaworks > /opt/environment/dag-hash",
+        "ls -d /opt/view/lib*/flux/python3.* > "
+        '"$(/opt/view/bin/python3 -c \'import sysconfig; print(sysconfig.get_path("purelib"))\')/flux.pth"',
+    )
+    arguments = {
+        "SPACK_COMMIT": pins.tool.commit,
+        "PACKAGES_COMMIT": pins.packages.commit,
+        "SPACK_MIRROR": "",
+        "TARGET": "x86_64_v3",
+    }
+    sources = ("containers/spack-python.lock", "spack_repo", *(s for s in family.scopes if s.startswith("containers")))
+    copies = [Copy(source, f"/src/{source}") for source in sources]
+    if family.links:
+        copies.append(Copy(family.links[0], f"/src/{family.links[0]}", mode="0755"))
     steps = (
         Install(("python", "venv", "certificates", "compiler", "git", "spack-build")),
-        Copy("spack_repo", "/src/spack_repo"),
-        Copy("containers/files/spack.yaml", "/src/containers/files/spack.yaml"),
-        Run(spack),
+        copies[0],
+        fetch,
+        *copies[1:],
+        Run(concretize),
+        Run(build),
         *_harness(release, family),
     )
-    kept = ("/opt/spack", "/opt/environment", "/opt/view", HARNESS)
+    kept = ("/opt/spack", "/opt/environment", "/opt/view", *(family.links[1:] if family.links else ()), HARNESS)
     return Image(
         name="sdk",
         title="ExaWorks SDK",
@@ -170,13 +205,14 @@ def sdk(release: Release, family: Family) -> Image:
             Stage("build", steps, variables=tuple(arguments)),
             Stage("runtime", (Install(("python", "spack-run")), *_runtime("sdk", kept, tree="/opt/spack"))),
         ),
-        environment={**ENVIRONMENT, "EXAWORKS_IMAGE": "sdk", "PATH": f"/opt/view/bin:{_PATH}"},
+        environment={**ENVIRONMENT, "EXAWORKS_IMAGE": "sdk", "PATH": f"/opt/view/bin:{_PATH}", **_FLUX},
         labels=_components(release, lambda component: True),
         entrypoint=("exaworks",),
         command=("validate", "--no-upload"),
         healthcheck=("exaworks", "release", "list"),
         apptainer=True,
         arguments=arguments,
+        dag_hash="/opt/environment/dag-hash",
     )
 
 
@@ -201,6 +237,20 @@ def image(name: str, release: Release, family: Family) -> Image:
 
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_SPACK = (
+    "export SPACK_DISABLE_LOCAL_CONFIG=1 SPACK_USER_CACHE_PATH=/build/cache SPACK_PYTHON=/build/python/bin/python",
+    ". /build/spack/share/spack/setup-env.sh",
+)
+_FLUX = {
+    "FLUX_CONNECTOR_PATH": "/opt/view/lib/flux/connectors",
+    "FLUX_EXEC_PATH": "/opt/view/libexec/flux/cmd",
+    "FLUX_MODPROBE_PATH_APPEND": "/opt/view/etc/flux/modprobe",
+    "FLUX_MODULE_PATH": ":".join(
+        f"/opt/view/{lib}/flux/modules{sched}" for lib in ("lib64", "lib") for sched in ("/sched", "")
+    ),
+    "FLUX_RC_EXTRA": "/opt/view/etc/flux",
+}
+"""What Spack would set: flux-sched lies in another prefix than flux-core, and the view holds both."""
 _PIP = "install --no-cache-dir --no-compile --no-deps --disable-pip-version-check"
 
 

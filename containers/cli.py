@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 RELEASE = click.option("--release", "release_name", metavar="NAME", help="Another release than the newest.")
 FAMILY = click.option(
     "--family", default="debian-12", show_default=True, metavar="NAME", help="Family of the base: debian-12, rocky-9."
@@ -120,6 +121,7 @@ Examples:
   exaworks images build sdk-slim
   exaworks images build collector --engine podman --push oci://registry.example.org/exaworks/collector:2026.11
   exaworks images build sdk-slim --base localhost/debian:12 --ca-bundle /etc/ssl/certs/ca-certificates.crt
+  exaworks images build sdk --spack-mirror ~/spack-mirror --build-arg TARGET=zen3
   exaworks images build sdk --build-arg APT_SOURCES='deb http://mirror.example/debian bookworm main'
   EXAWORKS_BUILD_FLAGS='--isolation chroot' exaworks images build testbed-slurm --engine buildah
 """
@@ -134,6 +136,13 @@ Examples:
 @click.option("--build-arg", "arguments", multiple=True, metavar="NAME=VALUE", help="For the definition's ARGs.")
 @click.option("--ca-bundle", type=FILE, envvar="PIP_CERT", show_envvar=True, help="Lent to pip; gets into no image.")
 @click.option("--pip-config", type=FILE, envvar="PIP_CONFIG_FILE", show_envvar=True, help="Lent to pip likewise.")
+@click.option(
+    "--spack-mirror",
+    type=FOLDER,
+    metavar="DIR",
+    help="With sdk: take sources and built packages from there, and add what had to be built.",
+)
+@click.option("--git-config", type=FILE, help="Lent to git: a proxy, mirrors of repositories (insteadOf).")
 @click.pass_context
 def build(context: click.Context, /, name: str, family: str, release_name: str | None, **given: Any) -> None:
     """Build image NAME from this checkout, with the first engine there is.

@@ -47,7 +47,11 @@ HINTS = (
 
 @dataclass(frozen=True)
 class Request:
-    """One build: files, names and values, apart from the engine that does it."""
+    """One build: files, names and values, apart from the engine that does it.
+
+    ``folders`` of this machine are there while it builds, by their path in it, and may be written to. With ``output``
+    nothing is tagged: the files of the stage ``target`` are written into that folder.
+    """
 
     context: Path
     definition: Path
@@ -55,8 +59,11 @@ class Request:
     base: str | None = None
     arguments: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, Path] = field(default_factory=dict)
+    folders: Mapping[str, Path] = field(default_factory=dict)
     epoch: int = 0
     flags: Sequence[str] = ()
+    target: str | None = None
+    output: Path | None = None
 
 
 def detect(wanted: str | None = None, path: str | None = None) -> str:
@@ -87,18 +94,26 @@ def build_argv(program: str, request: Request) -> list[str]:
     if engine == "apptainer":
         if request.secrets:
             raise EngineError(
-                "apptainer lends no files to a build: set pip's variables and --bind in APPTAINER_BIND instead of "
-                "--ca-bundle and --pip-config"
+                "apptainer lends no files to a build: set pip's and git's variables and --bind in APPTAINER_BIND instead "
+                "of --ca-bundle, --pip-config and --git-config"
             )
-        argv = [program, "build", *request.flags]
+        argv = [program, "build", *(f"--bind={path}:{inside}" for inside, path in request.folders.items())]
+        argv += request.flags
         argv += [f"--build-arg={name}={value}" for name, value in _arguments(request).items() if name != "CREATED"]
         return [*argv, request.tag, str(request.definition)]
+    if request.folders and engine == "docker":
+        raise EngineError(
+            "docker lends no folders to a build, so --spack-mirror needs another --engine: buildah, podman"
+        )
     argv = [program, *(("bud", "--layers") if engine == "buildah" else ("build",))]
     argv += ["--format=docker"] if engine != "docker" else []  # the OCI format has no place for HEALTHCHECK
     argv += [f"--timestamp={request.epoch}"] if engine != "docker" else []
-    argv += [f"--tag={request.tag}", f"--file={request.definition}"]
+    argv += [f"--target={request.target}"] if request.target else []
+    argv += [f"--output=type=local,dest={request.output}"] if request.output else [f"--tag={request.tag}"]
+    argv += [f"--file={request.definition}"]
     argv += [f"--build-arg={name}={value}" for name, value in _arguments(request).items()]
     argv += [f"--secret=id={name},src={path}" for name, path in request.secrets.items()]
+    argv += [f"--volume={path}:{inside}" for inside, path in request.folders.items()]
     return [*argv, *request.flags, str(request.context)]
 
 

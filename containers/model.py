@@ -10,7 +10,9 @@ class Family:
     """A family of base images: how packages are installed there, and what they are called.
 
     ``packages`` maps the names used in the catalogue to the family's own; ``before`` are commands that must have run
-    once before packages of further repositories can be installed.
+    once before packages of further repositories can be installed. ``scopes`` are folders of Spack configuration, by
+    their path in the checkout, that name the distribution's packages which Spack takes instead of building its own;
+    ``links`` is a script there that makes prefixes of links for some of them, given the folder to make them in.
     """
 
     name: str
@@ -19,6 +21,8 @@ class Family:
     python: str
     packages: dict[str, tuple[str, ...]]
     before: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    scopes: tuple[str, ...] = ()
+    links: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -42,12 +46,14 @@ class Copy:
 class Run:
     """Run shell commands, each of which must succeed.
 
-    ``network``: pip runs in it, so the builder's own pip configuration and CA bundle are lent to it. ``lent`` are
-    folders of the stage ``build`` that are there while it runs and leave nothing behind.
+    ``network``: pip runs in it, so the builder's own pip configuration and CA bundle are lent to it; ``git`` likewise
+    for git's configuration. ``lent`` are folders of the stage ``build`` that are there while it runs and leave nothing
+    behind.
     """
 
     commands: tuple[str, ...]
     network: bool = False
+    git: bool = False
     lent: tuple[str, ...] = ()
 
 
@@ -81,3 +87,5 @@ class Image:
     apptainer: bool = False
     arguments: dict[str, str] = field(default_factory=dict)
     """Build arguments of its own and their defaults."""
+    dag_hash: str | None = None
+    """A file of the stage ``build`` with the DAG hash of what Spack built; it becomes a label."""

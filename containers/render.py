@@ -52,16 +52,16 @@ def shell(step: Step, family: Family) -> list[str]:
 
 def run(step: Step, family: Family) -> str:
     """Return the arguments of a RUN instruction: what is lent to it, and its commands, each of which must succeed."""
-    lines = []
-    if isinstance(step, Run) and step.network:
-        lines.append("--mount=type=secret,id=ca --mount=type=secret,id=pip,target=/etc/pip.conf")
+    lines, first = [], ["set -eu"]
     if isinstance(step, Run):
+        if step.network:
+            lines.append("--mount=type=secret,id=ca --mount=type=secret,id=pip,target=/etc/pip.conf")
+            first.append("if [ -e /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi")
+        if step.git:
+            lines.append("--mount=type=secret,id=git")
+            first.append("if [ -e /run/secrets/git ]; then export GIT_CONFIG_GLOBAL=/run/secrets/git; fi")
         lines += [f"--mount=type=bind,from=build,source={folder},target={folder}" for folder in step.lent]
-    lent = "".join(f"{line} \\\n    " for line in lines)
-    commands = ["set -eu", *shell(step, family)]
-    if isinstance(step, Run) and step.network:
-        commands.insert(1, "if [ -e /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi")
-    return lent + "; \\\n    ".join(commands)
+    return "".join(f"{line} \\\n    " for line in lines) + "; \\\n    ".join([*first, *shell(step, family)])
 
 
 def containerfile(wanted: Image, release: Release, family: Family) -> str:
