@@ -30,4 +30,5 @@ class PyRadicalEntk(PythonPackage):
     def test_ensemble(self):
         """a pipeline of two stages runs in a pilot on this host, the second after the first"""
         script = join_path(self.test_suite.current_test_data_dir, "two_stages.py")
-        self.spec["python"].command(script, str(self.version))
+        pilot = self.spec["py-radical-pilot"].package.package_dir
+        self.spec["python"].command(script, str(self.version), join_path(pilot, "test"))

@@ -1,7 +1,12 @@
-"""Run two stages, the second of which reads what the first wrote: two_stages.py VERSION."""
+"""Run two stages, the second of which reads what the first wrote.
+
+python two_stages.py VERSION FOLDER-OF-THIS_HOST
+"""
 
 import sys
 from importlib.metadata import version
+
+sys.path.insert(0, sys.argv[2])
 
 from this_host import RESOURCE, bounded
 
