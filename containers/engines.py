@@ -94,8 +94,8 @@ def build_argv(program: str, request: Request) -> list[str]:
     if engine == "apptainer":
         if request.secrets:
             raise EngineError(
-                "apptainer lends no files to a build: set pip's and git's variables and --bind in APPTAINER_BIND instead "
-                "of --ca-bundle, --pip-config and --git-config"
+                "apptainer lends no files to a build: set pip's and git's variables and --bind in APPTAINER_BIND "
+                "instead of --ca-bundle, --pip-config and --git-config"
             )
         argv = [program, "build", *(f"--bind={path}:{inside}" for inside, path in request.folders.items())]
         argv += request.flags
