@@ -1,0 +1,262 @@
+"""Swift/T: programs compiled and run on all ranks of an allocation, and runs that it submits by itself."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pytest
+
+from sdk_tests.case import case
+from sdk_tests.landing import Outcome
+
+SPREADS = ("slurm", "flux")
+"""Schedulers whose launcher starts Turbine's ranks; elsewhere the mpiexec it was built with does."""
+
+SUBMITS = ("slurm", "pbs")
+"""Schedulers that the payload asks Swift/T to submit to by itself."""
+
+NO_ARGUMENTS = "turbine 1.5.2 hands a program to PSI/J without its arguments"
+
+
+def worked_together(outcome: Outcome, wrote: dict[str, Any]) -> None:
+    """Assert that every member ran once, with its values, and that the last step read what all of them had written."""
+    count = outcome.params["count"]
+    members = [wrote[f"member-{number}"] for number in range(count)]
+    assert set(wrote) == {*(f"member-{number}" for number in range(count)), "total"}
+    assert [each["values"] for each in members] == [[number, count] for number in range(count)]
+    assert len({each["pid"] for each in members}) == count
+    assert wrote["total"]["saw"] == [each["name"] for each in members]
+    assert max(each["ended"] for each in members) <= wrote["total"]["began"]
+
+
+def at_once(members: list[dict[str, Any]]) -> bool:
+    """Tell whether there was a moment at which all of them ran."""
+    return bool(max(each["began"] for each in members) <= min(each["ended"] for each in members))
+
+
+def power(outcome: Outcome) -> None:
+    """Assert that a program computed what its arguments ask for, on the ranks it was given."""
+    answer, params = outcome.answer, outcome.params
+    assert answer["exit_code"] == 0
+    assert answer["value"] == params["base"] ** params["exponent"]
+    assert (answer["workers"], answer["servers"]) == (params["procs"] - 1, 1), "every rank was a run of its own"
+
+
+@case(
+    payload="swift/hello.py",
+    component="swift-t",
+    tier="smoke",
+    cores=2,
+    params={"base": 7, "exponent": 20, "procs": 3},
+)
+def test_a_program_is_compiled_and_computes_with_its_arguments(outcome: Outcome) -> None:
+    power(outcome)
+
+
+@case(
+    payload="swift/hello.py",
+    component="swift-t",
+    name="mpiexec",
+    schedulers=SPREADS,
+    cores=2,
+    params={"base": 3, "exponent": 30, "procs": 4, "launcher": "mpiexec"},
+)
+def test_the_mpiexec_of_its_mpi_starts_it_inside_an_allocation(outcome: Outcome) -> None:
+    power(outcome)
+
+
+@case(payload="swift/foreach.py", component="swift-t", cores=2, params={"count": 100})
+def test_each_task_of_a_loop_runs_once_and_the_sum_is_right(outcome: Outcome) -> None:
+    answer, count = outcome.answer, outcome.params["count"]
+    assert answer["exit_code"] == 0
+    assert answer["sum"] == sum(number * number for number in range(count))
+    assert set(answer["ran"]) == {str(number) for number in range(count)}
+    assert set(answer["ran"].values()) <= {0, 1}, "a task ran on a rank that is no worker"
+
+
+@case(payload="swift/apps.py", component="swift-t", cores=2, params={"count": 3})
+def test_programs_run_at_once_on_all_workers_and_write_their_files(outcome: Outcome) -> None:
+    wrote = outcome.answer["wrote"]
+    assert outcome.answer["exit_code"] == 0
+    worked_together(outcome, wrote)
+    assert at_once([each for name, each in wrote.items() if name != "total"])
+
+
+@case(payload="swift/dataflow.py", component="swift-t", cores=2)
+def test_statements_run_in_the_order_of_their_data(outcome: Outcome) -> None:
+    wrote = outcome.answer["wrote"]
+    assert outcome.answer["exit_code"] == 0
+    saw = {name: each["saw"] for name, each in wrote.items()}
+    assert saw == {"top": [], "left": ["top"], "right": ["top"], "bottom": ["left", "right"]}
+    for side in ("left", "right"):
+        assert wrote["top"]["ended"] <= wrote[side]["began"]
+        assert wrote[side]["ended"] <= wrote["bottom"]["began"]
+
+
+@case(
+    payload="swift/leaf.py",
+    component="swift-t",
+    variants={"language=tcl": {"language": "tcl", "text": "Leaf"}},
+    cores=2,
+)
+def test_a_leaf_function_in_tcl_returns_its_results(outcome: Outcome) -> None:
+    answer, text = outcome.answer, outcome.params["text"]
+    assert answer["exit_code"] == 0
+    assert (answer["reversed"], answer["letters"]) == (text[::-1], str(len(text)))
+    assert answer["upper"] == text.upper()
+
+
+@case(
+    payload="swift/leaf.py",
+    component="swift-t",
+    variants={"language=python": {"language": "python", "text": "Leaf"}},
+    cores=2,
+)
+def test_a_leaf_function_in_python_returns_its_value(outcome: Outcome) -> None:
+    answer = outcome.answer
+    if not answer["built"]:
+        pytest.skip("this Turbine was built without Python")
+    assert answer["exit_code"] == 0
+    assert answer["value"] == hashlib.sha256(outcome.params["text"].encode()).hexdigest()
+
+
+@case(payload="swift/par.py", component="swift-t", cores=2)
+def test_a_parallel_task_has_a_communicator_of_two_ranks(outcome: Outcome) -> None:
+    answer = outcome.answer
+    assert answer["exit_code"] == 0
+    assert answer["sum"] == 3 * 3 + 4 * 4
+    assert set(answer["ran"]) == {"3.0", "3.1", "4.0", "4.1"}, "a rank did not get the number of its task"
+    for one, other in (("3.0", "3.1"), ("4.0", "4.1")):
+        first, second = answer["ran"][one], answer["ran"][other]
+        assert (first["size"], second["size"]) == (2, 2)
+        assert first["pid"] != second["pid"]
+
+
+@case(payload="swift/nodes.py", component="swift-t", schedulers=SPREADS, nodes=2, cores=2)
+def test_the_workers_of_one_run_are_on_all_nodes(outcome: Outcome) -> None:
+    answer = outcome.answer
+    assert answer["exit_code"] == 0
+    assert len(answer["wrote"]) == answer["count"] == 2 * outcome.case.nodes - 1
+    assert at_once(answer["wrote"])
+    nodes = {each["node"] for each in answer["wrote"]}
+    assert len(nodes) == outcome.case.nodes
+    assert outcome.scheduler == "flux" or not outcome.nodes or nodes <= set(outcome.nodes)
+
+
+@case(payload="swift/compile_error.py", component="swift-t")
+def test_the_compiler_names_the_line_of_a_wrong_type_and_nothing_runs(outcome: Outcome) -> None:
+    answer = outcome.answer
+    assert answer["exit_code"] not in (0, None)
+    assert any(line.startswith(f"{answer['place']}:") for line in answer["said"])
+    assert not answer["ran"]
+
+
+@case(payload="swift/failing.py", component="swift-t", cores=2)
+def test_a_program_that_fails_ends_the_run_and_what_depends_on_it_never_starts(outcome: Outcome) -> None:
+    answer = outcome.answer
+    assert answer["exit_code"] not in (0, None)
+    assert any("exited with code: 3" in line for line in answer["said"]), "its exit code is not told"
+    assert not answer["after"]
+
+
+@case(
+    payload="swift/submit.py",
+    component="swift-t",
+    schedulers=SUBMITS,
+    where="login",
+    jobs=1,
+    walltime=120,
+    params={"count": 3},
+)
+def test_a_run_it_submits_does_its_work_in_its_own_job(outcome: Outcome) -> None:
+    answer = outcome.answer
+    assert answer["submitted"], f"swift-t -m ended with {answer['exit_code']}"
+    assert (answer["said"]["exit_code"], answer["logged"]) == (0, [0])
+    worked_together(outcome, answer["wrote"])
+    steps = answer["wrote"].values()
+    assert {each["job_id"] for each in steps} == {answer["job_id"]}
+    assert not outcome.nodes or answer["said"]["node"] in outcome.nodes
+    if outcome.scheduler == "slurm":
+        assert {each["node"] for each in steps} == {answer["said"]["node"]}
+
+
+@case(
+    payload="swift/submit.py",
+    component="swift-t",
+    name="submit_failing",
+    schedulers=SUBMITS,
+    where="login",
+    jobs=1,
+    walltime=120,
+    params={"count": 3, "program": "failing.swift"},
+)
+def test_a_run_that_fails_in_its_job_makes_the_job_fail(outcome: Outcome) -> None:
+    answer = outcome.answer
+    assert answer["submitted"], f"swift-t -m ended with {answer['exit_code']}"
+    assert answer["said"]["exit_code"] not in (0, None), "the scheduler takes the job for a success"
+    assert answer["logged"] == [answer["said"]["exit_code"]]
+    assert "after" not in answer["wrote"]
+
+
+def handed_over(outcome: Outcome) -> None:
+    """Assert that PSI/J ran one job, told its end, and that all the work was done in it."""
+    answer = outcome.answer
+    assert answer["states"] == ["COMPLETED"]
+    assert answer["exit_code"] == 0
+    (native_id,) = answer["native_ids"]
+    worked_together(outcome, answer["wrote"])
+    steps = answer["wrote"].values()
+    if outcome.scheduler != "local":
+        assert {each["job_id"] for each in steps} == {native_id}
+
+
+@case(
+    payload="swift/through_psij.py",
+    component="swift-t",
+    name="submit",
+    partners=("psij",),
+    schedulers=("local", *SUBMITS),
+    where="login",
+    jobs=1,
+    cores=2,
+    walltime=120,
+    params={"count": 3},
+)
+def test_psij_runs_the_job_that_swift_t_hands_to_it(outcome: Outcome) -> None:
+    handed_over(outcome)
+
+
+@case(
+    payload="swift/through_psij.py",
+    component="swift-t",
+    name="arguments",
+    partners=("psij",),
+    schedulers=("local",),
+    where="login",
+    cores=2,
+    walltime=120,
+    params={"count": 3, "reads": "argv"},
+    xfail=NO_ARGUMENTS,
+)
+def test_a_program_handed_to_psij_keeps_its_arguments(outcome: Outcome) -> None:
+    handed_over(outcome)
+
+
+@case(
+    payload="swift/in_flux.py",
+    component="swift-t",
+    name="launch",
+    partners=("flux",),
+    schedulers=("local", *SPREADS),
+    variants={"by=swift-t": {"by": "swift-t"}, "by=flux": {"by": "flux"}},
+    cores=2,
+    walltime=120,
+    params={"count": 3},
+)
+def test_the_ranks_of_a_run_are_one_job_of_flux(outcome: Outcome) -> None:
+    answer = outcome.answer
+    assert answer["exit_code"] == 0
+    worked_together(outcome, answer["wrote"])
+    (job,) = {each["flux_job"] for each in answer["wrote"].values()}
+    assert job, "the ranks were not started by Flux"

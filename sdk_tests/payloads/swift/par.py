@@ -1,0 +1,24 @@
+"""Swift/T: parallel tasks of two ranks each, with a communicator over which one tells the other a number."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from _payload import main
+
+
+def par(request):
+    from _swift import numbers, program, swift
+
+    traces = Path("ran")
+    traces.mkdir()
+    done = swift(request, program("par.swift"), procs=4)
+    ran = {}
+    for path in sorted(traces.iterdir()):
+        rank, size, pid = map(int, path.read_text(encoding="utf-8").split())
+        ran[path.name] = {"rank": rank, "size": size, "pid": pid}
+    return {"exit_code": done.returncode, **numbers(done.stdout), "ran": ran}
+
+
+if __name__ == "__main__":
+    main(par, __doc__)
