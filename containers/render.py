@@ -13,9 +13,10 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from containers.bases import FAMILIES
-from containers.catalogue import IMAGES, LIBRARIES, SBOM, image
+from containers.catalogue import IMAGES, image
 from containers.errors import ImagesError, NoImageError
 from containers.model import Family, Image, Install, Run, Step
+from containers.steps import LIBRARIES, SBOM
 from exaworks_sdk.release import Release
 
 FOLDER = "containers/images"

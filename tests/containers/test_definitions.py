@@ -14,7 +14,8 @@ import pytest
 from containers.bases import FAMILIES
 from containers.catalogue import IMAGES, image
 from containers.errors import ImagesError, NoImageError
-from containers.render import FOLDER, compose, containerfile, definition, everything, outdated, write
+from containers.model import Copy
+from containers.render import FOLDER, compose, containerfile, definition, everything, outdated, shell, write
 from exaworks_sdk.release import load
 from site_configs.load import load_file
 from tests.needs import need
@@ -99,6 +100,40 @@ def test_the_build_tools_come_from_the_lock_with_their_hashes(tmp_path: Path) ->
     assert re.match(r"setuptools==[\d.]+ \\\n(    --hash=sha256:\w{64} ?\\?\n)+\Z", block)
 
 
+@pytest.mark.needs("shellcheck")
+def test_every_command_of_every_image_is_sound_shell() -> None:
+    for name, family in ALL:
+        made = image(name, RELEASE, FAMILIES[family])
+        for stage in made.stages:
+            steps = [step for step in stage.steps if not isinstance(step, Copy)]
+            script = "\n".join(["set -eu", *(line for step in steps for line in shell(step, FAMILIES[family]))])
+            argv = [need("shellcheck"), "--shell=sh", "--exclude=SC1091,SC2154", "-"]
+            done = subprocess.run(argv, input=script + "\n", capture_output=True, text=True, check=False)
+            assert done.returncode == 0, f"{name}, {family}: {done.stdout}"
+
+
+def test_what_git_fetches_is_the_releases_commit() -> None:
+    """Each clone is checked against, or checked out at, an argument whose default the release or its recipe gives."""
+    for name, arguments in (("sdk", ("SPACK_COMMIT", "PACKAGES_COMMIT")), ("testbed-flux", ("FLUX_COMMIT",))):
+        for argument in arguments:
+            assert re.search(rf"^ARG {argument}=[0-9a-f]{{40}}$", text(name), re.MULTILINE)
+            assert f'"${{{argument}}}"' in text(name)
+
+
+def test_only_what_spack_builds_has_a_dag_hash() -> None:
+    assert {name for name in IMAGES if "org.exaworks.dag-hash" in text(name)} == {"sdk"}
+
+
+def test_debians_libraries_lie_in_prefixes_as_recipes_expect_them(tmp_path: Path) -> None:
+    script = ROOT / "containers/files/debian-links"
+    subprocess.run([str(script), str(tmp_path)], check=True)
+    subprocess.run([str(script), str(tmp_path)], check=True)  # again: nothing in the way
+    assert {path.name for path in tmp_path.iterdir()} == {"lua", "mpich", "tcl"}
+    mpiexec = Path("/usr/bin/mpiexec.hydra")
+    assert (tmp_path / "mpich/bin/mpiexec.hydra").exists() == mpiexec.exists()
+    assert all(path.exists() for path in tmp_path.rglob("*")), "a link to nothing"
+
+
 @pytest.mark.needs("hadolint")
 def test_the_linter_finds_nothing_in_any_containerfile() -> None:
     files = [str(ROOT / FOLDER / name / f"Containerfile.{family}") for name, family in ALL]
@@ -115,7 +150,7 @@ def test_the_linter_would_find_something(tmp_path: Path) -> None:
 
 @pytest.mark.needs("shellcheck")
 def test_the_entry_points_are_sound_shell() -> None:
-    files = [str(ROOT / "containers/files" / name) for name in ("slurm-role", "flux-role")]
+    files = [str(ROOT / "containers/files" / name) for name in ("slurm-role", "flux-role", "debian-links")]
     done = subprocess.run([need("shellcheck"), *files], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 

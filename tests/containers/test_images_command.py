@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections import namedtuple
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,7 @@ def test_render_prints_what_is_committed_and_the_check_agrees(tmp_path: Path) ->
         (["render", "sdk-slim", "--format", "compose"], "has no compose file"),
         (["build", "nothing"], "there is no image nothing"),
         (["build", "sdk-slim", "--build-arg", "X"], "'X' is not NAME=VALUE"),
+        (["build", "sdk-slim", "--spack-mirror", "/"], "sdk-slim has nothing of Spack"),
     ],
 )
 def test_a_wrong_request_ends_with_2_and_says_why(
@@ -175,6 +177,35 @@ def test_each_engine_is_called_in_its_own_way(tmp_path: Path) -> None:
     assert "--build-arg=SOURCE_DATE_EPOCH=7" in docker
     with pytest.raises(EngineError, match="apptainer lends no files"):
         build_argv("apptainer", request)
+    lending = replace(request, secrets={}, folders={"/mirror": tmp_path})
+    assert f"--volume={tmp_path}:/mirror" in build_argv("podman", lending)
+    assert f"--bind={tmp_path}:/mirror" in build_argv("apptainer", lending)
+    with pytest.raises(EngineError, match="docker lends no folders"):
+        build_argv("docker", lending)
+
+
+FACTS = """for word; do case $word in
+    --output=*) folder=${word##*dest=}; printf 'abc123' > "$folder/dag-hash"; printf '%s' "$*" > "$0.first" ;;
+esac; done"""
+
+
+def test_what_spack_built_is_on_the_label_of_the_image(engine: Path, checkout: Path, tmp_path: Path) -> None:
+    """The stage with Spack is built first, for its DAG hash; then all of it, where that stage is taken as it is."""
+    program(engine, FACTS)
+    options = Options(engine="buildah", spack_mirror=tmp_path)
+    build("sdk", RELEASE, DEBIAN, checkout, options, lambda line: None)
+    first = Path(f"{engine}.first").read_text()
+    assert "--target=facts" in first
+    assert "--tag=" not in first
+    last = Path(f"{engine}.arguments").read_text().splitlines()
+    assert "--build-arg=DAG_HASH=abc123" in last
+    assert {"--build-arg=SPACK_MIRROR=/mirror", f"--volume={tmp_path}:/mirror"} <= set(last)
+    assert not [word for word in last if word.startswith(("--target", "--output"))]
+
+
+def test_a_build_that_leaves_no_dag_hash_is_an_error(engine: Path, checkout: Path) -> None:
+    with pytest.raises(BuildError, match="left no DAG hash"):
+        build("sdk", RELEASE, DEBIAN, checkout, Options(engine="buildah"), lambda line: None)
 
 
 def test_a_push_goes_to_the_address_that_was_given(engine: Path, checkout: Path) -> None:
