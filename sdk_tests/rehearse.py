@@ -96,18 +96,18 @@ class Stage:
         self.folder.mkdir(parents=True, mode=0o700)
 
     def all(self, systems: Sequence[System], at_once: int) -> list[Rehearsal]:
-        """Rehearse every system, so many at a time; the longest kinds come first."""
+        """Rehearse every system, so many at a time; those that take the longest are begun first."""
         for system in systems:
             for spec in system.schedulers:
                 if spec.account_env:
                     os.environ.setdefault(spec.account_env, ACCOUNT)
         with ThreadPoolExecutor(max_workers=at_once) as pool:
-            futures = [pool.submit(self.one, system) for system in systems]
+            futures = {system.system: pool.submit(self.one, system) for system in sorted(systems, key=_jobs_at_once)}
             try:
-                return [future.result() for future in futures]
+                return [futures[system.system].result() for system in systems]
             except KeyboardInterrupt:
                 self.stop()
-                for future in futures:
+                for future in futures.values():
                     future.cancel()
                 raise
 
@@ -192,6 +192,11 @@ class Stage:
             made.summary = json.loads(said)
         except ValueError:
             made.summary = None
+
+
+def _jobs_at_once(system: System) -> int:
+    """Return how many jobs a user may have: where that is one, each case waits for the one before."""
+    return min((spec.max_jobs for spec in system.schedulers if not spec.nested), default=1000)
 
 
 def likeness_of(system: System, specs: list[SchedulerSpec]) -> System:

@@ -31,7 +31,10 @@ Exit codes: 0 every rehearsed system passed and each job over a limit was refuse
 @click.option("--case", "cases", multiple=True, metavar="PATTERN", help="Shell pattern of case ids; may be repeated.")
 @click.option("--nodes", type=click.IntRange(2, 64), default=2, show_default=True, help="Nodes of each testbed.")
 @click.option(
-    "--at-once", type=click.IntRange(1, 64), default=None, help="Systems rehearsed at a time; default: one a core."
+    "--at-once",
+    type=click.IntRange(1, 64),
+    default=None,
+    help="Systems rehearsed at a time; default: two a core, since a rehearsal mostly waits.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of the report.")
 @click.pass_context
@@ -66,7 +69,7 @@ def rehearse(context: click.Context, /, **given: Any) -> None:
 
     signal.signal(signal.SIGTERM, interrupted)
     try:
-        rehearsals = stage.all(chosen, given["at_once"] or len(os.sched_getaffinity(0)))
+        rehearsals = stage.all(chosen, given["at_once"] or 2 * len(os.sched_getaffinity(0)))
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)
         context.exit(130)
