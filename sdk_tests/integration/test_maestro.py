@@ -1,0 +1,61 @@
+"""Maestro: a study whose steps are jobs of the scheduler. No component of the release: absent, it skips."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sdk_tests.case import case
+from sdk_tests.landing import Outcome
+
+ADAPTERS = ("local", "slurm", "flux")
+"""Schedulers whose adapter of Maestro the payload can describe; it has one for LSF too."""
+
+
+def finished(outcome: Outcome, name: str) -> dict[str, Any]:
+    """Assert that a step has ended well in a job of its own; return what it wrote."""
+    step = outcome.answer["steps"][name]
+    assert step["state"] == "FINISHED", name
+    (wrote,) = step["wrote"]
+    if outcome.scheduler != "local":
+        assert wrote["job_id"].lstrip("ƒf") == step["job_id"].lstrip("ƒf")  # noqa: RUF001
+        assert not outcome.nodes or wrote["node"] in outcome.nodes
+    return dict(wrote)
+
+
+@case(
+    payload="maestro/study.py",
+    component="maestro",
+    schedulers=ADAPTERS,
+    where="login",
+    jobs=3,
+    walltime=120,
+    params={"numbers": [2, 3, 7]},
+)
+def test_a_step_for_each_value_runs_in_its_own_job_and_one_waits_for_all(outcome: Outcome) -> None:
+    answer, numbers = outcome.answer, outcome.params["numbers"]
+    assert answer["exit_code"] == 0
+    assert set(answer["steps"]) == {*(f"square_NUMBER.{number}" for number in numbers), "total"}
+    squares = [finished(outcome, f"square_NUMBER.{number}") for number in numbers]
+    total = finished(outcome, "total")
+    assert [each["value"] for each in squares] == [number**2 for number in numbers]
+    assert total["value"] == sum(number**2 for number in numbers)
+    assert max(each["ended"] for each in squares) <= total["began"]
+    assert len({step["job_id"] for step in answer["steps"].values()}) == len(answer["steps"])
+
+
+@case(
+    payload="maestro/failing.py",
+    component="maestro",
+    schedulers=ADAPTERS,
+    where="login",
+    jobs=2,
+    walltime=120,
+    params={"numbers": [2, 13]},
+)
+def test_a_step_that_fails_fails_what_depends_on_it_and_nothing_beside(outcome: Outcome) -> None:
+    answer = outcome.answer
+    assert answer["exit_code"] not in (0, None), "the study is told as a success"
+    failed = {name for name, step in answer["steps"].items() if step["state"] == "FAILED"}
+    assert failed == {"square_NUMBER.13", "after_NUMBER.13"}
+    assert answer["steps"]["after_NUMBER.13"]["wrote"] == [], "it ran although what it depends on had failed"
+    assert finished(outcome, "square_NUMBER.2")["value"] == finished(outcome, "after_NUMBER.2")["value"] == 4
