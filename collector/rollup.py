@@ -7,13 +7,13 @@ system's runs say of it from the oldest to the newest. A newer run is one step o
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, select, update
 
-from collector.bulk import update_many
+from collector.bulk import among, insert_many, update_many
 from collector.outcomes import MISSING, worst
 from collector.streaks import Say, Streak, is_flaky
 from collector.tables import board, cells, plans, records, runs, systems
@@ -21,9 +21,11 @@ from collector.tables import board, cells, plans, records, runs, systems
 STREAK = tuple(cells.c[name] for name in Streak._fields)
 DETAILS = (cells.c.last_record, cells.c.last_version, cells.c.last_emulated)
 
+NO_DETAILS = (None, None, None)
+
 TIERS = ("smoke", "integration", "scale")
 
-_CHUNK = 500
+_AT_ONCE = 500
 
 
 @lru_cache(maxsize=256)
@@ -39,11 +41,18 @@ def positions(plan: str | None, extra: str) -> dict[int, int]:
     return {cell: place for place, cell in enumerate(layout)}
 
 
-def chunks(values: Iterable[int]) -> Iterator[list[int]]:
-    """Cut keys into lists short enough for one statement, in order."""
-    ordered = sorted(values)
-    for start in range(0, len(ordered), _CHUNK):
-        yield ordered[start : start + _CHUNK]
+class Member(NamedTuple):
+    """A cell among those that share its row of the board."""
+
+    id: int
+    subject: str
+    component: str
+    scheduler: str
+    tier: str
+    last_record: int | None
+    last_version: str | None
+    last_emulated: bool | None
+    streak: Streak
 
 
 def settle(connection: Connection, system: int, touched: Mapping[int, Iterable[int]], moved: bool = False) -> None:
@@ -52,19 +61,19 @@ def settle(connection: Connection, system: int, touched: Mapping[int, Iterable[i
     ``touched`` maps each run that changed to the cells it changed. ``moved`` says that a run that was known before may
     have another place in time or speak for other cells than it did: then everything is told from the beginning.
     """
-    by_cell: dict[int, set[int]] = {}
+    by_cell: dict[int, list[int]] = {}
     for run, some in touched.items():
         for cell in some:
-            by_cell.setdefault(cell, set()).add(run)
+            by_cell.setdefault(cell, []).append(run)
     if not by_cell:
         return
-    words = {run.id: run for run in _runs(connection, system, sorted(touched))}
+    words = {run.id: (run, positions(run.plan, run.extra)) for run in _runs(connection, system, sorted(touched))}
+    members = {member.id: member for member in _members(connection, system, by_cell)}
     told: dict[int, Streak] = {}
     again: set[int] = set()
-    stored = _streaks(connection, by_cell)
     for cell, some in by_cell.items():
-        before = stored[cell]
-        say = None if moved or len(some) != 1 else _say(words[next(iter(some))], cell)
+        before = members[cell].streak
+        say = None if moved or len(some) != 1 else _say(*words[some[0]], cell)
         if moved or len(some) != 1:
             again.add(cell)
         elif say is None or (say.run == before.last_run and say.outcome == before.last_outcome):
@@ -76,17 +85,23 @@ def settle(connection: Connection, system: int, touched: Mapping[int, Iterable[i
     if again:
         told |= retell(connection, system, again)
     found = details(connection, told)
-    rows = [(*streak, *found.get(cell, _NO_DETAILS), cell) for cell, streak in sorted(told.items())]
+    rows = []
+    for cell, streak in sorted(told.items()):
+        member, detail = members[cell], found.get(cell, NO_DETAILS)
+        if streak != member.streak or detail != member[5:8]:
+            members[cell] = Member._make((*member[:5], *detail, streak))
+            rows.append((*streak, *detail, cell))
     update_many(connection, cells, (*STREAK, *DETAILS), rows)
-    refresh_board(connection, system, set(by_cell))
+    _write_board(connection, system, members.values(), {member.subject for member in members.values()})
 
 
 def retell(connection: Connection, system: int, wanted: set[int]) -> dict[int, Streak]:
     """Tell the history of cells from the system's first run to its newest."""
     told = dict.fromkeys(wanted, Streak())
     for run in _runs(connection, system, None):
-        for cell in wanted & positions(run.plan, run.extra).keys():
-            say = _say(run, cell)
+        places = positions(run.plan, run.extra)
+        for cell in wanted & places.keys():
+            say = _say(run, places, cell)
             if say is not None:
                 told[cell] = told[cell].then(say)
     return told
@@ -104,18 +119,17 @@ def note_full_runs(connection: Connection, system: int) -> None:
     before = connection.execute(select(systems).where(systems.c.id == system)).one()._mapping
     if any(before[name] != value for name, value in full.items()):
         connection.execute(update(systems).where(systems.c.id == system).values(**full))
-        refresh_board(connection, system, None)
+        refresh_board(connection, system)
 
 
-_NO_DETAILS = (None, None, None)
-
-
-def _streaks(connection: Connection, wanted: Iterable[int]) -> dict[int, Streak]:
-    found: dict[int, Streak] = {}
-    for some in chunks(wanted):
-        query = select(cells.c.id, *STREAK).where(cells.c.id.in_(some))
-        found.update((row[0], Streak._make(row[1:])) for row in connection.execute(query))
-    return found
+def _members(connection: Connection, system: int, touched: Iterable[int] | None) -> list[Member]:
+    """Return the cells of a system, or of the subjects of some of its cells, in the order of their names."""
+    columns = (cells.c.id, cells.c.subject, cells.c.component, cells.c.scheduler, cells.c.tier, *DETAILS, *STREAK)
+    query = select(*columns).where(cells.c.system == system).order_by(cells.c.case_id)
+    if touched is not None:
+        of_these = select(cells.c.subject).where(among(connection, cells.c.id, touched)).distinct()
+        query = query.where(among(connection, cells.c.subject, connection.execute(of_these).scalars()))
+    return [Member._make((*row[:8], Streak._make(row[8:]))) for row in connection.execute(query)]
 
 
 def _runs(connection: Connection, system: int, only: list[int] | None) -> Iterator[Any]:
@@ -128,15 +142,14 @@ def _runs(connection: Connection, system: int, only: list[int] | None) -> Iterat
         .order_by(runs.c.started, runs.c.run_id)
     )
     if only is None:
-        yield from connection.execute(query.execution_options(yield_per=_CHUNK))
+        yield from connection.execute(query.execution_options(yield_per=_AT_ONCE))
         return
-    for some in chunks(only):
-        yield from connection.execute(query.where(runs.c.id.in_(some)))
+    yield from connection.execute(query.where(among(connection, runs.c.id, only)))
 
 
-def _say(run: Any, cell: int) -> Say | None:
+def _say(run: Any, places: Mapping[int, int], cell: int) -> Say | None:
     """Return what a run says about a cell: an open one says nothing of what it still owes, nor does a partial one."""
-    outcome = run.outcomes[positions(run.plan, run.extra)[cell]]
+    outcome = run.outcomes[places[cell]]
     if outcome == MISSING and (run.state is None or run.partial):
         return None
     return Say(run.id, run.started, outcome, run.stack)
@@ -160,68 +173,51 @@ def details(connection: Connection, told: Mapping[int, Streak]) -> dict[int, tup
     return found
 
 
-def refresh_board(connection: Connection, system: int, touched: set[int] | None) -> None:
-    """Write anew the board rows of the subjects of the touched cells, or of all subjects of the system."""
-    full = connection.execute(select(systems).where(systems.c.id == system)).one()._mapping
-    subjects: set[str] | None = None
-    if touched is not None:
-        subjects = set()
-        for some in chunks(touched):
-            subjects.update(
-                connection.execute(select(cells.c.subject).where(cells.c.id.in_(some)).distinct()).scalars()
-            )
-        if not subjects:
-            return
-    columns = (
-        cells.c.subject,
-        cells.c.component,
-        cells.c.scheduler,
-        cells.c.tier,
-        cells.c.turns,
-        *STREAK[:3],
-        *DETAILS,
-    )
-    current = (
-        select(*columns).where(cells.c.system == system, cells.c.last_outcome.is_not(None)).order_by(cells.c.case_id)
-    )
+def refresh_board(connection: Connection, system: int) -> None:
+    """Write anew all board rows of a system."""
+    _write_board(connection, system, _members(connection, system, None), None)
+
+
+def _write_board(
+    connection: Connection, system: int, members: Iterable[Member], subjects: Collection[str] | None
+) -> None:
+    """Write anew the board rows of subjects from all of their cells; None: of every subject of the system."""
+    begun = (systems.c.full_smoke, systems.c.full_integration, systems.c.full_scale)
+    full = dict(zip(TIERS, connection.execute(select(*begun).where(systems.c.id == system)).one(), strict=True))
+    grouped: dict[str, list[Member]] = {}
+    for member in members:
+        started = member.streak.last_started
+        if started is not None and started >= (full.get(member.tier) or started):
+            grouped.setdefault(member.subject, []).append(member)
     gone = delete(board).where(board.c.system == system)
     if subjects is not None:
-        current = current.where(cells.c.subject.in_(sorted(subjects)))
-        gone = gone.where(board.c.subject.in_(sorted(subjects)))
-    grouped: dict[str, list[Any]] = {}
-    for cell in connection.execute(current):
-        begun = full[f"full_{cell.tier}"]
-        if begun is None or cell.last_started >= begun:
-            grouped.setdefault(cell.subject, []).append(cell)
+        gone = gone.where(among(connection, board.c.subject, sorted(subjects)))
     connection.execute(gone)
-    rows = [_board_row(system, subject, members) for subject, members in sorted(grouped.items())]
-    if rows:
-        connection.execute(insert(board), rows)
+    insert_many(connection, board, [_board_row(system, *each) for each in sorted(grouped.items())])
 
 
-def _begun(cell: Row[Any]) -> int:
-    started: int = cell.last_started
-    return started
+def _begun(member: Member) -> int:
+    return member.streak.last_started or 0
 
 
-def _board_row(system: int, subject: str, members: Sequence[Row[Any]]) -> dict[str, Any]:
-    outcomes = "".join(cell.last_outcome for cell in members)
+def _board_row(system: int, subject: str, members: Sequence[Member]) -> tuple[Any, ...]:
+    """Return the columns of ``board``, in their order."""
+    outcomes = "".join(member.streak.last_outcome or "" for member in members)
     shown = worst(outcomes)
     newest = max(members, key=_begun)
-    culprit = max((cell for cell in members if cell.last_outcome == shown), key=_begun)
-    versioned = [cell for cell in members if cell.last_version is not None]
-    latest = max(versioned, key=_begun) if versioned else None
-    nested = sorted({inner for cell in members if (inner := cell.scheduler.partition("+")[2])})
-    return {
-        "system": system,
-        "subject": subject,
-        "component": newest.component,
-        "worst": shown,
-        "outcomes": outcomes,
-        "started": newest.last_started,
-        "run": culprit.last_run,
-        "version": latest.last_version if latest else None,
-        "emulated": sum(bool(cell.last_emulated) for cell in members),
-        "flaky": sum(is_flaky(cell.turns) for cell in members),
-        "nested": ", ".join(nested)[:256] or None,
-    }
+    culprit = max((member for member in members if member.streak.last_outcome == shown), key=_begun)
+    versioned = [member for member in members if member.last_version is not None]
+    nested = sorted({inner for member in members if (inner := member.scheduler.partition("+")[2])})
+    return (
+        system,
+        subject,
+        newest.component,
+        shown,
+        outcomes,
+        newest.streak.last_started,
+        culprit.streak.last_run,
+        max(versioned, key=_begun).last_version if versioned else None,
+        sum(bool(member.last_emulated) for member in members),
+        sum(is_flaky(member.streak.turns) for member in members),
+        ", ".join(nested)[:256] or None,
+    )

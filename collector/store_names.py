@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 
+from collector.bulk import among
 from collector.errors import Problem
 from collector.tables import cells, plans, runs, systems
 
@@ -73,13 +74,9 @@ def cell_keys(connection: Connection, system: int, names: Iterable[CellName]) ->
 
 
 def _find_cells(connection: Connection, system: int, case_ids: Iterable[str]) -> dict[str, int]:
-    wanted = list(case_ids)
-    found: dict[str, int] = {}
-    for start in range(0, len(wanted), 500):
-        some = wanted[start : start + 500]
-        query = select(cells.c.case_id, cells.c.id).where(cells.c.system == system, cells.c.case_id.in_(some))
-        found.update((case_id, key) for case_id, key in connection.execute(query))
-    return found
+    wanted = among(connection, cells.c.case_id, case_ids)
+    rows = connection.execute(select(cells.c.case_id, cells.c.id).where(cells.c.system == system, wanted))
+    return {row.case_id: row.id for row in rows}
 
 
 def plan_key(connection: Connection, layout: list[int]) -> int:

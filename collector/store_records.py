@@ -16,11 +16,17 @@ from collector.intake import Arrival
 from collector.outcomes import CHAR
 from collector.rollup import positions, settle
 from collector.store_names import CellName, cell_keys, conflict, contacted, elsewhere, run_query, system_key
+from collector.store_points import Measured, add_points
 from collector.tables import RECORD_BITS, bodies, records, runs
-from dashboard_client.schema import Scheduler
+from dashboard_client.schema import Outcome, Scheduler
 
 Refusal = tuple[int, str | None, Problem]
 """The index of a record in its batch, its id where it could be read, and what is wrong with it."""
+
+MOST_SCHEDULERS = 16
+
+NEW_SINCE = 0
+"""What ``runs.pruned`` holds when a record was added since: retention looks at the run again."""
 
 
 @dataclass
@@ -38,6 +44,7 @@ class OpenRun:
     outcomes: list[str]
     records: int
     schedulers: dict[str, str] = field(default_factory=dict)
+    pruned: int | None = None
     moved: bool = False
     added: int = 0
     touched: set[int] = field(default_factory=set)
@@ -59,21 +66,13 @@ class OpenRun:
         self.outcomes[place] = outcome
         self.touched.add(cell)
 
-    def name(self, scheduler: Scheduler) -> None:
-        """Keep the version of each scheduler, the greatest where records differ, so that their order does not count."""
-        for software in (scheduler.outer, scheduler.nested):
-            if software is not None and software.version and len(self.schedulers) < 16:
-                emulated = " (emulated)" if software.emulated else ""
-                name, version = software.name[:64], software.version[:64] + emulated
-                self.schedulers[name] = max(self.schedulers.get(name, ""), version)
-
     def values(self) -> dict[str, Any]:
         """Return the columns that adding records changes."""
         extra = list(self.places)[self.planned :]
         packed = {"extra": json.dumps(extra, separators=(",", ":")), "outcomes": "".join(self.outcomes)}
-        told = json.dumps(self.schedulers, separators=(",", ":"), sort_keys=True) if self.schedulers else None
-        summed = {"records": self.records + self.added, "started": self.started, "schedulers": told, "pruned": None}
-        return packed | summed
+        told = pack_schedulers(self.schedulers)
+        summed = {"records": self.records + self.added, "started": self.started, "schedulers": told}
+        return packed | summed | {"pruned": None if self.pruned is None else NEW_SINCE}
 
 
 def store_records(connection: Connection, arrivals: Sequence[Arrival], now: int) -> list[Refusal]:
@@ -82,10 +81,15 @@ def store_records(connection: Connection, arrivals: Sequence[Arrival], now: int)
     opened = _open_runs(connection, arrivals, now, refused)
     rows: list[tuple[Any, ...]] = []
     documents: list[tuple[int, bytes]] = []
+    measured: dict[int, list[Measured]] = {}
     for run in opened:
         for key, cell, arrival in _new_of(connection, run, refused):
             rows.append(_row(key, run.key, cell, arrival, now))
             documents.append((key, arrival.body))
+            record = arrival.record
+            if record.metrics and record.verdict.outcome is Outcome.PASS:
+                when = arrival.started or arrival.ended or now
+                measured.setdefault(run.system, []).append(Measured(key, cell, when, record.metrics))
     insert_many(connection, records, rows)
     insert_many(connection, bodies, documents)
     changed: dict[int, list[OpenRun]] = {}
@@ -95,6 +99,8 @@ def store_records(connection: Connection, arrivals: Sequence[Arrival], now: int)
             changed.setdefault(run.system, []).append(run)
     for system, some in sorted(changed.items()):
         settle(connection, system, {run.key: run.touched for run in some}, any(run.moved for run in some))
+    for system, found in sorted(measured.items()):
+        add_points(connection, system, found)
     add_to_days(connection, {run.key: run.system for run in opened}, rows)
     contacted(connection, {run.system for run in opened}, now)
     return refused
@@ -146,7 +152,8 @@ def open_run(connection: Connection, run_id: str, system: int, now: int) -> Open
     planned = len(positions(row.plan_cells, "[]"))
     dated = row.digest is not None
     outcomes, told = list(row.outcomes), json.loads(row.schedulers or "{}")
-    return OpenRun(row.id, run_id, row.system, row.started, dated, False, places, planned, outcomes, row.records, told)
+    named = (row.id, run_id, row.system, row.started, dated, False, places, planned)
+    return OpenRun(*named, outcomes, row.records, told, row.pruned)
 
 
 def _new_of(connection: Connection, run: OpenRun, refused: list[Refusal]) -> list[tuple[int, int, Arrival]]:
@@ -175,7 +182,7 @@ def _new_of(connection: Connection, run: OpenRun, refused: list[Refusal]) -> lis
         if attempt > highest.get(cell, 0):
             highest[cell] = attempt
             run.show(cell, CHAR[arrival.record.verdict.outcome])
-        run.name(arrival.record.scheduler)
+        name_schedulers(run.schedulers, arrival.record.scheduler)
         run.date(arrival.first)
     return new
 
@@ -189,6 +196,22 @@ def _already_there(connection: Connection, run: OpenRun) -> dict[tuple[int, int]
         records.c.run == run.key, records.c.cell.between(min(about), max(about))
     )
     return {(cell, attempt): bytes(digest) for cell, attempt, digest in connection.execute(query)}
+
+
+def name_schedulers(told: dict[str, str], scheduler: Scheduler) -> None:
+    """Note the version of each scheduler of a record: the greatest of a name and the first 16 names, in any order."""
+    for software in (scheduler.outer, scheduler.nested):
+        if software is not None and software.version:
+            name, version = software.name[:64], software.version[:64] + (" (emulated)" if software.emulated else "")
+            if version > told.get(name, ""):
+                told[name] = version
+                if len(told) > MOST_SCHEDULERS:
+                    del told[max(told)]
+
+
+def pack_schedulers(told: dict[str, str]) -> str | None:
+    """Write what ``runs.schedulers`` holds."""
+    return json.dumps(told, separators=(",", ":"), sort_keys=True) if told else None
 
 
 def _row(key: int, run: int, cell: int, arrival: Arrival, now: int) -> tuple[Any, ...]:

@@ -1,11 +1,14 @@
-"""The tables: facts that are only ever added (runs, records, closings) and the roll-ups that pages read.
+"""Facts, which are only ever added: runs, what closed them, their records, and what they hang on.
 
 A record's key is its run's key times 2**20 plus its number within the run, so a run's records lie together without
 an index of their own, and what identifies an attempt (run, cell, attempt) is kept unique. The full canonical record
 lies apart in ``bodies`` so that lists read narrow rows and old bodies can go while verdicts stay.
 
 A run's ``outcomes`` holds one character a case, in the order of its plan, then of ``extra``, the cells that reported
-without being planned. Instants are milliseconds since 1970 UTC; unknown is null.
+without being planned. Columns marked as roll-ups follow from the facts and are kept beside what they are about.
+
+The three tables that grow with every record name others by key without a constraint: the keys are made in the same
+transaction, a check of each costs a third of ingest, and ``collector verify`` looks for what hangs on nothing.
 """
 
 from __future__ import annotations
@@ -19,29 +22,13 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     String,
     Table,
     Text,
     UniqueConstraint,
 )
 
-HEAD = "0003"
-"""The revision that this code reads and writes; kept equal to the newest migration by a test."""
-
-RECORD_BITS = 20
-"""A run holds at most two to this power records."""
-
-Key = BigInteger().with_variant(Integer(), "sqlite")
-
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
+from collector.tables.base import Key, metadata
 
 systems = Table(
     "systems",
@@ -54,6 +41,9 @@ systems = Table(
     Column("full_integration", BigInteger),
     Column("full_scale", BigInteger),
     Column("contact", BigInteger),  # when something of it last came
+    # Roll-up: how many figures its records measure, and how many of them are worse than they were.
+    Column("trended", Integer, nullable=False, server_default="0"),
+    Column("worse", Integer, nullable=False, server_default="0"),
     UniqueConstraint("site", "system"),
 )
 
@@ -123,7 +113,7 @@ runs = Table(
     Column("outcomes", Text, nullable=False),
     Column("records", Integer, nullable=False),
     Column("schedulers", Text),  # JSON object: the version of each scheduler that its records name
-    Column("pruned", Integer),  # what retention has taken: 1 output tails, 2 whole bodies; null when a record is added
+    Column("pruned", Integer),  # what retention took: 1 output tails, 2 whole bodies; 0 where a record came since
     # Roll-up of its closings: the one with the highest sequence.
     Column("sequence", Integer),
     Column("state", String(16)),
@@ -148,8 +138,8 @@ records = Table(
     "records",
     metadata,
     Column("id", Key, primary_key=True, autoincrement=False),
-    Column("run", ForeignKey("runs.id"), nullable=False),
-    Column("cell", ForeignKey("cells.id"), nullable=False),
+    Column("run", Key, nullable=False),
+    Column("cell", Key, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("final", Boolean, nullable=False),
     Column("record_key", BigInteger, nullable=False),  # the first eight bytes of record_id, for looking it up
@@ -175,40 +165,8 @@ records = Table(
 bodies = Table(
     "bodies",
     metadata,
-    Column("record", ForeignKey("records.id"), primary_key=True, autoincrement=False),
+    Column("record", Key, primary_key=True, autoincrement=False),
     Column("body", LargeBinary, nullable=False),
-)
-
-board = Table(
-    "board",
-    metadata,
-    Column("system", ForeignKey("systems.id"), primary_key=True),
-    Column("subject", String(256), primary_key=True),
-    Column("component", String(128), nullable=False),
-    Column("worst", String(1), nullable=False),
-    Column("outcomes", Text, nullable=False),  # the latest outcome of each current cell, one character each
-    Column("started", BigInteger, nullable=False),  # of the newest run behind it
-    Column("run", Key, nullable=False),  # the newest run that shows the worst outcome
-    Column("version", String(128)),
-    Column("emulated", Integer, nullable=False),  # how many of its cells ran on a dialect emulator
-    Column("flaky", Integer, nullable=False, server_default="0"),  # how many of its cells turn on the same stack
-    Column("nested", String(256)),  # the schedulers within a scheduler among its cells: "flux"
-)
-
-days = Table(
-    "days",
-    metadata,
-    Column("system", ForeignKey("systems.id"), primary_key=True),
-    Column("day", Integer, primary_key=True, autoincrement=False),  # since 1970 UTC, of the record's start
-    # Roll-up: sums over records, each attempt counted.
-    Column("records", Integer, nullable=False),
-    *(Column(outcome, Integer, nullable=False) for outcome in ("pass", "fail", "error", "infra")),
-    *(Column(outcome, Integer, nullable=False) for outcome in ("skip", "xfail", "xpass")),
-    Column("waits", Integer, nullable=False),  # how many told their queue wait, and its sum
-    Column("wait_ms", BigInteger, nullable=False),
-    Column("timed", Integer, nullable=False),  # how many told their run time, and its sum
-    Column("run_ms", BigInteger, nullable=False),
-    Column("node_ms", BigInteger, nullable=False),  # run time times nodes
 )
 
 events = Table(
@@ -222,85 +180,13 @@ events = Table(
     Column("received", BigInteger, nullable=False),
 )
 
-hidden_sites = Table(
-    "hidden_sites",
+points = Table(
+    "points",
     metadata,
-    # Sites that anonymous readers do not see.
-    Column("site", String(128), primary_key=True),
-    Column("since", BigInteger, nullable=False),
-)
-
-senders = Table(
-    "senders",
-    metadata,
-    # Old clients that carry an id and a key of their own: whose results they are.
-    Column("sender", String(128), primary_key=True),
-    Column("digest", LargeBinary(32), nullable=False),  # of the key
-    Column("site", String(128), nullable=False),
-    Column("system", String(128), nullable=False),
-    Column("created", BigInteger, nullable=False),
-    Column("last_used", BigInteger),
-)
-
-tokens = Table(
-    "tokens",
-    metadata,
-    Column("id", String(16), primary_key=True),
-    Column("site", String(128), nullable=False),
-    Column("scope", String(16), nullable=False),
-    Column("digest", LargeBinary(32), nullable=False),
-    Column("created", BigInteger, nullable=False),
-    Column("expires", BigInteger),
-    Column("revoked", BigInteger),
-    Column("last_used", BigInteger),
-    Column("successor", String(16)),  # the token that takes its place once it expires
-)
-
-waivers = Table(
-    "waivers",
-    metadata,
-    Column("id", Key, primary_key=True),
-    Column("site", String(128), nullable=False),
-    Column("system", String(128)),  # null for all of the site
-    Column("cases", String(512), nullable=False),  # a shell pattern
-    Column("reason", String(512), nullable=False),
-    Column("owner", String(128)),
-    Column("expires", BigInteger, nullable=False),
-    Column("made", BigInteger, nullable=False),
-    Column("token", String(16)),  # of the administrator; null where the command line made it
-    Column("ended", BigInteger),
-)
-
-hooks = Table(
-    "hooks",
-    metadata,
-    Column("id", String(16), primary_key=True),
-    Column("url", String(1024), nullable=False),
-    Column("kind", String(16), nullable=False),  # change or digest
-    Column("site", String(128)),  # null for all
-    Column("hour", Integer),  # of the day in UTC, for a digest
-    Column("made", BigInteger, nullable=False),
-)
-
-told = Table(
-    "told",
-    metadata,
-    Column("cell", ForeignKey("cells.id"), primary_key=True),
-    Column("state", String(1), nullable=False),  # what was last told of it: p works, f does not
-)
-
-deliveries = Table(
-    "deliveries",
-    metadata,
-    Column("id", Key, primary_key=True),
-    Column("hook", ForeignKey("hooks.id", ondelete="CASCADE"), nullable=False),
-    Column("name", String(192), nullable=False),  # what it is about, so that it is made once
-    Column("body", LargeBinary, nullable=False),
-    Column("made", BigInteger, nullable=False),
-    Column("due", BigInteger, nullable=False),
-    Column("tries", Integer, nullable=False),
-    Column("sent", BigInteger),
-    Column("error", String(512)),
-    UniqueConstraint("hook", "name"),
-    Index(None, "sent", "due"),
+    # The figures that records measured, taken out of their bodies.
+    Column("series", Key, primary_key=True, autoincrement=False),
+    Column("record", Key, primary_key=True, autoincrement=False),
+    Column("started", BigInteger, nullable=False),
+    Column("value", Float, nullable=False),
+    Index(None, "series", "started"),
 )

@@ -1,0 +1,108 @@
+"""Figures that records measured: put aside as points of series, and what each series comes to.
+
+A figure counts where its record passed. As with every roll-up, the order in which records came makes no difference.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, case, func, insert, select, update
+
+from collector.bulk import among, insert_many, update_many
+from collector.tables import cells, points, series, systems
+from collector.trends import DIRECTIONS, KEPT, WORSE, judge
+from dashboard_client.schema import Metric
+
+MOST = 64
+"""So many figures of a record are followed."""
+
+RETIRED_MS = 60 * 86_400_000
+"""A series without a value in the sixty days before its system's newest one is not counted."""
+
+ROLLED_UP = tuple(series.c)[5:]
+
+Name = tuple[int, str, str, str]
+"""Of a series: cell, name, unit, and which way is better."""
+
+
+class Measured(NamedTuple):
+    """What one record measured."""
+
+    record: int
+    cell: int
+    started: int
+    metrics: Sequence[Metric]
+
+    def values(self) -> Mapping[Name, float]:
+        """Return the figures that can be followed; the first of a name counts."""
+        found: dict[Name, float] = {}
+        for metric in self.metrics[:MOST]:
+            name = (self.cell, _line(metric.name, 128), _line(metric.unit, 32), metric.better)
+            if metric.better in DIRECTIONS and math.isfinite(metric.value):
+                found.setdefault(name, float(metric.value))
+        return found
+
+
+def add_points(connection: Connection, system: int, measured: Iterable[Measured]) -> None:
+    """Add what new records of a system measured."""
+    values = [(each, each.values()) for each in measured]
+    names = sorted({name for _, found in values for name in found})
+    if not names:
+        return
+    keys = _series_keys(connection, names)
+    rows = [(keys[name], each.record, each.started, value) for each, found in values for name, value in found.items()]
+    insert_many(connection, points, rows)
+    follow(connection, system, sorted({row[0] for row in rows}))
+
+
+def follow(connection: Connection, system: int, wanted: Iterable[int]) -> None:
+    """Work out anew what series of a system come to, and how many of them are worse than they were."""
+    directions = select(series.c.id, series.c.better).where(among(connection, series.c.id, wanted))
+    rows = [(*_told(connection, key, better), key) for key, better in connection.execute(directions).all()]
+    update_many(connection, series, ROLLED_UP, rows)
+    of_system = select(series.c.last_started, series.c.change).join(cells, cells.c.id == series.c.cell)
+    found = of_system.where(cells.c.system == system, series.c.count > 0).subquery()
+    newest = select(func.max(found.c.last_started)).scalar_subquery()
+    counted = select(func.count(), func.sum(case((found.c.change == WORSE, 1), else_=0)))
+    trended, worse = connection.execute(counted.where(found.c.last_started >= newest - RETIRED_MS)).one()
+    values = {"trended": trended, "worse": worse or 0}
+    connection.execute(update(systems).where(systems.c.id == system).values(**values))
+
+
+def _told(connection: Connection, key: int, better: str) -> tuple[Any, ...]:
+    """Return the rolled-up columns of a series, in their order."""
+    of_series = points.c.series == key
+    count = connection.execute(select(func.count()).where(of_series)).scalar_one()
+    query = select(points.c.record, points.c.started, points.c.value).where(of_series)
+    newest = query.order_by(points.c.started.desc(), points.c.record.desc()).limit(KEPT)
+    rows = connection.execute(newest).all()[::-1]
+    trend = judge([row.value for row in rows], better)
+    if trend is None:
+        return (count, *(None,) * 9)
+    since = rows[trend.place] if trend.place is not None else None
+    changed = (trend.change, since.record if since else None, since.started if since else None)
+    return (count, *rows[-1], trend.level, trend.spread, trend.recent, *changed)
+
+
+def _series_keys(connection: Connection, names: Sequence[Name]) -> dict[Name, int]:
+    """Return the key of each series, making those that are new."""
+    columns = (series.c.cell, series.c.name, series.c.unit, series.c.better)
+
+    def known() -> dict[Name, int]:
+        query = select(*columns, series.c.id).where(among(connection, series.c.cell, {name[0] for name in names}))
+        return {(cell, name, unit, better): key for cell, name, unit, better, key in connection.execute(query)}
+
+    found = known()
+    fresh = [name for name in names if name not in found]
+    if not fresh:
+        return found
+    fields = [column.name for column in columns]
+    connection.execute(insert(series), [{**dict(zip(fields, name, strict=True)), "count": 0} for name in fresh])
+    return known()
+
+
+def _line(text: str, longest: int) -> str:
+    return text.replace("\0", "\ufffd")[:longest]

@@ -1,0 +1,37 @@
+"""The tables. Instants are milliseconds since 1970 UTC; unknown is null.
+
+``facts`` are only ever added, ``rollups`` follow from them, and ``desk`` is what people add.
+"""
+
+from __future__ import annotations
+
+from collector.tables.base import HEAD, RECORD_BITS, Key, metadata
+from collector.tables.desk import deliveries, hidden_sites, hooks, senders, tokens, told, waivers
+from collector.tables.facts import bodies, cells, closings, events, plans, points, records, runs, systems
+from collector.tables.rollups import board, days, series
+
+__all__ = [
+    "HEAD",
+    "RECORD_BITS",
+    "Key",
+    "board",
+    "bodies",
+    "cells",
+    "closings",
+    "days",
+    "deliveries",
+    "events",
+    "hidden_sites",
+    "hooks",
+    "metadata",
+    "plans",
+    "points",
+    "records",
+    "runs",
+    "senders",
+    "series",
+    "systems",
+    "tokens",
+    "told",
+    "waivers",
+]
