@@ -17,7 +17,7 @@ def finished(outcome: Outcome, name: str) -> dict[str, Any]:
     assert step["state"] == "FINISHED", name
     (wrote,) = step["wrote"]
     if outcome.scheduler != "local":
-        assert wrote["job_id"].lstrip("ƒf") == step["job_id"].lstrip("ƒf")  # noqa: RUF001
+        assert wrote["job_id"].lstrip("ƒf") == step["job_id"].lstrip("ƒf")
         assert not outcome.nodes or wrote["node"] in outcome.nodes
     return dict(wrote)
 
