@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from sdk_tests.case import EVERY, case
 from sdk_tests.landing import Outcome
 
@@ -94,3 +96,108 @@ def test_the_workers_of_one_block_run_at_the_same_time(outcome: Outcome) -> None
 )
 def test_two_blocks_each_their_own_job_run_at_the_same_time(outcome: Outcome) -> None:
     worked(outcome, 2)
+
+
+@case(payload="parsl/join.py", component="parsl", walltime=120, params={"depth": 6})
+def test_an_app_that_calls_itself_gives_the_value_of_its_futures_and_the_failure_of_one(outcome: Outcome) -> None:
+    answer = outcome.answer
+    assert answer["value"] == 13  # the leaves of fibonacci(6), each worth one
+    assert answer["tasks"] == 25  # 13 leaves and the 12 sums over them, each of which ran once
+    assert answer["wide"] == [1, 2, 3]
+    assert (answer["error"], answer["reasons"]) == ("JoinError", ["no such leaf"])
+
+
+@case(payload="parsl/checkpoint.py", component="parsl", walltime=180, params={"numbers": 4})
+def test_a_second_load_returns_what_the_first_checkpointed_and_runs_again_only_what_failed(outcome: Outcome) -> None:
+    first, second = outcome.answer["first"], outcome.answer["second"]
+    count = outcome.params["numbers"]
+    assert first["values"] == [number * number for number in range(count)]
+    assert first["ran"] == sorted([*map(str, range(count)), "second_time"])
+    assert "not yet" in first["error"]
+    assert second["values"] == [number * number for number in range(count + 1)]
+    assert second["ran"] == sorted([str(count), "second_time"]), "the second load ran what was checkpointed"
+    assert second["error"] is None
+
+
+@case(payload="parsl/killed_worker.py", component="parsl", walltime=180, params={"retries": 1})
+def test_a_killed_workers_task_is_tried_by_another_as_often_as_retries_allow(outcome: Outcome) -> None:
+    answer, retries = outcome.answer, outcome.params["retries"]
+    assert answer["tries"]["spared"] == [answer["pids"]["spared"]]
+    assert len(answer["tries"]["once"]) == 1 + retries, "the same worker, or too few of them"
+    assert answer["pids"]["once"] in answer["tries"]["once"]
+    assert len(answer["tries"]["again"]) == 1 + retries, "tried more or less often than retries allow"
+    assert (answer["error"], "loss of worker" in answer["message"]) == ("WorkerLost", True)
+
+
+@case(payload="parsl/monitoring.py", component="parsl", walltime=120, params={"numbers": [2, 3, 4]})
+def test_monitoring_holds_every_tasks_states_in_order(outcome: Outcome) -> None:
+    answer, numbers = outcome.answer, outcome.params["numbers"]
+    if "absent" in answer:
+        pytest.skip(answer["absent"])
+    odd = [number for number in numbers if number % 2]
+    assert answer["failed"] == odd
+    (workflow,) = answer["workflow"]
+    assert (workflow["name"], workflow["completed"], workflow["failed"]) == (
+        "exaworks",
+        len(numbers) - len(odd),
+        len(odd),
+    )
+    assert workflow["ended"]
+    assert answer["functions"] == ["half"] * len(numbers)
+    assert len(answer["states"]) == len(numbers)
+    for number, states in zip(numbers, answer["states"], strict=True):
+        # the worker's own two states come by another way and may be written before or after its neighbours
+        told = [state for state in states if not state.startswith("running")]
+        assert told == ["pending", "launched", "failed" if number in odd else "exec_done"], f"half({number})"
+        assert {"running", "running_ended"} <= set(states), f"half({number})"
+    assert len(answer["hosts"]) == 1
+
+
+def launched(outcome: Outcome) -> None:
+    """Assert that two ranks knew of each other, spread over the nodes, and that failures were told."""
+    answer = outcome.answer
+    if "absent" in answer:
+        pytest.skip(answer["absent"])
+    assert [(each["rank"], each["size"]) for each in answer["ranks"]] == [(0, 2), (1, 2)]
+    assert len({(each["node"], each["pid"]) for each in answer["ranks"]}) == 2
+    nodes = {each["node"] for each in answer["ranks"]}
+    assert len(nodes) == outcome.case.nodes
+    assert not outcome.nodes or nodes <= set(outcome.nodes)
+    assert answer["failed_with"] == 3
+    assert answer["unsized"] == "InvalidResourceSpecification", "an app that asks for no ranks was taken"
+
+
+@case(
+    payload="parsl/mpi.py",
+    component="parsl",
+    variants={"launcher=mpiexec": {"launcher": "mpiexec"}},
+    schedulers=("slurm", "pbs"),
+    cores=2,
+    walltime=120,
+)
+def test_an_mpi_app_has_its_two_ranks_through_mpiexec(outcome: Outcome) -> None:
+    launched(outcome)
+
+
+@case(
+    payload="parsl/mpi.py",
+    component="parsl",
+    variants={"launcher=srun": {"launcher": "srun"}},
+    schedulers=("slurm",),
+    cores=2,
+    walltime=120,
+)
+def test_an_mpi_app_has_its_two_ranks_through_srun(outcome: Outcome) -> None:
+    launched(outcome)
+
+
+@case(
+    payload="parsl/mpi.py",
+    component="parsl",
+    variants={"launcher=srun": {"launcher": "srun"}},
+    schedulers=("slurm",),
+    nodes=2,
+    walltime=120,
+)
+def test_an_mpi_app_has_a_rank_on_each_of_two_nodes(outcome: Outcome) -> None:
+    launched(outcome)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from sdk_tests.case import EVERY, case
 from sdk_tests.landing import Outcome
 
@@ -186,3 +188,115 @@ def test_a_second_executor_learns_the_exit_code_of_a_job_it_did_not_submit(outco
     """Not on ``local``, where PSI/J documents that an attached job always ends with 0."""
     answer = ended(outcome, "FAILED", 7)
     assert answer["before"] == "ACTIVE"
+
+
+@case(
+    payload="psij/hello.py",
+    component="psij",
+    variants={"executor=pbs_classic": {"executor": "pbs_classic"}},
+    schedulers=("pbs",),
+    where="login",
+    jobs=1,
+    walltime=120,
+)
+def test_a_job_runs_through_the_executor_for_classic_pbs(outcome: Outcome) -> None:
+    test_a_job_runs_on_a_node_and_knows_its_id(outcome)
+
+
+@case(
+    payload="psij/exit_code.py",
+    component="psij",
+    variants={"executor=pbs_classic": {"executor": "pbs_classic"}},
+    schedulers=("pbs",),
+    where="login",
+    jobs=1,
+    walltime=120,
+    params={"code": 7},
+)
+def test_a_job_that_exits_with_7_has_failed_with_7_for_classic_pbs_too(outcome: Outcome) -> None:
+    assert ended(outcome, "FAILED", 7)["file"] == "ran"
+
+
+@case(
+    payload="psij/serialize.py",
+    component="psij",
+    where="login",
+    jobs=1,
+    walltime=120,
+    params={"arguments": ["two words", "$HOME", "it's", "ü"], "word": "a 'word' and $HOME"},
+    broken_on=NO_WALLTIME,
+)
+def test_a_specification_read_back_from_json_equals_the_first_and_runs(outcome: Outcome) -> None:
+    assert outcome.answer["differ"] == []
+    answer = ended(outcome, "COMPLETED", 0)
+    assert {key: answer[key] for key in ("arguments", "word")} == outcome.params
+    assert answer["in_directory"]
+
+
+@case(
+    payload="psij/serialize.py",
+    component="psij",
+    name="serialize_duration",
+    schedulers=("local",),
+    where="login",
+    walltime=60,
+    params={"duration": 300},
+    xfail="psij 0.9.11 writes a duration as '300.0 s' and reads back none: 0 s; its own default of 10 minutes alone "
+    "survives, since it is left out (parse_walltime in src/psij/job_attributes.py)",
+)
+def test_a_duration_survives_being_written_as_json(outcome: Outcome) -> None:
+    assert outcome.answer["durations"] == [outcome.params["duration"]] * 2
+
+
+def started(outcome: Outcome) -> list[dict[str, Any]]:
+    """Assert that a launcher's job ended well and its failing twin did not; return what its processes said."""
+    if "absent" in outcome.answer:
+        pytest.skip(outcome.answer["absent"])
+    failing = outcome.answer["failing"]
+    assert (failing["state"], failing["exit_code"]) == ("FAILED", 1)
+    answer = outcome.answer
+    assert (answer["state"], answer["exit_code"]) == ("COMPLETED", 0), answer["message"]
+    processes: list[dict[str, Any]] = answer["processes"]
+    assert len({each["pid"] for each in processes}) == len(processes)
+    assert {each["slots"] for each in processes} == {outcome.params["processes"]}
+    return processes
+
+
+@case(
+    payload="psij/launcher.py",
+    component="psij",
+    variants={"launcher=single": {"launcher": "single"}},
+    walltime=60,
+    params={"processes": 2},
+)
+def test_the_launcher_single_starts_one_process_whatever_was_asked_for(outcome: Outcome) -> None:
+    assert len(started(outcome)) == 1
+
+
+@case(
+    payload="psij/launcher.py",
+    component="psij",
+    variants={"launcher=multiple": {"launcher": "multiple"}, "launcher=mpirun": {"launcher": "mpirun"}},
+    cores=2,
+    walltime=60,
+    params={"processes": 2},
+)
+def test_a_launcher_of_several_processes_starts_each_with_its_own_number(outcome: Outcome) -> None:
+    processes = started(outcome)
+    first = 1 if outcome.params["launcher"] == "multiple" else 0
+    assert sorted(int(each["rank"]) for each in processes) == [first, first + 1]
+
+
+@case(
+    payload="psij/launcher.py",
+    component="psij",
+    variants={"launcher=srun": {"launcher": "srun"}},
+    schedulers=("slurm",),
+    where="login",
+    jobs=1,
+    walltime=120,
+    params={"processes": 2},
+)
+def test_the_launcher_srun_starts_each_process_with_its_own_rank(outcome: Outcome) -> None:
+    """In a job of PSI/J's own: the launcher leaves the number of processes to srun, which takes the allocation's."""
+    assert sorted(int(each["rank"]) for each in started(outcome)) == [0, 1]

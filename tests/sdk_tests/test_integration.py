@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sdk_tests.case import Case
-from sdk_tests.integration import test_control, test_parsl, test_psij
+from sdk_tests.integration import test_control, test_parsl, test_psij, test_scale
 from sdk_tests.landing import Outcome
 
 Judge = Callable[[Outcome], None]
@@ -54,6 +54,54 @@ def at(*path: Any, value: Any) -> Callable[[Answer], None]:
         place[path[-1]] = value
 
     return change
+
+
+def launched(nodes: int) -> Answer:
+    """What the ranks of an MPI app say on so many nodes."""
+    ranks = [{"rank": n, "size": 2, "node": f"n{n + 1}" if nodes > 1 else "n1", "pid": 60 + n} for n in range(2)]
+    return {"ranks": ranks, "failed_with": 3, "unsized": "InvalidResourceSpecification"}
+
+
+def started(count: int, first: int) -> Answer:
+    """What the processes of a launcher say."""
+    processes = [{"pid": 70 + number, "rank": str(first + number), "slots": 2} for number in range(count)]
+    return {**JOB, "processes": processes, "failing": {**FAILED, "exit_code": 1}}
+
+
+def figured(tasks: int, *more: str, **rest: Any) -> Answer:
+    """What a payload of the scale tier answers."""
+    names = sorted(test_scale.FIGURES.union(more))
+    return {
+        "tasks": tasks,
+        "metrics": [{"name": name, "value": 2.0, "unit": "1", "better": "lower"} for name in names],
+        **rest,
+    }
+
+
+STARTED = [
+    at("failing", "state", value="COMPLETED"),
+    at("failing", "exit_code", value=0),
+    at("state", value="FAILED"),
+    at("processes", 0, "slots", value=1),
+]
+"""What no launcher may get wrong."""
+
+FIGURED = [
+    at("tasks", value=999),
+    at("metrics", 0, "name", value="unheard_of"),
+    at("metrics", 0, "value", value=0),
+    at("metrics", value=figured(1)["metrics"][:-1]),
+]
+
+LAUNCHED = [
+    at("ranks", value=launched(1)["ranks"][:1]),
+    at("ranks", 1, "rank", value=0),
+    at("ranks", 1, "size", value=1),
+    at("ranks", 1, "node", value="login"),
+    at("ranks", 1, "pid", value=60),
+    at("failed_with", value=0),
+    at("unsized", value="NoneType"),
+]
 
 
 WORKED: list[tuple[Judge, Answer, list[Callable[[Answer], None]]]] = [
@@ -200,6 +248,149 @@ WORKED: list[tuple[Judge, Answer, list[Callable[[Answer], None]]]] = [
             at("tasks", 3, "node", value="login"),
         ],
     ),
+    (
+        test_parsl.test_an_app_that_calls_itself_gives_the_value_of_its_futures_and_the_failure_of_one,
+        {"value": 13, "tasks": 25, "wide": [1, 2, 3], "error": "JoinError", "reasons": ["no such leaf"]},
+        [
+            at("value", value=8),
+            at("tasks", value=26),
+            at("wide", 2, value=2),
+            at("error", value="LookupError"),
+            at("reasons", value=[]),
+        ],
+    ),
+    (
+        test_parsl.test_a_second_load_returns_what_the_first_checkpointed_and_runs_again_only_what_failed,
+        {
+            "first": {
+                "values": [0, 1, 4, 9],
+                "error": "RuntimeError('not yet')",
+                "ran": ["0", "1", "2", "3", "second_time"],
+            },
+            "second": {"values": [0, 1, 4, 9, 16], "error": None, "ran": ["4", "second_time"]},
+        },
+        [
+            at("second", "ran", value=["0", "1", "2", "3", "4", "second_time"]),
+            at("second", "ran", value=["4"]),
+            at("second", "values", 3, value=None),
+            at("second", "error", value="RuntimeError('not yet')"),
+            at("first", "error", value=""),
+            at("first", "ran", value=["0", "1", "2", "3"]),
+        ],
+    ),
+    (
+        test_parsl.test_a_killed_workers_task_is_tried_by_another_as_often_as_retries_allow,
+        {
+            "pids": {"spared": 5, "once": 7},
+            "tries": {"spared": [5], "once": [6, 7], "again": [5, 7]},
+            "error": "WorkerLost",
+            "message": "Task failure due to loss of worker 0 on host n1",
+        },
+        [
+            at("tries", "once", value=[7]),
+            at("tries", "spared", value=[5, 6]),
+            at("pids", "once", value=9),
+            at("tries", "again", value=[5, 6, 7]),
+            at("error", value="NoneType"),
+            at("message", value="None"),
+        ],
+    ),
+    (
+        test_parsl.test_monitoring_holds_every_tasks_states_in_order,
+        {
+            "failed": [3],
+            "workflow": [{"name": "exaworks", "completed": 2, "failed": 1, "ended": "2026-11-22 12:00:00"}],
+            "functions": ["half"] * 3,
+            "states": [
+                ["pending", "launched", "running", "running_ended", end] for end in ("exec_done", "failed", "exec_done")
+            ],
+            "hosts": ["n1"],
+        },
+        [
+            at("failed", value=[]),
+            at("workflow", 0, "completed", value=3),
+            at("workflow", 0, "ended", value=None),
+            at("states", 0, value=["pending", "launched", "exec_done"]),
+            at("states", 1, 4, value="exec_done"),
+            at("states", 2, value=["launched", "pending", "running", "running_ended", "exec_done"]),
+            at("states", value=[]),
+            at("functions", value=["half"]),
+            at("hosts", value=[]),
+        ],
+    ),
+    (test_parsl.test_an_mpi_app_has_its_two_ranks_through_mpiexec, launched(1), LAUNCHED),
+    (test_parsl.test_an_mpi_app_has_its_two_ranks_through_srun, launched(1), LAUNCHED),
+    (
+        test_parsl.test_an_mpi_app_has_a_rank_on_each_of_two_nodes,
+        launched(2),
+        [at("ranks", 1, "node", value="n1"), at("ranks", 1, "size", value=1), at("failed_with", value="None")],
+    ),
+    (
+        test_psij.test_a_job_runs_through_the_executor_for_classic_pbs,
+        {**JOB, **HELLO},
+        [at("state", value="FAILED"), at("job_id", value="13")],
+    ),
+    (
+        test_psij.test_a_job_that_exits_with_7_has_failed_with_7_for_classic_pbs_too,
+        {**FAILED, "file": "ran"},
+        [at("state", value="COMPLETED"), at("exit_code", value=1), at("file", value="")],
+    ),
+    (
+        test_psij.test_a_specification_read_back_from_json_equals_the_first_and_runs,
+        {
+            **JOB,
+            **test_psij.test_a_specification_read_back_from_json_equals_the_first_and_runs.exaworks_cases[0].params,  # type: ignore[attr-defined]
+            "differ": [],
+            "in_directory": True,
+        },
+        [
+            at("differ", value=["environment"]),
+            at("arguments", 0, value="two"),
+            at("word", value=""),
+            at("in_directory", value=False),
+            at("state", value="FAILED"),
+        ],
+    ),
+    (
+        test_psij.test_a_duration_survives_being_written_as_json,
+        {"differ": [], "durations": [300, 300]},
+        [at("durations", 1, value=0), at("durations", 0, value=600)],
+    ),
+    (
+        test_psij.test_the_launcher_single_starts_one_process_whatever_was_asked_for,
+        started(1, 0),
+        [at("processes", value=started(2, 0)["processes"]), *STARTED],
+    ),
+    (
+        test_psij.test_a_launcher_of_several_processes_starts_each_with_its_own_number,
+        started(2, 1),
+        [
+            at("processes", value=started(1, 1)["processes"]),
+            at("processes", 1, "rank", value="1"),
+            at("processes", 1, "pid", value=70),
+            *STARTED,
+        ],
+    ),
+    (
+        test_psij.test_the_launcher_srun_starts_each_process_with_its_own_rank,
+        started(2, 0),
+        [at("processes", value=started(1, 0)["processes"]), at("processes", 1, "rank", value="0"), *STARTED],
+    ),
+    (
+        test_scale.test_parsl_runs_every_one_of_many_short_tasks,
+        figured(1000, "memory_interchange", "memory_pool", failed=0, workers=2),
+        [at("failed", value=1), *FIGURED],
+    ),
+    (
+        test_scale.test_psij_runs_every_one_of_many_short_jobs_here,
+        figured(1000, states=["COMPLETED"]),
+        [at("states", value=["COMPLETED", "FAILED"]), *FIGURED],
+    ),
+    (
+        test_scale.test_psij_runs_every_one_of_many_short_jobs_through_the_scheduler,
+        figured(1000, states=["COMPLETED"]),
+        [at("states", value=["CANCELED", "COMPLETED"]), *FIGURED],
+    ),
 ]
 
 GOOD = [pytest.param(judge, answer, id=judge.__name__) for judge, answer, _ in WORKED]
@@ -248,6 +439,6 @@ def test_here_a_cancelled_end_may_be_overwritten_in_the_one_known_way_alone(late
 
 def test_every_case_of_these_components_has_a_judge_that_was_tried() -> None:
     tried = {judge for judge, _, _ in WORKED}
-    for module in (test_control, test_psij, test_parsl):
+    for module in (test_control, test_psij, test_parsl, test_scale):
         for value in vars(module).values():
             assert not hasattr(value, "exaworks_cases") or value in tried, value

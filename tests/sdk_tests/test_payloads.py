@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import pytest
 
 import sdk_tests
 from sdk_tests.case import EVERY, Case
-from sdk_tests.integration import test_control, test_parsl, test_psij
+from sdk_tests.integration import test_control, test_parsl, test_psij, test_scale
 from sdk_tests.landing import Outcome
 from tests.needs import need
 
@@ -28,17 +29,24 @@ EVERY_FILE = sorted(FOLDER.rglob("*.py"))
 BRINGS = {
     "psij": {"psij"},
     "parsl": {"parsl", "psutil"},
-    "radical": {"radical"},
+    "radical": {"radical", "psij", "parsl"},
     "_payload.py": set(),
     "_probe.py": set(),
 }
-"""What a payload may import beside the standard library: its component, and what that itself requires."""
+"""What a payload may import beside the standard library: its component, its partners, and what those require."""
 
 JUDGES = [
     (judge, each)
     for module in (test_control, test_psij, test_parsl)
     for judge in vars(module).values()
     for each in getattr(judge, "exaworks_cases", ())
+]
+
+SCALE = [
+    pytest.param(judge, each, id=each.case_id("local"))
+    for judge in vars(test_scale).values()
+    for each in getattr(judge, "exaworks_cases", ())
+    if "local" in each.schedulers or (each.params["tasks"] == 1000 and each.schedulers == EVERY)
 ]
 
 
@@ -160,9 +168,17 @@ def judged(judge: Any, case: Case, scratch: Path, kind: str, scheduler: dict[str
     return dict(answer)
 
 
+LONG = {"checkpoint", "killed_worker", "mpi"}
+"""Cases that take ten seconds and more."""
+
+
 def planned(kind: str) -> list[Any]:
     cells = [(judge, case) for judge, case in JUDGES if case.schedulers == EVERY or kind in case.schedulers]
-    return [pytest.param(judge, case, id=case.case_id(kind)) for judge, case in cells if case.name != "walltime"]
+    return [
+        pytest.param(judge, case, id=case.case_id(kind), marks=[pytest.mark.long] if case.name in LONG else [])
+        for judge, case in cells
+        if case.name != "walltime" and case.xfail is None
+    ]
 
 
 @pytest.mark.needs("components")
@@ -200,6 +216,8 @@ def test_a_payload_run_by_hand_on_slurm_satisfies_its_case(
 ) -> None:
     listing = subprocess.run(["sinfo", "-hNo", "%N"], env=slurm, capture_output=True, text=True, check=True).stdout
     prefix = [] if case.where == "login" else ["srun", "--ntasks=1", f"--nodes={case.nodes}"]
+    if case.name == "mpi":  # which starts steps of its own
+        prefix = ["salloc", "--quiet", f"--nodes={case.nodes}", f"--mincpus={case.cores}"]
     scheduler = {"kind": "slurm", "queue": "debug", "launcher": "srun", "poll": 0.2, "loopback": True}
     nodes = tuple(listing.split())
     answer = judged(judge, case, tmp_path, "slurm", scheduler, nodes=nodes, prefix=prefix, env=slurm)
@@ -207,6 +225,15 @@ def test_a_payload_run_by_hand_on_slurm_satisfies_its_case(
     named = job_ids(answer)
     assert named or case.where == "allocation", "the payload names no job"
     assert all(f"JobId={each} " in known for each in named), "a job that the scheduler does not know"
+
+
+@pytest.mark.needs("components")
+@pytest.mark.parametrize(("judge", "case"), SCALE)
+def test_a_payload_of_the_scale_tier_measures_a_few_tasks_as_it_does_many(
+    judge: Any, case: Case, tmp_path: Path
+) -> None:
+    few = replace(case, params={**case.params, "tasks": 40, "probes": 5, "bare": 20})
+    judged(judge, few, tmp_path, "local", {"kind": "local"}, nodes=(platform.node(),))
 
 
 @pytest.mark.needs("components")

@@ -19,8 +19,12 @@ STARTED = time.monotonic()
 
 
 @contextmanager
-def loaded(request, blocks=1, workers=1):
-    """Load Parsl with one HighThroughputExecutor and yield that; none of its processes and jobs is left afterwards."""
+def loaded(request, blocks=1, workers=1, heartbeat=10, executor=None, launcher=None, **config):
+    """Load Parsl with one HighThroughputExecutor and yield that; none of its processes and jobs is left afterwards.
+
+    ``executor`` makes it one of another ``kind`` with arguments of its own, ``launcher`` is that of its provider, and
+    ``config`` goes to Parsl's Config.
+    """
     signal.signal(signal.SIGTERM, leave)
     tools = request.get("bin") or str(Path(sys.executable).parent)
     os.environ["PATH"] = tools + os.pathsep + os.environ.get("PATH", os.defpath)
@@ -33,19 +37,21 @@ def loaded(request, blocks=1, workers=1):
         min_blocks=blocks,
         max_blocks=blocks,
         worker_init=f"export PATH='{tools}':\"$PATH\"",
+        **({"launcher": launcher} if launcher else {}),
     )
     near = kind == "local" or scheduler.get("loopback")
-    executor = HighThroughputExecutor(
+    own = dict(executor or {"max_workers_per_node": workers, "cores_per_worker": 0.1})
+    executor = own.pop("kind", HighThroughputExecutor)(
         label="htex",
         provider=provider,
         address="127.0.0.1" if near else address_by_hostname(),  # without one, Parsl asks a public service
-        max_workers_per_node=workers,
-        cores_per_worker=0.1,
-        heartbeat_period=10,
+        heartbeat_period=heartbeat,
         heartbeat_threshold=60,
+        **own,
     )
     # The first blocks are asked for at the strategy's first tick: five seconds by default, also where nothing scales.
-    config = Config([executor], run_dir=str(Path("runinfo").absolute()), strategy="none", strategy_period=0.2)
+    folder = str(Path("runinfo").absolute())
+    config = Config([executor], run_dir=folder, strategy="none", strategy_period=0.2, **config)
     blocks = []
     with (
         ExitStack() as stack

@@ -55,7 +55,7 @@ class Session:
             config = BatchSchedulerExecutorConfig(
                 work_directory=folder, initial_queue_polling_delay=pause, queue_polling_interval=pause
             )
-        name = (self.scheduler.get("speaks") or {}).get("psij", kind)
+        name = request["params"].get("executor") or (self.scheduler.get("speaks") or {}).get("psij", kind)
         self.executor = JobExecutor.get_instance(name, config=config)
 
     def __enter__(self):
@@ -72,8 +72,19 @@ class Session:
                 raise TimeoutError("a cancelled job's process is still there")
             time.sleep(0.02)  # the local executor calls a job cancelled before it has killed it
 
-    def submit(self, executable, arguments, *, duration=300, nodes=1, custom=None, **spec):
-        """Submit ``executable`` with the site's queue, account and directives; ``spec`` goes to PSI/J's JobSpec."""
+    def submit(self, executable, arguments, **given):
+        """Submit ``executable`` with what :meth:`spec` takes; return the job."""
+        return self.run(self.spec(executable, arguments, **given))
+
+    def run(self, spec):
+        """Submit a job of this specification; it is cancelled where it still is there when the payload leaves."""
+        job = Job(spec)
+        self.executor.submit(job)
+        self.jobs.append(job)
+        return job
+
+    def spec(self, executable, arguments, *, duration=300, nodes=1, custom=None, **spec):
+        """Specify a job in the site's queue, with its account and directives; ``spec`` goes to PSI/J's JobSpec."""
         attributes = JobAttributes(
             duration=timedelta(seconds=duration),
             queue_name=self.scheduler.get("queue"),
@@ -86,10 +97,7 @@ class Session:
             size = {"processes_per_node": 1, "exclusive_node_use": bool(self.scheduler.get("exclusive"))}
         resources = ResourceSpecV1(node_count=nodes, **size)
         spec.setdefault("directory", Path.cwd())
-        job = Job(JobSpec(executable, arguments, attributes=attributes, resources=resources, **spec))
-        self.executor.submit(job)
-        self.jobs.append(job)
-        return job
+        return JobSpec(executable, arguments, attributes=attributes, resources=resources, **spec)
 
     def left(self):
         """Return the seconds this payload still has, the wait in the scheduler's queue included."""

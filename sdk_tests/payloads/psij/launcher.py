@@ -1,0 +1,50 @@
+"""PSI/J: a job's processes start through one of its launchers, right here in an allocation or in a job of their own."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from _payload import main
+
+TELL = """
+import json, os, time
+names = ("_PSI_J_PROCESS_INDEX_", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID")
+rank = next((os.environ[name] for name in names if name in os.environ), None)
+nodes = os.environ.get("PSIJ_NODEFILE")
+said = {"pid": os.getpid(), "rank": rank, "slots": len(open(nodes).read().split()) if nodes else 1}
+os.write(1, (json.dumps(said) + chr(10)).encode())
+"""
+"""One write a process: the lines of several never mix."""
+
+
+def launcher(request):
+    from _psij import Session, said, told
+    from psij import ResourceSpecV1
+
+    given = {"launcher": "multiple", "processes": 2, **request["params"]}
+    program = {"mpirun": "mpirun", "srun": "srun"}.get(given["launcher"])
+    if program and not shutil.which(program):
+        return {"absent": f"no {program} on PATH {os.environ.get('PATH')}"}
+    out, error = Path("out.txt").absolute(), Path("err.txt").absolute()
+    if request.get("where") != "login":  # in an allocation there is nothing to submit to
+        request["scheduler"] = {**request["scheduler"], "kind": "local", "speaks": {}}
+    with Session(request) as session:
+        specs = [
+            session.spec(sys.executable, ["-c", TELL], launcher=given["launcher"], stdout_path=out, stderr_path=error),
+            session.spec("/bin/false", [], launcher=given["launcher"]),
+        ]
+        jobs = []
+        for spec in specs:
+            exclusive = spec.resources.exclusive_node_use
+            spec.resources = ResourceSpecV1(
+                node_count=1, processes_per_node=given["processes"], exclusive_node_use=exclusive
+            )
+            jobs.append(session.run(spec))
+            session.settle(jobs[-1])
+    return {**told(jobs[0]), "processes": said(out), "failing": told(jobs[1])}
+
+
+if __name__ == "__main__":
+    main(launcher, __doc__)
