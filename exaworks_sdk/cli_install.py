@@ -34,6 +34,8 @@ Started again, it goes on where it was interrupted. At its end:
 @click.option("--clone", is_flag=True, help="Clone Spack even where $SPACK_ROOT or PATH has one.")
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Cores to build on.")
 @click.option("--until", type=click.Choice(["packages", "concretize"]), help="Stop after this step; go on later.")
+@click.option("--package", metavar="HASH", help="Install this one package of the environment concretized before.")
+@click.option("--packages", is_flag=True, help="List the packages of that environment as JSON and do nothing.")
 @click.option("--no-tests", is_flag=True, help="Leave out the stand-alone tests at the end.")
 @click.option("--dry-run", is_flag=True, help="Print the environment and do nothing.")
 @click.pass_obj
@@ -46,6 +48,8 @@ def install(
     clone: bool,
     jobs: int | None,
     until: str | None,
+    package: str | None,
+    packages: bool,
     no_tests: bool,
     dry_run: bool,
 ) -> None:
@@ -80,7 +84,16 @@ def install(
         tests=not no_tests,
         jobs=jobs,
         until=until,
+        package=package,
     )
+    if packages:
+        import json
+        from dataclasses import asdict
+
+        from exaworks_sdk.spack_install import packages as listed
+
+        click.echo(json.dumps([asdict(one) for one in listed(order)], indent=1))
+        return
     click.echo(carry_out(order, lambda line: click.echo(line, err=True)))
 
 

@@ -20,7 +20,11 @@ from exaworks_sdk.spack_tool import Spack, StepFailedError
 
 @dataclass(frozen=True)
 class Order:
-    """What to install and where; ``again`` is the command given, to go on with; ``until`` is the last step to take."""
+    """What to install and where; ``again`` is the command given, to go on with; ``until`` is the last step to take.
+
+    With ``package``, a DAG hash of the environment that was concretized before, only that package is installed, and of
+    its dependencies what is not there yet.
+    """
 
     release: Release
     prefix: Path
@@ -32,6 +36,7 @@ class Order:
     tests: bool = True
     jobs: int | None = None
     until: str | None = None
+    package: str | None = None
 
     @property
     def environment(self) -> Path:
@@ -68,6 +73,10 @@ def install(order: Order, say: Callable[[str], None]) -> str:
             step = "packages"
             _packages(order, say)
         if order.until == "packages":
+            return order.deployment
+        if order.package is not None:
+            step = "install"
+            _install_package(order, spack, order.package, say)
             return order.deployment
         step = "concretize"
         _concretize(order, spack, say)
@@ -162,6 +171,64 @@ def _install(order: Order, spack: Spack, say: Callable[[str], None]) -> None:
     say(f"installing {total} packages; log: {order.log('install')}")
     jobs = [f"-j{order.jobs}"] if order.jobs else []
     spack_tool.run(spack, ["-e", str(order.environment), "install", *jobs], order.log("install"), each_line)
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package of the environment that Spack builds: its DAG hash, and the hashes of those it needs first."""
+
+    hash: str
+    name: str
+    version: str
+    needs: tuple[str, ...]
+    installed: bool
+
+
+def packages(order: Order) -> list[Package]:
+    """Return what the environment that was concretized before consists of, externals left out.
+
+    Raises:
+        InstallError: it was not concretized, or Spack does not say what is installed.
+    """
+    nodes = _concretized(order)
+    own = {name: node for name, node in nodes.items() if "external" not in node}
+    installed: set[str] = set()
+    order.log("find").parent.mkdir(parents=True, exist_ok=True)
+    spack = _spack(order, lambda line: None)
+    try:
+        argv = ["-e", str(order.environment), "find", "--format", "{hash}"]
+        spack_tool.run(spack, argv, order.log("find"), lambda line: installed.add(line.strip()))
+    except StepFailedError as error:
+        raise InstallError(f"cannot see what is installed: {error.reason}\nAll of its output: {error.log}") from error
+    return [
+        Package(
+            hash=name,
+            name=node["name"],
+            version=node["version"],
+            needs=tuple(sorted(d["hash"] for d in node.get("dependencies", []) if d["hash"] in own)),
+            installed=name in installed,
+        )
+        for name, node in own.items()
+    ]
+
+
+def _concretized(order: Order) -> dict[str, Any]:
+    lock = order.environment / "spack.lock"
+    if not lock.is_file():
+        raise InstallError(f"{order.environment} is not concretized: exaworks install --until concretize")
+    nodes: dict[str, Any] = json.loads(lock.read_text()).get("concrete_specs", {})
+    return nodes
+
+
+def _install_package(order: Order, spack: Spack, package: str, say: Callable[[str], None]) -> None:
+    nodes = _concretized(order)
+    if package not in nodes:
+        raise InstallError(f"--package {package}: {order.environment} has no package of that hash; see --packages")
+    node = nodes[package]
+    say(f"installing {node['name']}@{node['version']}; log: {order.log(f'install-{package[:7]}')}")
+    jobs = [f"-j{order.jobs}"] if order.jobs else []
+    argv = ["-e", str(order.environment), "install", "--no-add", *jobs, f"/{package}"]
+    spack_tool.run(spack, argv, order.log(f"install-{package[:7]}"))
 
 
 def _test(order: Order, spack: Spack, say: Callable[[str], None]) -> None:

@@ -256,7 +256,7 @@ class Ci(_Struct, frozen=True, kw_only=True):
     ``scheduler_parameters`` is the variable in which the site's Jacamar expects the options of a batch job;
     ``site_token`` is the ID token that Jacamar itself asks for, ``collector_token`` the one that proves the job to the
     collector. ``infra`` says what a pipeline makes of a run in which only the site's infrastructure failed;
-    ``timeout`` bounds one job.
+    ``timeout`` bounds one job. ``package_jobs`` makes each package of a Spack build a job of its own.
     """
 
     trigger: Trigger = Trigger.NONE
@@ -267,6 +267,7 @@ class Ci(_Struct, frozen=True, kw_only=True):
     collector_token: IdToken | None = None
     includes: list[CiInclude] = []
     timeout: Duration | None = None
+    package_jobs: bool = False
 
 
 class Collector(_Struct, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ from exaworks_sdk.errors import InstallError, ReleaseError
 from exaworks_sdk.paths import places
 from exaworks_sdk.release import Checkout, load
 from exaworks_sdk.spack_environment import bundle_spec, environment_text, parse_variants
-from exaworks_sdk.spack_install import Order, install
+from exaworks_sdk.spack_install import Order, install, packages
 
 from exaworks_sdk.spack_tool import StepFailedError, checkout, run, Spack  # isort: skip
 
@@ -69,6 +69,28 @@ def order(tmp_path: Path, **changes: object) -> Order:
 def steps(calls: Path) -> list[str]:
     words = ("concretize", "install", "test")
     return [next(word for word in words if f" {word}" in line) for line in calls.read_text().splitlines()]
+
+
+def test_one_package_of_a_concretized_environment_is_installed_by_its_hash(tmp_path: Path, calls: Path) -> None:
+    nodes = {
+        "abc123456": {"name": "parsl", "version": "1", "dependencies": [{"hash": "def123456"}, {"hash": "ext"}]},
+        "def123456": {"name": "zlib", "version": "2"},
+        "ext": {"name": "gcc", "version": "3", "external": {"path": "/usr"}},
+    }
+    lock = json.dumps({"concrete_specs": nodes})
+    find = "case $* in *find*) echo def123456 ;; esac"
+    program(tmp_path, concretize=f"echo '{lock}' > \"$3/spack.lock\"")
+    with pytest.raises(InstallError, match="is not concretized"):
+        install(order(tmp_path, package="abc123456"), print)
+    install(order(tmp_path, until="concretize"), print)
+    script = tmp_path / "spack" / "bin" / "spack"
+    script.write_text(script.read_text() + find + "\n")
+    parsl, zlib = packages(order(tmp_path))
+    assert (parsl.needs, parsl.installed, zlib.installed) == (("def123456",), False, True)
+    install(order(tmp_path, package="abc123456"), print)
+    assert calls.read_text().splitlines()[-1].endswith("environment install --no-add /abc123456")
+    with pytest.raises(InstallError, match="no package of that hash"):
+        install(order(tmp_path, package="ghi"), print)
 
 
 def test_the_steps_come_in_order_and_the_deployment_is_named(tmp_path: Path, calls: Path) -> None:
