@@ -30,6 +30,7 @@ BRINGS = {
     "psij": {"psij"},
     "parsl": {"parsl", "psutil"},
     "radical": {"radical", "psij", "parsl"},
+    "flux": {"flux", "psij", "parsl"},
     "_payload.py": set(),
     "_probe.py": set(),
 }

@@ -1,0 +1,254 @@
+"""Flux: an instance inside whatever allocation a case is in, its jobs, its Python API, and what works on top of it."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from sdk_tests.case import case
+from sdk_tests.landing import Outcome
+
+BROKERS = {"brokers": 2}
+"""Right here an instance has two brokers, so that more than one takes part; in an allocation, one on each node."""
+
+LOG = ["submit", "depend", "priority", "alloc", "start", "finish", "release", "free", "clean"]
+"""The events of a job that runs and ends, in order: RFC 21."""
+
+
+def started(outcome: Outcome, size: int) -> dict[str, Any]:
+    """Assert that one instance of so many brokers ran a task on each; return the answer."""
+    answer = outcome.answer
+    assert answer["size"] == size, "not one instance of that many brokers"
+    assert [broker["rank"] for broker in answer["brokers"]] == list(range(size))
+    assert len({(broker["node"], broker["pid"]) for broker in answer["brokers"]}) == size
+    assert answer["tasks"] == [f"{rank} of {size}" for rank in range(size)]
+    if outcome.nodes:
+        assert {broker["node"] for broker in answer["brokers"]} <= set(outcome.nodes)
+    return answer
+
+
+@case(payload="flux/instance.py", component="flux", tier="smoke", cores=2, params=BROKERS)
+def test_an_instance_starts_and_runs_a_task_on_every_broker(outcome: Outcome) -> None:
+    started(outcome, outcome.params["brokers"] if outcome.scheduler == "local" else outcome.case.nodes)
+
+
+@case(payload="flux/instance.py", component="flux", name="nodes", schedulers=("slurm", "flux"), cores=2, nodes=2)
+def test_an_instance_over_an_allocation_has_a_broker_on_each_node(outcome: Outcome) -> None:
+    brokers = started(outcome, outcome.case.nodes)["brokers"]
+    # The nodes of a Flux on one machine bear one name; those of Slurm never do.
+    if len(set(outcome.nodes)) > 1:
+        assert len({broker["node"] for broker in brokers}) == outcome.case.nodes
+
+
+@case(payload="flux/run.py", component="flux")
+def test_flux_run_gives_a_program_its_environment_and_folder(outcome: Outcome) -> None:
+    answer = outcome.answer
+    assert answer["exit_code"] == 0
+    assert answer["said"] == "of two words; and $HOME hidden"
+    assert answer["in_folder"]
+    assert "on stderr" in answer["stderr"]
+
+
+@case(
+    payload="flux/run.py",
+    component="flux",
+    name="run_fails",
+    variants={"exit=7": {"ending": "exit 7", "code": 7}, "signal=9": {"ending": "kill -9 $$", "code": 137}},
+)
+def test_flux_run_ends_as_its_program_ended(outcome: Outcome) -> None:
+    assert outcome.answer["said"], "the program did not run"
+    assert outcome.answer["exit_code"] == outcome.params["code"]
+
+
+def numbered(outcome: Outcome) -> None:
+    """Assert that every job of one submission ran once and ended as its number says."""
+    answer, count, failing = outcome.answer, outcome.params["jobs"], outcome.params["failing_every"]
+    assert answer["squares"] == [number * number for number in range(count)]
+    assert len({job for job, _, _ in answer["ends"]}) == count
+    bad = [number for number in range(count) if (number + 1) % failing == 0]
+    ends = [["FAILED", 3] if number in bad else ["COMPLETED", 0] for number in range(count)]
+    assert [list(end) for _, *end in answer["ends"]] == ends
+    assert answer["exit_code"] == 3, "the submission that waited for its jobs does not tell of the worst of them"
+
+
+@case(
+    payload="flux/bulk.py",
+    component="flux",
+    variants={"jobs=100": {"jobs": 100}},
+    cores=2,
+    walltime=120,
+    params={**BROKERS, "failing_every": 10},
+)
+def test_a_hundred_jobs_of_one_submission_each_have_their_result(outcome: Outcome) -> None:
+    numbered(outcome)
+
+
+@case(
+    payload="flux/bulk.py",
+    component="flux",
+    name="throughput",
+    variants={"jobs=1000": {"jobs": 1000}, "jobs=10000": {"jobs": 10000}},
+    tier="scale",
+    cores=2,
+    walltime=900,
+    params={**BROKERS, "failing_every": 100},
+)
+def test_thousands_of_jobs_are_measured_and_none_is_lost(outcome: Outcome) -> None:
+    numbered(outcome)
+    assert all(metric["value"] > 0 for metric in outcome.answer["metrics"])
+
+
+@case(payload="flux/dependencies.py", component="flux")
+def test_a_job_waits_for_the_one_it_depends_on(outcome: Outcome) -> None:
+    answer = outcome.answer
+    for name, code in {"first": 0, "after_first": 0, "fails": 3, "only_after_failure": 0, "after_any": 0}.items():
+        assert (answer[name]["returncode"], answer[name]["ran"]) == (str(code), True), name
+    assert answer["first"]["ended"] <= answer["after_first"]["began"]
+    assert answer["after_first"]["ended"] <= answer["fails"]["began"]
+    for name in ("only_after_failure", "after_any"):
+        assert answer["fails"]["ended"] <= answer[name]["began"], name
+
+
+@case(payload="flux/dependencies.py", component="flux", name="dependency_fails")
+def test_a_job_whose_dependency_failed_never_runs(outcome: Outcome) -> None:
+    job = outcome.answer["after_failure"]
+    assert outcome.answer["fails"]["status"] == "FAILED"
+    assert (job["status"], job["ran"], job["began"]) == ("FAILED", False, 0)
+    assert "never be satisfied" in job["note"]
+
+
+@case(payload="flux/cancel.py", component="flux")
+def test_a_cancelled_job_stops_working_and_a_held_one_never_begins(outcome: Outcome) -> None:
+    answer = outcome.answer
+    assert (answer["running"]["before"], answer["running"]["status"]) == ("RUN", "CANCELED")
+    assert answer["steps"] > 0
+    assert answer["stopped"], "the job is told cancelled and still writes"
+    assert (answer["held"]["before"], answer["held"]["status"]) == ("SCHED", "CANCELED")
+    assert not answer["ran"], "a job that was held ran"
+
+
+@case(payload="flux/too_big.py", component="flux", cores=2, params=BROKERS)
+def test_a_job_bigger_than_the_instance_is_refused_and_one_as_big_runs(outcome: Outcome) -> None:
+    answer = outcome.answer
+    assert (answer["all"]["exit_code"], answer["all"]["ran"]) == (0, True), answer["all"]["said"]
+    for name in ("a node more", "a core more"):
+        refused = answer[name]
+        assert refused["exit_code"] != 0
+        assert not refused["ran"]
+        assert "unsatisfiable" in refused["said"]
+
+
+@case(payload="flux/nested.py", component="flux", partners=("flux",), params={"deeper": 2}, walltime=120)
+def test_instances_two_deep_each_have_their_own_jobs(outcome: Outcome) -> None:
+    """Flux in Flux, twice."""
+    instances = outcome.answer["instances"]
+    first = int(instances[0]["instance-level"])
+    assert [int(each["instance-level"]) for each in instances] == [first + deep for deep in range(3)]
+    assert len({each["local-uri"] for each in instances}) == 3
+    for outer, inner in pairwise(instances):
+        assert inner["jobid-path"].startswith(outer["jobid-path"].rstrip("/") + "/")
+        assert (inner["size"], inner["cores"]) == ("1", 1), "it has more than its job was given"
+    for each in instances:
+        assert each["ran"] == each["local-uri"], "a job ran in another instance than it was given to"
+
+
+def in_order(events: list[str]) -> bool:
+    """Tell whether all events of a job that runs and ends are there, in order, others between them or not."""
+    rest = iter(events)
+    return all(event in rest for event in LOG)
+
+
+@case(payload="flux/python_api.py", component="flux", params={**BROKERS, "jobs": 10}, cores=2)
+def test_futures_of_the_python_api_tell_ends_and_events_in_order(outcome: Outcome) -> None:
+    answer = outcome.answer
+    assert answer["codes"] == list(range(outcome.params["jobs"]))
+    assert len(set(answer["ids"])) == outcome.params["jobs"]
+    assert in_order(answer["log"]), answer["log"]
+    assert answer["rising"], "the log's times do not rise"
+    assert answer["heard"] == [event for event in answer["log"] if event in answer["heard"]]
+    assert {"submit", "alloc", "start", "finish", "clean"} <= set(answer["heard"])
+
+
+@case(payload="flux/python_api.py", component="flux", name="python_api_fails", params=BROKERS, cores=2)
+def test_futures_of_the_python_api_raise_what_went_wrong(outcome: Outcome) -> None:
+    absent, too_big, cancelled = outcome.answer["raised"]
+    for raised, kind in ((absent, "type=exec"), (too_big, "type=alloc"), (cancelled, "type=cancel")):
+        assert raised.startswith("JobException"), raised
+        assert kind in raised
+    assert "not needed any more" in cancelled
+
+
+@case(payload="flux/fluxion.py", component="flux")
+def test_fluxion_schedules_where_it_is_installed(outcome: Outcome) -> None:
+    answer = outcome.answer
+    assert answer["job"] == "COMPLETED"
+    if not answer["found"]:
+        pytest.skip(f"flux-sched is not installed: no sched-fluxion-*.so in {', '.join(answer['folders'])}")
+    assert answer["schedules"], "no module offers to schedule"
+    assert all(module.startswith("sched-fluxion") for module in answer["schedules"]), "another scheduler is loaded"
+
+
+@case(
+    payload="flux/psij_jobs.py",
+    component="psij",
+    partners=("flux",),
+    name="jobs",
+    params={**BROKERS, "jobs": 8},
+    cores=2,
+)
+def test_psij_runs_jobs_in_a_flux_instance(outcome: Outcome) -> None:
+    answer, count = outcome.answer, outcome.params["jobs"]
+    assert answer["squares"] == [number * number for number in range(count)]
+    assert len(set(answer["ids"])) == count
+    assert {(each["state"], each["flux_says"]) for each in answer["ends"]} == {("COMPLETED", "COMPLETED")}
+
+
+@case(
+    payload="flux/psij_jobs.py",
+    component="psij",
+    partners=("flux",),
+    name="jobs_fail",
+    params={**BROKERS, "jobs": 1},
+    cores=2,
+)
+def test_psij_tells_how_a_job_of_flux_failed_or_was_cancelled(outcome: Outcome) -> None:
+    failing, cancelled = outcome.answer["failing"], outcome.answer["cancelled"]
+    assert (failing["state"], failing["exit_code"], failing["flux_says"]) == ("FAILED", 7, "FAILED")
+    assert outcome.answer["before"] == "ACTIVE"
+    assert (cancelled["state"], cancelled["flux_says"]) == ("CANCELED", "CANCELED")
+
+
+@case(
+    payload="flux/parsl_apps.py",
+    component="parsl",
+    partners=("flux",),
+    name="apps",
+    params={**BROKERS, "apps": 8},
+    cores=2,
+    walltime=120,
+)
+def test_parsl_apps_are_jobs_of_a_flux_instance(outcome: Outcome) -> None:
+    *values, wider = outcome.answer["values"]
+    assert [each["square"] for each in values] == [number * number for number in range(outcome.params["apps"])]
+    assert wider["square"] == 10_000
+    everyone = [*values, wider]
+    assert len({each["job"] for each in everyone}) == len({each["pid"] for each in everyone}) == len(everyone)
+    assert outcome.answer["pid"] not in {each["pid"] for each in everyone}
+
+
+@case(
+    payload="flux/parsl_apps.py",
+    component="parsl",
+    partners=("flux",),
+    name="apps_fail",
+    params={**BROKERS, "apps": 1},
+    cores=2,
+    walltime=120,
+)
+def test_a_parsl_apps_exception_comes_back_from_flux_and_so_does_its_death(outcome: Outcome) -> None:
+    raised, died = outcome.answer["raised"]
+    assert raised == "ArithmeticError: -1 is less than nothing"
+    assert died.startswith("AppException")
+    assert died.endswith("returned 9")

@@ -1,0 +1,33 @@
+"""Flux: a running job that is cancelled stops working, and one that is held and cancelled never runs."""
+
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from _payload import main
+
+STEPS = Path("steps.txt")
+
+
+def cancel(request):
+    from _instance import ended, flux, instance, jobs, left
+
+    with instance(request):
+        running = flux("submit", "sh", "-c", f"while :; do echo step >> {STEPS}; sleep 0.05; done")
+        held = flux("submit", "--urgency=hold", "touch", "ran")
+        flux("job", "wait-event", f"--timeout={left(request)}", running, "start")
+        while not (STEPS.exists() and STEPS.stat().st_size):
+            time.sleep(0.02)
+        before = [row["status"] for row in jobs([running, held])]
+        flux("cancel", running, held)
+        rows = ended(running, held)
+        steps = STEPS.stat().st_size
+        time.sleep(0.3)  # six more steps, if it went on
+    told = [{"before": was, "status": row["status"]} for was, row in zip(before, rows, strict=True)]
+    stopped = STEPS.stat().st_size == steps
+    return {"running": told[0], "held": told[1], "steps": steps, "stopped": stopped, "ran": Path("ran").exists()}
+
+
+if __name__ == "__main__":
+    main(cancel, __doc__)

@@ -1,0 +1,45 @@
+"""Flux under PSI/J: its executor for Flux runs jobs in an instance, tells how they end, and cancels one."""
+
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from _payload import main
+
+
+def psij_jobs(request):
+    from _instance import bindings, flux, instance, left
+
+    count = int(request["params"].get("jobs", 8))
+    folder = Path.cwd()
+    with instance(request):
+        bindings()  # PSI/J looks once, as it is imported, for what its executors need
+        from psij import Job, JobAttributes, JobExecutor, JobSpec, JobState, ResourceSpecV1
+
+        executor = JobExecutor.get_instance("flux")
+
+        def submit(script, output=None):
+            resources = ResourceSpecV1(process_count=1, cpu_cores_per_process=1, exclusive_node_use=False)
+            spec = JobSpec("/bin/sh", ["-c", script], resources=resources, stdout_path=output)
+            spec.attributes = JobAttributes(duration=timedelta(minutes=5))
+            executor.submit(job := Job(spec))
+            return job
+
+        def settle(job, state=None):
+            status = job.wait(timedelta(seconds=left(request)), target_states=[state] if state else None)
+            known = flux("jobs", "-n", "-o", "{status}", job.native_id) if state is None else None
+            return {"state": status.state.name, "exit_code": status.exit_code, "flux_says": known}
+
+        jobs = [submit(f"echo $(({n} * {n}))", folder / f"{n}.out") for n in range(count)]
+        failing, lasting = submit("exit 7"), submit("sleep 600")
+        ends = [settle(job) for job in jobs]
+        before = settle(lasting, JobState.ACTIVE)["state"]
+        lasting.cancel()
+        answer = {"ends": ends, "failing": settle(failing), "before": before, "cancelled": settle(lasting)}
+    squares = [int(Path(f"{number}.out").read_text(encoding="utf-8")) for number in range(count)]
+    return {**answer, "ids": [str(job.native_id) for job in jobs], "squares": squares}
+
+
+if __name__ == "__main__":
+    main(psij_jobs, __doc__)

@@ -1,0 +1,44 @@
+"""Flux: jobs through its Python API, ``flux.job.FluxExecutor``: results, exceptions, and events in their order."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from _payload import main
+
+
+def python_api(request):
+    from _instance import bindings, instance, left
+
+    count = int(request["params"].get("jobs", 10))
+    with instance(request):
+        place = bindings()
+        import flux.job
+        from flux.job import FluxExecutor, JobspecV1
+
+        def job(*command, **size):
+            return executor.submit(JobspecV1.from_command(list(command), **size))
+
+        handle, heard = flux.Flux(), []
+        with FluxExecutor() as executor:
+            futures = [job("sh", "-c", f"exit {number}") for number in range(count)]
+            for name in futures[0].EVENTS:
+                futures[0].add_event_callback(name, lambda _, event: heard.append(event.name))
+            codes = [future.result(timeout=left(request)) for future in futures]
+            refused = [job("no-such-program-anywhere"), job("true", num_tasks=1_000_000), job("sleep", "600")]
+            flux.job.cancel(handle, refused[2].jobid(timeout=left(request)), "not needed any more")
+            raised = [future.exception(timeout=left(request)) for future in refused]
+        log = [(event.name, event.timestamp) for event in flux.job.event_watch(handle, futures[0].jobid())]
+    return {
+        "bindings": place,
+        "codes": codes,
+        "ids": [int(future.jobid()) for future in futures],
+        "heard": heard,
+        "log": [name for name, _ in log],
+        "rising": [at for _, at in log] == sorted(at for _, at in log),
+        "raised": [f"{type(each).__name__}: {each}" for each in raised],
+    }
+
+
+if __name__ == "__main__":
+    main(python_api, __doc__)
