@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Connection, Row, delete, select, update
+from sqlalchemy import BigInteger, Connection, Row, delete, literal_column, select, update
 
 from collector.bulk import among, update_many
 from collector.days import Sums, sum_days, write_days
@@ -83,7 +83,7 @@ def rebuild(connection: Connection, findings: Findings | None = None) -> None:
         if any(getattr(run, name) != value for name, value in values.items()):
             connection.execute(update(runs).where(runs.c.id == run.id).values(**values))
     write_days(connection, sums)
-    run_of_point = points.c.record.op(">>", return_type=BigInteger())(RECORD_BITS)
+    run_of_point = points.c.record.op(">>", return_type=BigInteger())(literal_column(str(RECORD_BITS)))
     connection.execute(delete(points).where(among(connection, run_of_point, whole)))
     for system in connection.execute(select(systems.c.id).order_by(systems.c.id)).scalars().all():
         wanted = set(connection.execute(select(cells.c.id).where(cells.c.system == system)).scalars())

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from collector.database import Store, database_url, open_store
 from tests.collector.server import Collector
+from tests.needs import need
 
 if TYPE_CHECKING:
     from tests.collector.postgres import Cluster
@@ -32,22 +34,32 @@ def collector(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     """A collector that all tests of a module talk to; each uses runs of its own."""
     words: list[str] = []
     if request.param == "postgresql":
-        words = ["--database", request.getfixturevalue("postgres").fresh()]
+        words = ["--database", request.getfixturevalue("postgres").ready()]
     served = Collector(tmp_path_factory.mktemp("collector"), *words)
     yield served
     assert served.stop() == 0
 
 
+@pytest.fixture(scope="session")
+def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with the collector's tables and nothing in them, to be copied."""
+    folder = tmp_path_factory.mktemp("blank")
+    open_store(database_url(None, folder)).close()
+    return folder / "collector.db"
+
+
 @pytest.fixture(params=BOTH)
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of an empty database."""
+    """The URL of a database without any rows."""
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'collector' / 'collector.db'}"
+        (tmp_path / "collector").mkdir()
+        copied = shutil.copy(request.getfixturevalue("blank"), tmp_path / "collector")
+        yield f"sqlite:///{copied}"
         return
     cluster = request.getfixturevalue("postgres")
-    url = cluster.fresh()
+    url = cluster.ready()
     yield url
-    cluster.drop(url)
+    cluster.clear(url)
 
 
 @pytest.fixture
@@ -56,3 +68,15 @@ def store(database: str, tmp_path: Path) -> Iterator[Store]:
     opened = open_store(database_url(database, tmp_path))
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Chromium as the system has it, with nothing of its own going out."""
+    chromium = need("chromium")
+    playwright = pytest.importorskip("playwright.sync_api")
+    quiet = "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync"
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=chromium, args=[*quiet.split(), "--no-first-run"])
+        yield opened
+        opened.close()

@@ -1,11 +1,14 @@
-"""A PostgreSQL of the tests' own: a cluster in a folder that only its user enters, reached by a socket in there."""
+"""A PostgreSQL of the tests' own: a cluster in a folder that only its user enters, reached by a socket in there.
+
+It ends with the tests, however they end: a watcher holds one end of a pipe, and when the other is closed, by the tests
+or by what killed them, it ends the server and takes the folder away.
+"""
 
 from __future__ import annotations
 
 import itertools
 import os
 import pwd
-import shutil
 import signal
 import subprocess
 import tempfile
@@ -14,6 +17,8 @@ from pathlib import Path
 
 import psycopg
 
+from collector.database import database_url, open_store
+from collector.tables import metadata
 from tests.needs import need
 
 SETTINGS = {
@@ -24,19 +29,50 @@ SETTINGS = {
     "restart_after_crash": "on",
 }
 
+CARELESS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "autovacuum": "off",
+}
+"""For tests that are not about what a power cut leaves."""
+
+WATCH = """
+cat
+while read -r pid 2>/dev/null <data/postmaster.pid && [ "$(readlink "/proc/$pid/cwd")" = "$PWD/data" ]; do
+    kill -INT "$pid"
+    sleep 0.1
+done
+rm -rf "$PWD"
+"""
+"""Waits for the end of its input; then a fast shutdown, which ends the server's clients, until no server is there."""
+
 
 class Cluster:
     """A running cluster; as root it belongs to an ordinary user, since PostgreSQL refuses to run as root."""
 
-    def __init__(self, safe: bool = False) -> None:
+    def __init__(self, safe: bool = False, folder: Path | None = None) -> None:
+        """``safe`` keeps to what a real one does; a ``folder`` that holds a cluster already is used, and kept."""
         self.bin = Path(os.path.realpath(need("postgres"))).parent
-        self.folder = Path(tempfile.mkdtemp(prefix="exaworks-pg-"))
-        self.settings = SETTINGS | ({} if safe else {"fsync": "off", "synchronous_commit": "off"})
+        self.kept = folder is not None
+        self.folder = folder or Path(tempfile.mkdtemp(prefix="exaworks-pg-"))
+        self.folder.mkdir(exist_ok=True)
+        self.settings = SETTINGS | ({} if safe else CARELESS)
+        self.numbers = itertools.count(1)
+        self.clean: list[str] = []
+        self.template: str | None = None
         self.owner = self._owner()
         if self.owner is not None:
             os.chown(self.folder, self.owner.pw_uid, self.owner.pw_gid)
-        self.numbers = itertools.count(1)
-        self._run("initdb", "-D", "data", "-U", "exaworks", "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        script = WATCH.replace('rm -rf "$PWD"', "") if self.kept else WATCH
+        self.watcher = subprocess.Popen(
+            ["sh", "-c", script], cwd=self.folder, stdin=subprocess.PIPE, start_new_session=True
+        )
+        if not (self.folder / "data" / "PG_VERSION").exists():
+            words = ("--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync")
+            self._run("initdb", "-D", "data", "-U", "exaworks", *words)
         self.start()
 
     def _owner(self) -> pwd.struct_passwd | None:
@@ -86,16 +122,29 @@ class Cluster:
 
     def fresh(self) -> str:
         """Make an empty database and return its URL."""
-        name = f"test{next(self.numbers)}"
-        with psycopg.connect(self.dsn("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]
-        return f"postgresql://exaworks@/{name}?host={self.folder}"
+        return self._made(f"CREATE DATABASE test{next(self.numbers)}")
 
-    def drop(self, url: str) -> None:
-        """Remove a database again."""
-        name = url.rpartition("?")[0].rpartition("/")[2]
+    def ready(self) -> str:
+        """Return the URL of a database that has the collector's tables and nothing in them; ``clear`` gives it back."""
+        if self.clean:
+            return self.clean.pop()
+        if self.template is None:
+            url = self.fresh()
+            open_store(database_url(url, self.folder)).close()
+            self.template = _name(url)
+        return self._made(f"CREATE DATABASE test{next(self.numbers)} TEMPLATE {self.template}")
+
+    def clear(self, url: str) -> None:
+        """Empty a database, for another test to use."""
+        with psycopg.connect(self.dsn(_name(url)), options="-c lock_timeout=20s") as connection:
+            for table in reversed(metadata.sorted_tables):
+                connection.execute(f"DELETE FROM {table.name}")  # type: ignore[call-overload]
+        self.clean.append(url)
+
+    def _made(self, statement: str) -> str:
         with psycopg.connect(self.dsn("postgres"), autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[call-overload]
+            connection.execute(statement)  # type: ignore[call-overload]
+        return f"postgresql://exaworks@/{statement.split()[2]}?host={self.folder}"
 
     def kill(self) -> None:
         """Kill the server as a power cut of its process would."""
@@ -103,8 +152,12 @@ class Cluster:
         self.process.wait()
 
     def remove(self) -> None:
-        """End the server and remove everything of it."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)  # a fast shutdown: it ends its clients
-            self.process.wait(timeout=60)
-        shutil.rmtree(self.folder)
+        """End the server and remove everything of it, but for a folder that was given."""
+        if self.watcher.stdin is not None:
+            self.watcher.stdin.close()
+        self.process.wait(timeout=60)
+        self.watcher.wait(timeout=60)
+
+
+def _name(url: str) -> str:
+    return url.rpartition("?")[0].rpartition("/")[2]

@@ -11,11 +11,14 @@ import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import requests
+from click.testing import CliRunner
 
+from collector.cli import collector
 from dashboard_client.schema import Closing, Manifest, Record, encode
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,8 +47,10 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def tool(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of the collector to its end."""
-    return subprocess.run(command(home, *words), env=environment(), capture_output=True, text=True, timeout=60)
+    """Run a command of the collector to its end, in this process: starting Python takes longer than most of them."""
+    places = SimpleNamespace(home=home, collector=home / "collector")
+    done = CliRunner().invoke(collector, words, obj=places, prog_name="exaworks collector", catch_exceptions=False)
+    return subprocess.CompletedProcess(words, done.exit_code, done.stdout, done.stderr)
 
 
 class Collector:
@@ -62,7 +67,7 @@ class Collector:
     def start(self) -> None:
         ready = self.home / "ready.json"
         ready.unlink(missing_ok=True)
-        words = ["serve", "--port", "0", "--ready-file", str(ready), *self.words]
+        words = ["serve", "--port", "0", "--ready-file", str(ready), "--exit-with", str(os.getpid()), *self.words]
         more = {"EXAWORKS_COLLECTOR_EPHEMERAL_TOKEN": self.token} if self.token else {}
         self.process = subprocess.Popen(
             command(self.home, *words), env=environment(**more), stderr=subprocess.PIPE, start_new_session=True

@@ -17,7 +17,6 @@ from collector.seen import EVERYTHING
 from collector.words import plain_link
 from tests.collector.server import Collector
 from tests.collector.test_dashboard import PAGES, addresses
-from tests.needs import need
 
 pytestmark = pytest.mark.needs("chromium")
 
@@ -49,18 +48,6 @@ def _reading(store: Store) -> Any:
 def _address(path: str, names: dict[str, str]) -> str:
     parts = [names[part[1:-1]] if part.startswith("{") else part for part in path.strip("/").split("/")]
     return plain_link(*parts)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Chromium as the system has it, with nothing of its own going out."""
-    chromium = need("chromium")
-    playwright = pytest.importorskip("playwright.sync_api")
-    quiet = "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync"
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=chromium, args=[*quiet.split(), "--no-first-run"])
-        yield opened
-        opened.close()
 
 
 @pytest.mark.slow

@@ -14,7 +14,6 @@ from collector.words import age, seconds
 from dashboard_client.schema import Outcome, Timing
 from tests.collector.samples import CASES, closing, manifest, record
 from tests.collector.server import TOKEN, Collector
-from tests.needs import need
 
 EVIL = '</code></pre><script>document.title="owned"</script><img src=x onerror="document.title=1">\x1b[31m'
 
@@ -127,18 +126,6 @@ def test_ages_and_durations_are_said_in_one_unit() -> None:
         "2 min 10 s",
         "1 h 01 min",
     ]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Chromium as the system has it, driven through Playwright, with nothing of its own going out."""
-    chromium = need("chromium")
-    playwright = pytest.importorskip("playwright.sync_api")
-    quiet = "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync"
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=chromium, args=[*quiet.split(), "--no-first-run"])
-        yield opened
-        opened.close()
 
 
 @pytest.mark.needs("chromium")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,16 +17,16 @@ from collector.rebuild import verify
 from dashboard_client.schema import Outcome
 from tests.collector.postgres import Cluster
 from tests.collector.samples import CASES, closing, manifest, record
-from tests.collector.server import Collector, batch, wait_until
+from tests.collector.server import Collector, batch, environment, tool, wait_until
 
 pytestmark = pytest.mark.needs("postgres")
 
 
 @pytest.fixture
 def url(postgres: Cluster) -> Iterator[str]:
-    made = postgres.fresh()
+    made = postgres.ready()
     yield made
-    postgres.drop(made)
+    postgres.clear(made)
 
 
 def wrong_with(url: str, tmp_path: Path) -> list[str]:
@@ -73,8 +75,6 @@ def test_two_servers_on_one_database_take_the_same_runs_at_once(url: str, tmp_pa
 
 
 def test_a_token_made_beside_one_server_holds_at_the_other_with_the_same_key(url: str, tmp_path: Path) -> None:
-    from tests.collector.server import tool
-
     first = Collector(tmp_path, "--database", url)
     second = Collector(tmp_path, "--database", url, "--token-file", str(tmp_path / "second"), token=None)
     token = tool(tmp_path, "token", "new", "ornl", "--database", url).stdout.strip()
@@ -137,3 +137,16 @@ def test_what_was_acknowledged_before_a_kill_is_there_and_sending_all_again_doub
         assert wrong_with(url, tmp_path) == []
     finally:
         cluster.remove()
+
+
+def test_a_database_of_the_tests_ends_with_them_however_they_end() -> None:
+    words = "from tests.collector.postgres import Cluster; made = Cluster(); print(made.folder, flush=True); input()"
+    tests = subprocess.Popen(
+        [sys.executable, "-c", words], env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert tests.stdout is not None
+    folder = Path(tests.stdout.readline().strip())
+    server = int((folder / "data" / "postmaster.pid").read_text().split()[0])
+    tests.kill()
+    tests.communicate()
+    assert wait_until(lambda: not folder.exists() and not Path(f"/proc/{server}").exists(), 30)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,12 +43,13 @@ def filled(store: Store) -> Store:
 def other(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """An empty store of either kind to restore into."""
     cluster: Cluster | None = request.getfixturevalue("postgres") if request.param == "postgresql" else None
-    url = cluster.fresh() if cluster is not None else f"sqlite:///{tmp_path / 'other.db'}"
+    file = shutil.copy(request.getfixturevalue("blank"), tmp_path / "other.db")
+    url = cluster.ready() if cluster is not None else f"sqlite:///{file}"
     made = open_store(database_url(url, tmp_path))
     yield made
     made.close()
     if cluster is not None:
-        cluster.drop(url)
+        cluster.clear(url)
 
 
 def sizes(store: Store) -> dict[str, int]:
