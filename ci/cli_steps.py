@@ -193,6 +193,33 @@ def reports(to: Path) -> None:
 @click.command(
     epilog="""\b
 Examples:
+  exaworks ci packages --site ornl/frontier --to results/packages.yml      after concretize
+"""
+)
+@SITE
+@SITE_FILE
+@click.option("--to", type=PATH, required=True, help="Where to write the pipeline.")
+@click.pass_context
+def packages(context: click.Context, site: str, site_file: Path | None, to: Path) -> None:
+    """Make a pipeline with one job for each package of the Spack environment that is still to be built."""
+    import os
+
+    from ci.errors import CiError
+    from ci.packages import listed, packages_yaml
+
+    system = system_of(site, site_file)
+    found = listed(system, context.obj, os.environ)
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        to.write_text(packages_yaml(system, found), encoding="utf-8")
+    except OSError as error:
+        raise CiError(f"{to}: cannot be written: {error.strerror or error}") from error
+    click.echo(f"{sum(not package.installed for package in found)} of {len(found)} packages are to be built")
+
+
+@click.command(
+    epilog="""\b
+Examples:
   exaworks ci cleanup --site ornl/frontier --days 30
 """
 )
@@ -223,4 +250,4 @@ def _say(text: str) -> None:
     click.echo(text)
 
 
-STEPS = (stage, collect, verdict, deliver, status, reports, cleanup)
+STEPS = (stage, collect, packages, verdict, deliver, status, reports, cleanup)

@@ -13,7 +13,7 @@ from ci.limits import BUILD, HOUR, OWN, Times, stage_times, times
 from site_configs.schema import System
 
 TIERS = ("smoke", "integration", "scale")
-STAGES = ("setup", "concretize", "install", "control", "smoke", "integration", "scale", "report", "cleanup")
+STAGES = ("setup", "concretize", "packages", "install", "control", "smoke", "integration", "scale", "report", "cleanup")
 BUILT = "spack"
 """A deployment that the pipeline builds; ``spack:NAME`` is one that somebody else has built."""
 HOME = "{home}"
@@ -33,6 +33,8 @@ class Phase:
     tests: bool = False
     after: str | None = None
     scheduled: bool = False
+    makes_jobs: bool = False
+    """A pipeline of its own follows, with a job for each package that is to be built."""
 
 
 def deployment_kind(system: System) -> str:
@@ -44,7 +46,7 @@ def phases(system: System) -> list[Phase]:
     """Return the phases of a system, in order; the tests come after the last one that builds."""
     setup = Phase("setup", ("sites", "show", system.system), times(system, OWN))
     if system.deployment == BUILT:
-        setup = Phase("setup", (*_install(system), "--until", "packages"), times(system, HOUR))
+        setup = Phase("setup", (*install_words(system), "--until", "packages"), times(system, HOUR))
     building = [setup, *_building(system)]
     return [*building, *_testing(system, building[-1].name)]
 
@@ -64,15 +66,22 @@ def _building(system: System) -> list[Phase]:
         name = (system.deployment or "").partition(":")[2]
         return [Phase("install", ("release", "install", *([name] if name else [])), times(system, HOUR), after="setup")]
     if system.deployment == BUILT:
-        install = _install(system)
+        install = install_words(system)
         return [
-            Phase("concretize", (*install, "--until", "concretize"), times(system, 2 * HOUR), after="setup"),
+            Phase(
+                "concretize",
+                (*install, "--until", "concretize"),
+                times(system, 2 * HOUR),
+                after="setup",
+                makes_jobs=system.ci.package_jobs,
+            ),
             Phase("install", install, times(system, BUILD), after="concretize"),
         ]
     return []
 
 
-def _install(system: System) -> tuple[str, ...]:
+def install_words(system: System) -> tuple[str, ...]:
+    """Return the words that install the release with Spack in the work directory."""
     return ("install", "--prefix", f"{HOME}/spack", *(["--site", system.system] if system.spack_scope else []))
 
 

@@ -7,7 +7,20 @@ import shlex
 import msgspec
 
 from ci.errors import NoPipelineError, SiteValueError
-from ci.gitlab import Artifacts, IdToken, Job, Need, Pipeline, ProjectFile, Retry, Rule, Workflow, to_yaml
+from ci.gitlab import (
+    Artifacts,
+    ChildFile,
+    IdToken,
+    Job,
+    Need,
+    Pipeline,
+    ProjectFile,
+    Retry,
+    Rule,
+    Trigger,
+    Workflow,
+    to_yaml,
+)
 from ci.limits import OWN, Times, scheduler_parameters, times
 from ci.phases import BUILT, LOCKED, STAGES, Phase, phases
 from ci.results import OUTBOX
@@ -16,12 +29,15 @@ from site_configs.schema import State, System
 from site_configs.values import ProxyUse
 
 RESULTS = "results"
+PACKAGES = f"{RESULTS}/packages.yml"
+"""The child pipeline with a job a package, which the system's pipeline makes and starts."""
 KEPT = "90 days"
 HOME_VARIABLE = "EXAWORKS_CI_HOME"
 ID_TOKEN = "EXAWORKS_ID_TOKEN"  # noqa: S105 - the name of a variable
 RETRY = Retry(max=1, when=["runner_system_failure"])
 FORKED = Rule(if_="$CI_MERGE_REQUEST_SOURCE_PROJECT_ID != $CI_MERGE_REQUEST_PROJECT_ID", when="never")
 """A merge request from a fork gets neither runner nor token; both sides are empty where there is no merge request."""
+WORKFLOW = Workflow(rules=[FORKED, Rule(when="always")])
 HEADING = """\
 {system}: {description}
 Generated from the site file by `exaworks ci generate`; edit that file and generate again.
@@ -42,7 +58,11 @@ def system_pipeline(system: System, deployment: str | None = None) -> Pipeline:
     chosen = {"EXAWORKS_DEPLOYMENT": _plain(deployment)} if deployment not in (None, BUILT) else {}
     if deployment is not None:
         system = msgspec.structs.replace(system, deployment=deployment)
-    jobs = {phase.name: _phase_job(system, phase) for phase in phases(system)}
+    jobs = {}
+    for phase in phases(system):
+        jobs[phase.name] = _phase_job(system, phase)
+        if phase.makes_jobs:
+            jobs["packages"] = _packages(phase)
     jobs |= {"deliver": _deliver(system), "verdict": _verdict(system, deployment), "status": _status(system)}
     jobs["cleanup"] = _own_job(
         system, "cleanup", ["cleanup", "--site", system.system], when="always", allow_failure=True
@@ -50,11 +70,11 @@ def system_pipeline(system: System, deployment: str | None = None) -> Pipeline:
     used = {job.stage for job in jobs.values()}
     return Pipeline(
         heading=HEADING.format(system=system.system, description=system.description, home=HOME_VARIABLE),
-        include=[ProjectFile(project=i.project, file=i.file, ref=i.ref) for i in system.ci.includes],
-        workflow=Workflow(rules=[FORKED, Rule(when="always")]),
+        include=includes(system),
+        workflow=WORKFLOW,
         stages=[stage for stage in STAGES if stage in used],
-        variables={"EXAWORKS_TIER": "integration", **chosen, **_proxy(system, batch=False)},
-        before_script=[*_places(system), script("prepare.sh")],
+        variables={"EXAWORKS_TIER": "integration", **chosen, **proxy(system, batch=False)},
+        before_script=places(system),
         jobs=jobs,
     )
 
@@ -90,6 +110,16 @@ def _plain(text: str) -> str:
     return text
 
 
+def includes(system: System) -> list[ProjectFile]:
+    """Return the files of the site's GitLab that each of its pipelines has to include."""
+    return [ProjectFile(project=i.project, file=i.file, ref=i.ref) for i in system.ci.includes]
+
+
+def places(system: System) -> list[str]:
+    """Return the lines that every job begins with."""
+    return [*_places(system), script("prepare.sh")]
+
+
 def _places(system: System) -> list[str]:
     """Return the lines that say where things are; an ``after_script`` is a shell of its own and needs them again."""
     return [home(system), script("where.sh").rstrip()]
@@ -109,30 +139,34 @@ def _phase_job(system: System, phase: Phase) -> Job:
     }
     return Job(
         stage=phase.name,
-        tags=_tags(system, batch=batch),
+        tags=tags(system, batch=batch),
         rules=rules.get(phase.name, []),
         variables={**phase.times.variables, **_batch_variables(system, phase, batch=batch)},
-        id_tokens=_site_token(system),
-        script=[_exaworks(*words, "--", *phase.argv)],
+        id_tokens=site_token(system),
+        script=[
+            exaworks(*words, "--", *phase.argv),
+            *([exaworks("ci", "packages", "--site", system.system, "--to", PACKAGES)] if phase.makes_jobs else []),
+        ],
         # Does nothing but where the stage itself was killed; then what there is of its run is still kept.
-        after_script=[*_places(system), _exaworks("ci", "collect", phase.name)] if phase.tests else [],
+        after_script=[*_places(system), exaworks("ci", "collect", phase.name)] if phase.tests else [],
         resource_group=f"{slug(system)}-jobs",
         timeout=phase.times.timeout,
         # A test stage that did not pass is shown as a warning and the next one looks for itself; the verdict decides.
         allow_failure=phase.tests,
         interruptible=True,
         retry=RETRY,
-        artifacts=_artifacts(system, phase.name),
+        artifacts=stage_artifacts(system, phase.name, *([PACKAGES] if phase.makes_jobs else [])),
     )
 
 
-def _artifacts(system: System, stage: str) -> Artifacts:
+def stage_artifacts(system: System, stage: str, *more: str) -> Artifacts:
+    """Return what is kept of a stage: its own two files, and the outbox of each of its runs."""
     folder = f"{RESULTS}/{stage}"
     return Artifacts(
         name=f"{slug(system)}-{stage}",
         when="always",
         expire_in=KEPT,
-        paths=[f"{folder}/stage.json", f"{folder}/stage.xml", *(f"{folder}/*/{name}" for name in OUTBOX)],
+        paths=[f"{folder}/stage.json", f"{folder}/stage.xml", *(f"{folder}/*/{name}" for name in OUTBOX), *more],
         reports={"junit": [f"{folder}/stage.xml", f"{folder}/*/junit.xml"]},
     )
 
@@ -153,18 +187,31 @@ def _own_job(
     own = times(system, OWN)
     return Job(
         stage=stage,
-        tags=_tags(system, batch=False),
+        tags=tags(system),
         rules=rules or [],
         needs=needs,
-        variables=own.variables | _fallback_parameters(system),
-        id_tokens={**_site_token(system), **(id_tokens or {})},
-        script=[_exaworks("ci", *words)],
+        variables=own.variables | fallback_parameters(system),
+        id_tokens={**site_token(system), **(id_tokens or {})},
+        script=[exaworks("ci", *words)],
         timeout=own.timeout,
         allow_failure=allow_failure,
         retry=RETRY,
         coverage=coverage,
         when=when,
         artifacts=artifacts,
+    )
+
+
+def _packages(phase: Phase) -> Job:
+    """Start the pipeline that the phase has made, one job a package, and end as it does."""
+    return Job(
+        stage="packages",
+        needs=[Need(job=phase.name)],
+        trigger=Trigger(
+            include=[ChildFile(artifact=PACKAGES, job=phase.name)],
+            strategy="depend",
+            forward={"pipeline_variables": True},
+        ),
     )
 
 
@@ -211,11 +258,13 @@ def _status(system: System) -> Job:
     )
 
 
-def _exaworks(*words: str) -> str:
+def exaworks(*words: str) -> str:
+    """Return the shell line that runs the command."""
     return f'"$EXAWORKS" {shlex.join(words)}'
 
 
-def _tags(system: System, *, batch: bool) -> list[str]:
+def tags(system: System, *, batch: bool = False) -> list[str]:
+    """Return the runner tags of a job that is a batch job, or of one that is not."""
     runner = system.runner
     own = runner.batch_tags if batch else runner.shell_tags
     return [*runner.tags, *own]
@@ -223,12 +272,12 @@ def _tags(system: System, *, batch: bool) -> list[str]:
 
 def _batch_variables(system: System, phase: Phase, *, batch: bool) -> dict[str, str]:
     if not batch:
-        return _fallback_parameters(system)
+        return fallback_parameters(system)
     given = _parameters(system, phase.name)
-    return {**given, **(_proxy(system, batch=True) if given else {})}
+    return {**given, **(proxy(system, batch=True) if given else {})}
 
 
-def _fallback_parameters(system: System) -> dict[str, str]:
+def fallback_parameters(system: System) -> dict[str, str]:
     """Return a small batch job's options for a stage of our own, where the site has nothing but a batch runner."""
     only_batch = system.runner.executor == "batch" and not system.runner.shell_tags
     return _parameters(system, "control") if only_batch else {}
@@ -240,7 +289,8 @@ def _parameters(system: System, tier: str) -> dict[str, str]:
     return {variable: parameters} if variable and parameters else {}
 
 
-def _proxy(system: System, *, batch: bool) -> dict[str, str]:
+def proxy(system: System, *, batch: bool) -> dict[str, str]:
+    """Return the variables that name the site's proxy where a job needs it."""
     network = system.network
     if network.proxy is None or (network.proxy_use is ProxyUse.COMPUTE and not batch):
         return {}
@@ -248,7 +298,8 @@ def _proxy(system: System, *, batch: bool) -> dict[str, str]:
     return {**proxied, "no_proxy": ",".join(network.no_proxy)} if network.no_proxy else proxied
 
 
-def _site_token(system: System) -> dict[str, IdToken]:
+def site_token(system: System) -> dict[str, IdToken]:
+    """Return the ID token that the site's runner wants in every job, where it does."""
     token = system.ci.site_token
     return {token.variable: IdToken(aud=token.audience)} if token else {}
 

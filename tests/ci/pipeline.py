@@ -104,9 +104,9 @@ class Project:
             timeout=LIMIT,
         )
 
-    def generate(self) -> Path:
+    def generate(self, *options: str) -> Path:
         """Generate the box's own pipeline as the project's."""
-        done = self.exaworks("ci", "generate", "--site", "test/box", "--to", ".gitlab-ci.yml")
+        done = self.exaworks("ci", "generate", "--site", "test/box", "--to", ".gitlab-ci.yml", *options)
         assert done.returncode == 0, done.stderr
         self.commit()
         return self.path / ".gitlab-ci.yml"
