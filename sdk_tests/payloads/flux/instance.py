@@ -22,8 +22,9 @@ def start_and_size(request):
         told = [line.split() for line in flux("exec", "-r", "all", "sh", "-c", WHERE).splitlines()]
         each = flux("run", f"-N{size}", f"-n{size}", "sh", "-c", "echo $FLUX_TASK_RANK of $FLUX_JOB_SIZE")
         version = flux("version").split()[1]
-    found = [{"rank": int(rank), "pid": int(pid), "node": node} for rank, pid, node in told]
-    return {"version": version, "size": size, "brokers": found, "tasks": sorted(each.splitlines())}
+    found = sorted((int(rank), int(pid), node) for rank, pid, node in told)  # they answer in any order
+    brokers = [{"rank": rank, "pid": pid, "node": node} for rank, pid, node in found]
+    return {"version": version, "size": size, "brokers": brokers, "tasks": sorted(each.splitlines())}
 
 
 if __name__ == "__main__":
