@@ -121,8 +121,10 @@ def verdict(
     results.mkdir(parents=True, exist_ok=True)
     data = msgspec.json.format(msgspec.json.encode(judged), indent=1)
     (results / "verdict.json").write_bytes(data)
-    links = {"pipeline": os.environ.get("CI_PIPELINE_URL", ""), "dashboard": _collector(system)}
-    text = as_markdown(judged, {name: address for name, address in links.items() if address})
+    collector = _collector(system).rstrip("/")
+    links = {"pipeline": os.environ.get("CI_PIPELINE_URL", ""), "dashboard": _dashboard(collector, system)}
+    badge = f"{collector}/badge/{system.system}/all.svg" if collector else None
+    text = as_markdown(judged, {name: address for name, address in links.items() if address}, badge)
     (results / "verdict.md").write_text(text, encoding="utf-8")
     click.echo(data.decode() if as_json else as_text(judged))
     context.exit(judged.exit_code)
@@ -244,6 +246,10 @@ def _collector(system: System) -> str:
     import os
 
     return os.environ.get("EXAWORKS_COLLECTOR_URL") or system.collector.url or ""
+
+
+def _dashboard(collector: str, system: System) -> str:
+    return f"{collector}/systems/{system.system}" if collector else ""
 
 
 def _say(text: str) -> None:

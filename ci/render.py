@@ -17,8 +17,11 @@ def as_text(verdict: Verdict) -> str:
     return "\n".join([*lines, f"pass rate: {verdict.pass_rate:.1f}%"])
 
 
-def as_markdown(verdict: Verdict, links: dict[str, str]) -> str:
-    """Return the comment for a merge request: the headline, the matrix, the stages, and where to read on."""
+def as_markdown(verdict: Verdict, links: dict[str, str], badge: str | None = None) -> str:
+    """Return the comment for a merge request: the headline, the matrix, the stages, and where to read on.
+
+    ``badge`` is the collector's image of how the system stands, also after other runs than this one.
+    """
     schedulers = sorted({scheduler for row in verdict.matrix.values() for scheduler in row})
     lines = [f"### {MARKS[verdict.result.value]} {verdict.system}: {_headline(verdict)}", ""]
     if schedulers:
@@ -30,6 +33,9 @@ def as_markdown(verdict: Verdict, links: dict[str, str]) -> str:
     lines += [_row("stage", "result", "what it rests on"), _row("---", "---", "---")]
     lines += [_row(f.stage, f.result.value, f.text) for f in verdict.stages]
     said = [f"[{name}]({address})" for name, address in links.items()]
+    if badge is not None:
+        shown = f"![how {verdict.system} stands]({badge})"
+        said.append(f"[{shown}]({links['dashboard']})" if "dashboard" in links else shown)
     return "\n".join([*lines, "", " · ".join(said)]).rstrip() + "\n"
 
 

@@ -9,24 +9,22 @@ import select
 import signal
 import socket
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+import requests
 
 from sdk_tests.testbeds import manage
-from tests.ci.pipeline import BOX, LIMIT, Project, collector, ended
+from tests.ci.pipeline import BOX, LIMIT, Ended, Project, collector, ended
 from tests.needs import need
 
 pytestmark = pytest.mark.needs("gitlab-ci-local", "rsync")
 
 PROMISING = BOX + "promises: [psij]\n"
 """A deployment that lacks what it promises fails, and needs nothing to be installed to do so."""
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return Project(tmp_path)
 
 
 def test_a_green_run_goes_through_generate_and_a_child_and_reaches_the_collector(tmp_path: Path) -> None:
@@ -51,41 +49,99 @@ def test_a_green_run_goes_through_generate_and_a_child_and_reaches_the_collector
         ids = {path.name for path in project.runs.iterdir()}
         assert len(ids) == 2
         assert {row[0] for row in server.rows("SELECT run_id FROM runs")} == ids
+        told = (project.path / "results" / "verdict.md").read_text()
+        badge, page = re.findall(rf"{re.escape(server.url)}[^)]+", told.rpartition("[![")[2])
+        assert "test/box: pass" in requests.get(badge, timeout=30).text
+        assert requests.get(page, timeout=30).ok
     kept = project.artifacts()
     assert {f"results/smoke/{run}/report.html" for run in ids} & kept
     assert not [name for name in kept if "private" in name]
     assert re.search(r"pass rate: 100\.0%", result.output)
 
 
-@pytest.mark.slow
-def test_jobs_that_share_no_folder_hand_on_their_results_as_artifacts(project: Project) -> None:
-    """Each job in a tree of its own, which gitlab-ci-local makes anew for an after_script; so that is left out."""
+@dataclass
+class Story:
+    """Two pipelines of one project, the first while no collector answers, and what was there after each."""
+
+    first: Ended
+    verdict: dict[str, Any]
+    kept: set[str]
+    runs: set[str]
+    pushed: list[tuple[Any, ...]]
+    second: Ended
+    delivered: list[tuple[Any, ...]]
+    codes: list[int]
+    project: Project
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
+    """A red pipeline without a collector; its spool pushed from elsewhere; then a green pipeline, and a collector.
+
+    In the second, each job has a tree of its own. That tree is made anew for an after_script, so those are left out.
+    """
+    need("gitlab-ci-local", "rsync")
+    folder = tmp_path_factory.mktemp("story")
+    project = Project(folder, PROMISING)
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    project.variables = {"EXAWORKS_COLLECTOR_URL": url, "EXAWORKS_COLLECTOR_TOKEN": "x"}
     pipeline = project.generate()
+    first = project.run()
+    verdict, kept, runs = project.verdict(), project.artifacts(), {path.name for path in project.runs.iterdir()}
+    (spool,) = (path for path in (project.path / "results" / "control").iterdir() if path.is_dir())
+    spool = spool.rename(folder / spool.name)
+
+    project.write_site(BOX)
     text, number = re.subn(r"  after_script:\n(?:    .*\n)+", "", pipeline.read_text())
     assert number == 4
     pipeline.write_text(text)
     project.commit()
-    result = project.run("--shell-isolation")
-    assert result.jobs["verdict"] == "PASS", result.output
-    assert "results/verdict.json" in project.artifacts()
+    with collector(folder / "collector", port) as server:
+        project.variables["EXAWORKS_COLLECTOR_TOKEN"] = server.token
+        done = project.exaworks("results", "push", f"{spool}/", "--to", url)
+        assert done.returncode == 0, done.stderr
+        pushed = server.rows("SELECT run_id FROM runs")
+        second = project.run("--shell-isolation")
+        delivered = server.rows("SELECT run_id FROM runs")
+        codes = [row[0] for row in server.rows("SELECT exit_code FROM runs ORDER BY started")]
+    return Story(first, verdict, kept, runs, pushed, second, delivered, codes, project)
 
 
-@pytest.mark.slow
-def test_a_failing_case_makes_the_pipeline_red_and_the_dashboard_too(tmp_path: Path) -> None:
-    project = Project(tmp_path, PROMISING)
-    with collector(tmp_path / "collector") as server:
-        project.variables = {"EXAWORKS_COLLECTOR_URL": server.url, "EXAWORKS_COLLECTOR_TOKEN": server.token}
-        project.generate()
-        result = project.run()
-        assert result.code == 1, result.output
-        assert (result.jobs["control"], result.jobs["smoke"]) == ("PASS", "WARN"), result.output
-        assert result.jobs["verdict"] == "FAIL"
-        assert result.jobs["deliver"] == "PASS", "what failed is delivered all the same"
-        assert project.verdict()["matrix"]["psij"] == {"local": "fail"}
-        (smoke,) = (path for path in (project.path / "results" / "smoke").iterdir() if path.is_dir())
-        assert (smoke / "report.html").is_file()
-        codes = server.rows("SELECT exit_code FROM runs ORDER BY started")
-        assert [row[0] for row in codes] == [0, 1]
+def test_a_failing_case_makes_the_pipeline_red_and_the_dashboard_too(story: Story) -> None:
+    result = story.first
+    assert result.code == 1, result.output
+    assert (result.jobs["control"], result.jobs["smoke"]) == ("PASS", "WARN"), result.output
+    assert result.jobs["verdict"] == "FAIL"
+    assert story.verdict["matrix"]["psij"] == {"local": "fail"}
+    assert [name for name in story.kept if re.fullmatch("results/smoke/[^/]+/report.html", name)]
+    assert not [name for name in story.kept if "private" in name]
+    assert story.codes[:2] == [0, 1], "as the dashboard has it"
+
+
+def test_a_dead_collector_is_a_warning_and_the_next_pipeline_delivers_its_spool(story: Story) -> None:
+    assert story.first.jobs["deliver"] == "WARN"
+    assert "a later pipeline delivers them" in story.first.output
+    spools = [name for name in story.kept if name.endswith("records.jsonl")]
+    assert {Path(name).parts[2] for name in spools} == story.runs, "in the artifacts, too"
+    assert story.second.jobs["deliver"] == "PASS", story.second.output
+    delivered = [row[0] for row in story.delivered]
+    assert story.runs < set(delivered)
+    assert len(delivered) == 4, "each once"
+    assert story.codes == [0, 1, 0, 0]
+
+
+def test_a_spool_carried_off_in_the_artifacts_can_be_pushed_from_anywhere(story: Story) -> None:
+    ((run,),) = story.pushed
+    assert run in story.runs
+
+
+def test_jobs_that_share_no_folder_hand_on_their_results_as_artifacts(story: Story) -> None:
+    assert story.second.code == 0, story.second.output
+    assert story.second.jobs["verdict"] == "PASS", story.second.output
+    assert "results/verdict.json" in story.project.artifacts()
 
 
 @pytest.mark.slow
@@ -117,50 +173,6 @@ def test_a_broken_site_is_a_warning_or_red_as_its_file_says_and_the_sdks_cases_a
         assert project.exaworks("ci", "verdict", "--site", "test/box", "--tier", "smoke").returncode == 3
     finally:
         manage.down(beds, bed.id)
-
-
-@pytest.mark.slow
-def test_a_dead_collector_is_a_warning_and_the_next_pipeline_delivers_its_spool(tmp_path: Path) -> None:
-    project = Project(tmp_path)
-    with socket.socket() as reserved:
-        reserved.bind(("127.0.0.1", 0))
-        port = reserved.getsockname()[1]
-    project.variables = {"EXAWORKS_COLLECTOR_URL": f"http://127.0.0.1:{port}", "EXAWORKS_COLLECTOR_TOKEN": "x"}
-    project.generate()
-    first = project.run()
-    assert first.code == 0, first.output
-    assert first.jobs["deliver"] == "WARN"
-    assert first.jobs["verdict"] == "PASS"
-    assert "nothing is lost" in first.output or "a later pipeline delivers them" in first.output
-    lost = {path.name for path in project.runs.iterdir()}
-    assert {name for name in project.artifacts() if name.endswith("records.jsonl")} == {
-        f"results/{stage}/{run}/records.jsonl"
-        for stage in ("control", "smoke")
-        for run in lost
-        if (project.path / "results" / stage / run).is_dir()
-    }
-    with collector(tmp_path / "collector", port) as server:
-        project.variables["EXAWORKS_COLLECTOR_TOKEN"] = server.token
-        second = project.run()
-        assert second.jobs["deliver"] == "PASS", second.output
-        delivered = {row[0] for row in server.rows("SELECT run_id FROM runs")}
-    assert lost < delivered
-    assert len(delivered) == 4
-
-
-@pytest.mark.slow
-def test_a_spool_carried_off_in_the_artifacts_can_be_pushed_from_anywhere(tmp_path: Path) -> None:
-    project = Project(tmp_path)
-    project.generate()
-    project.run()
-    (folder,) = (path for path in (project.path / "results" / "control").iterdir() if path.is_dir())
-    elsewhere = tmp_path / "elsewhere"
-    folder.rename(elsewhere)
-    with collector(tmp_path / "collector") as server:
-        project.variables["EXAWORKS_COLLECTOR_TOKEN"] = server.token
-        done = project.exaworks("results", "push", f"{elsewhere}/", "--to", server.url)
-        assert done.returncode == 0, done.stderr
-        assert server.rows("SELECT run_id FROM runs") == [(folder.name,)]
 
 
 @pytest.mark.slow

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from ci.cron import cron_script, entry, when
+from ci.cron import cron_script, entry, wants_scron, when
 from ci.generate import everything
 from ci.root import root_yaml
 from ci.system import system_yaml
-from site_configs.load import load_text, systems
+from site_configs.load import find, load_text, systems
 from site_configs.schema import seconds
 from tests.ci.pipeline import BOX, EXAWORKS, LIMIT, ROOT, Project, collector
 from tests.ci.test_generate import DEPLOYMENTS, JACAMAR, jobs_of
@@ -94,6 +94,12 @@ def test_scrontab_gets_slurms_options_and_the_account_of_whoever_makes_it() -> N
     assert "#SCRON --qos=cron" in options
     assert any(re.fullmatch(r"#SCRON --time=\d\d:\d\d:00", option) for option in options)
     assert lines.splitlines()[-1].endswith(" /x/e.sh")
+
+
+def test_the_scrontab_of_a_login_node_pool_asks_for_it_as_the_facility_says() -> None:
+    system = find("nersc/perlmutter")
+    lines = entry(system, Path("/x/e.sh"), {}, scron=wants_scron(system), tier="integration").splitlines()
+    assert {"#SCRON --qos=workflow", "#SCRON --constraint=cron", "#SCRON --open-mode=append"} <= set(lines)
 
 
 def test_a_path_that_cron_would_misread_is_refused(tmp_path: Path) -> None:

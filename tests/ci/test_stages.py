@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from ci.phases import planned
+from ci.render import as_markdown
 from ci.results import OUTBOX
 from ci.verdict import Result, judge
 from site_configs.load import load_text
@@ -158,6 +159,12 @@ def test_the_matrix_shows_the_worst_of_all_stages_by_the_last_attempt(tmp_path: 
         "psij": {"local": "pass"},
         "parsl": {"local": "missing"},
     }
+
+
+def test_the_comment_shows_the_collectors_badge_and_links_the_systems_page(results: Results, tmp_path: Path) -> None:
+    text = as_markdown(results.verdict(), {"dashboard": "https://s.example.org/systems/test/box"}, "https://s/b.svg")
+    assert "[![how test/box stands](https://s/b.svg)](https://s.example.org/systems/test/box)" in text
+    assert "badge" not in as_markdown(results.verdict(), {})
 
 
 @pytest.fixture
