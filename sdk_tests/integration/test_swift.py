@@ -248,7 +248,6 @@ def test_a_program_handed_to_psij_keeps_its_arguments(outcome: Outcome) -> None:
     component="swift-t",
     name="launch",
     partners=("flux",),
-    schedulers=("local", *SPREADS),
     variants={"by=swift-t": {"by": "swift-t"}, "by=flux": {"by": "flux"}},
     cores=2,
     walltime=120,

@@ -21,7 +21,7 @@ def in_flux(request):
     env, start = {**os.environ, **pmi()}, []
     if kind != "flux":
         env = {name: value for name, value in env.items() if not name.startswith(LEADS)}
-        start = ["flux", "start", *(["--test-size=1"] if kind == "local" else [])]
+        start = ["flux", "start"]
     if kind == "slurm":
         start = ["srun", "--overlap", f"--nodes={nodes}", f"--ntasks={nodes}", *start]
     arguments = steps(count=params["count"])

@@ -1,0 +1,92 @@
+"""The pairs of components that are meant to work together, and ways of putting two together that do not exist.
+
+A pair that is meant is proved by cases with that component and that partner; what does not exist names where its
+upstream shows so. ``docs/matrix.md`` holds both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class NotThere:
+    """Something a reader may look for: ``what``, why there is none, and where upstream shows it."""
+
+    what: str
+    why: str
+    reference: str
+
+
+MEANT: tuple[tuple[str, str], ...] = (
+    ("flux", "flux"),
+    ("parsl", "flux"),
+    ("parsl", "radical.pilot"),
+    ("psij", "flux"),
+    ("psij", "radical.pilot"),
+    ("radical.entk", "flux"),
+    ("radical.pilot", "flux"),
+    ("radical.pilot", "psij"),
+    ("swift-t", "flux"),
+    ("swift-t", "psij"),
+)
+"""Component and partner, in the order of a case id. Flux inside a batch job of Slurm or PBS is a case of Flux alone."""
+
+NOT_THERE: tuple[NotThere, ...] = (
+    NotThere(
+        "Parsl over PSI/J",
+        "Parsl has no provider that submits through PSI/J. One is kept in a repository of its own and on no package "
+        "index; its last commit, of July 2022, imports `parsl.providers.provider_base`, which Parsl 2026.10.26 has no "
+        "longer, and so does not load",
+        "https://github.com/ExaWorks/psi-j-parsl",
+    ),
+    NotThere(
+        "Swift/T submitting to Flux",
+        "`swift-t -m` of 1.6 knows Slurm, PBS, LSF, Cobalt, SGE and PSI/J. In Flux its ranks are started by `flux run`",
+        "https://github.com/swift-lang/swift-t/tree/master/turbine/code/scripts/submit",
+    ),
+    NotThere(
+        "Swift/T through PSI/J to Flux",
+        "turbine 1.5.2 says how many processes a node has, and PSI/J 0.9.11 answers: Flux does not support "
+        "processes_per_node",
+        "https://github.com/swift-lang/swift-t/tree/master/turbine/code/scripts/submit/psij",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Unplanned:
+    """Why a component, or a pair, has no case at all on some schedulers."""
+
+    families: tuple[str, ...]
+    schedulers: tuple[str, ...]
+    why: str
+
+
+UNPLANNED: tuple[Unplanned, ...] = (
+    Unplanned(("maestro",), ("cobalt", "pbs"), "Maestro 1.2 has adapters for Slurm, LSF and Flux alone"),
+    Unplanned(("maestro",), ("lsf",), "the payload describes no batch section for LSF"),
+    Unplanned(
+        ("swift-t+psij",),
+        ("cobalt", "flux", "lsf"),
+        "turbine 1.5.2 hands a job to PSI/J for Slurm and PBS alone",
+    ),
+    Unplanned(
+        ("radical.pilot", "radical.pilot+flux", "radical.pilot+psij", "radical.entk", "radical.entk+flux"),
+        ("cobalt", "lsf"),
+        "the payloads describe no resource of RADICAL-Pilot with it",
+    ),
+    Unplanned(
+        ("radical.pilot", "radical.pilot+psij", "radical.entk", "radical.entk+flux"),
+        ("flux",),
+        "RADICAL-Pilot submits no pilot to Flux; inside a job of Flux it is the pair radical.pilot+flux",
+    ),
+    Unplanned(("radical.entk+flux",), ("pbs",), "how the pilot starts Flux there is the pair radical.pilot+flux"),
+    Unplanned(("radical.pilot+psij",), ("local",), "here a pilot is no job that anything submits"),
+    Unplanned(
+        ("psij+radical.pilot", "parsl+radical.pilot"),
+        ("cobalt", "flux", "lsf", "pbs", "slurm"),
+        "what the pilot runs is the same wherever it is; where it gets its job is for the cases of radical.pilot",
+    ),
+)
+"""Every empty cell of the overview has its reason here."""

@@ -1,0 +1,167 @@
+"""The matrix of ``docs/matrix.md``, made from the cases themselves: ``python -m sdk_tests.matrix --to docs/matrix.md``.
+
+It says what is planned for each kind of scheduler, not what passed: that is in the report of a run.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+import string
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+import sdk_tests.integration as integration
+from sdk_tests.case import Case
+from sdk_tests.components import CONTROL
+from sdk_tests.integration.pairs import MEANT, NOT_THERE, UNPLANNED
+from sdk_tests.schedulers.registry import kinds
+
+COMMAND = "python -m sdk_tests.matrix --to docs/matrix.md"
+PLANNED, BROKEN = "yes", "fails"
+LETTERS = string.ascii_lowercase
+
+OPENING = f"""\
+# Matrix
+
+Which component, and which pair of components, is tested through which kind of scheduler, by which cases. This page is
+made from the cases: `{COMMAND}`.
+
+A cell is planned wherever a system has that scheduler; whether it ran and what it came to is in the report of a run.
+Where a component or a partner is not deployed, its cells are skipped, or fail if the release or the site file promises
+it. *{BROKEN}* marks what is known to fail for a reason that is not ours; once it passes, it is told as `xpass`. Tiers:
+`smoke` is part of `integration`, which is part of `scale`. `/2n` is a case on two nodes.
+
+A case that is empty for a scheduler asks for what only the others have, or would prove nothing new there. Where a
+component or a pair has no case at all, a letter leads to the reason.
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One case and what its judge claims."""
+
+    case: Case
+    claim: str
+
+    @property
+    def family(self) -> str:
+        return "+".join((self.case.component, *self.case.partners))
+
+    @property
+    def name(self) -> str:
+        """The case's id without its family and scheduler."""
+        start, _, nodes = self.case.case_id("*").partition("@*")
+        return start.partition("/")[2] + nodes
+
+    def cell(self, scheduler: str) -> str:
+        """Say what is planned for a scheduler: nothing, a run, or one that is known to fail."""
+        if not any(fnmatchcase(scheduler, pattern) for pattern in self.case.schedulers):
+            return ""
+        return BROKEN if self.known(scheduler) else PLANNED
+
+    def known(self, scheduler: str) -> str | None:
+        """Return why the case is known to fail there."""
+        return self.case.xfail or self.case.broken_on.get(scheduler)
+
+
+def rows() -> list[Row]:
+    """Return every case of the integration package, by family and in the order in which they are written."""
+    found = [Row(case, _claim(judge)) for judge in _judges() for case in judge.exaworks_cases]  # type: ignore[attr-defined]
+    return sorted(found, key=lambda row: (row.case.component != CONTROL, row.family))
+
+
+def schedulers() -> list[str]:
+    """Return the kinds of scheduler that come with the harness, this machine's own first."""
+    ours = [name for name, kind in kinds().items() if kind.__module__.startswith("sdk_tests.")]
+    return sorted(ours, key=lambda name: (name != "local", name))
+
+
+def unplanned(family: str, scheduler: str) -> list[str]:
+    """Return the letters of the reasons for which a family has no case on a scheduler."""
+    lettered = zip(LETTERS, UNPLANNED, strict=False)
+    return [letter for letter, each in lettered if family in each.families and scheduler in each.schedulers]
+
+
+def matrix(found: Sequence[Row], columns: Sequence[str]) -> str:
+    """Return the whole page."""
+    families = list(dict.fromkeys(row.family for row in found))
+    counted = [(_linked(family), *(_count(found, family, name) for name in columns)) for family in families]
+    reasons = "\n".join(f"- ({letter}) {each.why}" for letter, each in zip(LETTERS, UNPLANNED, strict=False))
+    parts = [OPENING, "## Cases of each", _table(("", *columns), counted), reasons]
+    parts += ["## Pairs", _pairs(found), "## What does not exist", _not_there()]
+    for family in families:
+        own = [row for row in found if row.family == family]
+        cells = [(f"`{row.name}`", row.case.tier.value, row.claim, *map(row.cell, columns)) for row in own]
+        parts += [f"## {family}", _table(("case", "tier", "what it proves", *columns), cells)]
+        notes: dict[str, list[str]] = {}
+        for row in own:
+            for why in dict.fromkeys(row.known(name) for name in columns if row.cell(name) == BROKEN):
+                notes.setdefault(why or "", []).append(f"`{row.name}`")
+        parts += ["\n".join(f"- {', '.join(names)}: {why}" for why, names in notes.items())] if notes else []
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _judges() -> Iterator[Callable[..., Any]]:
+    for module in pkgutil.iter_modules(integration.__path__):
+        if module.name.startswith("test_"):
+            for value in vars(import_module(f"{integration.__name__}.{module.name}")).values():
+                if hasattr(value, "exaworks_cases"):
+                    yield value
+
+
+def _claim(judge: Callable[..., Any]) -> str:
+    return judge.__name__.removeprefix("test_").replace("_", " ")
+
+
+def _linked(family: str) -> str:
+    anchor = "".join(sign for sign in family if sign.isalnum() or sign in "-_ ").replace(" ", "-")
+    return f"[{family}](#{anchor})"
+
+
+def _count(found: Sequence[Row], family: str, scheduler: str) -> str:
+    cells = [cell for row in found if row.family == family and (cell := row.cell(scheduler))]
+    if not cells:
+        return " ".join(f"({letter})" for letter in unplanned(family, scheduler))
+    broken = cells.count(BROKEN)
+    return f"{len(cells)}, {broken} {BROKEN}" if broken else str(len(cells))
+
+
+def _pairs(found: Sequence[Row]) -> str:
+    lines = []
+    for component, partner in MEANT:
+        own = [row for row in found if row.case.component == component and row.case.partners == (partner,)]
+        named = ", ".join(f"`{row.name}`" for row in own) or "none yet"
+        lines.append((f"{component} on {partner}", named))
+    return _table(("pair", "cases"), lines)
+
+
+def _not_there() -> str:
+    return _table(("", "why", "upstream"), [(each.what, each.why, f"<{each.reference}>") for each in NOT_THERE])
+
+
+def _table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    drawn = [heads, ["---"] * len(heads), *lines]
+    return "\n".join("| " + " | ".join(line) + " |" for line in drawn)
+
+
+@click.command(epilog=f"\b\nExamples:\n  {COMMAND}\n  python -m sdk_tests.matrix")
+@click.option(
+    "--to", type=click.Path(path_type=Path, dir_okay=False), help="Write the page there instead of printing it."
+)
+def main(to: Path | None) -> None:
+    """Print the matrix of components, pairs, cases and schedulers."""
+    page = matrix(rows(), schedulers())
+    if to is None:
+        click.echo(page, nl=False)
+    else:
+        to.write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
