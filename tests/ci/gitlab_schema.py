@@ -22,5 +22,9 @@ def validator() -> Any:
 
 def invalid(text: str) -> list[str]:
     """Return what GitLab's schema has against a pipeline file."""
-    tree = YAML(typ="safe", pure=True).load(text)
+    return violations(YAML(typ="safe", pure=True).load(text))
+
+
+def violations(tree: Any) -> list[str]:
+    """Return what GitLab's schema has against a pipeline that was read."""
     return [f"{error.json_path}: {error.message[:200]}" for error in validator().iter_errors(tree)]

@@ -48,7 +48,10 @@ cadence: 24:00:00
 
 
 def jobs_of(text: str) -> dict[str, dict[str, Any]]:
-    tree = YAML(typ="safe", pure=True).load(text)
+    return jobs_in(YAML(typ="safe", pure=True).load(text))
+
+
+def jobs_in(tree: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {name: job for name, job in tree.items() if isinstance(job, dict) and "stage" in job}
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from ci.cron import cron_script, entry, wants_scron, when
 from ci.generate import everything
@@ -19,7 +20,7 @@ from ci.system import system_yaml
 from site_configs.load import find, load_text, systems
 from site_configs.schema import seconds
 from tests.ci.pipeline import BOX, EXAWORKS, LIMIT, ROOT, Project, collector
-from tests.ci.test_generate import DEPLOYMENTS, JACAMAR, jobs_of
+from tests.ci.test_generate import DEPLOYMENTS, JACAMAR, jobs_in
 from tests.needs import need
 
 SYSTEMS = [system for system in systems({}) if system.state.value == "active"]
@@ -33,11 +34,14 @@ def shellcheck(text: str) -> str:
 
 def scripts_of(text: str) -> set[str]:
     """Return each job's lines as the runner joins them."""
-    from ruamel.yaml import YAML
+    return scripts_in(YAML(typ="safe", pure=True).load(text))
 
-    before = YAML(typ="safe", pure=True).load(text).get("default", {}).get("before_script", [])
+
+def scripts_in(tree: Any) -> set[str]:
+    """Return the same of a pipeline that was read."""
+    before = tree.get("default", {}).get("before_script", [])
     found = set()
-    for job in jobs_of(text).values():
+    for job in jobs_in(tree).values():
         found.add("\n".join([*before, *job.get("script", [])]))
         found.add("\n".join(job.get("after_script", [])))
     return found
