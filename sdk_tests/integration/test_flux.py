@@ -60,7 +60,7 @@ def test_an_instance_over_an_allocation_has_a_broker_on_each_node(outcome: Outco
 def test_flux_run_gives_a_program_its_environment_and_folder(outcome: Outcome) -> None:
     answer = outcome.answer
     assert answer["exit_code"] == 0
-    assert answer["said"] == "of two words; and $HOME hidden"
+    assert answer["said"] == "of two words; 'quoted' hidden"
     assert answer["in_folder"]
     assert "on stderr" in answer["stderr"]
 

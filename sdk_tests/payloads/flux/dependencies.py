@@ -12,8 +12,8 @@ def dependencies(request):
 
     made = {}
 
-    def submit(name, after=None, code=0):
-        wants = [f"--dependency={after[0]}:{made[after[1]]}"] if after else []
+    def submit(name, after=None, code=0):  # the first is held: a condition that can never hold any more is refused
+        wants = [f"--dependency={after[0]}:{made[after[1]]}"] if after else ["--urgency=hold"]
         made[name] = flux("submit", *wants, "sh", "-c", f"touch {name}.ran; sleep 0.2; exit {code}")
 
     with instance(request):
@@ -23,6 +23,7 @@ def dependencies(request):
         submit("after_failure", ("afterok", "fails"))
         submit("only_after_failure", ("afternotok", "fails"))
         submit("after_any", ("afterany", "fails"))
+        flux("job", "urgency", made["first"], "default")
         rows = dict(zip(made, ended(*made.values()), strict=True))
     return {
         name: {

@@ -1,5 +1,6 @@
 """Flux under Parsl: its FluxExecutor starts an instance in the allocation, and each app is a job of that."""
 
+import concurrent.futures.thread  # noqa: F401  (its lock breaks where Parsl first imports it while a thread forks)
 import os
 import shlex
 import sys

@@ -13,11 +13,11 @@ def run(request):
 
     folder, said = Path("elsewhere").absolute(), Path("said.txt").absolute()
     folder.mkdir(exist_ok=True)
-    os.environ["TO_BE_HIDDEN"] = "still here"
+    os.environ.update(TO_BE_HIDDEN="still here", COUNT="two")
     ending = request["params"].get("ending", "exit 0")
     script = f'echo "$GREETING ${{TO_BE_HIDDEN:-hidden}}" > {said}; pwd -P; echo "on stderr" >&2; {ending}'
     with instance(request):
-        variables = ["--env-remove=TO_BE_HIDDEN", "--env=GREETING=of two words; and $HOME"]
+        variables = ["--env-remove=TO_BE_HIDDEN", "--env=GREETING=of $COUNT words; 'quoted'"]
         done = flux("run", f"--cwd={folder}", *variables, "sh", "-c", script, check=False)
     return {
         "exit_code": done.returncode,
