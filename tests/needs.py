@@ -44,6 +44,14 @@ def _components() -> str | None:
     return str(made[-1].parent) if made else None
 
 
+def _openpbs() -> str | None:
+    """Return OpenPBS's folder where a testbed can use it."""
+    from sdk_tests.testbeds.openpbs import OpenPbsTestbed, installed
+
+    root = installed()
+    return str(root) if root is not None and OpenPbsTestbed().absent() is None else None
+
+
 def _spack() -> str | None:
     """Return Spack's program, of ``$SPACK_ROOT`` before PATH."""
     root = os.environ.get("SPACK_ROOT")
@@ -68,7 +76,9 @@ NEEDS = {
     "shellcheck": Need(lambda: program("shellcheck"), "shellcheck is absent: install shellcheck"),
     "dash": Need(lambda: program("dash"), "dash is absent: install dash"),
     "postgres": Need(_postgres, "initdb is absent: install postgresql"),
+    "openpbs": Need(_openpbs, "OpenPBS is absent: name its folder in PBS_EXEC; it needs root and postgresql"),
     "flux": Need(lambda: program("flux"), "flux is absent: install flux-core"),
+    "swift-t": Need(lambda: program("swift-t"), "swift-t is absent: install or load stc and turbine"),
     "spack": Need(_spack, "spack is absent: clone it, and name it in SPACK_ROOT or put its bin on PATH"),
     "reframe": Need(
         lambda: shutil.which("reframe", path=str(Path(sys.executable).parent)) or program("reframe"),
