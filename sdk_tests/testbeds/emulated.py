@@ -45,7 +45,7 @@ class EmulatedTestbed(TestbedKind):
             kind=self.kind,
             folder=folder,
             env={VARIABLE: str(folder), "PATH+": f"{shims}{os.pathsep}{bin_folder}"},
-            scheduler=self._spec(nodes),
+            scheduler=self.spec(nodes),
             owner=owner,
             nodes=nodes,
             version=f"{self.kind} emulated",
@@ -60,9 +60,9 @@ class EmulatedTestbed(TestbedKind):
                 json.dumps({launcher.name: list(launcher.flags) for launcher in testbed.scheduler.launchers})
             )
             for name in self.commands:
-                _program(bin_folder / name, self.kind)
+                program(bin_folder / name, self.kind)
             for name in self.launchers:
-                _program(bin_folder / name, "launchers")
+                program(bin_folder / name, "launchers")
         except OSError as error:
             raise TestbedError(f"cannot write the testbed's folder {folder}: {error.strerror}") from error
         path = os.pathsep.join((str(shims), str(bin_folder), os.environ.get("PATH", os.defpath)))
@@ -91,7 +91,8 @@ class EmulatedTestbed(TestbedKind):
             names = ", ".join(f"{daemon.name} ({daemon.pid})" for daemon in left)
             raise TestbedError(f"testbed {testbed.id}: could not end {names}. They may belong to another user.")
 
-    def _spec(self, nodes: int) -> SchedulerSpec:
+    def spec(self, nodes: int) -> SchedulerSpec:
+        """Return the site's entry, or one with a single queue."""
         if self.like is not None:
             return self.like.scheduler(emulated=True)
         return SchedulerSpec(
@@ -148,7 +149,8 @@ class PbsTestbed(EmulatedTestbed):
     launchers = ("mpiexec",)
 
 
-def _program(path: Path, dialect: str) -> None:
+def program(path: Path, dialect: str) -> None:
+    """Write a command of an emulator; its name says which."""
     words = shlex.join([sys.executable, "-I", "-S", str(PROGRAM), dialect, path.name])
     path.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
     path.chmod(0o700)

@@ -259,8 +259,12 @@ class FluxFaults(Faults):
 
 def faults(testbed: Testbed) -> Faults:
     """Return the faults of this testbed's kind."""
-    kinds: dict[str, type[Faults]] = {"slurm": SlurmFaults, "flux": FluxFaults}
-    return kinds.get(testbed.kind, EmulatorFaults)(testbed)
+    from sdk_tests.testbeds.openpbs_faults import OpenPbsFaults
+
+    if testbed.scheduler.emulated:
+        return EmulatorFaults(testbed)
+    kinds: dict[str, type[Faults]] = {"slurm": SlurmFaults, "flux": FluxFaults, "pbs": OpenPbsFaults}
+    return kinds[testbed.kind](testbed)
 
 
 def _number(job: str) -> int:

@@ -132,6 +132,17 @@ def marked(prefix: str) -> list[Daemon]:
     return found
 
 
+def sharing(space: str, name: str) -> list[Daemon]:
+    """Return the processes in a namespace of this kind (``mnt``) and name (``mnt:[4026532]``), never us."""
+    found = []
+    for pid in _pids():
+        with contextlib.suppress(OSError):
+            if str((PROC / str(pid) / "ns" / space).readlink()) == name and pid != os.getpid():
+                daemon = identify(pid, _name(pid))
+                found += [daemon] if daemon is not None else []
+    return found
+
+
 def descendants(roots: Iterable[Daemon]) -> list[Daemon]:
     """Return everything that was started, directly or not, by these processes and still hangs below them."""
     below: dict[int, list[int]] = {}

@@ -1,4 +1,4 @@
-"""A testbed of each emulated scheduler for the whole room, and what the supervisor does with a kind's commands."""
+"""A testbed of each emulated scheduler for the whole room; a real one, where it is at hand, is held to the same."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from sdk_tests.schedulers import CommandFailed, Finished, JobSpec, JobStatus, SchedulerKind
 from sdk_tests.schedulers.registry import kinds
-from sdk_tests.testbeds import Testbed, manage
+from sdk_tests.testbeds import Daemon, Testbed, manage, processes
 from sdk_tests.testbeds.faults import Faults, faults
 from sdk_tests.testbeds.likeness import Likeness
 from site_configs.load import load_text
+from tests.needs import need
 
-EMULATED = ("lsf", "pbs", "cobalt")
+KINDS = {"lsf": "lsf", "pbs": "pbs-emulated", "cobalt": "cobalt", "openpbs": "pbs"}
+"""What a testbed is called in a test's name, and the kind that is brought up."""
 SITE = """
 system: test/{kind}
 description: A machine for tests
@@ -44,10 +46,18 @@ class Bed:
     kind: SchedulerKind
     folder: Path
     count: int = 0
+    faults: Faults = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.faults = faults(self.testbed)
 
     @property
-    def faults(self) -> Faults:
-        return faults(self.testbed)
+    def emulated(self) -> bool:
+        return self.testbed.scheduler.emulated
+
+    def processes(self) -> list[Daemon]:
+        """Return the processes of this testbed's jobs."""
+        return processes.marked(f"EMULATED_JOB={self.testbed.folder}#" if self.emulated else "PBS_JOBID=")
 
     def run(self, *argv: str, limit: float = 60.0, text: str | None = None) -> Finished:
         done = subprocess.run(
@@ -95,12 +105,15 @@ class Bed:
 
 
 def bring_up(name: str, folder: Path, like: Likeness | None = None) -> Bed:
-    testbed = manage.up(name, folder, nodes=3, cores=4, owner_pid=os.getpid(), like=like)
+    if name == "openpbs":
+        need("openpbs")
+    testbed = manage.up(KINDS[name], folder, nodes=3, cores=4, owner_pid=os.getpid(), like=like)
+    assert testbed.scheduler.emulated == (name != "openpbs")
     env = manage.environment(testbed, {**os.environ, "LSB_NTRIES": "1"})
-    return Bed(testbed, kinds()[name](testbed.scheduler, env), folder)
+    return Bed(testbed, kinds()[testbed.kind](testbed.scheduler, env), folder)
 
 
-@pytest.fixture(scope="module", params=EMULATED)
+@pytest.fixture(scope="module", params=KINDS)
 def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
     folder = tmp_path_factory.mktemp(request.param)
     made = bring_up(request.param, folder)
@@ -115,12 +128,21 @@ def bed(shared: Bed) -> Iterator[Bed]:
     shared.faults.mend()
 
 
-@pytest.fixture(scope="module", params=EMULATED)
+@pytest.fixture
+def emulated(bed: Bed) -> Bed:
+    """The same, for what a real scheduler does in words of its own."""
+    if not bed.emulated:
+        pytest.skip("a claim about emulators")
+    return bed
+
+
+@pytest.fixture(scope="module", params=KINDS)
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
     """A testbed that looks like a system with two queues, limits and a launcher."""
     folder = tmp_path_factory.mktemp(request.param)
     flags = ', flags: ["--site-flag"]'
-    system = load_text(SITE.format(kind=request.param, launcher=LAUNCHER[request.param], flags=flags), "a test")
+    kind = "pbs" if request.param == "openpbs" else request.param
+    system = load_text(SITE.format(kind=kind, launcher=LAUNCHER[kind], flags=flags), "a test")
     made = bring_up(request.param, folder, Likeness(system, system.schedulers[0]))
     yield made
     manage.down(folder, made.testbed.id)

@@ -13,7 +13,6 @@ def test_nodes_are_named_and_shaped_like_the_systems(site: Bed) -> None:
     probe = site.kind.probe()
     assert probe.nodes == tuple(f"{site.testbed.kind}{number}" for number in (1, 2, 3))
     assert set(probe.queues) == {"debug", "default"}
-    assert site.testbed.scheduler.emulated
     if probe.details:
         assert set(probe.details["cores"].values()) == {6}
 

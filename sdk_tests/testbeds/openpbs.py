@@ -1,0 +1,295 @@
+"""A private OpenPBS, real: server, scheduler, communication daemon, and a MOM for every node.
+
+Its daemons believe privileged ports and host names, so they live in namespaces of their own: a network that no other
+machine reaches, a host name, an /etc/hosts. Each command of PBS is a wrapper that enters there and runs the real one.
+That takes root, as PBS itself does. All nodes are this machine; a job is told which one it is on as an emulator's is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import shlex
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from sdk_tests.emulators.client import VARIABLE
+from sdk_tests.emulators.work import NODE
+from sdk_tests.errors import TestbedError
+from sdk_tests.schedulers.commands import ask, find
+from sdk_tests.testbeds import Daemon, Testbed, TestbedKind, openpbs_conf, processes, record
+from sdk_tests.testbeds.emulated import SHIMS, PbsTestbed, program
+from sdk_tests.testbeds.likeness import RESOURCES, queues
+from site_configs.schema import SchedulerSpec
+
+PLACES = ("/opt/pbs",)
+COMMANDS = ("qsub", "qstat", "qdel", "qselect", "pbsnodes", "qmgr", "qhold", "qrls", "qrerun", "qalter")
+TOOLS = {"unshare": "util-linux", "nsenter": "util-linux", "ip": "iproute2"}
+DATABASE_USER = "postgres"
+_SYSTEM = "/usr/local/sbin:/usr/sbin:/sbin"
+_PATIENCE = 60.0
+
+
+def installed() -> Path | None:
+    """Return where OpenPBS is: ``$PBS_EXEC``, beside a ``pbs_server`` on PATH, or where its packages put it."""
+    named = os.environ.get("PBS_EXEC")
+    seen = find("pbs_server", os.environ)
+    roots = [Path(named)] if named else [*([Path(seen).resolve().parent.parent] if seen else []), *map(Path, PLACES)]
+    needed = ("sbin/pbs_server.bin", "sbin/pbs_mom", "sbin/pbs_sched", "sbin/pbs_comm", "libexec/pbs_habitat")
+    return next((root for root in roots if all((root / name).exists() for name in needed)), None)
+
+
+class OpenPbsTestbed(TestbedKind):
+    """Brings a real PBS up and takes it down."""
+
+    kind = "pbs"
+
+    def absent(self) -> str | None:
+        if installed() is None:
+            return "pbs_server: not in $PBS_EXEC, on PATH or in /opt/pbs; install OpenPBS"
+        if os.geteuid() != 0:
+            return "OpenPBS runs as root alone, in namespaces of its own"
+        for name, package in TOOLS.items():
+            if find(name, os.environ, *_SYSTEM.split(":")) is None:
+                return f"{name}: not on PATH; install {package}"
+        try:
+            pwd.getpwnam(DATABASE_USER)
+        except KeyError:
+            return f"OpenPBS keeps its jobs in PostgreSQL, and there is no user {DATABASE_USER}; install postgresql"
+        return None
+
+    def up(self, folder: Path, nodes: int, cores: int, owner: Daemon | None) -> Testbed:
+        root = installed()
+        if root is None:
+            raise TestbedError(f"no OpenPBS here: {self.absent()}")
+        me = processes.identify(os.getpid())
+        assert me is not None
+        cores = (self.like.cores if self.like else None) or cores
+        # PBS refuses a home below a folder that everybody may write to, its database one that only root may enter.
+        base = Path("/run") / f"exaworks-{folder.name}"
+        made = folder / "bin"
+        names = self.like.nodes(nodes) if self.like else [f"n{number}" for number in range(1, nodes + 1)]
+        testbed = Testbed(
+            id=folder.name,
+            kind=self.kind,
+            folder=folder,
+            env={
+                VARIABLE: str(folder),
+                "PBS_CONF_FILE": str(base / "pbs.conf"),
+                "PATH+": f"{folder / SHIMS}{os.pathsep}{made}",
+            },
+            scheduler=self._spec(nodes),
+            owner=owner,
+            nodes=nodes,
+            version=_version(root),
+            extras={
+                **record.birth(me),
+                "base": str(base),
+                "cores": str(cores),
+                "root": str(root),
+                "nodes": " ".join(names),
+            },
+        )
+        record.write(testbed)
+        try:
+            _folders(testbed, base, names)
+            _write(testbed, base, root, names)
+        except OSError as error:
+            raise TestbedError(f"cannot write the testbed's folders {folder} and {base}: {error.strerror}") from error
+        testbed = _enter(testbed, base, names)
+        for name in COMMANDS:
+            _wrapper(made / name, testbed, str(root / "bin" / name))
+        for launcher in PbsTestbed.launchers:
+            program(made / launcher, "launchers")
+        testbed = self._daemons(testbed, base, root, names)
+        self._configure(testbed, base, names, cores)
+        _until_free(testbed, names)
+        extras = {key: value for key, value in testbed.extras.items() if key != "maker"} | {"state": record.UP}
+        testbed = replace(testbed, extras=extras)
+        record.write(testbed)
+        return testbed
+
+    def down(self, testbed: Testbed) -> None:
+        base = Path(testbed.extras["base"])
+        space = testbed.extras.get("namespace")
+        left: list[Daemon] = []
+        for _ in range(5):  # what those start meanwhile is found in the next round
+            found = processes.sharing("mnt", space) if space else []
+            left = processes.end([*found, *filter(processes.alive, testbed.daemons)], grace=0.0)
+            if not found:
+                break
+        if left:
+            names = ", ".join(f"{daemon.name} ({daemon.pid})" for daemon in left)
+            raise TestbedError(f"testbed {testbed.id}: could not end {names}")
+        shutil.rmtree(base, ignore_errors=True)
+
+    def _spec(self, nodes: int) -> SchedulerSpec:
+        if self.like is not None:
+            return self.like.scheduler(emulated=False)
+        from msgspec.structs import replace as changed
+
+        return changed(PbsTestbed().spec(nodes), emulated=False)
+
+    def _daemons(self, testbed: Testbed, base: Path, root: Path, names: Sequence[str]) -> Testbed:
+        """Make PBS's home with its own program for that, and start everything in the order in which it is needed."""
+        done = subprocess.run(
+            [*inside(testbed), str(root / "libexec" / "pbs_habitat")],
+            env=environ(testbed),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_PATIENCE,
+            check=False,
+        )
+        (base / "log" / "habitat.log").write_text(done.stdout + done.stderr)
+        if done.returncode != 0:
+            said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+            raise TestbedError(f"pbs_habitat: exit {done.returncode}: {said[-1] if said else 'it said nothing'}")
+        testbed = start(testbed, "pbs_comm", [str(root / "sbin" / "pbs_comm"), "-N"])
+        testbed = start(testbed, "pbs_server", [str(root / "sbin" / "pbs_server"), "-N"])
+        testbed = start(testbed, "pbs_sched", [str(root / "sbin" / "pbs_sched"), "-N"])
+        for name in names:
+            testbed = start_mom(testbed, name)
+        return testbed
+
+    def _configure(self, testbed: Testbed, base: Path, names: Sequence[str], cores: int) -> None:
+        spec, like = testbed.scheduler, self.like
+        account = os.environ.get(spec.account_env) if spec.account_env else None
+        asked = [word.partition("=")[0] for line in spec.directives for word in shlex.split(line) if "=" in word]
+        required = ["filesystems"] if "filesystems" in asked else []
+        limits = queues(spec)
+        default = spec.default_queue or limits[0]["name"]
+        _until(lambda: manage(testbed, "list server").returncode == 0, "pbs_server", base)
+        for name in {*RESOURCES, *(name.lstrip("-") for name in asked)}:
+            manage(testbed, f"create resource {name} type = string")  # refused where PBS itself has it
+        gpus = like.system.node.gpus if like else 0
+        lines = list(openpbs_conf.commands(names, cores, gpus, limits, default, ()))
+        text = openpbs_conf.hook([account] if account else None, required, limits, default)
+        own = {"rules": ("queuejob", text), "launch": ("execjob_launch", openpbs_conf.launch(base, inside(testbed)[0]))}
+        for hook, (event, source) in own.items():
+            (base / f"{hook}.py").write_text(source)
+            lines += [f"create hook {hook} event = {event}"]
+            lines += [f"import hook {hook} application/x-python default {base}/{hook}.py"]
+        done = manage(testbed, "\n".join(lines))
+        if done.returncode != 0:
+            raise TestbedError(f"qmgr: exit {done.returncode}: {done.stderr.strip()}")
+
+
+def inside(testbed: Testbed) -> list[str]:
+    """Return the words before a command that is to run where the daemons are."""
+    holder = next(daemon for daemon in testbed.daemons if daemon.name == "namespaces")
+    spaces = [f"--{option}=/proc/{holder.pid}/ns/{name}" for option, name in _SPACES]
+    return [find("nsenter", os.environ, "/usr/bin") or "nsenter", *spaces, "--"]
+
+
+_SPACES = (("mount", "mnt"), ("uts", "uts"), ("net", "net"))
+
+
+def environ(testbed: Testbed) -> dict[str, str]:
+    """Return the environment of PBS's daemons: nothing of ours but where to look."""
+    path = os.pathsep.join((os.environ.get("PATH", os.defpath), _SYSTEM))
+    return {"PATH": path, "HOME": "/root", "LC_ALL": "C", "PBS_CONF_FILE": testbed.env["PBS_CONF_FILE"]}
+
+
+def start(testbed: Testbed, name: str, argv: Sequence[str], **more: str) -> Testbed:
+    """Start a daemon in the namespaces and return the record with it in the place of one of that name."""
+    base = Path(testbed.extras["base"])
+    env = {**environ(testbed), **more}
+    daemon = processes.spawn(name, [*inside(testbed), *argv], env, base, base / "log" / f"{name}.err")
+    others = tuple(one for one in testbed.daemons if one.name != name)
+    testbed = replace(testbed, daemons=(*others, daemon))
+    record.write(testbed)
+    return testbed
+
+
+def start_mom(testbed: Testbed, name: str) -> Testbed:
+    """Start the MOM of a node."""
+    port = openpbs_conf.mom_port(1 + testbed.extras["nodes"].split().index(name))
+    argv = [f"{testbed.extras['root']}/sbin/pbs_mom", "-N", "-M", str(port), "-R", str(port + 1)]
+    home = f"{testbed.extras['base']}/{name}"
+    more = {"PBS_MOM_NODE_NAME": name, "PBS_MOM_HOME": home, "PBS_LEAF_NAME": name}
+    more["PBS_ENVIRONMENT"] = f"{home}/pbs_environment"
+    return start(testbed, f"pbs_mom-{name}", [*argv, "-d", home], **more)
+
+
+def manage(testbed: Testbed, lines: str) -> subprocess.CompletedProcess[str]:
+    """Give qmgr these lines."""
+    argv = [*inside(testbed), f"{testbed.extras['root']}/bin/qmgr"]
+    return subprocess.run(
+        argv, env=environ(testbed), input=lines + "\n", capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def _version(root: Path) -> str | None:
+    said = ask([str(root / "bin" / "qstat"), "--version"], os.environ).stdout
+    return said.partition("=")[2].strip() or None
+
+
+def _folders(testbed: Testbed, base: Path, names: Sequence[str]) -> None:
+    for made in (testbed.folder / "bin", testbed.folder / SHIMS):
+        made.mkdir(mode=0o700)
+    for made in (base, base / "log", *(base / name for name in names)):
+        made.mkdir(mode=0o755)
+    for name in names:
+        for below, mode in openpbs_conf.MOM_FOLDERS.items():
+            made = base / name / below
+            made.mkdir()
+            made.chmod(mode)
+
+
+def _write(testbed: Testbed, base: Path, root: Path, names: Sequence[str]) -> None:
+    flags = {launcher.name: list(launcher.flags) for launcher in testbed.scheduler.launchers}
+    (testbed.folder / "launchers.json").write_text(json.dumps(flags))
+    (base / "pbs.conf").write_text(openpbs_conf.configuration(root, base))
+    (base / "hosts").write_text(openpbs_conf.hosts(names, Path("/etc/hosts").read_text()))
+    for name in names:
+        (base / name / "mom_priv" / "config").write_text(openpbs_conf.MOM_CONFIG)
+        (base / name / "pbs_environment").write_text(f"PATH=/usr/local/bin:/usr/bin:/bin\n{NODE}={name}\n")
+
+
+def _enter(testbed: Testbed, base: Path, names: Sequence[str]) -> Testbed:
+    """Make the namespaces; one process holds them until the end."""
+    unshare = find("unshare", os.environ, "/usr/bin") or "unshare"
+    argv = [unshare, "--mount", "--uts", "--net", "sh", "-c", openpbs_conf.setup(base, names, os.getpid())]
+    holder = processes.spawn("namespaces", argv, environ(testbed), base, base / "log" / "namespaces.err")
+    testbed = replace(testbed, daemons=(holder,))
+    record.write(testbed)
+    _until((base / "ready").exists, "namespaces", base, lambda: processes.alive(holder))
+    space = str(Path(f"/proc/{holder.pid}/ns/mnt").readlink())
+    testbed = replace(testbed, extras={**testbed.extras, "namespace": space})
+    record.write(testbed)
+    return testbed
+
+
+def _wrapper(path: Path, testbed: Testbed, real: str) -> None:
+    words = inside(testbed)
+    line = f'{shlex.join(words[:-1])} --wdns="$PWD" -- {shlex.quote(real)} "$@"'
+    conf = shlex.quote(testbed.env["PBS_CONF_FILE"])
+    path.write_text(f"#!/bin/sh\nPBS_CONF_FILE={conf}\nexport PBS_CONF_FILE\nexec {line}\n")
+    path.chmod(0o700)
+
+
+def _until_free(testbed: Testbed, names: Sequence[str]) -> None:
+    def free() -> bool:
+        said = ask([*inside(testbed), f"{testbed.extras['root']}/bin/pbsnodes", "-a"], environ(testbed))
+        return said.stdout.count("state = free") == len(names)
+
+    _until(free, "pbs_mom", Path(testbed.extras["base"]))
+
+
+def _until(true: object, name: str, base: Path, alive: object = lambda: True) -> None:
+    assert callable(true)
+    assert callable(alive)
+    deadline = time.monotonic() + _PATIENCE
+    while not true():
+        if time.monotonic() > deadline or not alive():
+            logs = sorted((base / "log").glob(f"{name}*.err"))
+            said = [line for log in logs for line in log.read_text(errors="replace").splitlines()]
+            raise TestbedError(f"OpenPBS did not come up: {name}: {said[-1] if said else 'it said nothing'}")
+        time.sleep(0.05)

@@ -1,0 +1,161 @@
+"""What a private OpenPBS is configured with: its namespaces, pbs.conf, its MOMs, its server, and a site's own rules.
+
+Limits that PBS knows by itself are attributes of its queues (pbs_queue_attributes(7B)). What a facility checks in a
+hook of its own (accounts, resources that every job has to name, walltimes by job size) is checked in a hook here too.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+SERVER = "pbs-server"
+NETWORK = "10.213.77"
+"""Addresses nobody else sees: they are on a loopback device of the daemons' own."""
+PORT = 15001
+"""That of the server; the others follow it, in a network of their own."""
+MOM_FOLDERS = {
+    "aux": 0o755,
+    "checkpoint": 0o700,
+    "mom_logs": 0o755,
+    "mom_priv": 0o751,
+    "mom_priv/jobs": 0o751,
+    "mom_priv/hooks": 0o750,
+    "mom_priv/hooks/tmp": 0o750,
+    "spool": 0o1777,
+    "undelivered": 0o1777,
+}
+MOM_CONFIG = f"""$clienthost {SERVER}
+$usecp *:/ /
+$min_check_poll 1
+$max_check_poll 2
+"""
+HOOK = '''"""Refuses what the site's file says its scheduler refuses, beyond the limits of queues."""
+import pbs
+
+RULES = {rules!r}
+event = pbs.event()
+job = event.job
+asked = job.Resource_List
+if RULES["accounts"] is not None and str(job.Account_Name) not in RULES["accounts"]:
+    event.reject("account %r is not one that may be charged here" % str(job.Account_Name))
+for name in RULES["required"]:
+    if asked[name] is None:
+        event.reject("Resource: %s is required to be set." % name)
+queue = str(job.queue).partition("@")[0] if job.queue else RULES["default_queue"]
+chunks = str(asked["select"] or asked["nodes"] or "1").split("+")
+nodes = sum(int(chunk.partition(":")[0]) if chunk[:1].isdigit() else 1 for chunk in chunks)
+longest = next((limit for size, limit in RULES["steps"].get(queue, []) if nodes <= size), None)
+if longest is not None and asked["walltime"] is not None and int(asked["walltime"]) > longest:
+    event.reject("Job violates queue and/or server resource limits")
+'''
+LAUNCH = '''"""Runs jobs in the network and under the host name of this machine, not in those of the daemons."""
+import pbs
+
+event = pbs.event()
+if not str(event.progname).endswith("nsenter"):
+    words = [str(word) for word in event.argv]
+    event.argv = ["nsenter", "--net={base}/net", "--uts={base}/uts", "--", str(event.progname), *words[1:]]
+    event.progname = {nsenter!r}
+'''
+
+
+def setup(base: Path, nodes: Sequence[str], outside: int) -> str:
+    """Return the script that makes the namespaces habitable: addresses, a host name, names for all of them.
+
+    outside: a process in the namespaces that jobs are to run in; those stay reachable below ``base``.
+    """
+    addresses = [f"ip address add {NETWORK}.{number}/32 dev lo" for number in range(1, len(nodes) + 2)]
+    return "\n".join(
+        [
+            "set -e",
+            f"cd {shlex.quote(str(base))}",
+            ": > net; : > uts",
+            f"mount --bind /proc/{outside}/ns/net net",
+            f"mount --bind /proc/{outside}/ns/uts uts",
+            "ip link set lo up",
+            *addresses,
+            f"hostname {SERVER}",
+            "mount --bind hosts /etc/hosts",
+            ": > ready",
+            "exec sleep infinity",
+        ]
+    )
+
+
+def hosts(nodes: Sequence[str], before: str) -> str:
+    """Return /etc/hosts as the daemons see it: what this machine's says, and their own names before it."""
+    own = [f"{NETWORK}.{number} {name}" for number, name in enumerate((SERVER, *nodes), start=1)]
+    return "\n".join(["127.0.0.1 localhost", *own, before])
+
+
+def configuration(root: Path, base: Path) -> str:
+    """Return pbs.conf."""
+    lines = {
+        "PBS_EXEC": root,
+        "PBS_HOME": base / "home",
+        "PBS_SERVER": SERVER,
+        "PBS_START_SERVER": 1,
+        "PBS_START_SCHED": 1,
+        "PBS_START_COMM": 1,
+        "PBS_START_MOM": 0,
+        "PBS_CORE_LIMIT": "unlimited",
+    }
+    return "".join(f"{name}={value}\n" for name, value in lines.items())
+
+
+def mom_port(number: int) -> int:
+    """Return the port of the MOM of node ``number``, from 1; the one above it is hers too."""
+    return PORT + 100 + 2 * number
+
+
+def commands(
+    nodes: Sequence[str], cores: int, gpus: int, queues: list[dict[str, Any]], default: str, resources: Sequence[str]
+) -> Iterator[str]:
+    """Yield what qmgr(8B) is told, line by line."""
+    yield "set server flatuid = True"
+    yield "set server acl_roots = root@*"
+    yield "set server job_history_enable = True"
+    yield "set server scheduler_iteration = 1"
+    yield "set server node_fail_requeue = 1"
+    for name in resources:
+        yield f"create resource {name} type = string"
+    for queue in queues:
+        name = queue["name"]
+        yield f"create queue {name} queue_type = Execution"
+        yield f"set queue {name} kill_delay = 2"
+        for bound, sizes in (("max", queue["max_nodes"]), ("min", queue["min_nodes"])):
+            if sizes:
+                yield f"set queue {name} resources_{bound}.nodect = {sizes}"
+            if queue[f"{bound}_walltime"]:
+                yield f"set queue {name} resources_{bound}.walltime = {int(queue[f'{bound}_walltime'])}"
+        for limit, most in (("max_run", queue["max_running"]), ("max_queued", queue["max_queued"])):
+            if most:
+                yield f'set queue {name} {limit} = "[u:PBS_GENERIC={most}]"'
+        yield f"set queue {name} enabled = True"
+        yield f"set queue {name} started = True"
+    yield f"set server default_queue = {default}"
+    for number, name in enumerate(nodes, start=1):
+        yield f"create node {name} Mom = {name}, Port = {mom_port(number)}"
+        yield f"set node {name} resources_available.ncpus = {cores}"
+        if gpus:
+            yield f"set node {name} resources_available.ngpus = {gpus}"
+
+
+def hook(accounts: list[str] | None, required: list[str], queues: list[dict[str, Any]], default: str) -> str:
+    """Return the hook that checks what no attribute of PBS can say; plain Python for the one in its server."""
+    rules = {
+        "accounts": accounts,
+        "required": required,
+        "default_queue": default,
+        "steps": {queue["name"]: queue["steps"] for queue in queues if queue["steps"]},
+    }
+    return HOOK.format(rules=json.loads(json.dumps(rules)))
+
+
+def launch(base: Path, nsenter: str) -> str:
+    """Return the hook that starts each job's shell in this machine's own network."""
+    return LAUNCH.format(base=base, nsenter=nsenter)
