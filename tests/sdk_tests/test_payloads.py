@@ -169,8 +169,8 @@ def judged(judge: Any, case: Case, scratch: Path, kind: str, scheduler: dict[str
     return dict(answer)
 
 
-LONG = {"checkpoint", "killed_worker", "mpi"}
-"""Cases that take ten seconds and more."""
+LONG = {"checkpoint", "join", "killed_worker", "mpi"}
+"""Cases that take ten seconds and more on a busy machine."""
 
 
 def planned(kind: str) -> list[Any]:

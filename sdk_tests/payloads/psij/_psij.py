@@ -7,6 +7,7 @@ payload leaves, unless it is killed, are cancelled.
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -76,6 +77,10 @@ class Session:
         """Submit ``executable`` with what :meth:`spec` takes; return the job."""
         return self.run(self.spec(executable, arguments, **given))
 
+    def shell(self, script, **given):
+        """Submit a script for the shell; it runs in this folder also where PSI/J hands no directory on."""
+        return self.submit("/bin/sh", ["-c", f"cd {shlex.quote(os.getcwd())} || exit 97; {script}"], **given)
+
     def run(self, spec):
         """Submit a job of this specification; it is cancelled where it still is there when the payload leaves."""
         job = Job(spec)
@@ -97,6 +102,8 @@ class Session:
             size = {"processes_per_node": 1, "exclusive_node_use": bool(self.scheduler.get("exclusive"))}
         resources = ResourceSpecV1(node_count=nodes, **size)
         spec.setdefault("directory", Path.cwd())
+        if "stdout_path" in spec:  # Flux would mix into it what its own shell has to say
+            spec.setdefault("stderr_path", spec["stdout_path"].with_suffix(".err"))
         return JobSpec(executable, arguments, attributes=attributes, resources=resources, **spec)
 
     def left(self):

@@ -8,17 +8,18 @@ from _payload import main
 
 
 def attach(request):
-    from _psij import Session, told, until
+    from _psij import Session, one_id, told, until
     from psij import Job, JobState
 
     code = int(request["params"].get("code", 0))
     script = f"echo up > up.txt; until [ -e go.txt ]; do sleep 0.1; done; echo done > done.txt; exit {code}"
     # The first executor polls so seldom that only the second one can learn how the job ended.
     with Session(request, poll=3600) as first, Session(request) as second:
-        submitted = first.submit("/bin/sh", ["-c", script])
+        submitted = first.shell(script)
         until(Path("up.txt"), first.left())
         follower = Job()
-        second.executor.attach(follower, str(submitted.native_id))
+        # psij 0.9.11 refuses an id of Flux in the form in which it tells it itself
+        second.executor.attach(follower, one_id(request["scheduler"], str(submitted.native_id)))
         before = second.settle(follower, JobState.ACTIVE).state.name
         Path("go.txt").touch()
         second.settle(follower)

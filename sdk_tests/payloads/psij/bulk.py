@@ -25,7 +25,7 @@ def bulk(request):
         for number in range(count):
             code = 3 if number % failing == failing - 1 else 0
             command = f"echo $(({number} * {number})); exit {code}"
-            jobs.append(session.submit("/bin/sh", ["-c", command], stdout_path=Path(f"{number}.out").absolute()))
+            jobs.append(session.shell(command, stdout_path=Path(f"{number}.out").absolute()))
         for job in jobs:
             session.settle(job)
     squares = [int(Path(f"{number}.out").read_text(encoding="utf-8")) for number in range(count)]

@@ -23,7 +23,7 @@ def cancel_queued(request):
         return subprocess.run([*query, job.native_id], capture_output=True, text=True, check=True).stdout.strip()
 
     with Session(request) as session:
-        job = session.submit("/bin/sh", ["-c", "echo ran > ran.txt"], custom=custom)
+        job = session.shell("echo ran > ran.txt", custom=custom)
         before = session.settle(job, JobState.QUEUED).state.name
         native_before = native(job)
         job.cancel()

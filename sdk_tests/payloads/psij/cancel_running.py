@@ -18,7 +18,7 @@ def cancel_running(request):
     heard = []
     with Session(request) as session:
         session.executor.set_job_status_callback(lambda _, status: heard.append([status.state.name, status.exit_code]))
-        job = session.submit("/bin/sh", ["-c", STEPS])
+        job = session.shell(STEPS)
         before = session.settle(job, JobState.ACTIVE).state.name
         until(steps)
         job.cancel()

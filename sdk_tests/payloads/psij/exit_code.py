@@ -12,7 +12,7 @@ def exit_code(request):
 
     code = int(request["params"].get("code", 7))
     with Session(request) as session:
-        job = session.submit("/bin/sh", ["-c", f"echo ran > ran.txt; exit {code}"])
+        job = session.shell(f"echo ran > ran.txt; exit {code}")
         session.settle(job)
     return {**told(job), "file": until(Path("ran.txt")).read_text(encoding="utf-8").strip()}
 

@@ -14,9 +14,7 @@ def walltime(request):
 
     duration = request["params"].get("duration", 60)
     with Session(request) as session:
-        job = session.submit(
-            "/bin/sh", ["-c", f"echo go > go.txt; sleep {duration + 600} && echo end > end.txt"], duration=duration
-        )
+        job = session.shell(f"echo go > go.txt; sleep {duration + 600} && echo end > end.txt", duration=duration)
         session.settle(job, JobState.ACTIVE)
         until(Path("go.txt"))
         began = time.monotonic()
