@@ -15,7 +15,7 @@ from typing import Any
 
 from dashboard_client.schema import Span, Timing
 from sdk_tests.clock import utc
-from sdk_tests.jobfiles import head, own_script, shared_script, tail
+from sdk_tests.jobfiles import Place, head, own_script, shared_script, tail
 from sdk_tests.order import Event, Landed, Order, SchedulerSetup, Setup, land
 from sdk_tests.procs import Ended, Procs
 from sdk_tests.schedulers import CommandFailed, Finished, JobSpec, JobState, JobStatus, SchedulerKind
@@ -55,6 +55,7 @@ class Batch:
 
     def __init__(
         self,
+        name: str,
         kind: SchedulerKind,
         given: SchedulerSetup,
         setup: Setup,
@@ -62,6 +63,9 @@ class Batch:
         say: Callable[[Event | Landed], None],
     ) -> None:
         self.kind, self.given, self.setup, self.procs, self.say = kind, given, setup, procs, say
+        self.name = name
+        self.within = given.inner.within if given.inner else name
+        """The scheduler in whose queue its jobs are."""
         self.jobs: list[Job] = []
         self.interval = given.spec.status_interval
         self.grace = max(1.0, 3 * self.interval)
@@ -78,7 +82,7 @@ class Batch:
     def submit(self, orders: list[Order], shared: bool) -> None:
         """Write the job's script and submit it; ``orders`` share one node count."""
         self._count += 1
-        folder = Path(self.setup.folder) / f"{self.kind.kind}-job{self._count:03d}"
+        folder = Path(self.setup.folder) / f"{self.name}-job{self._count:03d}"
         folder.mkdir(parents=True)
         slots = min(sum(o.cores for o in orders), max(self.given.payload_cores, *(o.cores for o in orders)))
         longest = max(order.walltime for order in orders)
@@ -87,8 +91,12 @@ class Batch:
         asked = self.kind.walltime(first.queue, first.nodes, walltime + KILL_MARGIN)
         walltime = min(walltime, asked - KILL_MARGIN)
         job = Job(f"ex-{self._count}", folder, orders, shared, slots, walltime)
+        cores = self.given.payload_cores if self.given.spec.exclusive else slots
+        place = Place(first.nodes, cores, self.given.inner)
         script = (
-            shared_script(folder, orders, slots, self.setup) if shared else own_script(folder, orders[0], self.setup)
+            shared_script(folder, orders, slots, self.setup, place)
+            if shared
+            else own_script(folder, first, self.setup, place)
         )
         path = folder / "job.sh"
         path.write_text(script, encoding="utf-8")

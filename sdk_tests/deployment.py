@@ -7,7 +7,7 @@ import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -149,6 +149,15 @@ def _module(name: str) -> str:
         'if ! type module >/dev/null 2>&1; then echo "no module command in this shell" >&2; exit 1; fi\n'
         f"module load {shlex.quote(name)} || exit 1\n"
     )
+
+
+def with_modules(names: Sequence[str], environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment with modules loaded, in this order.
+
+    Raises:
+        DeploymentError: there is no module command here, or a module cannot be loaded.
+    """
+    return _activate(f"module:{' '.join(names)}", "".join(map(_module, names)), environ) if names else dict(environ)
 
 
 def _conda(name: str) -> str:

@@ -88,7 +88,7 @@ class Harness:
                 (dropped if hasattr(getattr(item, "function", None), "exaworks_cases") else kept).append(item)
             elif cell.case_id in (wanted if resumed is None else resumed):
                 item.stash[CELL] = cell
-                reason = cell.waiver or cell.case.xfail or cell.case.broken_on.get(cell.scheduler)
+                reason = cell.waiver or cell.case.xfail or self._broken(cell)
                 if reason:
                     item.add_marker(pytest.mark.xfail(reason=reason, strict=False))
                 kept.append(item)
@@ -97,6 +97,12 @@ class Harness:
         if dropped:
             config.hook.pytest_deselected(items=dropped)
             items[:] = kept
+
+    def _broken(self, cell: Cell) -> str | None:
+        """Why the case is known to fail on that scheduler, or on any of its kind."""
+        ready = self.prepared.schedulers.get(cell.scheduler)
+        names = (cell.scheduler, ready.kind.kind if ready else cell.scheduler)
+        return next((cell.case.broken_on[name] for name in names if name in cell.case.broken_on), None)
 
     def _owed(self) -> dict[str, int] | None:
         if self.prepared.options.resume is None:

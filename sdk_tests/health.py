@@ -30,7 +30,7 @@ class Healths:
 
     def of(self, cell: Cell) -> Health:
         """Return what speaks against the scheduler of a case; a control is no evidence against itself."""
-        kind = self._schedulers[cell.scheduler].kind
+        kind = self._schedulers[cell.scheduler].carrier.kind
         control = None if cell.control else self._controls.get(cell.scheduler)
         if not kind.batch:
             return Health(control=control)

@@ -5,15 +5,45 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from sdk_tests.leftovers import MARK
-from sdk_tests.order import Order, Setup
+from sdk_tests.order import InnerSetup, Order, Setup
 from sdk_tests.procs import STDERR_CAP, STDOUT_CAP
 
 
-def shared_script(folder: Path, orders: Sequence[Order], slots: int, setup: Setup) -> str:
+@dataclass(frozen=True)
+class Place:
+    """The allocation a job gets: nodes, cores of each, and the scheduler that is started in it."""
+
+    nodes: int
+    cores: int
+    inner: InnerSetup | None = None
+
+    def opening(self) -> list[str]:
+        """Return the first lines of the job's script."""
+        variables = self.inner.variables if self.inner else {}
+        return ["#!/bin/sh", *exports(variables)]
+
+    def around(self, argv: Sequence[str]) -> list[str]:
+        """Return the command that runs ``argv`` under the scheduler that is started here, or ``argv`` itself."""
+        if self.inner is None:
+            return [*argv]
+        values = {"{nodes}": self.nodes, "{cores}": self.cores, "{gpus}": self.inner.gpus}
+        words = list(self.inner.start)
+        for name, value in values.items():
+            words = [word.replace(name, f"{value}") for word in words]
+        return [*words, *argv]
+
+
+def exports(variables: Mapping[str, str]) -> list[str]:
+    """Return the lines that set variables, but for those that are a shell's functions."""
+    return [f"export {name}={shlex.quote(value)}" for name, value in variables.items() if name.isidentifier()]
+
+
+def shared_script(folder: Path, orders: Sequence[Order], slots: int, setup: Setup, place: Place) -> str:
     """Write what the agent is to run beside it; return the script that starts the agent inside the allocation."""
     cases = [
         {
@@ -30,19 +60,20 @@ def shared_script(folder: Path, orders: Sequence[Order], slots: int, setup: Setu
     path = folder / "orders.json"
     path.write_text(json.dumps({"slots": slots, "cases": cases}), encoding="utf-8")
     agent = Path(__file__).with_name("agent.py")
-    return f"#!/bin/sh\nexec {shlex.join([setup.python, '-I', str(agent), str(path)])}\n"
+    start = place.around([setup.python, "-I", str(agent), str(path)])
+    return "\n".join([*place.opening(), f"exec {shlex.join(start)}"]) + "\n"
 
 
-def own_script(folder: Path, order: Order, setup: Setup) -> str:
+def own_script(folder: Path, order: Order, setup: Setup, place: Place) -> str:
     """Return the script that runs one case in a job of its own, leaving the files the agent would leave."""
-    exports = {**setup.deltas[order.env], MARK: f"{setup.mark}/{order.key}"}
-    lines = ["#!/bin/sh", *(f"export {name}={shlex.quote(value)}" for name, value in exports.items())]
+    variables = {**setup.deltas[order.env], MARK: f"{setup.mark}/{order.key}"}
+    lines = [*place.opening(), *exports(variables)]
     base = shlex.quote(str(folder / "0"))
     lines += [
         f"cd {shlex.quote(order.scratch)} || exit 97",
         f": > {base}.started",
         "started=$(date +%s.%N)",
-        f"{shlex.join(order.argv)} > {base}.out 2> {base}.err < /dev/null",
+        f"{shlex.join(place.around(order.argv))} > {base}.out 2> {base}.err < /dev/null",
         "code=$?",
         'printf \'{"exit_code": %d, "started": %s, "ended": %s}\\n\' "$code" "$started" "$(date +%s.%N)" '
         f"> {base}.tmp && mv {base}.tmp {base}.json",

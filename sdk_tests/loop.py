@@ -125,7 +125,7 @@ class Loop:
         """Do what it would have done at its end: kill the payloads and cancel the jobs it had submitted."""
         kill_marked(f"{self.folder.path.name}/", str(self.orders.work))
         for scheduler, ids in self.submitted.items():
-            kind = self.prepared.schedulers[scheduler].kind
+            kind = self.prepared.schedulers[scheduler].carrier.kind
             run_briefly(kind.cancel_argv(sorted(ids)), kind.env)
 
     def _check_stop(self, link: Link) -> None:

@@ -12,13 +12,29 @@ from sdk_tests.landing import Landing
 from site_configs.schema import SchedulerSpec
 
 
+class InnerSetup(msgspec.Struct, frozen=True, kw_only=True):
+    """A scheduler to be started in the allocations of another: the command, and the variables with which it is found.
+
+    ``within`` is what the outer one is called, whose limits hold for both; ``gpus`` are those of a node.
+    """
+
+    within: str
+    start: list[str]
+    variables: dict[str, str]
+    gpus: int = 0
+
+
 class SchedulerSetup(msgspec.Struct, frozen=True, kw_only=True):
-    """A scheduler as the supervisor uses it: its spec and the complete environment of its commands."""
+    """A scheduler as the supervisor uses it: its spec and the complete environment of its commands.
+
+    Of a nested one these are the outer scheduler's, which grants its allocations; ``inner`` says what is started there.
+    """
 
     spec: SchedulerSpec
     env: dict[str, str]
     payload_cores: int = 2
     """Cores the shared allocation asks for on each node."""
+    inner: InnerSetup | None = None
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True, tag="setup"):
@@ -35,7 +51,10 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True, tag="setup"):
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, tag="order"):
-    """One attempt at one cell. ``limit`` bounds a process beside the scheduler; all times are seconds."""
+    """One attempt at one cell. ``limit`` bounds a process beside the scheduler; all times are seconds.
+
+    ``first`` is the control of its scheduler, which goes before all others.
+    """
 
     case_id: str
     attempt: int
@@ -53,6 +72,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, tag="order"):
     answer: bool = True
     queue: str | None = None
     account: str | None = None
+    first: bool = False
 
     @property
     def key(self) -> str:

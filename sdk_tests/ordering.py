@@ -8,10 +8,12 @@ import secrets
 import sys
 from pathlib import Path
 
-from sdk_tests.order import Order, SchedulerSetup, Setup
+from sdk_tests import nesting
+from sdk_tests.order import InnerSetup, Order, SchedulerSetup, Setup
 from sdk_tests.plan import Cell
-from sdk_tests.prepare import Prepared
+from sdk_tests.prepare import Prepared, Ready
 from sdk_tests.probe import PAYLOADS
+from sdk_tests.schedulers import JobSpec
 from site_configs.schema import seconds
 
 
@@ -47,10 +49,14 @@ class Orders:
                 "harness": prepared.environ,
                 "inside": {**prepared.outer, **deployment.delta},
             },
-            deltas={"deployment": dict(deployment.delta), "harness": {}},
+            deltas={"deployment": dict(deployment.delta), "harness": {}}
+            | {name: nesting.delta(ready, deployment) for name, ready in prepared.schedulers.items() if ready.outer},
             schedulers={
                 name: SchedulerSetup(
-                    spec=ready.kind.spec, env=ready.kind.env, payload_cores=node.usable_cores or node.cores or 2
+                    spec=ready.carrier.kind.spec,
+                    env=ready.carrier.kind.env,
+                    payload_cores=node.usable_cores or node.cores or 2,
+                    inner=self._inner(ready),
                 )
                 for name, ready in prepared.schedulers.items()
             },
@@ -59,6 +65,13 @@ class Orders:
             python=sys.executable,
             mark=self._name,
         )
+
+    def _inner(self, ready: Ready) -> InnerSetup | None:
+        if ready.outer is None:
+            return None
+        within = next(name for name, other in self.prepared.schedulers.items() if other is ready.outer)
+        variables, gpus = nesting.added(ready), self.prepared.system.node.gpus
+        return InnerSetup(within=within, start=ready.kind.spec.start, variables=variables, gpus=gpus)
 
     def order(self, cell: Cell, attempt: int) -> Order:
         """Return the order for one attempt at a cell; its scratch folder exists then."""
@@ -69,8 +82,9 @@ class Orders:
         scratch = self.work / f"{number:03d}-{slug[:40]}-{attempt}"
         scratch.mkdir(exist_ok=True)
         waits = ready.kind.batch and not ready.inside
+        nested = ready.outer is not None
         wait = float(seconds(prepared.system.limits.queue_wait)) if waits else 0.0
-        limit = case.total if case.total is not None else case.walltime + wait
+        limit = case.total if case.total is not None else case.walltime + (0.0 if nested else wait)
         view = {**ready.kind.view(case.nodes), "loopback": ready.testbed is not None or not ready.kind.batch}
         request = {
             "params": dict(case.params),
@@ -89,21 +103,30 @@ class Orders:
             argv.insert(0, sys.executable if cell.control else prepared.deployment.python)
         if not cell.control:
             argv = prepared.deployment.wrap(argv)
+        where, env = case.where, "harness" if cell.control else "deployment"
+        if ready.inside:
+            where, env = "login", "inside"
+        elif nested:  # it has no login side: what submits by itself does so from within
+            where, env = "job" if case.where == "job" else "allocation", env if cell.control else cell.scheduler
+            if cell.control:
+                argv = ready.kind.control_argv(argv, JobSpec("control", Path(scratch), Path(scratch), 1, case.walltime))
+        asked = ready.carrier.kind.view(case.nodes)
         return Order(
             case_id=cell.case_id,
             attempt=attempt,
             argv=argv,
-            env="inside" if ready.inside else "harness" if cell.control else "deployment",
+            env=env,
             scratch=str(scratch),
             scheduler=cell.scheduler,
-            where="login" if ready.inside else case.where,
+            where=where,
             nodes=case.nodes,
             cores=case.cores,
-            jobs=case.jobs,
+            jobs=0 if nested else case.jobs,
             walltime=case.walltime,
             limit=limit,
             queue_wait=wait,
             answer=case.answer,
-            queue=view["queue_name"],
-            account=view["account"],
+            queue=asked["queue_name"],
+            account=asked["account"],
+            first=cell.control,
         )

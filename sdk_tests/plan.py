@@ -46,7 +46,7 @@ def cells(cases: Iterable[Case], prepared: Prepared) -> list[Cell]:
     for case in cases:
         for scheduler in [*prepared.schedulers, *prepared.absent]:
             ready = prepared.schedulers.get(scheduler)
-            names = {scheduler, ready.kind.kind} if ready else {scheduler}
+            names = {scheduler, ready.kind.kind if ready else scheduler.rpartition("+")[2]}
             if any(fnmatchcase(name, pattern) for name in names for pattern in case.schedulers):
                 case_id = case.case_id(scheduler)
                 preset = _preset(case, scheduler, prepared)
@@ -100,14 +100,14 @@ def _preset(case: Case, scheduler: str, prepared: Prepared) -> Preset | None:
     ready = prepared.schedulers[scheduler]
     if ready.inside and case.where != "allocation":
         return _skip("inside-allocation", CauseClass.SITE, f"the harness itself runs inside a job of {scheduler}")
-    unable = prepared.deployment.unable(case.where, ready.kind.batch)
+    unable = prepared.deployment.unable("allocation" if ready.outer else case.where, ready.kind.batch)
     if unable:
         return _skip("outside-image", CauseClass.DISTRIBUTION, unable)
     if case.nodes > 1:
         there = len(ready.kind.granted() if ready.inside else ready.probe.nodes) if ready.kind.batch else 1
         if there and case.nodes > there:
             return _skip("too-few-nodes", CauseClass.SITE, f"needs {case.nodes} nodes, {scheduler} has {there}")
-    if ready.kind.batch and case.jobs > ready.kind.spec.max_jobs:
+    if ready.kind.batch and ready.outer is None and case.jobs > ready.kind.spec.max_jobs:
         allowed = ready.kind.spec.max_jobs
         return _skip("too-many-jobs", CauseClass.SITE, f"needs {case.jobs} jobs at once, {scheduler} allows {allowed}")
     return None

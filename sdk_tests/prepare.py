@@ -48,6 +48,13 @@ class Ready:
     testbed: str | None = None
     inside: bool = False
     """Whether the harness sits in an allocation of it: then only what shares an allocation is run, right here."""
+    outer: Ready | None = None
+    """The scheduler whose allocations it is started in, where it is nested."""
+
+    @property
+    def carrier(self) -> Ready:
+        """The one that grants allocations: itself, unless it is nested."""
+        return self.outer or self
 
 
 @dataclass
@@ -111,6 +118,7 @@ def prepare(options: Options, places: Places, say: Say, environ: Mapping[str, st
         if not ready:
             raise PlanError(f"{system.system} permits no local cases and none of its schedulers answers: {absent}")
         deployment, release = _deployment(options, system, places, env, say)
+        _nested(system, ready, absent, deployment, say)
         known_components = components()
         found = probe(deployment, known_components)
     except BaseException:
@@ -164,11 +172,9 @@ def _schedulers(
     if system.local.allowed:
         specs["local"] = (SchedulerSpec(kind="local"), None)
     for spec in system.schedulers:
-        if spec.nested:
-            absent[spec.label] = f"{spec.label} runs inside {spec.within or 'another scheduler'}, not by itself"
-        else:
+        if not spec.nested:
             specs[spec.label] = (spec, None)
-    wanted = options.selection.schedulers
+    wanted = {name.partition("+")[0] for name in options.selection.schedulers}
     for name in system.testbeds:
         if name in specs or (wanted and name not in wanted):
             continue
@@ -188,6 +194,25 @@ def _schedulers(
             for name, (spec, bed) in specs.items()
         }
     return specs, env, absent
+
+
+def _nested(system: System, ready: dict[str, Ready], absent: dict[str, str], deployment: Deployment, say: Say) -> None:
+    """Add the schedulers that are started inside allocations of those that answer."""
+    from sdk_tests import nesting
+
+    for spec in system.schedulers:
+        if not spec.nested:
+            continue
+        name, within = nesting.label(system, spec), nesting.outer_label(system, spec)
+        if within not in ready:
+            absent[name] = f"{spec.label} is started inside {within}: {absent.get(within, 'which is not here')}"
+            continue
+        made = nesting.ready(kinds()[spec.kind], spec, ready[within], deployment)
+        if isinstance(made, str):
+            absent[name] = made
+        else:
+            ready[name] = made
+            say(f"scheduler {name} {made.probe.version or ''}".rstrip())
 
 
 def _deployment(

@@ -17,7 +17,7 @@ from sdk_tests.clock import now
 from sdk_tests.landing import Landing, Preset
 from sdk_tests.metrics import applying, measured
 from sdk_tests.plan import Cell
-from sdk_tests.prepare import Prepared
+from sdk_tests.prepare import Prepared, Ready
 from site_configs.schema import Reference
 
 TAIL = 8192
@@ -60,11 +60,6 @@ class Recorder:
         node = self.prepared.system.node
         outcome = preset.outcome if preset else schema.Outcome.PASS
         metrics = _metrics(landing)
-        outer = None
-        if ready is not None:
-            outer = schema.Software(
-                name=ready.kind.kind, version=ready.probe.version, emulated=ready.kind.spec.emulated
-            )
         return Record(
             record_id=identity(attempt),
             run_id=manifest.run_id,
@@ -79,7 +74,7 @@ class Recorder:
             context=schema.Context(
                 site=manifest.site,
                 system=manifest.system,
-                queue=ready.kind.spec.default_queue if ready else None,
+                queue=ready.carrier.kind.spec.default_queue if ready else None,
                 nodes=list(landing.nodes) if landing else [],
                 architecture=node.architecture or self.prepared.found.machine,
                 gpu=node.gpu,
@@ -88,7 +83,8 @@ class Recorder:
             ),
             stack=self._stack(),
             scheduler=schema.Scheduler(
-                outer=outer,
+                outer=_scheduler(ready.carrier) if ready else None,
+                nested=_scheduler(ready) if ready and ready.outer else None,
                 launcher=_launcher(ready.kind.spec.launchers[0].name) if ready and ready.kind.spec.launchers else None,
                 job_ids=_job_ids(landing),
                 native_state=landing.native_state if landing else None,
@@ -131,6 +127,10 @@ def reproduce(landing: Landing | None) -> str | None:
     except (ValueError, AttributeError):
         pass
     return shlex.join([*command, request])
+
+
+def _scheduler(ready: Ready) -> schema.Software:
+    return schema.Software(name=ready.kind.kind, version=ready.probe.version, emulated=ready.kind.spec.emulated)
 
 
 def _launcher(name: str) -> schema.Software:

@@ -43,7 +43,7 @@ class Supervisor:
             kind = known[given.spec.kind](given.spec, given.env)
             self.kinds[name] = kind
             if kind.batch:
-                self.batches[name] = Batch(kind, given, setup, procs, self.say)
+                self.batches[name] = Batch(name, kind, given, setup, procs, self.say)
         self.pending: list[Order] = []
         self.beside: dict[str, Order] = {}
         self.stopping: float | None = None
@@ -76,7 +76,7 @@ class Supervisor:
     def take(self, orders: Iterable[Order]) -> None:
         """Queue orders: controls first, then the longest, so that the run ends soonest."""
         self.pending += orders
-        self.pending.sort(key=lambda order: (order.where != "control", -order.walltime))
+        self.pending.sort(key=lambda order: (not order.first, -order.walltime))
 
     def admit(self) -> None:
         """Start whatever the limits admit; each pending order is looked at once."""
@@ -111,7 +111,9 @@ class Supervisor:
         batch = self.batches.get(scheduler)
         if batch is None or jobs == 0:
             return True
-        used = batch.live() + sum(self._jobs_of(o) for o in self.beside.values() if o.scheduler == scheduler)
+        pool = {name for name, other in self.batches.items() if other.within == batch.within}
+        used = sum(self.batches[name].live() for name in pool)
+        used += sum(self._jobs_of(order) for order in self.beside.values() if order.scheduler in pool)
         return used == 0 or used + jobs <= batch.given.spec.max_jobs
 
     def _slot(self, order: Order) -> bool:

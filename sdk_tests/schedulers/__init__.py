@@ -138,6 +138,10 @@ class SchedulerKind(abc.ABC):
     def probe(self) -> Probe:
         """Look for the scheduler; takes at most a few seconds and never raises for an absent one."""
 
+    def installed(self) -> Probe:
+        """Look for its commands alone, where it is not running: nested, it is started by whoever uses it."""
+        return Probe(kind=self.kind, found=True)
+
     def granted(self) -> tuple[str, ...]:
         """Return the nodes of the allocation that ``env`` is inside of; nothing outside one."""
         return ()

@@ -10,6 +10,7 @@ import math
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from sdk_tests.schedulers import CommandFailed, Finished, JobSpec, JobState, JobStatus, Probe, SchedulerKind
 from sdk_tests.schedulers.commands import ask, find, job_name, number, said
@@ -50,9 +51,9 @@ class FluxKind(SchedulerKind):
     speaks = {"psij": "flux", "parsl": "FluxExecutor", "radical": "flux"}
 
     def probe(self) -> Probe:
-        if not find("flux", self.env):
-            return Probe(kind=self.kind, found=False, reason=f"flux: not on PATH; load or install {self.package}")
-        version = ask([self._path(), "--version"], self.env)
+        found = self.installed()
+        if not found.found:
+            return found
         size = ask([self._path(), "getattr", "size"], self.env)
         if size.exit_code != 0:
             return Probe(kind=self.kind, found=False, reason=said(size))
@@ -63,14 +64,18 @@ class FluxKind(SchedulerKind):
         for line in listed.stdout.splitlines():
             nodes += expand(line.rpartition("|")[2])
         queues = ask([self._path(), "queue", "list", "-n", "-o", "{queue}"], self.env)
-        return Probe(
-            kind=self.kind,
-            found=True,
-            version=next(iter(re.findall(r"\d+\.\d+\.\d+", version.stdout)), None),
-            location=self._path(),
+        return replace(
+            found,
             nodes=tuple(nodes),  # brokers that share a host share its name, and each is a node
             queues=tuple(name for name in queues.stdout.split() if name) if queues.exit_code == 0 else (),
         )
+
+    def installed(self) -> Probe:
+        if not find("flux", self.env):
+            return Probe(kind=self.kind, found=False, reason=f"flux: not on PATH; load or install {self.package}")
+        said = ask([self._path(), "--version"], self.env).stdout
+        version = next(iter(re.findall(r"\d+\.\d+\.\d+", said)), None)
+        return Probe(kind=self.kind, found=True, version=version, location=self._path())
 
     def configured(self) -> bool:
         return bool(self.env.get("FLUX_URI"))
