@@ -6,20 +6,24 @@ would be. Nothing in it is random from one making to the next.
 
 from __future__ import annotations
 
+import gc
 import hashlib
+import math
 import random
-from collections.abc import Iterator
+import time
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 
 import msgspec
+from sqlalchemy import Connection, func, select
 
 from collector.clock import now_ms
 from collector.database import Store
 from collector.intake import Arrival, read_closing, read_manifest
 from collector.store_records import store_records
 from collector.store_runs import store_closing, store_manifest
+from collector.tables import runs
 from dashboard_client.schema import (
     Cause,
     CauseClass,
@@ -28,6 +32,7 @@ from dashboard_client.schema import (
     Deployment,
     Harness,
     Manifest,
+    Metric,
     Outcome,
     Phase,
     PlannedCase,
@@ -58,6 +63,9 @@ TROUBLES = (
 )
 HARNESS = Harness(version="2026.11.0", commit="0f3c9a7d5e21", dirty=False)
 
+MEASURES = 50
+"""Every so-many-th case measures something; the figures of the last twelve nights are worse."""
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -73,25 +81,46 @@ class Shape:
         return self.systems * self.cases * self.nights
 
 
-def fill(store: Store, shape: Shape) -> int:
-    """Store a history, a transaction a run, from the oldest night to the newest; return how many records there are."""
-    count = 0
-    for opening, arrivals, closing in _runs(shape):
-        now = now_ms()
-        with store.writing() as connection:
-            store_manifest(connection, read_manifest(encode(opening), now), now)
-            store_records(connection, arrivals, now)
-            store_closing(connection, opening.run_id, read_closing(encode(closing), now), "*", now)
-        count += len(arrivals)
-    return count
+def fill(store: Store, shape: Shape, seconds: float = math.inf) -> int:
+    """Store a history, a transaction a night, from the oldest to the newest; return how many records came.
 
-
-def _runs(shape: Shape) -> Iterator[tuple[Manifest, list[Arrival], Closing]]:
+    What is there already is passed over, so that a history may be made in pieces of some ``seconds``, on one day.
+    """
+    gc.set_threshold(50_000, 20, 100)
+    ends, count = time.monotonic() + seconds, 0
+    with store.reading() as connection:
+        there = set(connection.execute(select(runs.c.run_id)).scalars())
     moods = [_moods(random.Random(number), shape) for number in range(shape.systems)]
     for night in range(shape.nights):
         day = shape.ends - timedelta(days=shape.nights - 1 - night, hours=16)
-        for number in range(shape.systems):
-            yield _run(shape, number, night, day + timedelta(minutes=11 * number), moods[number])
+        begins = [(number, day + timedelta(minutes=11 * number)) for number in range(shape.systems)]
+        missing = [(number, began) for number, began in begins if _run_id(number, began) not in there]
+        if time.monotonic() > ends:
+            break
+        if missing:
+            with store.writing() as connection:
+                for number, began in missing:
+                    count += _store(connection, _run(shape, number, night, began, moods[number]))
+    return count
+
+
+def whole(store: Store, shape: Shape) -> bool:
+    """Tell whether a history has all its runs."""
+    with store.reading() as connection:
+        there: int = connection.execute(select(func.count()).select_from(runs)).scalar_one()
+    return there >= shape.systems * shape.nights
+
+
+def _store(connection: Connection, run: tuple[Manifest, list[Arrival], Closing]) -> int:
+    now, (opening, arrivals, closing) = now_ms(), run
+    store_manifest(connection, read_manifest(encode(opening), now), now)
+    store_records(connection, arrivals, now)
+    store_closing(connection, opening.run_id, read_closing(encode(closing), now), "*", now)
+    return len(arrivals)
+
+
+def _run_id(number: int, began: datetime) -> str:
+    return f"system{number:02}-{began:%Y%m%d}"
 
 
 def _moods(chance: random.Random, shape: Shape) -> list[list[tuple[int, int, int]]]:
@@ -113,7 +142,7 @@ def _run(
     emulated = number % 10 == 9
     schedulers = ("slurm", "slurm+flux", "local") if number % 3 else ("lsf", "local", "lsf+flux")
     release = "2026.11" if shape.nights - night < 20 else "2026.08"
-    run_id = f"{system}-{began:%Y%m%d}"
+    run_id = _run_id(number, began)
     parsl = "2026.10.26" if release == "2026.11" else "2026.07.06"
     deployment = Deployment(
         name="spack", kind="spack", digest=hashlib.sha256(f"{release}{night // 9}".encode()).hexdigest()
@@ -127,7 +156,9 @@ def _run(
         python="3.11.7",
         modules=["gcc/12.2", f"cray-mpich/8.1.{night // 30}"],
     )
-    planned, arrivals, counts = [], [], {}
+    planned: list[PlannedCase] = []
+    arrivals: list[Arrival] = []
+    counts: dict[str, int] = {}
     for place in range(shape.cases):
         subject = SUBJECTS[place % len(SUBJECTS)]
         component, *partners = subject.split("+")
@@ -142,9 +173,12 @@ def _run(
             outcome, cls, phase, rule, evidence = TROUBLES[trouble]
             verdict = Verdict(outcome=outcome, cause=Cause(phase=phase, cls=cls, rule=rule, evidence=evidence))
         counts[verdict.outcome.value] = counts.get(verdict.outcome.value, 0) + 1
+        measured = _metrics(place + night, night, shape) if trouble is None and place % MEASURES == 0 else []
         arrivals.append(
             _arrival(
-                len(arrivals), run_id, case_id, site, system, scheduler, emulated, began, stack, verdict, place + night
+                *(len(arrivals), run_id, case_id, site, system, scheduler, emulated, began, stack, verdict),
+                place + night,
+                measured,
             )
         )
     opening = Manifest(
@@ -190,6 +224,7 @@ def _arrival(
     stack: Stack,
     verdict: Verdict,
     spread: int,
+    metrics: list[Metric],
 ) -> Arrival:
     outer, _, nested = scheduler.partition("+")
     wait, run = 4.0 + spread * 37 % 400, 6.1 + spread % 11
@@ -218,10 +253,20 @@ def _arrival(
             run=Span(seconds=run, source="harness"),
         ),
         verdict=verdict,
+        metrics=metrics,
     )
     body = encode(record)
     first, last = (round(each.timestamp() * 1000) for each in (started, ended))
     return Arrival(index, record, body, hashlib.sha256(body).digest(), first, last, round(began.timestamp() * 1000))
+
+
+def _metrics(spread: int, night: int, shape: Shape) -> list[Metric]:
+    slow = 0.6 if shape.nights - night <= 12 else 1.0
+    rate, latency = slow * (500 + spread * 37 % 41), (40 + spread * 17 % 9) / slow
+    return [
+        Metric(name="tasks per second", value=rate, unit="1/s", better="higher"),
+        Metric(name="launch latency p99", value=latency, unit="ms", better="lower"),
+    ]
 
 
 @lru_cache(maxsize=20_000)

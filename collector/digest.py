@@ -1,4 +1,4 @@
-"""The daily digest: what newly failed, what has been failing for two days and more, and what is missing."""
+"""The daily digest: what newly failed, what has failed for two days and more, what is missing, what measures worse."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from sqlalchemy import Connection
 
 from collector import words
 from collector.clock import iso
+from collector.figures import worse
 from collector.outcomes import MISSING, WORD
 from collector.page import Question
 from collector.pages.triage import open_cells, since_of
+from collector.plot import figure
 from collector.seen import Seen
+from collector.trends import WORSE
 from collector.waivers import about_systems, covering, of_site_files, standing
 
 DAY_MS = 86_400_000
@@ -51,7 +54,12 @@ def digest(connection: Connection, seen: Seen, now: int) -> dict[str, Any]:
             lists["newly_failed"].append(entry)
         else:
             lists["failing_for_days" if now - began >= OLD_DAYS * DAY_MS else "failing"].append(entry)
-    return {"event": "digest", "at": iso(now), **lists}
+    return {"event": "digest", "at": iso(now), **lists, WORSE: [_figure(row) for row in worse(connection, seen, now)]}
+
+
+def _figure(row: Any) -> dict[str, Any]:
+    named = {"site": row.site, "system": row.system, "case_id": row.case_id, "name": row.name, "unit": row.unit}
+    return named | {"usual": row.level, "now": row.recent, "better": row.better, "since": iso(row.change_started)}
 
 
 def as_text(facts: dict[str, Any]) -> str:
@@ -67,6 +75,11 @@ def as_text(facts: dict[str, Any]) -> str:
             if entry["evidence"]:
                 lines.append(f"      {entry['cause']}: {_printable(entry['evidence'])}")
         lines.append("")
+    lines.append(f"Measured worse than usual: {words.counted(len(facts[WORSE]), 'figure')}")
+    for entry in facts[WORSE]:
+        moved = f"{figure(entry['usual'])} -> {figure(entry['now'])} {entry['unit']} since {entry['since']}"
+        lines.append(f"  {entry['site']}/{entry['system']}  {entry['case_id']}  {_printable(entry['name'])} {moved}")
+    lines.append("")
     return "\n".join(lines)
 
 

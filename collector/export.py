@@ -78,7 +78,10 @@ def _places(
         for system in site["systems"]:
             names = {"site": site["site"], "system": system["system"]}
             yield place("/systems/{site}/{system}", **names)
-            shown |= {run["run_id"]: None for run in ask("/systems/{site}/{system}", **names)["runs"][:runs]}
+            grid = ask("/systems/{site}/{system}", **names)
+            if grid["figures"]:
+                yield place("/trends/{site}/{system}", **names)
+            shown |= {run["run_id"]: None for run in grid["runs"][:runs]}
     for release in ask("/releases")["releases"]:
         yield place("/releases/{release}", release=release["release"])
         shown |= {run["run_id"]: None for run in ask("/releases/{release}", release=release["release"])["runs"]}

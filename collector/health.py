@@ -16,6 +16,8 @@ COLUMNS = (
     systems.c.site,
     systems.c.system,
     systems.c.contact,
+    systems.c.trended,
+    systems.c.worse,
     board.c.subject,
     board.c.outcomes,
     board.c.started,

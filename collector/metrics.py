@@ -24,6 +24,8 @@ HELP = {
     "exaworks_collector_memory_bytes": ("gauge", "Resident memory of the process."),
     "exaworks_cells": ("gauge", "Cells of a system by their latest outcome; missing is one that did not report."),
     "exaworks_flaky_cells": ("gauge", "Cells of a system that change their outcome on the same stack."),
+    "exaworks_figures": ("gauge", "Figures that the cases of a system measure and that are followed over time."),
+    "exaworks_figures_worse": ("gauge", "Figures of a system that are worse than usual."),
     "exaworks_last_run_seconds": ("gauge", "When the newest run of a system began, seconds since 1970."),
     "exaworks_last_contact_seconds": ("gauge", "When something of a system last came, seconds since 1970."),
 }
@@ -71,8 +73,12 @@ def board_lines(connection: Connection, seen: Seen) -> list[tuple[str, str, floa
         ]
         found.append(("exaworks_flaky_cells", labels(site=place[0], system=place[1]), flaky[place]))
     newest = select(runs.c.system, func.max(runs.c.started).label("started")).group_by(runs.c.system).subquery()
-    times = select(*names, systems.c.contact, newest.c.started).outerjoin(newest, newest.c.system == systems.c.id)
-    for site, system, contact, started in connection.execute(seen.of(times).order_by(*names)):
+    times = select(*names, systems.c.contact, newest.c.started, systems.c.trended, systems.c.worse)
+    told = times.outerjoin(newest, newest.c.system == systems.c.id)
+    for site, system, contact, started, trended, worse in connection.execute(seen.of(told).order_by(*names)):
+        if trended:
+            place_labels = labels(site=site, system=system)
+            found += [("exaworks_figures", place_labels, trended), ("exaworks_figures_worse", place_labels, worse)]
         for name, value in (("exaworks_last_run_seconds", started), ("exaworks_last_contact_seconds", contact)):
             if value is not None:
                 found.append((name, labels(site=site, system=system), value / 1000))

@@ -25,6 +25,7 @@ from collector.clock import now_ms
 from collector.context import Ask, linker, server_of
 from collector.errors import Problem
 from collector.outcomes import WORD
+from collector.plot import figure
 from collector.seen import Seen, seen_by
 
 Facts = dict[str, Any]
@@ -133,6 +134,12 @@ def templates() -> Environment:
     made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     made.globals.update(WORD=WORD, GLYPH=words.GLYPH, bars=markup.bar)
     made.filters.update(
-        ago=words.ago, iso=words.iso, seconds=words.seconds, anchor=words.anchor, subject=words.subject, day=words.day
+        figure=figure,
+        ago=words.ago,
+        iso=words.iso,
+        seconds=words.seconds,
+        anchor=words.anchor,
+        subject=words.subject,
+        day=words.day,
     )
     return made

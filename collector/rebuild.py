@@ -180,7 +180,7 @@ def _runs(connection: Connection) -> Iterator[Any]:
 
 def _records(connection: Connection, run: int) -> list[Row[Any]]:
     within = records.c.id.between(run << RECORD_BITS, ((run + 1) << RECORD_BITS) - 1)
-    return list(connection.execute(select(records).where(within).order_by(records.c.id)))
+    return list(connection.execute(select(records).where(within, records.c.run == run).order_by(records.c.id)))
 
 
 def _outcomes(run: Row[Any], rows: list[Row[Any]]) -> dict[str, Any]:

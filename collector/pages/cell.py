@@ -9,11 +9,12 @@ from sqlalchemy import Row, select
 
 from collector import markup, words
 from collector.changes import differences
+from collector.figures import series_query, told
 from collector.outcomes import MISSING, WORD
 from collector.page import Facts, Page, Question, not_here
 from collector.rollup import positions
 from collector.streaks import flake_score, is_flaky
-from collector.tables import bodies, cells, plans, records, runs, systems
+from collector.tables import bodies, cells, plans, records, runs, series, systems
 from dashboard_client.schema import Record, record_id
 
 RUNS = 60
@@ -39,6 +40,7 @@ def answer(question: Question) -> Facts:
     effective = _effective(connection, cell.id, pair)
     passed, failed = effective.get(cell.pass_run), effective.get(cell.fail_run)
     before, after = _body(passed), _body(failed)
+    measured = connection.execute(series_query().where(series.c.cell == cell.id)).all()
     return {
         "case_id": cell.case_id,
         "cell": cell.id,
@@ -52,6 +54,7 @@ def answer(question: Question) -> Facts:
         "flaky": is_flaky(cell.turns),
         "flake_score": flake_score(cell.history, cell.turns),
         "history": _history(cell.id, newest),
+        "figures": [told(row) for row in measured],
         "last_pass": _side(cell, passed),
         "first_failure": _side(cell, failed),
         "changed": differences(before, after) if before is not None and after is not None else None,

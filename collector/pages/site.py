@@ -80,6 +80,8 @@ def _system(rows: list[Any], measured: list[Any], about: About | None, now: int)
         "system": rows[0].system,
         "contact": words.at_or_none(contact),
         "late": late,
+        "figures": rows[0].trended,
+        "worse": rows[0].worse,
         "cadence": about.cadence if about else None,
         "stale_after": about.stale_after if about else None,
         "owner": about.owner if about else None,

@@ -68,6 +68,8 @@ def answer(question: Question) -> Facts:
     return {
         "site": path["site"],
         "system": path["system"],
+        "figures": system.trended,
+        "worse": system.worse,
         "runs": [_run(row) for row in rows],
         "before": rows[-1].run_id if len(rows) == limit else None,
         "cases": [

@@ -69,6 +69,7 @@ def addresses(store: Store, seen: Seen = EVERYTHING, now: int = NOW) -> list[tup
     named: dict[str, dict[str, str]] = {
         "/sites/{site}": {"site": place["site"]},
         "/systems/{site}/{system}": place,
+        "/trends/{site}/{system}": place,
         "/runs/{run_id}": {"run_id": run["run_id"]},
         "/compare/{before}/{after}": {"before": grid["runs"][-1]["run_id"], "after": run["run_id"]},
         "/records/{record_id}": {"record_id": next(case["record_id"] for case in run["cases"] if case["record_id"])},
@@ -191,6 +192,7 @@ def _addresses(store: Store) -> list[tuple[str, dict[str, str]]]:
         *plain,
         ("/sites/{site}", {"site": "ornl"}),
         ("/systems/{site}/{system}", place),
+        ("/trends/{site}/{system}", place),
         ("/runs/{run_id}", {"run_id": run_id}),
         ("/compare/{before}/{after}", {"before": run_id, "after": run_id}),
         ("/releases/{release}", {"release": "2026.11"}),

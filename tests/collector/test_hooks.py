@@ -228,6 +228,7 @@ def test_the_digest_tells_new_failures_from_old_ones_and_from_what_is_missing(st
         "failing": [],
         "failing_for_days": [CASES[0]],
         "missing": [CASES[1]],
+        "worse": [],
     }
     assert facts["missing"][0]["site"] == "llnl"
     assert "ornl/frontier  psij/b@slurm  fail since 2026-11-20T08:00:00Z" in as_text(facts)

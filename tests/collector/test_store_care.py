@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import delete, func, select, update
@@ -16,9 +16,9 @@ from collector.database import Store, database_url, open_store
 from collector.errors import BackupError
 from collector.rebuild import verify
 from collector.retention import BODIES, TAILS, prune
-from collector.tables import board, bodies, cells, days, metadata, records, runs
+from collector.tables import board, bodies, cells, days, metadata, points, records, runs, series, systems
 from collector.tokens import check_token, load_key, new_token
-from dashboard_client.schema import Outcome
+from dashboard_client.schema import Metric, Outcome
 from tests.collector.conftest import BOTH
 from tests.collector.samples import CASES, closing, manifest, record
 from tests.collector.server import tool
@@ -32,10 +32,12 @@ SECOND = instant_ms("2026-11-21T00:00:00Z")
 
 @pytest.fixture
 def filled(store: Store) -> Store:
-    """A store with two runs: one that began on the 20th, one on the 21st."""
+    """A store with two runs: one that began on the 20th, one on the 21st that measured something."""
     with store.writing() as connection:
         for step in two_runs():
             step(connection)
+        measured = [Metric(name="rate", value=12.5, unit="1/s", better="higher")]
+        added(record("second", "flux/scale@flux", at="2026-11-21T08:02:", metrics=measured))(connection)
     return store
 
 
@@ -89,9 +91,9 @@ def test_tails_go_from_old_runs_and_verdicts_and_pages_stay(filled: Store) -> No
 def test_a_record_that_was_pruned_is_acknowledged_as_before_when_it_is_sent_again(filled: Store) -> None:
     prune(filled, BODIES, SECOND)
     with filled.writing() as connection:
-        assert connection.execute(select(func.count()).select_from(bodies)).scalar_one() == 6
+        assert connection.execute(select(func.count()).select_from(bodies)).scalar_one() == 7
         assert added(*(record("first", case) for case in CASES))(connection) == []
-        assert connection.execute(select(func.count()).select_from(records)).scalar_one() == 11
+        assert connection.execute(select(func.count()).select_from(records)).scalar_one() == 12
         assert added(record("first", CASES[0], Outcome.FAIL))(connection)[0][2].status == 409
 
 
@@ -107,7 +109,7 @@ def test_a_backup_restores_into_either_database(filled: Store, other: Store, tmp
     with filled.writing() as connection:
         token = new_token(connection, key, "ornl", "upload", 1, None)
     counts = backup(filled, tmp_path / "all.backup")
-    assert counts["records"] == 11
+    assert counts["records"] == 12
     assert (tmp_path / "all.backup").stat().st_mode & 0o777 == 0o600
     assert restore(other, tmp_path / "all.backup") == counts == sizes(other) == sizes(filled)
     with filled.reading() as ours, other.reading() as theirs:
@@ -145,6 +147,11 @@ def test_a_backup_never_overwrites_and_a_restore_never_adds(filled: Store, other
         (days, "records", 99),
         (runs, "outcomes", "ppppp"),
         (runs, "records", 4),
+        (runs, "schedulers", '{"slurm":"21.08"}'),
+        (series, "change", "worse"),
+        (series, "count", 7),
+        (points, "value", 0.5),
+        (systems, "trended", 3),
         (bodies, "body", b"{}"),
     ],
 )
@@ -169,13 +176,41 @@ def test_a_body_that_is_gone_is_found(filled: Store) -> None:
     assert any("have lost their body" in line for line in checked(filled))
 
 
+@pytest.mark.parametrize(
+    ("table", "column", "said"),
+    [
+        (records, "run", "records: run 99 is not in runs"),
+        (records, "cell", "records: cell 99 is not in cells"),
+        (bodies, "record", "bodies: record 99 is not in records"),
+        (points, "series", "points: series 99 is not in series"),
+    ],
+)
+def test_what_hangs_on_nothing_is_found(filled: Store, table: Any, column: str, said: str) -> None:
+    with filled.writing() as connection:
+        one = connection.execute(select(*table.primary_key.columns).limit(1)).one()
+        this = [key == value for key, value in zip(table.primary_key.columns, one, strict=True)]
+        connection.execute(update(table).where(*this).values({column: 99}))
+    assert said in checked(filled)
+
+
+def test_what_comes_late_for_a_run_whose_bodies_went_is_no_damage(filled: Store) -> None:
+    prune(filled, BODIES, SECOND)
+    with filled.writing() as connection:
+        added(record("first", "flux/late@flux"))(connection)
+    assert checked(filled) == []
+    with filled.reading() as connection:
+        told = connection.execute(select(runs.c.schedulers).where(runs.c.run_id == "first")).scalar_one()
+    assert "slurm" in told
+    assert prune(filled, BODIES, SECOND).records == 1
+
+
 def test_the_commands_say_what_they_did(filled: Store, database: str, tmp_path: Path) -> None:
     where = ("--database", database)
     assert "all is right" in tool(tmp_path, "verify", *where).stdout
-    assert "11 records in 2 runs would go" in tool(tmp_path, "prune", "--bodies-days", "1", "--dry-run", *where).stdout
-    assert "2 runs, 11 records" in tool(tmp_path, "backup", str(tmp_path / "b"), *where).stdout
+    assert "12 records in 2 runs would go" in tool(tmp_path, "prune", "--bodies-days", "1", "--dry-run", *where).stdout
+    assert "2 runs, 12 records" in tool(tmp_path, "backup", str(tmp_path / "b"), *where).stdout
     assert tool(tmp_path, "prune", *where).returncode == 2
-    assert "2 runs and 11 records" in tool(tmp_path / "new", "restore", str(tmp_path / "b")).stdout
+    assert "2 runs and 12 records" in tool(tmp_path / "new", "restore", str(tmp_path / "b")).stdout
     with filled.writing() as connection:
         connection.execute(update(board).values(worst="x"))
     assert (tool(tmp_path, "verify", *where).returncode, tool(tmp_path, "verify", "--repair", *where).returncode) == (

@@ -1,0 +1,53 @@
+"""What the cases of a system measure, over time: the figures that got worse first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select
+
+from collector.figures import DAY_MS, series_query, told
+from collector.page import Facts, Page, Question, not_here
+from collector.plot import Series, plot
+from collector.tables import points, systems
+
+DAYS = 180
+DRAWN = 60
+"""So many figures are drawn; the others are listed."""
+
+
+def answer(question: Question) -> Facts:
+    connection, path = question.connection, question.path
+    query = select(systems.c.id).where(systems.c.site == path["site"], systems.c.system == path["system"])
+    system = connection.execute(question.seen.of(query)).scalar()
+    if system is None:
+        raise not_here("system", f"{path['site']}/{path['system']}")
+    rows = connection.execute(series_query().where(systems.c.id == system)).all()
+    values: dict[int, list[Any]] = {row.id: [] for row in rows[:DRAWN]}
+    if values:
+        since = question.now - DAYS * DAY_MS
+        measured = (
+            select(points.c.series, points.c.started, points.c.value)
+            .where(points.c.series.in_(list(values)), points.c.started > since)
+            .order_by(points.c.series, points.c.started, points.c.record)
+        )
+        for key, started, value in connection.execute(measured):
+            values[key].append([started, value])
+    figures = [told(row) | {"values": values.get(row.id)} for row in rows]
+    return {"site": path["site"], "system": path["system"], "figures": figures}
+
+
+def draw(question: Question, facts: Facts) -> Facts:
+    drawn = [(figure, _plot(figure, question.now)) for figure in facts["figures"] if figure["values"]]
+    return {"drawn": drawn, "listed": [figure for figure in facts["figures"] if not figure["values"]]}
+
+
+def _plot(figure: Facts, now: int) -> Any:
+    values = [(started / DAY_MS, value) for started, value in figure["values"]]
+    first, last = int(values[0][0]), now // DAY_MS
+    usual = Series("usual", [(first, figure["usual"]), (last, figure["usual"])])
+    unit = f"{figure['unit']}, {figure['better']} is better"
+    return plot(figure["name"], unit, [Series("measured", values), usual], first, last)
+
+
+PAGE = Page("/trends/{site}/{system}", "trends.html", answer, draw, section="sites")
