@@ -1,4 +1,4 @@
-"""Swift/T's and Maestro's cases: their judges refuse what a broken one would answer; with Swift/T here, they all run."""
+"""Swift/T's and Maestro's cases: their judges refuse what a broken one would answer; with Swift/T here, each runs."""
 
 from __future__ import annotations
 
@@ -386,7 +386,7 @@ def test_a_command_that_takes_too_long_is_ended_with_all_it_started(tmp_path: Pa
     script = tmp_path / "stays"
     script.write_text("#!/bin/sh\nsleep 100 &\necho $!\nwait\n")
     script.chmod(0o755)
-    run = f"import os, sys; sys.path.insert(0, {str(FOLDER)!r}); import _swift; _swift.ended([sys.argv[1]], os.environ, 1)"
+    run = f"import sys; sys.path.insert(0, {str(FOLDER)!r}); import _swift; _swift.ended([sys.argv[1]], None, 1)"
     done = subprocess.run(
         [sys.executable, "-c", run, script], capture_output=True, text=True, check=False, cwd=tmp_path
     )
