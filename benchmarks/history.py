@@ -76,9 +76,10 @@ class Shape:
     nights: int = 167
     ends: datetime = field(default_factory=lambda: datetime.now(timezone.utc).replace(microsecond=0))
 
-    @property
-    def records(self) -> int:
-        return self.systems * self.cases * self.nights
+    @classmethod
+    def of(cls, records: int) -> Shape:
+        """Return the shape of about so many records: as many nights as that takes."""
+        return cls(nights=max(records // (cls.systems * cls.cases), 1))
 
 
 def fill(store: Store, shape: Shape, seconds: float = math.inf) -> int:
@@ -100,7 +101,7 @@ def fill(store: Store, shape: Shape, seconds: float = math.inf) -> int:
         if missing:
             with store.writing() as connection:
                 for number, began in missing:
-                    count += _store(connection, _run(shape, number, night, began, moods[number]))
+                    count += _store(connection, make_run(shape, number, night, began, moods[number]))
     return count
 
 
@@ -135,14 +136,20 @@ def _moods(chance: random.Random, shape: Shape) -> list[list[tuple[int, int, int
     return moods
 
 
-def _run(
-    shape: Shape, number: int, night: int, began: datetime, moods: list[list[tuple[int, int, int]]]
+def make_run(
+    shape: Shape,
+    number: int,
+    night: int,
+    began: datetime,
+    moods: list[list[tuple[int, int, int]]],
+    run_id: str | None = None,
 ) -> tuple[Manifest, list[Arrival], Closing]:
+    """Make one system's run of one night, with each case's spells of trouble."""
     site, system = SITES[number % len(SITES)], f"system{number:02}"
     emulated = number % 10 == 9
     schedulers = ("slurm", "slurm+flux", "local") if number % 3 else ("lsf", "local", "lsf+flux")
     release = "2026.11" if shape.nights - night < 20 else "2026.08"
-    run_id = _run_id(number, began)
+    run_id = run_id or _run_id(number, began)
     parsl = "2026.10.26" if release == "2026.11" else "2026.07.06"
     deployment = Deployment(
         name="spack", kind="spack", digest=hashlib.sha256(f"{release}{night // 9}".encode()).hexdigest()

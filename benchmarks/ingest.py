@@ -1,55 +1,64 @@
-"""How fast the collector takes records, beside a bare ``executemany`` (SQLite) or COPY (PostgreSQL) of the same rows.
+"""How fast the collector takes records, beside a bare insert of the same rows and beside the design it replaces.
 
-    python benchmarks/ingest.py [--records 20000] [--batch 500 --batch 5000] [--onto 0] [--database sqlite|postgresql]
+    python benchmarks/ingest.py [--records 20000] [--batch 500 --batch 5000] [--database sqlite|postgresql]
+    python benchmarks/ingest.py --onto 2000000 --keep FOLDER [--fill-seconds 200]
 
-Starts a real collector on loopback, sends gzip-less batches over one connection, and prints records a second with the
-ratio to the bare insert measured in the same run, so that the figure means something on any machine, and the server's
-CPU microseconds a record.
+Starts a real collector on loopback, sends batches over one connection with a stored token, and prints records a second
+with the ratio to a bare ``executemany`` (SQLite) or COPY (PostgreSQL) measured in the same run, so that it means
+something on any machine; then the server's CPU microseconds a record and its peak memory. The last line is a CherryPy
+handler that does a bcrypt for each record (``standin.py``; its environment is made on first use, from PyPI).
+
+With --onto the database is filled before, with the history of ``history.py``; a folder given with --keep is used again,
+and --fill-seconds fills it piece by piece.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
+import requests
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.databases import KINDS, Databases
+from benchmarks.history import Shape, fill, make_run, whole
+from collector.database import database_url, open_store
 from dashboard_client.schema import Manifest, Record, encode
-from tests.collector.samples import closing, manifest, record
-from tests.collector.server import Collector, batch
+from tests.collector.server import Collector, batch, tool
 
-CASES_A_RUN = 300
-SYSTEMS = 40
+STANDIN = Path(__file__).with_name("standin.py")
+STANDIN_RECORDS = 12
 
 
-def history(records: int, first: int = 0) -> list[tuple[Manifest, list[Record]]]:
-    """Make runs of 300 cases each over 40 systems, one after the other in time."""
-    cases = [
-        f"{name}/case{number}@slurm" for number in range(60) for name in ("psij", "parsl", "flux", "swift-t", "rp")
-    ]
+def fresh(records: int) -> list[tuple[Manifest, list[Record]]]:
+    """Make runs of 300 cases over 40 systems that no history has, the newest now."""
+    shape, tag = Shape(), f"{time.time_ns():x}"
+    count = math.ceil(records / shape.cases)
     made = []
-    for number in range(first, first + -(-records // CASES_A_RUN)):
-        system, day = f"system{number % SYSTEMS}", number // SYSTEMS
-        date = f"2026-{1 + day // 28 % 12:02}-{1 + day % 28:02}T{number % 24:02}:"
-        run_id, place = f"run-{number:06}", {"site": f"site{number % 8}", "system": system}
-        opening = manifest(run_id, cases, started=f"{date}00:00Z", **place)
-        one = record(run_id, cases[0], at=f"{date}01:", **place)
-        shared = {"context": one.context, "stack": one.stack, "timing": one.timing, "scheduler": one.scheduler}
-        made.append((opening, [record(run_id, case, **place, **shared) for case in cases]))
+    for number in range(count):
+        began = shape.ends - timedelta(seconds=60 + 20 * (count - number))
+        quiet: list[list[tuple[int, int, int]]] = [[] for _ in range(shape.cases)]
+        opening, arrivals, _ = make_run(
+            shape, number % shape.systems, shape.nights - 1, began, quiet, f"{tag}-{number:05}"
+        )
+        made.append((opening, [arrival.record for arrival in arrivals]))
     return made
 
 
 def bare(records: list[Record], size: int, folder: Path) -> float:
     """Insert the same rows with ``executemany``, a transaction a batch, as safely written; return records a second."""
-    connection = sqlite3.connect(folder / f"bare{size}.db", isolation_level=None)
+    file = folder / "bare.db"
+    connection = sqlite3.connect(file, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("CREATE TABLE records (record_id TEXT PRIMARY KEY, run_id TEXT, case_id TEXT, body BLOB)")
@@ -61,6 +70,7 @@ def bare(records: list[Record], size: int, folder: Path) -> float:
         connection.execute("COMMIT")
     took = time.perf_counter() - began
     connection.close()
+    file.unlink()
     return len(rows) / took
 
 
@@ -76,90 +86,115 @@ def bare_copy(records: list[Record], size: int, url: str) -> float:
             with connection.transaction(), connection.cursor() as cursor, cursor.copy("COPY bare FROM STDIN") as copy:
                 for row in rows[start : start + size]:
                     copy.write_row(row)
-        return len(rows) / (time.perf_counter() - began)
+        took = time.perf_counter() - began
+        connection.execute("DROP TABLE bare")
+    return len(rows) / took
 
 
-def fill(url: str, records: int) -> float:
-    """Fill a database by the collector's own functions, roll-ups included; return records a second."""
-    from collector.clock import now_ms
-    from collector.database import database_url, open_store
-    from collector.intake import Arrival, read_batch, read_closing, read_manifest
-    from collector.store_records import store_records
-    from collector.store_runs import store_closing, store_manifest
-
-    store, now, began = open_store(database_url(url, Path())), now_ms(), time.perf_counter()
-    for first in range(0, records, 6000):
-        made = history(min(6000, records - first), first // CASES_A_RUN)
-        with store.writing() as connection:
-            for opening, some in made:
-                store_manifest(connection, read_manifest(encode(opening), now), now)
-                arrivals = [item for item in read_batch(batch(some), now) if isinstance(item, Arrival)]
-                store_records(connection, arrivals, now)
-                close = read_closing(encode(closing(len(some), ended=opening.started)), now)
-                store_closing(connection, opening.run_id, close, "*", now)
-    store.close()
-    return records / (time.perf_counter() - began)
-
-
-def sent(served: Collector, records: list[Record], size: int) -> float:
+def sent(served: Collector, token: str, records: list[Record], size: int) -> float:
     """Send the records in batches; return records a second, from the first byte sent to the last acknowledgement."""
     bodies = [batch(records[start : start + size]) for start in range(0, len(records), size)]
     began = time.perf_counter()
     for body in bodies:
-        answer = served.post("/api/v1/records", body)
+        answer = served.post("/api/v1/records", body, token=token)
         if answer.status_code != 200 or msgspec.json.decode(answer.content)["rejected"]:
             raise SystemExit(f"not stored: {answer.status_code} {answer.text[:400]}")
     return len(records) / (time.perf_counter() - began)
 
 
-def busy(served: Collector) -> float:
-    """Return the CPU seconds that the server has used."""
-    fields = Path(f"/proc/{served.process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+def busy(process: int) -> float:
+    """Return the CPU seconds that a process has used."""
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def memory(served: Collector) -> float:
-    """Return the server's peak resident memory in MB."""
-    status = Path(f"/proc/{served.process.pid}/status").read_text(encoding="utf-8")
+def memory(process: int) -> float:
+    """Return the peak resident memory of a process in MB."""
+    status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+def measured(made: Databases, name: str, records: int, size: int) -> str:
+    """Send fresh runs to a server on a database, and return the line that says how that went."""
+    runs = fresh(records)
+    all_ = [each for _, some in runs for each in some]
+    url = made.url(name)
+    with tempfile.TemporaryDirectory() as temporary:
+        home = Path(temporary)
+        config = home / "collector.yaml"
+        config.write_text("rates: {per_second: 100000, burst: 100000}\n", encoding="utf-8")
+        served = Collector(home, "--database", url, "--config", str(config), token=None)
+        try:
+            key = home if made.kind == "postgresql" else made.folder / name
+            token = tool(key, "token", "new", "*", "--database", url).stdout.strip()
+            for opening, _ in runs:
+                answer = served.open(opening, token=token)
+                if answer.status_code != 201:
+                    raise SystemExit(f"run {opening.run_id} was not stored: {answer.status_code} {answer.text[:400]}")
+            before = busy(served.process.pid)
+            ours = sent(served, token, all_, size)
+            cost, peak = 1e6 * (busy(served.process.pid) - before) / len(all_), memory(served.process.pid)
+        finally:
+            served.stop()
+        theirs = bare(all_, size, home) if made.kind == "sqlite" else bare_copy(all_, size, url)
+    return f"{made.kind:<12} {size:>6} {ours:>10,.0f} {theirs:>10,.0f} {ours / theirs:>6.2f} {cost:>7.0f} {peak:>8.0f}"
+
+
+def standin(folder: Path) -> str:
+    """Send records one a request to the stand-in, and return the line that says how that went."""
+    python = folder / "standin" / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(python.parents[1])], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", "cherrypy", "bcrypt"], check=True)
+    records = [each for _, some in fresh(STANDIN_RECORDS) for each in some][:STANDIN_RECORDS]
+    with tempfile.TemporaryDirectory() as temporary:
+        served = subprocess.Popen([str(python), str(STANDIN), temporary], stdout=subprocess.PIPE, text=True)
+        try:
+            assert served.stdout is not None
+            url = f"http://127.0.0.1:{int(served.stdout.readline())}/result"
+            session = requests.Session()
+            session.trust_env = False
+            before, began = busy(served.pid), time.perf_counter()
+            for record in records:
+                body = {"id": "site", "key": "a key of a site", "data": msgspec.to_builtins(record)}
+                session.post(url, json=body, timeout=60).raise_for_status()
+            rate = len(records) / (time.perf_counter() - began)
+            cost, peak = 1e6 * (busy(served.pid) - before) / len(records), memory(served.pid)
+        finally:
+            served.terminate()
+            served.wait()
+    return f"{'stand-in':<12} {1:>6} {rate:>10,.1f} {'':>10} {'':>6} {cost:>7.0f} {peak:>8.0f}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--records", type=int, default=20_000)
     parser.add_argument("--batch", type=int, action="append", help="records in a batch; may be given again")
-    parser.add_argument("--onto", type=int, default=0, help="fill the database with so many records before")
-    parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
+    parser.add_argument("--onto", type=int, default=0, help="fill the databases with so many records before")
+    parser.add_argument("--database", choices=KINDS, action="append", help="may be given again; both if not said")
+    parser.add_argument("--keep", type=Path, help="a folder for the databases, used again where they are there")
+    parser.add_argument("--fill-seconds", type=float, default=math.inf, help="end after filling for so long")
+    parser.add_argument("--no-standin", action="store_true", help="leave the stand-in out")
     options = parser.parse_args()
-    print(f"{options.database}, load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
-    print(f"{'batch':>6} {'collector/s':>12} {'bare/s':>10} {'ratio':>7} {'CPU us':>7} {'peak MB':>8} {'filled/s':>9}")
-    runs = history(options.records, options.onto // CASES_A_RUN)
-    records = [each for _, some in runs for each in some]
-    for size in options.batch or [500, 5000]:
-        with ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            url = f"sqlite:///{folder / 'collector' / 'collector.db'}"
-            if options.database == "postgresql":
-                from tests.collector.postgres import Cluster
-
-                cluster = Cluster(safe=True)
-                stack.callback(cluster.remove)
-                url = cluster.fresh()
-            filled = fill(url, options.onto) if options.onto else 0.0
-            config = folder / "collector.yaml"
-            config.write_text("rates: {per_second: 100000, burst: 100000}\n", encoding="utf-8")
-            served = Collector(folder, "--database", url, "--config", str(config))
-            stack.callback(served.stop)
-            for opening, _ in runs:
-                if served.open(opening).status_code != 201:
-                    raise SystemExit(f"run {opening.run_id} was not stored")
-            before = busy(served)
-            ours = sent(served, records, size)
-            cost, peak = 1e6 * (busy(served) - before) / len(records), memory(served)
-            theirs = bare(records, size, folder) if options.database == "sqlite" else bare_copy(records, size, url)
-        figures = f"{ours:>12,.0f} {theirs:>10,.0f} {ours / theirs:>7.2f} {cost:>7.0f} {peak:>8.0f} {filled:>9,.0f}"
-        print(f"{size:>6} {figures}", flush=True)
-    print(f"records of {len(encode(records[0]))} bytes, {len(records)} of them onto {options.onto}")
+    print(f"onto {options.onto:,} records, load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
+    print(f"{'database':<12} {'batch':>6} {'records/s':>10} {'bare/s':>10} {'ratio':>6} {'CPU us':>7} {'peak MB':>8}")
+    for kind in options.database or KINDS:
+        with Databases(kind, options.keep) as made:
+            if options.onto:
+                shape = Shape.of(options.onto)
+                store = open_store(database_url(made.url("big"), made.folder))
+                count = fill(store, shape, options.fill_seconds)
+                done = whole(store, shape)
+                store.close()
+                if not done:
+                    print(f"{kind}: {count:,} records more, not all yet: run this again")
+                    continue
+            for size in options.batch or [500, 5000]:
+                name = "big" if options.onto else f"empty{size}_{time.time_ns():x}"
+                print(measured(made, name, options.records, size), flush=True)
+    if not options.no_standin:
+        tools = Path(os.environ.get("EXAWORKS_HOME") or Path(__file__).resolve().parents[1] / ".exaworks", "benchmarks")
+        print(standin(tools))
 
 
 if __name__ == "__main__":

@@ -124,6 +124,12 @@ class Cluster:
         """Make an empty database and return its URL."""
         return self._made(f"CREATE DATABASE test{next(self.numbers)}")
 
+    def named(self, name: str) -> str:
+        """Return the URL of a database, which is made where it is not there."""
+        with psycopg.connect(self.dsn("postgres")) as connection:
+            there = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone()
+        return f"postgresql://exaworks@/{name}?host={self.folder}" if there else self._made(f"CREATE DATABASE {name}")
+
     def ready(self) -> str:
         """Return the URL of a database that has the collector's tables and nothing in them; ``clear`` gives it back."""
         if self.clean:
@@ -138,12 +144,12 @@ class Cluster:
         """Empty a database, for another test to use."""
         with psycopg.connect(self.dsn(_name(url)), options="-c lock_timeout=20s") as connection:
             for table in reversed(metadata.sorted_tables):
-                connection.execute(f"DELETE FROM {table.name}")  # type: ignore[call-overload]
+                connection.execute(f"DELETE FROM {table.name}")
         self.clean.append(url)
 
     def _made(self, statement: str) -> str:
         with psycopg.connect(self.dsn("postgres"), autocommit=True) as connection:
-            connection.execute(statement)  # type: ignore[call-overload]
+            connection.execute(statement)
         return f"postgresql://exaworks@/{statement.split()[2]}?host={self.folder}"
 
     def kill(self) -> None:
