@@ -22,6 +22,13 @@ default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
 cgroup_manager = "cgroupfs"
 """
 """For a machine on which nothing may raise limits or make cgroups, such as a container or a small virtual machine."""
+HELPERS = ("/usr/libexec/podman", "/usr/lib/podman")
+NAMES = """helper_binaries_dir = ["{folder}"]
+[network]
+network_backend = "netavark"
+network_config_dir = "{state}/networks"
+"""
+"""For containers that find each other by name, which podman's older networks do not offer."""
 
 
 @dataclass
@@ -42,10 +49,23 @@ class Engine:
     def make(self) -> None:
         """Write the configuration: careful, in a store that goes with the folder."""
         runtime = next((name for name in ("runc", "crun") if program(name)), None)
-        (self.folder / "containers.conf").write_text(CAREFUL + (f'runtime = "{runtime}"\n' if runtime else ""))
+        helpers = self.helpers()
+        (self.folder / "containers.conf").write_text(
+            CAREFUL
+            + (f'runtime = "{runtime}"\n' if runtime else "")
+            + (NAMES.format(folder=helpers, state=self.folder) if helpers else "")
+        )
         (self.folder / "storage.conf").write_text(
             f'[storage]\ndriver = "overlay"\ngraphroot = "{self.folder}/store"\nrunroot = "{self.folder}/run"\n'
         )
+
+    @staticmethod
+    def helpers() -> Path | None:
+        """Return the folder of netavark and aardvark-dns: EXAWORKS_TEST_PODMAN_HELPERS, or podman's own."""
+        named = os.environ.get("EXAWORKS_TEST_PODMAN_HELPERS")
+        folders = [Path(folder) for folder in ([named] if named else HELPERS)]
+        wanted = ("netavark", "aardvark-dns")
+        return next((folder for folder in folders if all((folder / name).exists() for name in wanted)), None)
 
     def run(self, *argv: str, limit: float = 120) -> subprocess.CompletedProcess[str]:
         return subprocess.run(argv, env=self.environ, capture_output=True, text=True, timeout=limit, check=False)

@@ -1,6 +1,8 @@
 """The images are really built, on a base that debootstrap makes, and each does in a container what it is for.
 
-Takes minutes. ``EXAWORKS_TEST_CONTAINERS`` names a folder that keeps base and layers from one time to the next.
+Takes minutes. ``EXAWORKS_TEST_CONTAINERS`` names a folder that keeps base and layers from one time to the next. The two
+images that build a component from its repository are built where ``EXAWORKS_TEST_IMAGE_SDK`` and
+``EXAWORKS_TEST_IMAGE_TESTBED_FLUX`` are set: to further words for ``exaworks images build``, or to nothing.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -62,12 +65,13 @@ class Yard:
         assert done.returncode == 0, done.stderr
         self.engine.run("rm", "-rf", "--one-file-system", str(tree), str(archive))
 
-    def build(self, name: str) -> str:
+    def build(self, name: str, *options: str) -> str:
         """Build an image by the command that a user gives, once."""
         if name not in self.built:
             argv = [sys.executable, "-I", "-m", "exaworks_sdk", "images", "build", name, "--engine=buildah"]
-            argv += [f"--base={BASE}", *([f"--ca-bundle={CA_BUNDLE}"] if Path(CA_BUNDLE).exists() else [])]
-            more = {"EXAWORKS_HOME": str(self.engine.folder / "home"), "EXAWORKS_BUILD_FLAGS": "--isolation chroot"}
+            argv += [f"--base={BASE}", *([f"--ca-bundle={CA_BUNDLE}"] if Path(CA_BUNDLE).exists() else []), *options]
+            flags = f"--isolation chroot {os.environ.get('EXAWORKS_TEST_BUILD_FLAGS', '')}"
+            more = {"EXAWORKS_HOME": str(self.engine.folder / "home"), "EXAWORKS_BUILD_FLAGS": flags}
             begun = time.monotonic()
             self.commits[name] = commit()
             done = subprocess.run(
@@ -82,6 +86,14 @@ class Yard:
             self.built[name] = done.stdout.strip()
             self.seconds[name] = time.monotonic() - begun
         return self.built[name]
+
+    def wanted(self, name: str) -> str:
+        """Build an image that takes long and needs repositories, where somebody asked for it."""
+        variable = f"EXAWORKS_TEST_IMAGE_{name.upper().replace('-', '_')}"
+        options = os.environ.get(variable)
+        if options is None:
+            pytest.skip(f"{name} is built where {variable} is set, to further words for the build or to nothing")
+        return self.build(name, *shlex.split(options))
 
     def argv(self, image: str, *words: str, options: tuple[str, ...] = ()) -> list[str]:
         engine = ["podman", "run", "--rm", "--log-driver=none", "--no-healthcheck", "--network=host"]
@@ -204,6 +216,88 @@ def test_a_slurm_cluster_of_two_nodes_runs_jobs_from_its_login_node(yard: Yard) 
     assert sorted(both.stdout.split()) == ["node1", "node2"], both.stderr
     asked = ("exaworks", "validate", "--tier", "smoke", "--component", "psij", "--no-upload", "--json")
     passed(yard.run(image, "login", *asked, options=options), {"psij/hello@slurm", "control/hello@slurm"})
+
+
+@pytest.mark.needs("podman-compose")
+def test_the_compose_file_brings_up_a_cluster(yard: Yard) -> None:
+    if yard.engine.helpers() is None:
+        pytest.skip("podman's containers cannot find each other by name here: install netavark and aardvark-dns")
+    yard.build("testbed-slurm")
+    compose = [need("podman-compose"), "--file", str(ROOT / "containers/images/testbed-slurm/compose.yaml")]
+    inside = [*compose, "exec", "-T", "login"]
+    try:
+        done = yard.engine.run(*compose, "up", "--detach")
+        assert done.returncode == 0, done.stderr
+        waits = "until [ $(sinfo -h -N -t idle -o %N | wc -l) = 2 ]; do sleep 0.1; done"
+        both = yard.engine.run(*inside, "sh", "-c", f"{waits}; srun -N2 uname -n")
+        assert sorted(both.stdout.split()) == ["node1", "node2"], both.stderr
+        asked = ("exaworks", "validate", "--tier", "smoke", "--component", "psij", "--no-upload", "--json")
+        passed(yard.engine.run(*inside, *asked), {"psij/hello@slurm", "control/hello@slurm"})
+    finally:
+        yard.engine.run(*compose, "down", "--volumes")
+
+
+def test_testbed_flux_runs_jobs_in_an_instance_of_two_brokers(yard: Yard) -> None:
+    image = yard.wanted("testbed-flux")
+    ranks = yard.run(image, "flux", "resource", "list", "--no-header", "--format={nnodes}", "--states=free")
+    assert ranks.stdout.split() == ["2"], ranks.stderr
+    asked = ("exaworks", "validate", "--tier", "smoke", "--component", "psij", "--no-upload", "--json")
+    passed(yard.run(image, *asked), {"psij/hello@flux", "control/hello@flux"})
+
+
+def test_sdk_holds_what_spack_built_and_validates_itself(yard: Yard) -> None:
+    image = yard.wanted("sdk")
+    labels = facts(yard, image)["Labels"]
+    assert isinstance(labels, dict)
+    look = ("--entrypoint=",)
+    held = yard.run(image, "cat", "/opt/environment/dag-hash", options=look).stdout.strip()
+    assert re.fullmatch("[a-z0-9]{32}", held)
+    assert labels["org.exaworks.dag-hash"] == held
+    bill = json.loads(yard.run(image, "cat", labels["org.exaworks.sbom"], options=look).stdout)
+    held_packages = {component["purl"].partition("%2B")[0] for component in bill["components"]}
+    assert f"pkg:generic/spack/flux-core@{_version('flux')}" in held_packages
+    assert yard.run(image, "sh", "-c", "command -v gcc g++ make spack git; true", options=look).stdout == ""
+    asked = ["--component", "psij", "--component", "parsl", "--component", "swift-t", "--component", "flux"]
+    done = yard.run(image, "validate", "--tier", "smoke", *asked, "--no-upload", "--json", limit=600)
+    passed(done, {"control/hello@local", "psij/hello@local", "parsl/hello@local"})
+
+
+def _version(component: str) -> str:
+    return next(c.version for c in RELEASE.components if c.name == component)
+
+
+def test_two_builds_of_one_commit_have_the_same_layers(yard: Yard) -> None:
+    """Without the engine's cache; the distribution's packages come from the same archive both times."""
+    layers = []
+    for number in (1, 2):
+        tag = f"localhost/exaworks/again:{number}"
+        yard.built.pop("collector", None)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setenv("EXAWORKS_TEST_BUILD_FLAGS", "--layers=false --no-cache")
+            yard.build("collector", f"--tag={tag}")
+        layers.append(facts(yard, tag)["RootFS"])
+    yard.built.pop("collector", None)
+    assert layers[0] == layers[1]
+
+
+def test_a_registry_that_does_not_answer_is_told_with_what_to_do(yard: Yard) -> None:
+    with pytest.raises(AssertionError, match="The registry does not answer"):
+        yard.build("collector", "--base=127.0.0.1:9/no/base:1")
+
+
+def test_a_base_of_another_architecture_is_told_with_what_to_do(yard: Yard) -> None:
+    foreign = "localhost/exaworks/foreign:1"
+    tree = yard.engine.folder / "foreign"
+    program = tree / "bin" / "sh"
+    program.parent.mkdir(parents=True, exist_ok=True)
+    program.write_bytes(b"\x7fELF\x02\x02\x01" + bytes(9) + b"\x00\x02\x00\x16" + bytes(44))  # of an s390x
+    program.chmod(0o755)
+    archive = yard.engine.folder / "foreign.tar"
+    assert yard.engine.run("tar", "--directory", str(tree), "-cf", str(archive), ".").returncode == 0
+    made = yard.engine.run("podman", "import", "--quiet", "--arch", "s390x", str(archive), foreign)
+    assert made.returncode == 0, made.stderr
+    with pytest.raises(AssertionError, match="another architecture than this machine"):
+        yard.build("collector", f"--base={foreign}")
 
 
 def test_the_collector_takes_a_record_and_shows_it(yard: Yard, tmp_path: Path) -> None:
