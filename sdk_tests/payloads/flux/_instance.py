@@ -75,7 +75,7 @@ def flux(*words, check=True, **rest):
     return done.stdout.strip() if check else done
 
 
-COLUMNS = ("id", "status", "returncode", "exception.note", "t_submit", "t_run", "t_cleanup", "t_inactive")
+COLUMNS = ("id", "name", "status", "returncode", "exception.note", "t_submit", "t_run", "t_cleanup", "t_inactive")
 
 
 def jobs(ids):
