@@ -34,6 +34,12 @@ MEANT: tuple[tuple[str, str], ...] = (
 
 NOT_THERE: tuple[NotThere, ...] = (
     NotThere(
+        "PSI/J staging files in and out",
+        "a job's specification in psij 0.9.11 has nothing for it: arguments, environment, streams, scripts before and "
+        "after. It was proposed and is not merged",
+        "https://github.com/ExaWorks/psij-python/pull/450",
+    ),
+    NotThere(
         "Parsl over PSI/J",
         "Parsl has no provider that submits through PSI/J. One is kept in a repository of its own and on no package "
         "index; its last commit, of July 2022, imports `parsl.providers.provider_base`, which Parsl 2026.10.26 has no "
