@@ -259,3 +259,33 @@ def test_the_ranks_of_a_run_are_one_job_of_flux(outcome: Outcome) -> None:
     jobs = {each["flux_job"] for each in answer["wrote"].values()}
     assert len(jobs) == 1, "the ranks are several jobs"
     assert all(jobs), "the ranks were not started by Flux"
+
+
+FIGURES = {
+    "tasks_per_second",
+    "bare_tasks_per_second",
+    "overhead_per_task",
+    "launch_latency_p50",
+    "launch_latency_p99",
+    "memory_server",
+    "memory_worker",
+}
+"""What is measured of many tasks."""
+
+
+@case(
+    payload="swift/throughput.py",
+    component="swift-t",
+    tier="scale",
+    variants={"tasks=1000": {"tasks": 1000}, "tasks=10000": {"tasks": 10000}},
+    cores=2,
+    walltime=900,
+    params={"probes": 200},
+)
+def test_many_short_tasks_are_measured_and_none_is_lost(outcome: Outcome) -> None:
+    answer, params = outcome.answer, outcome.params
+    assert (answer["tasks"], answer["probes"]) == (params["tasks"], params["probes"])
+    figures = {each["name"]: each["value"] for each in answer["metrics"]}
+    assert set(figures) == FIGURES
+    assert all(value > 0 for name, value in figures.items() if name != "overhead_per_task")
+    assert figures["launch_latency_p50"] <= figures["launch_latency_p99"]

@@ -252,6 +252,17 @@ WORKED: list[tuple[Judge, Answer, list[Change]]] = [
         ],
     ),
     (
+        test_swift.test_many_short_tasks_are_measured_and_none_is_lost,
+        {"tasks": 1000, "probes": 200, "metrics": [{"name": n, "value": 2.0} for n in sorted(test_swift.FIGURES)]},
+        [
+            at("tasks", value=999),
+            at("probes", value=1),
+            at("metrics", 0, "name", value="unheard_of"),
+            at("metrics", 0, "value", value=0),
+            at("metrics", 1, "value", value=3.0),
+        ],
+    ),
+    (
         test_maestro.test_a_step_for_each_value_runs_in_its_own_job_and_one_waits_for_all,
         {"exit_code": 0, "steps": STUDY},
         [

@@ -17,6 +17,20 @@ namespace eval leaves {
         return [ list [ string reverse $text ] [ string length $text ] ]
     }
 
+    # One less, and a line in a file: when this began and when it ended, in seconds.
+    proc probe { i } {
+        set began [ now $i ]
+        set trace [ open "probes" a ]
+        puts $trace "$began [ now $i ]"
+        close $trace
+        return [ expr { $i - 1 } ]
+    }
+
+    # The time in seconds; the argument is what it waits for.
+    proc now { i } {
+        return [ expr { [ clock microseconds ] / 1000000.0 } ]
+    }
+
     # A task of several ranks: Turbine calls this on one of them, with the number asked for in args.
     proc together { outputs inputs args } {
         rule $inputs "leaves::together_body $outputs $inputs" {*}$args type $turbine::WORK
