@@ -96,10 +96,12 @@ def _component(kind: ComponentKind, said: dict[str, Any], deployment: Deployment
     if seen is None:
         return None, f"no `{kind.command}` on PATH of deployment {deployment.name}"
     version = re.search(r"\d+\.\d+(?:\.\w+)*", seen["says"])
+    # Such an environment hides nothing else of PATH: a command there is used and tested, and is not of the environment.
+    outside = deployment.kind in ("venv", "conda") and not Path(seen["location"]).is_relative_to(said["prefix"])
     return Component(
         name=kind.name,
         version=version.group() if version else None,
-        provider=deployment.kind,
+        provider="path" if outside else deployment.kind,
         location=seen["location"],
     ), ""
 

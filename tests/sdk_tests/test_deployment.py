@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -149,6 +150,20 @@ def test_a_probe_names_what_it_looked_for(tmp_path: Path) -> None:
     assert found.components["pytest"].version == pytest.__version__
     assert "ghost-package" in found.absent["ghost"]
     assert "`no-such-tool` on PATH" in found.absent["tool"]
+
+
+@pytest.mark.parametrize(("inside", "provider"), [(True, "venv"), (False, "path")])
+def test_a_command_on_path_beside_a_virtual_environment_is_tested_but_not_called_its_own(
+    tmp_path: Path, inside: bool, provider: str
+) -> None:
+    made = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(made)], check=True)
+    folder = made / "bin" if inside else tmp_path / "tools"
+    program(folder / "some-tool", "#!/bin/sh\necho some-tool 1.2.3\n")
+    environ = {**BASE, "PATH": f"{tmp_path / 'tools'}:{BASE['PATH']}"}
+    found = probe(resolve(f"venv:{made}", environ), {"tool": ComponentKind("tool", command="some-tool")})
+    seen = found.components["tool"]
+    assert (seen.version, seen.provider, seen.location) == ("1.2.3", provider, str(folder / "some-tool"))
 
 
 def test_an_interpreter_that_cannot_answer_is_an_error_of_the_deployment(tmp_path: Path) -> None:

@@ -135,6 +135,24 @@ def test_without_slurm_its_cells_are_skips_that_say_what_to_install(home: Home) 
     assert "slurm-wlm" in cause.evidence
 
 
+def test_without_flux_its_cells_are_skips_that_say_what_to_install(home: Home) -> None:
+    path = [part for part in os.environ["PATH"].split(os.pathsep) if not Path(part, "flux").exists()]
+    command = home.command(
+        "--scheduler", "local", "--scheduler", "flux", "--case", "psij/hello", "--case", "flux/instance"
+    )
+    environ = {**home.environ(), "PATH": os.pathsep.join(path)}
+    done = subprocess.run(
+        [*command, "--no-upload"], env=environ, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    verdicts = home.verdicts()
+    assert verdicts["psij/hello@local"] == ("pass", None)
+    assert verdicts["psij/hello@flux"] == ("skip", "scheduler-absent")
+    assert verdicts["flux/instance@local"] == ("skip", "not-deployed")
+    assert "flux: not on PATH; install or load flux-core" in done.stdout
+    assert "no `flux` on PATH of deployment" in done.stdout
+
+
 @pytest.mark.needs("slurm", "munge")
 def test_a_machine_with_a_scheduler_that_no_site_file_describes_is_not_taken_for_a_laptop(home: Home) -> None:
     testbed = manage.up("slurm", home.folder, owner_pid=os.getpid())
