@@ -124,7 +124,7 @@ def qsub(words: list[str]) -> int:
         umask=int(attributes.get("umask", "077"), 8),
         stdout=_host_off(options.get("o")),
         stderr=_host_off(options.get("e")),
-        lines={**asked, "join": options.get("j", "n"), "workdir": str(Path.cwd())},
+        lines={**asked, "join": options.get("j", "n"), "workdir": str(Path.cwd()), "direct": "--" in rest[:1]},
         **wanted,
     )
     if "refused" in answer:

@@ -21,7 +21,9 @@ def exit_status(job: dict[str, Any]) -> int:
         return ENDINGS[job["ended_by"]]
     if job["exit_code"] is not None:
         return int(job["exit_code"])
-    return 256 + int(job["signal"] or signal.SIGTERM)
+    # of a script its shell tells; only a program that was submitted itself dies before PBS's eyes
+    told = 256 if job["ended_by"] or job["lines"]["direct"] else 128
+    return told + int(job["signal"] or signal.SIGTERM)
 
 
 def _state(job: dict[str, Any]) -> str:

@@ -54,13 +54,21 @@ def number(done: Finished, pattern: str) -> str:
     return str(found[-1])
 
 
-def blocking(folder: Path, submit: Sequence[str]) -> list[str]:
+def blocking(folder: Path, submit: Sequence[str], *, settle: int = 0) -> list[str]:
     """Return a command that runs a submit command which waits for its job, then shows what the job printed.
 
     ``submit`` sends the job's streams to the files ``output(folder)``; what it prints itself goes to standard error.
+    settle: seconds that the files may come after a job that ``submit`` printed the id of.
     """
     out, err = output(folder)
-    script = '"$@" >&2; code=$?; cat "$OUT" 2>/dev/null; cat "$ERR" >&2 2>/dev/null; exit "$code"'
+    run = '"$@" >&2; code=$?; '
+    if settle:
+        run = (
+            'job=$("$@"); code=$?; echo "$job" >&2; left=' + str(10 * settle) + "; "
+            'until [ -z "$job" ] || [ -e "$OUT" -a -e "$ERR" ] || [ "$left" = 0 ]; do '
+            "sleep 0.1; left=$((left - 1)); done; "
+        )
+    script = run + 'cat "$OUT" 2>/dev/null; cat "$ERR" >&2 2>/dev/null; exit "$code"'
     return ["env", f"OUT={out}", f"ERR={err}", "sh", "-c", script, "sh", *submit]
 
 

@@ -1,7 +1,7 @@
 """PBS Professional and OpenPBS through their own commands: qsub, qstat, qdel, qselect and pbsnodes.
 
 The states are those of qstat(1B) and pbs_job_attributes(7B); the negative exit codes those of the table "Job Exit
-Codes" of the PBS Professional Reference Guide, where a code of 256 or more is 256 plus a signal.
+Codes" of the PBS Professional Reference Guide, where a code above 256 is 256 plus a signal.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from sdk_tests.schedulers.commands import ask, blocking, find, job_name, number,
 
 NEEDED = ("qsub", "qstat", "qdel", "qselect")
 PLACES = ("/opt/pbs/bin",)
+SIGNALS = 64
 TERMINATED = 91
 """The substate of a job that somebody deleted."""
 
@@ -100,7 +101,9 @@ class PbsKind(SchedulerKind):
 
     def control_argv(self, argv: Sequence[str], job: JobSpec) -> list[str]:
         out, err = output(job.output)
-        return blocking(job.output, [*self._qsub(job), "-W", "block=true", "-o", out, "-e", err, "--", *argv])
+        # written in place where PBS can; else the files follow the job's end, with which qsub returns
+        submit = [*self._qsub(job), "-W", "block=true", "-k", "doe", "-o", out, "-e", err, "--", *argv]
+        return blocking(job.output, submit, settle=10)
 
     def ping_argv(self) -> list[str]:
         return [self._path("qstat"), "-Q"]
@@ -123,15 +126,17 @@ class PbsKind(SchedulerKind):
         return ("PBS_CONF_FILE", "PBS_DEFAULT", "PBS_EXEC", "PBS_HOME", "PBS_SERVER")
 
     def _qsub(self, job: JobSpec) -> list[str]:
-        place = "place=scatter:excl" if self.spec.exclusive else "place=scatter"
+        directives = [word for line in self.directives() for word in shlex.split(line)]
+        placed = any("place=" in word for word in directives)  # of two, the last one counts
+        place = [] if placed else ["-l", f"place=scatter{':excl' * self.spec.exclusive}"]
         span = math.ceil(job.walltime)
         walltime = f"{span // 3600:02d}:{span // 60 % 60:02d}:{span % 60:02d}"
         argv = [self._path("qsub"), "-N", job_name(job.name), "-V"]
-        argv += ["-l", f"select={job.nodes}:ncpus={job.cores}", "-l", place, "-l", f"walltime={walltime}"]
+        argv += ["-l", f"select={job.nodes}:ncpus={job.cores}", *place, "-l", f"walltime={walltime}"]
         queue = self.queue(job.queue)
         argv += ["-q", queue] if queue else []
         argv += ["-A", job.account] if job.account else []
-        return argv + [word for line in self.directives() for word in shlex.split(line)]
+        return argv + directives
 
     def _path(self, name: str) -> str:
         return find(name, self.env, *PLACES) or name
@@ -166,8 +171,10 @@ def _status(told: dict[str, Any]) -> JobStatus:
     if state is JobState.DONE:
         code = told.get("Exit_status")
         state = _end(code, told)
-        if isinstance(code, int) and code >= 256:
+        if isinstance(code, int) and code > 256:
             signal = code - 256
+        elif isinstance(code, int) and 128 < code <= 128 + SIGNALS:
+            signal = code - 128  # so says the shell that ran the script
         else:
             exit_code = code
     started = _instant(told.get("stime"))

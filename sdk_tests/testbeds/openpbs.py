@@ -31,6 +31,7 @@ PLACES = ("/opt/pbs",)
 COMMANDS = ("qsub", "qstat", "qdel", "qselect", "pbsnodes", "qmgr", "qhold", "qrls", "qrerun", "qalter")
 TOOLS = {"unshare": "util-linux", "nsenter": "util-linux", "ip": "iproute2"}
 DATABASE_USER = "postgres"
+SOCKETS = (Path("/tmp"), Path("/var/run/postgresql"))  # noqa: S108 (where PostgreSQL puts them)
 _SYSTEM = "/usr/local/sbin:/usr/sbin:/sbin"
 _PATIENCE = 60.0
 
@@ -126,6 +127,9 @@ class OpenPbsTestbed(TestbedKind):
         if left:
             names = ", ".join(f"{daemon.name} ({daemon.pid})" for daemon in left)
             raise TestbedError(f"testbed {testbed.id}: could not end {names}")
+        for place in SOCKETS:
+            for path in place.glob(f".s.PGSQL.{openpbs_conf.database_port(base)}*"):
+                path.unlink(missing_ok=True)
         shutil.rmtree(base, ignore_errors=True)
 
     def _spec(self, nodes: int) -> SchedulerSpec:
@@ -149,7 +153,7 @@ class OpenPbsTestbed(TestbedKind):
         )
         (base / "log" / "habitat.log").write_text(done.stdout + done.stderr)
         if done.returncode != 0:
-            said = (done.stderr.strip() or done.stdout.strip()).splitlines()
+            said = (done.stdout.strip() or done.stderr.strip()).splitlines()
             raise TestbedError(f"pbs_habitat: exit {done.returncode}: {said[-1] if said else 'it said nothing'}")
         testbed = start(testbed, "pbs_comm", [str(root / "sbin" / "pbs_comm"), "-N"])
         testbed = start(testbed, "pbs_server", [str(root / "sbin" / "pbs_server"), "-N"])

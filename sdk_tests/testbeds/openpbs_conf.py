@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,11 @@ def hosts(nodes: Sequence[str], before: str) -> str:
     return "\n".join(["127.0.0.1 localhost", *own, before])
 
 
+def database_port(base: Path) -> int:
+    """Return the port PostgreSQL takes its socket's name from, in a folder that testbeds share with this machine."""
+    return 20000 + zlib.crc32(base.name.encode()) % 30000
+
+
 def configuration(root: Path, base: Path) -> str:
     """Return pbs.conf."""
     lines = {
@@ -103,6 +109,7 @@ def configuration(root: Path, base: Path) -> str:
         "PBS_START_COMM": 1,
         "PBS_START_MOM": 0,
         "PBS_CORE_LIMIT": "unlimited",
+        "PBS_DATA_SERVICE_PORT": database_port(base),
     }
     return "".join(f"{name}={value}\n" for name, value in lines.items())
 
@@ -138,6 +145,7 @@ def commands(
         yield f"set queue {name} enabled = True"
         yield f"set queue {name} started = True"
     yield f"set server default_queue = {default}"
+    yield "delete queue workq"
     for number, name in enumerate(nodes, start=1):
         yield f"create node {name} Mom = {name}, Port = {mom_port(number)}"
         yield f"set node {name} resources_available.ncpus = {cores}"

@@ -147,14 +147,16 @@ def _cell(cell: Cell, prepared: Prepared, folder: Path) -> dict[str, Any]:
         job = JobSpec("control", place, place, order.nodes, walltime, order.queue, order.account)
         told["command"] = _plain(kind.control_argv(["PROGRAM"], job), run)
     elif kind.batch and order.where in ("allocation", "job"):
-        batch = Recorded(kind, setup.schedulers[cell.scheduler], setup, nobody, lambda _: None)
+        given = setup.schedulers[cell.scheduler]
+        batch = Recorded(cell.scheduler, kind, given, setup, procs=nobody, say=lambda _: None)
         batch.submit([order], shared=order.where == "allocation")
         told["command"] = _plain(batch.last, run)
     return told | waived
 
 
 def _plain(argv: list[str], run: Path) -> str:
-    """Return a command without what differs from run to run."""
+    """Return a command without what differs from run to run, and a submit command without the shell around it."""
+    argv = argv[argv.index("-c") + 3 :] if argv[0] == "env" and "-c" in argv else argv
     bare = re.compile(f"(^|=){re.escape(str(run))}[^ =]*/")
     return shlex.join(Path(word).name if word.startswith("/") else bare.sub(r"\1", word) for word in argv)
 

@@ -23,7 +23,15 @@ from tests.sdk_tests.bench import Bench, Came
 
 pytestmark = pytest.mark.long
 
-KINDS = ("slurm", "flux", "pbs", "lsf", "cobalt")
+KINDS = {
+    "slurm": "slurm",
+    "flux": "flux",
+    "pbs": "pbs-emulated",
+    "openpbs": "pbs",
+    "lsf": "lsf",
+    "cobalt": "cobalt",
+}
+"""What a testbed is called in a test's name, and the kind that is brought up."""
 RUNS = """
     import pathlib, time
     pathlib.Path(MARK).touch()
@@ -84,11 +92,11 @@ class FaultyBench(Bench):
 
 @pytest.fixture(params=KINDS)
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FaultyBench]:
-    if request.param in ("slurm", "flux"):
+    if request.param in ("slurm", "flux", "openpbs"):
         need(request.param)
     home = Path(tempfile.mkdtemp(prefix="bed-", dir="/tmp"))  # short, so that all of a testbed lies in it
     made = FaultyBench(tmp_path)
-    testbed = manage.up(request.param, home, nodes=2, cores=4, owner_pid=os.getpid())
+    testbed = manage.up(KINDS[request.param], home, nodes=2, cores=4, owner_pid=os.getpid())
     try:
         made.use(testbed)
         if testbed.kind == "flux":  # its first broker is the instance itself, and no node that can die
