@@ -96,6 +96,8 @@ def test_lsf_tells_the_wait_itself_and_each_host_once() -> None:
         ({"Exit_status": 3, "substate": 93}, JobState.FAILED, 3, None),
         ({"Exit_status": 271, "substate": 91}, JobState.CANCELLED, None, 15),
         ({"Exit_status": 265, "substate": 93}, JobState.FAILED, None, 9),
+        ({"Exit_status": 139, "substate": 93}, JobState.FAILED, None, 11),
+        ({"Exit_status": 0, "substate": 91}, JobState.CANCELLED, 0, None),
         ({"Exit_status": -29, "substate": 93}, JobState.TIMEOUT, -29, None),
         ({"Exit_status": 271, "comment": "Job run and exceeded resource walltime"}, JobState.TIMEOUT, None, 15),
         ({"Exit_status": -4}, JobState.NODE_FAIL, -4, None),
@@ -297,3 +299,9 @@ def test_a_reservation_whose_variable_is_not_set_changes_nothing(name: str) -> N
     plain, reserved = kind(name, **given), kind(name, **given, reservation="$SITE_RESERVATION")
     assert reserved.submit_argv(job(queue="debug")) == plain.submit_argv(job(queue="debug"))
     assert reserved.view(2) == plain.view(2)
+
+
+def test_pbs_is_told_one_place_the_sites_own_where_it_names_one() -> None:
+    plain, placed = kind("pbs", exclusive=True), kind("pbs", exclusive=True, directives=["-l place=pack"])
+    places = [[word for word in one.submit_argv(job()) if "place=" in word] for one in (plain, placed)]
+    assert places == [["place=scatter:excl"], ["place=pack"]]
