@@ -16,6 +16,9 @@ SPREADS = ("slurm", "flux")
 SUBMITS = ("slurm", "pbs")
 """Schedulers that the payload asks Swift/T to submit to by itself."""
 
+LOADED = 120.0
+"""Seconds a run may take: 4 s by itself, much of it the compiler's Java, and 25 s beside 20 other busy processes."""
+
 NO_ARGUMENTS = "turbine 1.5.2 hands a program to PSI/J without its arguments"
 
 
@@ -49,6 +52,7 @@ def power(outcome: Outcome) -> None:
     tier="smoke",
     cores=2,
     params={"base": 7, "exponent": 20, "procs": 3},
+    walltime=LOADED,
 )
 def test_a_program_is_compiled_and_computes_with_its_arguments(outcome: Outcome) -> None:
     power(outcome)
@@ -61,12 +65,13 @@ def test_a_program_is_compiled_and_computes_with_its_arguments(outcome: Outcome)
     schedulers=SPREADS,
     cores=2,
     params={"base": 3, "exponent": 30, "procs": 4, "launcher": "mpiexec"},
+    walltime=LOADED,
 )
 def test_the_mpiexec_of_its_mpi_starts_it_inside_an_allocation(outcome: Outcome) -> None:
     power(outcome)
 
 
-@case(payload="swift/foreach.py", component="swift-t", cores=2, params={"count": 100})
+@case(payload="swift/foreach.py", component="swift-t", cores=2, params={"count": 100}, walltime=LOADED)
 def test_each_task_of_a_loop_runs_once_and_the_sum_is_right(outcome: Outcome) -> None:
     answer, count = outcome.answer, outcome.params["count"]
     assert answer["exit_code"] == 0
@@ -75,7 +80,7 @@ def test_each_task_of_a_loop_runs_once_and_the_sum_is_right(outcome: Outcome) ->
     assert set(answer["ran"].values()) <= {0, 1}, "a task ran on a rank that is no worker"
 
 
-@case(payload="swift/apps.py", component="swift-t", cores=2, params={"count": 3})
+@case(payload="swift/apps.py", component="swift-t", cores=2, params={"count": 3}, walltime=LOADED)
 def test_programs_run_at_once_on_all_workers_and_write_their_files(outcome: Outcome) -> None:
     wrote = outcome.answer["wrote"]
     assert outcome.answer["exit_code"] == 0
@@ -83,7 +88,7 @@ def test_programs_run_at_once_on_all_workers_and_write_their_files(outcome: Outc
     assert at_once([each for name, each in wrote.items() if name != "total"])
 
 
-@case(payload="swift/dataflow.py", component="swift-t", cores=2)
+@case(payload="swift/dataflow.py", component="swift-t", cores=2, walltime=LOADED)
 def test_statements_run_in_the_order_of_their_data(outcome: Outcome) -> None:
     wrote = outcome.answer["wrote"]
     assert outcome.answer["exit_code"] == 0
@@ -99,6 +104,7 @@ def test_statements_run_in_the_order_of_their_data(outcome: Outcome) -> None:
     component="swift-t",
     variants={"language=tcl": {"language": "tcl", "text": "Leaf"}},
     cores=2,
+    walltime=LOADED,
 )
 def test_a_leaf_function_in_tcl_returns_its_results(outcome: Outcome) -> None:
     answer, text = outcome.answer, outcome.params["text"]
@@ -112,6 +118,7 @@ def test_a_leaf_function_in_tcl_returns_its_results(outcome: Outcome) -> None:
     component="swift-t",
     variants={"language=python": {"language": "python", "text": "Leaf"}},
     cores=2,
+    walltime=LOADED,
 )
 def test_a_leaf_function_in_python_returns_its_value(outcome: Outcome) -> None:
     answer = outcome.answer
@@ -121,7 +128,7 @@ def test_a_leaf_function_in_python_returns_its_value(outcome: Outcome) -> None:
     assert answer["value"] == hashlib.sha256(outcome.params["text"].encode()).hexdigest()
 
 
-@case(payload="swift/par.py", component="swift-t", cores=2)
+@case(payload="swift/par.py", component="swift-t", cores=2, walltime=LOADED)
 def test_a_parallel_task_has_a_communicator_of_two_ranks(outcome: Outcome) -> None:
     answer = outcome.answer
     assert answer["exit_code"] == 0
@@ -133,7 +140,7 @@ def test_a_parallel_task_has_a_communicator_of_two_ranks(outcome: Outcome) -> No
         assert first["pid"] != second["pid"]
 
 
-@case(payload="swift/nodes.py", component="swift-t", schedulers=SPREADS, nodes=2, cores=2)
+@case(payload="swift/nodes.py", component="swift-t", schedulers=SPREADS, nodes=2, cores=2, walltime=LOADED)
 def test_the_workers_of_one_run_are_on_all_nodes(outcome: Outcome) -> None:
     answer = outcome.answer
     assert answer["exit_code"] == 0
@@ -144,7 +151,7 @@ def test_the_workers_of_one_run_are_on_all_nodes(outcome: Outcome) -> None:
     assert outcome.scheduler == "flux" or not outcome.nodes or nodes <= set(outcome.nodes)
 
 
-@case(payload="swift/compile_error.py", component="swift-t")
+@case(payload="swift/compile_error.py", component="swift-t", walltime=LOADED)
 def test_the_compiler_names_the_line_of_a_wrong_type_and_nothing_runs(outcome: Outcome) -> None:
     answer = outcome.answer
     assert answer["exit_code"] not in (0, None)
@@ -152,7 +159,7 @@ def test_the_compiler_names_the_line_of_a_wrong_type_and_nothing_runs(outcome: O
     assert not answer["ran"]
 
 
-@case(payload="swift/failing.py", component="swift-t", cores=2)
+@case(payload="swift/failing.py", component="swift-t", cores=2, walltime=LOADED)
 def test_a_program_that_fails_ends_the_run_and_what_depends_on_it_never_starts(outcome: Outcome) -> None:
     answer = outcome.answer
     assert answer["exit_code"] not in (0, None)
