@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from sdk_tests.errors import TestbedError
+from sdk_tests.nesting import label
 from sdk_tests.rehearse_checks import Check, launchers, limits
 from sdk_tests.schedulers.registry import kinds
 from sdk_tests.testbeds import Testbed, manage
@@ -141,9 +142,6 @@ class Stage:
         env = dict(os.environ)
         for spec in system.schedulers:
             if spec.nested:
-                made.left_out.append(
-                    f"{spec.label}, which runs inside {spec.within or 'another'}: not rehearsed by itself"
-                )
                 continue
             made.schedulers.append(spec.label)
             bed = manage.up(
@@ -157,6 +155,14 @@ class Stage:
             account = env.get(spec.account_env) if spec.account_env else None
             made.checks += limits(kind, folder, self.wishes.nodes, account)
             made.checks += launchers(kind, folder, self.wishes.nodes, account)
+        for spec in system.schedulers if specs else []:
+            if spec.nested:
+                seen = kinds()[spec.kind](spec, env).installed()
+                if seen.found:  # as it is on PATH here: its modules are the machine's
+                    made.schedulers.append(label(system, spec))
+                    specs.append(msgspec.structs.replace(spec, modules=[]))
+                else:
+                    made.left_out.append(f"{label(system, spec)}: {seen.reason}")
         made.schedulers += system.testbeds if not specs else []
         site_file = folder / "system.yaml"
         site_file.write_bytes(msgspec.json.format(msgspec.json.encode(likeness_of(system, specs))))

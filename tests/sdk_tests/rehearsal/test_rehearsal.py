@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -51,6 +52,7 @@ schedulers:
     directives: ["-l filesystems=home"]
     launchers: [{name: mpiexec, kind: pals, flags: [--cpu-bind=depth]}]
     exclusive: true
+  - {kind: flux, nested: true, within: pbs, start: [flux, start], modules: [not-here]}
 node: {cores: 64}
 deployment: module:not-here
 promises: [psij]
@@ -140,23 +142,32 @@ def test_the_report_says_what_failed_what_is_absent_and_what_it_does_not_prove()
     assert "It does not prove" in text
 
 
-def test_rehearse_runs_a_retired_systems_plan_and_leaves_nothing_behind(tmp_path: Path) -> None:
+def rehearsed(tmp_path: Path, path: str, *cases: str) -> dict[str, Any]:
+    """Rehearse the small system and return what is told of it."""
     sites = tmp_path / "sites"
     (sites / "test").mkdir(parents=True)
     (sites / "test" / "small.yaml").write_text(PBS)
-    home = tmp_path / "home"
     argv = [sys.executable, "-m", "exaworks_sdk", "rehearse", "test/small", "--json"]
-    argv += ["--deployment", f"venv:{sys.prefix}", "--case", "control/*"]
-    env = {"EXAWORKS_HOME": str(home), "EXAWORKS_SITES": str(sites), "PYTHONPATH": str(ROOT)}
+    argv += ["--deployment", f"venv:{sys.prefix}", *(word for case in cases for word in ("--case", case))]
+    env = {"EXAWORKS_HOME": str(tmp_path / "home"), "EXAWORKS_SITES": str(sites), "PYTHONPATH": str(ROOT), "PATH": path}
     done = subprocess.run(argv, env={**os.environ, **env}, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+    made: dict[str, Any]
     (made,) = json.loads(done.stdout)
+    return made
+
+
+def test_rehearse_runs_a_retired_systems_plan_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = [part for part in os.environ["PATH"].split(os.pathsep) if not Path(part, "flux").exists()]
+    made = rehearsed(tmp_path, os.pathsep.join(path), "control/*")
+    home = tmp_path / "home"
     assert (made["system"], made["schedulers"], made["emulated"], made["retired"]) == (
         "test/small",
         ["pbs"],
         True,
         True,
     )
+    assert made["left_out"] == ["pbs+flux: flux: not on PATH; load or install flux-core"]
     assert [check["what"] for check in made["checks"] if not check["passed"]] == []
     assert {"debug: 2 nodes", "debug: 1860 s on 1 nodes"} < {check["what"] for check in made["checks"]}
     summary = made["summary"]
@@ -165,3 +176,13 @@ def test_rehearse_runs_a_retired_systems_plan_and_leaves_nothing_behind(tmp_path
     assert manage.all_testbeds(home) == []
     (told,) = home.glob("rehearsals/*/report.txt")
     assert "emulated" in told.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.needs("flux")
+def test_a_nested_flux_is_rehearsed_inside_the_outer_schedulers_testbed(tmp_path: Path) -> None:
+    made = rehearsed(tmp_path, os.environ["PATH"], "control/*")
+    assert made["schedulers"] == ["pbs", "pbs+flux"]
+    outcomes = {case["case_id"]: case["outcome"] for case in made["summary"]["cases"]}
+    assert outcomes == {"control/hello@pbs": "pass", "control/hello@pbs+flux": "pass"}
+    assert manage.all_testbeds(tmp_path / "home") == []
