@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import sdk_tests
 from dashboard_client.schema import Metric
 from sdk_tests.metrics import NotComparable, OutOfReference, applying, compare, measured
 from site_configs.schema import Reference
 from tests.sdk_tests.bench import Bench
 
+PAYLOADS = sorted((Path(sdk_tests.__file__).parent / "payloads").rglob("*.py"))
 CASE = "parsl/throughput:tasks=1000@slurm"
 
 
@@ -132,3 +136,12 @@ def test_a_run_records_every_figure_and_fails_where_one_misses_the_sites_referen
     assert came.only(quick).extras["references"]["rate"]["value"] == 10
     assert came.only(other).extras == {}
     assert came.code == 1
+
+
+def test_the_page_about_performance_explains_every_figure_that_payloads_give() -> None:
+    root = Path(__file__).resolve().parents[2]
+    names = r'"(\w+_per_second|overhead_per_task|launch_latency_\w+|memory_\w+)"'
+    given = re.findall(names, "".join(map(Path.read_text, PAYLOADS)))
+    explained = re.findall(r"`(\w+)`", (root / "docs/performance.md").read_text(encoding="utf-8"))
+    assert given
+    assert set(given) <= set(explained)
