@@ -10,7 +10,7 @@ from litestar.exceptions import HTTPException
 from litestar.types import Message, Scope
 from sqlalchemy.exc import OperationalError
 
-from collector import api, api_import, badges, pages, problems, waivers_api
+from collector import api, api_import, api_read, badges, pages, problems, waivers_api
 from collector.bounds import MAX_BODY
 from collector.context import Ask, Server
 from collector.errors import Problem
@@ -68,6 +68,7 @@ def make_app(server: Server) -> Litestar:
     return Litestar(
         route_handlers=[
             *api.HANDLERS,
+            *api_read.HANDLERS,
             *api_import.HANDLERS,
             *waivers_api.HANDLERS,
             *pages.HANDLERS,

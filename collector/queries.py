@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from sqlalchemy import Connection, Row, select, tuple_
@@ -110,6 +111,11 @@ def find_record(connection: Connection, record_id: str, seen: Seen) -> Row[Any] 
 def row_record_id(row: Row[Any]) -> str:
     """Return the id of a record from what identifies it."""
     return schema_record_id(row.site, row.system, row.run_id, row.case_id, row.attempt)
+
+
+def is_whole(row: Row[Any]) -> bool | None:
+    """Tell whether a record's body is the one that was acknowledged; retention may have taken its output, or all."""
+    return None if row.body is None else hashlib.sha256(row.body).digest() == bytes(row.digest)
 
 
 def attempts(connection: Connection, run: int, cell: int) -> list[Row[Any]]:

@@ -94,8 +94,7 @@ def rebuild(connection: Connection, findings: Findings | None = None) -> None:
         note_full_runs(connection, system)
         refresh_board(connection, system)
         add_points(connection, system, measured.get(system, []))
-        of_system = select(series.c.id).join(cells, cells.c.id == series.c.cell).where(cells.c.system == system)
-        follow(connection, system, connection.execute(of_system).scalars().all())
+        follow(connection, system)
 
 
 def verify(connection: Connection) -> Findings:

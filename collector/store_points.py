@@ -5,6 +5,7 @@ A figure counts where its record passed. As with every roll-up, the order in whi
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -26,6 +27,10 @@ ROLLED_UP = tuple(series.c)[5:]
 
 Name = tuple[int, str, str, str]
 """Of a series: cell, name, unit, and which way is better."""
+
+
+Point = tuple[int, int, float]
+"""Of a series: when, which record, and the value; they are ordered so."""
 
 
 class Measured(NamedTuple):
@@ -53,16 +58,48 @@ def add_points(connection: Connection, system: int, measured: Iterable[Measured]
     if not names:
         return
     keys = _series_keys(connection, names)
-    rows = [(keys[name], each.record, each.started, value) for each, found in values for name, value in found.items()]
+    new: dict[int, list[Point]] = {}
+    for each, found in values:
+        for name, value in found.items():
+            new.setdefault(keys[name], []).append((each.started, each.record, value))
+    rows = [(key, record, started, value) for key, some in new.items() for started, record, value in some]
     insert_many(connection, points, rows)
-    follow(connection, system, sorted({row[0] for row in rows}))
+    query = select(series.c.id, series.c.better, series.c.count, series.c.kept)
+    told = []
+    for key, better, count, packed in connection.execute(query.where(among(connection, series.c.id, sorted(new)))):
+        kept: list[Point] = [tuple(point) for point in json.loads(packed)]
+        newest = sorted([*kept, *new[key]])[-KEPT:]  # all newer ones are among them, whichever came first
+        told.append((*_rolled_up(newest, better, count + len(new[key])), key))
+    update_many(connection, series, ROLLED_UP, told)
+    _count(connection, system)
 
 
-def follow(connection: Connection, system: int, wanted: Iterable[int]) -> None:
-    """Work out anew what series of a system come to, and how many of them are worse than they were."""
-    directions = select(series.c.id, series.c.better).where(among(connection, series.c.id, wanted))
-    rows = [(*_told(connection, key, better), key) for key, better in connection.execute(directions).all()]
-    update_many(connection, series, ROLLED_UP, rows)
+def follow(connection: Connection, system: int) -> None:
+    """Work out anew, from all points, what the series of a system come to."""
+    query = select(series.c.id, series.c.better).join(cells, cells.c.id == series.c.cell)
+    told = []
+    for key, better in connection.execute(query.where(cells.c.system == system)).all():
+        of_series = select(points.c.started, points.c.record, points.c.value).where(points.c.series == key)
+        found: list[Point] = sorted(tuple(row) for row in connection.execute(of_series))
+        told.append((*_rolled_up(found[-KEPT:], better, len(found)), key))
+    update_many(connection, series, ROLLED_UP, told)
+    _count(connection, system)
+
+
+def _rolled_up(newest: Sequence[Point], better: str, count: int) -> tuple[Any, ...]:
+    """Return the rolled-up columns of a series, in their order."""
+    packed = json.dumps(newest, separators=(",", ":"))
+    trend = judge([value for _, _, value in newest], better)
+    if trend is None:
+        return (count, packed, *(None,) * 9)
+    started, record, value = newest[-1]
+    since = newest[trend.place] if trend.place is not None else (None, None)
+    changed = (trend.change, since[1], since[0])
+    return (count, packed, record, started, value, trend.level, trend.spread, trend.recent, *changed)
+
+
+def _count(connection: Connection, system: int) -> None:
+    """Count the series of a system and those that are worse than they were."""
     of_system = select(series.c.last_started, series.c.change).join(cells, cells.c.id == series.c.cell)
     found = of_system.where(cells.c.system == system, series.c.count > 0).subquery()
     newest = select(func.max(found.c.last_started)).scalar_subquery()
@@ -70,21 +107,6 @@ def follow(connection: Connection, system: int, wanted: Iterable[int]) -> None:
     trended, worse = connection.execute(counted.where(found.c.last_started >= newest - RETIRED_MS)).one()
     values = {"trended": trended, "worse": worse or 0}
     connection.execute(update(systems).where(systems.c.id == system).values(**values))
-
-
-def _told(connection: Connection, key: int, better: str) -> tuple[Any, ...]:
-    """Return the rolled-up columns of a series, in their order."""
-    of_series = points.c.series == key
-    count = connection.execute(select(func.count()).where(of_series)).scalar_one()
-    query = select(points.c.record, points.c.started, points.c.value).where(of_series)
-    newest = query.order_by(points.c.started.desc(), points.c.record.desc()).limit(KEPT)
-    rows = connection.execute(newest).all()[::-1]
-    trend = judge([row.value for row in rows], better)
-    if trend is None:
-        return (count, *(None,) * 9)
-    since = rows[trend.place] if trend.place is not None else None
-    changed = (trend.change, since.record if since else None, since.started if since else None)
-    return (count, *rows[-1], trend.level, trend.spread, trend.recent, *changed)
 
 
 def _series_keys(connection: Connection, names: Sequence[Name]) -> dict[Name, int]:
@@ -100,7 +122,9 @@ def _series_keys(connection: Connection, names: Sequence[Name]) -> dict[Name, in
     if not fresh:
         return found
     fields = [column.name for column in columns]
-    connection.execute(insert(series), [{**dict(zip(fields, name, strict=True)), "count": 0} for name in fresh])
+    connection.execute(
+        insert(series), [{**dict(zip(fields, name, strict=True)), "count": 0, "kept": "[]"} for name in fresh]
+    )
     return known()
 
 

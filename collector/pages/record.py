@@ -35,6 +35,8 @@ def answer(question: Question) -> Facts:
         "evidence": row.evidence,
         "when": words.at(row.ended or row.started or row.received),
         "received": words.at(row.received),
+        "digest": bytes(row.digest).hex(),
+        "whole": queries.is_whole(row),
         "attempts": [
             {
                 "attempt": each.attempt,

@@ -49,6 +49,7 @@ series = Table(
     Column("better", String(8), nullable=False),  # lower or higher
     # Roll-up of its points (``collector.trends``).
     Column("count", Integer, nullable=False),
+    Column("kept", Text, nullable=False),  # JSON list of the newest: when, record, value
     Column("last_record", BigInteger),
     Column("last_started", BigInteger),
     Column("last_value", Float),

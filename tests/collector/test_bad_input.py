@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import json
+import random
 import zlib
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -133,6 +135,31 @@ def test_a_wrong_envelope_is_a_problem(collector: Collector, body: bytes, status
 )
 def test_depth_is_told_without_decoding_and_strings_do_not_count(body: bytes, deep: bool) -> None:
     assert bounds.too_deep(body) is deep
+
+
+def test_depth_is_told_as_a_parser_would() -> None:
+    chance = random.Random(2)
+
+    def nested(depth: int) -> Any:
+        if depth == 0:
+            return chance.choice(['"', "[{", "}", '\\"', "", 1, None, "\\", '"]"'])
+        inner = [nested(chance.randrange(depth)) for _ in range(3)] + [nested(depth - 1)]
+        chance.shuffle(inner)
+        return (
+            inner
+            if chance.random() < 0.5
+            else {f"{place}{chance.choice(['', '[', chr(34)])}": one for place, one in enumerate(inner)}
+        )
+
+    def depth_of(value: Any) -> int:
+        inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+        return 0 if inside is None else 1 + max(map(depth_of, inside), default=0)
+
+    for depth in (3, 4, 5, 6) * 25:
+        made = nested(depth)
+        body = json.dumps(made).encode()
+        for limit in (depth_of(made) - 1, depth_of(made)):
+            assert bounds.too_deep(body, limit) is (limit < depth_of(made)), body
 
 
 def test_a_manifest_that_is_nested_too_deep_is_refused_undecoded(collector: Collector) -> None:

@@ -159,6 +159,14 @@ def test_records_are_read_back_as_they_were_sent_a_page_at_a_time(collector: Col
     assert {item["evidence"]["output_tail"] for item in got} == {"ünïcode \U0001f680 </script>"}
 
 
+def test_a_record_is_read_back_with_the_digest_that_was_acknowledged(collector: Collector) -> None:
+    sent = record("digest-1", CASES[0])
+    (acknowledged,) = collector.add(sent).json()["acknowledged"]
+    answer = collector.get(f"/api/v1/records/{sent.record_id}")
+    assert answer.headers["X-ExaWorks-Digest"] == acknowledged["digest"]
+    assert "X-ExaWorks-Pruned" not in answer.headers
+
+
 def test_runs_are_listed_newest_first_a_page_at_a_time(collector: Collector) -> None:
     for number in range(5):
         started = f"2026-11-0{min(number, 3) + 1}T00:00:00Z"

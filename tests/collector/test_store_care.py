@@ -18,10 +18,11 @@ from collector.rebuild import verify
 from collector.retention import BODIES, TAILS, prune
 from collector.tables import board, bodies, cells, days, metadata, points, records, runs, series, systems
 from collector.tokens import check_token, load_key, new_token
-from dashboard_client.schema import Metric, Outcome
+from dashboard_client.schema import Metric, Outcome, digest
 from tests.collector.conftest import BOTH
 from tests.collector.samples import CASES, closing, manifest, record
 from tests.collector.server import tool
+from tests.collector.test_dashboard import ask, drawn
 from tests.collector.test_order import added, closed, opened, rolled_up, two_runs
 
 if TYPE_CHECKING:
@@ -86,6 +87,15 @@ def test_tails_go_from_old_runs_and_verdicts_and_pages_stay(filled: Store) -> No
     assert {b"Hello World!" in row.body for row in rows if row.run_id == "first"} == {False}
     assert {b"Hello World!" in row.body for row in rows if row.run_id == "second"} == {True}
     assert checked(filled) == []
+
+
+def test_a_record_says_that_its_output_went_and_keeps_the_digest_of_the_whole(filled: Store) -> None:
+    sent = record("first", CASES[0])
+    facts = [ask(filled, "/records/{record_id}", record_id=sent.record_id)]
+    prune(filled, TAILS, SECOND)
+    facts.append(ask(filled, "/records/{record_id}", record_id=sent.record_id))
+    assert [(each["whole"], each["digest"]) for each in facts] == [(True, digest(sent)), (False, digest(sent))]
+    assert "was let go after its time" in drawn(filled, "/records/{record_id}", record_id=sent.record_id)
 
 
 def test_a_record_that_was_pruned_is_acknowledged_as_before_when_it_is_sent_again(filled: Store) -> None:

@@ -30,6 +30,7 @@ def upgrade() -> None:
         sa.Column("unit", sa.String(32), nullable=False),
         sa.Column("better", sa.String(8), nullable=False),
         sa.Column("count", sa.Integer(), nullable=False),
+        sa.Column("kept", sa.Text(), nullable=False),
         sa.Column("last_record", sa.BigInteger(), nullable=True),
         sa.Column("last_started", sa.BigInteger(), nullable=True),
         sa.Column("last_value", sa.Float(), nullable=True),
