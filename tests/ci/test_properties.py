@@ -87,7 +87,7 @@ def old_yaml(text: str) -> Any:
     return reader.load(text)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(SITES)
 def test_any_valid_site_file_gives_a_valid_pipeline(site: dict[str, Any]) -> None:
     system = msgspec.convert(site, System)

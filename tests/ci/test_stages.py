@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -176,9 +177,27 @@ def stage(project: Project, name: str, *words: str, **options: Any) -> subproces
     return project.exaworks("ci", "stage", name, "--site", "test/box", *words)
 
 
-def test_a_stage_keeps_the_outbox_of_its_run_and_nothing_private(project: Project) -> None:
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, subprocess.CompletedProcess[str]]:
+    """A project whose control stage has run."""
+    project = Project(tmp_path_factory.mktemp("original"))
     done = stage(project, "control", "--", "validate", "--component", "control")
     assert done.returncode == 0, done.stdout + done.stderr
+    return project, done
+
+
+@pytest.fixture
+def controlled(original: tuple[Project, object], project: Project) -> Project:
+    """The same with results and runs of its own, to do with as a test likes."""
+    shutil.copytree(original[0].home, project.home)
+    shutil.copytree(original[0].path / "results", project.path / "results")
+    return project
+
+
+def test_a_stage_keeps_the_outbox_of_its_run_and_nothing_private(
+    original: tuple[Project, subprocess.CompletedProcess[str]],
+) -> None:
+    project, done = original
     (run,) = (path for path in (project.path / "results" / "control").iterdir() if path.is_dir())
     assert {path.name for path in run.iterdir()} == set(OUTBOX)
     assert (run / "records.jsonl").read_bytes() == (project.runs / run.name / "records.jsonl").read_bytes()
@@ -221,9 +240,8 @@ def test_a_locked_stage_waits_for_the_other_pipeline(project: Project) -> None:
     assert "test/box" in rest
 
 
-def test_the_results_of_a_stage_that_was_killed_can_still_be_collected(project: Project) -> None:
-    done = stage(project, "control", "--", "validate", "--component", "control")
-    assert done.returncode == 0
+def test_the_results_of_a_stage_that_was_killed_can_still_be_collected(controlled: Project) -> None:
+    project = controlled
     about = project.path / "results" / "control" / "stage.json"
     state = json.loads(about.read_bytes())
     about.write_text(json.dumps({**state, "state": "started", "exit_code": None, "runs": []}))
@@ -260,10 +278,15 @@ def test_the_command_ends_with_the_stage(project: Project, number: signal.Signal
     assert process.wait(60) == (130 if number == signal.SIGTERM else -signal.SIGKILL)
 
 
-def test_a_run_is_delivered_once_and_a_refused_identity_falls_back_to_the_stored_token(
-    project: Project, tmp_path: Path
+def test_a_run_is_delivered_once_also_where_the_identity_is_refused_and_removed_only_after_that(
+    controlled: Project, tmp_path: Path
 ) -> None:
-    stage(project, "control", "--", "validate", "--component", "control")
+    """A refused identity falls back to the stored token."""
+    project = controlled
+    (run,) = project.runs.iterdir()
+    os.utime(run / "manifest.json", (0, 0))
+    assert project.exaworks("ci", "cleanup", "--site", "test/box").returncode == 0
+    assert run.exists(), "nobody has it yet"
     with collector(tmp_path / "collector") as server:
         project.variables = {
             "EXAWORKS_COLLECTOR_URL": server.url,
@@ -275,17 +298,5 @@ def test_a_run_is_delivered_once_and_a_refused_identity_falls_back_to_the_stored
         assert len(server.rows("SELECT 1 FROM runs")) == 1
         assert "has every run" in project.exaworks("ci", "deliver", "--site", "test/box").stdout
         assert server.token not in first.stdout + first.stderr
-
-
-@pytest.mark.slow
-def test_cleanup_removes_what_a_collector_has_and_keeps_what_is_owed(project: Project, tmp_path: Path) -> None:
-    stage(project, "control", "--", "validate", "--component", "control")
-    (run,) = project.runs.iterdir()
-    os.utime(run / "manifest.json", (0, 0))
-    assert project.exaworks("ci", "cleanup", "--site", "test/box").returncode == 0
-    assert run.exists(), "nobody has it yet"
-    with collector(tmp_path / "collector") as server:
-        project.variables = {"EXAWORKS_COLLECTOR_URL": server.url, "EXAWORKS_COLLECTOR_TOKEN": server.token}
-        project.exaworks("ci", "deliver", "--site", "test/box")
     assert project.exaworks("ci", "cleanup", "--site", "test/box").returncode == 0
     assert not run.exists()
