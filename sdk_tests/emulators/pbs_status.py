@@ -11,8 +11,8 @@ from typing import Any
 from sdk_tests.emulators import client
 
 VERSION = "23.06.06 (emulated by the ExaWorks SDK)"
-ENDINGS = {"walltime": -29, "node": -4}
-"""JOB_EXEC_KILL_WALLTIME, JOB_EXEC_INITABT."""
+ENDINGS = {"walltime": -29, "node": -20}
+"""JOB_EXEC_KILL_WALLTIME, JOB_EXEC_RERUN_MS_FAIL."""
 UNKNOWN, FINISHED = 153, 35
 
 

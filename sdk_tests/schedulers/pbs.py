@@ -45,6 +45,7 @@ CODES: Mapping[int, JobState] = {
     -5: JobState.NODE_FAIL,
     -6: JobState.NODE_FAIL,
     -14: JobState.NODE_FAIL,  # a sister node was lost
+    -20: JobState.NODE_FAIL,  # its first node was lost
     -29: JobState.TIMEOUT,
 }
 

@@ -101,6 +101,7 @@ def test_lsf_tells_the_wait_itself_and_each_host_once() -> None:
         ({"Exit_status": -29, "substate": 93}, JobState.TIMEOUT, -29, None),
         ({"Exit_status": 271, "comment": "Job run and exceeded resource walltime"}, JobState.TIMEOUT, None, 15),
         ({"Exit_status": -4}, JobState.NODE_FAIL, -4, None),
+        ({"Exit_status": -20, "substate": 93}, JobState.NODE_FAIL, -20, None),
         ({"substate": 91}, JobState.CANCELLED, None, None),
     ],
 )
