@@ -269,7 +269,7 @@ def started(outcome: Outcome) -> list[dict[str, Any]]:
     payload="psij/launcher.py",
     component="psij",
     variants={"launcher=single": {"launcher": "single"}},
-    walltime=60,
+    walltime=120,
     params={"processes": 2},
 )
 def test_the_launcher_single_starts_one_process_whatever_was_asked_for(outcome: Outcome) -> None:
@@ -281,7 +281,7 @@ def test_the_launcher_single_starts_one_process_whatever_was_asked_for(outcome: 
     component="psij",
     variants={"launcher=multiple": {"launcher": "multiple"}, "launcher=mpirun": {"launcher": "mpirun"}},
     cores=2,
-    walltime=60,
+    walltime=120,
     params={"processes": 2},
 )
 def test_a_launcher_of_several_processes_starts_each_with_its_own_number(outcome: Outcome) -> None:
