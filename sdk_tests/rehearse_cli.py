@@ -41,7 +41,8 @@ Exit codes: 0 every rehearsed system passed and each job over a limit was refuse
 def rehearse(context: click.Context, /, **given: Any) -> None:
     """Run a system's plan on a testbed here that has its scheduler, queues, limits and launchers.
 
-    Slurm and Flux are real, and private; PBS, LSF and Cobalt are emulated, and every record says so.
+    Slurm, Flux and OpenPBS are real, and private, where they are installed; LSF and Cobalt are emulated, PBS too where
+    OpenPBS is not, and every record says so.
     """
     import json
     import os
