@@ -65,9 +65,9 @@ def testbed_flux(release: Release, family: Family) -> Image:
         (
             f"git clone --quiet --depth 1 --branch v{flux.version} {flux.url} /build/flux",
             'test "$(git -C /build/flux rev-parse HEAD)" = "${FLUX_COMMIT}"',
+            f"export FLUX_VERSION={flux.version}",  # else it is made of tags, which a mirror may lack
             "env -C /build/flux ./autogen.sh",
-            f"env -C /build/flux FLUX_VERSION={flux.version} ./configure --quiet --prefix=/opt/flux --disable-docs "
-            f"PYTHON={family.python}",
+            f"env -C /build/flux ./configure --quiet --prefix=/opt/flux --disable-docs PYTHON={family.python}",
             'make --directory=/build/flux --jobs="$(nproc)" --quiet install',
             "find /opt/flux -name '*.la' -delete",
             "rm -rf /build/flux",

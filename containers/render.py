@@ -7,6 +7,7 @@ not what would be written.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -163,4 +164,6 @@ def _fill(template: str, **values: Any) -> str:
         autoescape=False,  # noqa: S701 (no page of a browser)
     )
     environment.filters |= {"kind": lambda step: type(step).__name__, "shell": shell, "run": run, "json": json.dumps}
+    # A shell does not read Apptainer's %files: there an argument is written as one of the definition's own.
+    environment.filters["argument"] = lambda path: re.sub(r"\$\{(\w+)\}", r"{{ \1 }}", path)
     return environment.get_template(template).render(values)

@@ -45,18 +45,18 @@ def sdk(release: Release, family: Family) -> Image:
     )
     scopes = ",".join(f"/src/{scope}" for scope in family.scopes)
     concretize = (
-        *((f"/src/{family.links[0]} {family.links[1]}",) if family.links else ()),
+        *((f'/src/{family.links[0]} "${{LINKS}}"',) if family.links else ()),
         *_SPACK,
         "spack config --scope site add repos:builtin:/build/packages/repos/spack_repo/builtin",
         "spack config --scope site add repos:exaworks:/src/spack_repo/exaworks",
-        *(() if family.scopes else ("spack compiler find --scope site",)),
         'if [ -n "${SPACK_MIRROR}" ]; then spack mirror add --scope site --unsigned lent "${SPACK_MIRROR}"; fi',
         "mkdir -p /opt/environment",
         f"cp /src/spack_repo/environments/{release.name}/spack.yaml /opt/environment/spack.yaml",
         f"{environment} config add config:install_tree:root:/opt/spack",
         f"{environment} config add config:install_tree:padded_length:false",
         f'{environment} config add "packages:all:target:[${{TARGET}}]"',
-        *((f'{environment} config add "include:[{scopes}]"',) if scopes else ()),
+        f'if [ -n "${{SCOPES}}" ]; then {environment} config add "include:[${{SCOPES}}]"; '
+        "else spack compiler find --scope site; fi",
         f"{environment} env view enable /opt/view",
         f"{environment} concretize",
     )
@@ -73,8 +73,11 @@ def sdk(release: Release, family: Family) -> Image:
         "SPACK_COMMIT": pins.tool.commit,
         "PACKAGES_COMMIT": pins.packages.commit,
         "SPACK_MIRROR": "",
+        "SCOPES": scopes,
         "TARGET": "x86_64_v3",
     }
+    if family.links:
+        arguments["LINKS"] = family.links[1]
     sources = ("containers/spack-python.lock", "spack_repo", *(s for s in family.scopes if s.startswith("containers")))
     copies = [Copy(source, f"/src/{source}") for source in sources]
     if family.links:
@@ -88,14 +91,18 @@ def sdk(release: Release, family: Family) -> Image:
         Run(build),
         *harness(release, family),
     )
-    kept = ("/opt/spack", "/opt/environment", "/opt/view", *(family.links[1:] if family.links else ()), HARNESS)
+    kept = ("/opt/spack", "/opt/environment", "/opt/view", *(("${LINKS}",) if family.links else ()), HARNESS)
     return Image(
         name="sdk",
         title="ExaWorks SDK",
         description="Flux, Parsl, PSI/J, RADICAL-Cybertools and Swift/T as Spack builds them, and the harness",
         stages=(
             Stage("build", steps, variables=tuple(arguments)),
-            Stage("runtime", (Install(("python", "spack-run")), *runtime("sdk", kept, tree="/opt/spack"))),
+            Stage(
+                "runtime",
+                (Install(("python", "spack-run")), *runtime("sdk", kept, tree="/opt/spack")),
+                variables=("LINKS",) if family.links else (),
+            ),
         ),
         environment={**ENVIRONMENT, "EXAWORKS_IMAGE": "sdk", "PATH": f"/opt/view/bin:{PATH}", **_FLUX},
         labels=labels(release, lambda component: True),
