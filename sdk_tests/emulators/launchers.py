@@ -19,6 +19,7 @@ from sdk_tests.emulators import client
 from sdk_tests.emulators.work import NODE
 
 REFUSED = 1
+VERSION = "1.0 (emulated by the ExaWorks SDK)"
 
 
 @dataclass
@@ -74,6 +75,9 @@ LAUNCHERS = {
 
 def run(name: str, words: list[str]) -> int:
     """Start the ranks, wait for them, and return the first failing one's exit code; a failure ends the others."""
+    if words in (["--version"], ["-V"]):  # by which RADICAL-Pilot and others tell one mpiexec from another
+        print(f"{name} version {VERSION}")
+        return 0
     asked = _read(name, words)
     hosts, cores = _allocation(name)
     places = _places(name, asked, hosts, cores)

@@ -105,3 +105,10 @@ def test_a_launcher_outside_an_allocation_is_refused(site: Bed) -> None:
     done = site.run(name, "-n", "1", "true")
     assert done.exit_code != 0
     assert "inside an allocation" in done.stderr
+
+
+def test_a_launcher_tells_its_version_also_outside_an_allocation(site: Bed) -> None:
+    name = LAUNCHER[site.testbed.kind].partition(",")[0]
+    done = site.run(name, "--version")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{name} version ")
