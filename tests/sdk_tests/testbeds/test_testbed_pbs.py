@@ -1,0 +1,110 @@
+"""PBS's testbed is the real one where OpenPBS is, the emulated one elsewhere, and has a site's limits either way."""
+
+from __future__ import annotations
+
+import os
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from sdk_tests.testbeds import manage, openpbs, openpbs_conf, processes
+from sdk_tests.testbeds.likeness import queues
+from site_configs.schema import Queue, SchedulerSpec, Step
+
+SPEC = SchedulerSpec(
+    kind="pbs",
+    queues=[
+        Queue(name="debug", max_nodes=2, min_walltime="00:05:00", max_walltime="01:00:00", max_queued=1),
+        Queue(name="prod", min_nodes=10, steps=[Step(nodes=24, max_walltime="03:00:00")], max_walltime="06:00:00"),
+    ],
+    default_queue="debug",
+)
+
+
+class RejectedError(Exception):
+    """What PBS does with a job that a hook rejects."""
+
+
+def hooked(monkeypatch: pytest.MonkeyPatch, text: str, account: str | None, queue: str, **asked: object) -> None:
+    """Run the hook as PBS's server does, with the module that it has there."""
+
+    def reject(message: str) -> None:
+        raise RejectedError(message)
+
+    resources = dict.fromkeys(("select", "nodes", "walltime", "filesystems")) | asked
+    job = types.SimpleNamespace(Account_Name=account, Resource_List=resources, queue=queue)
+    module = types.ModuleType("pbs")
+    module.event = lambda: types.SimpleNamespace(job=job, reject=reject)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "pbs", module)
+    exec(compile(text, "rules.py", "exec"), {})  # our own text, as PBS runs it
+
+
+@pytest.mark.parametrize(
+    ("account", "queue", "asked", "said"),
+    [
+        ("a1", "prod", {"select": "24:ncpus=1", "walltime": 10800, "filesystems": "home"}, None),
+        ("a1", "prod", {"select": "25:ncpus=1", "walltime": 10860, "filesystems": "home"}, None),
+        ("a1", "prod", {"select": "12:ncpus=1+12:ncpus=2", "walltime": 10860, "filesystems": "home"}, "violates"),
+        ("a2", "", {"select": "1", "walltime": 600, "filesystems": "home"}, "account 'a2'"),
+        (None, "debug", {"select": "1", "walltime": 600, "filesystems": "home"}, "account 'None'"),
+        ("a1", "debug", {"select": "1", "walltime": 600}, "filesystems is required"),
+    ],
+)
+def test_the_hook_rejects_what_no_limit_of_a_queue_can_say(
+    monkeypatch: pytest.MonkeyPatch, account: str | None, queue: str, asked: dict[str, object], said: str | None
+) -> None:
+    text = openpbs_conf.hook(["a1"], ["filesystems"], queues(SPEC), "debug")
+    if said is None:
+        hooked(monkeypatch, text, account, queue, **asked)
+        return
+    with pytest.raises(RejectedError, match=said):
+        hooked(monkeypatch, text, account, queue, **asked)
+
+
+def test_limits_that_pbs_knows_are_attributes_of_its_queues() -> None:
+    lines = list(openpbs_conf.commands(["n1", "n2"], 32, 4, queues(SPEC), "debug", ()))
+    for line in (
+        "set queue debug resources_max.nodect = 2",
+        "set queue debug resources_min.walltime = 300",
+        "set queue debug resources_max.walltime = 3600",
+        'set queue debug max_queued = "[u:PBS_GENERIC=1]"',
+        "set queue prod resources_min.nodect = 10",
+        "set node n2 resources_available.ncpus = 32",
+        "set node n2 resources_available.ngpus = 4",
+        "set server default_queue = debug",
+    ):
+        assert line in lines
+    assert not any("prod" in line and "max_queued" in line for line in lines)
+
+
+def test_without_openpbs_pbs_is_emulated_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PBS_EXEC", str(tmp_path / "nowhere"))
+    assert "PBS_EXEC" in str(openpbs.OpenPbsTestbed().absent())
+    testbed = manage.up("pbs", tmp_path, nodes=1, cores=2, owner_pid=os.getpid())
+    assert (testbed.kind, testbed.scheduler.emulated) == ("pbs", True)
+    manage.down(tmp_path, testbed.id)
+    assert not any(map(processes.alive, testbed.daemons))
+
+
+@pytest.mark.needs("openpbs")
+def test_the_emulated_one_can_be_had_beside_the_real_one(tmp_path: Path) -> None:
+    testbed = manage.up("pbs-emulated", tmp_path, nodes=1, cores=2, owner_pid=os.getpid())
+    assert (testbed.kind, testbed.scheduler.emulated) == ("pbs", True)
+    manage.down(tmp_path, testbed.id)
+    assert not any(map(processes.alive, testbed.daemons))
+
+
+@pytest.mark.needs("openpbs")
+def test_nothing_of_a_real_one_is_left_after_it_is_taken_down(tmp_path: Path) -> None:
+    testbed = manage.up("pbs", tmp_path, nodes=2, cores=2, owner_pid=os.getpid())
+    assert not testbed.scheduler.emulated
+    base, space = Path(testbed.extras["base"]), testbed.extras["namespace"]
+    names = {daemon.name for daemon in processes.sharing("mnt", space)}
+    assert {"pbs_comm", "pbs_server.bin", "pbs_sched", "pbs_mom", "postgres"} <= names
+    manage.down(tmp_path, testbed.id)
+    assert processes.sharing("mnt", space) == []
+    assert not base.exists()
+    port = openpbs_conf.database_port(base)
+    assert [path for place in openpbs.SOCKETS for path in place.glob(f".s.PGSQL.{port}*")] == []
