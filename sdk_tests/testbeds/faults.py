@@ -212,7 +212,7 @@ class FluxFaults(Faults):
     """A private Flux is broken with its own administrator's commands and with signals to its brokers."""
 
     def refuse(self) -> None:
-        self._flux("queue", "disable", "--all", "no jobs at this time")
+        self._flux("queue", "disable", "--all", "--message=no jobs at this time")
 
     def down(self, seconds: float) -> None:
         """Take the broker's socket away: no command finds it, and jobs go on; returns when it is back."""
