@@ -27,7 +27,8 @@ class Case:
     jobs: batch jobs the payload itself has in the queue at once. cores: cores it keeps busy on the node it runs on.
     walltime: seconds the payload may run; total: seconds for everything, queue wait of its own jobs included. answer:
     whether the payload prints one JSON object; without, its exit code alone is judged. xfail: why it is known to fail;
-    broken_on: the schedulers on which it is known to fail, each with why.
+    broken_on: the schedulers on which it is known to fail, each with why. versions: for which version of a component it
+    is meant, as ``{"radical.pilot": "1.90.*"}``; with another it is skipped.
     """
 
     component: str
@@ -47,6 +48,7 @@ class Case:
     answer: bool = True
     xfail: str | None = None
     broken_on: Mapping[str, str] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     def case_id(self, scheduler: str, launcher: str | None = None) -> str:
         """Return ``component[+partner]/name[:variant]@scheduler[/launcher][/Nn]``; no brackets, so that it globs."""

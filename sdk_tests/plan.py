@@ -97,6 +97,11 @@ def _preset(case: Case, scheduler: str, prepared: Prepared) -> Preset | None:
         broken = _component(component, prepared)
         if broken:
             return broken
+    for component, meant in case.versions.items():
+        seen = prepared.found.components.get(component)
+        if seen is not None and not fnmatchcase(seen.version or "", meant):
+            reason = f"meant for {component} {meant}; it is {seen.version} in deployment {prepared.deployment.name}"
+            return _skip("other-version", CauseClass.DISTRIBUTION, reason)
     ready = prepared.schedulers[scheduler]
     if ready.inside and case.where != "allocation":
         return _skip("inside-allocation", CauseClass.SITE, f"the harness itself runs inside a job of {scheduler}")

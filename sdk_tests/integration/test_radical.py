@@ -8,8 +8,8 @@ from typing import Any
 from sdk_tests.case import case
 from sdk_tests.landing import Outcome
 
-PILOTS = ("local", "slurm")
-"""Schedulers the payloads can describe a RADICAL-Pilot resource for."""
+PILOTS = ("local", "slurm", "pbs")
+"""Schedulers that RADICAL-Pilot, as the payloads describe it, can run its tasks on by its own means."""
 
 
 def overlapping(tasks: list[dict[str, Any]]) -> list[tuple[str, str]]:
@@ -79,6 +79,73 @@ def test_a_task_that_exits_with_3_has_failed_with_3_and_its_sibling_passes(outco
     assert (passing["state"], passing["exit_code"], passing["stdout"]) == ("DONE", 0, "42")
 
 
+@case(
+    payload="radical/service.py",
+    component="radical.pilot",
+    schedulers=PILOTS,
+    where="login",
+    jobs=1,
+    cores=2,
+    walltime=300,
+    params={"ranks": 2, "salt": "of-this-service", "pilot_cores": 4},
+)
+def test_two_ranks_read_a_staged_file_ask_a_service_and_their_answers_are_staged_back(outcome: Outcome) -> None:
+    answer, params = outcome.answer, outcome.params
+    assert (answer["task"]["state"], answer["task"]["exit_code"]) == ("DONE", 0), answer["task"]["stderr"]
+    ranks = answer["ranks"]
+    assert [(told["rank"], told["ranks"]) for told in ranks] == [(rank, params["ranks"]) for rank in range(len(ranks))]
+    assert len({told["pid"] for told in ranks}) == params["ranks"]
+    for told in ranks:
+        assert told["line"] == f"line {told['rank']}"
+        assert told["digest"] == hashlib.sha256((params["salt"] + told["line"]).encode()).hexdigest()
+    assert answer["service"]["during"] == "AGENT_EXECUTING"
+    assert answer["service"]["after"] == "CANCELED"
+
+
+@case(
+    payload="radical/raptor.py",
+    component="radical.pilot",
+    schedulers=PILOTS,
+    where="login",
+    jobs=1,
+    cores=2,
+    walltime=300,
+    params={"calls": 20, "pilot_cores": 4},
+)
+def test_raptor_calls_functions_in_its_worker_and_an_exception_fails_its_own_call_alone(outcome: Outcome) -> None:
+    *calls, failing = outcome.answer["calls"]
+    assert [(call["state"], call["value"]["square"]) for call in calls] == [
+        ("DONE", number**2) for number in range(outcome.params["calls"])
+    ]
+    pids = {call["value"]["pid"] for call in calls}
+    assert len(pids) == len(calls), "each call has a process of its own"
+    assert outcome.answer["submitter"] not in pids | {call["value"]["parent"] for call in calls}
+    assert failing["state"] == "FAILED"
+    assert "ArithmeticError" in failing["exception"]
+    assert "84 by nothing" in failing["exception"]
+
+
+@case(
+    payload="radical/walltime.py",
+    component="radical.pilot",
+    schedulers=PILOTS,
+    where="login",
+    jobs=1,
+    cores=2,
+    tier="scale",  # two minutes of waiting
+    walltime=300,
+    params={"pilot_minutes": 1},
+)
+def test_a_pilot_whose_time_is_over_tells_its_end_and_its_task_works_no_more(outcome: Outcome) -> None:
+    answer = outcome.answer
+    assert answer["before"] == "AGENT_EXECUTING"
+    assert answer["steps"] > 0
+    assert answer["lasted"] >= 30
+    assert answer["pilot"] == "DONE", "RADICAL calls a pilot done whose time is over"
+    assert answer["task"] in ("CANCELED", "FAILED")
+    assert answer["stopped"], "the pilot is told done and its task still works"
+
+
 def joined(outcome: Outcome) -> None:
     """Assert that every second stage read what both tasks of its own first stage wrote, and after they did."""
     pipelines = outcome.answer["pipelines"]
@@ -127,3 +194,43 @@ def test_the_second_stage_of_each_pipeline_reads_the_files_of_its_first(outcome:
 )
 def test_the_second_stage_reads_files_that_are_linked_to_it(outcome: Outcome) -> None:
     joined(outcome)
+
+
+@case(
+    payload="radical/steering.py",
+    component="radical.entk",
+    schedulers=PILOTS,
+    where="login",
+    jobs=1,
+    cores=2,
+    walltime=420,
+    params={"pipelines": ["adaptive", "tolerant"], "least": 20, "exit_code": 3},
+)
+def test_a_pipeline_grows_by_what_its_stages_find_and_another_goes_on_past_a_failed_task(outcome: Outcome) -> None:
+    adaptive, tolerant = outcome.answer["adaptive"], outcome.answer["tolerant"]
+    assert adaptive["state"] == tolerant["state"] == "DONE"
+    done = ["DONE"]
+    assert adaptive["stages"] == [[f"double{number}", "DONE", done] for number in (3, 6, 12)]
+    # a failed task makes no failed stage, unless it is said to be fatal
+    assert tolerant["stages"] == [["fails", "DONE", ["FAILED"]], ["after", "DONE", done]]
+    assert tolerant["went_on"]
+
+
+@case(
+    payload="radical/steering.py",
+    component="radical.entk",
+    name="fatal",
+    schedulers=("local",),
+    where="login",
+    cores=2,
+    tier="scale",  # a pilot of its own, for what is known not to work
+    walltime=420,
+    params={"pipelines": ["strict"], "exit_code": 3},
+    xfail="radical.entk 1.103.0 (wfprocessor.py, _update_dequeued_task) asks by the state a task had before it failed "
+    "whether its failure is fatal, so its pipeline goes on and is called DONE",
+)
+def test_a_pipeline_whose_task_is_fatal_fails_with_it_and_stops(outcome: Outcome) -> None:
+    strict = outcome.answer["strict"]
+    assert strict["state"] == "FAILED"
+    assert strict["stages"][0][:2] == ["fails", "FAILED"]
+    assert not strict["went_on"]

@@ -6,6 +6,7 @@ agent that has died. All of them run below one folder that nobody else uses, so 
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,10 +14,12 @@ import threading
 import time
 from pathlib import Path
 
+import _jobs
+
 APPEAR = 180.0
 """Seconds after which an agent, or a batch job for it, must have been seen at least once."""
-QUEUED = ("PENDING", "CONFIGURING", "REQUEUED")
-RUNNING = ("RUNNING", "COMPLETING", "SUSPENDED", "STAGE_OUT", "SIGNALING")
+SOCKETS = "sockets"
+"""A link below the root to a folder elsewhere that goes with it."""
 LOGS = (
     "bootstrap_0.err",
     "bootstrap_0.out",
@@ -65,16 +68,13 @@ class Guard:
 
     def jobs(self):
         """Return the batch jobs whose folder lies below ``root``, or None where the scheduler does not answer."""
-        if self.kind != "slurm":
+        if self.kind not in _jobs.KINDS:
             return []
-        argv = ["squeue", "--me", "--noheader", "--states=all", "--format=%i|%T|%N|%Z"]
         try:
-            done = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=True)
-        except (subprocess.SubprocessError, OSError) as error:
+            return _jobs.below(self.root, self.kind)
+        except (subprocess.SubprocessError, OSError, ValueError, KeyError) as error:
             print(f"the pilot's job is not known just now: {error}", file=sys.stderr)
             return None
-        rows = (line.split("|", 3) for line in done.stdout.splitlines())
-        return [{"id": row[0], "state": row[1], "nodes": row[2]} for row in rows if self._below(row[-1].strip())]
 
     def agents(self):
         """Return the processes here that run below ``root`` or carry it in their environment, our kin excepted."""
@@ -87,14 +87,13 @@ class Guard:
 
     def state(self):
         """Return ``queued``, ``running`` or ``gone``; None where that is not known."""
-        if self.kind == "local":
-            here = (Path(f"/proc/{pid}/cwd") for pid in self.agents())
-            return "running" if any(folder.resolve().name.startswith("pilot.") for folder in here) else "gone"
+        if self.kind not in _jobs.KINDS:
+            return "running" if any(folder(pid).name.startswith("pilot.") for pid in self.agents()) else "gone"
         jobs = self.jobs()
         if jobs is None:
             return None
         states = {job["state"] for job in jobs}
-        return "running" if states & set(RUNNING) else "queued" if states & set(QUEUED) else "gone"
+        return "running" if "RUNNING" in states else "queued" if "QUEUED" in states else "gone"
 
     def end(self, why):
         """Leave at once, with ``why`` and the logs on stderr; a child that RADICAL forked from here just leaves."""
@@ -114,15 +113,18 @@ class Guard:
     def sweep(self, patience=10.0):
         """Cancel its batch jobs and kill its processes until none is left."""
         until = time.monotonic() + patience
+        elsewhere = Path(self.root, SOCKETS)
         while True:
-            live = [job["id"] for job in self.jobs() or [] if job["state"] in QUEUED + RUNNING]
+            live = [job["id"] for job in self.jobs() or [] if job["state"] != "ENDED"]
             if live:
-                subprocess.run(["scancel", *live], capture_output=True, timeout=20, check=False)
+                _jobs.cancel(self.kind, live)
             pids = self.agents()
             for pid in pids:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             if not (live or pids) or time.monotonic() > until:
+                if elsewhere.is_symlink():
+                    shutil.rmtree(elsewhere.readlink(), ignore_errors=True)
                 return
             time.sleep(0.1)
 
@@ -132,7 +134,7 @@ class Guard:
     def _ours(self, pid):
         try:
             marked = f"{self.root}/".encode() in Path(f"/proc/{pid}/environ").read_bytes()
-            return marked or self._below(str(Path(f"/proc/{pid}/cwd").readlink()))
+            return marked or self._below(str(folder(pid)))
         except OSError:
             return False
 
@@ -153,6 +155,14 @@ class Guard:
                     self.end("its agent has gone")
                 if now - started > APPEAR:
                     self.end(f"neither an agent nor a batch job for it was seen in {now - started:.0f} s")
+
+
+def folder(pid):
+    """Return the folder a process is in; an empty path where it has gone."""
+    try:
+        return Path(f"/proc/{pid}/cwd").readlink()
+    except OSError:
+        return Path()
 
 
 def parent(pid):

@@ -7,29 +7,26 @@ import contextlib
 import json
 import math
 import os
-import shlex
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from _guard import Guard
+from _guard import SOCKETS, Guard
+from _resource import HERE, MANAGERS, OUTER, agent_environment, cores, describe, engine, on_loopback
 
 # The folder above has a child named like RADICAL's own package, whose modules would be taken for RADICAL's.
 sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).resolve().parent.parent]
 
 RESOURCE = "exaworks.here"
-LAUNCHERS = {"srun": "SRUN", "mpirun": "MPIRUN", "mpiexec": "MPIEXEC"}
-FORWARDED = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "SLURM_CONF", "HOME", "TMPDIR")
-# An outer step's own numbers would be taken for the pilot's.
-OUTER = ("SLURM_NTASKS", "SLURM_NPROCS", "SLURM_NTASKS_PER_NODE", "SLURM_CPUS_PER_TASK")
 
 
 def settle(request):
     """Make a folder of our own in the scratch, point all that RADICAL keeps at it and go there; return it."""
     kind = request["scheduler"]["kind"]
-    if kind not in ("local", "slurm"):
-        raise SystemExit(f"no RADICAL resource is described for scheduler kind {kind!r}; known: local, slurm")
+    if kind not in (*HERE, *MANAGERS):
+        raise SystemExit(
+            f"no RADICAL resource is described for scheduler kind {kind!r}; known: {', '.join((*HERE, *MANAGERS))}"
+        )
     root = Path(tempfile.mkdtemp(prefix="rct.", dir=Path(request["scratch"]).resolve()))
     for name in ("home", "tmp", "base"):
         (root / name).mkdir()
@@ -54,74 +51,44 @@ def settle(request):
     )
     if on_loopback(request["scheduler"]):
         os.environ["RADICAL_DEFAULT_IFACE"] = "lo"
-    # Sourced by the agent's bootstrap, whose login shell has forgotten the environment. The bootstrap asks a public
-    # time server through dig and ping: a test needs no such time, and many a compute node would wait for the answer.
-    lines = [f"export {name}={shlex.quote(os.environ[name])}" for name in FORWARDED if name in os.environ]
-    (root / "agent.sh").write_text("\n".join([*lines, "dig() { false; }", "ping() { false; }", ""]))
+    if engine(request) == "flux":
+        os.environ["TMPDIR"] = room_for_sockets(request, root)
+    agent_environment(request, root)
     configs = root / ".radical/pilot/configs"
     configs.mkdir(parents=True)
-    (configs / "resource_exaworks.json").write_text(json.dumps({"here": resource(request, root)}, indent=1))
+    described = describe(request, root)
+    # also in the place of RADICAL's own description of this machine, for components that use no other
+    for name, resource in (("exaworks", "here"), ("local", "localhost")):
+        (configs / f"resource_{name}.json").write_text(json.dumps({resource: described}, indent=1))
     os.chdir(root)
     return root
 
 
-def on_loopback(scheduler):
-    """Tell whether all nodes have a loopback address: one machine, or a cluster that is private to one."""
-    if scheduler["kind"] == "local" or scheduler.get("loopback"):
-        return True
-    listed = subprocess.run(["sinfo", "--noheader", "--format=%o"], capture_output=True, text=True, check=False)
-    addresses = listed.stdout.split()
-    return bool(addresses) and all(address.startswith(("127.", "localhost")) for address in addresses)
-
-
-def resource(request, root):
-    """Describe this scheduler as a resource whose agent runs in the deployment as it is and installs nothing."""
-    scheduler = request["scheduler"]
-    local = scheduler["kind"] == "local"
-    method = "FORK" if local else LAUNCHERS.get(scheduler.get("launcher"), "FORK")
-    endpoint = "fork" if local else scheduler["kind"]
-    described = {
-        "description": "the scheduler under test",
-        "notes": "",
-        "default_schema": "here",
-        "schemas": {
-            "here": {"job_manager_endpoint": f"{endpoint}://localhost/", "filesystem_endpoint": "file://localhost/"}
-        },
-        "default_remote_workdir": str(root / "base"),
-        "resource_manager": "FORK" if local else scheduler["kind"].upper(),
-        "agent_config": "default",
-        "agent_scheduler": "CONTINUOUS",
-        "agent_spawner": "POPEN",
-        "launch_methods": {"order": [method], method: {}},
-        "pre_bootstrap_0": [f". {shlex.quote(str(root / 'agent.sh'))}"],
-        "rp_version": "installed",
-        "virtenv_mode": "local",
-        "python_dist": "default",
-        "cores_per_node": cores(request),
-        "gpus_per_node": 0,
-        "fake_resources": local,
-        "system_architecture": {
-            "exclusive": bool(scheduler.get("exclusive")),
-            "options": [
-                entry.split("=", 1)[1]
-                for entry in scheduler.get("directives") or ()
-                if entry.startswith("--constraint=")
-            ],
-        },
-    }
-    if "RADICAL_DEFAULT_IFACE" in os.environ:
-        described["network_interface"] = os.environ["RADICAL_DEFAULT_IFACE"]
-    return described
-
-
-def cores(request):
-    return max(2, int(request.get("cores") or 2))
+def room_for_sockets(request, root):
+    """Return a folder for Flux's sockets, whose paths may be of 108 characters; the guard removes it."""
+    if not on_loopback(request["scheduler"]):
+        return "/tmp"
+    short = tempfile.mkdtemp(prefix="rct.", dir="/tmp")
+    (root / SOCKETS).symlink_to(short)
+    return short
 
 
 def limits(request):
     """Return (seconds this payload may take, minutes to ask for the pilot): we end before the harness has to end us."""
     walltime = float(request.get("walltime") or 300)
-    return max(walltime - 10, walltime * 0.8), math.ceil(walltime / 60) + 1
+    minutes = int(request["params"].get("pilot_minutes") or math.ceil(walltime / 60) + 1)
+    return max(walltime - 10, walltime * 0.8), minutes
+
+
+def allocation(request):
+    """Return what EnTK asks for, as it calls it."""
+    scheduler = request["scheduler"]
+    return {
+        "walltime": limits(request)[1],
+        "cpus": cores(request),
+        "queue": scheduler.get("queue") or "",
+        "project": scheduler.get("account") or "",
+    }
 
 
 @contextlib.contextmanager

@@ -8,6 +8,18 @@ import sys
 import time
 from pathlib import Path
 
+
+def kin():
+    """Return the names of the processes this one descends from."""
+    pid, names = os.getppid(), []
+    while pid > 1:
+        name, _, rest = Path(f"/proc/{pid}/stat").read_text().partition("(")[2].rpartition(")")
+        names.append(name)
+        pid = int(rest.split()[1])
+    return names
+
+
+JOB = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID")
 began = time.time()
 argument, rounds = sys.argv[1], int(sys.argv[2])
 uid = os.environ["RP_TASK_ID"]
@@ -21,8 +33,9 @@ print(
             "argument": argument,
             "value": value,
             "host": platform.node(),
-            "node": os.environ.get("SLURMD_NODENAME"),
-            "job_id": os.environ.get("SLURM_JOB_ID"),
+            "node": os.environ.get("SLURMD_NODENAME") or os.environ.get("EMULATED_NODENAME"),
+            "job_id": next((os.environ[name] for name in JOB if name in os.environ), None),
+            "kin": kin(),
             "step_cpus": os.environ.get("SLURM_CPUS_PER_TASK"),
             "began": began,
             "ended": time.time(),

@@ -7,7 +7,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 from _payload import main  # noqa: E402
-from _radical import RESOURCE, cores, guarded, limits  # noqa: E402
+from _radical import RESOURCE, allocation, guarded  # noqa: E402
 
 
 def ensemble(request):
@@ -41,14 +41,7 @@ def ensemble(request):
 
         pipelines = [pipeline(member) for member in range(members)]
         manager = re.AppManager(name=root.name, autoterminate=False)
-        manager.resource_desc = {
-            "resource": RESOURCE,
-            "access_schema": "here",
-            "walltime": limits(request)[1],
-            "cpus": cores(request),
-            "queue": request["scheduler"].get("queue") or "",
-            "project": request["scheduler"].get("account") or "",
-        }
+        manager.resource_desc = {"resource": RESOURCE, "access_schema": "here", **allocation(request)}
         manager.workflow = set(pipelines)
         manager.run()
         jobs = guard.jobs() or []

@@ -1,0 +1,184 @@
+"""How a scheduler is described to RADICAL, and how a pilot's batch jobs are seen, by the schedulers' own words."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import sdk_tests
+from sdk_tests.testbeds import manage
+
+FOLDER = Path(sdk_tests.__file__).parent / "payloads" / "radical"
+
+
+def asked(script: str, env: dict[str, str] | None = None, **given: Any) -> Any:
+    """Run a few lines beside the payloads' own modules, as a payload would; return what they print as JSON."""
+    lines = f"import json, sys\nsys.path.insert(0, {str(FOLDER)!r})\ngiven = json.loads(sys.argv[1])\n{script}"
+    argv = [sys.executable, "-c", lines, json.dumps(given)]
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def described(tmp_path: Path, scheduler: dict[str, Any], path: str | None = None, **params: Any) -> dict[str, Any]:
+    script = """
+from pathlib import Path
+import _resource
+request = {"scheduler": given["scheduler"], "params": given["params"], "cores": 2}
+print(json.dumps(_resource.describe(request, Path(given["root"]))))
+"""
+    env = {**os.environ, "PATH": path} if path else None
+    return dict(asked(script, env, scheduler=scheduler, params=params, root=str(tmp_path)))
+
+
+def near_by(root: Path) -> dict[str, list[str]]:
+    return {"pre_exec_cached": [f". {root}/agent.sh"]}
+
+
+def test_pbs_is_asked_by_radicals_own_name_with_the_sites_resources_and_launcher(tmp_path: Path) -> None:
+    told = described(
+        tmp_path, {"kind": "pbs", "launcher": "mpiexec", "directives": ["-l filesystems=home", "-r n"]}, pilot_cores=4
+    )
+    assert told["schemas"]["here"]["job_manager_endpoint"] == "pbspro://localhost/"
+    assert (told["resource_manager"], told["cores_per_node"], told["fake_resources"]) == ("PBSPRO", 4, False)
+    assert told["launch_methods"] == {"order": ["MPIEXEC"], "MPIEXEC": near_by(tmp_path)}
+    assert told["system_architecture"]["options"] == ["filesystems=home"]
+
+
+def test_slurms_constraint_is_passed_on_without_its_option(tmp_path: Path) -> None:
+    told = described(tmp_path, {"kind": "slurm", "launcher": "srun", "directives": ["--constraint=cpu", "--qos=debug"]})
+    assert told["system_architecture"]["options"] == ["cpu"]
+    assert told["launch_methods"]["order"] == ["SRUN"]
+
+
+def test_here_tasks_of_several_ranks_are_left_to_mpiexec_where_there_is_one(tmp_path: Path) -> None:
+    (tmp_path / "mpiexec").write_text("#!/bin/sh\n")
+    (tmp_path / "mpiexec").chmod(0o755)
+    assert described(tmp_path, {"kind": "local"}, path=str(tmp_path))["launch_methods"]["order"] == ["FORK", "MPIEXEC"]
+    assert described(tmp_path, {"kind": "local"}, path="/nowhere")["launch_methods"]["order"] == ["FORK"]
+
+
+@pytest.mark.parametrize(("kind", "params"), [("slurm", {"engine": "flux"}), ("flux", {})])
+def test_flux_takes_over_scheduling_and_starting(tmp_path: Path, kind: str, params: dict[str, Any]) -> None:
+    told = described(tmp_path, {"kind": kind, "launcher": "srun"}, **params)
+    assert (told["agent_scheduler"], told["agent_spawner"]) == ("FLUX", "FLUX")
+    assert told["launch_methods"] == {"order": ["FLUX"], "FLUX": near_by(tmp_path)}
+    assert told["resource_manager"] == ("SLURM" if kind == "slurm" else "FORK")
+
+
+def near(tmp_path: Path, kind: str) -> dict[str, str]:
+    """Let the agent's environment for Flux be written; return what a shell that sources it has."""
+    script = """
+import os
+from pathlib import Path
+import _resource
+_resource.agent_environment({"scheduler": {"kind": given["kind"]}, "params": {"engine": "flux"}}, Path(given["root"]))
+print("{}")
+"""
+    flux = tmp_path / "bin" / "flux"
+    flux.parent.mkdir()
+    flux.write_text('#!/bin/sh\n[ "$*" = "env printenv PYTHONPATH" ] && echo /bindings\n')
+    flux.chmod(0o755)
+    path = f"{flux.parent}{os.pathsep}{os.environ['PATH']}"
+    asked(script, {**os.environ, "SLURM_NTASKS": "7", "PATH": path}, kind=kind, root=str(tmp_path))
+    argv = ["sh", "-c", f". {tmp_path}/agent.sh; env -0"]
+    outer = {"PATH": os.environ["PATH"], "SLURM_NTASKS": "7"}
+    said = subprocess.run(argv, env=outer, capture_output=True, text=True, check=True).stdout
+    return dict(entry.split("=", 1) for entry in said.split("\0") if entry)
+
+
+def test_without_slurm_the_srun_that_radical_finds_runs_its_command_here(tmp_path: Path) -> None:
+    env = near(tmp_path, "local")
+    assert "SLURM_NTASKS" not in env
+    assert env["PYTHONPATH"].split(os.pathsep)[-1] == "/bindings"
+    words = [
+        "--nodes",
+        "1",
+        "--nodelist",
+        "localhost",
+        "--cpus-per-task=2",
+        "--export=ALL",
+        "sh",
+        "-c",
+        "echo $((6*7))",
+    ]
+    assert subprocess.run(["srun", *words], env=env, capture_output=True, text=True, check=True).stdout == "42\n"
+
+
+def test_on_slurm_its_own_srun_is_left_in_place(tmp_path: Path) -> None:
+    near(tmp_path, "slurm")
+    assert not (tmp_path / "tools" / "srun").exists()
+
+
+def test_flux_reaches_the_agents_own_node_without_a_login(tmp_path: Path) -> None:
+    env = near(tmp_path, "local")
+    words = [env["FLUX_SSH"], "-p", "22", "somewhere", "NAME=value", "sh", "-c", "'echo $NAME'"]
+    assert subprocess.run(words, env=env, capture_output=True, text=True, check=True).stdout == "value\n"
+
+
+@pytest.fixture(scope="module")
+def pbs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """An emulated PBS of one node of two cores: the environment its commands need."""
+    home = tmp_path_factory.mktemp("home")
+    testbed = manage.up("pbs", home, nodes=1, cores=2, owner_pid=os.getpid())
+    try:
+        yield dict(manage.environment(testbed, os.environ))
+    finally:
+        manage.down(home, testbed.id)
+
+
+def jobs(env: dict[str, str], folder: Path) -> list[dict[str, str]]:
+    script = "import _jobs\nprint(json.dumps(_jobs.below(given['folder'], 'pbs')))"
+    return list(asked(script, env, folder=str(folder)))
+
+
+def submit(env: dict[str, str], folder: Path) -> str:
+    folder.mkdir(exist_ok=True)
+    argv = ["qsub", "-l", "select=1:ncpus=2", "--", "/bin/sleep", "100"]
+    return subprocess.run(argv, env=env, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_pbs_jobs_are_seen_by_their_folder_in_their_states_and_are_cancelled(
+    pbs: dict[str, str], tmp_path: Path
+) -> None:
+    mine, beside = tmp_path / "rct.one", tmp_path / "rct.one.more"
+    first, second, other = submit(pbs, mine), submit(pbs, mine), submit(pbs, beside)
+    end = time.monotonic() + 20
+    while "RUNNING" not in {job["state"] for job in jobs(pbs, mine)}:
+        assert time.monotonic() < end
+    assert jobs(pbs, mine) == [
+        {"id": first, "state": "RUNNING", "nodes": "n1"},
+        {"id": second, "state": "QUEUED", "nodes": ""},
+    ]
+    script = "import _jobs\n_jobs.cancel('pbs', given['ids'])\nprint('{}')"
+    asked(script, pbs, ids=[first, second])
+    while jobs(pbs, mine):
+        assert time.monotonic() < end
+    assert [job["id"] for job in jobs(pbs, beside)] == [other]
+    asked(script, pbs, ids=[other])
+
+
+def test_a_pbs_that_does_not_answer_is_not_taken_for_an_empty_queue(tmp_path: Path) -> None:
+    script = """
+import _guard
+print(json.dumps({"jobs": _guard.Guard(given["root"], "pbs", 10).jobs()}))
+"""
+    assert asked(script, {**os.environ, "PATH": "/nowhere"}, root=str(tmp_path)) == {"jobs": None}
+
+
+def test_an_agent_that_goes_while_it_is_looked_at_is_gone_and_ends_no_watch(tmp_path: Path) -> None:
+    script = """
+import _guard
+guard = _guard.Guard(given["root"], "local", 10)
+guard.agents = lambda: [2**22 + 1]  # beyond the greatest pid
+print(json.dumps(guard.state()))
+"""
+    assert asked(script, root=str(tmp_path)) == "gone"
