@@ -29,9 +29,14 @@ def postgres() -> Iterator[Cluster]:
     cluster.remove()
 
 
-@pytest.fixture(scope="module", params=BOTH)
+@pytest.fixture(scope="session", params=BOTH)
 def collector(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
-    """A collector that all tests of a module talk to; each uses runs of its own."""
+    """A collector that many tests talk to; each uses runs of its own, and none looks at all that is there."""
+    yield from serving(request, tmp_path_factory)
+
+
+def serving(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
+    """Serve an empty database of the kind that the fixture's parameter names."""
     words: list[str] = []
     if request.param == "postgresql":
         words = ["--database", request.getfixturevalue("postgres").ready()]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from dashboard_client.schema import Outcome
+from tests.collector.conftest import BOTH, serving
 from tests.collector.samples import CASES, closing, manifest, record
 from tests.collector.server import TOKEN, Collector, tool
 
@@ -19,6 +21,12 @@ def desk(served: Collector, *words: str) -> str:
     done = tool(served.home, *words, *served.words)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
+
+
+@pytest.fixture(scope="module", params=BOTH)
+def collector(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
+    """A collector of this module alone, whose pages show all that is there."""
+    yield from serving(request, tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

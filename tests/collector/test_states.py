@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
 from dashboard_client.schema import Outcome
+from tests.collector.conftest import BOTH, serving
 from tests.collector.samples import CASES, closing, manifest, record
 from tests.collector.server import Collector, tool
 
@@ -30,6 +32,12 @@ def run(served: Collector, name: str, days: float, outcomes: list[Outcome | None
     assert served.add(*sent).json()["rejected"] == []
     missing = outcomes.count(None)
     served.close(name, closing(len(sent), missing=missing, ended=ago(days)))
+
+
+@pytest.fixture(scope="module", params=BOTH)
+def collector(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
+    """A collector of this module alone, whose pages show all that is there."""
+    yield from serving(request, tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import delete, func, select, update
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import delete, func, inspect, select, update
 
 from collector.backup import backup, restore
 from collector.clock import instant_ms, now_ms
-from collector.database import Store, database_url, open_store
+from collector.database import MIGRATIONS, Store, database_url, open_store
 from collector.errors import BackupError
 from collector.rebuild import verify
 from collector.retention import BODIES, TAILS, prune
@@ -112,6 +114,24 @@ def test_what_comes_late_for_a_pruned_run_is_pruned_the_next_time(filled: Store)
     with filled.writing() as connection:
         added(record("first", "flux/late@flux"))(connection)
     assert prune(filled, TAILS, SECOND).records == 1
+
+
+def test_an_older_schema_is_brought_up_to_date_with_all_that_is_in_it(filled: Store) -> None:
+    with filled.reading() as connection:
+        before = rolled_up(connection)
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    try:
+        with filled.writing() as connection:
+            config.attributes["connection"] = connection
+            command.downgrade(config, "0003")
+            assert "series" not in inspect(connection).get_table_names()
+    finally:
+        newer = open_store(filled.url)  # as the next test needs it, too
+    with newer.reading() as connection:
+        assert rolled_up(connection) == before
+    assert checked(newer) == []
+    newer.close()
 
 
 def test_a_backup_restores_into_either_database(filled: Store, other: Store, tmp_path: Path) -> None:
