@@ -99,10 +99,7 @@ def matrix(found: Sequence[Row], columns: Sequence[str]) -> str:
         own = [row for row in found if row.family == family]
         cells = [(f"`{row.name}`", row.case.tier.value, row.claim, *map(row.cell, columns)) for row in own]
         parts += [f"## {family}", _table(("case", "tier", "what it proves", *columns), cells)]
-        notes: dict[str, list[str]] = {}
-        for row in own:
-            for why in dict.fromkeys(row.known(name) for name in columns if row.cell(name) == BROKEN):
-                notes.setdefault(why or "", []).append(f"`{row.name}`")
+        notes = _notes(own, columns)
         parts += ["\n".join(f"- {', '.join(names)}: {why}" for why, names in notes.items())] if notes else []
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
@@ -122,6 +119,17 @@ def _claim(judge: Callable[..., Any]) -> str:
 def _linked(family: str) -> str:
     anchor = "".join(sign for sign in family if sign.isalnum() or sign in "-_ ").replace(" ", "-")
     return f"[{family}](#{anchor})"
+
+
+def _notes(own: Sequence[Row], columns: Sequence[str]) -> dict[str, list[str]]:
+    """Return what there is to say of some cases, each with their names: why they fail, for which version they are."""
+    notes: dict[str, list[str]] = {}
+    for row in own:
+        said = [row.known(name) or "" for name in columns if row.cell(name) == BROKEN]
+        said += [f"meant for {name} {version} alone" for name, version in row.case.versions.items()]
+        for why in dict.fromkeys(said):
+            notes.setdefault(why, []).append(f"`{row.name}`")
+    return notes
 
 
 def _count(found: Sequence[Row], family: str, scheduler: str) -> str:

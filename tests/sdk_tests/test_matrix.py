@@ -89,12 +89,13 @@ def test_a_cell_is_a_run_a_known_failure_or_empty() -> None:
     everywhere = row("everywhere", schedulers=("*",), broken_on={"slurm": "it is slow"})
     one = row("one", schedulers=("slurm",), nodes=2, variant="big=1")
     known = row("known", schedulers=("local",), xfail="never worked")
-    page = matrix.matrix([everywhere, one, known], COLUMNS)
+    old = row("old", schedulers=("local",), versions={"psij": "0.9.*"})
+    page = matrix.matrix([everywhere, one, known, old], COLUMNS)
     assert "| `everywhere` | integration | a claim | yes | fails |" in page
     assert "| `one:big=1/2n` | integration | a claim |  | yes |" in page
     assert "| `known` | integration | a claim | fails |  |" in page
-    assert "| [psij](#psij) | 2, 1 fails | 2, 1 fails |" in page
-    assert "- `everywhere`: it is slow\n- `known`: never worked" in page
+    assert "| [psij](#psij) | 3, 1 fails | 2, 1 fails |" in page
+    assert "- `everywhere`: it is slow\n- `known`: never worked\n- `old`: meant for psij 0.9.* alone" in page
 
 
 def test_a_pair_has_a_row_of_its_own() -> None:
