@@ -242,7 +242,7 @@ def test_psij_tells_how_a_job_of_flux_failed_or_was_cancelled(outcome: Outcome) 
     name="apps",
     params={**BROKERS, "apps": 8},
     cores=2,
-    walltime=120,
+    walltime=240,
 )
 def test_parsl_apps_are_jobs_of_a_flux_instance(outcome: Outcome) -> None:
     *values, wider = outcome.answer["values"]
@@ -260,7 +260,7 @@ def test_parsl_apps_are_jobs_of_a_flux_instance(outcome: Outcome) -> None:
     name="apps_fail",
     params={**BROKERS, "apps": 1},
     cores=2,
-    walltime=120,
+    walltime=240,
 )
 def test_a_parsl_apps_exception_comes_back_from_flux_and_so_does_its_death(outcome: Outcome) -> None:
     raised, died = outcome.answer["raised"]
