@@ -159,7 +159,7 @@ def test_a_broken_site_is_a_warning_or_red_as_its_file_says_and_the_sdks_cases_a
         project.write_site(f"{site}schedulers: {spec}\n")
         project.variables = manage.environment(bed, {"PATH": os.environ["PATH"]})
         project.generate()
-        result = project.run()
+        result = project.run("setup", "control", "smoke", "verdict")
         assert result.code == 0, result.output
         assert (result.jobs["control"], result.jobs["smoke"]) == ("WARN", "WARN")
         assert result.jobs["verdict"] == "PASS"
@@ -181,7 +181,7 @@ def test_a_cancelled_job_ends_what_it_started_and_its_run_is_interrupted(tmp_pat
     project = Project(tmp_path, deployment=f"venv:{need('components')}")
     project.variables = {"EXAWORKS_CI_OPTIONS": "--case psij/* --case parsl/*"}
     project.generate()
-    process = project.start()
+    process = project.start("setup", "control", "smoke", "verdict")
     assert process.stdout is not None
     seen: list[str] = []
     for line in process.stdout:
