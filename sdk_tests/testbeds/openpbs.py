@@ -118,9 +118,10 @@ class OpenPbsTestbed(TestbedKind):
     def down(self, testbed: Testbed) -> None:
         base = Path(testbed.extras["base"])
         space = testbed.extras.get("namespace")
+        ours = any(map(processes.alive, testbed.daemons))  # else the namespace's number may be another's by now
         left: list[Daemon] = []
         for _ in range(5):  # what those start meanwhile is found in the next round
-            found = processes.sharing("mnt", space) if space else []
+            found = processes.sharing("mnt", space) if space and ours else []
             left = processes.end([*found, *filter(processes.alive, testbed.daemons)], grace=0.0)
             if not found:
                 break

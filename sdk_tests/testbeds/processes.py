@@ -133,11 +133,11 @@ def marked(prefix: str) -> list[Daemon]:
 
 
 def sharing(space: str, name: str) -> list[Daemon]:
-    """Return the processes in a namespace of this kind (``mnt``) and name (``mnt:[4026532]``), never us."""
-    found = []
+    """Return the processes in a namespace of a kind (``mnt``) and name (``mnt:[4026532]``), never us or ancestors."""
+    found, spared = [], set(_line(os.getpid()))
     for pid in _pids():
         with contextlib.suppress(OSError):
-            if str((PROC / str(pid) / "ns" / space).readlink()) == name and pid != os.getpid():
+            if pid not in spared and str((PROC / str(pid) / "ns" / space).readlink()) == name:
                 daemon = identify(pid, _name(pid))
                 found += [daemon] if daemon is not None else []
     return found
