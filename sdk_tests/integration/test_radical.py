@@ -9,7 +9,11 @@ from sdk_tests.case import case
 from sdk_tests.landing import Outcome
 
 PILOTS = ("local", "slurm", "pbs")
-"""Schedulers that RADICAL-Pilot, as the payloads describe it, can run its tasks on by its own means."""
+"""Schedulers that a pilot's own job is submitted to.
+
+Not Flux: psij-python 0.9.11's executor, the one way by which radical.pilot 1.103 could submit to it, passes on neither
+environment nor folder, without which a pilot's bootstrap finds nothing. A pilot inside a Flux job is a pair with Flux.
+"""
 
 
 def overlapping(tasks: list[dict[str, Any]]) -> list[tuple[str, str]]:

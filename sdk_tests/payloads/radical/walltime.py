@@ -1,5 +1,6 @@
 """A RADICAL pilot whose time is over before its task is done: pilot and task tell an end, and the task has one."""
 
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -15,10 +16,10 @@ def outlived(request):
     with pilot(request) as active:
         rp, began = active.rp, time.monotonic()
         beat = Path("beat.txt").resolve()
-        script = f"for i in $(seq 600); do echo $i > {beat}; sleep 1; done"
-        (task,) = active.tasks.submit_tasks(
-            [rp.TaskDescription({"executable": "/bin/sh", "arguments": ["-c", script]})]
-        )
+        # in a file, since RADICAL lets a shell expand what is in an argument
+        script = Path("beat.sh").resolve()
+        script.write_text(f"for i in $(seq 600); do echo $i > {shlex.quote(str(beat))}; sleep 1; done\n")
+        (task,) = active.tasks.submit_tasks([rp.TaskDescription({"executable": "/bin/sh", "arguments": [str(script)]})])
         task.wait(state=[rp.AGENT_EXECUTING, *rp.FINAL], timeout=60)
         before = task.state
         active.guard.expect_the_end()
