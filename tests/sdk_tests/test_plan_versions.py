@@ -11,6 +11,7 @@ from dashboard_client.schema import Component, Outcome
 from sdk_tests.case import Case
 from sdk_tests.integration import test_radical_pairs
 from sdk_tests.plan import cells
+from sdk_tests.prepare import Ready
 from sdk_tests.schedulers import Probe
 from sdk_tests.schedulers.local import LocalKind
 from site_configs.schema import SchedulerSpec
@@ -22,7 +23,7 @@ def planned(case: Case, **versions: str) -> Any:
     kind = LocalKind(SchedulerSpec(kind="local"), {})
     found = {name.replace("_", "."): Component(name=name, version=version) for name, version in versions.items()}
     prepared: Any = SimpleNamespace(
-        schedulers={"local": SimpleNamespace(kind=kind, probe=Probe("local", found=True), inside=False)},
+        schedulers={"local": Ready(kind, Probe("local", found=True))},
         absent={},
         found=SimpleNamespace(components=found, absent={}),
         deployment=SimpleNamespace(promises={}, name="venv:here", unable=lambda where, batch: None),
