@@ -48,18 +48,9 @@ def qstat():
         yield number, states.get(job["job_state"], "ENDED"), nodes, place
 
 
-def bjobs():
-    states = dict.fromkeys(("PEND", "PROV", "PSUSP", "WAIT"), "QUEUED") | dict.fromkeys(("DONE", "EXIT"), "ENDED")
-    told = json.loads(said(["env", "LSB_NTRIES=1", "bjobs", "-json", "-o", "jobid stat exec_host sub_cwd"]))
-    for job in told["RECORDS"]:
-        hosts = [part.rpartition("*")[2] for part in job.get("EXEC_HOST", "").split(":")]
-        state = states.get(job["STAT"], "RUNNING")
-        yield job["JOBID"], state, ",".join(dict.fromkeys(hosts)), job["SUB_CWD"]
-
-
 def said(argv):
     return subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT, check=True).stdout
 
 
-KINDS = {"slurm": (squeue, ["scancel"]), "pbs": (qstat, ["qdel"]), "lsf": (bjobs, ["bkill"])}
+KINDS = {"slurm": (squeue, ["scancel"]), "pbs": (qstat, ["qdel"])}
 """For each kind of scheduler: its listing, and the command that cancels jobs."""

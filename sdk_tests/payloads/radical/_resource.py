@@ -6,8 +6,8 @@ import shutil
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 
-LAUNCHERS = {"srun": "SRUN", "mpirun": "MPIRUN", "mpiexec": "MPIEXEC", "jsrun": "JSRUN"}
-MANAGERS = {"slurm": ("slurm", "SLURM"), "pbs": ("pbspro", "PBSPRO"), "lsf": ("lsf", "LSF")}
+LAUNCHERS = {"srun": "SRUN", "mpirun": "MPIRUN", "mpiexec": "MPIEXEC"}
+MANAGERS = {"slurm": ("slurm", "SLURM"), "pbs": ("pbspro", "PBSPRO")}
 """What RADICAL calls a scheduler: in an endpoint, and as the manager of an allocation's resources."""
 HERE = ("local", "flux")
 """Kinds without a job manager: the agent is a process beside us, in a Flux job where Flux is the scheduler."""
@@ -15,8 +15,7 @@ HERE = ("local", "flux")
 # An outer step's own numbers would be taken for the pilot's.
 OUTER = ("SLURM_NTASKS", "SLURM_NPROCS", "SLURM_NTASKS_PER_NODE", "SLURM_CPUS_PER_TASK")
 FORWARDED = (
-    *("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "HOME", "TMPDIR", "SLURM_CONF", "PBS_CONF_FILE", "LSF_ENVDIR"),
-    *("LSF_SERVERDIR", "LSF_BINDIR", "LSF_LIBDIR", "EMULATED_SCHEDULER"),
+    *("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "HOME", "TMPDIR", "SLURM_CONF", "PBS_CONF_FILE", "EMULATED_SCHEDULER"),
     *("FLUX_SSH", "FLUX_MODULE_PATH_PREPEND", "FLUX_MODPROBE_PATH_APPEND", "FLUX_PYTHONPATH_PREPEND"),
 )
 
@@ -60,8 +59,7 @@ def describe(request, root):
         "rp_version": "installed",
         "virtenv_mode": "local",
         "python_dist": "default",
-        # LSF gives whole nodes, and RADICAL wants to find in each what is said here
-        "cores_per_node": 0 if scheduler["kind"] == "lsf" else cores(request),
+        "cores_per_node": cores(request),
         "gpus_per_node": 0,
         "fake_resources": here,
         "system_architecture": {"exclusive": bool(scheduler.get("exclusive")), "options": options(scheduler)},

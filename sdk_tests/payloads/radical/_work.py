@@ -19,7 +19,7 @@ def kin():
     return names
 
 
-JOB = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID")
+JOB = ("SLURM_JOB_ID", "PBS_JOBID")
 began = time.time()
 argument, rounds = sys.argv[1], int(sys.argv[2])
 uid = os.environ["RP_TASK_ID"]

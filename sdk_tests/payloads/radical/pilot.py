@@ -40,11 +40,6 @@ def sixteen_tasks(request):
         }
 
 
-def indices(cores):
-    """Return the numbers of a rank's cores: RADICAL has them as objects, with jsrun as lists, one for each rank."""
-    return [number for core in cores for number in (core if isinstance(core, list) else [core["index"]])]
-
-
 def submitted_by_psij():
     """Return the ids of the jobs whose streams PSI/J keeps, each in a file named for its job."""
     return sorted(path.stem for path in Path.home().glob(".psij/work/*/*.out"))
@@ -64,7 +59,7 @@ def told(task):
         "stderr": task.stderr,
         "argument": task.description["arguments"][-2],
         "cores_asked": task.description["cores_per_rank"],
-        "cores_given": [indices(slot["cores"]) for slot in task.slots or ()],
+        "cores_given": [[core["index"] for core in slot["cores"]] for slot in task.slots or ()],
         "written": written.read_text() if written.exists() else None,
         "own": own,
     }
