@@ -75,7 +75,7 @@ def store(database: str, tmp_path: Path) -> Iterator[Store]:
     opened.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # Playwright keeps an event loop running, which others must not find
 def browser() -> Iterator[Any]:
     """Chromium as the system has it, with nothing of its own going out."""
     chromium = need("chromium")
