@@ -27,7 +27,9 @@ from site_configs.load import load_text
 from tests.sdk_tests.bench import Bench
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("requirements/*.md")])
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/tutorials/*.md"), *ROOT.glob("requirements/*.md")]
+)
 EXTENDING = (ROOT / "docs/extending.md").read_text()
 README = (ROOT / "README.md").read_text()
 SECURITY = (ROOT / "docs/security.md").read_text()

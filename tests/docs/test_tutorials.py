@@ -1,0 +1,128 @@
+"""Every file and command of the tutorials is run as it stands there, and what it prints is what the page says."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pytest
+
+from sdk_tests.testbeds import manage
+from tests.needs import need
+
+TUTORIALS = Path(__file__).resolve().parents[2] / "docs" / "tutorials"
+FENCE = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A file to write, or commands to run and the lines they have to print."""
+
+    text: str
+    file: str | None = None
+    prints: str | None = None
+
+
+def steps(page: str) -> list[Step]:
+    found: list[Step] = []
+    for language, name, text in FENCE.findall(page):
+        if name:
+            found.append(Step(text, file=name))
+        elif language == "sh":
+            found.append(Step(text))
+        else:
+            assert language == "text", f"a tutorial may hold files, sh and text, not {language}"
+            assert found, "what is printed by which commands?"
+            assert found[-1].file is None, "what is printed by which commands?"
+            found[-1] = Step(found[-1].text, prints=text)
+    return found
+
+
+def follow(page: str, folder: Path, env: dict[str, str], seconds: float) -> None:
+    """Do what the page says, in ``folder``."""
+    for step in steps((TUTORIALS / page).read_text()):
+        if step.file:
+            (folder / step.file).write_text(step.text)
+            continue
+        command = ["bash", "-euo", "pipefail", "-c", step.text]
+        done = subprocess.run(
+            command, cwd=folder, env=env, capture_output=True, text=True, timeout=seconds, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert step.prints is not None, f"the page does not say what this prints: {step.text}"
+        assert alike(done.stdout, step.prints), done.stdout + done.stderr
+
+
+def alike(printed: str, said: str) -> bool:
+    """Whether the lines are the same, where ``…`` stands for anything."""
+    here, there = ([line.rstrip() for line in text.strip().splitlines()] for text in (printed, said))
+    plain = [re.sub(r"[\[*?]", lambda sign: f"[{sign[0]}]", line).replace("…", "*") for line in there]
+    return len(here) == len(plain) and all(map(fnmatchcase, here, plain))
+
+
+def test_a_difference_from_the_page_is_seen() -> None:
+    assert alike("285 on n1\n[(1, 2)]\n", "285 on …\n[(1, 2)]\n")
+    assert not alike("286 on n1\n", "285 on …\n")
+    assert not alike("285 on n1\nand more\n", "285 on …\n")
+    assert not alike("1\n", "[(1, 2)]\n")
+
+
+def test_every_tutorial_is_in_the_table_and_followed_by_a_test() -> None:
+    listed = set(re.findall(r"^\| \[.*?\]\((\S+\.md)\)", (TUTORIALS / "README.md").read_text(), re.MULTILINE))
+    assert listed == {page.name for page in TUTORIALS.glob("*.md")} - {"README.md"}
+    assert listed == set(re.findall(r'follow\("(\S+\.md)"', Path(__file__).read_text()))
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """What activating the release's components leaves, with a home of its own."""
+    prefix = need("components")
+    home = tmp_path / "home"
+    home.mkdir()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "RADICAL", "FLUX"))}
+    return {**kept, "HOME": str(home), "VIRTUAL_ENV": prefix, "PATH": f"{prefix}/bin:{os.environ['PATH']}"}
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, environment: dict[str, str]) -> Iterator[dict[str, str]]:
+    home = tmp_path / "testbeds"
+    testbed = manage.up("slurm", home, nodes=2, cores=2, owner_pid=os.getpid())
+    try:
+        yield manage.environment(testbed, environment)
+    finally:
+        manage.down(home, testbed.id)
+
+
+@pytest.mark.needs("slurm", "munge")
+def test_the_tutorial_of_psij(tmp_path: Path, slurm: dict[str, str]) -> None:
+    follow("psij.md", tmp_path, slurm, 120)
+
+
+@pytest.mark.needs("slurm", "munge")
+def test_the_tutorial_of_parsl(tmp_path: Path, slurm: dict[str, str]) -> None:
+    follow("parsl.md", tmp_path, slurm, 120)
+
+
+@pytest.mark.needs("flux")
+def test_the_tutorial_of_flux(tmp_path: Path) -> None:
+    follow("flux.md", tmp_path, dict(os.environ), 120)
+
+
+@pytest.mark.needs("swift-t")
+def test_the_tutorial_of_swift_t(tmp_path: Path) -> None:
+    follow("swift-t.md", tmp_path, dict(os.environ), 120)
+
+
+@pytest.mark.long
+def test_the_tutorial_of_radical(tmp_path: Path, environment: dict[str, str]) -> None:
+    follow("radical.md", tmp_path, environment, 400)
+
+
+@pytest.mark.long
+def test_the_tutorial_of_an_ensemble(tmp_path: Path, environment: dict[str, str]) -> None:
+    follow("ensemble.md", tmp_path, environment, 400)
