@@ -91,8 +91,8 @@ def test_what_was_acknowledged_before_a_kill_is_there_and_sending_all_again_doub
     cluster = Cluster(safe=True)
     try:
         url = cluster.fresh()
-        cases = [f"psij/bulk:n={number}@slurm" for number in range(2000)]
-        bodies = [batch(record("killed", case) for case in cases[start : start + 50]) for start in range(0, 2000, 50)]
+        cases = [f"psij/bulk:n={number}@slurm" for number in range(1000)]
+        bodies = [batch(record("killed", case) for case in cases[start : start + 50]) for start in range(0, 1000, 50)]
         served = Collector(tmp_path, "--database", url)
         served.open(manifest("killed", cases))
         acknowledged: list[str] = []
@@ -108,7 +108,7 @@ def test_what_was_acknowledged_before_a_kill_is_there_and_sending_all_again_doub
                     assert answer.status_code == 503
                     return
                 acknowledged.extend(item["record_id"] for item in answer.json()["acknowledged"])
-                if len(acknowledged) >= 300:
+                if len(acknowledged) >= 150:
                     enough.set()
 
         pusher = threading.Thread(target=push)
@@ -125,14 +125,14 @@ def test_what_was_acknowledged_before_a_kill_is_there_and_sending_all_again_doub
             assert served.get("/readyz").status_code == 503
             cluster.start()
             assert wait_until(lambda: served.get("/readyz").status_code == 200, 30)
-        assert 300 <= len(acknowledged) < 2000
+        assert 150 <= len(acknowledged) < 1000
         assert served.get("/api/v1/runs/killed").json()["records"] >= len(acknowledged)
         assert all(served.get(f"/api/v1/records/{each}").status_code == 200 for each in acknowledged[::61])
         for body in bodies:
             assert served.post("/api/v1/records", body).json()["rejected"] == []
-        served.close("killed", closing(2000))
+        served.close("killed", closing(1000))
         shown = served.get("/api/v1/runs/killed").json()
-        assert (shown["records"], shown["counts"]) == (2000, {"pass": 2000})
+        assert (shown["records"], shown["counts"]) == (1000, {"pass": 1000})
         assert served.stop() == 0
         assert wrong_with(url, tmp_path) == []
     finally:
