@@ -35,7 +35,7 @@ def started(outcome: Outcome, size: int) -> dict[str, Any]:
     return answer
 
 
-@case(payload="flux/instance.py", component="flux", tier="smoke", cores=2, params=BROKERS, walltime=120)
+@case(payload="flux/instance.py", component="flux", tier="smoke", cores=2, params=BROKERS, walltime=180)
 def test_an_instance_starts_and_runs_a_task_on_every_broker(outcome: Outcome) -> None:
     started(outcome, outcome.params["brokers"] if outcome.scheduler == "local" else outcome.case.nodes)
 
@@ -47,7 +47,7 @@ def test_an_instance_starts_and_runs_a_task_on_every_broker(outcome: Outcome) ->
     schedulers=("slurm", "flux"),
     cores=2,
     nodes=2,
-    walltime=120,
+    walltime=180,
 )
 def test_an_instance_over_an_allocation_has_a_broker_on_each_node(outcome: Outcome) -> None:
     brokers = started(outcome, outcome.case.nodes)["brokers"]
@@ -56,7 +56,7 @@ def test_an_instance_over_an_allocation_has_a_broker_on_each_node(outcome: Outco
         assert len({broker["node"] for broker in brokers}) == outcome.case.nodes
 
 
-@case(payload="flux/run.py", component="flux", walltime=120)
+@case(payload="flux/run.py", component="flux", walltime=180)
 def test_flux_run_gives_a_program_its_environment_and_folder(outcome: Outcome) -> None:
     answer = outcome.answer
     assert answer["exit_code"] == 0
@@ -70,7 +70,7 @@ def test_flux_run_gives_a_program_its_environment_and_folder(outcome: Outcome) -
     component="flux",
     name="run_fails",
     variants={"exit=7": {"ending": "exit 7", "code": 7}, "signal=9": {"ending": "kill -9 $$", "code": 137}},
-    walltime=120,
+    walltime=180,
 )
 def test_flux_run_ends_as_its_program_ended(outcome: Outcome) -> None:
     assert outcome.answer["said"], "the program did not run"
@@ -82,7 +82,7 @@ def test_flux_run_ends_as_its_program_ended(outcome: Outcome) -> None:
     component="flux",
     variants={"jobs=100": {"jobs": 100}},
     cores=2,
-    walltime=120,
+    walltime=180,
     params={**BROKERS, "failing_every": 10},
 )
 def test_a_hundred_jobs_of_one_submission_each_have_their_result(outcome: Outcome) -> None:
@@ -113,7 +113,7 @@ def test_flux_runs_every_one_of_many_short_jobs(outcome: Outcome) -> None:
     assert figures["launch_latency_p50"] <= figures["launch_latency_p99"]
 
 
-@case(payload="flux/dependencies.py", component="flux", walltime=120)
+@case(payload="flux/dependencies.py", component="flux", walltime=180)
 def test_a_job_waits_for_the_one_it_depends_on(outcome: Outcome) -> None:
     answer = outcome.answer
     for name, code in {"first": 0, "after_first": 0, "fails": 3, "only_after_failure": 0, "after_any": 0}.items():
@@ -124,7 +124,7 @@ def test_a_job_waits_for_the_one_it_depends_on(outcome: Outcome) -> None:
         assert answer["fails"]["ended"] <= answer[name]["began"], name
 
 
-@case(payload="flux/dependencies.py", component="flux", name="dependency_fails", walltime=120)
+@case(payload="flux/dependencies.py", component="flux", name="dependency_fails", walltime=180)
 def test_a_job_whose_dependency_failed_never_runs(outcome: Outcome) -> None:
     job = outcome.answer["after_failure"]
     assert outcome.answer["fails"]["status"] == "FAILED"
@@ -132,7 +132,7 @@ def test_a_job_whose_dependency_failed_never_runs(outcome: Outcome) -> None:
     assert "never be satisfied" in job["note"]
 
 
-@case(payload="flux/cancel.py", component="flux", walltime=120)
+@case(payload="flux/cancel.py", component="flux", walltime=180)
 def test_a_cancelled_job_stops_working_and_a_held_one_never_begins(outcome: Outcome) -> None:
     answer = outcome.answer
     assert (answer["running"]["before"], answer["running"]["status"]) == ("RUN", "CANCELED")
@@ -142,7 +142,7 @@ def test_a_cancelled_job_stops_working_and_a_held_one_never_begins(outcome: Outc
     assert not answer["ran"], "a job that was held ran"
 
 
-@case(payload="flux/too_big.py", component="flux", cores=2, params=BROKERS, walltime=120)
+@case(payload="flux/too_big.py", component="flux", cores=2, params=BROKERS, walltime=180)
 def test_a_job_bigger_than_the_instance_is_refused_and_one_as_big_runs(outcome: Outcome) -> None:
     answer = outcome.answer
     assert (answer["all"]["exit_code"], answer["all"]["ran"]) == (0, True), answer["all"]["said"]
@@ -153,7 +153,7 @@ def test_a_job_bigger_than_the_instance_is_refused_and_one_as_big_runs(outcome: 
         assert "unsatisfiable" in refused["said"]
 
 
-@case(payload="flux/nested.py", component="flux", partners=("flux",), params={"deeper": 2}, walltime=120)
+@case(payload="flux/nested.py", component="flux", partners=("flux",), params={"deeper": 2}, walltime=180)
 def test_instances_two_deep_each_have_their_own_jobs(outcome: Outcome) -> None:
     """Flux in Flux, twice."""
     instances = outcome.answer["instances"]
@@ -173,7 +173,7 @@ def in_order(events: list[str]) -> bool:
     return all(event in rest for event in LOG)
 
 
-@case(payload="flux/python_api.py", component="flux", params={**BROKERS, "jobs": 10}, cores=2, walltime=120)
+@case(payload="flux/python_api.py", component="flux", params={**BROKERS, "jobs": 10}, cores=2, walltime=180)
 def test_futures_of_the_python_api_tell_ends_and_events_in_order(outcome: Outcome) -> None:
     answer = outcome.answer
     assert answer["codes"] == list(range(outcome.params["jobs"]))
@@ -184,7 +184,7 @@ def test_futures_of_the_python_api_tell_ends_and_events_in_order(outcome: Outcom
     assert {"submit", "alloc", "start", "finish", "clean"} <= set(answer["heard"])
 
 
-@case(payload="flux/python_api.py", component="flux", name="python_api_fails", params=BROKERS, cores=2, walltime=120)
+@case(payload="flux/python_api.py", component="flux", name="python_api_fails", params=BROKERS, cores=2, walltime=180)
 def test_futures_of_the_python_api_raise_what_went_wrong(outcome: Outcome) -> None:
     absent, too_big, cancelled = outcome.answer["raised"]
     for raised, kind in ((absent, "type=exec"), (too_big, "type=alloc"), (cancelled, "type=cancel")):
@@ -193,7 +193,7 @@ def test_futures_of_the_python_api_raise_what_went_wrong(outcome: Outcome) -> No
     assert "not needed any more" in cancelled
 
 
-@case(payload="flux/fluxion.py", component="flux", walltime=120)
+@case(payload="flux/fluxion.py", component="flux", walltime=180)
 def test_fluxion_schedules_where_it_is_installed(outcome: Outcome) -> None:
     answer = outcome.answer
     assert answer["job"] == "COMPLETED"
@@ -210,7 +210,7 @@ def test_fluxion_schedules_where_it_is_installed(outcome: Outcome) -> None:
     name="jobs",
     params={**BROKERS, "jobs": 8},
     cores=2,
-    walltime=120,
+    walltime=180,
 )
 def test_psij_runs_jobs_in_a_flux_instance(outcome: Outcome) -> None:
     answer, count = outcome.answer, outcome.params["jobs"]
@@ -226,7 +226,7 @@ def test_psij_runs_jobs_in_a_flux_instance(outcome: Outcome) -> None:
     name="jobs_fail",
     params={**BROKERS, "jobs": 1},
     cores=2,
-    walltime=120,
+    walltime=180,
 )
 def test_psij_tells_how_a_job_of_flux_failed_or_was_cancelled(outcome: Outcome) -> None:
     failing, cancelled = outcome.answer["failing"], outcome.answer["cancelled"]

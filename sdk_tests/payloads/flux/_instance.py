@@ -8,6 +8,7 @@ import time
 from contextlib import contextmanager, suppress
 
 STARTED = time.monotonic()
+GIVEN = {}
 LEADS = ("FLUX_URI", "FLUX_JOB_", "FLUX_TASK_", "FLUX_KVS_", "FLUX_ENCLOSING_ID", "FLUX_START_URI", "PMI_", "PMIX_")
 """Prefixes of variables that lead to an instance this payload is not meant to work in."""
 
@@ -34,10 +35,16 @@ def start(request):
 def instance(request):
     """Lead Flux's commands to an instance: the job's own where Flux runs it, else one that is started and ended."""
     signal.signal(signal.SIGTERM, leave)
-    if request["scheduler"]["kind"] == "flux":
-        yield os.environ["FLUX_URI"]
-        return
     alone(request)
+    if request["scheduler"]["kind"] == "flux":
+        try:
+            yield os.environ["FLUX_URI"]
+        finally:  # others may be at work in it: no job of this payload's folder stays
+            known = flux("jobs", "-n", "-o", "{id} {cwd}").splitlines()
+            left_behind = [line.split()[0] for line in known if line.endswith(f" {os.getcwd()}")]
+            if left_behind:
+                flux("cancel", *left_behind)
+        return
     # It lasts as long as its program, which lasts as long as this end of the pipe, however this process ends.
     program = ["sh", "-c", 'echo "$FLUX_URI"; exec cat']
     child = subprocess.Popen([*start(request), *program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -60,7 +67,8 @@ def instance(request):
 
 
 def alone(request):
-    """Forget every instance but the one whose job this payload is."""
+    """Forget every instance but the one whose job this payload is; remember how long it may take."""
+    GIVEN.update(request)
     for name in [name for name in os.environ if name.startswith(LEADS) and request["scheduler"]["kind"] != "flux"]:
         del os.environ[name]
 
@@ -97,10 +105,9 @@ def ended(*ids):
     return jobs(ids)
 
 
-def left(request=None):
-    """Return the seconds this payload may still wait for something."""
-    limit = (request or {}).get("walltime") or 60
-    return round(max(1.0, STARTED + 0.8 * limit - time.monotonic()), 1)
+def left():
+    """Return the seconds this payload may still wait for something: its jobs may have to wait for those of others."""
+    return round(max(1.0, STARTED + 0.8 * (GIVEN.get("walltime") or 60) - time.monotonic()), 1)
 
 
 def bindings():

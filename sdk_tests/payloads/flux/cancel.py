@@ -16,7 +16,7 @@ def cancel(request):
     with instance(request):
         running = flux("submit", "sh", "-c", f"while :; do echo step >> {STEPS}; sleep 0.05; done")
         held = flux("submit", "--urgency=hold", "touch", "ran")
-        flux("job", "wait-event", f"--timeout={left(request)}", running, "start")
+        flux("job", "wait-event", f"--timeout={left()}", running, "start")
         while not (STEPS.exists() and STEPS.stat().st_size):
             time.sleep(0.02)
         before = [row["status"] for row in jobs([running, held])]

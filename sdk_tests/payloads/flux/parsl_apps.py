@@ -49,8 +49,8 @@ def parsl_apps(request):
             futures = [square(number, parsl_resource_specification=ONE) for number in range(count)]
             wider = square(100, parsl_resource_specification={**ONE, "num_nodes": 1})
             fails, lost = (app(parsl_resource_specification=ONE) for app in (partial(square, -1), dies))
-            values = [future.result(timeout=left(request)) for future in [*futures, wider]]
-            raised = [future.exception(timeout=left(request)) for future in (fails, lost)]
+            values = [future.result(timeout=left()) for future in [*futures, wider]]
+            raised = [future.exception(timeout=left()) for future in (fails, lost)]
     finally:
         see_off(provider)
     return {"values": values, "raised": [f"{type(each).__name__}: {each}" for each in raised], "pid": os.getpid()}

@@ -27,7 +27,7 @@ def psij_jobs(request):
             return job
 
         def settle(job, state=None):
-            status = job.wait(timedelta(seconds=left(request)), target_states=[state] if state else None)
+            status = job.wait(timedelta(seconds=left()), target_states=[state] if state else None)
             known = flux("jobs", "-n", "-o", "{status}", job.native_id) if state is None else None
             return {"state": status.state.name, "exit_code": status.exit_code, "flux_says": known}
 

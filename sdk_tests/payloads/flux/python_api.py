@@ -24,10 +24,10 @@ def python_api(request):
             futures = [job("sh", "-c", f"exit {number}") for number in range(count)]
             for name in futures[0].EVENTS:
                 futures[0].add_event_callback(name, lambda _, event: heard.append(event.name))
-            codes = [future.result(timeout=left(request)) for future in futures]
+            codes = [future.result(timeout=left()) for future in futures]
             refused = [job("no-such-program-anywhere"), job("true", num_tasks=1_000_000), job("sleep", "600")]
-            flux.job.cancel(handle, refused[2].jobid(timeout=left(request)), "not needed any more")
-            raised = [future.exception(timeout=left(request)) for future in refused]
+            flux.job.cancel(handle, refused[2].jobid(timeout=left()), "not needed any more")
+            raised = [future.exception(timeout=left()) for future in refused]
         log = [(event.name, event.timestamp) for event in flux.job.event_watch(handle, futures[0].jobid())]
     return {
         "bindings": place,
