@@ -145,7 +145,7 @@ def _pairs(found: Sequence[Row]) -> str:
     for component, partner in MEANT:
         own = [row for row in found if row.case.component == component and row.case.partners == (partner,)]
         named = ", ".join(f"`{row.name}`" for row in own) or "none yet"
-        lines.append((f"{component} on {partner}", named))
+        lines.append((f"{component} with {partner}", named))
     return _table(("pair", "cases"), lines)
 
 

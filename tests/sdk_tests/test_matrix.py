@@ -102,8 +102,8 @@ def test_a_pair_has_a_row_of_its_own() -> None:
     page = matrix.matrix([row("alone"), row("together", partners=("flux",))], COLUMNS)
     assert "| [psij](#psij) | 1 | 1 |" in page
     assert "| [psij+flux](#psijflux) | 1 | 1 |" in page
-    assert "| psij on flux | `together` |" in page
-    assert "| parsl on flux | none yet |" in page
+    assert "| psij with flux | `together` |" in page
+    assert "| parsl with flux | none yet |" in page
 
 
 def test_the_command_writes_the_page(tmp_path: Path) -> None:
