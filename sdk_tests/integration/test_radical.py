@@ -139,7 +139,7 @@ def test_raptor_calls_functions_in_its_worker_and_an_exception_fails_its_own_cal
     tier="scale",  # two minutes of waiting
     walltime=300,
     params={"pilot_minutes": 1},
-    broken_on={"local": "radical.pilot 1.103.2 ends its agent and leaves the tasks' processes at work, where no job ends"},
+    broken_on={"local": "radical.pilot 1.103.2 ends its agent and, where no job ends with it, leaves its task at work"},
 )
 def test_a_pilot_whose_time_is_over_tells_its_end_and_its_task_works_no_more(outcome: Outcome) -> None:
     answer = outcome.answer
