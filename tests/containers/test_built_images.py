@@ -65,9 +65,9 @@ class Yard:
         assert done.returncode == 0, done.stderr
         self.engine.run("rm", "-rf", "--one-file-system", str(tree), str(archive))
 
-    def build(self, name: str, *options: str) -> str:
+    def build(self, name: str, *options: str, again: bool = False) -> str:
         """Build an image by the command that a user gives, once."""
-        if name not in self.built:
+        if again or name not in self.built:
             argv = [sys.executable, "-I", "-m", "exaworks_sdk", "images", "build", name, "--engine=buildah"]
             argv += [f"--base={BASE}", *([f"--ca-bundle={CA_BUNDLE}"] if Path(CA_BUNDLE).exists() else []), *options]
             flags = f"--isolation chroot {os.environ.get('EXAWORKS_TEST_BUILD_FLAGS', '')}"
@@ -271,18 +271,16 @@ def test_two_builds_of_one_commit_have_the_same_layers(yard: Yard) -> None:
     layers = []
     for number in (1, 2):
         tag = f"localhost/exaworks/again:{number}"
-        yard.built.pop("collector", None)
         with pytest.MonkeyPatch.context() as patched:
             patched.setenv("EXAWORKS_TEST_BUILD_FLAGS", "--layers=false --no-cache")
-            yard.build("collector", f"--tag={tag}")
+            yard.build("collector", f"--tag={tag}", again=True)
         layers.append(facts(yard, tag)["RootFS"])
-    yard.built.pop("collector", None)
     assert layers[0] == layers[1]
 
 
 def test_a_registry_that_does_not_answer_is_told_with_what_to_do(yard: Yard) -> None:
     with pytest.raises(AssertionError, match="The registry does not answer"):
-        yard.build("collector", "--base=127.0.0.1:9/no/base:1")
+        yard.build("collector", "--base=127.0.0.1:9/no/base:1", again=True)
 
 
 def test_a_base_of_another_architecture_is_told_with_what_to_do(yard: Yard) -> None:
@@ -297,7 +295,7 @@ def test_a_base_of_another_architecture_is_told_with_what_to_do(yard: Yard) -> N
     made = yard.engine.run("podman", "import", "--quiet", "--arch", "s390x", str(archive), foreign)
     assert made.returncode == 0, made.stderr
     with pytest.raises(AssertionError, match="another architecture than this machine"):
-        yard.build("collector", f"--base={foreign}")
+        yard.build("collector", f"--base={foreign}", again=True)
 
 
 def test_the_collector_takes_a_record_and_shows_it(yard: Yard, tmp_path: Path) -> None:
