@@ -20,7 +20,16 @@ DEBIAN = Family(
         "flux-build": (
             *("autoconf", "automake", "libtool", "make", "pkg-config", "g++", "libarchive-dev", "libhwloc-dev"),
             *("libjansson-dev", "liblua5.1-dev", "liblz4-dev", "libncurses-dev", "libsqlite3-dev", "libsystemd-dev"),
-            *("libzmq3-dev", "lua5.1", XX),
+            *(
+                "libzmq3-dev",
+                "lua5.1",
+                "lua-posix",
+                "python3-cffi",
+                "python3-ply",
+                "python3-setuptools",
+                "python3-yaml",
+            ),
+            "uuid-dev",
         ),
         "flux-run": (
             *("libarchive13", "libhwloc15", "libjansson4", "liblua5.1-0", "liblz4-1", "libncurses6", "libsqlite3-0"),
@@ -62,7 +71,7 @@ ROCKY = Family(
             *("autoconf", "automake", "libtool", "make", "pkgconf-pkg-config", "gcc-c++", "libarchive-devel"),
             *("hwloc-devel", "jansson-devel", "lua-devel", "lz4-devel", "ncurses-devel", "sqlite-devel"),
             *("systemd-devel", "zeromq-devel", "libuuid-devel", "lua-posix", "python3.11-cffi", "python3.11-ply"),
-            "python3.11-pyyaml",
+            *("python3.11-pyyaml", "python3.11-setuptools"),
         ),
         "flux-run": (
             *("libarchive", "hwloc-libs", "jansson", "lua-libs", "lz4-libs", "ncurses-libs", "sqlite-libs"),
