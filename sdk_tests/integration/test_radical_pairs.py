@@ -85,6 +85,7 @@ def test_a_pilot_inside_a_flux_job_runs_its_tasks_by_flux(outcome: Outcome) -> N
     where="login",
     jobs=1,
     cores=2,
+    tier="scale",  # what it adds to the pilot's pair with Flux takes a minute on each scheduler
     walltime=420,
     params={"engine": "flux", "members": 1, "staging": "copy"},
 )
