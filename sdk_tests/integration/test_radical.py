@@ -146,9 +146,10 @@ def test_a_pilot_whose_time_is_over_tells_its_end_and_its_task_works_no_more(out
     assert answer["before"] == "AGENT_EXECUTING"
     assert answer["steps"] > 0
     assert answer["lasted"] >= 30
-    assert answer["pilot"] == "DONE", "RADICAL calls a pilot done whose time is over"
+    # done where its agent saw the time, and not where the scheduler's own limit came first
+    assert answer["pilot"] in ("DONE", "FAILED", "CANCELED"), f"the pilot's time is over and it is {answer['pilot']}"
     assert answer["task"] in ("CANCELED", "FAILED")
-    assert answer["stopped"], "the pilot is told done and its task still works"
+    assert answer["stopped"], "the pilot is told ended and its task still works"
 
 
 def joined(outcome: Outcome) -> None:
