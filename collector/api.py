@@ -29,7 +29,7 @@ async def open_run(request: Ask) -> Response[bytes]:
     server = server_of(request)
     bearer = await server.bearer(request, "upload")
     body = await _body(request)
-    async with server.gate:
+    async with server.room(body):
         return await asyncio.to_thread(_open_run, server, bearer, body, _encoding(request))
 
 
@@ -39,7 +39,7 @@ async def add_records(request: Ask) -> Response[bytes]:
     server = server_of(request)
     bearer = await server.bearer(request, "upload")
     body = await _body(request)
-    async with server.gate:
+    async with server.room(body):
         return await asyncio.to_thread(_add_records, server, bearer, body, _encoding(request))
 
 
@@ -50,7 +50,7 @@ async def close_run(request: Ask) -> Response[bytes]:
     server = server_of(request)
     bearer = await server.bearer(request, "upload")
     body = await _body(request)
-    async with server.gate:
+    async with server.room(body):
         return await asyncio.to_thread(_close_run, server, bearer, run_id, body, _encoding(request))
 
 

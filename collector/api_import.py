@@ -57,7 +57,7 @@ async def add_result(request: Ask) -> Response[bytes]:
         told = server.write(lambda connection: store_parcel(connection, parcel, site, system, now))
         return msgspec.json.encode({"success": True} | told)
 
-    async with server.gate:
+    async with server.room(body):
         return _json(await asyncio.to_thread(work))
 
 
@@ -101,7 +101,7 @@ async def _import(request: Ask, origin: Origin, kinds: Sequence[str], read: Any)
     def work() -> bytes:
         return _store_report(server, bearer, origin, inflate(body, encoding), asked, read)
 
-    async with server.gate:
+    async with server.room(body):
         return _json(await asyncio.to_thread(work))
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -28,6 +29,9 @@ T = TypeVar("T")
 Ask = Request[None, None, State]
 
 TRIES = 4
+
+BIG = 256 * 1024
+"""Of a body as it was sent: such are decoded and stored one at a time."""
 
 
 class Server:
@@ -56,7 +60,8 @@ class Server:
         self.counters = Counters()
         self.guesses = Buckets(self.settings.rates.guesses_per_second, self.settings.rates.guesses)
         self.oidc = _verifier(self.settings)
-        self.gate = asyncio.Semaphore(2)  # how many bodies are decoded and stored at once, which bounds memory
+        self._gate = asyncio.Semaphore(2)  # how many bodies are decoded and stored at once, which bounds memory
+        self._big = asyncio.Semaphore(1)  # and how many big ones
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Do work in a transaction, again from the start where another writer on the same database came between."""
@@ -68,6 +73,15 @@ class Server:
                 if self.store.file is not None or not left:
                     raise
         raise AssertionError("unreachable")
+
+    @asynccontextmanager
+    async def room(self, body: bytes) -> AsyncIterator[None]:
+        """Wait until there is room for decoding and storing a body."""
+        async with AsyncExitStack() as stack:
+            if len(body) > BIG:
+                await stack.enter_async_context(self._big)
+            await stack.enter_async_context(self._gate)
+            yield
 
     async def bearer(self, request: Ask, need: str) -> Bearer:
         """Find out who asks, and that they may.

@@ -16,7 +16,7 @@ import msgspec
 from collector import bounds
 from collector.clock import instant_ms
 from collector.errors import Problem
-from dashboard_client.schema import Closing, Manifest, Record, encode, record_id
+from dashboard_client.schema import Closing, Evidence, Manifest, Record, Stack, encode, record_id
 
 T = TypeVar("T")
 
@@ -34,11 +34,12 @@ _batch = msgspec.json.Decoder(Batch)
 _record = msgspec.json.Decoder(Record)
 _manifest = msgspec.json.Decoder(Manifest)
 _closing = msgspec.json.Decoder(Closing)
+_NOTHING = Evidence()
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """A record that may be stored: its canonical bytes, their digest, and its instants read."""
+    """A record that may be stored: its canonical bytes, their digest, what its columns need, and its instants read."""
 
     index: int
     record: Record
@@ -166,7 +167,13 @@ def _arrival(index: int, raw: msgspec.Raw, now: int) -> Arrival:
     encoded = _encode(record)
     known = [instant for instant in (submitted, started, ended) if instant is not None]
     first = min(known) if known else None
-    return Arrival(index, record, encoded, hashlib.sha256(encoded).digest(), started, ended, first)
+    return Arrival(index, _light(record), encoded, hashlib.sha256(encoded).digest(), started, ended, first)
+
+
+def _light(record: Record) -> Record:
+    """Let go of what only the body is for: of a batch of thousands, this is most of the memory."""
+    own = [each for each in record.stack.components if each.name == record.case.component]
+    return msgspec.structs.replace(record, stack=Stack(components=own), evidence=_NOTHING, extras={})
 
 
 def _decode(decoder: msgspec.json.Decoder[T], data: bytes | msgspec.Raw) -> T:

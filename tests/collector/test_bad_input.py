@@ -14,7 +14,9 @@ import msgspec
 import pytest
 
 from collector import bounds
-from dashboard_client.schema import record_id
+from collector.clock import now_ms
+from collector.intake import Arrival, read_batch
+from dashboard_client.schema import encode, record_id
 from tests.collector.samples import CASES, closing, manifest, record
 from tests.collector.server import Collector, batch, raw_batch
 
@@ -237,3 +239,12 @@ def test_a_path_or_method_that_is_not_there_is_a_problem_too(collector: Collecto
     assert collector.session.delete(collector.url + "/api/v1/runs", timeout=10).status_code == 405
     assert collector.get("/api/v1/runs?limit=-1").json()["field"] == "limit"
     assert collector.get("/api/v1/records/" + "g" * 64).status_code == 404
+
+
+def test_what_only_the_body_is_for_is_not_kept_beside_it() -> None:
+    sent = record("light-1", CASES[2], extras={"much": "x" * 1000})
+    (arrival,) = read_batch(batch([sent]), now_ms())
+    assert isinstance(arrival, Arrival)
+    assert arrival.body == encode(sent)
+    assert (arrival.record.evidence.output_tail, arrival.record.extras) == (None, {})
+    assert [each.name for each in arrival.record.stack.components] == ["psij"]
