@@ -109,3 +109,10 @@ class Exaworks(BundlePackage):
         if not self.spec.satisfies("+parsl +psij"):
             raise SkipTest("Parsl and PSI/J are not both in this bundle")
         self._run("parsl_psij.py")
+
+    def test_integration_radical_flux(self):
+        """RADICAL-Pilot's agent starts a Flux instance, which runs its tasks"""
+        if not self.spec.satisfies("+radical +flux"):
+            raise SkipTest("RADICAL-Pilot and Flux are not both in this bundle")
+        pilot = self.spec["py-radical-pilot"].package.package_dir
+        self._run("radical_flux.py", join_path(pilot, "test"))
