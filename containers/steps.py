@@ -70,10 +70,10 @@ def harness(release: Release, family: Family) -> tuple[Copy | Run, ...]:
 
 
 def finish(folder: str) -> tuple[str, ...]:
-    """Leave out pip, and compile to byte code that says nothing of when it was made."""
+    """Leave out pip, and compile to byte code that says nothing of when it was made, also what pip left of its own."""
     return (
         f"{folder}/bin/python -m pip uninstall --yes --quiet pip",
-        f"{folder}/bin/python -m compileall -q --invalidation-mode unchecked-hash {folder}/lib || true",
+        f"{folder}/bin/python -m compileall -q -f --invalidation-mode unchecked-hash {folder}/lib || true",
     )
 
 
