@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 
 service, source = sys.argv[1:]
-rank, ranks = int(os.environ["RP_RANK"]), int(os.environ["RP_RANKS"])
+# RADICAL knows PALS's mpiexec, and so its ranks, by the folder it lies in; its stand-in lies elsewhere
+rank, ranks = int(os.environ.get("RP_RANK") or os.environ["PMI_RANK"]), int(os.environ["RP_RANKS"])
 Path(f"here.{rank}").touch()
 end = time.monotonic() + 30
 while any(not Path(f"here.{other}").exists() for other in range(ranks)):
