@@ -16,6 +16,7 @@ from exaworks_sdk.environment import pins
 from exaworks_sdk.release import load, names
 from exaworks_sdk.spack_environment import environment_files
 from site_configs.load import systems
+from site_configs.scope import externals
 from tests.needs import need
 from tests.spack_repo.recipes import FOLDERS, PACKAGES, REPOSITORY, ROOT, admits, bounds, numbers, read
 
@@ -169,6 +170,14 @@ def test_the_environments_are_those_that_the_manifest_and_the_site_files_make(na
     for path in made:
         included = YAML(typ="safe").load(path)["spack"].get("include", [])
         assert all((path.parent / scope / "packages.yaml").is_file() for scope in included)
+
+
+def test_a_compiler_that_a_site_s_external_names_is_an_external_too() -> None:
+    """Spack refuses to concretize where it is not."""
+    for path in (ROOT / "site_configs").glob("*/spack/*/packages.yaml"):
+        specs = [each.spec for each in externals(path.parent)]
+        for compiler in {spec.split("%")[1].split()[0] for spec in specs if "%" in spec}:
+            assert any(spec.split()[0] == compiler for spec in specs), f"{path}: {compiler}"
 
 
 def unmet(folder: str, requirements: list[str]) -> list[str]:
