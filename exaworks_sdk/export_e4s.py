@@ -22,7 +22,10 @@ class ExportError(ExaworksError):
 
 @dataclass(frozen=True)
 class Test:
-    """One package's validation test; ``run`` and ``compile`` are lines of bash, run in the test's folder."""
+    """One package's validation test; ``run`` and ``compile`` are lines of bash, run in the test's folder.
+
+    ``files`` are paths from the ``test`` folder of the package's recipe.
+    """
 
     package: str
     run: str
@@ -44,7 +47,7 @@ TESTS = (
     ),
     Test("py-parsl", PYTHON, ("htex.py",)),
     Test("py-psij-python", PYTHON, ("local_job.py",)),
-    Test("py-radical-entk", PYTHON, ("two_stages.py", "this_host.py")),
+    Test("py-radical-entk", PYTHON, ("two_stages.py", "../../py_radical_pilot/test/this_host.py")),
     Test("py-radical-pilot", PYTHON, ("two_tasks.py", "this_host.py")),
     Test(
         "stc",
@@ -97,7 +100,7 @@ def _write(test: Test, version: str, recipes: Path, folder: Path) -> Path:
         shutil.rmtree(target)
     target.mkdir(parents=True)
     for name in test.files:
-        shutil.copyfile(recipes / "packages" / test.package.replace("-", "_") / "test" / name, target / name)
+        shutil.copyfile(recipes / "packages" / test.package.replace("-", "_") / "test" / name, target / Path(name).name)
     script = test.files[0] if test.files else ""
     run = test.run.format(script=script, version=shlex.quote(version)) if test.run == PYTHON else test.run
     made = "said turbine* *.tic task-*.txt"

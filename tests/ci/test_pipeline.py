@@ -179,7 +179,8 @@ def test_a_broken_site_is_a_warning_or_red_as_its_file_says_and_the_sdks_cases_a
 def test_a_cancelled_job_ends_what_it_started_and_its_run_is_interrupted(tmp_path: Path) -> None:
     """The job is cancelled as a runner does it, by a signal to its process group."""
     project = Project(tmp_path, deployment=f"venv:{need('components')}")
-    project.variables = {"EXAWORKS_CI_OPTIONS": "--case psij/* --case parsl/*"}
+    # enough cases that the run is not over before the signal comes
+    project.variables = {"EXAWORKS_CI_OPTIONS": "--tier integration --case psij/* --case parsl/*"}
     project.generate()
     process = project.start("setup", "control", "smoke", "verdict")
     assert process.stdout is not None
