@@ -123,12 +123,15 @@ class Harness:
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=session)
         if not items:
             return True
-        self._open([item.stash[CELL] for item in items.values()])
-        assert self.folder is not None
         from sdk_tests.loop import Loop
+        from sdk_tests.signals import Signals
 
-        with self.folder.lock():
-            Loop(self, session, items).run()
+        with Signals() as signals:  # from before the plan is on disk: what is planned then gets its record
+            self._open([item.stash[CELL] for item in items.values()])
+            assert self.folder is not None
+            signals.console = self.folder.private / "console.log"
+            with self.folder.lock():
+                Loop(self, session, items, signals).run()
         return True
 
     def _open(self, planned: list[Cell]) -> None:

@@ -43,10 +43,12 @@ class _Draft:
 class Loop:
     """One pass over all items of a run; ``run`` returns when each has its record or the run was stopped."""
 
-    def __init__(self, harness: Harness, session: pytest.Session, items: dict[str, pytest.Item]) -> None:
+    def __init__(
+        self, harness: Harness, session: pytest.Session, items: dict[str, pytest.Item], signals: Signals
+    ) -> None:
         assert harness.folder is not None
         assert harness.manifest is not None
-        self.harness, self.session, self.items = harness, session, items
+        self.harness, self.session, self.items, self.signals = harness, session, items, signals
         self.prepared = harness.prepared
         self.folder = harness.folder
         self.recorder = Recorder(self.prepared, harness.manifest, harness.folder, harness.private())
@@ -75,21 +77,20 @@ class Loop:
         presets = [item for item in self.items.values() if _cell(item).preset is not None]
         assert self.harness.manifest is not None
         self.harness.watcher.planned(self.harness.manifest, len(presets))
-        with Signals(self.folder.private / "console.log") as self.signals:
-            link = Link(self.folder.private / "supervisor.log")
-            try:
-                link.watch(self.signals.wake)
-                link.send(self.orders.setup())
-                link.send(*(self._order(item) for item in self.items.values() if _cell(item).preset is None))
-                for item in presets:
-                    self._judge(item, None, _cell(item).preset)
-                self._until_done(link)
-            except RunError as lost:
-                self.harness.say(f"error: {lost.format_message()}")
-                self._clear_after_lost_supervisor()
-                self._give_up(_lost(lost.format_message()), final=True)
-            finally:
-                link.close()
+        link = Link(self.folder.private / "supervisor.log")
+        try:
+            link.watch(self.signals.wake)
+            link.send(self.orders.setup())
+            link.send(*(self._order(item) for item in self.items.values() if _cell(item).preset is None))
+            for item in presets:
+                self._judge(item, None, _cell(item).preset)
+            self._until_done(link)
+        except RunError as lost:
+            self.harness.say(f"error: {lost.format_message()}")
+            self._clear_after_lost_supervisor()
+            self._give_up(_lost(lost.format_message()), final=True)
+        finally:
+            link.close()
         if self.harness.interrupted:
             raise self.session.Interrupted("stopped by a signal; `--resume` goes on with what is owed")
         if self.session.shouldfail:

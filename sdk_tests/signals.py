@@ -13,13 +13,13 @@ class Signals:
     """Within the block SIGINT and SIGTERM are counted, a second one leaves at once, and a hang-up is ignored.
 
     ``wake`` is a descriptor that becomes readable with each signal. After a hang-up, what would go to the dead terminal
-    goes to ``console``.
+    goes to ``console``, once that is set.
     """
 
-    def __init__(self, console: Path) -> None:
+    def __init__(self) -> None:
         self.count = 0
         self.wake, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._console = console
+        self.console = Path(os.devnull)
         self._before: dict[int, Any] = {}
         self._wakeup = -1
 
@@ -48,7 +48,7 @@ class Signals:
             os._exit(130)  # the supervisor sees its pipe end, kills every process and cancels every job
 
     def _hung_up(self, *_: object) -> None:
-        log = os.open(self._console, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        log = os.open(self.console, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         for fd in (1, 2):
             if os.isatty(fd):
                 os.dup2(log, fd)

@@ -108,6 +108,19 @@ def test_a_stopped_run_keeps_what_finished_owes_the_rest_and_can_be_resumed(slow
     assert (closed.sequence, closed.state) == (2, "complete")
 
 
+def test_a_run_that_is_stopped_as_soon_as_its_plan_is_on_disk_gives_every_planned_case_a_record(slow: Bench) -> None:
+    process = slow.start()
+    manifests = (slow.home / "runs").glob
+    until(lambda: list(manifests("*/manifest.json")))
+    os.kill(process.pid, signal.SIGTERM)
+    came = stopped(slow, process)
+    assert came.code == 130
+    closed = came.run.manifest.closed
+    assert closed is not None
+    assert (closed.state, closed.missing, closed.recorded) == ("interrupted", 0, 3), came.output
+    assert running(slow.folder) == []
+
+
 def test_a_second_signal_leaves_at_once_and_nothing_stays_behind(bench: Bench) -> None:
     deaf = sleeper(bench.folder, "import signal", "signal.signal(signal.SIGTERM, signal.SIG_IGN)")
     bench.case("quick")
