@@ -22,6 +22,8 @@ from sdk_tests.probe import probe
 from sdk_tests.procs import Ended, Procs
 from tests.containers.engine import PYTHON, Engine
 
+pytestmark = pytest.mark.long
+
 IMAGE = f"image:{PYTHON}"
 ANSWER = """
 import json, os, sys
