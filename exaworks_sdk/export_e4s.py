@@ -47,7 +47,7 @@ TESTS = (
     ),
     Test("py-parsl", PYTHON, ("htex.py",)),
     Test("py-psij-python", PYTHON, ("local_job.py",)),
-    Test("py-radical-entk", PYTHON, ("two_stages.py", "../../py_radical_pilot/test/this_host.py")),
+    Test("py-radical-entk", f"{PYTHON} ..", ("two_stages.py", "../../py_radical_pilot/test/this_host.py")),
     Test("py-radical-pilot", PYTHON, ("two_tasks.py", "this_host.py")),
     Test(
         "stc",
@@ -102,7 +102,7 @@ def _write(test: Test, version: str, recipes: Path, folder: Path) -> Path:
     for name in test.files:
         shutil.copyfile(recipes / "packages" / test.package.replace("-", "_") / "test" / name, target / Path(name).name)
     script = test.files[0] if test.files else ""
-    run = test.run.format(script=script, version=shlex.quote(version)) if test.run == PYTHON else test.run
+    run = test.run.format(script=script, version=shlex.quote(version)) if test.run.startswith(PYTHON) else test.run
     made = "said turbine* *.tic task-*.txt"
     scripts = {
         "setup.sh": SETUP.format(package=test.package),
