@@ -85,9 +85,8 @@ def test_the_release_s_version_is_what_a_python_test_asks_for(suite: Path) -> No
 
 
 def test_a_test_is_told_the_folder_of_what_it_imports_from_another_recipe(suite: Path) -> None:
-    program(
-        suite, "python3", f'test "$*" = "../two_stages.py {version("py-radical-entk")} .." && test -f ../this_host.py'
-    )
+    told = f"../two_stages.py {version('py-radical-entk')} .."
+    program(suite, "python3", f'test "$*" = "{told}" && test -f ../this_host.py')
     assert run(suite, "exaworks-py-radical-entk") == 0
 
 
