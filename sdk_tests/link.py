@@ -12,7 +12,10 @@ from pathlib import Path
 import msgspec
 
 from sdk_tests.errors import RunError
-from sdk_tests.order import Event, Gone, Landed, Stop, line, message
+from sdk_tests.order import Gone, Message, Stop, line, message
+
+CLOSE_LIMIT = 60.0
+"""Seconds in which the supervisor has cleared everything away, or is killed."""
 
 
 class Link:
@@ -57,13 +60,13 @@ class Link:
         except OSError as error:
             raise RunError(f"the supervisor of this run is gone ({error}); its log is {self._log}") from error
 
-    def receive(self, timeout: float) -> list[Event | Landed | Gone]:
+    def receive(self, timeout: float) -> list[Message]:
         """Return what came within ``timeout`` seconds, perhaps nothing.
 
         Raises:
             RunError: the supervisor ended without saying so; the rest of its cases have no landing.
         """
-        messages: list[Event | Landed | Gone] = []
+        messages: list[Message] = []
         for key, _ in self._selector.select(timeout):
             if key.fileobj is not self._out:
                 with contextlib.suppress(BlockingIOError):
@@ -90,14 +93,19 @@ class Link:
         with contextlib.suppress(RunError):
             self.send(Stop())
 
-    def close(self) -> None:
-        """End it: the end of its input makes it kill every group and cancel every job that is left."""
-        with contextlib.suppress(OSError):
-            self._in.close()
+    def close(self) -> list[Message]:
+        """End it: the end of its input makes it kill every group and cancel every job that is left.
+
+        Returns:
+            What it said meanwhile.
+        """
+        self._selector.close()
         try:
-            self._process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
+            rest, _ = self._process.communicate(timeout=CLOSE_LIMIT)
+        except subprocess.TimeoutExpired as late:
+            rest = late.output or b""
             self._process.kill()
             self._process.wait()
-        self._selector.close()
-        self._out.close()
+            self._out.close()
+        said = (self._buffer + rest).split(b"\n")[:-1]
+        return [message(bytes(text)) for text in said]

@@ -13,17 +13,18 @@ from dashboard_client.schema import Outcome as Verdict
 from sdk_tests.classify import Health, blame_site, classify, interrupted, usable
 from sdk_tests.errors import RunError
 from sdk_tests.harness import CELL, LANDED, RAISED, REPORTS
-from sdk_tests.health import Healths, run_briefly
+from sdk_tests.health import Healths
 from sdk_tests.judge import synthetic_report, verdict
 from sdk_tests.landing import Landing, Outcome, Preset
 from sdk_tests.leftovers import kill_marked
 from sdk_tests.link import Link
-from sdk_tests.order import Event, Gone, Landed, Order
+from sdk_tests.order import Event, Landed, Left, Message, Order
 from sdk_tests.ordering import Orders
 from sdk_tests.plan import Cell
 from sdk_tests.recording import Recorder
 from sdk_tests.resume import owed
 from sdk_tests.signals import Signals
+from sdk_tests.strays import clear
 
 if TYPE_CHECKING:
     from sdk_tests.harness import Harness
@@ -90,7 +91,7 @@ class Loop:
             self._clear_after_lost_supervisor()
             self._give_up(_lost(lost.format_message()), final=True)
         finally:
-            link.close()
+            self._left(link.close())
         if self.harness.interrupted:
             raise self.session.Interrupted("stopped by a signal; `--resume` goes on with what is owed")
         if self.session.shouldfail:
@@ -106,7 +107,9 @@ class Loop:
                     self._happened(message)
                 elif isinstance(message, Landed):
                     self._landed(message.landing, link)
-                elif isinstance(message, Gone):
+                elif isinstance(message, Left):
+                    self._left([message])
+                else:
                     self._give_up(interrupted("the run was stopped before this case ended"), final=False)
                     return
                 self._check_stop(link)
@@ -122,12 +125,19 @@ class Loop:
             self.submitted.setdefault(_cell(self.items[event.case_id]).scheduler, set()).add(event.detail)
         self.harness.watcher.event(event.case_id, event.what, event.detail)
 
+    def _left(self, said: list[Message]) -> None:
+        for message in said:
+            if isinstance(message, Left):
+                self.harness.say(f"warning: left on {message.scheduler}: {message.detail}")
+
     def _clear_after_lost_supervisor(self) -> None:
         """Do what it would have done at its end: kill the payloads and cancel the jobs it had submitted."""
         kill_marked(f"{self.folder.path.name}/", str(self.orders.work))
-        for scheduler, ids in self.submitted.items():
-            kind = self.prepared.schedulers[scheduler].carrier.kind
-            run_briefly(kind.cancel_argv(sorted(ids)), kind.env)
+        for scheduler, ready in self.prepared.schedulers.items():
+            kind = ready.carrier.kind
+            failed = clear(kind, kind.env, sorted(self.submitted.get(scheduler, ())), [str(self.orders.work)])
+            if failed is not None:
+                self._left([Left(scheduler=scheduler, detail=failed)])
 
     def _check_stop(self, link: Link) -> None:
         if self.stopping is not None:

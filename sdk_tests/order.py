@@ -97,15 +97,22 @@ class Landed(msgspec.Struct, frozen=True, kw_only=True, tag="landed"):
     landing: Landing
 
 
+class Left(msgspec.Struct, frozen=True, kw_only=True, tag="left"):
+    """What the supervisor could not clear away before it left: jobs that may still be in the queue."""
+
+    scheduler: str
+    detail: str
+
+
 class Gone(msgspec.Struct, frozen=True, tag="gone"):
     """The supervisor has stopped everything and leaves."""
 
 
 Instruction = Setup | Order | Stop
-Message = Event | Landed | Gone
+Message = Event | Landed | Left | Gone
 
 _instructions = msgspec.json.Decoder(Setup | Order | Stop)
-_messages = msgspec.json.Decoder(Event | Landed | Gone)
+_messages = msgspec.json.Decoder(Event | Landed | Left | Gone)
 
 
 def line(value: msgspec.Struct) -> bytes:
@@ -119,9 +126,9 @@ def instruction(text: bytes) -> Setup | Order | Stop:
     return given
 
 
-def message(text: bytes) -> Event | Landed | Gone:
+def message(text: bytes) -> Message:
     """Decode one line from the supervisor."""
-    given: Event | Landed | Gone = _messages.decode(text)
+    given: Message = _messages.decode(text)
     return given
 
 

@@ -7,11 +7,9 @@ killed and every batch job cancelled.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import selectors
 import signal
-import subprocess
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,10 +18,11 @@ from typing import Any
 from dashboard_client.schema import Span, Timing
 from sdk_tests.batch import Batch
 from sdk_tests.clock import utc
-from sdk_tests.order import Event, Gone, Landed, Order, Setup, Stop, instruction, land, line
+from sdk_tests.order import Event, Gone, Left, Message, Order, Setup, Stop, instruction, land, line
 from sdk_tests.procs import Ended, Procs
-from sdk_tests.schedulers import CommandFailed, Finished, JobSpec, SchedulerKind
+from sdk_tests.schedulers import JobSpec, SchedulerKind
 from sdk_tests.schedulers.registry import kinds
+from sdk_tests.strays import Strays
 
 STOP_LIMIT = 10.0
 """Seconds a stop may take before what is left is abandoned and killed."""
@@ -38,19 +37,21 @@ class Supervisor:
         os.set_blocking(out, False)
         self.kinds: dict[str, SchedulerKind] = {}
         self.batches: dict[str, Batch] = {}
+        self.strays: dict[str, Strays] = {}
         known = kinds()
         for name, given in setup.schedulers.items():
             kind = known[given.spec.kind](given.spec, given.env)
             self.kinds[name] = kind
             if kind.batch:
                 self.batches[name] = Batch(name, kind, given, setup, procs, self.say)
+                self.strays[name] = Strays(kind, given.env, setup.folder, procs)
         self.pending: list[Order] = []
         self.beside: dict[str, Order] = {}
         self.stopping: float | None = None
 
     # -- output, never blocking ---------------------------------------------------------------------------------------
 
-    def say(self, value: Event | Landed | Gone) -> None:
+    def say(self, value: Message) -> None:
         self._outgoing += line(value)
         self.flush()
 
@@ -145,10 +146,9 @@ class Supervisor:
 
     def _ended(self, order: Order, ended: Ended) -> None:
         del self.beside[order.key]
-        batch = self.batches.get(order.scheduler)
         clean = ended.ending == "exited" and ended.exit_code == 0
-        if batch and order.where == "login" and not clean:
-            self._cancel_strays(batch, [order.scratch])
+        if order.scheduler in self.strays and order.where == "login" and not clean:
+            self.strays[order.scheduler].seek(order.scratch)
         self.say(
             land(
                 order,
@@ -169,20 +169,6 @@ class Supervisor:
             )
         )
 
-    def _cancel_strays(self, batch: Batch, scratches: list[str]) -> None:
-        """Cancel jobs that payloads submitted by themselves and left: those whose working directory is in a scratch."""
-        argv = batch.kind.mine_argv()
-        if argv is None:
-            return
-
-        def listed(ended: Ended) -> None:
-            ids = _strays(batch.kind, argv, ended.exit_code, ended.stdout, scratches)
-            if ids:
-                cancel = batch.kind.cancel_argv(ids)
-                self.procs.spawn("cancel", cancel, batch.given.env, self.setup.folder, 30.0, lambda _: None)
-
-        self.procs.spawn("list", argv, batch.given.env, self.setup.folder, 30.0, listed)
-
     # -- the loop -----------------------------------------------------------------------------------------------------
 
     def busy(self) -> bool:
@@ -191,6 +177,8 @@ class Supervisor:
     def step(self) -> None:
         for batch in self.batches.values():
             batch.tick()
+        for strays in self.strays.values():
+            strays.tick()
         if self.stopping is None:
             self.admit()
         interval = min((b.interval for b in self.batches.values() if b.jobs), default=1.0)
@@ -208,27 +196,18 @@ class Supervisor:
             batch.cancel_all()
 
     def leave(self) -> None:
-        """Kill at once what is left, jobs included; used when the harness is gone or a stop took too long."""
-        scratches = [order.scratch for order in self.beside.values()]
+        """Kill at once what is left, jobs included, and say what could not be cleared away."""
+        running = list(self.beside.values())
         self.procs.kill_all()
-        for batch in self.batches.values():
+        for name, batch in self.batches.items():
             ids = batch.live_ids()
             batch.abandon()
-            listing = batch.kind.mine_argv()
-            with contextlib.suppress(OSError, subprocess.SubprocessError):
-                if listing and scratches:
-                    done = subprocess.run(listing, env=batch.given.env, capture_output=True, timeout=10, check=False)
-                    ids += _strays(batch.kind, listing, done.returncode, done.stdout, scratches)
-                if ids:
-                    subprocess.run(batch.kind.cancel_argv(ids), env=batch.given.env, timeout=10, check=False)
-
-
-def _strays(kind: SchedulerKind, argv: list[str], code: int | None, stdout: bytes, scratches: list[str]) -> list[str]:
-    try:
-        mine = kind.parse_mine(Finished(tuple(argv), code, stdout.decode(errors="replace"), ""))
-    except CommandFailed:
-        return []
-    return [job for job, folder in mine.items() if any((folder + "/").startswith(s + "/") for s in scratches)]
+            scratches = [order.scratch for order in running if order.scheduler == name]
+            failed = self.strays[name].clear(ids, scratches)
+            if failed is not None:
+                self.say(Left(scheduler=name, detail=failed))
+        os.set_blocking(self._out, True)
+        self.flush()
 
 
 def main() -> None:
@@ -282,10 +261,8 @@ def main() -> None:
             supervisor.step()
             if supervisor.stopping is not None:
                 late = time.monotonic() - supervisor.stopping > STOP_LIMIT
-                if late:
-                    supervisor.leave()
                 if late or not supervisor.busy():
-                    os.set_blocking(out, True)
+                    supervisor.leave()
                     supervisor.say(Gone())
                     return
         elif ended:

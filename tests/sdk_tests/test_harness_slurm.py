@@ -209,6 +209,7 @@ def test_a_controller_killed_mid_run_is_the_schedulers_fault_and_loses_no_record
         closed = came.run.manifest.closed
         assert closed is not None
         assert (closed.planned, closed.recorded, closed.missing) == (4, 4, 0)
+        assert "warning: left on slurm: jobs that payloads left could not be looked for: " in came.output
     finally:
         slurm.close()
         manage.down(home, testbed.id)

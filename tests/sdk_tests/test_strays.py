@@ -1,0 +1,130 @@
+"""Jobs that payloads left in the queue: found wherever they appear, however late, and never silently given up."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sdk_tests import strays
+from sdk_tests.procs import Procs
+from sdk_tests.schedulers import CommandFailed, Finished
+from sdk_tests.schedulers.slurm import SlurmKind
+from sdk_tests.strays import Strays
+from site_configs.schema import SchedulerSpec
+
+
+class Listed(SlurmKind):
+    """A queue that is a file of lines ``ID FOLDER``; where a file says that it is closed, nothing can be cancelled."""
+
+    def mine_argv(self) -> list[str]:
+        return ["cat", self.env["QUEUE"]]
+
+    def parse_mine(self, done: Finished) -> dict[str, str]:
+        if done.exit_code != 0:
+            raise CommandFailed(done.line)
+        return dict(line.split(" ", 1) for line in done.stdout.splitlines())
+
+    def cancel_argv(self, ids: Sequence[str]) -> list[str]:
+        if Path(self.env["QUEUE"] + ".closed").exists():
+            return ["false"]
+        return ["sh", "-c", 'for id; do sed -i "/^$id /d" "$QUEUE"; done', "sh", *ids]
+
+
+class Queue:
+    """The queue of a test, and what looks after it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "queue"
+        self.file.touch()
+        self.scratch = folder / "scratch"
+        self.scratch.mkdir()
+        self.procs = Procs()
+        env = {**os.environ, "QUEUE": str(self.file)}
+        kind = Listed(SchedulerSpec(name="slurm", kind="slurm"), env)
+        self.strays = Strays(kind, env, str(folder), self.procs)
+
+    def submit(self, job: str, folder: Path) -> None:
+        with self.file.open("a") as file:
+            file.write(f"{job} {folder}\n")
+
+    @property
+    def left(self) -> list[str]:
+        return [line.split()[0] for line in self.file.read_text().splitlines()]
+
+    def until(self, what: Any, seconds: float = 20.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not what():
+            assert time.monotonic() < deadline
+            self.strays.tick()
+            self.procs.poll(0.05)
+
+
+@pytest.fixture
+def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
+    monkeypatch.setattr(strays, "SETTLE", 0.5)
+    made = Queue(tmp_path)
+    yield made
+    made.until(lambda: len(made.procs) == 0)
+
+
+def test_only_jobs_below_the_scratch_of_an_unclean_payload_are_cancelled(queue: Queue, tmp_path: Path) -> None:
+    queue.submit("1", queue.scratch / "below")
+    queue.submit("2", tmp_path / "scratch-of-another")
+    queue.strays.seek(str(queue.scratch))
+    queue.until(lambda: queue.left == ["2"])
+
+
+def test_a_job_that_reaches_the_queue_after_its_payloads_end_is_found_too(queue: Queue) -> None:
+    queue.strays.seek(str(queue.scratch))
+    queue.until(lambda: not queue.strays._looking and queue.strays._next > 0)  # the first look found nothing
+    queue.submit("1", queue.scratch)
+    queue.until(lambda: queue.left == [])
+
+
+def test_a_scratch_reached_through_a_symbolic_link_is_recognised(queue: Queue, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(queue.scratch)
+    queue.submit("1", queue.scratch)
+    queue.strays.seek(str(tmp_path / "link"))
+    queue.until(lambda: queue.left == [])
+
+
+def test_a_queue_that_does_not_answer_is_asked_again(queue: Queue) -> None:
+    queue.submit("1", queue.scratch)
+    away = queue.file.rename(queue.file.with_name("away"))
+    queue.strays.seek(str(queue.scratch))
+    queue.until(lambda: not queue.strays._looking and queue.strays._next > 0)
+    away.rename(queue.file)
+    queue.until(lambda: queue.left == [])
+
+
+def test_a_run_that_ends_before_the_look_cancels_all_the_same(queue: Queue) -> None:
+    queue.submit("1", queue.scratch)
+    queue.submit("7", queue.scratch.parent)
+    queue.strays.seek(str(queue.scratch))
+    assert queue.strays.clear(["7"], []) is None
+    assert queue.left == []
+
+
+def test_a_job_that_arrives_while_the_run_leaves_is_cancelled(queue: Queue) -> None:
+    threading.Timer(0.2, queue.submit, ("1", queue.scratch)).start()
+    assert queue.strays.clear([], [str(queue.scratch)]) is None
+    assert queue.left == []
+
+
+def test_what_cannot_be_cancelled_or_looked_for_is_said(queue: Queue) -> None:
+    queue.submit("1", queue.scratch)
+    Path(f"{queue.file}.closed").touch()
+    said = queue.strays.clear([], [str(queue.scratch)])
+    assert said is not None
+    assert "jobs 1 could not be cancelled" in said
+    queue.file.unlink()
+    said = queue.strays.clear([], [str(queue.scratch)])
+    assert said is not None
+    assert "could not be looked for" in said
+    assert "No such file" in said
