@@ -80,18 +80,36 @@ def compare(case_id: str, metrics: Sequence[Metric], references: Sequence[Refere
         raise OutOfReference("; ".join(said))
 
 
+def bound(metric: Metric, wanted: Reference) -> tuple[str, float]:
+    """Return the worst that a reference allows, and on which side of it a figure must be."""
+    share = wanted.tolerance / 100
+    if metric.better == "higher":
+        return "at least", wanted.value * (1 - share)
+    return "at most", wanted.value * (1 + share)
+
+
+def holds(metric: Metric, wanted: Reference) -> bool | None:
+    """Say whether a figure is as good as its reference asks; None where it is in another unit."""
+    if metric.unit != wanted.unit:
+        return None
+    side, limit = bound(metric, wanted)
+    return metric.value >= limit if side == "at least" else metric.value <= limit
+
+
+def off(metric: Metric, wanted: Reference) -> str:
+    """Say how far a figure is from its reference, in percent of that, and on which side."""
+    share = metric.value / wanted.value - 1
+    return f"{abs(share) * 100:.0f} % {'below' if share < 0 else 'above'}"
+
+
 def _worse(metric: Metric, wanted: Reference) -> list[str]:
     """Say how a figure misses its reference; nothing where it does not."""
-    rising = metric.better == "higher"
-    sign = -1 if rising else 1
-    limit = wanted.value * (1 + sign * wanted.tolerance / 100)
-    if (metric.value - limit) * sign <= 0:
+    if holds(metric, wanted):
         return []
-    off = abs(metric.value / wanted.value - 1) * 100
-    bound = f"at {'least' if rising else 'most'} {limit:g}"
+    side, limit = bound(metric, wanted)
     return [
-        f"{metric.name} is {metric.value:g} {metric.unit}, {off:.0f} % {'below' if rising else 'above'} the site's "
-        f"reference of {wanted.value:g} {wanted.unit} with a tolerance of {wanted.tolerance:g} % ({bound})"
+        f"{metric.name} is {metric.value:g} {metric.unit}, {off(metric, wanted)} the site's reference of "
+        f"{wanted.value:g} {wanted.unit} with a tolerance of {wanted.tolerance:g} % ({side} {limit:g})"
     ]
 
 
