@@ -19,6 +19,7 @@ from dashboard_client.errors import UploadError
 from dashboard_client.schema import Manifest, Record, Selection, Tier
 from dashboard_client.upload import push
 from dashboard_client.wire import Policy
+from sdk_tests import listing
 from sdk_tests.embedded import Embedded, start
 from sdk_tests.errors import PlanError, RunError
 from sdk_tests.harness import CELL, Harness, Watcher
@@ -190,38 +191,14 @@ def _collector(prepared: Prepared, say: Any) -> Embedded | None:
 
 
 def _list(prepared: Prepared, as_json: bool) -> int:
-    from tabulate import tabulate
-
     prepared.options = replace(prepared.options, upload=False)
-    listing = _Listing()
-    _pytest(["--collect-only", "-q"], Harness(prepared, say=_quiet), listing)
-    if not listing.cells:
+    collected = _Listing()
+    _pytest(["--collect-only", "-q"], Harness(prepared, say=_quiet), collected)
+    rows = listing.rows(collected.cells, prepared)
+    if not rows:
         raise PlanError("the selection matches no case on this system")
-    rows = [
-        {
-            "case": cell.case_id,
-            "tier": cell.case.tier.value,
-            "where": cell.case.where,
-            "nodes": cell.case.nodes,
-            "jobs": cell.case.jobs,
-            "verdict": cell.preset.outcome.value if cell.preset else None,
-            "reason": cell.preset.cause.evidence if cell.preset else None,
-        }
-        for cell in listing.cells
-    ]
-    if as_json:
-        click.echo(json.dumps(rows, indent=1))
-        return 0
-    table = [
-        (*(row[key] for key in ("case", "tier", "where", "nodes")), _told(row["verdict"], row["reason"]))
-        for row in rows
-    ]
-    click.echo(tabulate(table, headers=("case", "tier", "where", "nodes", "what happens")))
+    click.echo(json.dumps(rows, indent=1) if as_json else listing.table(rows))
     return 0
-
-
-def _told(verdict: object, reason: object) -> str:
-    return f"{verdict}: {reason}" if verdict else "run"
 
 
 def _as_interrupt(*_: object) -> None:

@@ -1,7 +1,7 @@
 """The pairs of components that are meant to work together, and ways of putting two together that do not exist.
 
 A pair that is meant is proved by cases with that component and that partner; what does not exist names where its
-upstream shows so. ``docs/matrix.md`` holds both.
+upstream shows so. ``docs/matrix.md``, ``exaworks validate --list`` and the report of a run show both from here.
 """
 
 from __future__ import annotations
@@ -11,11 +11,24 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class NotThere:
-    """Something a reader may look for: ``what``, why there is none, and where upstream shows it."""
+    """Something a reader may look for: ``what``, why there is none, and where upstream shows it.
 
+    case: the id that its cases would have, without a scheduler where it is the same on all.
+    """
+
+    case: str
     what: str
     why: str
     reference: str
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        return tuple(self.case.partition("/")[0].split("+"))
+
+    @property
+    def scheduler(self) -> str:
+        """The kind of scheduler on which it does not exist; empty for all."""
+        return self.case.partition("@")[2]
 
 
 MEANT: tuple[tuple[str, str], ...] = (
@@ -34,12 +47,14 @@ MEANT: tuple[tuple[str, str], ...] = (
 
 NOT_THERE: tuple[NotThere, ...] = (
     NotThere(
+        "psij/staging",
         "PSI/J staging files in and out",
         "a job's specification in psij 0.9.11 has nothing for it: arguments, environment, streams, scripts before and "
         "after. It was proposed and is not merged",
         "https://github.com/ExaWorks/psij-python/pull/450",
     ),
     NotThere(
+        "parsl+psij/provider",
         "Parsl over PSI/J",
         "Parsl has no provider that submits through PSI/J. One is kept in a repository of its own and on no package "
         "index; its last commit, of July 2022, imports `parsl.providers.provider_base`, which Parsl 2026.10.26 has no "
@@ -47,11 +62,13 @@ NOT_THERE: tuple[NotThere, ...] = (
         "https://github.com/ExaWorks/psi-j-parsl",
     ),
     NotThere(
+        "swift-t/submit@flux",
         "Swift/T submitting to Flux",
         "`swift-t -m` of 1.6 knows Slurm, PBS, LSF, Cobalt, SGE and PSI/J. In Flux its ranks are started by `flux run`",
         "https://github.com/swift-lang/swift-t/tree/master/turbine/code/scripts/submit",
     ),
     NotThere(
+        "swift-t+psij/submit@flux",
         "Swift/T through PSI/J to Flux",
         "turbine 1.5.2 says how many processes a node has, and PSI/J 0.9.11 answers: Flux does not support "
         "processes_per_node",
@@ -71,7 +88,6 @@ class Unplanned:
 
 UNPLANNED: tuple[Unplanned, ...] = (
     Unplanned(("maestro",), ("cobalt", "pbs"), "Maestro 1.2 has adapters for Slurm, LSF and Flux alone"),
-    Unplanned(("maestro",), ("lsf",), "the payload describes no batch section for LSF"),
     Unplanned(
         ("swift-t+psij",),
         ("cobalt", "flux", "lsf"),
@@ -96,3 +112,8 @@ UNPLANNED: tuple[Unplanned, ...] = (
     ),
 )
 """Every empty cell of the overview has its reason here."""
+
+
+def why_not(family: str, kind: str) -> list[str]:
+    """Return the reasons for which a family has no case on a kind of scheduler."""
+    return [each.why for each in UNPLANNED if family in each.families and kind in each.schedulers]
