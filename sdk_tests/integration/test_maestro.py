@@ -7,8 +7,8 @@ from typing import Any
 from sdk_tests.case import case
 from sdk_tests.landing import Outcome
 
-ADAPTERS = ("local", "slurm", "flux")
-"""Schedulers whose adapter of Maestro the payload can describe; it has one for LSF too."""
+ADAPTERS = ("local", "slurm", "flux", "lsf")
+"""Schedulers that Maestro has an adapter for."""
 
 
 def finished(outcome: Outcome, name: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ By hand: ``maestro run -fg -y -s 1 --out FOLDER study.yaml``. Steps are run righ
 
 import csv
 import getpass
+import grp
 import json
 import os
 import signal
@@ -26,7 +27,10 @@ def step(name, *arguments, depends=(), into):
 
 def batch(scheduler):
     """Return the section that says where steps run, in Maestro's words."""
-    told = {"type": scheduler["kind"], "host": "here", "bank": scheduler.get("account") or ""}
+    bank = scheduler.get("account") or ""
+    if scheduler["kind"] == "lsf":  # which calls a group of users what Maestro calls a bank, and takes no empty one
+        bank = bank or grp.getgrgid(os.getgid()).gr_name
+    told = {"type": scheduler["kind"], "host": "here", "bank": bank}
     told["queue"] = scheduler.get("queue") or ""
     if scheduler.get("reservation"):
         told["reservation"] = scheduler["reservation"]
@@ -40,7 +44,7 @@ def run(request, steps, parameters):
         TimeoutError: it has not ended in the time the payload has; its jobs are cancelled then.
     """
     signal.signal(signal.SIGTERM, leave)
-    os.environ.setdefault("USER", getpass.getuser())  # Maestro asks Slurm for the jobs of $USER
+    os.environ.setdefault("USER", getpass.getuser())  # Maestro asks Slurm and LSF for the jobs of $USER
     if request["scheduler"]["kind"] == "flux":
         flux_bindings()
     study = {

@@ -19,6 +19,6 @@ if first.isdigit():
 else:
     value = sum(json.loads(Path(name).read_text(encoding="utf-8"))["value"] for name in (first, *rest))
 node = os.environ.get("SLURMD_NODENAME") or os.environ.get("EMULATED_NODENAME") or platform.node()
-jobs = ("SLURM_JOB_ID", "FLUX_ENCLOSING_ID")  # in Flux a step is an instance of its own
+jobs = ("SLURM_JOB_ID", "LSB_JOBID", "FLUX_ENCLOSING_ID")  # in Flux a step is an instance of its own
 job = next((os.environ[name] for name in jobs if name in os.environ), None)
 print(json.dumps({"value": value, "node": node, "job_id": job, "began": began, "ended": time.time()}))
