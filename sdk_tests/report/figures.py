@@ -48,7 +48,8 @@ def _figure(metric: Metric, record: Record) -> Figure:
         False: f"misses, {off(metric, wanted)}",
         None: "another unit: not compared",
     }
-    held = f"{quantity(wanted.value, wanted.unit)}, by {wanted.tolerance:g} %: {side} {quantity(limit, wanted.unit)}"
+    sign = "-" if side == "at least" else "+"
+    held = f"{quantity(wanted.value, wanted.unit)} {sign} {wanted.tolerance:g} %: {side} {quantity(limit, wanted.unit)}"
     return replace(plain, reference=held, kept=kept, verdict=verdict[kept])
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from dashboard_client.schema import Manifest, Record, Span, Timing, canonical, digest
 from sdk_tests.report.environment import environment, named
 from sdk_tests.report.figures import figures
+from sdk_tests.report.gaps import gaps
 from sdk_tests.report.text import clean, one_line, tail
 from sdk_tests.report.view import (
     BLAME,
@@ -99,6 +100,7 @@ def report_html(manifest: Manifest, records: Sequence[Record], *, comparison: Co
         numbers={line.case_id: number for number, line in enumerate(run.lines, 1)},
         bars=_bars(run),
         figures=figures(run),
+        gaps=gaps(run),
         emulated={line.case_id for line in run.lines if line.emulated},
         place=place(manifest),
         seal=seal(manifest, records),
