@@ -1,12 +1,14 @@
 """How fast the collector takes records, beside a bare insert of the same rows and beside the design it replaces.
 
     python benchmarks/ingest.py [--records 20000] [--batch 500 --batch 5000] [--database sqlite|postgresql]
+    python benchmarks/ingest.py --records 40000 --batch 5000 --clients 4 --no-standin
     python benchmarks/ingest.py --onto 2000000 --keep FOLDER [--fill-seconds 200]
 
-Starts a real collector on loopback, sends batches over one connection with a stored token, and prints records a second
-with the ratio to a bare ``executemany`` (SQLite) or COPY (PostgreSQL) measured in the same run, so that it means
-something on any machine; then the server's CPU microseconds a record and its peak memory. The last line is a CherryPy
-handler that does a bcrypt for each record (``standin.py``; its environment is made on first use, from PyPI).
+Starts a real collector on loopback, sends batches over one connection or --clients of them with a stored token, and
+prints records a second with the ratio to a bare ``executemany`` (SQLite) or COPY (PostgreSQL) measured in the same run,
+so that it means something on any machine; then the server's CPU microseconds a record and its peak memory. The last
+line is a CherryPy handler that does a bcrypt for each record (``standin.py``; its environment is made on first use,
+from PyPI).
 
 With --onto the database is filled before, with the history of ``history.py``; a folder given with --keep is used again,
 and --fill-seconds fills it piece by piece.
@@ -22,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -91,14 +94,18 @@ def bare_copy(records: list[Record], size: int, url: str) -> float:
     return len(rows) / took
 
 
-def sent(served: Collector, token: str, records: list[Record], size: int) -> float:
+def sent(served: Collector, token: str, records: list[Record], size: int, clients: int) -> float:
     """Send the records in batches; return records a second, from the first byte sent to the last acknowledgement."""
     bodies = [batch(records[start : start + size]) for start in range(0, len(records), size)]
-    began = time.perf_counter()
-    for body in bodies:
+
+    def send(body: bytes) -> None:
         answer = served.post("/api/v1/records", body, token=token)
         if answer.status_code != 200 or msgspec.json.decode(answer.content)["rejected"]:
             raise SystemExit(f"not stored: {answer.status_code} {answer.text[:400]}")
+
+    began = time.perf_counter()
+    with ThreadPoolExecutor(clients) as pool:
+        list(pool.map(send, bodies))
     return len(records) / (time.perf_counter() - began)
 
 
@@ -114,7 +121,7 @@ def memory(process: int) -> float:
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
-def measured(made: Databases, name: str, records: int, size: int) -> str:
+def measured(made: Databases, name: str, records: int, size: int, clients: int) -> str:
     """Send fresh runs to a server on a database, and return the line that says how that went."""
     runs = fresh(records)
     all_ = [each for _, some in runs for each in some]
@@ -132,7 +139,7 @@ def measured(made: Databases, name: str, records: int, size: int) -> str:
                 if answer.status_code != 201:
                     raise SystemExit(f"run {opening.run_id} was not stored: {answer.status_code} {answer.text[:400]}")
             before = busy(served.process.pid)
-            ours = sent(served, token, all_, size)
+            ours = sent(served, token, all_, size, clients)
             cost, peak = 1e6 * (busy(served.process.pid) - before) / len(all_), memory(served.process.pid)
         finally:
             served.stop()
@@ -170,6 +177,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--records", type=int, default=20_000)
     parser.add_argument("--batch", type=int, action="append", help="records in a batch; may be given again")
+    parser.add_argument("--clients", type=int, default=1, help="connections that send at once")
     parser.add_argument("--onto", type=int, default=0, help="fill the databases with so many records before")
     parser.add_argument("--database", choices=KINDS, action="append", help="may be given again; both if not said")
     parser.add_argument("--keep", type=Path, help="a folder for the databases, used again where they are there")
@@ -191,7 +199,7 @@ def main() -> None:
                     continue
             for size in options.batch or [500, 5000]:
                 name = "big" if options.onto else f"empty{size}_{time.time_ns():x}"
-                print(measured(made, name, options.records, size), flush=True)
+                print(measured(made, name, options.records, size, options.clients), flush=True)
     if not options.no_standin:
         tools = Path(os.environ.get("EXAWORKS_HOME") or Path(__file__).resolve().parents[1] / ".exaworks", "benchmarks")
         print(standin(tools))
