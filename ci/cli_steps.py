@@ -201,8 +201,7 @@ Examples:
 @SITE
 @SITE_FILE
 @click.option("--to", type=PATH, required=True, help="Where to write the pipeline.")
-@click.pass_context
-def packages(context: click.Context, site: str, site_file: Path | None, to: Path) -> None:
+def packages(site: str, site_file: Path | None, to: Path) -> None:
     """Make a pipeline with one job for each package of the Spack environment that is still to be built."""
     import os
 
@@ -210,7 +209,7 @@ def packages(context: click.Context, site: str, site_file: Path | None, to: Path
     from ci.packages import listed, packages_yaml
 
     system = system_of(site, site_file)
-    found = listed(system, context.obj, os.environ)
+    found = listed(system, os.environ)
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
         to.write_text(packages_yaml(system, found), encoding="utf-8")

@@ -14,7 +14,7 @@ import msgspec
 from ci.errors import StageError
 from ci.gitlab import Job, Need, Pipeline, to_yaml
 from ci.limits import BUILD, times
-from ci.phases import HOME, install_words
+from ci.phases import install_words
 from ci.stage import CLI
 from ci.system import (
     RETRY,
@@ -28,7 +28,6 @@ from ci.system import (
     stage_artifacts,
     tags,
 )
-from exaworks_sdk.paths import Places
 from site_configs.schema import System
 
 NEEDS = 50
@@ -49,14 +48,14 @@ class Package(msgspec.Struct, frozen=True):
         return f"{self.name}-{self.hash[:7]}"
 
 
-def listed(system: System, where: Places, environ: Mapping[str, str]) -> list[Package]:
+def listed(system: System, environ: Mapping[str, str]) -> list[Package]:
     """Ask which packages the environment in the work directory consists of.
 
     Raises:
         StageError: it is not concretized, or Spack does not answer.
     """
-    words = [word.replace(HOME, str(where.home)) for word in install_words(system)]
-    done = subprocess.run([*CLI, *words, "--packages"], env=dict(environ), capture_output=True, text=True, check=False)
+    words = [*CLI, *install_words(system), "--packages"]
+    done = subprocess.run(words, env=dict(environ), capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise StageError(f"no packages to make jobs of: {done.stderr.strip()}")
     try:

@@ -16,8 +16,6 @@ TIERS = ("smoke", "integration", "scale")
 STAGES = ("setup", "concretize", "packages", "install", "control", "smoke", "integration", "scale", "report", "cleanup")
 BUILT = "spack"
 """A deployment that the pipeline builds; ``spack:NAME`` is one that somebody else has built."""
-HOME = "{home}"
-"""Stands for the pipelines' shared folder in a command; the stage fills it in on the machine."""
 LOCKED = frozenset({"setup", "concretize", "install"})
 """These change what pipelines share in the work directory, so they hold its lock."""
 
@@ -82,16 +80,14 @@ def _building(system: System) -> list[Phase]:
 
 def install_words(system: System) -> tuple[str, ...]:
     """Return the words that install the release with Spack in the work directory."""
-    return ("install", "--prefix", f"{HOME}/spack", *(["--site", system.system] if system.spack_scope else []))
+    return ("install", *(["--site", system.system] if system.spack_scope else []))
 
 
 def _testing(system: System, built: str) -> list[Phase]:
-    built_here = ("--deployment", f"spack:{HOME}/spack/environment") if system.deployment == BUILT else ()
-
     def phase(name: str, *argv: str, tier: str = "smoke", after: str = "control") -> Phase:
         return Phase(
             name,
-            ("validate", *argv, *built_here),
+            ("validate", *argv),
             stage_times(system, name),
             tier=tier,
             tests=True,

@@ -20,7 +20,6 @@ from types import FrameType
 import msgspec
 
 from ci.errors import StageError
-from ci.phases import HOME
 from ci.results import Stage, copy_outbox, read_run, read_stage, write_stage
 from exaworks_sdk.paths import Places
 
@@ -62,7 +61,7 @@ def run(order: Order, places: Places, environ: dict[str, str], say: Say) -> int:
     Raises:
         StageError: the results folder cannot be written, or the command not be started.
     """
-    command = complete(order, places.home, environ)
+    command = complete(order, environ)
     said = "exaworks " + shlex.join(command)
     stage = Stage(
         stage=order.stage,
@@ -103,15 +102,14 @@ def collect(folder: Path, places: Places) -> list[str]:
     return new
 
 
-def complete(order: Order, home: Path, environ: dict[str, str]) -> list[str]:
-    """Return the command with the shared folder filled in, and what the pipeline's variables add to a validation.
+def complete(order: Order, environ: dict[str, str]) -> list[str]:
+    """Return the command with what the pipeline's variables add to a validation.
 
     Uploading is a stage of its own, so that a collector that does not answer never costs time in an allocation.
     """
-    argv = [word.replace(HOME, str(home)) for word in order.argv]
     if not order.tests:
-        return argv
-    words = [*argv, "--site", order.system, "--no-upload", "--trigger", trigger(environ)]
+        return list(order.argv)
+    words = [*order.argv, "--site", order.system, "--no-upload", "--trigger", trigger(environ)]
     if environ.get("EXAWORKS_DEPLOYMENT") and "--deployment" not in words:
         words += ["--deployment", environ["EXAWORKS_DEPLOYMENT"]]
     if order.stage != CONTROL:

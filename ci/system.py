@@ -22,7 +22,7 @@ from ci.gitlab import (
     to_yaml,
 )
 from ci.limits import OWN, Times, scheduler_parameters, times
-from ci.phases import BUILT, LOCKED, STAGES, Phase, phases
+from ci.phases import LOCKED, STAGES, Phase, phases
 from ci.results import OUTBOX
 from ci.shell import expandable, script
 from site_configs.schema import State, System
@@ -55,7 +55,7 @@ def system_pipeline(system: System, deployment: str | None = None) -> Pipeline:
     """
     if system.state is State.RETIRED:
         raise NoPipelineError(f"{system.system} is retired: it is planned in rehearsals only and has no pipeline.")
-    chosen = {"EXAWORKS_DEPLOYMENT": _plain(deployment)} if deployment not in (None, BUILT) else {}
+    chosen = {"EXAWORKS_DEPLOYMENT": _plain(deployment)} if deployment is not None else {}
     if deployment is not None:
         system = msgspec.structs.replace(system, deployment=deployment)
     jobs = {}

@@ -20,6 +20,7 @@ Examples:
   exaworks install --variants '~swift +maestro' --prefix /opt/exaworks
   exaworks install --dry-run                     print the Spack environment and do nothing
 Started again, it goes on where it was interrupted. At its end:
+  exaworks validate --deployment spack                       where no --prefix was given
   exaworks validate --deployment spack:PREFIX/environment
 """
 )
@@ -59,6 +60,7 @@ def install(
     from pathlib import Path
 
     from exaworks_sdk.errors import InstallError
+    from exaworks_sdk.install import spack_prefix
     from exaworks_sdk.release import load
     from exaworks_sdk.spack_environment import environment_text, parse_variants
     from exaworks_sdk.spack_install import Order
@@ -75,7 +77,7 @@ def install(
         raise InstallError("the recipes are not installed with the command: run it from a checkout.")
     order = Order(
         release=release,
-        prefix=Path(prefix) if prefix else places.home / "spack" / release.name,
+        prefix=Path(prefix) if prefix else spack_prefix(places, release),
         recipes=places.checkout / "spack_repo" / "exaworks",
         again=shlex.join(["exaworks", *sys.argv[1:]]),
         scope=scope,

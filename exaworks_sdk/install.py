@@ -1,7 +1,8 @@
-"""Install a release for use on one machine: a pip environment made once from the release's lock."""
+"""A release for use on one machine: a pip environment made once from its lock, or what Spack has installed."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -48,6 +49,39 @@ def pip_deployment(
         return make(recipe, progress)
     except EnvironmentFailedError as error:
         raise InstallError(str(error)) from error
+
+
+def spack_prefix(places: Places, release: Release) -> Path:
+    """Return where ``exaworks install`` puts a release, unless it is told another folder."""
+    return places.home / "spack" / release.name
+
+
+def spack_deployment(places: Places, release: Release) -> tuple[Path, dict[str, str | None]]:
+    """Return the release's Spack environment, and which of its components it was concretized to hold.
+
+    Each stands with the release's version, or with None where it is the site's own.
+
+    Raises:
+        InstallError: ``exaworks install`` has made none here.
+    """
+    folder = spack_prefix(places, release) / "environment"
+    try:
+        nodes = json.loads((folder / "spack.lock").read_bytes())["concrete_specs"].values()
+        external = {node["name"]: "external" in node for node in nodes}
+    except FileNotFoundError:
+        raise InstallError(
+            f"deployment spack, release {release.name}: there is no environment {folder}. Make it: exaworks install, "
+            "with --site SITE/SYSTEM for the site's compilers and externals. For another one say spack:ENV-or-PREFIX."
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InstallError(
+            f"{folder / 'spack.lock'}: cannot be read: {error}. Make it anew: exaworks install"
+        ) from error
+    return folder, {
+        component.name: None if external[component.spack] else component.version
+        for component in release.components
+        if component.spack in external
+    }
 
 
 def _version(python: str) -> str:

@@ -29,8 +29,8 @@ Exit codes: 0 all planned cases passed or were skipped for a reason the site all
 @click.option(
     "--deployment",
     metavar="KIND:NAME",
-    help="venv:DIR, spack:ENV-or-PREFIX, module:NAME, conda:NAME, image:NAME-or-SIF, path, or release[:NAME]. "
-    "Default: the site file's.",
+    help="venv:DIR, spack:ENV-or-PREFIX, module:NAME, conda:NAME, image:NAME-or-SIF, path, release[:NAME], or spack, "
+    "which is what `exaworks install` has made. Default: the site file's.",
 )
 @click.option("--case", "cases", multiple=True, metavar="PATTERN", help="Shell pattern of case ids; may be repeated.")
 @click.option("--component", "components", multiple=True, metavar="NAME", help="Only cases that use this component.")

@@ -219,6 +219,8 @@ def _deployment(
     options: Options, system: System, places: Places, env: dict[str, str], say: Say
 ) -> tuple[Deployment, Release | None]:
     text = options.deployment or system.deployment or "path"
+    if text == "spack":
+        return _spack(system, places, env)
     if text != "release" and not text.startswith("release:"):
         deployment = resolve(text, env)
         promised: dict[str, str | None] = dict.fromkeys(system.promises)
@@ -232,4 +234,16 @@ def _deployment(
     promised = {c.name: c.version for c in release.components if c.promised}
     for name in system.promises:
         promised.setdefault(name, None)
+    return replace(deployment, promises=promised, release=release.name), release
+
+
+def _spack(system: System, places: Places, env: dict[str, str]) -> tuple[Deployment, Release]:
+    """Take what ``exaworks install`` has made here; it promises all that it was concretized to hold."""
+    from exaworks_sdk.install import spack_deployment
+    from exaworks_sdk.release import load
+
+    release = load(None)
+    folder, held = spack_deployment(places, release)
+    promised = {**dict.fromkeys(system.promises), **held}
+    deployment = replace(resolve(f"spack:{folder}", env), name=f"spack {release.name}")
     return replace(deployment, promises=promised, release=release.name), release

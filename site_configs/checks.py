@@ -17,8 +17,8 @@ from site_configs.values import Match, Trigger
 SCHEDULER_KINDS = ("cobalt", "flux", "lsf", "pbs", "slurm")
 COMPONENTS = ("flux", "parsl", "psij", "radical.entk", "radical.pilot", "swift-t")
 DEPLOYMENTS = ("conda", "image", "module", "path", "release", "spack", "venv")
-BARE_DEPLOYMENTS = ("path", "release")
-"""Kinds that can stand alone; ``release`` may say which, ``path`` may not."""
+BARE_DEPLOYMENTS = ("path", "release", "spack")
+"""Kinds that can stand alone; ``release`` and ``spack`` may say which, ``path`` may not."""
 
 ACCOUNT_FLAGS = {
     "slurm": r"-A|--account(=|\s|$)",
@@ -210,10 +210,10 @@ def _deployment(system: System) -> Iterator[Problem]:
     known = sorted({*DEPLOYMENTS, *_registered("exaworks.deployments")})
     if kind not in known:
         yield Problem(("deployment",), f"{kind!r} is not a kind of deployment; {nearest(kind, known)}")
-    elif kind not in BARE_DEPLOYMENTS and kind in DEPLOYMENTS and not rest.strip():
-        yield Problem(("deployment",), f"{kind!r} needs to say which: {kind}:NAME")
     elif kind == "path" and colon:
         yield Problem(("deployment",), "'path' takes nothing after a colon: it is what is on PATH")
+    elif kind in DEPLOYMENTS and not rest.strip() and (colon or kind not in BARE_DEPLOYMENTS):
+        yield Problem(("deployment",), f"{kind!r} needs to say which: {kind}:NAME")
 
 
 def _addresses(system: System) -> Iterator[Problem]:

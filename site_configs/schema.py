@@ -304,6 +304,8 @@ class System(_Struct, frozen=True, kw_only=True):
     """One machine as its site file describes it.
 
     ``testbeds`` are the kinds of scheduler brought up, for the run alone, where this machine has the software for one.
+    ``deployment`` is what is tested; ``release`` and ``spack`` alone are the newest release, installed with pip when it
+    is first needed, or with Spack by ``exaworks install``, which a pipeline runs first.
     ``promises`` are the components this site says it deploys: one that is absent fails instead of being skipped.
     ``allowed_skips`` are shell patterns of case ids that may be skipped without failing the run; default all.
     ``cadence`` is the time between two scheduled runs, ``stale_after`` the age at which a result counts no more.

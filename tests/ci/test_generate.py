@@ -18,10 +18,11 @@ from ci.limits import scheduler_parameters
 from ci.root import path_of
 from ci.system import system_pipeline, system_yaml
 from exaworks_sdk.cli import main
-from site_configs.load import load_text, systems
+from site_configs.load import load_file, load_text, systems
 from tests.ci.gitlab_schema import invalid
 
 ROOT = Path(__file__).resolve().parents[2]
+GOLDEN = Path(__file__).parent / "golden"
 SYSTEMS = [system for system in systems({}) if system.state.value == "active"]
 DEPLOYMENTS = ("release", "spack", "spack:exaworks", "module:exaworks", "image:exaworks.sif", "path")
 
@@ -75,6 +76,17 @@ def test_check_names_a_file_that_was_edited_and_one_that_is_left_over(tmp_path: 
     runner.invoke(main, ["ci", "generate", "--all", "--to", str(tmp_path)])
     assert not stray.exists()
     assert "by hand" not in edited.read_text()
+
+
+def test_a_site_file_that_says_spack_alone_has_the_pipeline_that_builds_it() -> None:
+    golden = GOLDEN / "spack.yml"
+    said = f"exaworks ci generate --site test/batch --site-file {GOLDEN / 'spack.yaml'} --to {golden}"
+    text = system_yaml(load_file(GOLDEN / "spack.yaml"))
+    assert text == golden.read_text(), f"look at what has changed, then: {said}"
+    assert invalid(text) == []
+    scripts = [line for job in jobs_of(text).values() for line in job.get("script", [])]
+    assert [line for line in scripts if "-- install" in line][-1].endswith("-- install --site test/batch")
+    assert "EXAWORKS_DEPLOYMENT" not in text, "the site file says it to validate as well"
 
 
 def test_every_committed_file_is_valid_gitlab() -> None:

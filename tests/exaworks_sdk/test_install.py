@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from exaworks_sdk.errors import InstallError
-from exaworks_sdk.install import pip_deployment
+from exaworks_sdk.install import pip_deployment, spack_deployment, spack_prefix
 from exaworks_sdk.paths import Places
 from exaworks_sdk.release import Release, load
 from tests.exaworks_sdk.conftest import wheel
@@ -104,3 +104,22 @@ def test_a_python_that_is_too_old_or_does_not_run_is_refused(places: Places, rel
         pip_deployment(places, release, python=str(old), progress=lambda line: None)
     with pytest.raises(InstallError, match="does not run"):
         pip_deployment(places, release, python="/no/such/python", progress=lambda line: None)
+
+
+def test_the_spack_deployment_holds_what_was_concretized_and_no_version_of_the_sites_own(
+    places: Places, release: Release, tmp_path: Path
+) -> None:
+    with pytest.raises(InstallError, match=r"there is no environment .*Make it: exaworks install"):
+        spack_deployment(places, release)
+    folder = spack_prefix(places, release) / "environment"
+    folder.mkdir(parents=True)
+    for node, promised in (
+        ({"name": "py-tiny"}, {"tiny": "1.0"}),
+        ({"name": "py-tiny", "external": {"path": "/usr"}}, {"tiny": None}),
+        ({"name": "py-other"}, {}),
+    ):
+        (folder / "spack.lock").write_text(json.dumps({"concrete_specs": {"abc": node}}))
+        assert spack_deployment(places, release) == (folder, promised)
+    (folder / "spack.lock").write_text('{"concrete_specs": {"abc')
+    with pytest.raises(InstallError, match=r"spack.lock: cannot be read: .*Make it anew"):
+        spack_deployment(places, release)

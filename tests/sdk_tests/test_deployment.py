@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from exaworks_sdk.release import load
 from sdk_tests.components import ComponentKind
 from sdk_tests.deployment import base_environ, resolve
 from sdk_tests.errors import DeploymentError
@@ -65,6 +67,27 @@ def test_an_environment_that_lies_beside_its_own_spack_is_activated_by_that(tmp_
     spack.chmod(0o755)
     deployment = resolve(f"spack:{tmp_path / 'environment'}", BASE)
     assert deployment.environ["ACTIVATED"] == f"env activate --sh {tmp_path / 'environment'}"
+
+
+def test_spack_alone_is_what_install_has_made_and_promises_what_that_holds(tmp_path: Path) -> None:
+    prefix = tmp_path / "spack" / load().name
+    python = fake_python(prefix / "view")
+    program(prefix / "spack" / "bin" / "spack", f"#!/bin/sh\necho 'export PATH={python.parent}:$PATH'\n")
+    (prefix / "environment").mkdir()
+    (prefix / "environment" / "spack.yaml").touch()
+    nodes = {"a": {"name": "py-psij-python"}, "b": {"name": "flux-core", "external": {"path": "/usr"}}}
+    (prefix / "environment" / "spack.lock").write_text(json.dumps({"concrete_specs": nodes}))
+    (tmp_path / "box.yaml").write_text("system: test/box\ndescription: x\nlocal: {allowed: true}\ndeployment: spack\n")
+    argv = [sys.executable, "-I", "-m", "exaworks_sdk", "validate", "--site-file", str(tmp_path / "box.yaml")]
+    env = {**BASE, "PATH": "/usr/bin:/bin", "EXAWORKS_HOME": str(tmp_path)}
+    done = subprocess.run([*argv, "--list", "--json"], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    planned = {case["case"]: (case["verdict"], case["reason"]) for case in json.loads(done.stdout)}
+    verdict, reason = planned["psij/hello@local"]
+    assert (verdict, reason.partition("although ")[2]) == ("fail", f"release {load().name} promises psij 0.9.11")
+    assert planned["flux/instance@local"][0] == "fail", "it is the site's own, and was to be there"
+    assert planned["parsl/python_app@local"][0] == "skip", "it was left out of the environment"
+    assert f"of deployment spack {load().name}" in reason
 
 
 def test_a_spack_prefix_is_a_view(tmp_path: Path) -> None:

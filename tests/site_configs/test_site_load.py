@@ -107,6 +107,7 @@ def test_a_right_file_loads_with_its_values_and_the_defaults_of_the_rest() -> No
         ("limits:", "promises: parsl\nlimits:", 20, "promises", "write [parsl]"),
         ("limits:", "deployment: spak:env\nlimits:", 20, "deployment", "did you mean 'spack'?"),
         ("limits:", "deployment: module\nlimits:", 20, "deployment", "module:NAME"),
+        ("limits:", "deployment: 'spack:'\nlimits:", 20, "deployment", "spack:NAME"),
         ("limits:", "node: {cores: 64, usable_cores: 65}\nlimits:", 20, "node.usable_cores", "more than"),
         ("limits:", "detect: {hosts: ['*']}\nlimits:", 20, "detect.hosts", "every machine"),
         ("limits:", "detect: {environment: {A-B: x}}\nlimits:", 20, "detect.environment.A-B", "variable"),
@@ -136,6 +137,11 @@ def test_a_mistake_is_named_by_file_line_and_key(old: str, new: str, line: int, 
     assert message.startswith(f"lab/box.yaml:{line}: ")
     assert f"{key}: " in message
     assert words in message
+
+
+@pytest.mark.parametrize("deployment", ["path", "release", "release:2026.11", "spack", "spack:/opt/view", "module:m/1"])
+def test_a_deployment_that_is_one_is_taken_as_it_stands(deployment: str) -> None:
+    assert load.load_text(f"{SITE}deployment: {deployment}\n", "lab").deployment == deployment
 
 
 def test_all_mistakes_are_told_at_once_in_the_order_of_the_file() -> None:
