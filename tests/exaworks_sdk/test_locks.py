@@ -15,6 +15,7 @@ from packaging.version import Version
 from exaworks_sdk.environment import pins
 from exaworks_sdk.release import load
 from tests.exaworks_sdk.conftest import ROOT
+from tests.needs import need
 
 LOCKS = [*sorted((ROOT / "requirements").glob("*.lock")), load().lock]
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
@@ -69,3 +70,12 @@ def test_every_pin_has_a_hash_and_no_lock_names_an_index_or_a_path(lock: Path) -
     allowed = re.compile(r"#.*|    --hash=sha256:[0-9a-f]{64}( \\)?|[a-z0-9][a-z0-9-]*==[\w.]+( ; [^/@]+)? \\")
     assert [line for line in lock.read_text().splitlines() if not allowed.fullmatch(line)] == []
     assert "//" not in lock.read_text()
+
+
+@pytest.mark.needs("components")
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_release_s_lock_holds_what_parsl_needs_for_its_monitoring(python: str) -> None:
+    (metadata,) = Path(str(need("components"))).glob("lib/python3*/site-packages/parsl-*.dist-info/METADATA")
+    texts = re.findall(r'^Requires-Dist: (.+); extra == "monitoring"$', metadata.read_text(), re.MULTILINE)
+    assert texts, "Parsl has no such extra any more"
+    assert lacking(map(Requirement, texts), locked(load().lock, python)) == []
