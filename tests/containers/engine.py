@@ -6,7 +6,8 @@ import os
 import shutil
 import subprocess
 import tarfile
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,8 @@ network_backend = "netavark"
 network_config_dir = "{state}/networks"
 """
 """For containers that find each other by name, which podman's older networks do not offer."""
+LONGEST_RUNROOT = 50
+"""Characters: with more, podman runs a container, but does not clean up after it, and waits 20 s for that."""
 
 
 @dataclass
@@ -36,6 +39,13 @@ class Engine:
     """podman with a configuration and a store below ``folder``."""
 
     folder: Path
+    state: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Keep what is of running containers in the folder too, unless podman finds its name too long."""
+        self.state = self.folder / "run"
+        if len(str(self.state)) > LONGEST_RUNROOT:
+            self.state = Path(tempfile.mkdtemp(prefix="podman-"))
 
     @property
     def environ(self) -> dict[str, str]:
@@ -56,7 +66,7 @@ class Engine:
             + (NAMES.format(folder=helpers, state=self.folder) if helpers else "")
         )
         (self.folder / "storage.conf").write_text(
-            f'[storage]\ndriver = "overlay"\ngraphroot = "{self.folder}/store"\nrunroot = "{self.folder}/run"\n'
+            f'[storage]\ndriver = "overlay"\ngraphroot = "{self.folder}/store"\nrunroot = "{self.state}"\n'
         )
 
     @staticmethod
@@ -78,6 +88,7 @@ class Engine:
         self.run("podman", "rm", "--all", "--force", "--time", "0")
         self.run("podman", "rmi", "--all", "--force")
         self.run("umount", str(self.folder / "store" / "overlay"))
+        shutil.rmtree(self.state, ignore_errors=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

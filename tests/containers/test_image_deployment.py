@@ -22,8 +22,6 @@ from sdk_tests.probe import probe
 from sdk_tests.procs import Ended, Procs
 from tests.containers.engine import PYTHON, Engine
 
-pytestmark = pytest.mark.long
-
 IMAGE = f"image:{PYTHON}"
 ANSWER = """
 import json, os, sys
@@ -139,7 +137,7 @@ def test_a_limit_leaves_no_container_although_the_payload_ignores_termination(
     until(lambda: procs.poll(0.1) or bool(ended), "the landing", limit=15)
     assert ended[0].ending == "timeout"
     until(lambda: not _processes(str(tmp_path / "payload.py")), "the payload and its daemon gone")
-    until(lambda: procs.poll(0.02) or not podman.containers(), "the container removed", 60)
+    until(lambda: procs.poll(0.02) or not podman.containers(), "the container removed")
 
 
 def test_a_killed_harness_leaves_no_container(
@@ -151,7 +149,7 @@ def test_a_killed_harness_leaves_no_container(
     os.killpg(client.pid, signal.SIGKILL)
     client.wait()
     until(lambda: not _processes(str(tmp_path / "payload.py")), "the payload and its daemon gone")
-    until(lambda: not podman.containers(), "the container removed", 60)
+    until(lambda: not podman.containers(), "the container removed")
 
 
 def test_cases_that_submit_by_themselves_are_not_for_an_image(deployment: Deployment) -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.containers.engine import PYTHON, Engine
 from tests.sdk_tests.bench import Bench
 
-pytestmark = [pytest.mark.needs("podman", "slurm", "munge"), pytest.mark.long]
+pytestmark = pytest.mark.needs("podman", "slurm", "munge")
 
 SITE = f"""
 system: test/box
