@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from containers.catalogue import image
-from containers.engines import Request, build_argv, detect, explain, flags, push_argv
+from containers.engines import Request, build_argv, detect, explain, flags, push_argv, storage
 from containers.errors import BuildError, ImagesError
 from containers.model import Family
 from containers.render import containerfile, definition, tag
@@ -59,11 +59,13 @@ def build(
     program = detect(options.engine)
     apptainer = Path(program).name == "apptainer"
     text = definition(made, release, family) if apptainer else containerfile(made, release, family)
-    free = shutil.disk_usage(tempfile.gettempdir()).free
+    place = storage(program)
+    free = shutil.disk_usage(place).free
     if free < NEEDED:
+        setting = "TMPDIR" if apptainer else "the engine's storage"
         raise BuildError(
-            f"{tempfile.gettempdir()} has {free >> 20} MB free and a build needs about {NEEDED >> 20}: "
-            "free some space, or set TMPDIR to a folder that has more"
+            f"{place} has {free >> 20} MB free and a build needs about {NEEDED >> 20}: free some space, or move "
+            f"{setting} to a folder that has more"
         )
     revision, epoch = _revision(checkout)
     where = options.tag or (f"{name}-{release.name}.sif" if apptainer else tag(name, release))

@@ -7,6 +7,8 @@ import platform
 import re
 import shlex
 import shutil
+import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +21,8 @@ FLAGS = "EXAWORKS_BUILD_FLAGS"
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "ppc64le": "ppc64le"}
 
 HINTS = (
-    (r"no space left on device|disk quota exceeded", "The disk is full: free some space (`{engine} system prune`; "
-     "layers and build cache count), or move the engine's storage to a larger one."),
+    (r"no space left on device|disk quota exceeded|enough free space", "The disk is full: free some space ({prune}), "
+     "or move the engine's storage, and TMPDIR, to a larger one."),
     (r"exec format error|does not match the (expected|specified) platform|no image found in .* for architecture",
      "The base is for another architecture than this machine ({machine}): name one for it with --base, or build "
      "there."),
@@ -29,8 +31,8 @@ HINTS = (
     (r"unauthorized|authentication required|denied: ",
      "The registry asks for a login: `{engine} login REGISTRY` first."),
     (r"pinging container registry|no such host|connection refused|i/o timeout|network is unreachable|tls handshake",
-     "The registry does not answer: is there a network or a proxy to name? Without one, make a base from a mirror of "
-     "packages and name it with --base."),
+     "The registry does not answer: is there a network or a proxy to name? A build without one takes a base made from "
+     "a mirror of packages, named with --base."),
     (r"docker daemon|docker\.sock", "Docker's daemon does not answer: start it, or use another engine with --engine."),
     (r"subuid|newuidmap|user namespaces", "This user may not build unprivileged: ask for entries in /etc/subuid and "
      "/etc/subgid, or build as root."),
@@ -43,6 +45,14 @@ HINTS = (
      "The distribution's packages could not be fetched: is there a network or a proxy to name?"),
 )  # fmt: skip
 """Patterns of what an engine says, and what to do; the first that fits is shown."""
+STORAGE = {
+    "buildah": ("info", "--format={{.store.GraphRoot}}"),
+    "podman": ("info", "--format={{.Store.GraphRoot}}"),
+    "docker": ("info", "--format={{.DockerRootDir}}"),
+}
+"""What each engine is asked to tell where its layers are."""
+PRUNE = {"buildah": "`buildah rmi --prune`", "apptainer": "`apptainer cache clean`"}
+"""What frees space, where it is not ``system prune``."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +92,22 @@ def detect(wanted: str | None = None, path: str | None = None) -> str:
         f"no {wanted or ' or '.join(ORDER)} on PATH. Install one (Debian: apt install buildah; RHEL: dnf install "
         "podman), or write the definitions with `exaworks images render` and build them elsewhere."
     )
+
+
+def storage(program: str) -> Path:
+    """Return the folder on this machine that a build fills: the engine's layers, or TMPDIR where it has none."""
+    asked = STORAGE.get(Path(program).name)
+    if asked:
+        try:
+            done = subprocess.run(
+                [program, *asked], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+            )
+        except OSError:
+            return Path(tempfile.gettempdir())
+        said = Path(done.stdout.strip() or "-")
+        if done.returncode == 0 and said.is_dir():
+            return said
+    return Path(os.environ.get("APPTAINER_TMPDIR") or tempfile.gettempdir())
 
 
 def build_argv(program: str, request: Request) -> list[str]:
@@ -138,7 +164,9 @@ def explain(program: str, output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if re.match(r"(Error|ERROR|E|error|FATAL)[:\[ ]", line)]
     said = (errors or lines or ["it said nothing"])[-1]
-    where = {"engine": Path(program).name, "machine": platform.machine(), "flags": FLAGS}
+    engine = Path(program).name
+    prune = PRUNE.get(engine, f"`{engine} system prune`")
+    where = {"engine": engine, "prune": prune, "machine": platform.machine(), "flags": FLAGS}
     tail = "\n".join(lines[-40:])
     hint = next((text for sign, text in HINTS if re.search(sign, tail, re.IGNORECASE)), "")
     return f"{said[:400]}\n{hint.format(**where)}".rstrip()

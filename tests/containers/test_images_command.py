@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections import namedtuple
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from containers import build as building
 from containers.bases import DEBIAN
 from containers.build import Options, build
-from containers.engines import Request, build_argv, detect, push_argv
+from containers.engines import Request, build_argv, detect, push_argv, storage
 from containers.errors import BuildError, EngineError, ImagesError
 from exaworks_sdk.release import load
 
@@ -103,7 +104,8 @@ def test_without_an_engine_it_says_what_to_install(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("output", "said"),
     [
-        ("writing blob: storing blob: write /var/x: no space left on device", "The disk is full"),
+        ("writing blob: storing blob: write /var/x: no space left on device", "The disk is full.*buildah rmi --prune"),
+        ("not enough free space in /var/cache/apt/archives/.", "The disk is full"),
         (
             'pinging container registry registry.example.org: Get "https://…": dial tcp: lookup: no such host',
             "registry",
@@ -122,14 +124,26 @@ def test_an_engines_failure_comes_with_what_to_do(engine: Path, checkout: Path, 
     assert f"Error: {output}" in error.value.format_message()
 
 
-def test_a_disk_without_room_is_told_before_anything_is_built(
-    engine: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_storage_without_room_is_told_before_anything_is_built(
+    engine: Path, checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The room is asked for where the engine keeps its layers, not where temporary files are."""
+    program(engine, f"echo {tmp_path}; exit 0")
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(building.shutil, "disk_usage", lambda path: usage(1, 1, 1 << 20))
-    with pytest.raises(BuildError, match="has 1 MB free"):
+    monkeypatch.setattr(building.shutil, "disk_usage", lambda path: usage(1, 1, 1 << (20 if path == tmp_path else 40)))
+    with pytest.raises(BuildError, match=f"{tmp_path} has 1 MB free.*the engine's storage"):
         build("sdk-slim", RELEASE, DEBIAN, checkout, Options(engine="buildah"), lambda line: None)
-    assert not Path(f"{engine}.arguments").exists()
+    assert Path(f"{engine}.arguments").read_text().split()[0] == "info"
+
+
+def test_an_engine_that_does_not_tell_its_storage_builds_where_temporary_files_are(
+    engine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("APPTAINER_TMPDIR", raising=False)
+    program(engine, f"echo {tmp_path}; exit 1")
+    assert storage(str(engine)) == storage("/nonexistent/podman") == Path(tempfile.gettempdir())
+    monkeypatch.setenv("APPTAINER_TMPDIR", str(tmp_path))
+    assert storage("apptainer") == tmp_path
 
 
 def test_only_what_git_knows_gets_into_the_build(engine: Path, checkout: Path) -> None:
