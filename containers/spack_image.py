@@ -47,8 +47,8 @@ def sdk(release: Release, family: Family) -> Image:
     concretize = (
         *((f'/src/{family.links[0]} "${{LINKS}}"',) if family.links else ()),
         *_SPACK,
+        "spack config --scope site add repos:exaworks:/src/spack_repo/exaworks",  # first, so it wins over builtin's
         "spack config --scope site add repos:builtin:/build/packages/repos/spack_repo/builtin",
-        "spack config --scope site add repos:exaworks:/src/spack_repo/exaworks",
         'if [ -n "${SPACK_MIRROR}" ]; then spack mirror add --scope site --unsigned lent "${SPACK_MIRROR}"; fi',
         "mkdir -p /opt/environment",
         f"cp /src/spack_repo/environments/{release.name}/spack.yaml /opt/environment/spack.yaml",

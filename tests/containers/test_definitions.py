@@ -216,6 +216,8 @@ def test_the_image_sdk_is_built_with_the_spack_of_the_release() -> None:
     assert RELEASE.spack
     assert f"ARG SPACK_COMMIT={RELEASE.spack.tool.commit}" in text("sdk")
     assert f"ARG PACKAGES_COMMIT={RELEASE.spack.packages.commit}" in text("sdk")
+    ours, builtin = (text("sdk").index(f"config --scope site add repos:{name}:") for name in ("exaworks", "builtin"))
+    assert ours < builtin, "the first of two repositories with a recipe of one name is taken"
     with pytest.raises(ImagesError, match="names no state of Spack"):
         image("sdk", msgspec.structs.replace(RELEASE, spack=None), FAMILIES["debian-12"])
 
