@@ -73,6 +73,8 @@ def install(
     if dry_run:
         click.echo(text, nl=False)
         return
+    if system and scope:
+        _belongs(system, scope)
     if places.checkout is None:
         raise InstallError("the recipes are not installed with the command: run it from a checkout.")
     order = Order(
@@ -109,3 +111,26 @@ def _scope(system: str) -> Path:
     if folder is None:
         raise InstallError(f"{system} has no Spack configuration: its site file names no spack_scope.")
     return folder
+
+
+def _belongs(system: str, scope: Path) -> None:
+    """Refuse a scope whose variables or file systems are not here, before Spack makes folders that nobody looks for.
+
+    Raises:
+        InstallError: the message names each value, and the variables to set.
+    """
+    import os
+
+    from exaworks_sdk.errors import InstallError
+    from site_configs.scope_places import lacks
+
+    found = lacks(scope, os.environ)
+    if not found:
+        return
+    unset = sorted({lack.variable for lack in found if lack.variable})
+    first = f"Set {', '.join(unset)}, if this is a machine of {system}" if unset else f"Is this a machine of {system}?"
+    shown = "\n  ".join(map(str, found))
+    raise InstallError(
+        f"the Spack configuration of {system} does not fit this machine:\n  {shown}\n"
+        f"{first}{'. ' if unset else ' '}Without --site nothing of it is used; --dry-run shows the environment."
+    )

@@ -13,6 +13,7 @@ from site_configs.findings import Findings
 from site_configs.probes import modules
 from site_configs.schema import System
 from site_configs.scope import externals, folder_of
+from site_configs.scope_places import lacks
 from site_configs.verify_scheduler import compare
 
 
@@ -30,6 +31,7 @@ def verify(
     folder = folder_of(system, file)
     if folder is not None:
         _externals(folder, env, findings)
+        _scope_places(folder, env, findings)
     return findings
 
 
@@ -103,3 +105,12 @@ def _externals(folder: Path, env: Mapping[str, str], findings: Findings) -> None
                 findings.ok()
             else:
                 findings.differ(key, name, "no such module")
+
+
+def _scope_places(folder: Path, env: Mapping[str, str], findings: Findings) -> None:
+    for lack in lacks(folder, env):
+        key: Key = ("spack_scope", f"{lack.file.name}:{lack.line}", lack.key)
+        if lack.variable:
+            findings.skip(key, f"{lack.value} names a variable that is not set")
+        else:
+            findings.differ(key, lack.value, lack.reason)

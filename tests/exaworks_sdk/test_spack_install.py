@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 from ruamel.yaml import YAML
 
+from exaworks_sdk.cli import main
 from exaworks_sdk.cli_install import install as command
 from exaworks_sdk.errors import InstallError, ReleaseError
 from exaworks_sdk.paths import places
@@ -293,3 +294,27 @@ def test_a_site_without_spack_configuration_is_told(tmp_path: Path, monkeypatch:
     done = CliRunner().invoke(command, ["--dry-run", "--site", "local/workstation"], obj=places())
     assert done.exit_code == 2
     assert "names no spack_scope" in done.output
+
+
+def test_a_site_s_configuration_is_refused_where_its_variables_and_file_systems_are_not(
+    tmp_path: Path, calls: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(tmp_path)
+    monkeypatch.setenv("EXAWORKS_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("SCRATCH", raising=False)
+    chosen = ["install", "--site", "nersc/perlmutter", "--until", "concretize"]
+    refused = CliRunner().invoke(main, chosen)
+    assert refused.exit_code == 2
+    assert (
+        "config.yaml:5: config.install_tree.root: $SCRATCH/spack/install: the variable SCRATCH is not" in refused.output
+    )
+    assert "Set SCRATCH, if this is a machine of nersc/perlmutter" in refused.output
+    monkeypatch.setenv("SCRATCH", "/nowhere/x")
+    refused = CliRunner().invoke(main, chosen)
+    assert "there is no folder /nowhere/x here" in refused.output
+    assert "Is this a machine of nersc/perlmutter?" in refused.output
+    assert not calls.exists(), "Spack has not been started"
+    assert "site_configs/nersc/spack/perlmutter" in CliRunner().invoke(main, [*chosen, "--dry-run"]).output
+    monkeypatch.setenv("SCRATCH", str(tmp_path))
+    assert CliRunner().invoke(main, chosen).exit_code == 0
+    assert steps(calls) == ["concretize"]

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from site_configs.cli import sites
 from site_configs.load import PACKAGED
 from site_configs.scope import externals, problems
+from site_configs.scope_places import lacks
 from tests.needs import need
 
 SCOPES = sorted(path for path in PACKAGED.glob("*/spack/*") if path.is_dir())
@@ -117,3 +118,40 @@ def test_the_real_spack_reads_a_packaged_scope(tmp_path: Path, folder: Path) -> 
         argv = [spack, "-C", str(folder), "config", "get", section]
         done = subprocess.run(argv, env={**os.environ, **places, **site}, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("$PLACE/spack", []),
+        ("${PLACE}/$USER/spack", []),
+        ("$tempdir/$user/$SPACK_INSTANCE_ID", []),
+        ("~/spack", []),
+        ("/tmp/no/such/folder", []),
+        ("$ABSENT/spack", ["the variable ABSENT is not set"]),
+        ("$PLACE/${ABSENT}/$EMPTY", ["the variable ABSENT is not set", "the variable EMPTY is not set"]),
+        ("$NOWHERE/spack", ["there is no folder /nowhere/x here"]),
+        ("/nowhere/spack", ["there is no folder /nowhere here"]),
+        ("/nowhere/x/$user/spack", ["there is no folder /nowhere/x here"]),
+        ("/nowhere/x/$ABSENT", ["the variable ABSENT is not set", "there is no folder /nowhere/x here"]),
+    ],
+)
+def test_a_place_that_this_machine_does_not_have_is_told_before_spack_makes_it(
+    tmp_path: Path, value: str, said: list[str]
+) -> None:
+    environ = {"PLACE": str(tmp_path), "EMPTY": "", "NOWHERE": "/nowhere/x"}
+    folder = scope(tmp_path / "s", f"config:\n  install_tree:\n    root: {value}\n", "config.yaml")
+    found = lacks(folder, environ)
+    assert [lack.reason for lack in found] == said
+    where = f"{folder}/config.yaml:3: config.install_tree.root: {value}: "
+    assert [str(lack) for lack in found] == [where + reason for reason in said]
+
+
+def test_variables_of_prefixes_count_and_what_is_no_path_does_not(tmp_path: Path) -> None:
+    text = PACKAGES.replace("/opt/mpich", "$MPICH_DIR").replace("@4.2", "@4.2 cflags=$FLAGS")
+    assert [lack.variable for lack in lacks(scope(tmp_path / "s", text), {})] == ["MPICH_DIR"]
+
+
+@pytest.mark.parametrize("folder", SCOPES, ids=lambda path: f"{path.parents[1].name}-{path.name}")
+def test_no_packaged_scope_fits_a_machine_that_is_not_its_own(folder: Path) -> None:
+    assert lacks(folder, {})

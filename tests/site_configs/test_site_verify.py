@@ -143,18 +143,25 @@ def test_modules_folders_and_externals_that_are_not_there_are_differences(tmp_pa
         f"  mpich:\n    externals:\n      - {{spec: mpich@4, prefix: {tmp_path}}}\n"
         "      - {spec: mpich@5, prefix: /nowhere/mpich, modules: [gcc/13.1, gcc/1]}\n"
     )
+    (tmp_path / "scope/config.yaml").write_text(
+        "config:\n  install_tree: /nowhere/s\n  build_stage: [$HERE/s, $NO_SUCH/s]\n"
+    )
     text = SITE + (
         "modules: {system: lmod, use: [/soft/nowhere], load: [gcc, clang]}\n"
         "work_dir: $HERE/a/b\nnetwork: {ca_bundle: /nowhere/ca.pem}\nspack_scope: scope\n"
     )
     found = told(compare(tmp_path, text, env))
     assert found.pop("work_dir") == ("$HERE/a/b", f"{tmp_path}/a/b does not exist")
+    made = found.pop("spack_scope.config.yaml:2.config.install_tree")
+    assert made == ("/nowhere/s", "there is no folder /nowhere here")
     assert found == {
         "modules.use[0]": ("/soft/nowhere", "no such folder"),
         "modules.load[1]": ("clang", "no such module"),
         "network.ca_bundle": ("/nowhere/ca.pem", "/nowhere/ca.pem does not exist"),
         "spack_scope.packages.yaml:5.mpich@5": ("gcc/1", "no such module"),
     } or found["spack_scope.packages.yaml:5.mpich@5"] == ("/nowhere/mpich", "no such folder")
+    unset = ("spack_scope.config.yaml:3.config.build_stage[1]", "$NO_SUCH/s names a variable that is not set")
+    assert unset in compare(tmp_path, text, env).unchecked
     both = [entry.machine for entry in compare(tmp_path, text, env).differences if "mpich@5" in entry.name]
     assert both == ["no such folder", "no such module"]
 

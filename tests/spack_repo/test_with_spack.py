@@ -28,7 +28,7 @@ class Spack:
     """A Spack whose configuration is our own: our repository first, then the builtin one that the user's Spack has."""
 
     def __init__(self, program: str, home: Path) -> None:
-        self.program = program
+        self.program, self.home = program, home
         builtin = self._ask("-c", "import spack.repo; print(spack.repo.PATH.get_repo('builtin').root)")
         for folder in ("user", "system", "cache"):
             (home / folder).mkdir()
@@ -64,6 +64,10 @@ class Spack:
         """Concretize an environment and return its nodes by name."""
         document = YAML(typ="safe").load(text)
         document["spack"]["include"] = [str(scope) for scope in scopes]
+        # Over what a site's scope says, whose file systems and variables are not here.
+        config = document["spack"].setdefault("config", {})
+        config.setdefault("install_tree", {})["root"] = str(self.home / "installed")
+        config["build_stage:"] = [str(self.home / "stage")]
         folder.mkdir()
         self.write(folder / "spack.yaml", document)
         done = self.run("-e", str(folder), "concretize")
@@ -157,7 +161,11 @@ def test_the_harness_concretizes_as_a_root_of_its_own(spack: Spack, tmp_path: Pa
 @pytest.mark.slow
 @pytest.mark.parametrize("scope", SCOPES, ids=lambda path: f"{path.parents[1].name}/{path.name}")
 def test_the_release_concretizes_with_a_site_s_configuration(spack: Spack, tmp_path: Path, scope: Path) -> None:
+    before = {*scope.rglob("*"), *Path("/").iterdir()}
     nodes = spack.concretize(tmp_path / "site", environment_text(load(), scope=scope), scope)
+    assert {*scope.rglob("*"), *Path("/").iterdir()} == before, (
+        "Spack makes nothing in the scope, and nothing at the root"
+    )
     is_the_release(nodes, load())
     declared = externals(scope)
     assert declared
