@@ -1,4 +1,4 @@
-"""A registry of images on loopback: as much of OCI's distribution protocol as pushing to it and pulling from it takes."""
+"""A registry of images on loopback: as much of OCI's distribution protocol as a push and a pull take."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ UPLOAD = "/v2/uploads/"
 
 
 class Registry:
-    """What was pushed: blobs by digest, and manifests by repository and tag. A closed one asks everybody for a login."""
+    """What was pushed: blobs by digest, and manifests by repository and tag. A closed one wants a login."""
 
     def __init__(self, folder: Path, *, closed: bool = False) -> None:
         self.folder = folder
@@ -29,7 +29,7 @@ class Registry:
 
     @property
     def settings(self) -> Path:
-        """The file that lets an engine speak plain HTTP with this registry; its variable: CONTAINERS_REGISTRIES_CONF."""
+        """A file for CONTAINERS_REGISTRIES_CONF that lets an engine speak plain HTTP with this registry."""
         path = self.folder / "registries.conf"
         path.write_text(f'[[registry]]\nlocation = "127.0.0.1:{self.port}"\ninsecure = true\n')
         return path
