@@ -16,16 +16,11 @@ from dashboard_client.schema import Deployment, Manifest, Waiver
 from exaworks_sdk import __version__
 from sdk_tests.clock import utc
 from sdk_tests.errors import RunError
-from sdk_tests.landing import Outcome, Preset
 from sdk_tests.metrics import compare, measured
 from sdk_tests.plan import Cell, cells, pruned, selected
 from sdk_tests.prepare import Prepared
 from sdk_tests.resume import owed
-
-CELL = pytest.StashKey[Cell]()
-LANDED = pytest.StashKey[tuple["Preset | None", "Outcome | None"]]()
-RAISED: pytest.StashKey[dict[str, type[BaseException]]] = pytest.StashKey()
-REPORTS: pytest.StashKey[dict[str, pytest.TestReport]] = pytest.StashKey()
+from sdk_tests.stash import CELL, LANDED, RAISED, REPORTS
 
 
 class Watcher:

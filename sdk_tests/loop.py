@@ -12,7 +12,6 @@ from dashboard_client.schema import Cause, CauseClass, Phase
 from dashboard_client.schema import Outcome as Verdict
 from sdk_tests.classify import Health, blame_site, classify, interrupted, usable
 from sdk_tests.errors import RunError
-from sdk_tests.harness import CELL, LANDED, RAISED, REPORTS
 from sdk_tests.health import Healths
 from sdk_tests.judge import synthetic_report, verdict
 from sdk_tests.landing import Landing, Outcome, Preset
@@ -24,6 +23,7 @@ from sdk_tests.plan import Cell
 from sdk_tests.recording import Recorder
 from sdk_tests.resume import owed
 from sdk_tests.signals import Signals
+from sdk_tests.stash import CELL, LANDED, RAISED, REPORTS
 from sdk_tests.strays import clear
 
 if TYPE_CHECKING:

@@ -87,7 +87,7 @@ def refuse_what_cannot_work(config: pytest.Config) -> None:
 @pytest.fixture
 def outcome(request: pytest.FixtureRequest) -> Outcome:
     """What the case's payload answered; skips or fails where there is nothing to assert on."""
-    from sdk_tests.harness import LANDED
+    from sdk_tests.stash import LANDED
 
     landed = request.node.stash.get(LANDED, None)
     if landed is None:

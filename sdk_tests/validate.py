@@ -22,12 +22,13 @@ from dashboard_client.wire import Policy
 from sdk_tests import listing
 from sdk_tests.embedded import Embedded, start
 from sdk_tests.errors import PlanError, RunError
-from sdk_tests.harness import CELL, Harness, Watcher
+from sdk_tests.harness import Harness, Watcher
 from sdk_tests.plan import Cell
 from sdk_tests.prepare import Options, Prepared, prepare
 from sdk_tests.report import Progress, summary, summary_json
 from sdk_tests.report.text import fit
 from sdk_tests.resume import resumed
+from sdk_tests.stash import CELL
 
 if TYPE_CHECKING:
     from exaworks_sdk.paths import Places
