@@ -57,6 +57,8 @@ class Project:
     deployment: str = "path"
     tier: str = "smoke"
     variables: dict[str, str] = field(default_factory=dict)
+    unset: tuple[str, ...] = ()
+    """Variables that the runner does not give."""
 
     def __post_init__(self) -> None:
         self.path = self.folder / "project"
@@ -116,6 +118,7 @@ class Project:
         shutil.rmtree(self.path / "results", ignore_errors=True)
         values = {"EXAWORKS": str(self.program), "EXAWORKS_CI_HOME": str(self.home), "EXAWORKS_TIER": self.tier}
         values |= self.variables
+        values = {name: value for name, value in values.items() if name not in self.unset}
         lines = [f'{name}: {{type: variable, values: {{"*": {json.dumps(value)}}}}}' for name, value in values.items()]
         (self.path / ".gitlab-ci-local-variables.yml").write_text("\n".join(lines) + "\n")
         return subprocess.Popen(

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ import pytest
 import requests
 
 from sdk_tests.testbeds import manage
-from tests.ci.pipeline import BOX, LIMIT, Ended, Project, collector, ended
+from tests.ci.pipeline import BOX, LIMIT, ROOT, Ended, Project, collector, ended
 from tests.needs import need
 
 pytestmark = pytest.mark.needs("gitlab-ci-local", "rsync")
@@ -221,3 +222,31 @@ def _alive_with(text: str) -> list[int]:
         except OSError:
             continue
     return found
+
+
+def test_the_six_lines_that_the_readme_shows_run_the_sdk_from_the_address_they_give(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other project is a repository with the pipelines of this one, and a stand-in for its command."""
+    (lines,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "ci" / "README.md").read_text(), re.DOTALL)
+    assert len(lines.splitlines()) == 6
+    (tmp_path / "sdk").mkdir()
+    sdk, own = Project(tmp_path / "sdk"), Project(tmp_path)
+    shutil.copytree(ROOT / "ci" / "pipelines", sdk.path / "ci" / "pipelines")
+    shutil.copy(sdk.program, sdk.path / "exaworks")
+    sdk.commit()
+    with_address = lines.replace("https://gitlab.example.org/exaworks/sdk.git", str(sdk.path))
+    (own.path / ".gitlab-ci.yml").write_text(with_address.replace("llnl/dane", "local/workstation"))
+    own.commit()
+    for name, value in {
+        "COUNT": "1",
+        "KEY_0": f"url.{sdk.path}.insteadOf",
+        "VALUE_0": "https://gitlab.example.org:443/exaworks/sdk.git",
+    }.items():
+        monkeypatch.setenv(f"GIT_CONFIG_{name}", value)
+    own.unset = ("EXAWORKS",)
+    result = own.run("setup")
+    assert result.jobs == {"setup": "PASS"}, result.output
+    home = own.home / "local-workstation"
+    assert (home / "sdk" / "exaworks").read_text() == sdk.program.read_text()
+    assert json.loads((own.path / "results" / "setup" / "stage.json").read_bytes())["exit_code"] == 0
