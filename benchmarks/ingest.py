@@ -44,12 +44,12 @@ STANDIN_RECORDS = 12
 
 
 def fresh(records: int) -> list[tuple[Manifest, list[Record]]]:
-    """Make runs of 300 cases over 40 systems that no history has, the newest now."""
+    """Make runs of 300 cases over 40 systems, each later than whatever is stored, the newest now."""
     shape, tag = Shape(), f"{time.time_ns():x}"
     count = math.ceil(records / shape.cases)
     made = []
     for number in range(count):
-        began = shape.ends - timedelta(seconds=60 + 20 * (count - number))
+        began = shape.ends - timedelta(milliseconds=10 * (count - number))
         quiet: list[list[tuple[int, int, int]]] = [[] for _ in range(shape.cases)]
         opening, arrivals, _ = make_run(
             shape, number % shape.systems, shape.nights - 1, began, quiet, f"{tag}-{number:05}"
