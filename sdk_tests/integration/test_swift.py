@@ -19,7 +19,11 @@ SUBMITS = ("slurm", "pbs")
 LOADED = 120.0
 """Seconds a run may take: 4 s by itself, much of it the compiler's Java, and 25 s beside 20 other busy processes."""
 
-NO_ARGUMENTS = "turbine 1.5.2 hands a program to PSI/J without its arguments"
+NO_ARGUMENTS = (
+    "turbine 1.5.2 hands a program to PSI/J without its arguments: "
+    "https://github.com/swift-lang/swift-t/blob/e96b808e7839bfba6cc2f9541538cbe638fcab57/"
+    "turbine/code/scripts/submit/psij/turbine-psij-run.zsh#L53"
+)
 
 
 def worked_together(outcome: Outcome, wrote: dict[str, Any]) -> None:
@@ -250,6 +254,26 @@ def test_a_program_handed_to_psij_keeps_its_arguments(outcome: Outcome) -> None:
 
 
 @case(
+    payload="swift/through_psij.py",
+    component="swift-t",
+    name="submit_failing",
+    partners=("psij",),
+    schedulers=("local", *SUBMITS),
+    where="login",
+    jobs=1,
+    cores=2,
+    walltime=120,
+    params={"count": 3, "program": "failing.swift"},
+)
+def test_psij_tells_that_the_job_swift_t_handed_to_it_failed(outcome: Outcome) -> None:
+    answer = outcome.answer
+    assert answer["states"] == ["FAILED"]
+    assert len(answer["native_ids"]) == 1
+    assert answer["exit_code"] not in (0, None)
+    assert answer["begun"] == ["bad"], "it failed before its program did, or went on after it"
+
+
+@case(
     payload="swift/in_flux.py",
     component="swift-t",
     name="launch",
@@ -266,6 +290,23 @@ def test_the_ranks_of_a_run_are_one_job_of_flux(outcome: Outcome) -> None:
     jobs = {each["flux_job"] for each in answer["wrote"].values()}
     assert len(jobs) == 1, "the ranks are several jobs"
     assert all(jobs), "the ranks were not started by Flux"
+
+
+@case(
+    payload="swift/in_flux.py",
+    component="swift-t",
+    name="launch_failing",
+    partners=("flux",),
+    variants={"by=swift-t": {"by": "swift-t"}, "by=flux": {"by": "flux"}},
+    cores=2,
+    walltime=120,
+    params={"count": 3, "program": "failing.swift"},
+)
+def test_a_run_that_fails_in_flux_ends_as_failed(outcome: Outcome) -> None:
+    answer = outcome.answer
+    assert answer["exit_code"] not in (0, None)
+    assert any("exited with code: 3" in line for line in answer["said"]), "its exit code is not told"
+    assert "after" not in answer["wrote"]
 
 
 FIGURES = {

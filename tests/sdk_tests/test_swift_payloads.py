@@ -96,6 +96,8 @@ MEMBERS = [
 ]
 """What no way of running the programs of members may get wrong."""
 
+TOLD = "error: <Child exited with code: 3> command: ..."
+
 LEAF = {"built": True, "exit_code": 0, "reversed": "faeL", "letters": "4", "upper": "LEAF"}
 NUMBERS = {str(number): number % 2 for number in range(100)}
 STUDY = {
@@ -197,7 +199,7 @@ WORKED: list[tuple[Judge, Answer, list[Change]]] = [
     ),
     (
         test_swift.test_a_program_that_fails_ends_the_run_and_what_depends_on_it_never_starts,
-        {"exit_code": 1, "said": ["error: <Child exited with code: 3> command: ..."], "after": False},
+        {"exit_code": 1, "said": [TOLD], "after": False},
         [at("exit_code", value=0), at("said", value=[]), at("after", value=True)],
     ),
     (
@@ -240,6 +242,23 @@ WORKED: list[tuple[Judge, Answer, list[Change]]] = [
         test_swift.test_a_program_handed_to_psij_keeps_its_arguments,
         {"exit_code": 0, "native_ids": ["12"], "states": ["COMPLETED"], "wrote": members()},
         MEMBERS,
+    ),
+    (
+        test_swift.test_psij_tells_that_the_job_swift_t_handed_to_it_failed,
+        {"exit_code": 1, "native_ids": ["12"], "states": ["FAILED"], "begun": ["bad"], "wrote": {}},
+        [
+            at("exit_code", value=0),
+            at("states", value=["COMPLETED"]),
+            at("states", value=[]),
+            at("native_ids", value=[]),
+            at("begun", value=[]),
+            at("begun", value=["after", "bad"]),
+        ],
+    ),
+    (
+        test_swift.test_a_run_that_fails_in_flux_ends_as_failed,
+        {"exit_code": 143, "procs": 4, "said": [TOLD], "wrote": {}},
+        [at("exit_code", value=0), at("said", value=[]), at("wrote", "after", value=ran("after", 1, 2))],
     ),
     (
         test_swift.test_the_ranks_of_a_run_are_one_job_of_flux,

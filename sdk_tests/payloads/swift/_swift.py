@@ -120,6 +120,11 @@ def numbers(said):
     return {name: int(value) for name, value in answers(said).items()}
 
 
+def codes(said):
+    """Return the lines in which a run tells the exit code of a program that failed."""
+    return [line for line in said.splitlines() if "code: " in line]
+
+
 def left(request):
     """Return the seconds this payload still has."""
     limit = request.get("limit") or request.get("walltime") or 60

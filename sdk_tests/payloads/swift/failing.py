@@ -8,11 +8,10 @@ from _payload import main
 
 
 def failing(request):
-    from _swift import program, steps, swift
+    from _swift import codes, program, steps, swift
 
     done = swift(request, program("failing.swift"), *steps())
-    said = [line for line in done.stdout.splitlines() if "code: " in line]
-    return {"exit_code": done.returncode, "said": said, "after": Path("after.json").exists()}
+    return {"exit_code": done.returncode, "said": codes(done.stdout), "after": Path("after.json").exists()}
 
 
 if __name__ == "__main__":

@@ -14,10 +14,10 @@ def in_flux(request):
     import os
 
     from _jobs import wrote
-    from _swift import ended, flux_run, left, pmi, program, steps
+    from _swift import codes, ended, flux_run, left, pmi, program, steps
 
-    params, nodes = {"by": "swift-t", "count": 3, **request["params"]}, request["nodes"]
-    kind, procs, source = request["scheduler"]["kind"], params["count"] + 1, program("apps.swift")
+    params, nodes = {"by": "swift-t", "program": "apps.swift", "count": 3, **request["params"]}, request["nodes"]
+    kind, procs, source = request["scheduler"]["kind"], params["count"] + 1, program(params["program"])
     env, start = {**os.environ, **pmi()}, []
     if kind != "flux":
         env = {name: value for name, value in env.items() if not name.startswith(LEADS)}
@@ -28,14 +28,14 @@ def in_flux(request):
     argv = ["swift-t", "-n", str(procs), source, *arguments]
     Path("met").mkdir()
     if params["by"] == "flux":
-        compiled = ended(["stc", source, "apps.tic"], env, left(request))
+        compiled = ended(["stc", source, "run.tic"], env, left(request))
         if compiled.returncode:
-            return {"exit_code": compiled.returncode, "wrote": {}}
-        argv = [flux_run(procs, nodes), "-n", str(procs), "turbine-pilot", "apps.tic", *arguments]
+            return {"exit_code": compiled.returncode, "said": [], "wrote": {}}
+        argv = [flux_run(procs, nodes), "-n", str(procs), "turbine-pilot", "run.tic", *arguments]
     else:
         env["TURBINE_LAUNCHER"] = flux_run(procs, nodes)
     done = ended([*start, *argv], env, left(request))
-    return {"exit_code": done.returncode, "procs": procs, "wrote": wrote(".")}
+    return {"exit_code": done.returncode, "procs": procs, "said": codes(done.stdout), "wrote": wrote(".")}
 
 
 if __name__ == "__main__":
