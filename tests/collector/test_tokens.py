@@ -145,6 +145,19 @@ def test_a_wrong_site_name_makes_no_token(tmp_path: Path) -> None:
     assert (refused.returncode, refused.stdout) == (2, "")
 
 
+def test_the_database_that_the_environment_names_is_meant_by_every_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = tmp_path / "named" / "results.db"
+    named.parent.mkdir()
+    monkeypatch.setenv("EXAWORKS_COLLECTOR_DATABASE", str(named))
+    assert tool(tmp_path, "token", "new", "ornl").returncode == 0
+    monkeypatch.delenv("EXAWORKS_COLLECTOR_DATABASE")
+    (token,) = json.loads(tool(tmp_path, "token", "list", "--json", "--database", str(named)).stdout)
+    assert token["site"] == "ornl"
+    assert json.loads(tool(tmp_path, "token", "list", "--json").stdout) == []
+
+
 def test_a_rotated_token_and_its_successor_both_hold_until_the_overlap_ends(store: Store, tmp_path: Path) -> None:
     key, now, day = load_key(tmp_path / "token.key"), now_ms(), 86_400_000
     with store.writing() as connection:

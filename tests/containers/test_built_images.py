@@ -1,8 +1,6 @@
 """The images are really built, on a base that debootstrap makes, and each does in a container what it is for.
 
-Takes minutes. ``EXAWORKS_TEST_CONTAINERS`` names a folder that keeps base and layers from one time to the next. The two
-images that build a component from its repository are built where ``EXAWORKS_TEST_IMAGE_SDK`` and
-``EXAWORKS_TEST_IMAGE_TESTBED_FLUX`` are set: to further words for ``exaworks images build``, or to nothing.
+Takes minutes; ``tests/containers/yard.py`` says what keeps layers, and what has the two images built that take longest.
 """
 
 from __future__ import annotations
@@ -10,151 +8,31 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 import requests
 
+from containers.catalogue import IMAGES
 from dashboard_client.upload import push
 from exaworks_sdk.release import load
-from tests.containers.engine import Engine, refuse
+from tests.containers.yard import BASE, ROOT, Yard, answers, commit, facts, passed
 from tests.dashboard_client.samples import RUN_ID, finished_run
 from tests.needs import need
 
 pytestmark = [pytest.mark.long, pytest.mark.needs("podman", "buildah", "debootstrap")]
 
-ROOT = Path(__file__).resolve().parents[2]
 RELEASE = load()
-BASE = "localhost/exaworks/debian:12"
-CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
-BUILD_LIMIT = 1500.0
 MEGABYTE = 10**6
 
 
-@dataclass
-class Yard:
-    """An engine, a base, and the images that were built; containers are removed at the end."""
-
-    engine: Engine
-    built: dict[str, str] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-    commits: dict[str, str] = field(default_factory=dict)
-    started: list[subprocess.Popen[str]] = field(default_factory=list)
-
-    def base(self) -> None:
-        if self.engine.run("podman", "image", "exists", BASE).returncode == 0:
-            return
-        if os.getuid() != 0:
-            refuse("debootstrap makes a base as root only")
-        tree = self.engine.folder / "base"
-        done = self.engine.run(need("debootstrap"), "--variant=minbase", "bookworm", str(tree), limit=900)
-        if done.returncode != 0:
-            refuse(f"debootstrap: {done.stdout.strip().splitlines()[-1]}")
-        archive = self.engine.folder / "base.tar"
-        excluded = ["--exclude=./var/cache/apt/*", "--exclude=./dev/*"]
-        done = self.engine.run("tar", "--directory", str(tree), *excluded, "-cf", str(archive), ".")
-        assert done.returncode == 0, done.stderr
-        done = self.engine.run("podman", "import", "--quiet", str(archive), BASE)
-        assert done.returncode == 0, done.stderr
-        self.engine.run("rm", "-rf", "--one-file-system", str(tree), str(archive))
-
-    def build(self, name: str, *options: str, again: bool = False) -> str:
-        """Build an image by the command that a user gives, once."""
-        if again or name not in self.built:
-            argv = [sys.executable, "-I", "-m", "exaworks_sdk", "images", "build", name, "--engine=buildah"]
-            argv += [f"--base={BASE}", *([f"--ca-bundle={CA_BUNDLE}"] if Path(CA_BUNDLE).exists() else []), *options]
-            flags = f"--isolation chroot {os.environ.get('EXAWORKS_TEST_BUILD_FLAGS', '')}"
-            more = {"EXAWORKS_HOME": str(self.engine.folder / "home"), "EXAWORKS_BUILD_FLAGS": flags}
-            begun = time.monotonic()
-            self.commits[name] = commit()
-            done = subprocess.run(
-                argv,
-                env={**self.engine.environ, **more},
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=BUILD_LIMIT,
-            )
-            assert done.returncode == 0, done.stderr[-4000:]
-            self.built[name] = done.stdout.strip()
-            self.seconds[name] = time.monotonic() - begun
-        return self.built[name]
-
-    def wanted(self, name: str) -> str:
-        """Build an image that takes long and needs repositories, where somebody asked for it."""
-        variable = f"EXAWORKS_TEST_IMAGE_{name.upper().replace('-', '_')}"
-        options = os.environ.get(variable)
-        if options is None:
-            pytest.skip(f"{name} is built where {variable} is set, to further words for the build or to nothing")
-        return self.build(name, *shlex.split(options))
-
-    def argv(self, image: str, *words: str, options: tuple[str, ...] = ()) -> list[str]:
-        engine = ["podman", "run", "--rm", "--log-driver=none", "--no-healthcheck", "--network=host"]
-        return [*engine, *options, image, *words]
-
-    def run(
-        self, image: str, *words: str, options: tuple[str, ...] = (), limit: float = 120
-    ) -> subprocess.CompletedProcess[str]:
-        return self.engine.run(*self.argv(image, *words, options=options), limit=limit)
-
-    def start(self, image: str, *words: str, options: tuple[str, ...] = ()) -> subprocess.Popen[str]:
-        argv = self.argv(image, *words, options=options)
-        self.started.append(subprocess.Popen(argv, env=self.engine.environ, stdin=subprocess.DEVNULL, text=True))
-        return self.started[-1]
-
-    def close(self) -> None:
-        self.engine.run("podman", "rm", "--all", "--force", "--time", "0")
-        for process in self.started:
-            process.wait(timeout=30)
-        self.engine.run("podman", "volume", "prune", "--force")
-
-
-@pytest.fixture(scope="module")
-def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
-    need("podman", "buildah", "debootstrap")
-    kept = os.environ.get("EXAWORKS_TEST_CONTAINERS")
-    folder = Path(kept) if kept else tmp_path_factory.mktemp("yard")
-    folder.mkdir(parents=True, exist_ok=True)
-    engine = Engine(folder)
-    engine.make()
-    made = Yard(engine)
-    try:
-        made.base()
-        yield made
-    finally:
-        made.close()
-        if not kept:
-            engine.close()
-
-
-def commit() -> str:
-    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
-
-
-def facts(yard: Yard, image: str) -> dict[str, object]:
-    """Return what the engine says of an image."""
-    seen: dict[str, object] = json.loads(yard.engine.run("podman", "image", "inspect", image).stdout)[0]
-    return seen
-
-
-def passed(done: subprocess.CompletedProcess[str], cases: set[str]) -> None:
-    """Assert that a validation ended well and that these cases passed."""
-    assert done.returncode == 0, done.stdout + done.stderr
-    said = json.loads(done.stdout)
-    assert {case["case_id"] for case in said["cases"] if case["outcome"] == "pass"} >= cases, said
-
-
-@pytest.mark.parametrize("name", ["sdk-slim", "testbed-slurm", "collector"])
+@pytest.mark.parametrize("name", IMAGES)
 def test_an_image_has_no_compiler_an_ordinary_user_labels_and_a_bill_of_materials(yard: Yard, name: str) -> None:
-    image = yard.build(name)
+    image = yard.wanted(name)
     seen = facts(yard, image)
     assert seen["User"] == "1000:1000"
     assert "Test" in str(seen["HealthCheck"] if "HealthCheck" in seen else seen["Healthcheck"])
@@ -165,7 +43,8 @@ def test_an_image_has_no_compiler_an_ordinary_user_labels_and_a_bill_of_material
     assert labels["org.opencontainers.image.revision"].startswith(yard.commits[name])
     look = ("--entrypoint=",)
     tools = (
-        "for t in cc gcc make pip pip3 git; do command -v $t; done; ls /src /opt/sbom /root/.cache 2>/dev/null; true"
+        "for t in cc gcc g++ make pip pip3 git spack; do command -v $t; done; "
+        "ls /src /build /opt/sbom /root/.cache 2>/dev/null; true"
     )
     assert yard.run(image, "sh", "-c", tools, options=look).stdout == ""
     bill = json.loads(yard.run(image, "cat", labels["org.exaworks.sbom"], options=look).stdout)
@@ -173,7 +52,7 @@ def test_an_image_has_no_compiler_an_ordinary_user_labels_and_a_bill_of_material
     versions = {component["name"]: component["version"] for component in bill["components"]}
     assert versions["exaworks-sdk"].startswith(RELEASE.name)
     assert versions["libc6"].startswith("2.36")
-    if name != "collector":
+    if name not in ("collector", "sdk"):
         assert {c.pypi: c.version for c in RELEASE.components if c.pypi}.items() <= versions.items()
 
 
@@ -256,7 +135,6 @@ def test_sdk_holds_what_spack_built_and_validates_itself(yard: Yard) -> None:
     bill = json.loads(yard.run(image, "cat", labels["org.exaworks.sbom"], options=look).stdout)
     held_packages = {component["purl"].partition("%2B")[0] for component in bill["components"]}
     assert f"pkg:generic/spack/flux-core@{_version('flux')}" in held_packages
-    assert yard.run(image, "sh", "-c", "command -v gcc g++ make spack git; true", options=look).stdout == ""
     asked = ["--component", "psij", "--component", "parsl", "--component", "swift-t", "--component", "flux"]
     done = yard.run(image, "validate", "--tier", "smoke", *asked, "--no-upload", "--json", limit=600)
     passed(done, {"control/hello@local", "psij/hello@local", "parsl/hello@local"})
@@ -309,7 +187,7 @@ def test_the_collector_takes_a_record_and_shows_it(yard: Yard, tmp_path: Path) -
     begun = time.monotonic()
     yard.start(image, "serve", "--port", str(port), options=(f"--name={name}",))
     url = f"http://127.0.0.1:{port}"
-    while not _answers(f"{url}/healthz"):
+    while not answers(f"{url}/healthz"):
         assert time.monotonic() - begun < 60, "the collector did not come up"
         assert yard.started[-1].poll() is None, "the collector ended"
     made = yard.engine.run("podman", "exec", name, "exaworks", "collector", "token", "new", "*")
@@ -319,11 +197,3 @@ def test_the_collector_takes_a_record_and_shows_it(yard: Yard, tmp_path: Path) -
     page = requests.get(f"{url}/runs/{RUN_ID}", timeout=10)
     assert page.status_code == 200
     assert re.search(re.escape(RUN_ID), page.text)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return requests.get(url, timeout=2).ok
-    except requests.RequestException:
-        time.sleep(0.05)
-        return False
