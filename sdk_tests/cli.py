@@ -33,7 +33,9 @@ Exit codes: 0 all planned cases passed or were skipped for a reason the site all
     "which is what `exaworks install` has made. Default: the site file's.",
 )
 @click.option("--case", "cases", multiple=True, metavar="PATTERN", help="Shell pattern of case ids; may be repeated.")
-@click.option("--component", "components", multiple=True, metavar="NAME", help="Only cases that use this component, alone or in a pair.")
+@click.option(
+    "--component", "components", multiple=True, metavar="NAME", help="Only cases of this component, alone or in a pair."
+)
 @click.option("--scheduler", "schedulers", multiple=True, metavar="NAME", help="Only cases on this scheduler.")
 @click.option(
     "--tier", type=click.Choice(["smoke", "integration", "scale"]), default="integration", show_default=True,
