@@ -162,8 +162,9 @@ def push_argv(program: str, tag: str, target: str) -> list[str]:
 def explain(program: str, output: str) -> str:
     """Return the engine's own last line of error, and what to do where that is known."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    errors = [line for line in lines if re.match(r"(Error|ERROR|E|error|FATAL)[:\[ ]", line)]
-    said = (errors or lines or ["it said nothing"])[-1]
+    errors = [line for line in lines if re.match(r"(==> )?(Error|ERROR|E|error|FATAL)[:\[ ]", line)]
+    own = [line for line in errors if not line.startswith("Error: building at STEP")]  # that repeats the command
+    said = (own or errors or lines or ["it said nothing"])[-1]
     engine = Path(program).name
     prune = PRUNE.get(engine, f"`{engine} system prune`")
     where = {"engine": engine, "prune": prune, "machine": platform.machine(), "flags": FLAGS}

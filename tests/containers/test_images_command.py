@@ -124,6 +124,14 @@ def test_an_engines_failure_comes_with_what_to_do(engine: Path, checkout: Path, 
     assert f"Error: {output}" in error.value.format_message()
 
 
+def test_what_went_wrong_in_a_step_is_said_rather_than_the_step(engine: Path, checkout: Path) -> None:
+    step = "echo 'Error: building at STEP \"RUN spack\": exit status 1'"
+    program(engine, f"echo '==> Error: no such variant'; {step}; exit 1")
+    with pytest.raises(BuildError) as error:
+        build("sdk-slim", RELEASE, DEBIAN, checkout, Options(engine="buildah"), lambda line: None)
+    assert error.value.format_message() == "cannot build sdk-slim: ==> Error: no such variant"
+
+
 def test_a_storage_without_room_is_told_before_anything_is_built(
     engine: Path, checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,10 +56,10 @@ class Yard:
         assert done.returncode == 0, done.stderr
         self.engine.run("rm", "-rf", "--one-file-system", str(tree), str(archive))
 
-    def build(self, name: str, *options: str, again: bool = False) -> str:
+    def build(self, name: str, *options: str, again: bool = False, checkout: Path = ROOT) -> str:
         """Build an image by the command that a user gives, once."""
         if again or name not in self.built:
-            argv = [sys.executable, "-I", "-m", "exaworks_sdk", "images", "build", name, "--engine=buildah"]
+            argv = [sys.executable, "-m", "exaworks_sdk", "images", "build", name, "--engine=buildah"]
             argv += [f"--base={BASE}", *([f"--ca-bundle={CA_BUNDLE}"] if Path(CA_BUNDLE).exists() else []), *options]
             flags = f"--isolation chroot {os.environ.get('EXAWORKS_TEST_BUILD_FLAGS', '')}"
             more = {"EXAWORKS_HOME": str(self.engine.folder / "home"), "EXAWORKS_BUILD_FLAGS": flags}
@@ -67,6 +67,7 @@ class Yard:
             self.commits[name] = commit()
             done = subprocess.run(
                 argv,
+                cwd=checkout,
                 env={**self.engine.environ, **more},
                 capture_output=True,
                 text=True,
