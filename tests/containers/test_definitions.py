@@ -203,6 +203,10 @@ def test_an_apptainer_definition_says_the_same_as_the_containerfile(name: str, f
     assert all(command.strip() in written for command in commands)
     assert re.findall(r"^    org\.exaworks\.component\S+ \S+$", written, re.MULTILINE)
     assert "/run/secrets" not in written
+    for stage in written.split("Bootstrap: ")[1:]:
+        section = stage.partition("%arguments\n")[2].partition("\n%")[0]
+        declared = set(re.findall(r"^    (\w+)=", section, re.MULTILINE))
+        assert set(re.findall(r"\{\{ (\w+) \}\}", stage)) == declared, "used and not declared, or the other way round"
 
 
 def test_what_is_not_there_is_named() -> None:

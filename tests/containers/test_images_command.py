@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -236,3 +237,36 @@ def test_a_push_goes_to_the_address_that_was_given(engine: Path, checkout: Path)
     arguments = Path(f"{engine}.arguments").read_text().splitlines()
     assert arguments == ["push", "c:1", "docker://registry.example.org/exaworks/collector:1"]
     assert push_argv("apptainer", "/a.sif", target)[-1] == "oras://registry.example.org/exaworks/collector:1"
+
+
+CALLS = 'echo "$*" >> "$0.calls"; for word; do case $word in *.def) cp "$word" "$0.def" ;; esac; done'
+
+
+def test_docker_names_an_image_by_its_address_before_it_is_sent(engine: Path, checkout: Path) -> None:
+    docker = program(engine.with_name("docker"), CALLS)
+    wanted = Options(engine="docker", base="x:1", push="oci://registry.example.org/collector:1")
+    made = build("collector", RELEASE, DEBIAN, checkout, wanted, lambda line: None)
+    calls = [call.split() for call in Path(f"{docker}.calls").read_text().splitlines()]
+    assert [call[0] for call in calls] == ["info", "build", "tag", "push"]
+    assert {f"--tag={made}", "--build-arg=BASE=x:1"} <= set(calls[1])
+    assert calls[2:] == [
+        ["tag", made, "registry.example.org/collector:1"],
+        ["push", "registry.example.org/collector:1"],
+    ]
+
+
+def test_apptainer_makes_a_file_from_a_definition_without_secrets(
+    engine: Path, checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apptainer = program(engine.with_name("apptainer"), CALLS)
+    monkeypatch.chdir(tmp_path)
+    wanted = Options(engine="apptainer", base="x:1", push="oci://registry.example.org/sdk-slim:1")
+    made = build("sdk-slim", RELEASE, DEBIAN, checkout, wanted, lambda line: None)
+    assert made == f"sdk-slim-{RELEASE.name}.sif"
+    built, pushed = (call.split() for call in Path(f"{apptainer}.calls").read_text().splitlines())
+    assert built[0] == "build"
+    assert built[-2] == str(tmp_path / made)
+    assert pushed == ["push", made, "oras://registry.example.org/sdk-slim:1"]
+    text = Path(f"{apptainer}.def").read_text()
+    given = {word.removeprefix("--build-arg=").partition("=")[0] for word in built if word.startswith("--build-arg=")}
+    assert {"BASE", "SOURCE_DATE_EPOCH"} <= given <= set(re.findall(r"\{\{ (\w+) \}\}", text)), "refused as unused"
