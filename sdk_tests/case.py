@@ -25,6 +25,7 @@ class Case:
     with all cases of the same node count; ``job`` runs inside an allocation of its own; ``control`` runs under the
     scheduler's own blocking command, with the harness's Python. On the ``local`` scheduler all four run right here.
     jobs: batch jobs the payload itself has in the queue at once. cores: cores it keeps busy on the node it runs on.
+    gpus: GPUs a node must have; it is planned only where the site file says so, and ``local`` where that is the node.
     walltime: seconds the payload may run; total: seconds for everything, queue wait of its own jobs included. answer:
     whether the payload prints one JSON object; without, its exit code alone is judged. xfail: why it is known to fail;
     broken_on: the schedulers on which it is known to fail, each with why. versions: for which version of a component it
@@ -43,6 +44,7 @@ class Case:
     params: Mapping[str, Any] = field(default_factory=dict)
     jobs: int = 0
     cores: int = 1
+    gpus: int = 0
     walltime: float = 60.0
     total: float | None = None
     answer: bool = True

@@ -91,6 +91,7 @@ class Orders:
             "scratch": str(scratch),
             "nodes": case.nodes,
             "cores": case.cores,
+            "gpus": prepared.system.node.gpus,
             "where": case.where,
             "walltime": case.walltime,
             "limit": limit,

@@ -11,6 +11,7 @@ from sdk_tests.case import Case
 from sdk_tests.components import CONTROL
 from sdk_tests.landing import Preset
 from sdk_tests.prepare import Prepared
+from site_configs.schema import System
 
 TIERS = (Tier.SMOKE, Tier.INTEGRATION, Tier.SCALE)
 
@@ -48,6 +49,8 @@ def cells(cases: Iterable[Case], prepared: Prepared) -> list[Cell]:
             ready = prepared.schedulers.get(scheduler)
             names = {scheduler, ready.kind.kind if ready else scheduler.rpartition("+")[2]}
             if any(fnmatchcase(name, pattern) for name in names for pattern in case.schedulers):
+                if case.gpus and not _has_gpus(case, scheduler, prepared.system):
+                    continue
                 case_id = case.case_id(scheduler)
                 preset = _preset(case, scheduler, prepared)
                 spread.append(Cell(case, scheduler, case_id, preset, _waiver(case_id, prepared)))
@@ -74,6 +77,11 @@ def pruned(chosen: Sequence[Cell]) -> list[Cell]:
     """Drop the controls of schedulers on which nothing else was selected, unless nothing but controls was."""
     needed = {cell.scheduler for cell in chosen if not cell.control}
     return [cell for cell in chosen if not needed or cell.scheduler in needed]
+
+
+def _has_gpus(case: Case, scheduler: str, system: System) -> bool:
+    """Whether the nodes that a scheduler leads to have the GPUs: ``local`` leads to a login node, if there are such."""
+    return system.node.gpus >= case.gpus and not (scheduler == "local" and system.schedulers)
 
 
 def _fits(case_id: str, pattern: str) -> bool:

@@ -24,8 +24,9 @@ def start(request):
     kind = request["scheduler"]["kind"]
     if kind == "local":
         return ["flux", "start", f"--test-size={count}"]
-    if kind == "slurm":  # without pmi2 each broker would be an instance of its own
-        return ["srun", "--mpi=pmi2", "-N", count, "-n", count, "-c", cores, "flux", "start"]
+    if kind == "slurm":  # without pmi2 each broker would be an instance of its own; a step has no GPU it did not name
+        gpus = [f"--gpus-per-node={request['params']['gpus']}"] if request["params"].get("gpus") else []
+        return ["srun", "--mpi=pmi2", "-N", count, "-n", count, "-c", cores, *gpus, "flux", "start"]
     if kind == "flux":
         return ["flux", "run", "-N", count, "-n", count, "-c", cores, "flux", "start"]
     return ["flux", "start"]  # one broker, on the node this payload is on

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from _guard import SOCKETS, Guard
-from _resource import HERE, MANAGERS, OUTER, agent_environment, cores, describe, engine, on_loopback
+from _resource import HERE, MANAGERS, OUTER, agent_environment, cores, describe, engine, gpus, on_loopback
 
 # The folder above has a child named like RADICAL's own package, whose modules would be taken for RADICAL's.
 sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).resolve().parent.parent]
@@ -131,6 +131,7 @@ def pilot(request):
             "resource": RESOURCE,
             "access_schema": "here",
             "cores": cores(request),
+            "gpus": gpus(request),
             "runtime": limits(request)[1],
             "queue": scheduler.get("queue"),
             "project": scheduler.get("account"),

@@ -29,6 +29,11 @@ def cores(request):
     return max(2, int(request["params"].get("pilot_cores") or request.get("cores") or 2))
 
 
+def gpus(request):
+    """Return the pilot's GPUs: none, unless a payload is about them."""
+    return int(request["params"].get("gpus", 0))
+
+
 def describe(request, root):
     """Describe the scheduler as a resource whose agent runs in the deployment as it is and installs nothing."""
     scheduler = request["scheduler"]
@@ -60,7 +65,7 @@ def describe(request, root):
         "virtenv_mode": "local",
         "python_dist": "default",
         "cores_per_node": cores(request),
-        "gpus_per_node": 0,
+        "gpus_per_node": gpus(request),
         "fake_resources": here,
         "system_architecture": {"exclusive": bool(scheduler.get("exclusive")), "options": options(scheduler)},
     }
