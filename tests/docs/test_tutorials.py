@@ -43,9 +43,15 @@ def steps(page: str) -> list[Step]:
     return found
 
 
-def follow(page: str, folder: Path, env: dict[str, str], seconds: float) -> None:
-    """Do what the page says, in ``folder``."""
-    for step in steps((TUTORIALS / page).read_text()):
+def follow(page: str, folder: Path, env: dict[str, str], seconds: float, section: str | None = None) -> None:
+    """Do what the page says, in ``folder``: all, or one section and, before it, nothing but the files of the others."""
+    text = (TUTORIALS / page).read_text()
+    wanted = steps(text)
+    if section is not None:
+        before, mark, within = text.partition(f"\n## {section}\n")
+        assert mark, f"{page} has no section {section}"
+        wanted = [step for step in steps(before) if step.file] + steps(within.partition("\n## ")[0])
+    for step in wanted:
         if step.file:
             (folder / step.file).write_text(step.text)
             continue
@@ -75,7 +81,13 @@ def test_a_difference_from_the_page_is_seen() -> None:
 def test_every_tutorial_is_in_the_table_and_followed_by_a_test() -> None:
     listed = set(re.findall(r"^\| \[.*?\]\((\S+\.md)\)", (TUTORIALS / "README.md").read_text(), re.MULTILINE))
     assert listed == {page.name for page in TUTORIALS.glob("*.md")} - {"README.md"}
-    assert listed == set(re.findall(r'follow\("(\S+\.md)"', Path(__file__).read_text()))
+    followed = re.findall(
+        r'^    follow\("(\S+\.md)".*?(?:section="(.+)")?\)$', Path(__file__).read_text(), re.MULTILINE
+    )
+    assert listed == {page for page, _ in followed}
+    for page in {page for page, section in followed if section}:
+        headings = re.findall(r"^## (.+)$", (TUTORIALS / page).read_text(), re.MULTILINE)
+        assert headings == [section for name, section in followed if name == page], f"a section of {page} is left out"
 
 
 @pytest.fixture
@@ -125,4 +137,10 @@ def test_the_tutorial_of_radical(tmp_path: Path, environment: dict[str, str]) ->
 
 @pytest.mark.long
 def test_the_tutorial_of_an_ensemble(tmp_path: Path, environment: dict[str, str]) -> None:
-    follow("ensemble.md", tmp_path, environment, 400)
+    follow("ensemble.md", tmp_path, environment, 400, section="On this machine")
+
+
+@pytest.mark.long
+@pytest.mark.needs("flux")
+def test_the_tutorial_of_an_ensemble_on_flux(tmp_path: Path, environment: dict[str, str]) -> None:
+    follow("ensemble.md", tmp_path, environment, 400, section="On Flux")
