@@ -18,12 +18,22 @@ told CANCELED all the same.
 """
 
 
-NO_WALLTIME = {"cobalt": "psij 0.9.11 leaves the walltime of a Cobalt job empty, which Cobalt's qsub refuses"}
+UPSTREAM = "https://github.com/ExaWorks/psij-python/blob/0.9.11/src"
+"""Where psij's code stands that a known failure is about."""
 
-NOTHING_HANDED_ON = {"flux": "psij 0.9.11's executor for Flux hands on neither a job's environment nor its directory"}
+NO_WALLTIME = {
+    "cobalt": "psij 0.9.11 leaves the walltime of a Cobalt job empty, which Cobalt's qsub refuses: "
+    f"{UPSTREAM}/psij/executors/batch/cobalt/cobalt.mustache#L17"
+}
+
+NOTHING_HANDED_ON = {
+    "flux": "psij 0.9.11's executor for Flux hands on neither a job's environment nor its directory: "
+    f"{UPSTREAM}/psij/executors/flux.py#L147"
+}
 
 UNCANCELLED = {
-    "pbs": "psij 0.9.11 takes only a job that died of SIGKILL for cancelled; qdel sends SIGTERM first",
+    "pbs": "psij 0.9.11 takes only a job that died of SIGKILL for cancelled; qdel sends SIGTERM first: "
+    f"{UPSTREAM}/psij/executors/batch/pbs_base.py#L136",
 }
 
 
@@ -245,7 +255,7 @@ def test_a_specification_read_back_from_json_equals_the_first_and_runs(outcome: 
     walltime=60,
     params={"duration": 300},
     xfail="psij 0.9.11 writes a duration as '300.0 s' and reads back none: 0 s; its own default of 10 minutes alone "
-    "survives, since it is left out (parse_walltime in src/psij/job_attributes.py)",
+    f"survives, since it is left out: {UPSTREAM}/psij/job_attributes.py#L149",
 )
 def test_a_duration_survives_being_written_as_json(outcome: Outcome) -> None:
     assert outcome.answer["durations"] == [outcome.params["duration"]] * 2

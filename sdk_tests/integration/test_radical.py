@@ -16,6 +16,10 @@ environment nor folder, without which a pilot's bootstrap finds nothing. A pilot
 """
 
 
+UPSTREAM = "https://github.com/radical-cybertools/radical.pilot/blob/v1.103.2/src/radical/pilot"
+"""Where the code of radical.pilot stands that a known failure is about."""
+
+
 def overlapping(tasks: list[dict[str, Any]]) -> list[tuple[str, str]]:
     """Return the pairs of tasks that held a core in common while both ran."""
     pairs = []
@@ -76,6 +80,11 @@ def test_a_pilot_runs_tasks_of_one_and_two_cores_in_its_own_job(outcome: Outcome
     params={"exit_code": 3},
 )
 def test_a_task_that_exits_with_3_has_failed_with_3_and_its_sibling_passes(outcome: Outcome) -> None:
+    failed_beside(outcome)
+
+
+def failed_beside(outcome: Outcome) -> None:
+    """Assert that one task failed with its exit code and its stderr, and the one beside it passed."""
     failing, passing = outcome.answer["failing"], outcome.answer["passing"]
     assert (failing["state"], failing["exit_code"]) == ("FAILED", outcome.params["exit_code"])
     assert failing["stdout"] == ""
@@ -139,7 +148,10 @@ def test_raptor_calls_functions_in_its_worker_and_an_exception_fails_its_own_cal
     tier="scale",  # two minutes of waiting
     walltime=300,
     params={"pilot_minutes": 1},
-    broken_on={"local": "radical.pilot 1.103.2 ends its agent and, where no job ends with it, leaves its task at work"},
+    broken_on={
+        "local": "radical.pilot 1.103.2 ends its agent and, where no job ends with it, leaves its task at work: "
+        f"{UPSTREAM}/agent/agent_0.py#L599"
+    },
 )
 def test_a_pilot_whose_time_is_over_tells_its_end_and_its_task_works_no_more(outcome: Outcome) -> None:
     answer = outcome.answer
@@ -197,7 +209,8 @@ def test_the_second_stage_of_each_pipeline_reads_the_files_of_its_first(outcome:
     tier="scale",  # a pilot of its own, for what is known not to work
     walltime=420,
     params={"members": 1},
-    xfail="radical.pilot 1.103 links and moves no file where radical.saga is installed: those methods are empty there",
+    xfail="radical.pilot 1.103 links and moves no file where radical.saga is installed, those methods are empty there: "
+    f"{UPSTREAM}/utils/staging_helper.py#L184",
 )
 def test_the_second_stage_reads_files_that_are_linked_to_it(outcome: Outcome) -> None:
     joined(outcome)
@@ -234,7 +247,9 @@ def test_a_pipeline_grows_by_what_its_stages_find_and_another_goes_on_past_a_fai
     walltime=420,
     params={"pipelines": ["strict"], "exit_code": 3},
     xfail="radical.entk 1.103.0 (wfprocessor.py, _update_dequeued_task) asks by the state a task had before it failed "
-    "whether its failure is fatal, so its pipeline goes on and is called DONE",
+    "whether its failure is fatal, so its pipeline goes on and is called DONE: "
+    "https://github.com/radical-cybertools/radical.entk/blob/60ac0a677f7a3d97eb06ef4dbc7b97ced2d3f7ea/"
+    "src/radical/entk/appman/wfprocessor.py#L360",
 )
 def test_a_pipeline_whose_task_is_fatal_fails_with_it_and_stops(outcome: Outcome) -> None:
     strict = outcome.answer["strict"]

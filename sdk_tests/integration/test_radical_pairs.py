@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from sdk_tests.case import case
-from sdk_tests.integration.test_radical import joined
+from sdk_tests.integration.test_radical import failed_beside, joined
 from sdk_tests.landing import Outcome
 
 
@@ -75,6 +75,23 @@ def test_flux_started_by_a_pilot_runs_its_tasks(outcome: Outcome) -> None:
 )
 def test_a_pilot_inside_a_flux_job_runs_its_tasks_by_flux(outcome: Outcome) -> None:
     run_by_flux(outcome)
+
+
+@case(
+    payload="radical/failing_task.py",
+    component="radical.pilot",
+    partners=("flux",),
+    name="failing_task",
+    schedulers=("local", "slurm"),
+    where="login",
+    jobs=1,
+    cores=2,
+    tier="scale",  # the pair's own case stands in the tier before; each start of a pilot takes most of a minute
+    walltime=300,
+    params={"engine": "flux", "exit_code": 3},
+)
+def test_a_task_that_fails_in_flux_has_failed_for_the_pilot(outcome: Outcome) -> None:
+    failed_beside(outcome)
 
 
 @case(

@@ -144,6 +144,20 @@ WORKED: list[tuple[Judge, Answer, list[Any]]] = [
         [at("tasks", 3, "own", "kin", value=["sh", "python"]), at("tasks", 3, "state", value="FAILED")],
     ),
     (
+        test_radical_pairs.test_a_task_that_fails_in_flux_has_failed_for_the_pilot,
+        {
+            "failing": {"state": "FAILED", "exit_code": 3, "stdout": "", "stderr": "wrong"},
+            "passing": {"state": "DONE", "exit_code": 0, "stdout": "42", "stderr": ""},
+        },
+        [
+            at("failing", "state", value="DONE"),
+            at("failing", "exit_code", value=1),
+            at("failing", "stderr", value=""),
+            at("passing", "state", value="FAILED"),
+            at("passing", "stdout", value=""),
+        ],
+    ),
+    (
         test_radical_pairs.test_a_pilot_inside_a_flux_job_runs_its_tasks_by_flux,
         pilot(6, 50_000),
         [at("tasks", 3, "own", "kin", value=[]), at("tasks", value=[])],
