@@ -25,17 +25,19 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import msgspec
 import requests
+from sqlalchemy import func, select
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.databases import KINDS, Databases
 from benchmarks.history import Shape, fill, make_run, whole
 from collector.database import database_url, open_store
+from collector.tables import runs
 from dashboard_client.schema import Manifest, Record, encode
 from tests.collector.server import Collector, batch, tool
 
@@ -43,19 +45,29 @@ STANDIN = Path(__file__).with_name("standin.py")
 STANDIN_RECORDS = 12
 
 
-def fresh(records: int) -> list[tuple[Manifest, list[Record]]]:
-    """Make runs of 300 cases over 40 systems, each later than whatever is stored, the newest now."""
+def fresh(records: int, after: datetime) -> list[tuple[Manifest, list[Record]]]:
+    """Make runs of 300 cases over 40 systems, each a second later than the one before."""
     shape, tag = Shape(), f"{time.time_ns():x}"
     count = math.ceil(records / shape.cases)
     made = []
     for number in range(count):
-        began = shape.ends - timedelta(milliseconds=10 * (count - number))
+        began = after + timedelta(seconds=number + 1)
         quiet: list[list[tuple[int, int, int]]] = [[] for _ in range(shape.cases)]
         opening, arrivals, _ = make_run(
             shape, number % shape.systems, shape.nights - 1, began, quiet, f"{tag}-{number:05}"
         )
         made.append((opening, [arrival.record for arrival in arrivals]))
     return made
+
+
+def newest(url: str, folder: Path) -> datetime:
+    """Return when the newest stored run began, or now: what comes earlier makes the collector tell history anew."""
+    store = open_store(database_url(url, folder))
+    with store.reading() as connection:
+        found = connection.execute(select(func.max(runs.c.started))).scalar()
+    store.close()
+    now = datetime.now(timezone.utc).replace(microsecond=0)
+    return max(now, datetime.fromtimestamp((found or 0) // 1000, timezone.utc))
 
 
 def bare(records: list[Record], size: int, folder: Path) -> float:
@@ -123,9 +135,9 @@ def memory(process: int) -> float:
 
 def measured(made: Databases, name: str, records: int, size: int, clients: int) -> str:
     """Send fresh runs to a server on a database, and return the line that says how that went."""
-    runs = fresh(records)
-    all_ = [each for _, some in runs for each in some]
     url = made.url(name)
+    made_runs = fresh(records, newest(url, made.folder))
+    all_ = [each for _, some in made_runs for each in some]
     with tempfile.TemporaryDirectory() as temporary:
         home = Path(temporary)
         config = home / "collector.yaml"
@@ -134,7 +146,7 @@ def measured(made: Databases, name: str, records: int, size: int, clients: int) 
         try:
             key = home if made.kind == "postgresql" else made.folder / name
             token = tool(key, "token", "new", "*", "--database", url).stdout.strip()
-            for opening, _ in runs:
+            for opening, _ in made_runs:
                 answer = served.open(opening, token=token)
                 if answer.status_code != 201:
                     raise SystemExit(f"run {opening.run_id} was not stored: {answer.status_code} {answer.text[:400]}")
@@ -153,7 +165,7 @@ def standin(folder: Path) -> str:
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(python.parents[1])], check=True)
         subprocess.run([str(python), "-m", "pip", "install", "--quiet", "cherrypy", "bcrypt"], check=True)
-    records = [each for _, some in fresh(STANDIN_RECORDS) for each in some][:STANDIN_RECORDS]
+    records = fresh(STANDIN_RECORDS, datetime.now(timezone.utc))[0][1][:STANDIN_RECORDS]
     with tempfile.TemporaryDirectory() as temporary:
         served = subprocess.Popen([str(python), str(STANDIN), temporary], stdout=subprocess.PIPE, text=True)
         try:

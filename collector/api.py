@@ -1,12 +1,13 @@
 """The ingest API.
 
 Every write is idempotent: the same bytes again change nothing and are acknowledged with the same digest, which is
-sent only when the transaction is committed.
+sent only when the transactions are committed.
 """
 
 from __future__ import annotations
 
 import asyncio
+from itertools import islice
 
 import msgspec
 from litestar import Response, post
@@ -21,6 +22,9 @@ from collector.store_runs import store_closing, store_manifest
 from collector.tokens import Bearer
 
 JSON = "application/json"
+
+AT_ONCE = 1000
+"""Records of a batch that are decoded and stored in one transaction, which bounds memory."""
 
 
 @post("/api/v1/runs")
@@ -70,25 +74,11 @@ def _open_run(server: Server, bearer: Bearer, body: bytes, encoding: str) -> Res
 
 def _add_records(server: Server, bearer: Bearer, body: bytes, encoding: str) -> Response[bytes]:
     now = now_ms()
-    arrivals: list[Arrival] = []
+    acknowledged: list[dict[str, str]] = []
     refused: list[Refusal] = []
-    for item in read_batch(inflate(body, encoding), now):
-        if not isinstance(item, Arrival):
-            refused.append(item)
-        elif bearer.allows(item.record.context.site):
-            arrivals.append(item)
-        else:
-            detail = f"The token is for site {bearer.site}, the record says {item.record.context.site}."
-            problem = Problem(403, "wrong-site", detail, "context.site")
-            refused.append((item.index, item.record.record_id, problem))
-    if arrivals:
-        refused += server.write(lambda connection: store_records(connection, arrivals, now))
-    out = {index for index, _, _ in refused}
-    acknowledged = [
-        {"record_id": arrival.record.record_id, "digest": arrival.digest.hex()}
-        for arrival in arrivals
-        if arrival.index not in out
-    ]
+    items = read_batch(inflate(body, encoding), now)
+    while some := list(islice(items, AT_ONCE)):
+        _add_some(server, bearer, some, now, acknowledged, refused)
     server.counters.add("exaworks_collector_records_total", len(acknowledged))
     server.counters.add("exaworks_collector_rejected_total", len(refused))
     server.counters.add("exaworks_collector_ingest_seconds_total", (now_ms() - now) / 1000)
@@ -97,6 +87,37 @@ def _add_records(server: Server, bearer: Bearer, body: bytes, encoding: str) -> 
         for index, record_id, problem in sorted(refused, key=lambda refusal: refusal[0])
     ]
     return _json(msgspec.json.encode({"acknowledged": acknowledged, "rejected": rejected}))
+
+
+def _add_some(
+    server: Server,
+    bearer: Bearer,
+    items: list[Arrival | Refusal],
+    now: int,
+    acknowledged: list[dict[str, str]],
+    refused: list[Refusal],
+) -> None:
+    """Store part of a batch, and say of each record whether it is stored."""
+    arrivals: list[Arrival] = []
+    out: list[Refusal] = []
+    for item in items:
+        if not isinstance(item, Arrival):
+            out.append(item)
+        elif bearer.allows(item.record.context.site):
+            arrivals.append(item)
+        else:
+            detail = f"The token is for site {bearer.site}, the record says {item.record.context.site}."
+            problem = Problem(403, "wrong-site", detail, "context.site")
+            out.append((item.index, item.record.record_id, problem))
+    if arrivals:
+        out += server.write(lambda connection: store_records(connection, arrivals, now))
+    without = {index for index, _, _ in out}
+    acknowledged += [
+        {"record_id": arrival.record.record_id, "digest": arrival.digest.hex()}
+        for arrival in arrivals
+        if arrival.index not in without
+    ]
+    refused += out
 
 
 def _close_run(server: Server, bearer: Bearer, run_id: str, body: bytes, encoding: str) -> Response[bytes]:
