@@ -129,7 +129,7 @@ def test_a_killed_workers_task_is_tried_by_another_as_often_as_retries_allow(out
     assert (answer["error"], "loss of worker" in answer["message"]) == ("WorkerLost", True)
 
 
-@case(payload="parsl/monitoring.py", component="parsl", walltime=120, params={"numbers": [2, 3, 4]})
+@case(payload="parsl/monitoring.py", component="parsl", walltime=180, params={"numbers": [2, 3, 4]})
 def test_monitoring_holds_every_tasks_states_in_order(outcome: Outcome) -> None:
     answer, numbers = outcome.answer, outcome.params["numbers"]
     if "absent" in answer:

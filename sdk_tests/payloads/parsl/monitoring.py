@@ -14,7 +14,8 @@ def monitoring(request):
     from _parsl import left, loaded
 
     if importlib.util.find_spec("sqlalchemy") is None:
-        return {"absent": "this deployment has Parsl without its extra parsl[monitoring]: no module named sqlalchemy"}
+        missing = "no module named sqlalchemy, which parsl[monitoring] brings, or in Spack py-parsl+monitoring"
+        return {"absent": f"this deployment has Parsl without its monitoring: {missing}"}
     from parsl.monitoring import MonitoringHub
 
     @parsl.python_app
