@@ -40,7 +40,7 @@ Examples:
 @click.option("--site", metavar="SITE/SYSTEM", help="One system; its pipeline is printed, or written to the file --to.")
 @click.option("--all", "all_", is_flag=True, help="The root file and one file a system, below --to.")
 @SITE_FILE
-@click.option("--deployment", metavar="KIND:NAME", help="With --site: another than the site file's.")
+@click.option("--deployment", metavar="KIND[:NAME]", help="With --site: another than the site file's.")
 @click.option("--to", type=PATH, help="Where to write; with --all a folder. [default: the checkout]")
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 where a file is not what would be written.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: the files and what is wrong with them.")

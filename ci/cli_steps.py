@@ -89,7 +89,7 @@ Exit codes: 0 passed, 1 failed, 3 only the site's infrastructure failed and its 
 @SITE_FILE
 @RESULTS
 @click.option("--tier", envvar="EXAWORKS_TIER", default="integration", show_default=True, show_envvar=True)
-@click.option("--deployment", metavar="KIND:NAME", help="What the pipeline was generated for, if not as in the file.")
+@click.option("--deployment", metavar="KIND[:NAME]", help="What the pipeline was generated for, if not as in the file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def verdict(

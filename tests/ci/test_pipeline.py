@@ -20,7 +20,7 @@ import requests
 
 from sdk_tests.testbeds import manage
 from tests.ci.pipeline import BOX, LIMIT, ROOT, Ended, Project, collector, ended
-from tests.needs import need
+from tests.needs import NEEDS, need
 
 pytestmark = pytest.mark.needs("gitlab-ci-local", "rsync")
 
@@ -28,58 +28,28 @@ PROMISING = BOX + "promises: [psij]\n"
 """A deployment that lacks what it promises fails, and needs nothing to be installed to do so."""
 
 
-def test_a_green_run_goes_through_generate_and_a_child_and_reaches_the_collector(tmp_path: Path) -> None:
-    project = Project(tmp_path, deployment=f"venv:{need('components')}")
-    with collector(tmp_path / "collector") as server:
-        project.variables = {
-            "SITES": "test/box",
-            "EXAWORKS_CI_OPTIONS": "--case psij/hello*",
-            "EXAWORKS_COLLECTOR_URL": server.url,
-            "EXAWORKS_COLLECTOR_TOKEN": server.token,
-        }
-        done = project.exaworks("ci", "generate", "--all", "--to", ".")
-        assert done.returncode == 0, done.stderr
-        project.commit()
-        result = project.run()
-        assert result.code == 0, result.output
-        stages = ("generate", "test-box", "setup", "control", "smoke", "deliver", "verdict", "cleanup")
-        assert {name: result.jobs.get(name) for name in stages} == dict.fromkeys(stages, "PASS"), result.output
-        assert project.verdict()["result"] == "pass"
-        assert project.verdict()["matrix"] == {"control": {"local": "pass"}, "psij": {"local": "pass"}}
-        assert "anl-aurora" not in result.jobs, "SITES chose one system"
-        ids = {path.name for path in project.runs.iterdir()}
-        assert len(ids) == 2
-        assert {row[0] for row in server.rows("SELECT run_id FROM runs")} == ids
-        told = (project.path / "results" / "verdict.md").read_text()
-        badge, page = re.findall(rf"{re.escape(server.url)}[^)]+", told.rpartition("[![")[2])
-        assert "test/box: pass" in requests.get(badge, timeout=30).text
-        assert requests.get(page, timeout=30).ok
-    kept = project.artifacts()
-    assert {f"results/smoke/{run}/report.html" for run in ids} & kept
-    assert not [name for name in kept if "private" in name]
-    assert re.search(r"pass rate: 100\.0%", result.output)
-
-
 @dataclass
 class Story:
     """Two pipelines of one project, the first while no collector answers, and what was there after each."""
 
+    project: Project
     first: Ended
     verdict: dict[str, Any]
     kept: set[str]
     runs: set[str]
     pushed: list[tuple[Any, ...]]
     second: Ended
-    delivered: list[tuple[Any, ...]]
+    delivered: list[str]
     codes: list[int]
-    project: Project
+    badge: str
+    page: bool
 
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
-    """A red pipeline without a collector; its spool pushed from elsewhere; then a green pipeline, and a collector.
+    """A red pipeline without a collector; its spool pushed from elsewhere; then a green one by way of the root's.
 
-    In the second, each job has a tree of its own. That tree is made anew for an after_script, so those are left out.
+    In the first, each job has a tree of its own. That tree is made anew for an after_script, so those are left out.
     """
     need("gitlab-ci-local", "rsync")
     folder = tmp_path_factory.mktemp("story")
@@ -90,25 +60,35 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     url = f"http://127.0.0.1:{port}"
     project.variables = {"EXAWORKS_COLLECTOR_URL": url, "EXAWORKS_COLLECTOR_TOKEN": "x"}
     pipeline = project.generate()
-    first = project.run()
-    verdict, kept, runs = project.verdict(), project.artifacts(), {path.name for path in project.runs.iterdir()}
-    (spool,) = (path for path in (project.path / "results" / "control").iterdir() if path.is_dir())
-    spool = spool.rename(folder / spool.name)
-
-    project.write_site(BOX)
     text, number = re.subn(r"  after_script:\n(?:    .*\n)+", "", pipeline.read_text())
     assert number == 4
     pipeline.write_text(text)
     project.commit()
+    first = project.run("--shell-isolation")
+    verdict, kept, runs = project.verdict(), project.artifacts(), {path.name for path in project.runs.iterdir()}
+    (spool,) = (path for path in (project.path / "results" / "control").iterdir() if path.is_dir())
+    spool = spool.rename(folder / spool.name)
+
+    components = NEEDS["components"].find()
+    if components is not None:
+        project.deployment = f"venv:{components}"
+        project.variables["EXAWORKS_CI_OPTIONS"] = "--case psij/hello*"
+    project.write_site(BOX)
     with collector(folder / "collector", port) as server:
-        project.variables["EXAWORKS_COLLECTOR_TOKEN"] = server.token
+        project.variables |= {"EXAWORKS_COLLECTOR_TOKEN": server.token, "SITES": "test/box"}
         done = project.exaworks("results", "push", f"{spool}/", "--to", url)
         assert done.returncode == 0, done.stderr
         pushed = server.rows("SELECT run_id FROM runs")
-        second = project.run("--shell-isolation")
-        delivered = server.rows("SELECT run_id FROM runs")
+        done = project.exaworks("ci", "generate", "--all", "--to", ".")
+        assert done.returncode == 0, done.stderr
+        project.commit()
+        second = project.run()
+        delivered = [row[0] for row in server.rows("SELECT run_id FROM runs")]
         codes = [row[0] for row in server.rows("SELECT exit_code FROM runs ORDER BY started")]
-    return Story(first, verdict, kept, runs, pushed, second, delivered, codes, project)
+        told = (project.path / "results" / "verdict.md").read_text()
+        badge, page = re.findall(rf"{re.escape(server.url)}[^)]+", told.rpartition("[![")[2])
+        drawn, there = requests.get(badge, timeout=30).text, requests.get(page, timeout=30).ok
+    return Story(project, first, verdict, kept, runs, pushed, second, delivered, codes, drawn, there)
 
 
 def test_a_failing_case_makes_the_pipeline_red_and_the_dashboard_too(story: Story) -> None:
@@ -122,15 +102,23 @@ def test_a_failing_case_makes_the_pipeline_red_and_the_dashboard_too(story: Stor
     assert story.codes[:2] == [0, 1], "as the dashboard has it"
 
 
+def test_jobs_that_share_no_folder_hand_on_their_results_as_artifacts(story: Story) -> None:
+    judged = {stage["stage"]: (stage["result"], stage["text"]) for stage in story.verdict["stages"]}
+    assert judged["setup"] == ("pass", "done"), story.first.output
+    assert judged["control"] == ("pass", "1 pass"), story.first.output
+    assert judged["smoke"][0] == "fail"
+    assert "1 pass" in judged["smoke"][1], "it ran, since it saw that control had passed"
+    assert "results/verdict.json" in story.kept
+
+
 def test_a_dead_collector_is_a_warning_and_the_next_pipeline_delivers_its_spool(story: Story) -> None:
     assert story.first.jobs["deliver"] == "WARN"
     assert "a later pipeline delivers them" in story.first.output
     spools = [name for name in story.kept if name.endswith("records.jsonl")]
     assert {Path(name).parts[2] for name in spools} == story.runs, "in the artifacts, too"
     assert story.second.jobs["deliver"] == "PASS", story.second.output
-    delivered = [row[0] for row in story.delivered]
-    assert story.runs < set(delivered)
-    assert len(delivered) == 4, "each once"
+    assert story.runs < set(story.delivered)
+    assert len(story.delivered) == 4, "each once"
     assert story.codes == [0, 1, 0, 0]
 
 
@@ -139,10 +127,24 @@ def test_a_spool_carried_off_in_the_artifacts_can_be_pushed_from_anywhere(story:
     assert run in story.runs
 
 
-def test_jobs_that_share_no_folder_hand_on_their_results_as_artifacts(story: Story) -> None:
-    assert story.second.code == 0, story.second.output
-    assert story.second.jobs["verdict"] == "PASS", story.second.output
-    assert "results/verdict.json" in story.project.artifacts()
+def test_a_green_run_goes_through_generate_and_a_child_and_reaches_the_collector(story: Story) -> None:
+    result, project = story.second, story.project
+    assert result.code == 0, result.output
+    stages = ("generate", "test-box", "setup", "control", "smoke", "deliver", "verdict", "cleanup")
+    assert {name: result.jobs.get(name) for name in stages} == dict.fromkeys(stages, "PASS"), result.output
+    assert project.verdict()["result"] == "pass"
+    assert "anl-aurora" not in result.jobs, "SITES chose one system"
+    new = {path.name for path in project.runs.iterdir()} - story.runs
+    assert len(new) == 2
+    assert new < set(story.delivered)
+    assert "test/box: pass" in story.badge
+    assert story.page
+    kept = project.artifacts()
+    assert {f"results/smoke/{run}/report.html" for run in new} & kept
+    assert not [name for name in kept if "private" in name]
+    assert re.search(r"pass rate: 100\.0%", result.output)
+    need("components")
+    assert project.verdict()["matrix"] == {"control": {"local": "pass"}, "psij": {"local": "pass"}}
 
 
 @pytest.mark.slow

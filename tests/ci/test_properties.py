@@ -51,7 +51,7 @@ SITES = st.fixed_dictionaries(
         "schedulers": st.lists(SCHEDULERS, max_size=2),
         "local": some(allowed=st.booleans()),
         "deployment": st.one_of(
-            st.sampled_from(["release", "path"]),
+            st.sampled_from(["release", "path", "spack"]),
             st.builds("{}:{}".format, st.sampled_from(["spack", "module", "release"]), WORDS),
         ),
         "limits": some(queue_wait=DURATIONS),
@@ -73,6 +73,7 @@ SITES = st.fixed_dictionaries(
             site_token=TOKENS,
             collector_token=TOKENS,
             timeout=DURATIONS,
+            package_jobs=st.booleans(),
         ),
         "collector": some(url=ADDRESSES),
         "cadence": DURATIONS,

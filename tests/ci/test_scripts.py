@@ -149,11 +149,12 @@ def test_the_cron_script_runs_under_an_empty_environment_delivers_and_says_nothi
 
 def test_a_failing_cron_run_is_told_by_mail_and_by_exit_code(cron: Any) -> None:
     project, run = cron
-    project.write_site(BOX + "cadence: 24:00:00\npromises: [psij]\n")
-    done = run()
+    done = run(EXAWORKS_DEPLOYMENT="venv:/nowhere")
     assert done.returncode == 1
     assert "test/box: failed" in done.stdout
-    assert "smoke    fail" in done.stdout
+    assert re.search(r"control +fail +no run: exit code 2", done.stdout)
+    assert re.search(r"smoke +fail +not run: control did not pass", done.stdout)
+    assert f"log: {project.home / 'test-box' / 'cron.log'}" in done.stdout
 
 
 def test_a_second_cron_run_gives_way_to_the_first(cron: Any) -> None:
