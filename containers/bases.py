@@ -33,7 +33,8 @@ DEBIAN = Family(
         ),
         "flux-run": (
             *("libarchive13", "libhwloc15", "libjansson4", "liblua5.1-0", "liblz4-1", "libncurses6", "libsqlite3-0"),
-            *("libsystemd0", "libuuid1", "libzmq5", "lua-posix", "python3-cffi", "python3-ply", "python3-yaml"),
+            *("libpython3.11", "libsystemd0", "libuuid1", "libzmq5", "lua-posix", "python3-cffi", "python3-ply"),
+            "python3-yaml",
         ),
         "spack-build": (
             *("ant", "autoconf", "automake", "bzip2", "cmake", "file", "g++", "gettext", "gfortran", "gnupg"),
@@ -47,8 +48,8 @@ DEBIAN = Family(
         "spack-run": (
             *("libarchive13", "libboost-filesystem1.74.0", "libboost-graph1.74.0", "libboost-regex1.74.0", "libedit2"),
             *("libffi8", "libgfortran5", "libgomp1", "libhwloc15", "libjansson4", "liblua5.3-0", "liblz4-1"),
-            *("libncursesw6", "libsqlite3-0", "libuuid1", "libxml2", "libyaml-0-2", "libzmq5", "lua-posix", "lua5.3"),
-            *("mpich", "openjdk-17-jre-headless", "tcl8.6", "zsh"),
+            *("libncursesw6", "libpython3.11", "libsqlite3-0", "libuuid1", "libxml2", "libyaml-0-2", "libzmq5"),
+            *("lua-posix", "lua5.3", "mpich", "openjdk-17-jre-headless", "tcl8.6", "zsh"),
         ),
     },
     scopes=("spack_repo/scopes/debian12", "containers/files/debian-12"),

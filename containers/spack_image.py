@@ -63,7 +63,8 @@ def sdk(release: Release, family: Family) -> Image:
     build = (
         *_SPACK,
         f"{environment} install --fail-fast",
-        f'if [ -n "${{SPACK_MIRROR}}" ]; then {environment} buildcache push --unsigned --update-index lent; fi',
+        f'if [ -n "${{SPACK_MIRROR}}" ]; then {environment} buildcache push --unsigned --update-index '
+        "--allow-missing lent; fi",
         f"{environment} gc --yes-to-all",
         f"{environment} find --format '{{hash}}' exaworks > /opt/environment/dag-hash",
         "ls -d /opt/view/lib*/flux/python3.* > "

@@ -47,6 +47,8 @@ def test_an_image_has_no_compiler_an_ordinary_user_labels_and_a_bill_of_material
         "ls /src /build /opt/sbom /root/.cache 2>/dev/null; true"
     )
     assert yard.run(image, "sh", "-c", tools, options=look).stdout == ""
+    built = "find /opt/flux /opt/spack -name '*.so*' -type f 2>/dev/null | xargs -r ldd | grep 'not found'; true"
+    assert yard.run(image, "sh", "-c", built, options=look).stdout == "", "a library is left out of the runtime stage"
     bill = json.loads(yard.run(image, "cat", labels["org.exaworks.sbom"], options=look).stdout)
     assert bill["bomFormat"] == "CycloneDX"
     versions = {component["name"]: component["version"] for component in bill["components"]}
