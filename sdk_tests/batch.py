@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -164,8 +165,12 @@ class Batch:
                     self._land_rest(job, "unreachable", str(silent))
             return
         self._silent_since = None
+        # Asked for several jobs, the qstat of OpenPBS 23.06 tells of the first alone: ask for each other by itself.
+        untold = sorted(asked - set(statuses)) if len(asked) > 1 else []
+        for number in untold:
+            self._command(self.kind.status_argv([number]), partial(self._answered, {number}))
         for job in self.jobs:
-            if job.job_id in asked and job.gone_at is None:
+            if job.job_id in asked and job.job_id not in untold and job.gone_at is None:
                 self._update(job, statuses.get(job.job_id))
 
     def _update(self, job: Job, status: JobStatus | None) -> None:

@@ -40,9 +40,11 @@ def squeue():
 
 def qstat():
     states = dict.fromkeys("QHTW", "QUEUED") | dict.fromkeys("REBSU", "RUNNING")
-    mine = said(["qselect", "-u", pwd.getpwuid(os.getuid()).pw_name]).split()
-    told = json.loads(said(["qstat", "-f", "-F", "json", *mine])) if mine else {}
-    for number, job in told.get("Jobs", {}).items():
+    told = {}
+    for number in said(["qselect", "-u", pwd.getpwuid(os.getuid()).pw_name]).split():
+        # one by one: asked for several, the qstat of OpenPBS 23.06 tells of the first alone
+        told |= json.loads(said(["qstat", "-x", "-f", "-F", "json", number])).get("Jobs", {})
+    for number, job in told.items():
         nodes = ",".join(dict.fromkeys(part.partition("/")[0] for part in job.get("exec_host", "").split("+")))
         place = job.get("Variable_List", {}).get("PBS_O_WORKDIR", "")
         yield number, states.get(job["job_state"], "ENDED"), nodes, place
