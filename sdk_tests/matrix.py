@@ -19,6 +19,7 @@ import click
 import sdk_tests.integration as integration
 from sdk_tests.case import Case
 from sdk_tests.components import CONTROL
+from sdk_tests.integration.gaps import why_empty
 from sdk_tests.integration.pairs import MEANT, NOT_THERE, UNPLANNED
 from sdk_tests.schedulers.registry import kinds
 
@@ -37,8 +38,8 @@ Where a component or a partner is not deployed, its cells are skipped, or fail i
 it. *{BROKEN}* marks what is known to fail for a reason that is not ours; once it passes, it is told as `xpass`. Tiers:
 `smoke` is part of `integration`, which is part of `scale`. `/2n` is a case on two nodes.
 
-A case that is empty for a scheduler asks for what only the others have, or would prove nothing new there. Where a
-component or a pair has no case at all, a letter leads to the reason.
+An empty cell has its reason: a number leads to the list below its own table, a letter, where a component or a pair has
+no case at all on a scheduler, to the list below the first.
 """
 
 
@@ -58,6 +59,10 @@ class Row:
         """The case's id without its family and scheduler."""
         start, _, nodes = self.case.case_id("*").partition("@*")
         return start.partition("/")[2] + nodes
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.family}/{self.name}"
 
     def cell(self, scheduler: str) -> str:
         """Say what is planned for a scheduler: nothing, a run, or one that is known to fail."""
@@ -92,16 +97,43 @@ def matrix(found: Sequence[Row], columns: Sequence[str]) -> str:
     """Return the whole page."""
     families = list(dict.fromkeys(row.family for row in found))
     counted = [(_linked(family), *(_count(found, family, name) for name in columns)) for family in families]
-    reasons = "\n".join(f"- ({letter}) {each.why}" for letter, each in zip(LETTERS, UNPLANNED, strict=False))
-    parts = [OPENING, "## Cases of each", _table(("", *columns), counted), reasons]
+    lettered = "\n".join(f"- ({letter}) {each.why}" for letter, each in zip(LETTERS, UNPLANNED, strict=False))
+    parts = [OPENING, "## Cases of each", _table(("", *columns), counted), lettered]
     parts += ["## Pairs", _pairs(found), "## What does not exist", _not_there()]
     for family in families:
         own = [row for row in found if row.family == family]
-        cells = [(f"`{row.name}`", row.case.tier.value, row.claim, *map(row.cell, columns)) for row in own]
+        reasons = _numbered(own, columns)
+        cells = [
+            (f"`{row.name}`", row.case.tier.value, row.claim, *(_cell(row, own, name, reasons) for name in columns))
+            for row in own
+        ]
         parts += [f"## {family}", _table(("case", "tier", "what it proves", *columns), cells)]
-        notes = _notes(own, columns)
-        parts += ["\n".join(f"- {', '.join(names)}: {why}" for why, names in notes.items())] if notes else []
+        below = [f"- {', '.join(names)}: {why}" for why, names in _notes(own, columns).items()]
+        below += [f"- ({number}) {why}" for why, number in reasons.items()]
+        parts += ["\n".join(below)] if below else []
     return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def empty(row: Row, own: Sequence[Row], scheduler: str) -> list[str]:
+    """Return the reasons for which a case is not planned on a scheduler where its family has others."""
+    namesake = any(each.cell(scheduler) for each in own if each.name == row.name)
+    return [] if namesake else why_empty(row.full_name, scheduler)
+
+
+def _numbered(own: Sequence[Row], columns: Sequence[str]) -> dict[str, int]:
+    """Return the reasons for a family's empty cells, each with a number."""
+    said = (why for row in own for name in columns if not _elsewhere(row, name) for why in empty(row, own, name))
+    return {why: number for number, why in enumerate(dict.fromkeys(said), start=1)}
+
+
+def _cell(row: Row, own: Sequence[Row], scheduler: str, reasons: dict[str, int]) -> str:
+    letters = _elsewhere(row, scheduler)
+    return letters or " ".join(f"({reasons[why]})" for why in empty(row, own, scheduler))
+
+
+def _elsewhere(row: Row, scheduler: str) -> str:
+    """Return what a cell holds but numbers: what is planned, or the letters of what keeps its whole family away."""
+    return row.cell(scheduler) or " ".join(f"({letter})" for letter in unplanned(row.family, scheduler))
 
 
 def _judges() -> Iterator[Callable[..., Any]]:
@@ -127,6 +159,7 @@ def _notes(own: Sequence[Row], columns: Sequence[str]) -> dict[str, list[str]]:
     for row in own:
         said = [row.known(name) or "" for name in columns if row.cell(name) == BROKEN]
         said += [f"meant for {name} {version} alone" for name, version in row.case.versions.items()]
+        said += ["planned where the site file gives nodes GPUs"] if row.case.gpus else []
         for why in dict.fromkeys(said):
             notes.setdefault(why, []).append(f"`{row.name}`")
     return notes

@@ -95,8 +95,15 @@ UNPLANNED: tuple[Unplanned, ...] = (
     ),
     Unplanned(
         ("radical.pilot", "radical.pilot+flux", "radical.pilot+psij", "radical.entk", "radical.entk+flux"),
-        ("cobalt", "lsf"),
-        "the payloads describe no resource of RADICAL-Pilot with it",
+        ("cobalt",),
+        "RADICAL-Pilot submits its pilot by PSI/J, of which Cobalt refuses each job: `hello` of psij",
+    ),
+    Unplanned(
+        ("radical.pilot", "radical.pilot+flux", "radical.pilot+psij", "radical.entk", "radical.entk+flux"),
+        ("lsf",),
+        "radical.saga 1.103 knows the LSF of Summit, Ascent and Lassen alone "
+        "(adaptors/lsf/lsfjob.py in <https://github.com/radical-cybertools/radical.saga>); submitted by PSI/J, a "
+        "pilot's agent ran on the emulated LSF and did no task in five minutes, on a busy machine, which is not understood",
     ),
     Unplanned(
         ("radical.pilot", "radical.pilot+psij", "radical.entk", "radical.entk+flux"),

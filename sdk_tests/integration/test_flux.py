@@ -199,6 +199,8 @@ def test_fluxion_schedules_where_it_is_installed(outcome: Outcome) -> None:
     assert answer["job"] == "COMPLETED"
     if not answer["found"]:
         pytest.skip(f"flux-sched is not installed: no sched-fluxion-*.so in {', '.join(answer['folders'])}")
+    if outcome.scheduler == "cobalt" and not answer["told"]:
+        pytest.skip("Cobalt hands a job none of its submitter's environment, such as FLUX_MODPROBE_PATH_APPEND")
     assert answer["schedules"], "no module offers to schedule"
     assert all(module.startswith("sched-fluxion") for module in answer["schedules"]), "another scheduler is loaded"
 

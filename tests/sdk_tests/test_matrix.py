@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from sdk_tests import matrix
 from sdk_tests.case import Case
 from sdk_tests.components import CONTROL, components
+from sdk_tests.integration.gaps import GAPS
 from sdk_tests.integration.pairs import MEANT, NOT_THERE, UNPLANNED
 from sdk_tests.matrix import Row
 
@@ -59,6 +60,24 @@ def test_a_component_or_pair_without_a_case_on_a_scheduler_says_why(rows: list[R
             )
 
 
+def test_a_case_that_some_schedulers_lack_says_why(rows: list[Row]) -> None:
+    for each in rows:
+        own = [row for row in rows if row.family == each.family]
+        for name in matrix.schedulers():
+            there = any(row.cell(name) for row in own if row.name == each.name) or matrix.unplanned(each.family, name)
+            assert there or matrix.empty(each, own, name), (
+                f"{each.full_name} is not planned on {name}: say why in sdk_tests/integration/gaps.py, {matrix.COMMAND}"
+            )
+
+
+def test_no_reason_for_a_gap_is_left_over(rows: list[Row]) -> None:
+    for gap in GAPS:
+        covered = [(each, name) for each in rows for name in gap.schedulers if gap.covers(each.full_name, name)]
+        filled = [f"{each.full_name}@{name}" for each, name in covered if each.cell(name)]
+        assert covered, f"{gap.why}: there is no such case"
+        assert not filled, f"{gap.why}: by now these are planned: {filled}"
+
+
 def test_no_reason_is_left_over(rows: list[Row]) -> None:
     for each in UNPLANNED:
         empty = [
@@ -92,10 +111,11 @@ def test_a_cell_is_a_run_a_known_failure_or_empty() -> None:
     old = row("old", schedulers=("local",), versions={"psij": "0.9.*"})
     page = matrix.matrix([everywhere, one, known, old], COLUMNS)
     assert "| `everywhere` | integration | a claim | yes | fails |" in page
-    assert "| `one:big=1/2n` | integration | a claim |  | yes |" in page
+    assert "| `one:big=1/2n` | integration | a claim | (1) | yes |" in page
     assert "| `known` | integration | a claim | fails |  |" in page
     assert "| [psij](#psij) | 3, 1 fails | 2, 1 fails |" in page
     assert "- `everywhere`: it is slow\n- `known`: never worked\n- `old`: meant for psij 0.9.* alone" in page
+    assert "\n- (1) one machine is one node" in page
 
 
 def test_a_pair_has_a_row_of_its_own() -> None:

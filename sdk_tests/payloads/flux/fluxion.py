@@ -20,7 +20,8 @@ def fluxion(request):
         rows = [line.split() for line in flux("module", "list").splitlines()]
         schedules = [row[0] for row in rows if "sched" in row[-1].split(",")]
         (job,) = ended(flux("submit", "true"))
-    return {"folders": folders, "found": found, "schedules": schedules, "job": job["status"]}
+    told = "FLUX_MODPROBE_PATH_APPEND" in os.environ  # by which a deployment makes Flux load what is beside it
+    return {"folders": folders, "found": found, "told": told, "schedules": schedules, "job": job["status"]}
 
 
 if __name__ == "__main__":

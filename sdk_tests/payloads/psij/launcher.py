@@ -28,7 +28,7 @@ def launcher(request):
     if program and not shutil.which(program):
         return {"absent": f"no {program} on PATH {os.environ.get('PATH')}"}
     if program == "mpirun" and "EMULATED_NODENAME" in os.environ:
-        return {"absent": "mpirun logs in to the allocation's nodes, and those of an emulated scheduler are only names"}
+        return {"absent": "mpirun logs in to the allocation's nodes, and those of a testbed are only names"}
     out, error = Path("out.txt").absolute(), Path("err.txt").absolute()
     if request.get("where") != "login":  # in an allocation there is nothing to submit to
         request["scheduler"] = {**request["scheduler"], "kind": "local", "speaks": {}}
