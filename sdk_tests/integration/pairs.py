@@ -103,7 +103,7 @@ UNPLANNED: tuple[Unplanned, ...] = (
         ("lsf",),
         "radical.saga 1.103 knows the LSF of Summit, Ascent and Lassen alone "
         "(adaptors/lsf/lsfjob.py in <https://github.com/radical-cybertools/radical.saga>); submitted by PSI/J, a "
-        "pilot's agent ran on the emulated LSF and did no task in five minutes, on a busy machine, which is not understood",
+        "pilot's agent ran on the emulated LSF and did no task in five minutes, which is not understood",
     ),
     Unplanned(
         ("radical.pilot", "radical.pilot+psij", "radical.entk", "radical.entk+flux"),
