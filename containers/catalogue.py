@@ -78,7 +78,14 @@ def testbed_flux(release: Release, family: Family) -> Image:
     (first, *rest) = image.stages[0].steps
     assert isinstance(first, Install)
     start = Copy("containers/files/flux-role", "/usr/local/bin/flux-role", mode="0755")
-    steps = (Install(("python", "flux-run")), start, *runtime("testbed-flux", (LIBRARIES, HARNESS, "/opt/flux")))
+    # Flux's bindings import packages of the distribution, which the components' environment does not see by itself.
+    bindings = (
+        "import os, _cffi_backend, ply, yaml; up = os.path.dirname; "
+        'print(*sorted({up(_cffi_backend.__file__), up(up(ply.__file__)), up(up(yaml.__file__))}), sep="\\n")'
+    )
+    packages = f"{LIBRARIES}/bin/python -c 'import sysconfig; print(sysconfig.get_path(\"purelib\"))'"
+    seen = Run((f"{family.python} -c '{bindings}' > \"$({packages})/flux.pth\"",))
+    steps = (Install(("python", "flux-run")), start, *runtime("testbed-flux", (LIBRARIES, HARNESS, "/opt/flux")), seen)
     return Image(
         name="testbed-flux",
         title="ExaWorks testbed: Flux",
