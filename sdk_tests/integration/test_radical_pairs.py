@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from sdk_tests.case import case
-from sdk_tests.integration.test_radical import failed_beside, joined
+from sdk_tests.integration.test_radical import UPSTREAM, failed_beside, joined
 from sdk_tests.landing import Outcome
 
 
@@ -89,6 +89,8 @@ def test_a_pilot_inside_a_flux_job_runs_its_tasks_by_flux(outcome: Outcome) -> N
     tier="scale",  # the pair's own case stands in the tier before; each start of a pilot takes most of a minute
     walltime=300,
     params={"engine": "flux", "exit_code": 3},
+    xfail="radical.pilot 1.103.2 takes the wait status that Flux tells for a task's exit code, 768 for 3: "
+    f"{UPSTREAM}/agent/executing/flux.py#L200",
 )
 def test_a_task_that_fails_in_flux_has_failed_for_the_pilot(outcome: Outcome) -> None:
     failed_beside(outcome)
