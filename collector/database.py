@@ -114,7 +114,9 @@ def open_store(url: URL) -> Store:
 
 
 def _postgresql(url: URL) -> Store:
-    engine = create_engine(url, pool_pre_ping=True, isolation_level="READ COMMITTED")
+    # Said by the client, UTF-8 holds for a database of SQL_ASCII too, of which texts would come as bytes.
+    spoken = {"client_encoding": "UTF8"}
+    engine = create_engine(url, pool_pre_ping=True, isolation_level="READ COMMITTED", connect_args=spoken)
     return Store(url=url, writer=engine, reader=engine.execution_options(isolation_level="REPEATABLE READ"))
 
 

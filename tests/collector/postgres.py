@@ -120,9 +120,9 @@ class Cluster:
     def dsn(self, database: str) -> str:
         return f"host={self.folder} user=exaworks dbname={database}"
 
-    def fresh(self) -> str:
+    def fresh(self, more: str = "") -> str:
         """Make an empty database and return its URL."""
-        return self._made(f"CREATE DATABASE test{next(self.numbers)}")
+        return self._made(f"CREATE DATABASE test{next(self.numbers)} {more}")
 
     def named(self, name: str) -> str:
         """Return the URL of a database, which is made where it is not there."""

@@ -38,6 +38,18 @@ def wrong_with(url: str, tmp_path: Path) -> list[str]:
         store.close()
 
 
+def test_a_database_without_an_encoding_of_its_own_holds_the_same_texts(postgres: Cluster, tmp_path: Path) -> None:
+    made = postgres.fresh("ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+    served = Collector(tmp_path, "--database", made)
+    try:
+        case = "psij/grüße@slurm"
+        assert served.open(manifest("plain", [case])).status_code == 201
+        assert served.add(record("plain", case)).json()["rejected"] == []
+        assert case in served.get("/runs/plain").text
+    finally:
+        served.stop()
+
+
 def test_two_servers_on_one_database_take_the_same_runs_at_once(url: str, tmp_path: Path) -> None:
     """Both get every record of the same two runs, in opposite orders, and each its own closing race."""
     servers = [Collector(tmp_path / name, "--database", url) for name in ("a", "b")]
