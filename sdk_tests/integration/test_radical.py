@@ -145,9 +145,9 @@ def test_raptor_calls_functions_in_its_worker_and_an_exception_fails_its_own_cal
     where="login",
     jobs=1,
     cores=2,
-    tier="scale",  # two minutes of waiting
-    walltime=300,
-    params={"pilot_minutes": 1},
+    tier="scale",  # three minutes of waiting
+    walltime=420,
+    params={"pilot_minutes": 2},  # of which the agent's own start takes up to one
     broken_on={
         "local": "radical.pilot 1.103.2 ends its agent and, where no job ends with it, leaves its task at work: "
         f"{UPSTREAM}/agent/agent_0.py#L599"

@@ -106,8 +106,8 @@ def agent_environment(request, root):
 def bring_flux_near(request, root):
     """Let the agent find Flux, reach it without a login to this very node, and start it without Slurm where none runs.
 
-    RADICAL starts Flux by whatever ``srun`` is on PATH, also where that belongs to no Slurm, and then connects to
-    ssh://NODE, the node it is on itself.
+    RADICAL starts Flux by whatever ``srun`` is on PATH, also where that belongs to no Slurm or to one that does not
+    run, and then connects to ssh://NODE, the node it is on itself: a pilot here has one node.
     """
     tools = root / "tools"
     tools.mkdir()
@@ -118,7 +118,7 @@ def bring_flux_near(request, root):
     told = subprocess.run(["flux", "env", "printenv", "PYTHONPATH"], capture_output=True, text=True, check=False)
     paths = (os.environ.get("PYTHONPATH"), told.stdout.strip())
     os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
-    if request["scheduler"]["kind"] in HERE:
+    if request["scheduler"]["kind"] != "slurm":
         step = 'while :; do case $1 in --*=*) shift;; --*) shift 2;; *) break;; esac; done; exec "$@"'
         program(tools / "srun", step)
         os.environ["PATH"] = f"{tools}{os.pathsep}{os.environ['PATH']}"
