@@ -74,13 +74,13 @@ def test_flux_takes_over_scheduling_and_starting(tmp_path: Path, kind: str, para
     assert told["resource_manager"] == ("SLURM" if kind == "slurm" else "FORK")
 
 
-def near(tmp_path: Path, kind: str) -> dict[str, str]:
+def near(tmp_path: Path, kind: str, **more: bool) -> dict[str, str]:
     """Let the agent's environment for Flux be written; return what a shell that sources it has."""
     script = """
 import os
 from pathlib import Path
 import _resource
-_resource.agent_environment({"scheduler": {"kind": given["kind"]}, "params": {"engine": "flux"}}, Path(given["root"]))
+_resource.agent_environment({"scheduler": given["scheduler"], "params": {"engine": "flux"}}, Path(given["root"]))
 print("{}")
 """
     flux = tmp_path / "bin" / "flux"
@@ -88,7 +88,9 @@ print("{}")
     flux.write_text('#!/bin/sh\n[ "$*" = "env printenv PYTHONPATH" ] && echo /bindings\n')
     flux.chmod(0o755)
     path = f"{flux.parent}{os.pathsep}{os.environ['PATH']}"
-    asked(script, {**os.environ, "SLURM_NTASKS": "7", "PATH": path}, kind=kind, root=str(tmp_path))
+    asked(
+        script, {**os.environ, "SLURM_NTASKS": "7", "PATH": path}, scheduler={"kind": kind, **more}, root=str(tmp_path)
+    )
     argv = ["sh", "-c", f". {tmp_path}/agent.sh; env -0"]
     outer = {"PATH": os.environ["PATH"], "SLURM_NTASKS": "7"}
     said = subprocess.run(argv, env=outer, capture_output=True, text=True, check=True).stdout
@@ -113,9 +115,15 @@ def test_without_slurm_the_srun_that_radical_finds_runs_its_command_here(tmp_pat
     assert subprocess.run(["srun", *words], env=env, capture_output=True, text=True, check=True).stdout == "42\n"
 
 
-def test_on_slurm_its_own_srun_is_left_in_place(tmp_path: Path) -> None:
-    near(tmp_path, "slurm")
-    assert not (tmp_path / "tools" / "srun").exists()
+@pytest.mark.parametrize(
+    ("kind", "testbed", "stands_in"),
+    [("slurm", False, False), ("slurm", True, False), ("pbs", True, True), ("pbs", False, False)],
+)
+def test_srun_is_stood_in_for_on_testbeds_alone_and_never_slurms_own(
+    tmp_path: Path, kind: str, testbed: bool, stands_in: bool
+) -> None:
+    near(tmp_path, kind, loopback=testbed)
+    assert (tmp_path / "tools" / "srun").exists() == stands_in
 
 
 def test_flux_reaches_the_agents_own_node_without_a_login(tmp_path: Path) -> None:

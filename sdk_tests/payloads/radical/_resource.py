@@ -104,10 +104,11 @@ def agent_environment(request, root):
 
 
 def bring_flux_near(request, root):
-    """Let the agent find Flux, reach it without a login to this very node, and start it without Slurm where none runs.
+    """Let the agent find Flux, reach it without a login to this very node, and on a testbed start it without Slurm.
 
     RADICAL starts Flux by whatever ``srun`` is on PATH, also where that belongs to no Slurm or to one that does not
-    run, and then connects to ssh://NODE, the node it is on itself: a pilot here has one node.
+    run, and then connects to ssh://NODE, the node it is on itself: a pilot here has one node. At a site nothing stands
+    in for the launcher, since it is the site's own that its users meet.
     """
     tools = root / "tools"
     tools.mkdir()
@@ -118,7 +119,8 @@ def bring_flux_near(request, root):
     told = subprocess.run(["flux", "env", "printenv", "PYTHONPATH"], capture_output=True, text=True, check=False)
     paths = (os.environ.get("PYTHONPATH"), told.stdout.strip())
     os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
-    if request["scheduler"]["kind"] != "slurm":
+    kind = request["scheduler"]["kind"]
+    if kind in HERE or (kind != "slurm" and request["scheduler"].get("loopback")):
         step = 'while :; do case $1 in --*=*) shift;; --*) shift 2;; *) break;; esac; done; exec "$@"'
         program(tools / "srun", step)
         os.environ["PATH"] = f"{tools}{os.pathsep}{os.environ['PATH']}"
