@@ -42,7 +42,7 @@ def sixteen_tasks(request):
 
 def submitted_by_psij():
     """Return the ids of the jobs whose streams PSI/J keeps, each in a file named for its job."""
-    return sorted(path.stem for path in Path.home().glob(".psij/work/*/*.out"))
+    return sorted(path.stem for path in (Path.home() / ".psij").glob("work/*/*.out"))
 
 
 def told(task):
