@@ -7,7 +7,7 @@ sent only when the transactions are committed.
 from __future__ import annotations
 
 import asyncio
-from itertools import islice
+from collections.abc import Iterable, Iterator
 
 import msgspec
 from litestar import Response, post
@@ -23,8 +23,11 @@ from collector.tokens import Bearer
 
 JSON = "application/json"
 
-AT_ONCE = 1000
+AT_ONCE = 750
 """Records of a batch that are decoded and stored in one transaction, which bounds memory."""
+
+AT_MOST = 1250
+"""And with the rest of a run begun: each part that a run comes in costs as much as a hundred records."""
 
 
 @post("/api/v1/runs")
@@ -61,7 +64,7 @@ async def close_run(request: Ask) -> Response[bytes]:
 HANDLERS = [open_run, add_records, close_run]
 
 
-def _open_run(server: Server, bearer: Bearer, body: bytes, encoding: str) -> Response[bytes]:
+def _open_run(server: Server, bearer: Bearer, body: bytearray, encoding: str) -> Response[bytes]:
     now = now_ms()
     opening = read_manifest(inflate(body, encoding), now)
     manifest = opening.manifest
@@ -72,12 +75,12 @@ def _open_run(server: Server, bearer: Bearer, body: bytes, encoding: str) -> Res
     return _json(msgspec.json.encode(answer), 201 if stored else 200)
 
 
-def _add_records(server: Server, bearer: Bearer, body: bytes, encoding: str) -> Response[bytes]:
+def _add_records(server: Server, bearer: Bearer, body: bytearray, encoding: str) -> Response[bytes]:
     now = now_ms()
     acknowledged: list[dict[str, str]] = []
     refused: list[Refusal] = []
     items = read_batch(inflate(body, encoding), now)
-    while some := list(islice(items, AT_ONCE)):
+    for some in parts(items):
         _add_some(server, bearer, some, now, acknowledged, refused)
     server.counters.add("exaworks_collector_records_total", len(acknowledged))
     server.counters.add("exaworks_collector_rejected_total", len(refused))
@@ -87,6 +90,21 @@ def _add_records(server: Server, bearer: Bearer, body: bytes, encoding: str) -> 
         for index, record_id, problem in sorted(refused, key=lambda refusal: refusal[0])
     ]
     return _json(msgspec.json.encode({"acknowledged": acknowledged, "rejected": rejected}))
+
+
+def parts(items: Iterable[Arrival | Refusal]) -> Iterator[list[Arrival | Refusal]]:
+    """Yield what is stored at once, with the records of a run together while there is room for them."""
+    some: list[Arrival | Refusal] = []
+    run = None
+    for item in items:
+        of_run = item.record.run_id if isinstance(item, Arrival) else run
+        if len(some) == AT_MOST or (len(some) >= AT_ONCE and of_run != run):
+            yield some
+            some = []
+        run = of_run
+        some.append(item)
+    if some:
+        yield some
 
 
 def _add_some(
@@ -120,7 +138,7 @@ def _add_some(
     refused += out
 
 
-def _close_run(server: Server, bearer: Bearer, run_id: str, body: bytes, encoding: str) -> Response[bytes]:
+def _close_run(server: Server, bearer: Bearer, run_id: str, body: bytearray, encoding: str) -> Response[bytes]:
     now = now_ms()
     close = read_closing(inflate(body, encoding), now)
     server.write(lambda connection: store_closing(connection, run_id, close, bearer.site, now))
@@ -128,11 +146,14 @@ def _close_run(server: Server, bearer: Bearer, run_id: str, body: bytes, encodin
     return _json(msgspec.json.encode(answer))
 
 
-async def _body(request: Ask) -> bytes:
+async def _body(request: Ask) -> bytearray:
     kind = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
     if kind != JSON:
         raise Problem(415, "content-type", f"Content-Type {kind[:60]!r} is not taken; send application/json.")
-    return await request.body()
+    body = bytearray()  # parts joined at the end would be there twice
+    async for part in request.stream():
+        body += part
+    return body
 
 
 def _encoding(request: Ask) -> str:

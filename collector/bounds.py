@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from typing import TypeVar
 
 from collector.errors import Problem
 
@@ -17,8 +18,13 @@ MAX_FUTURE_MS = 24 * 3600 * 1000
 
 _CHUNK = 1024 * 1024
 
+Body = bytes | bytearray
+"""A body as it was sent; put together as it came, it is there once."""
 
-def inflate(body: bytes, encoding: str) -> bytes:
+Sent = TypeVar("Sent", bytes, bytearray)
+
+
+def inflate(body: Sent, encoding: str) -> Sent | bytes:
     """Undo the content encoding, stopping as soon as the result is over its limit.
 
     Raises:
@@ -29,20 +35,20 @@ def inflate(body: bytes, encoding: str) -> bytes:
     if encoding != "gzip":
         raise Problem(415, "content-encoding", f"Content-Encoding {encoding[:40]!r} is not taken; use gzip or none.")
     parts: list[bytes] = []
-    total = 0
+    total, rest = 0, bytes(body)
     try:
-        while body:
+        while rest:
             member = zlib.decompressobj(wbits=31)
             while not member.eof:
-                part = member.decompress(body, _CHUNK)
-                body = member.unconsumed_tail
+                part = member.decompress(rest, _CHUNK)
+                rest = member.unconsumed_tail
                 total += len(part)
                 if total > MAX_INFLATED:
                     raise Problem(413, "too-large", f"The body is over {MAX_INFLATED} bytes once decompressed.")
-                if not part and not body and not member.eof:
+                if not part and not rest and not member.eof:
                     raise Problem(400, "gzip-damaged", "The gzip data ends in the middle.")
                 parts.append(part)
-            body = member.unused_data.lstrip(b"\0")
+            rest = member.unused_data.lstrip(b"\0")
     except zlib.error as error:
         raise Problem(400, "gzip-damaged", f"The body is not gzip data: {error}.") from error
     return b"".join(parts)
@@ -53,7 +59,7 @@ _PAIRS = re.compile(rb"\{\}|\[\]")
 _REST = bytes(set(range(256)) - set(b'[]{}"\\'))
 
 
-def too_deep(body: bytes | memoryview, limit: int = MAX_DEPTH) -> bool:
+def too_deep(body: Body | memoryview, limit: int = MAX_DEPTH) -> bool:
     """Tell whether JSON is nested more than ``limit`` deep, without decoding it; what is no JSON may be told either.
 
     Few openings are proof enough. Otherwise everything but brackets and strings goes, and pairs are peeled off.

@@ -14,6 +14,7 @@ from litestar.datastructures import State
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError, OperationalError
 
+from collector.bounds import Body
 from collector.clock import now_ms
 from collector.database import Store
 from collector.errors import Problem, SettingsError
@@ -75,7 +76,7 @@ class Server:
         raise AssertionError("unreachable")
 
     @asynccontextmanager
-    async def room(self, body: bytes) -> AsyncIterator[None]:
+    async def room(self, body: Body) -> AsyncIterator[None]:
         """Wait until there is room for decoding and storing a body."""
         async with AsyncExitStack() as stack:
             if len(body) > BIG:

@@ -19,7 +19,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from collector.errors import StoreError, StoreNewerError
 from collector.mounts import shared_file_system
-from collector.tables import HEAD, metadata
+from collector.tables import HEAD, ROLLED_UP, metadata
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -200,7 +200,7 @@ def migrate(connection: Connection, url: URL, here: str | None) -> None:
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
     tune(connection)
-    if here is not None:
+    if here is not None and here < ROLLED_UP:
         from collector.rebuild import rebuild
 
         rebuild(connection)

@@ -14,6 +14,7 @@ from typing import TypeVar
 import msgspec
 
 from collector import bounds
+from collector.bounds import Body
 from collector.clock import instant_ms
 from collector.errors import Problem
 from dashboard_client.schema import Closing, Evidence, Manifest, Record, Stack, encode, record_id
@@ -70,7 +71,7 @@ class Close:
     ended: int
 
 
-def read_batch(body: bytes, now: int) -> Iterator[Arrival | tuple[int, str | None, Problem]]:
+def read_batch(body: Body, now: int) -> Iterator[Arrival | tuple[int, str | None, Problem]]:
     """Yield each record as an arrival, or its index, its id where it could be read, and what is wrong with it.
 
     Raises:
@@ -86,7 +87,7 @@ def read_batch(body: bytes, now: int) -> Iterator[Arrival | tuple[int, str | Non
             yield index, _id_of(raw), problem
 
 
-def read_manifest(body: bytes, now: int) -> Opening:
+def read_manifest(body: Body, now: int) -> Opening:
     """Decode and check a manifest.
 
     Raises:
@@ -116,7 +117,7 @@ def read_manifest(body: bytes, now: int) -> Opening:
     return Opening(manifest, encoded, hashlib.sha256(encoded).digest(), started)
 
 
-def read_closing(body: bytes, now: int) -> Close:
+def read_closing(body: Body, now: int) -> Close:
     """Decode and check a closing.
 
     Raises:
@@ -176,7 +177,7 @@ def _light(record: Record) -> Record:
     return msgspec.structs.replace(record, stack=Stack(components=own), evidence=_NOTHING, extras={})
 
 
-def _decode(decoder: msgspec.json.Decoder[T], data: bytes | msgspec.Raw) -> T:
+def _decode(decoder: msgspec.json.Decoder[T], data: Body | msgspec.Raw) -> T:
     try:
         return decoder.decode(data)
     except msgspec.ValidationError as error:
@@ -245,7 +246,7 @@ def _id_of(raw: msgspec.Raw) -> str | None:
         return None
 
 
-def _shallow(body: bytes) -> None:
+def _shallow(body: Body) -> None:
     if bounds.too_deep(body):
         raise Problem(422, "too-deep", f"Nested more than {bounds.MAX_DEPTH} deep.")
 

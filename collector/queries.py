@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, tuple_
+from sqlalchemy import Connection, Row, func, select, tuple_
 
+from collector.bulk import among
 from collector.rollup import parse_cells
 from collector.seen import Seen
 from collector.store_records import record_key
-from collector.tables import RECORD_BITS, bodies, cells, closings, plans, records, runs, systems
+from collector.tables import LOOKUP_BITS, RECORD_BITS, bodies, cells, closings, lookup, plans, records, runs, systems
 from dashboard_client.schema import record_id as schema_record_id
 
 RUN_COLUMNS = (
@@ -96,13 +97,15 @@ def find_record(connection: Connection, record_id: str, seen: Seen) -> Row[Any] 
     """Return a record with its body, where it is still kept, and its run."""
     if len(record_id) != 64 or set(record_id) - set("0123456789abcdef"):
         return None
+    newest = connection.execute(select(func.max(runs.c.id))).scalar() or 0
+    groups = among(connection, lookup, range((newest >> LOOKUP_BITS) + 1))
     query = (
         select(records, bodies.c.body, cells.c.case_id, runs.c.run_id, systems.c.site, systems.c.system)
         .join(runs, runs.c.id == records.c.run)
         .join(systems, systems.c.id == runs.c.system)
         .join(cells, cells.c.id == records.c.cell)
         .outerjoin(bodies, bodies.c.record == records.c.id)
-        .where(records.c.record_key == record_key(record_id))
+        .where(groups, records.c.record_key == record_key(record_id))
     )
     rows = connection.execute(seen.of(query)).all()
     return next((row for row in rows if row_record_id(row) == record_id), None)

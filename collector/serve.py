@@ -34,8 +34,11 @@ from collector.tokens import load_key
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 GRACE_SECONDS = 5
 
-GC_THRESHOLD = (50_000, 20, 100)
-"""A batch makes some hundred thousand objects and no cycles; looking for cycles at the usual rate costs a third."""
+GC_THRESHOLD = (10_000, 100, 100)
+"""A batch makes some hundred thousand objects and no cycles; looking for cycles at the usual rate costs a third.
+
+The young ones alone are looked through often, in about 4 ms: a page that is drawn meanwhile waits for it.
+"""
 
 Addresses = Sequence[tuple[socket.AddressFamily, tuple[str, int]]]
 

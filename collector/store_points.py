@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, case, func, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from collector.bulk import among, insert_many, update_many
 from collector.tables import cells, points, series, systems
@@ -101,11 +101,10 @@ def _rolled_up(newest: Sequence[Point], better: str, count: int) -> tuple[Any, .
 def _count(connection: Connection, system: int) -> None:
     """Count the series of a system and those that are worse than they were."""
     of_system = select(series.c.last_started, series.c.change).join(cells, cells.c.id == series.c.cell)
-    found = of_system.where(cells.c.system == system, series.c.count > 0).subquery()
-    newest = select(func.max(found.c.last_started)).scalar_subquery()
-    counted = select(func.count(), func.sum(case((found.c.change == WORSE, 1), else_=0)))
-    trended, worse = connection.execute(counted.where(found.c.last_started >= newest - RETIRED_MS)).one()
-    values = {"trended": trended, "worse": worse or 0}
+    found = connection.execute(of_system.where(cells.c.system == system, series.c.count > 0)).all()
+    newest = max((started for started, _ in found if started is not None), default=0)
+    current = [change for started, change in found if started is not None and started >= newest - RETIRED_MS]
+    values = {"trended": len(current), "worse": current.count(WORSE)}
     connection.execute(update(systems).where(systems.c.id == system).values(**values))
 
 

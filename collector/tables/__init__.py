@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
-from collector.tables.base import HEAD, RECORD_BITS, Key, metadata
+from collector.tables.base import HEAD, LOOKUP_BITS, RECORD_BITS, ROLLED_UP, Key, metadata
 from collector.tables.desk import deliveries, hidden_sites, hooks, senders, tokens, told, waivers
-from collector.tables.facts import bodies, cells, closings, events, plans, points, records, runs, systems
+from collector.tables.facts import bodies, cells, closings, events, lookup, plans, points, records, runs, systems
 from collector.tables.rollups import board, days, series
 
 __all__ = [
     "HEAD",
+    "LOOKUP_BITS",
     "RECORD_BITS",
+    "ROLLED_UP",
     "Key",
     "board",
     "bodies",
@@ -23,6 +25,7 @@ __all__ = [
     "events",
     "hidden_sites",
     "hooks",
+    "lookup",
     "metadata",
     "plans",
     "points",

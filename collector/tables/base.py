@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Integer, MetaData
 
-HEAD = "0004"
+HEAD = "0005"
 """The revision that this code reads and writes; kept equal to the newest migration by a test."""
+
+ROLLED_UP = "0004"
+"""The newest revision that changed what is rolled up: what comes from an older one is rolled up anew."""
 
 RECORD_BITS = 20
 """A run holds at most two to this power records."""
+
+LOOKUP_BITS = 5
+"""A record is looked up among those of so many runs at a time: two to this power."""
 
 Key = BigInteger().with_variant(Integer(), "sqlite")
 

@@ -26,9 +26,10 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    literal_column,
 )
 
-from collector.tables.base import Key, metadata
+from collector.tables.base import LOOKUP_BITS, Key, metadata
 
 systems = Table(
     "systems",
@@ -159,8 +160,16 @@ records = Table(
     Column("seconds", Float),  # of the run phase
     Column("nodes", Integer),
     UniqueConstraint("run", "cell", "attempt"),
-    Index(None, "record_key"),
 )
+
+lookup = records.c.run.bitwise_rshift(literal_column(str(LOOKUP_BITS)))
+"""Of a record: the group of runs within which it is looked up.
+
+A ``record_key`` lies anywhere among all others: with an index of it alone nearly every record has a page of its own
+written, and ingest slows down as history grows. Within a few runs, a batch writes to the same few pages.
+"""
+
+Index("ix_records_lookup", lookup, records.c.record_key)
 
 bodies = Table(
     "bodies",

@@ -8,6 +8,10 @@ import itertools
 import msgspec
 import pytest
 
+from collector.api import AT_MOST, AT_ONCE, parts
+from collector.errors import Problem
+from collector.intake import Arrival
+from collector.store_records import Refusal
 from dashboard_client.schema import Outcome, Verdict, digest
 from tests.collector.samples import CASES, cause, closing, manifest, record
 from tests.collector.server import Collector, batch
@@ -143,6 +147,29 @@ def test_many_cases_in_one_batch_are_all_there(collector: Collector) -> None:
     shown = collector.get("/api/v1/runs/many-1").json()
     assert (shown["records"], shown["counts"]) == (2500, {"pass": 2500})
     assert list(shown["outcomes"])[:2000] == cases[:2000]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "cut"),
+    [
+        ([300] * 10, [900, 900, 900, 300]),
+        ([AT_MOST * 2 + 1], [AT_MOST, AT_MOST, 1]),
+        ([AT_ONCE, AT_ONCE], [AT_ONCE, AT_ONCE]),
+        ([1] * (AT_ONCE + 1), [AT_ONCE, 1]),
+        ([], []),
+    ],
+)
+def test_a_batch_is_stored_in_parts_that_keep_runs_together(sizes: list[int], cut: list[int]) -> None:
+    """What could not be read belongs to the run before it."""
+    items: list[Arrival | Refusal] = []
+    for number, size in enumerate(sizes):
+        run = record(f"run-{number}", CASES[0])
+        items += [Arrival(place, run, b"", b"", None, None, None) for place in range(size)]
+        if size > 1:
+            items[-size // 2] = (0, None, Problem(422, "invalid", "Not to be read."))
+    found = list(parts(items))
+    assert [len(part) for part in found] == cut
+    assert [item for part in found for item in part] == items
 
 
 def test_records_are_read_back_as_they_were_sent_a_page_at_a_time(collector: Collector) -> None:

@@ -16,9 +16,11 @@ from collector.backup import backup, restore
 from collector.clock import instant_ms, now_ms
 from collector.database import MIGRATIONS, Store, database_url, open_store
 from collector.errors import BackupError
+from collector.queries import find_record
 from collector.rebuild import verify
 from collector.retention import BODIES, TAILS, prune
-from collector.tables import board, bodies, cells, days, metadata, points, records, runs, series, systems
+from collector.seen import EVERYTHING
+from collector.tables import LOOKUP_BITS, board, bodies, cells, days, metadata, points, records, runs, series, systems
 from collector.tokens import check_token, load_key, new_token
 from dashboard_client.schema import Metric, Outcome, digest
 from tests.collector.conftest import BOTH
@@ -131,6 +133,29 @@ def test_an_older_schema_is_brought_up_to_date_with_all_that_is_in_it(filled: St
     with newer.reading() as connection:
         assert rolled_up(connection) == before
     assert checked(newer) == []
+    newer.close()
+
+
+def test_records_are_found_after_a_migration_that_rolls_nothing_up(filled: Store) -> None:
+    """Roll-ups that are wrong on purpose stay so: on millions of records, telling them anew takes minutes."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with filled.writing() as connection:
+        for number in range(2 << LOOKUP_BITS):
+            added(record(f"one-of-many-{number}", CASES[0]))(connection)
+        connection.execute(update(board).values(version="9.9.9"))
+        wrong = rolled_up(connection)
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0004")
+        assert "ix_records_record_key" in {each["name"] for each in inspect(connection).get_indexes("records")}
+    newer = open_store(filled.url)
+    with newer.reading() as connection:
+        assert rolled_up(connection) == wrong
+        for number in range(2 << LOOKUP_BITS):
+            found = find_record(connection, record(f"one-of-many-{number}", CASES[0]).record_id, EVERYTHING)
+            assert found is not None
+            assert found.run_id == f"one-of-many-{number}"
+        assert find_record(connection, record("of-nobody", CASES[0]).record_id, EVERYTHING) is None
     newer.close()
 
 
