@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 
 from dashboard_client.schema import (
     Case,
@@ -153,14 +154,14 @@ def name_of(text: str, longest: int = 128, more: str = "") -> str:
 
 
 def instant(text: object) -> str | None:
-    """Read an instant in any form of ISO 8601; one without a zone is taken for UTC, since nothing tells."""
+    """Read an instant in any form of ISO 8601 or of RFC 5322; one without a zone is taken for UTC, as nothing tells."""
     if not isinstance(text, str) or not text.strip():
         return None
     said = text.strip()
     if said.endswith("Z"):
         said = f"{said[:-1]}+00:00"
     try:
-        found = datetime.fromisoformat(said)
+        found = parsedate_to_datetime(said) if said[:1].isalpha() else datetime.fromisoformat(said)
         known = found if found.tzinfo is not None else found.replace(tzinfo=timezone.utc)
         return known.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     except (ValueError, OverflowError):

@@ -1,24 +1,24 @@
 """JUnit XML, as pytest, ReFrame and Spack write it.
 
 A document type is refused, and with it every entity that could be made to grow. What Spack reports of a package
-becomes the case ``NAME/build@local`` (or ``test``), so that builds land beside tests and keep their place when the hash
-changes.
+becomes the case ``NAME/build@local`` (or ``test``, see ``spack``), so that builds land beside tests and keep their
+place when the hash changes.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
 
 from collector.errors import Problem
 from collector.importers.common import Finding, case_of, instant, name_of
+from collector.importers.spack import is_spack, once, read_package
 from dashboard_client.schema import Outcome, Phase
 
 MAX_CASES = 5000
-_SPACK = re.compile(r"(?P<version>[^\s]+)-(?P<hash>[a-z0-9]{32})")
 
 
 class _NoDoctype(TreeBuilder):
@@ -51,7 +51,6 @@ def read_junit(body: bytes, component: str | None, scheduler: str) -> Report:
     if root.tag not in ("testsuites", "testsuite"):
         raise Problem(422, "not-junit", f"The root element is <{root.tag[:40]}>, not <testsuites> or <testsuite>.")
     findings: list[Finding] = []
-    attempts: dict[str, int] = {}
     started: list[str] = []
     for suite, case in _cases(root):
         if len(findings) >= MAX_CASES:
@@ -59,9 +58,18 @@ def read_junit(body: bytes, component: str | None, scheduler: str) -> Report:
         began = instant(suite.get("timestamp"))
         if began is not None:
             started.append(began)
-        found = _finding(suite, case, component, scheduler, began, attempts)
-        findings.append(found)
-    return Report(findings, min(started, default=None))
+        findings.append(_finding(suite, case, component, scheduler, began))
+    return Report(list(_numbered(findings)), min(started, default=None))
+
+
+def _numbered(findings: Sequence[Finding]) -> Iterator[Finding]:
+    """Yield the findings with those of the same case as attempts at it."""
+    cases: dict[str, list[Finding]] = {}
+    for found in findings:
+        cases.setdefault(found.case_id, []).append(found)
+    for same in cases.values():
+        for attempt, found in enumerate(once(same) if same[0].dag_hash else same, 1):
+            yield replace(found, attempt=attempt)
 
 
 def _cases(root: Element) -> Iterator[tuple[Element, Element]]:
@@ -70,26 +78,18 @@ def _cases(root: Element) -> Iterator[tuple[Element, Element]]:
             yield suite, case
 
 
-def _finding(
-    suite: Element, case: Element, component: str | None, scheduler: str, began: str | None, attempts: dict[str, int]
-) -> Finding:
+def _finding(suite: Element, case: Element, component: str | None, scheduler: str, began: str | None) -> Finding:
     classname, name = case.get("classname") or "", case.get("name") or "unnamed"
     if suite.get("package") == "reframe":  # the class name is a file, the name "TEST %param=value @system:part+env"
         owner = component or "reframe"
         classname, name = PurePosixPath(classname).stem, name.replace(" %", ":").replace(" @", ":")
     else:
         owner = component or name_of(re.split(r"[.:/ ]", classname or suite.get("name") or "")[0] or "junit", 64)
-    whole, version, dag_hash = f"{classname}.{name}" if classname else name, None, None
-    package = _SPACK.fullmatch(name.removeprefix(f"{classname}-")) if classname else None
-    if package is not None:
-        owner, version, dag_hash = component or name_of(classname, 64), package["version"], package["hash"]
-        whole = "test" if "test" in (suite.get("name") or "").lower().split("-") else "build"
-    case_id = f"{owner}/{case_of(whole)}@{scheduler}"
-    attempts[case_id] = attempts.get(case_id, 0) + 1
+    whole = f"{classname}.{name}" if classname else name
     outcome, phase, evidence = _verdict(case)
     parts = [case.findtext("system-out"), case.findtext("system-err"), evidence]
-    return Finding(
-        case_id=case_id,
+    found = Finding(
+        case_id=f"{owner}/{case_of(whole)}@{scheduler}",
         component=owner,
         outcome=outcome,
         evidence=evidence,
@@ -98,11 +98,9 @@ def _finding(
         started=began,
         seconds=_seconds(case.get("time")),
         output="\n".join(part for part in parts if part) or None,
-        version=version,
-        dag_hash=dag_hash,
-        attempt=attempts[case_id],
         extras={"junit": {"suite": suite.get("name") or "", "classname": classname, "name": name}},
     )
+    return read_package(found, classname, name) if is_spack(classname, name) else found
 
 
 def _verdict(case: Element) -> tuple[Outcome, Phase, str]:
@@ -115,6 +113,8 @@ def _verdict(case: Element) -> tuple[Outcome, Phase, str]:
         found = case.find(tag)
         if found is not None:
             message, text = found.get("message") or "", found.text or ""
+            if text.strip() == "None":  # as Spack writes that it has nothing to add
+                text = ""
             if tag == "skipped" and "xfail" in (found.get("type") or ""):
                 return Outcome.XFAIL, Phase.RUN, message or text
             return outcome, phase, f"{text}\n{message}".strip() or tag

@@ -14,17 +14,10 @@ from collector.importers.common import instant, name_of, one_line
 from collector.importers.e4s import read_e4s
 from collector.importers.junit import read_junit
 from collector.importers.legacy import read_parcel
+from dashboard_client.schema import Outcome
 from tests.collector.server import Collector, tool
 
 GOLDEN = Path(__file__).parent / "golden"
-SPACK = """<?xml version="1.0" encoding="UTF-8"?>
-<testsuites><testsuite name="parsl-2026.10.26-abcdefghijklmnopqrstuvwxyz234567" errors="0" tests="2" failures="1"
-  time="12.5" timestamp="2026-11-20T08:00:00">
-<testcase classname="py-parsl" name="py-parsl-2026.10.26-abcdefghijklmnopqrstuvwxyz234567" time="10.5">
-<system-out>==&gt; installed</system-out></testcase>
-<testcase classname="flux-core" name="flux-core-0.88.0-bbcdefghijklmnopqrstuvwxyz234567" time="2.0">
-<failure message="ProcessError: Command exited with status 2">no rule to make target</failure></testcase>
-</testsuite></testsuites>"""
 
 
 def requests_of(name: str, **changes: Any) -> list[bytes]:
@@ -191,14 +184,46 @@ def test_junit_of_a_real_tool_becomes_a_run_and_sending_it_twice_changes_nothing
     assert (shown["site"], shown["state"], shown["started"][:10]) == ("ornl", "complete", "2026-11-22")
 
 
-def test_a_package_that_spack_built_is_one_case_whatever_its_hash() -> None:
-    report = read_junit(SPACK.encode(), None, "local")
-    told = [(found.case_id, found.outcome.value, found.version, found.dag_hash) for found in report.findings]
-    assert told == [
-        ("py-parsl/build@local", "pass", "2026.10.26", "abcdefghijklmnopqrstuvwxyz234567"),
-        ("flux-core/build@local", "fail", "0.88.0", "bbcdefghijklmnopqrstuvwxyz234567"),
+def test_what_spack_builds_is_one_case_a_package_however_many_specs_needed_it() -> None:
+    report = read_junit((GOLDEN / "spack_install.xml").read_bytes(), None, "local")
+    found = {each.case_id: each for each in report.findings}
+    assert len(found) == len(report.findings)
+    assert report.started == "2026-11-22T22:34:19.000Z"
+    built, had, failed = (found[f"{name}/build@local"] for name in ("py-psij-python", "gcc", "libsigsegv"))
+    assert (built.outcome, built.dag_hash, built.seconds) == (
+        Outcome.PASS,
+        "jpaarh2rjhqp7yvpxavnccc2nhitibec",
+        0.18723630905151367,
+    )
+    assert (had.outcome, had.evidence.partition(":")[0]) == (Outcome.SKIP, "Spack did not build it")
+    assert (failed.outcome, failed.evidence[:46]) == (
+        Outcome.FAIL,
+        "spack.error.FetchError: All fetchers failed fo",
+    )
+    assert "Installation of libsigsegv failed" in (failed.output or "")
+
+
+def test_a_package_without_tests_has_not_passed_whatever_spack_reports() -> None:
+    report = read_junit((GOLDEN / "spack_test.xml").read_bytes(), None, "local")
+    assert [(found.case_id, found.outcome, found.version) for found in report.findings] == [
+        ("py-psij-python/test@local", Outcome.FAIL, "0.9.11"),
+        ("py-ply/test@local", Outcome.PASS, "3.11"),
+        ("python-venv/test@local", Outcome.SKIP, "1.0"),
     ]
-    assert report.findings[0].seconds == 10.5
+    assert report.findings[2].evidence == "the package has no tests that Spack can run"
+    assert report.findings[0].evidence == "ImportError: broken on purpose"
+
+
+def test_of_several_builds_of_a_package_the_worst_counts() -> None:
+    """The failed one comes first in the report, and the last attempt is what a cell shows."""
+    case = '<testcase classname="zlib" name="{}" time="1">{}</testcase>'
+    one, other, third = "a" * 32, "b" * 32, "c" * 32
+    cases = [case.format(one, "<failure/>"), case.format(other, ""), case.format(one, "<skipped/>")]
+    body = f"<testsuite name='zlib'>{''.join(cases)}{case.format(third, '<skipped/>')}</testsuite>".encode()
+    told = [(found.attempt, found.outcome, found.dag_hash) for found in read_junit(body, None, "local").findings]
+    assert told == [(1, Outcome.SKIP, third), (2, Outcome.PASS, other), (3, Outcome.FAIL, one)]
+    (first, *_) = read_junit(body, "exaworks", "local").findings
+    assert first.case_id == "exaworks/build:package=zlib@local"
 
 
 @pytest.mark.parametrize(
