@@ -16,6 +16,7 @@ DEBIAN = Family(
         "certificates": ("ca-certificates",),
         "git": ("git",),
         "compiler": ("gcc", "libc6-dev", "python3-dev"),
+        "processes": ("procps",),
         "slurm": ("munge", "slurm-client", "slurmctld", "slurmd"),
         "flux-build": (
             *("autoconf", "automake", "libtool", "make", "pkg-config", "g++", "libarchive-dev", "libhwloc-dev"),
@@ -46,7 +47,14 @@ DEBIAN = Family(
             *("swig", "tar", "tcl8.6-dev", "unzip", "uuid-dev", "xz-utils", "zsh", "zstd"),
         ),
         "spack-run": (
-            *("libarchive13", "libboost-filesystem1.74.0", "libboost-graph1.74.0", "libboost-regex1.74.0", "libedit2"),
+            *(
+                "cpp",
+                "libarchive13",
+                "libboost-filesystem1.74.0",
+                "libboost-graph1.74.0",
+                "libboost-regex1.74.0",
+                "libedit2",
+            ),
             *("libffi8", "libgfortran5", "libgomp1", "libhwloc15", "libjansson4", "liblua5.3-0", "liblz4-1"),
             *("libncursesw6", "libpython3.11", "libsqlite3-0", "libuuid1", "libxml2", "libyaml-0-2", "libzmq5"),
             *("lua-posix", "lua5.3", "mpich", "openjdk-17-jre-headless", "tcl8.6", "zsh"),
@@ -67,6 +75,7 @@ ROCKY = Family(
         "certificates": ("ca-certificates",),
         "git": ("git-core",),
         "compiler": ("gcc", "glibc-devel", "python3.11-devel"),
+        "processes": ("procps-ng",),
         "slurm": ("munge", "slurm", "slurm-slurmctld", "slurm-slurmd"),
         "flux-build": (
             *("autoconf", "automake", "libtool", "make", "pkgconf-pkg-config", "gcc-c++", "libarchive-devel"),
@@ -83,7 +92,7 @@ ROCKY = Family(
             *("bzip2", "file", "gcc-c++", "gcc-gfortran", "gnupg2", "make", "patch", "python3.11-pip", "tar"),
             *("unzip", "xz", "zstd"),
         ),
-        "spack-run": ("libgfortran", "libgomp"),
+        "spack-run": ("cpp", "libgfortran", "libgomp"),
     },
     before={"slurm": ("epel-release",), "flux-build": ("epel-release",), "flux-run": ("epel-release",)},
 )

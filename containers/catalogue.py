@@ -23,7 +23,7 @@ def sdk_slim(release: Release, family: Family) -> Image:
         description="PSI/J, Parsl and RADICAL-Cybertools at the release's versions, and the harness that proves them",
         stages=(
             Stage("build", (Install(("python", "venv", "certificates", "compiler")), *locks(release, family))),
-            Stage("runtime", (Install(("python",)), *runtime("sdk-slim", (LIBRARIES, HARNESS)))),
+            Stage("runtime", (Install(("python", "processes")), *runtime("sdk-slim", (LIBRARIES, HARNESS)))),
         ),
         environment={**ENVIRONMENT, "EXAWORKS_IMAGE": "sdk-slim", "PATH": f"{LIBRARIES}/bin:{PATH}"},
         labels=labels(release, lambda component: component.pypi is not None),
@@ -38,7 +38,7 @@ def testbed_slurm(release: Release, family: Family) -> Image:
     """A node of a Slurm cluster; what kind of node is its first argument."""
     image = sdk_slim(release, family)
     role = Copy("containers/files/slurm-role", "/usr/local/bin/slurm-role", mode="0755")
-    steps = (Install(("python", "slurm")), role, *runtime("testbed-slurm", (LIBRARIES, HARNESS)))
+    steps = (Install(("python", "processes", "slurm")), role, *runtime("testbed-slurm", (LIBRARIES, HARNESS)))
     return Image(
         name="testbed-slurm",
         title="ExaWorks testbed: Slurm",
@@ -85,7 +85,12 @@ def testbed_flux(release: Release, family: Family) -> Image:
     )
     packages = f"{LIBRARIES}/bin/python -c 'import sysconfig; print(sysconfig.get_path(\"purelib\"))'"
     seen = Run((f"{family.python} -c '{bindings}' > \"$({packages})/flux.pth\"",))
-    steps = (Install(("python", "flux-run")), start, *runtime("testbed-flux", (LIBRARIES, HARNESS, "/opt/flux")), seen)
+    steps = (
+        Install(("python", "processes", "flux-run")),
+        start,
+        *runtime("testbed-flux", (LIBRARIES, HARNESS, "/opt/flux")),
+        seen,
+    )
     return Image(
         name="testbed-flux",
         title="ExaWorks testbed: Flux",

@@ -101,7 +101,7 @@ def sdk(release: Release, family: Family) -> Image:
             Stage("build", steps, variables=tuple(arguments)),
             Stage(
                 "runtime",
-                (Install(("python", "spack-run")), *runtime("sdk", kept, tree="/opt/spack")),
+                (Install(("python", "processes", "spack-run")), *runtime("sdk", kept, tree="/opt/spack")),
                 variables=("LINKS",) if family.links else (),
             ),
         ),

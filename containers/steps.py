@@ -31,6 +31,7 @@ def locks(release: Release, family: Family) -> tuple[Copy | Run, ...]:
     components = Run(
         (
             f"{family.python} -m venv {LIBRARIES}",
+            "export CFLAGS=-g0",  # what is compiled names the folder it was compiled in, another one each time
             *blocks,
             *((f"{pip} {PIP} --require-hashes --requirement {tools}",) if blocks else ()),
             f"{pip} {PIP} --no-build-isolation --require-hashes --requirement /src/{lock}",
