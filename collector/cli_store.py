@@ -12,15 +12,34 @@ from collector.cli_options import database_option, examples, json_option, opened
 DAY_MS = 86_400_000
 
 
-@click.command(epilog=examples("prune --tails-days 90", "prune --tails-days 90 --bodies-days 730 --dry-run"))
+@click.command(
+    epilog=examples(
+        "prune --tails-days 90",
+        "prune --tails-days 14 --bodies-days 90 --tier smoke",
+        "prune --tails-days 90 --bodies-days 730 --dry-run",
+    )
+)
 @click.option("--tails-days", type=click.IntRange(min=1), help="Drop output tails of runs that began so long ago.")
 @click.option("--bodies-days", type=click.IntRange(min=1), help="Drop whole records then; their verdicts stay.")
+@click.option(
+    "--tier",
+    "tiers",
+    multiple=True,
+    type=click.Choice(["smoke", "integration", "scale"]),
+    help="Only runs of it; may be given again.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would go.")
 @json_option
 @database_option
 @click.pass_obj
 def prune(
-    places: Any, tails_days: int | None, bodies_days: int | None, dry_run: bool, as_json: bool, database: str | None
+    places: Any,
+    tails_days: int | None,
+    bodies_days: int | None,
+    tiers: tuple[str, ...],
+    dry_run: bool,
+    as_json: bool,
+    database: str | None,
 ) -> None:
     """Let go of what is old: output tails first, then whole records. Verdicts, causes and history always stay.
 
@@ -37,7 +56,7 @@ def prune(
     with opened(places, database) as store:
         for name, level, days in (("tails", TAILS, tails_days), ("bodies", BODIES, bodies_days)):
             if days is not None:
-                told[name] = vars(prune(store, level, now_ms() - days * DAY_MS, dry=dry_run))
+                told[name] = vars(prune(store, level, now_ms() - days * DAY_MS, dry_run, tiers))
     if as_json:
         click.echo(json.dumps(told, indent=2))
         return

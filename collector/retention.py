@@ -1,10 +1,12 @@
 """Letting go of what is old: output tails first, whole bodies later if wanted; verdicts and roll-ups always stay.
 
-The digest of a record stays too, so that sending it again is acknowledged as before and brings nothing back.
+The digest of a record stays too, so that sending it again is acknowledged as before and brings nothing back. A run is
+of the tier that its manifest says, and goes without one only where no tier is asked for.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import msgspec
@@ -27,8 +29,8 @@ class Pruned:
     bytes: int = 0
 
 
-def prune(store: Store, level: int, before: int, dry: bool = False) -> Pruned:
-    """Take tails or bodies from runs that began before an instant, a few runs in a transaction.
+def prune(store: Store, level: int, before: int, dry: bool = False, tiers: Collection[str] = ()) -> Pruned:
+    """Take tails or bodies from runs that began before an instant, of some tiers or all, a few runs in a transaction.
 
     ``dry`` looks at everything, changes nothing and keeps writers waiting no longer than a change would.
     """
@@ -37,7 +39,8 @@ def prune(store: Store, level: int, before: int, dry: bool = False) -> Pruned:
     while True:
         with store.writing() as connection:
             due = (runs.c.started < before, or_(runs.c.pruned.is_(None), runs.c.pruned < level), runs.c.id > last)
-            query = select(runs.c.id).where(*due).order_by(runs.c.id).limit(_AT_ONCE).with_for_update()
+            wanted = (runs.c.tier.in_(tiers),) if tiers else ()
+            query = select(runs.c.id).where(*due, *wanted).order_by(runs.c.id).limit(_AT_ONCE).with_for_update()
             some = list(connection.execute(query).scalars())
             if not some:
                 return done

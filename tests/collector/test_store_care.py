@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ from collector.retention import BODIES, TAILS, prune
 from collector.seen import EVERYTHING
 from collector.tables import LOOKUP_BITS, board, bodies, cells, days, metadata, points, records, runs, series, systems
 from collector.tokens import check_token, load_key, new_token
-from dashboard_client.schema import Metric, Outcome, digest
+from dashboard_client.schema import Metric, Outcome, Tier, digest
 from tests.collector.conftest import BOTH
 from tests.collector.samples import CASES, closing, manifest, record
 from tests.collector.server import tool
@@ -91,6 +92,19 @@ def test_tails_go_from_old_runs_and_verdicts_and_pages_stay(filled: Store) -> No
     assert {b"Hello World!" in row.body for row in rows if row.run_id == "first"} == {False}
     assert {b"Hello World!" in row.body for row in rows if row.run_id == "second"} == {True}
     assert checked(filled) == []
+
+
+def test_a_tier_may_be_kept_longer_than_another(filled: Store, tmp_path: Path) -> None:
+    with filled.writing() as connection:
+        opened(manifest("quick", tier=Tier.SMOKE))(connection)
+        added(record("quick", CASES[0]))(connection)
+        added(record("without-a-manifest", CASES[0]))(connection)
+    assert prune(filled, TAILS, SECOND, tiers=["scale"]).runs == 0
+    assert prune(filled, TAILS, SECOND, tiers=["smoke", "scale"]).records == 1
+    assert prune(filled, TAILS, SECOND, tiers=["integration"]).records == len(CASES)
+    words = ("prune", "--tails-days", "1", "--database", filled.url.render_as_string(hide_password=False), "--json")
+    assert json.loads(tool(tmp_path, *words, "--tier", "smoke").stdout)["tails"]["records"] == 0
+    assert json.loads(tool(tmp_path, *words).stdout)["tails"]["records"] >= 1
 
 
 def test_a_record_says_that_its_output_went_and_keeps_the_digest_of_the_whole(filled: Store) -> None:

@@ -64,7 +64,8 @@ def test_the_versions_on_the_label_are_those_of_the_release(name: str) -> None:
 @pytest.mark.parametrize(("name", "family"), ALL)
 def test_nothing_that_builds_gets_into_the_stage_that_is_kept(name: str, family: str) -> None:
     tools = {p for key in ("compiler", "spack-build", "flux-build") for p in FAMILIES[family].packages[key]}
-    runtime = {p for key in ("python", "slurm", "flux-run", "spack-run") for p in FAMILIES[family].packages[key]}
+    kept = ("python", "processes", "slurm", "flux-run", "spack-run")
+    runtime = {p for key in kept for p in FAMILIES[family].packages[key]}
     lines = re.findall(r"^ +(?:apt-get|microdnf) install ([^;]+)", last_stage(name, family), re.MULTILINE)
     packages = {word for line in lines for word in line.split() if not word.startswith("-")} - {"epel-release"}
     assert packages
