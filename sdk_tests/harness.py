@@ -17,7 +17,7 @@ from exaworks_sdk import __version__
 from sdk_tests.clock import utc
 from sdk_tests.errors import RunError
 from sdk_tests.metrics import compare, measured
-from sdk_tests.plan import Cell, cells, pruned, selected
+from sdk_tests.plan import Cell, cells, pruned, selected, unmet
 from sdk_tests.prepare import Prepared
 from sdk_tests.resume import owed
 from sdk_tests.stash import CELL, LANDED, RAISED, REPORTS
@@ -54,6 +54,7 @@ class Harness:
         self.exit_code: int | None = None
         self.interrupted = False
         self.stopped_early = False
+        self.unmet: list[str] = []  # what was asked for and takes no case in: then nothing runs
         self.collector: tuple[str, str] | None = None
 
     # -- collection ---------------------------------------------------------------------------------------------------
@@ -74,9 +75,10 @@ class Harness:
         kept: list[pytest.Item] = []
         dropped: list[pytest.Item] = []
         options = self.prepared.options
-        chosen = [cell for cell in map(_cell_of, items) if cell and selected(cell, options.selection)]
-        wanted = {cell.case_id for cell in pruned(chosen)}
+        spread = [cell for cell in map(_cell_of, items) if cell]
+        wanted = {cell.case_id for cell in pruned([cell for cell in spread if selected(cell, options.selection)])}
         resumed = self._owed()
+        self.unmet = unmet(spread, options.selection) if resumed is None else []
         for item in items:
             cell = _cell_of(item)
             if cell is None:
@@ -112,6 +114,8 @@ class Harness:
             return None
         if session.testsfailed and not session.config.option.continue_on_collection_errors:
             raise session.Interrupted(f"{session.testsfailed} errors during collection: nothing was run")
+        if self.unmet:
+            raise session.Interrupted("; ".join(self.unmet))
         items = {item.stash[CELL].case_id: item for item in session.items if CELL in item.stash}
         for item in session.items:
             if CELL not in item.stash:

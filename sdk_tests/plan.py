@@ -79,6 +79,34 @@ def pruned(chosen: Sequence[Cell]) -> list[Cell]:
     return [cell for cell in chosen if not needed or cell.scheduler in needed]
 
 
+def unmet(spread: Sequence[Cell], selection: Selection) -> list[str]:
+    """Say why of each pattern and each component asked for that takes nothing in: a control alone proves nothing."""
+    asked = [
+        (f"--case {pattern!r}", [cell for cell in spread if _fits(cell.case_id, pattern)])
+        for pattern in selection.cases
+    ]
+    for name in selection.components:
+        of_it = [cell for cell in spread if name in (cell.case.component, *cell.case.partners)]
+        asked.append((f"--component {name}", of_it))
+    return [
+        f"{what} {_why_not(fitting, selection)}"
+        for what, fitting in asked
+        if not any(selected(cell, selection) for cell in fitting)
+    ]
+
+
+def _why_not(fitting: Sequence[Cell], selection: Selection) -> str:
+    if not fitting:
+        return "fits no case on this system"
+    here = [cell for cell in fitting if not selection.schedulers or cell.scheduler in selection.schedulers]
+    if not here:
+        return f"fits no case on {', '.join(selection.schedulers)}"
+    lowest = min(TIERS.index(cell.case.tier) for cell in here)
+    if lowest > TIERS.index(selection.tier):
+        return f"fits only cases beyond tier {selection.tier.value}; say --tier {TIERS[lowest].value}"
+    return "fits no case that the rest of the selection takes in"
+
+
 def _has_gpus(case: Case, scheduler: str, system: System) -> bool:
     """Whether the nodes that a scheduler leads to have the GPUs: ``local`` leads to a login node, if there are such."""
     return system.node.gpus >= case.gpus and not (scheduler == "local" and system.schedulers)

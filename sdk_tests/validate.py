@@ -151,7 +151,8 @@ def _run(prepared: Prepared, as_json: bool, say: Any) -> int:
     if harness.manifest is None or folder is None:
         if code == 130:
             return 130
-        raise PlanError("the selection matches no case; `exaworks validate --list` shows what there is")
+        said = "; ".join(harness.unmet) or "the selection matches no case"
+        raise PlanError(f"{said}; nothing was run. `exaworks validate --list` shows what there is")
     if code is None:
         raise RunError(f"the run was not closed; what it has is in {folder.path}")
     effective = folder.effective()
@@ -194,8 +195,11 @@ def _collector(prepared: Prepared, say: Any) -> Embedded | None:
 def _list(prepared: Prepared, as_json: bool) -> int:
     prepared.options = replace(prepared.options, upload=False)
     collected = _Listing()
-    _pytest(["--collect-only", "-q"], Harness(prepared, say=_quiet), collected)
+    harness = Harness(prepared, say=_quiet)
+    _pytest(["--collect-only", "-q"], harness, collected)
     rows = listing.rows(collected.cells, prepared)
+    if harness.unmet and all(cell.control for cell in collected.cells) and len(rows) == len(collected.cells):
+        raise PlanError("; ".join(harness.unmet))
     if not rows:
         raise PlanError("the selection matches no case on this system")
     click.echo(json.dumps(rows, indent=1) if as_json else listing.table(rows))

@@ -99,11 +99,26 @@ def test_a_run_of_skips_alone_is_not_green(bench: Bench) -> None:
     assert closed.counts["skip"] == 1
 
 
-def test_an_empty_selection_is_a_usage_error(bench: Bench) -> None:
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--case", "nothing/*"), "--case 'nothing/*' fits no case on this system"),
+        (("--case", "python/fine", "--case", "python/fien"), "--case 'python/fien' fits no case on this system"),
+        (("--case", "python/big"), "--case 'python/big' fits only cases beyond tier integration; say --tier scale"),
+        (("--component", "pyhton"), "--component pyhton fits no case on this system"),
+        (("--component", "python", "--tier", "smoke"), "beyond tier smoke; say --tier integration"),
+    ],
+)
+def test_what_is_asked_for_and_not_there_is_a_usage_error_whatever_else_would_pass(
+    bench: Bench, words: tuple[str, ...], told: str
+) -> None:
+    bench.case("hello", component="control", where="control", tier="smoke")
     bench.case("fine")
-    came = bench.run("--case", "nothing/*")
+    bench.case("big", tier="scale")
+    came = bench.run(*words)
     assert came.code == 2
     assert came.folder is None
+    assert told in came.output
 
 
 def test_a_failed_control_puts_the_blame_on_the_site(bench: Bench) -> None:

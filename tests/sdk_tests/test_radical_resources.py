@@ -74,7 +74,7 @@ def test_flux_takes_over_scheduling_and_starting(tmp_path: Path, kind: str, para
     assert told["resource_manager"] == ("SLURM" if kind == "slurm" else "FORK")
 
 
-def near(tmp_path: Path, kind: str, **more: bool) -> dict[str, str]:
+def near(tmp_path: Path, kind: str, job: str = "", **more: bool) -> dict[str, str]:
     """Let the agent's environment for Flux be written; return what a shell that sources it has."""
     script = """
 import os
@@ -85,8 +85,12 @@ print("{}")
 """
     flux = tmp_path / "bin" / "flux"
     flux.parent.mkdir()
-    flux.write_text('#!/bin/sh\n[ "$*" = "env printenv PYTHONPATH" ] && echo /bindings\n')
+    flux.write_text(f'#!/bin/sh\n[ "$*" = "env printenv PYTHONPATH" ] && echo {tmp_path}/bindings\n')
     flux.chmod(0o755)
+    bindings = tmp_path / "bindings" / "flux"
+    bindings.mkdir(parents=True)
+    (bindings / "__init__.py").touch()
+    (bindings / "job.py").write_text(job)
     path = f"{flux.parent}{os.pathsep}{os.environ['PATH']}"
     asked(
         script, {**os.environ, "SLURM_NTASKS": "7", "PATH": path}, scheduler={"kind": kind, **more}, root=str(tmp_path)
@@ -100,7 +104,7 @@ print("{}")
 def test_without_slurm_the_srun_that_radical_finds_runs_its_command_here(tmp_path: Path) -> None:
     env = near(tmp_path, "local")
     assert "SLURM_NTASKS" not in env
-    assert env["PYTHONPATH"].split(os.pathsep)[-1] == "/bindings"
+    assert env["PYTHONPATH"].split(os.pathsep)[-1] == str(tmp_path / "bindings")
     words = [
         "--nodes",
         "1",
@@ -124,6 +128,14 @@ def test_srun_is_stood_in_for_on_testbeds_alone_and_never_slurms_own(
 ) -> None:
     near(tmp_path, kind, loopback=testbed)
     assert (tmp_path / "tools" / "srun").exists() == stands_in
+
+
+def test_bindings_that_cannot_be_imported_are_told_before_a_pilot_waits_for_them(tmp_path: Path) -> None:
+    told = (
+        r"\n *ImportError: this deployment's Python has no use of Flux's bindings, .*: No module named 'no_such_cffi'"
+    )
+    with pytest.raises(AssertionError, match=told):
+        near(tmp_path, "flux", job="import no_such_cffi\n")
 
 
 def test_flux_reaches_the_agents_own_node_without_a_login(tmp_path: Path) -> None:

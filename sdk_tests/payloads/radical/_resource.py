@@ -4,6 +4,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, version
 
 LAUNCHERS = {"srun": "SRUN", "mpirun": "MPIRUN", "mpiexec": "MPIEXEC"}
@@ -119,11 +120,21 @@ def bring_flux_near(request, root):
     told = subprocess.run(["flux", "env", "printenv", "PYTHONPATH"], capture_output=True, text=True, check=False)
     paths = (os.environ.get("PYTHONPATH"), told.stdout.strip())
     os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+    need_bindings()
     kind = request["scheduler"]["kind"]
     if kind in HERE or (kind != "slurm" and request["scheduler"].get("loopback")):
         step = 'while :; do case $1 in --*=*) shift;; --*) shift 2;; *) break;; esac; done; exec "$@"'
         program(tools / "srun", step)
         os.environ["PATH"] = f"{tools}{os.pathsep}{os.environ['PATH']}"
+
+
+def need_bindings():
+    """Raise ImportError where Flux's bindings cannot be imported: without them RADICAL's agent waits until its end."""
+    look = [sys.executable, "-c", "import flux.job"]
+    done = subprocess.run(look, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise ImportError(f"this deployment's Python has no use of Flux's bindings, by which RADICAL submits: {said}")
 
 
 def program(path, text):
