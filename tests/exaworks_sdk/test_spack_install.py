@@ -44,7 +44,7 @@ esac
 GOOD = {
     "concretize": f"echo '{json.dumps(LOCK)}' > \"$3/spack.lock\"",
     "install": "echo '[+] abcdefg py-parsl@1 /opt/py-parsl'; echo '[+] hijklmn zlib@1 /opt/zlib'",
-    "test": "echo '==> Testing package py-parsl'",
+    "test": "echo '==> Testing package py-parsl'; echo '===== 15 passed of 15 specs ====='",
 }
 
 
@@ -148,6 +148,13 @@ def test_the_environment_names_our_recipes_and_the_site_s_scope(tmp_path: Path, 
         ),
         ("concretize", "echo '==> Error: no compilers found'; exit 1", "concretize", "  Error: no com", "Install gcc"),
         ("test", "echo '==> Error: 1 test failed'; exit 1", "test what was installed", "  Error: 1 test failed", ""),
+        (
+            "test",
+            "echo '===== 14 passed, 1 no_tests of 15 specs ====='",
+            "test what was installed",
+            "  Spack did not test all of them: 14 passed, 1 no_tests of 15 specs",
+            "",
+        ),
     ],
 )
 def test_a_failure_says_which_step_why_and_how_to_go_on(
