@@ -13,6 +13,7 @@ from dashboard_client.durable import write_whole
 from dashboard_client.runs import RunFolder
 from dashboard_client.verdict import closing
 from sdk_tests.clock import now
+from sdk_tests.metrics import unused
 from sdk_tests.report import html, junit
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ def finish(harness: Harness) -> None:
         count = msgspec.structs.replace(count, state="interrupted")
     folder.close(count)
     harness.exit_code = count.exit_code
+    for said in unused(harness.prepared.system.references, harness.case_ids, harness.figures):
+        harness.say(f"warning: {said}")
     if harness.prepared.options.upload:
         upload(folder, harness)
     render(folder, harness)

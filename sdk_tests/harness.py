@@ -55,6 +55,8 @@ class Harness:
         self.interrupted = False
         self.stopped_early = False
         self.unmet: list[str] = []  # what was asked for and takes no case in: then nothing runs
+        self.case_ids: list[str] = []  # of all cases on the system, where all its schedulers were looked at
+        self.figures: dict[str, list[str]] = {}  # names of what each case measured
         self.collector: tuple[str, str] | None = None
 
     # -- collection ---------------------------------------------------------------------------------------------------
@@ -78,6 +80,7 @@ class Harness:
         spread = [cell for cell in map(_cell_of, items) if cell]
         wanted = {cell.case_id for cell in pruned([cell for cell in spread if selected(cell, options.selection)])}
         resumed = self._owed()
+        self.case_ids = [] if options.selection.schedulers else [cell.case_id for cell in spread]
         self.unmet = unmet(spread, options.selection) if resumed is None else []
         for item in items:
             cell = _cell_of(item)
@@ -194,7 +197,9 @@ class Harness:
         result = yield
         _, answered = pyfuncitem.stash.get(LANDED, (None, None))
         if answered is not None:
-            compare(answered.case_id, measured(answered.answer), self.prepared.system.references)
+            found = measured(answered.answer)
+            self.figures[answered.case_id] = [metric.name for metric in found]
+            compare(answered.case_id, found, self.prepared.system.references)
         return result
 
     @pytest.hookimpl(wrapper=True)

@@ -7,7 +7,7 @@ reference for it, and only in its bad direction: better than expected is never a
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -78,6 +78,25 @@ def compare(case_id: str, metrics: Sequence[Metric], references: Sequence[Refere
         said += _worse(metric, wanted)
     if said:
         raise OutOfReference("; ".join(said))
+
+
+def unused(
+    references: Sequence[Reference], case_ids: Collection[str], figures: Mapping[str, Collection[str]]
+) -> Iterator[str]:
+    """Say which references decided nothing though one would think so.
+
+    ``case_ids`` are all cases that there are on the system, none where only some schedulers were looked at; ``figures``
+    are the names that the judged ones answered with.
+    """
+    for reference in references:
+        about = f"the site's reference {reference.metric} of {reference.cases!r}"
+        if case_ids and not any(_fits(case_id, reference.cases) for case_id in case_ids):
+            yield f"{about} fits no case on this system"
+            continue
+        given = [set(names) for case_id, names in figures.items() if _fits(case_id, reference.cases)]
+        if given and not any(reference.metric in names for names in given):
+            named = ", ".join(sorted(set().union(*given))) or "no figure"
+            yield f"{about} was held against nothing: what fits it gave {named}"
 
 
 def bound(metric: Metric, wanted: Reference) -> tuple[str, float]:

@@ -101,6 +101,8 @@ REFERENCES = """
 references:
   - {cases: "python/slow@local", metric: rate, value: 100, unit: 1/s, tolerance: 20}
   - {cases: "python/*", metric: rate, value: 10, unit: 1/s, tolerance: 20}
+  - {cases: "python/othr", metric: rate, value: 10, unit: 1/s, tolerance: 20}
+  - {cases: "python/other", metric: latncy, value: 10, unit: s, tolerance: 20}
 waivers:
   - {cases: "python/waived@*", reason: the network is being replaced, expires: 2999-12-31}
 """
@@ -136,6 +138,17 @@ def test_a_run_records_every_figure_and_fails_where_one_misses_the_sites_referen
     assert came.only(quick).extras["references"]["rate"]["value"] == 10
     assert came.only(other).extras == {}
     assert came.code == 1
+    unfitting = "the site's reference rate of 'python/othr' fits no case on this system"
+    assert f"warning: {unfitting}" in came.output
+    assert "warning: the site's reference latncy of 'python/other' was held against nothing" in came.output
+    assert "of 'python/*'" not in came.output
+
+
+def test_a_scheduler_that_was_not_looked_at_may_have_what_a_reference_is_for(bench: Bench) -> None:
+    bench.promises = REFERENCES
+    bench.case("slow", answering(rate(100)))
+    assert "fits no case" not in bench.run("--scheduler", "local").output
+    assert "'python/othr' fits no case" in bench.run().output
 
 
 def test_the_page_about_performance_explains_every_figure_that_payloads_give() -> None:
