@@ -7,6 +7,7 @@ from functools import lru_cache
 from urllib.parse import quote, urlencode
 
 from collector import clock
+from dashboard_client.schema import CONTROL
 
 GLYPH = {"pass": "✓", "fail": "✕", "error": "!", "infra": "⚡", "skip": "⊘", "xfail": "~", "xpass": "?", "missing": "○"}
 GLYPH |= {"pending": "…"}
@@ -86,7 +87,7 @@ def plain_link(*parts: str, **query: str) -> str:
 
 def control_first(name: str) -> tuple[bool, str]:
     """Sort subjects so that what everything else rests on comes first."""
-    return name != "control", name
+    return name != CONTROL, name
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:

@@ -76,6 +76,10 @@ class Origin(str, enum.Enum):
     E4S = "e4s"
 
 
+CONTROL = "control"
+"""The pseudo-component of control cases, present wherever its scheduler is: one that passes says nothing of the SDK."""
+
+
 class Tier(str, enum.Enum):
     """How much of the matrix a selection takes in; each tier contains the ones before it."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import TypedDict
 
-from dashboard_client.schema import Closing, Manifest, Outcome, Record
+from dashboard_client.schema import CONTROL, Closing, Manifest, Outcome, Record
 
 AllowedSkips = Callable[[Record], bool] | Sequence[str]
 """Which skips a site accepts: shell patterns of case ids, or a predicate on the record."""
@@ -55,7 +55,7 @@ def verdict_code(
     1     a case failed or ended in an error
     1     a case was skipped for a reason the site does not allow
     3     at least one case met the site's infrastructure, and nothing worse happened
-    1     nothing passed: only skips and expected failures
+    1     nothing passed but controls where more was planned: the rest are skips and expected failures
     0     everything planned passed, or was skipped for an allowed reason, or failed as it is known to
     ====  =============================================================================================
 
@@ -77,7 +77,17 @@ def verdict_code(
         return 1
     if Outcome.INFRA in outcomes:
         return 3
-    return 0 if outcomes & {Outcome.PASS, Outcome.XPASS} else 1
+    return 0 if proven(manifest, effective) else 1
+
+
+def proven(manifest: Manifest, effective: Mapping[str, Record]) -> int:
+    """Count the cases that passed, without controls unless nothing else was planned."""
+    more = any(planned.component != CONTROL for planned in manifest.planned)
+    return sum(
+        record.verdict.outcome in (Outcome.PASS, Outcome.XPASS)
+        for record in effective.values()
+        if not more or record.case.component != CONTROL
+    )
 
 
 def closing(

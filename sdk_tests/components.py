@@ -16,9 +16,6 @@ class ComponentKind:
     version_args: tuple[str, ...] = ("--version",)
 
 
-CONTROL = "control"
-"""The pseudo-component of control cases: present wherever its scheduler is."""
-
 PSIJ = ComponentKind("psij", distribution="psij-python")
 PARSL = ComponentKind("parsl", distribution="parsl")
 RADICAL_PILOT = ComponentKind("radical.pilot", distribution="radical.pilot")

@@ -17,8 +17,8 @@ from typing import Any
 import click
 
 import sdk_tests.integration as integration
+from dashboard_client.schema import CONTROL
 from sdk_tests.case import Case
-from sdk_tests.components import CONTROL
 from sdk_tests.integration.gaps import why_empty
 from sdk_tests.integration.pairs import MEANT, NOT_THERE, UNPLANNED
 from sdk_tests.schedulers.registry import kinds

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from dashboard_client.schema import Cause, CauseClass, Outcome, Phase, PlannedCase, Selection, Tier
+from dashboard_client.schema import CONTROL, Cause, CauseClass, Outcome, Phase, PlannedCase, Selection, Tier
 from sdk_tests.case import Case
-from sdk_tests.components import CONTROL
 from sdk_tests.landing import Preset
 from sdk_tests.prepare import Prepared
 from site_configs.schema import System

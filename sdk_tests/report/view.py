@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from dashboard_client.schema import Cause, CauseClass, Manifest, Outcome, PlannedCase, Record
-from dashboard_client.verdict import verdict_code
+from dashboard_client.verdict import proven, verdict_code
 
 MISSING = "missing"
 """The state of a planned case without a record; derived here, never uploaded."""
@@ -44,7 +44,7 @@ BLAME: Mapping[CauseClass, str] = {
 
 EXIT_CODES: Mapping[int, str] = {
     0: "everything planned passed, or was skipped for a reason the site file allows",
-    1: "something failed, reached no verdict or did not report, or nothing passed",
+    1: "something failed, reached no verdict or did not report, or nothing but controls passed",
     2: "usage or configuration error: nothing was judged",
     3: "only the site's infrastructure failed: the SDK was not judged there",
     130: "interrupted before every planned case had a verdict",
@@ -133,6 +133,11 @@ class View:
     def passes(self) -> int:
         """Passes, the unexpected ones too."""
         return self.counts["pass"] + self.counts["xpass"]
+
+    @property
+    def proven(self) -> int:
+        """Passes of more than controls, where more was planned."""
+        return proven(self.manifest, {line.case_id: line.record for line in self.lines if line.record is not None})
 
     @property
     def emulated_passes(self) -> int:
@@ -235,8 +240,9 @@ def _verdict(run: View) -> Verdict:
         return Verdict("interrupted", "Interrupted: no verdict on the whole", _carry_on(run), code)
     if code == 2:
         return Verdict("not-judged", "Not judged: usage or configuration error", "", code)
-    if not run.passes and not any(counts[state] for state in PROBLEMS):
-        return Verdict("nothing-passed", "Nothing passed, so nothing is validated", _notes(run), code)
+    if not run.proven and not any(counts[state] for state in PROBLEMS):
+        but = " but controls" if run.passes else ""
+        return Verdict("nothing-passed", f"Nothing{but} passed, so nothing is validated", _notes(run), code)
     if code == 0:
         only = " on emulated schedulers only" if run.emulated_passes == run.passes else ""
         return Verdict("passed", f"Passed{only}: {cases(run.passes)} passed and none failed", _notes(run), code)

@@ -111,6 +111,7 @@ def test_jobs_that_share_no_folder_hand_on_their_results_as_artifacts(story: Sto
     assert "results/verdict.json" in story.kept
 
 
+@pytest.mark.needs("components")
 def test_a_dead_collector_is_a_warning_and_the_next_pipeline_delivers_its_spool(story: Story) -> None:
     assert story.first.jobs["deliver"] == "WARN"
     assert "a later pipeline delivers them" in story.first.output
@@ -127,6 +128,7 @@ def test_a_spool_carried_off_in_the_artifacts_can_be_pushed_from_anywhere(story:
     assert run in story.runs
 
 
+@pytest.mark.needs("components")
 def test_a_green_run_goes_through_generate_and_a_child_and_reaches_the_collector(story: Story) -> None:
     result, project = story.second, story.project
     assert result.code == 0, result.output
@@ -143,7 +145,6 @@ def test_a_green_run_goes_through_generate_and_a_child_and_reaches_the_collector
     assert {f"results/smoke/{run}/report.html" for run in new} & kept
     assert not [name for name in kept if "private" in name]
     assert re.search(r"pass rate: 100\.0%", result.output)
-    need("components")
     assert project.verdict()["matrix"] == {"control": {"local": "pass"}, "psij": {"local": "pass"}}
 
 

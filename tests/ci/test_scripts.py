@@ -136,15 +136,26 @@ def cron(tmp_path: Path) -> Any:
     return project, run
 
 
+@pytest.mark.needs("components")
 def test_the_cron_script_runs_under_an_empty_environment_delivers_and_says_nothing(cron: Any, tmp_path: Path) -> None:
     project, run = cron
+    tested = {"EXAWORKS_DEPLOYMENT": f"venv:{need('components')}", "EXAWORKS_CI_OPTIONS": "--case psij/hello*"}
     with collector(tmp_path / "collector") as server:
-        done = run(EXAWORKS_COLLECTOR_URL=server.url, EXAWORKS_COLLECTOR_TOKEN=server.token)
+        done = run(EXAWORKS_COLLECTOR_URL=server.url, EXAWORKS_COLLECTOR_TOKEN=server.token, **tested)
         log = (project.home / "test-box" / "cron.log").read_text()
         assert (done.returncode, done.stdout, done.stderr) == (0, "", ""), log
         assert len(server.rows("SELECT 1 FROM runs")) == 2
     triggers = {json.loads((path / "manifest.json").read_bytes())["trigger"] for path in project.runs.iterdir()}
     assert triggers == {"nightly"}
+
+
+def test_a_cron_run_in_which_nothing_but_the_control_passed_is_told(cron: Any) -> None:
+    """What is on PATH there: the distribution's Python, and no component."""
+    _, run = cron
+    done = run()
+    assert (done.returncode, "test/box: failed" in done.stdout) == (1, True)
+    assert re.search(r"control +pass +1 pass", done.stdout)
+    assert re.search(r"smoke +fail +1 pass, \d+ skip", done.stdout)
 
 
 def test_a_failing_cron_run_is_told_by_mail_and_by_exit_code(cron: Any) -> None:

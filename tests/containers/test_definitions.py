@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -133,6 +134,9 @@ def test_debians_libraries_lie_in_prefixes_as_recipes_expect_them(tmp_path: Path
     mpiexec = Path("/usr/bin/mpiexec.hydra")
     assert (tmp_path / "mpich/bin/mpiexec.hydra").exists() == mpiexec.exists()
     assert all(path.exists() for path in tmp_path.rglob("*")), "a link to nothing"
+    script = Path("/usr/share/tcltk/tcl8.6/init.tcl")
+    found = [folder for folder, _, files in os.walk(tmp_path) if script.name in files]  # as Spack, past linked folders
+    assert found == ([str(tmp_path / "tcl/lib/tcl8.6")] if script.exists() else [])
 
 
 @pytest.mark.needs("hadolint")

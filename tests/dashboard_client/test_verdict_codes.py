@@ -21,7 +21,8 @@ def effective(*outcomes: Outcome | None) -> dict[str, Record]:
     [
         ((P, P, P), 0),
         ((P, P, S), 0),
-        ((P, S, S), 0),
+        ((S, P, S), 0),
+        ((P, S, S), 1),  # the first is a control
         ((P, XF, P), 0),
         ((P, XP, P), 0),
         ((XP, XP, XP), 0),
@@ -43,6 +44,20 @@ def effective(*outcomes: Outcome | None) -> dict[str, Record]:
 )
 def test_the_exit_code_follows_the_table(outcomes: tuple[Outcome | None, ...], code: int) -> None:
     assert verdict_code(manifest(), effective(*outcomes)) == code
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code"), [(P, 0), (XP, 0), (S, 1), (XF, 1), (INFRA, 3), (F, 1)], ids=lambda value: str(value)
+)
+def test_a_control_that_passes_is_no_pass_of_what_was_planned_beside_it(outcome: Outcome, code: int) -> None:
+    both = ("control/hello@slurm", "psij/hello@slurm")
+    plan = manifest(both)
+    assert verdict_code(plan, {both[0]: record(both[0], of=plan), both[1]: record(both[1], outcome, of=plan)}) == code
+
+
+def test_controls_may_be_all_that_was_asked_for() -> None:
+    plan = manifest(("control/hello@slurm",))
+    assert verdict_code(plan, {"control/hello@slurm": record("control/hello@slurm", of=plan)}) == 0
 
 
 def test_an_empty_plan_is_a_usage_error() -> None:

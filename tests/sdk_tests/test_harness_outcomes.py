@@ -99,6 +99,16 @@ def test_a_run_of_skips_alone_is_not_green(bench: Bench) -> None:
     assert closed.counts["skip"] == 1
 
 
+def test_a_deployment_of_which_only_the_control_can_run_has_passed_nothing(bench: Bench) -> None:
+    control = bench.case("hello", component="control", where="control", tier="smoke")
+    bench.case("unpromised", component="flux")
+    came = bench.run(PATH="/usr/bin:/bin")
+    assert came.verdict(control) == ("pass",)
+    closed = came.run.manifest.closed
+    assert closed is not None
+    assert (came.code, closed.counts["pass"], closed.counts["skip"]) == (1, 1, 1)
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from dashboard_client.schema import CONTROL
 from sdk_tests import matrix
 from sdk_tests.case import Case
-from sdk_tests.components import CONTROL, components
+from sdk_tests.components import components
 from sdk_tests.integration.gaps import GAPS
 from sdk_tests.integration.pairs import MEANT, NOT_THERE, UNPLANNED
 from sdk_tests.matrix import Row

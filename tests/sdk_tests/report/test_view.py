@@ -69,6 +69,13 @@ def test_the_verdict_is_said_in_plain_words(run: View, word: str, title: str) ->
     assert run.verdict.good is (word == "passed")
 
 
+def test_a_run_in_which_only_controls_passed_validates_nothing() -> None:
+    ids = ["control/hello@slurm", "psij/a@slurm"]
+    records = [record(ids[0]), record(ids[1], "skip")]
+    said = view(manifest(ids, records, exit_code=1), records).verdict
+    assert (said.word, said.title) == ("nothing-passed", "Nothing but controls passed, so nothing is validated")
+
+
 def test_a_run_that_was_never_closed_has_no_verdict_and_says_how_to_carry_on() -> None:
     said = view(manifest(["psij/a@slurm", "psij/b@slurm"]), [record("psij/a@slurm")]).verdict
     assert (said.word, said.exit_code) == ("unfinished", None)
