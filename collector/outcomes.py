@@ -17,6 +17,8 @@ CHAR = {
     Outcome.XPASS: "X",
 }
 
+PASSED = PASS + CHAR[Outcome.XPASS]
+
 WORD = {char: outcome.value for outcome, char in CHAR.items()} | {MISSING: "missing"}
 
 ORDER = "fei.Xpxs"

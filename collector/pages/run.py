@@ -9,10 +9,10 @@ import msgspec
 from markupsafe import Markup
 
 from collector import markup, queries, words
-from collector.outcomes import MISSING, ORDER, PASS, WORD
+from collector.outcomes import MISSING, ORDER, PASS, PASSED, WORD
 from collector.page import Facts, Page, Question, not_here
 from collector.run_lines import run_line
-from dashboard_client.schema import Closing, Manifest, record_id
+from dashboard_client.schema import CONTROL, Closing, Manifest, record_id
 
 
 def answer(question: Question) -> Facts:
@@ -127,8 +127,13 @@ def _notices(run: Any, manifest: Manifest | None) -> list[str]:
         here = len(run.outcomes[: len(manifest.planned)].replace(MISSING, ""))
         if told > here:
             notices.append(f"The run counted {told} recorded cases, {here} have come: push its results again.")
-    if run.state is not None and run.outcomes and PASS not in run.outcomes:
-        notices.append("Nothing passed in this run.")
+    if run.state is not None and run.outcomes:
+        planned = [each.component for each in manifest.planned] if manifest is not None else []
+        passed = [place for place, outcome in enumerate(run.outcomes) if outcome in PASSED]
+        if not passed:
+            notices.append("Nothing passed in this run.")
+        elif {*planned} != {CONTROL} and all(planned[place : place + 1] == [CONTROL] for place in passed):
+            notices.append("Nothing but controls passed in this run.")
     return notices
 
 
