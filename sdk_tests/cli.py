@@ -32,7 +32,13 @@ Exit codes: 0 all planned cases passed or were skipped for a reason the site all
     help="venv:DIR, spack:ENV-or-PREFIX, module:NAME, conda:NAME, image:NAME-or-SIF, path, release[:NAME], or spack, "
     "which is what `exaworks install` has made. Default: the site file's.",
 )
-@click.option("--case", "cases", multiple=True, metavar="PATTERN", help="Shell pattern of case ids; may be repeated.")
+@click.option(
+    "--case",
+    "cases",
+    multiple=True,
+    metavar="PATTERN",
+    help="Shell pattern of case ids, each of which must fit one; may be repeated.",
+)
 @click.option(
     "--component", "components", multiple=True, metavar="NAME", help="Only cases of this component, alone or in a pair."
 )

@@ -29,14 +29,13 @@ def finish(harness: Harness) -> None:
     folder = harness.folder
     assert folder is not None
     allowed = harness.prepared.system.allowed_skips
-    count = closing(
-        folder.manifest, folder.effective(), ended=now(), interrupted=harness.interrupted, allowed_skips=allowed
-    )
+    effective = folder.effective()
+    count = closing(folder.manifest, effective, ended=now(), interrupted=harness.interrupted, allowed_skips=allowed)
     if harness.stopped_early:
         count = msgspec.structs.replace(count, state="interrupted")
     folder.close(count)
     harness.exit_code = count.exit_code
-    for said in unused(harness.prepared.system.references, harness.case_ids, harness.figures):
+    for said in unused(harness.prepared.system.references, harness.case_ids, effective.values()):
         harness.say(f"warning: {said}")
     if harness.prepared.options.upload:
         upload(folder, harness)

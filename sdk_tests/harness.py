@@ -56,7 +56,6 @@ class Harness:
         self.stopped_early = False
         self.unmet: list[str] = []  # what was asked for and takes no case in: then nothing runs
         self.case_ids: list[str] = []  # of all cases on the system, where all its schedulers were looked at
-        self.figures: dict[str, list[str]] = {}  # names of what each case measured
         self.collector: tuple[str, str] | None = None
 
     # -- collection ---------------------------------------------------------------------------------------------------
@@ -197,9 +196,7 @@ class Harness:
         result = yield
         _, answered = pyfuncitem.stash.get(LANDED, (None, None))
         if answered is not None:
-            found = measured(answered.answer)
-            self.figures[answered.case_id] = [metric.name for metric in found]
-            compare(answered.case_id, found, self.prepared.system.references)
+            compare(answered.case_id, measured(answered.answer), self.prepared.system.references)
         return result
 
     @pytest.hookimpl(wrapper=True)

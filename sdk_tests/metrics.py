@@ -7,13 +7,13 @@ reference for it, and only in its bad direction: better than expected is never a
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
 import msgspec
 
-from dashboard_client.schema import CauseClass, Metric
+from dashboard_client.schema import CauseClass, Metric, Outcome, Record
 from site_configs.schema import Reference
 
 
@@ -80,20 +80,23 @@ def compare(case_id: str, metrics: Sequence[Metric], references: Sequence[Refere
         raise OutOfReference("; ".join(said))
 
 
-def unused(
-    references: Sequence[Reference], case_ids: Collection[str], figures: Mapping[str, Collection[str]]
-) -> Iterator[str]:
+def unused(references: Sequence[Reference], case_ids: Collection[str], records: Iterable[Record]) -> Iterator[str]:
     """Say which references decided nothing though one would think so.
 
-    ``case_ids`` are all cases that there are on the system, none where only some schedulers were looked at; ``figures``
-    are the names that the judged ones answered with.
+    ``case_ids`` are all cases that there are on the system, none where only some schedulers were looked at; of the
+    records those count that passed.
     """
+    figures = {
+        record.case_id: {metric.name for metric in record.metrics}
+        for record in records
+        if record.verdict.outcome is Outcome.PASS
+    }
     for reference in references:
         about = f"the site's reference {reference.metric} of {reference.cases!r}"
         if case_ids and not any(_fits(case_id, reference.cases) for case_id in case_ids):
             yield f"{about} fits no case on this system"
             continue
-        given = [set(names) for case_id, names in figures.items() if _fits(case_id, reference.cases)]
+        given = [names for case_id, names in figures.items() if _fits(case_id, reference.cases)]
         if given and not any(reference.metric in names for names in given):
             named = ", ".join(sorted(set().union(*given))) or "no figure"
             yield f"{about} was held against nothing: what fits it gave {named}"

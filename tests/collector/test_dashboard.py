@@ -28,7 +28,6 @@ from collector.waivers import Asked, add_waiver, end_waiver
 from dashboard_client.schema import Manifest, Outcome, Record, Scheduler, Software, encode
 from tests.collector.samples import closing, manifest, record
 from tests.collector.server import batch
-from tests.collector.test_order import added, closed, opened
 
 PAGES = {page.path: page for page in all_pages()}
 NOW = instant_ms("2026-11-20T12:00:00Z")
@@ -104,26 +103,6 @@ def test_no_page_asks_the_database_more_than_five_times(filled: Store) -> None:
         event.remove(filled.reader, "before_cursor_execute", listen)
     assert counts.keys() == PAGES.keys()
     assert all(0 < count <= MOST_QUERIES for count in counts.values()), counts
-
-
-@pytest.mark.parametrize(
-    ("cases", "outcomes", "told"),
-    [
-        (["control/hello@flux", "psij/hello@flux"], [Outcome.PASS, Outcome.SKIP], "Nothing but controls passed"),
-        (["control/hello@flux", "psij/hello@flux"], [Outcome.SKIP, Outcome.SKIP], "Nothing passed"),
-        (["control/hello@flux", "psij/hello@flux"], [Outcome.SKIP, Outcome.XPASS], None),
-        (["control/hello@flux"], [Outcome.PASS], None),
-    ],
-)
-def test_a_run_page_says_where_nothing_of_the_sdk_passed(
-    store: Store, cases: list[str], outcomes: list[Outcome], told: str | None
-) -> None:
-    with store.writing() as connection:
-        opened(manifest("thin", cases))(connection)
-        added(*(record("thin", case, outcome) for case, outcome in zip(cases, outcomes, strict=True)))(connection)
-        closed("thin", closing(len(cases)))(connection)
-    notices = ask(store, "/runs/{run_id}", run_id="thin")["notices"]
-    assert notices == ([f"{told} in this run."] if told else [])
 
 
 def test_every_page_has_its_facts_as_json(filled: Store) -> None:

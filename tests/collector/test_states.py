@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
+from collector.database import Store
 from dashboard_client.schema import Outcome
 from tests.collector.conftest import BOTH, serving
 from tests.collector.samples import CASES, closing, manifest, record
 from tests.collector.server import Collector, tool
+from tests.collector.test_dashboard import ask
+from tests.collector.test_order import added, closed, opened
 
 
 def ago(days: float) -> str:
@@ -110,3 +113,23 @@ def test_metrics_and_cells_keep_a_hidden_site_from_those_without_a_token(told: C
         assert "ornl" in told.get("/metrics", token=told.token).text
     finally:
         assert tool(told.home, "site", "show", "ornl", *told.words).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("cases", "outcomes", "told"),
+    [
+        (["control/hello@flux", "psij/hello@flux"], [Outcome.PASS, Outcome.SKIP], "Nothing but controls passed"),
+        (["control/hello@flux", "psij/hello@flux"], [Outcome.SKIP, Outcome.SKIP], "Nothing passed"),
+        (["control/hello@flux", "psij/hello@flux"], [Outcome.SKIP, Outcome.XPASS], None),
+        (["control/hello@flux"], [Outcome.PASS], None),
+    ],
+)
+def test_a_run_page_says_where_nothing_of_the_sdk_passed(
+    store: Store, cases: list[str], outcomes: list[Outcome], told: str | None
+) -> None:
+    with store.writing() as connection:
+        opened(manifest("thin", cases))(connection)
+        added(*(record("thin", case, outcome) for case, outcome in zip(cases, outcomes, strict=True)))(connection)
+        closed("thin", closing(len(cases)))(connection)
+    notices = ask(store, "/runs/{run_id}", run_id="thin")["notices"]
+    assert notices == ([f"{told} in this run."] if told else [])
