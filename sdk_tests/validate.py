@@ -26,6 +26,7 @@ from sdk_tests.harness import Harness, Watcher
 from sdk_tests.plan import Cell
 from sdk_tests.prepare import Options, Prepared, prepare
 from sdk_tests.report import Progress, summary, summary_json
+from sdk_tests.report.stream import tell
 from sdk_tests.report.text import fit
 from sdk_tests.resume import resumed
 from sdk_tests.stash import CELL
@@ -160,11 +161,11 @@ def _run(prepared: Prepared, as_json: bool, say: Any) -> int:
         click.echo(json.dumps(summary_json(folder.manifest, effective, folder.path), indent=1))
     else:
         colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        click.echo(fit(summary(folder.manifest, effective, colour=colour), sys.stdout.encoding))
-        click.echo(f"results: {folder.path}")
-        click.echo(f"report:  {folder.path / 'report.html'}")
+        say(fit(summary(folder.manifest, effective, colour=colour), sys.stdout.encoding))
+        say(f"results: {folder.path}")
+        say(f"report:  {folder.path / 'report.html'}")
         if collector is not None:
-            click.echo("dashboard: exaworks collector serve")
+            say("dashboard: exaworks collector serve")
     return code
 
 
@@ -211,8 +212,8 @@ def _as_interrupt(*_: object) -> None:
 
 
 def _say(text: str) -> None:
-    click.echo(text)
+    tell(sys.stdout, lambda: click.echo(text))
 
 
 def _quiet(text: str) -> None:
-    click.echo(text, err=True)
+    tell(sys.stderr, lambda: click.echo(text, err=True))

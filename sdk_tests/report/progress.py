@@ -6,7 +6,6 @@ quietly, and the run goes on.
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from collections import deque
@@ -16,6 +15,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, TextIO
 
 from dashboard_client.schema import Manifest, Outcome, Record
+from sdk_tests.report.stream import tell
 from sdk_tests.report.text import fit, one_line
 from sdk_tests.report.view import LABELS, STATES, cases, place
 
@@ -160,26 +160,8 @@ class Progress:
 
     def _guarded(self, write: Callable[[], None]) -> None:
         """Write, and give the stream up where it is gone: with its terminal or reader, or because it was closed."""
-        if self._dead:
-            return
-        try:
-            write()
-        except BlockingIOError:
-            return
-        except (OSError, ValueError) as error:
-            self._dead = True
-            if isinstance(error, OSError) and error.errno in (errno.EPIPE, errno.EIO):
-                self._silence()
-
-    def _silence(self) -> None:
-        """Point a stream whose other end is gone at nothing, or its buffer fails again when the process exits."""
-        try:
-            descriptor = self._stream.fileno() if self._stream is not None else -1
-            nothing = os.open(os.devnull, os.O_WRONLY)
-        except (OSError, ValueError):
-            return
-        os.dup2(nothing, descriptor)
-        os.close(nothing)
+        if not self._dead:
+            self._dead = not tell(self._stream, write)
 
 
 def _can_display(stream: TextIO | None) -> bool:

@@ -186,6 +186,20 @@ def test_the_smoke_tier_of_psij_passes_on_local_and_slurm_and_reaches_the_collec
     assert str(pushed).count("'acknowledged'") >= 1
 
 
+def test_a_run_whose_reader_has_left_is_stopped_with_a_record_of_every_case(home: Home) -> None:
+    """As when a pipeline is cancelled: what reads the output is ended by the same signal, and may be gone first."""
+    process = home.start("--scheduler", "local", "--component", "parsl", "--no-upload")
+    assert process.stdout is not None
+    assert any("control/hello" in line for line in process.stdout), "the others need seconds from here on"
+    process.stdout.close()
+    process.terminate()
+    assert process.wait(60) == 130
+    closed = home.run().manifest.closed
+    assert closed is not None
+    assert (closed.state, closed.missing, closed.exit_code) == ("interrupted", 0, 130)
+    assert (home.run().path / "report.html").is_file()
+
+
 def test_a_collector_that_already_runs_is_used_and_left_running(home: Home) -> None:
     cli = [sys.executable, "-I", "-m", "exaworks_sdk"]
     server = subprocess.Popen(

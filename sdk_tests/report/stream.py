@@ -1,0 +1,32 @@
+"""Saying something to whoever listens, where nobody listening must not stop what is said about."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from typing import TextIO
+
+
+def tell(stream: TextIO | None, write: Callable[[], object]) -> bool:
+    """Write, and return False where the stream is of no more use: closed, or gone with its terminal or reader."""
+    try:
+        write()
+    except BlockingIOError:
+        return True
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.EPIPE, errno.EIO):
+            _silence(stream)
+        return False
+    return True
+
+
+def _silence(stream: TextIO | None) -> None:
+    """Point a stream whose other end is gone at nothing, or its buffer fails again when the process exits."""
+    try:
+        descriptor = stream.fileno() if stream is not None else -1
+        nothing = os.open(os.devnull, os.O_WRONLY)
+    except (OSError, ValueError):
+        return
+    os.dup2(nothing, descriptor)
+    os.close(nothing)
