@@ -111,6 +111,10 @@ class Harness:
 
     # -- the run ------------------------------------------------------------------------------------------------------
 
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Stopped before the run had its own handlers; pytest's own reasons to stop are of another type."""
+        self.interrupted = self.interrupted or excinfo.type is KeyboardInterrupt
+
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
         if session.config.option.collectonly:
             return None
@@ -122,7 +126,7 @@ class Harness:
         for item in session.items:
             if CELL not in item.stash:
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=session)
-        if not items:
+        if not items and self.folder is None:
             return True
         from sdk_tests.loop import Loop
         from sdk_tests.signals import Signals

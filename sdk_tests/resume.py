@@ -1,4 +1,7 @@
-"""Going on with an earlier run: the same system and deployment, and only the cases without a final record."""
+"""Going on with an earlier run: the same system and deployment, and only the cases without a final record.
+
+One that was stopped when nothing was owed any more is merely closed.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +21,14 @@ def resumed(options: Options, places: Places) -> Options:
 
     Raises:
         RunFolderError: there is no such run.
-        RunError: every planned case of it has its final record.
+        RunError: it is complete: every planned case has its final record, and they have been counted.
     """
     if options.resume is None:
         return options
     run = RunFolder.open(options.resume, places.runs)
     manifest = run.manifest
-    if not owed(run):
+    counted = manifest.closed is not None and manifest.closed.state == "complete"
+    if counted and not owed(run):
         raise RunError(f"run {manifest.run_id} has a final record of all its {len(manifest.planned)} cases")
     return replace(
         options,

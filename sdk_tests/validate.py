@@ -151,7 +151,7 @@ def _run(prepared: Prepared, as_json: bool, say: Any) -> int:
     folder, code = harness.folder, harness.exit_code
     if harness.manifest is None or folder is None:
         if code == 130:
-            return 130
+            raise KeyboardInterrupt
         said = "; ".join(harness.unmet) or "the selection matches no case"
         raise PlanError(f"{said}; nothing was run. `exaworks validate --list` shows what there is")
     if code is None:

@@ -11,9 +11,11 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from dashboard_client.runs import RunFolder
+from dashboard_client.schema import encode
 from tests.sdk_tests.bench import Bench, Came
 
 SLEEPER = """
@@ -121,6 +123,13 @@ def test_a_run_that_is_stopped_as_soon_as_its_plan_is_on_disk_gives_every_planne
     assert running(slow.folder) == []
 
 
+def test_a_run_that_is_stopped_before_it_has_a_plan_is_not_taken_for_an_empty_selection(slow: Bench) -> None:
+    slow.cases.append("import os, signal\nos.kill(os.getpid(), signal.SIGINT)")
+    came = slow.run()
+    assert came.code == 130, came.output
+    assert came.folder is None
+
+
 def test_a_second_signal_leaves_at_once_and_nothing_stays_behind(bench: Bench) -> None:
     deaf = sleeper(bench.folder, "import signal", "signal.signal(signal.SIGTERM, signal.SIG_IGN)")
     bench.case("quick")
@@ -201,6 +210,23 @@ def test_a_finished_run_cannot_be_resumed(bench: Bench) -> None:
     again = bench.run("--resume", "last")
     assert again.code != 0
     assert "final record of all its 1 cases" in again.output
+
+
+def test_a_run_that_was_killed_after_its_last_record_is_closed_by_resuming_it(bench: Bench) -> None:
+    bench.case("good")
+    run = bench.run().run
+    closed = run.manifest.closed
+    assert closed is not None
+    manifest = run.path / "manifest.json"
+    for state in ("interrupted", None):
+        end = msgspec.structs.replace(closed, state=state, exit_code=130) if state else None
+        manifest.write_bytes(encode(msgspec.structs.replace(run.manifest, closed=end)))
+        again = bench.run("--resume", "last")
+        assert again.code == 0, again.output
+        assert len(again.run.records()) == 1
+        end = again.run.manifest.closed
+        assert end is not None
+        assert (end.state, end.exit_code, end.missing) == ("complete", 0, 0)
 
 
 def test_a_full_disk_stops_the_run_with_its_name_and_keeps_what_was_stored(bench: Bench) -> None:
