@@ -25,7 +25,7 @@ from exaworks_sdk.paths import Places
 
 CLI = (sys.executable, "-I", "-m", "exaworks_sdk")
 CONTROL = "control"
-"""Its cases show whether the site is sound, so no option may select them away."""
+"""A stage and the component of its cases, which show whether the site is sound: no option may select them away."""
 WITHHELD = 1
 _PR_SET_PDEATHSIG = 1
 

@@ -12,6 +12,7 @@ import msgspec
 
 from ci.phases import Phase
 from ci.results import Run, Stage, read_run, read_stage
+from ci.stage import CONTROL
 
 
 class Result(str, enum.Enum):
@@ -40,13 +41,17 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """``verdict.json``; ``matrix`` maps component to scheduler to the worst outcome there."""
+    """``verdict.json``; ``matrix`` maps component to scheduler to the worst outcome there.
+
+    ``pass_rate`` is per cent of the cases that ran, without controls unless there is nothing else.
+    """
 
     system: str
     result: Result
     infra: str
     stages: list[Finding]
     counts: dict[str, int]
+    pass_rate: float
     matrix: dict[str, dict[str, str]]
 
     @property
@@ -55,13 +60,6 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         if self.result is Result.INFRA:
             return 0 if self.infra == "warn" else 3
         return 0 if self.result is Result.PASS else 1
-
-    @property
-    def pass_rate(self) -> float:
-        """Per cent of the cases that were not skipped."""
-        ran = sum(number for outcome, number in self.counts.items() if outcome not in ("skip", "xfail"))
-        good = self.counts.get("pass", 0) + self.counts.get("xpass", 0)
-        return 100 * good / ran if ran else 0.0
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,13 @@ def judge(system: str, expected: Iterable[Phase], results: Path, infra: str) -> 
         counts[outcome] += 1
     worst = max((finding.result for finding in findings), key=_ORDER.index, default=Result.FAIL)
     return Verdict(
-        system=system, result=worst, infra=infra, stages=findings, counts=dict(counts), matrix=_matrix(outcomes, cells)
+        system=system,
+        result=worst,
+        infra=infra,
+        stages=findings,
+        counts=dict(counts),
+        pass_rate=_pass_rate(outcomes, cells),
+        matrix=_matrix(outcomes, cells),
     )
 
 
@@ -147,6 +151,12 @@ def _add(run: Run, outcomes: dict[str, str], cells: dict[str, _Cell]) -> None:
         cells[case] = _Cell(str(planned["component"]), str(planned["scheduler"]))
         outcome = run.outcomes.get(case, "missing")
         outcomes[case] = min(outcome, outcomes.get(case, outcome), key=_WORST.index)
+
+
+def _pass_rate(outcomes: Mapping[str, str], cells: Mapping[str, _Cell]) -> float:
+    proving = {case: outcome for case, outcome in outcomes.items() if cells[case].component != CONTROL} or outcomes
+    ran = [outcome for outcome in proving.values() if outcome not in ("skip", "xfail")]
+    return 100 * sum(outcome in ("pass", "xpass") for outcome in ran) / len(ran) if ran else 0.0
 
 
 def _matrix(outcomes: Mapping[str, str], cells: Mapping[str, _Cell]) -> dict[str, dict[str, str]]:

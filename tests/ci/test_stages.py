@@ -119,7 +119,15 @@ def test_the_manifest_is_believed_and_a_flattened_exit_code_is_not(tmp_path: Pat
     assert results.verdict("fail").result is Result.INFRA
     assert results.verdict("fail").exit_code == 3
     assert results.verdict("warn").exit_code == 0
-    assert results.verdict("warn").pass_rate == 50
+    assert results.verdict("warn").pass_rate == 0, "no component passed"
+
+
+def test_the_pass_rate_is_of_the_components_cases_that_ran(tmp_path: Path) -> None:
+    results = Results(tmp_path)
+    results.run("control", 0, {"control": "pass"})
+    assert results.verdict().pass_rate == 100
+    results.run("smoke", 1, {"control": "pass", "psij": "pass", "parsl": "missing", "flux": "skip"})
+    assert results.verdict().pass_rate == 50
 
 
 def test_a_passed_run_whose_command_failed_is_no_pass(results: Results) -> None:
