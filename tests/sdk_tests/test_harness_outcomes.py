@@ -220,7 +220,7 @@ def test_without_site_the_plugin_is_inert_and_a_case_fails_loudly(bench: Bench) 
 def test_a_payload_that_leaves_daemons_behind_is_swept_and_told_on(bench: Bench) -> None:
     source = """
         import os, subprocess
-        subprocess.Popen(["setsid", "sleep", "4321"])
+        subprocess.Popen(["sleep", "4321"], start_new_session=True)
         subprocess.Popen(["sleep", "4322"])
         print("{}", flush=True)
     """
