@@ -1,22 +1,18 @@
 """The batch jobs the harness submits itself: one per case that wants its own, one per group that shares an allocation.
 
 Lives in the supervisor. Submission, one bulk status query an interval, and cancellation are native commands run as
-children with a time limit; what a case came to is read from files its job leaves on the shared file system.
+children with a time limit.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from dashboard_client.schema import Span, Timing
-from sdk_tests.clock import utc
-from sdk_tests.jobfiles import Place, head, own_script, shared_script, tail
+from sdk_tests.job import Job
+from sdk_tests.jobfiles import Place, own_script, shared_script, tail
 from sdk_tests.order import Event, Landed, Order, SchedulerSetup, Setup, land
 from sdk_tests.procs import Ended, Procs
 from sdk_tests.schedulers import CommandFailed, Finished, JobSpec, JobState, JobStatus, SchedulerKind
@@ -27,28 +23,6 @@ KILL_MARGIN = 5.0
 """Seconds past a case's walltime before its own job is cancelled; schedulers round walltimes up to minutes."""
 SHARED_MARGIN = 90.0
 """Seconds more for a shared one, which its scheduler ends by itself unless it has lost its node or the job."""
-
-
-@dataclass
-class Job:
-    """One batch job and the orders it carries, in the order of their index files."""
-
-    name: str
-    folder: Path
-    orders: list[Order]
-    shared: bool
-    slots: int
-    walltime: float
-    job_id: str | None = None
-    submitted: float = 0.0
-    status: JobStatus | None = None
-    first_seen_running: float | None = None
-    first_result: float | None = None
-    gone_at: float | None = None
-    cancel_ending: str | None = None
-    cancelled_for: str = ""
-    landed: set[int] = field(default_factory=set)
-    begun: set[int] = field(default_factory=set)
 
 
 class Batch:
@@ -233,7 +207,7 @@ class Batch:
                 self.say(Event(case_id=order.case_id, what="started", detail=job.job_id or ""))
             if index not in job.landed and (job.folder / f"{index}.json").exists() and self._told(job):
                 job.landed.add(index)
-                self.say(self._read(job, index, order))
+                self.say(job.read(index))
 
     def _told(self, job: Job) -> bool:
         """Whether the scheduler has said when the job started, or has had its time to: a result may outrun a query."""
@@ -241,29 +215,6 @@ class Batch:
         job.first_result = job.first_result or now
         started = job.status is not None and job.status.started is not None
         return started or job.gone_at is not None or now - job.first_result >= self.grace
-
-    def _read(self, job: Job, index: int, order: Order) -> Landed:
-        meta: dict[str, Any] = json.loads((job.folder / f"{index}.json").read_text(encoding="utf-8"))
-        out, err = job.folder / f"{index}.out", job.folder / f"{index}.err"
-        size = meta.get("stdout_bytes")
-        size = out.stat().st_size if size is None else size
-        code: int | None = meta["exit_code"]
-        signal: int | None = meta.get("signal")
-        if signal is None and code is not None and code > 128 and not job.shared:  # sh reports a signal as 128 + N
-            signal, code = code - 128, None
-        return land(
-            order,
-            meta.get("ending", "exited"),
-            stdout=head(out),
-            stdout_bytes=size,
-            exit_code=code,
-            signal=signal,
-            tail=tail(err),
-            detail=meta.get("detail", ""),
-            leftovers=tuple(meta.get("leftovers", ())),
-            timing=self._timing(job, meta["started"], meta["ended"], waited=meta.get("waited", False)),
-            **self._native(job),
-        )
 
     def _land_rest(self, job: Job, ending: str, detail: str) -> None:
         self._collect(job)
@@ -277,44 +228,10 @@ class Batch:
                         ending,
                         tail=said,
                         detail=detail,
-                        timing=self._timing(job, None, None),
-                        **self._native(job),
+                        timing=job.timing(None, None),
+                        **job.native(),
                     )
                 )
-
-    def _native(self, job: Job) -> dict[str, Any]:
-        status = job.status
-        return {
-            "job_ids": (job.job_id,) if job.job_id else (),
-            "nodes": status.nodes if status else (),
-            "native_state": status.native_state if status else None,
-            "native_reason": status.reason if status else None,
-        }
-
-    def _timing(self, job: Job, started: float | None, ended: float | None, *, waited: bool = False) -> Timing:
-        status = job.status
-        wait = launch = None
-        if status and status.submitted is not None and status.started is not None:
-            wait = Span(seconds=max(0.0, status.started - status.submitted), source="scheduler")
-        elif status and status.waited is not None:
-            wait = Span(seconds=status.waited, source="scheduler")
-        elif job.first_seen_running is not None:
-            wait = Span(seconds=max(0.0, job.first_seen_running - job.submitted), source="harness")
-        if started is not None and not waited and status and status.started is not None:
-            launch = Span(seconds=round(max(0.0, started - status.started), 3), source="harness")
-        run = collect = None
-        if started is not None and ended is not None:
-            run = Span(seconds=round(ended - started, 6), source="harness")
-            collect = Span(seconds=round(max(0.0, time.time() - ended), 3), source="harness")
-        return Timing(
-            submitted=utc(job.submitted),
-            started=utc(started),
-            ended=utc(ended),
-            queue_wait=wait,
-            launch=launch,
-            run=run,
-            collect=collect,
-        )
 
     def _command(self, argv: list[str], then: Callable[[Finished], None]) -> None:
         def done(ended: Ended) -> None:

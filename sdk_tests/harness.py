@@ -54,6 +54,7 @@ class Harness:
         self.exit_code: int | None = None
         self.interrupted = False
         self.stopped_early = False
+        self.broken: list[str] = []  # what could not be collected: then nothing runs
         self.unmet: list[str] = []  # what was asked for and takes no case in: then nothing runs
         self.case_ids: list[str] = []  # of all cases on the system, where all its schedulers were looked at
         self.collector: tuple[str, str] | None = None
@@ -70,6 +71,10 @@ class Harness:
     @pytest.fixture
     def _cell(self) -> None:
         """Only carries the parameter."""
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.broken.append(f"{report.nodeid}: {report.longreprtext.strip()}")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -118,8 +123,8 @@ class Harness:
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
         if session.config.option.collectonly:
             return None
-        if session.testsfailed and not session.config.option.continue_on_collection_errors:
-            raise session.Interrupted(f"{session.testsfailed} errors during collection: nothing was run")
+        if self.broken and not session.config.option.continue_on_collection_errors:
+            raise session.Interrupted(f"{len(self.broken)} errors during collection: nothing was run")
         if self.unmet:
             raise session.Interrupted("; ".join(self.unmet))
         items = {item.stash[CELL].case_id: item for item in session.items if CELL in item.stash}
@@ -221,7 +226,7 @@ class Harness:
         if session.config.option.collectonly:
             return
         if self.folder is None or self.manifest is None:
-            self.exit_code = 130 if self.interrupted else 2 if not session.testsfailed else 1
+            self.exit_code = 130 if self.interrupted else 1 if session.testsfailed else 2
         else:
             from sdk_tests.finish import finish
 

@@ -16,6 +16,7 @@ import click
 import pytest
 
 from dashboard_client.errors import UploadError
+from dashboard_client.runs import RunFolder
 from dashboard_client.schema import Manifest, Record, Selection, Tier
 from dashboard_client.upload import push
 from dashboard_client.wire import Policy
@@ -98,6 +99,9 @@ def run(places: Places, given: Mapping[str, Any]) -> int:
     """
     # A termination unwinds like Ctrl-C until the run's own handlers take over, so that testbeds and servers go down.
     signal.signal(signal.SIGTERM, _as_interrupt)
+    for name in ("stdout", "stderr"):  # closed by whoever started this; pytest wants one
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
     say = _quiet if given["as_json"] else _say
     try:
         options = resumed(_options(given), places)
@@ -150,23 +154,40 @@ def _run(prepared: Prepared, as_json: bool, say: Any) -> int:
             collector.close()
     folder, code = harness.folder, harness.exit_code
     if harness.manifest is None or folder is None:
-        if code == 130:
-            raise KeyboardInterrupt
-        said = "; ".join(harness.unmet) or "the selection matches no case"
-        raise PlanError(f"{said}; nothing was run. `exaworks validate --list` shows what there is")
+        raise _why_nothing_ran(harness)
     if code is None:
         raise RunError(f"the run was not closed; what it has is in {folder.path}")
+    shown = _came_to(folder, as_json, collector is not None)
+    error = tell(sys.stdout, lambda: click.echo(shown))
+    if error is not None:
+        said = f"the summary could not be written: {error}; the results are in {folder.path}"
+        if as_json:
+            raise RunError(said)
+        _quiet(f"warning: {said}")
+    return code
+
+
+def _why_nothing_ran(harness: Harness) -> BaseException:
+    if harness.exit_code == 130:
+        return KeyboardInterrupt()
+    if harness.broken or harness.exit_code is None:
+        said = "\n".join(harness.broken) or "pytest did not start"
+        return RunError(f"{said}\nthe cases cannot be read, so nothing was run; mend that, or install the SDK again")
+    said = "; ".join(harness.unmet) or "the selection matches no case"
+    return PlanError(f"{said}; nothing was run. `exaworks validate --list` shows what there is")
+
+
+def _came_to(folder: RunFolder, as_json: bool, collector: bool) -> str:
     effective = folder.effective()
     if as_json:
-        click.echo(json.dumps(summary_json(folder.manifest, effective, folder.path), indent=1))
-    else:
-        colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        say(fit(summary(folder.manifest, effective, colour=colour), sys.stdout.encoding))
-        say(f"results: {folder.path}")
-        say(f"report:  {folder.path / 'report.html'}")
-        if collector is not None:
-            say("dashboard: exaworks collector serve")
-    return code
+        return json.dumps(summary_json(folder.manifest, effective, folder.path), indent=1)
+    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    lines = [
+        fit(summary(folder.manifest, effective, colour=colour), sys.stdout.encoding),
+        f"results: {folder.path}",
+        f"report:  {folder.path / 'report.html'}",
+    ]
+    return "\n".join([*lines, "dashboard: exaworks collector serve"] if collector else lines)
 
 
 def _pytest(arguments: list[str], *plugins: object) -> None:
@@ -198,6 +219,8 @@ def _list(prepared: Prepared, as_json: bool) -> int:
     collected = _Listing()
     harness = Harness(prepared, say=_quiet)
     _pytest(["--collect-only", "-q"], harness, collected)
+    if harness.broken:
+        raise _why_nothing_ran(harness)
     rows = listing.rows(collected.cells, prepared)
     if harness.unmet and all(cell.control for cell in collected.cells) and len(rows) == len(collected.cells):
         raise PlanError("; ".join(harness.unmet))

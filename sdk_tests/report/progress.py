@@ -161,7 +161,7 @@ class Progress:
     def _guarded(self, write: Callable[[], None]) -> None:
         """Write, and give the stream up where it is gone: with its terminal or reader, or because it was closed."""
         if not self._dead:
-            self._dead = not tell(self._stream, write)
+            self._dead = tell(self._stream, write) is not None
 
 
 def _can_display(stream: TextIO | None) -> bool:

@@ -8,17 +8,19 @@ from collections.abc import Callable
 from typing import TextIO
 
 
-def tell(stream: TextIO | None, write: Callable[[], object]) -> bool:
-    """Write, and return False where the stream is of no more use: closed, or gone with its terminal or reader."""
+def tell(stream: TextIO | None, write: Callable[[], object]) -> str | None:
+    """Write, and return why the stream is of no more use: closed, full, or gone with its terminal or reader."""
     try:
         write()
     except BlockingIOError:
-        return True
-    except (OSError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno in (errno.EPIPE, errno.EIO):
+        return None
+    except OSError as error:
+        if error.errno in (errno.EPIPE, errno.EIO):
             _silence(stream)
-        return False
-    return True
+        return error.strerror or str(error)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def _silence(stream: TextIO | None) -> None:

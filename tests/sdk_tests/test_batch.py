@@ -10,7 +10,8 @@ from typing import Any, cast
 
 import pytest
 
-from sdk_tests.batch import Batch, Job
+from sdk_tests.batch import Batch
+from sdk_tests.job import Job
 from sdk_tests.procs import Ended
 from sdk_tests.schedulers import Finished, JobState, JobStatus
 
