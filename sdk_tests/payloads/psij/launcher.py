@@ -17,6 +17,8 @@ said = {"pid": os.getpid(), "rank": rank, "slots": len(open(nodes).read().split(
 os.write(1, (json.dumps(said) + chr(10)).encode())
 """
 """One write a process: the lines of several never mix."""
+FAIL = "sleep 0.5; exit 1"
+"""Not at once: MPICH's mpirun, still passing on standard input to a program that has ended, may die of SIGPIPE."""
 
 
 def launcher(request):
@@ -35,7 +37,7 @@ def launcher(request):
     with Session(request) as session:
         specs = [
             session.spec(sys.executable, ["-c", TELL], launcher=given["launcher"], stdout_path=out, stderr_path=error),
-            session.spec("/bin/false", [], launcher=given["launcher"]),
+            session.spec("/bin/sh", ["-c", FAIL], launcher=given["launcher"]),
         ]
         jobs = []
         for spec in specs:
