@@ -1,7 +1,11 @@
-"""Jobs that payloads submitted by themselves and left in the queue: found by their working directory, and cancelled.
+"""Jobs that payloads submitted by themselves and left in the queue: found by their working directory.
 
-A submission may be on its way when its payload is killed and reach the queue after a first look; so the last look is
-taken ``SETTLE`` seconds after the payload's end, and a look or a cancellation that fails is repeated.
+Those of a payload that did not end well are cancelled. A submission may be on its way when its payload is killed and
+reach the queue after a first look; so the last look is taken ``SETTLE`` seconds after the payload's end, and a look or
+a cancellation that fails is repeated.
+
+Those of any payload may keep their places in the queue a little longer than it lives, and where a site admits one job
+of a user, the next submission would be refused: the places count until the queue shows them no more.
 """
 
 from __future__ import annotations
@@ -16,18 +20,22 @@ from sdk_tests.schedulers import CommandFailed, Finished, SchedulerKind
 
 SETTLE = 3.0
 """Seconds after a payload's end in which a job of its may still reach the queue."""
+LINGER = 60.0
+"""Seconds after a payload's end for which its jobs hold their places at most, whatever the queue shows."""
 COMMAND_LIMIT = 30.0
 LAST_LIMIT = 10.0
 """Seconds a command may take once nobody waits for the run any more."""
 
 
 class Strays:
-    """What the unclean ends on one scheduler left behind; works inside ``Procs.poll``, as everything there."""
+    """What payloads on one scheduler left behind; works inside ``Procs.poll``, as everything there."""
 
     def __init__(self, kind: SchedulerKind, env: Mapping[str, str], folder: str, procs: Procs) -> None:
         self.kind, self.env, self.folder, self.procs = kind, env, folder, procs
         self._sought: dict[str, float] = {}
         """Scratch folder → monotonic seconds at which its payload ended."""
+        self._held: dict[str, tuple[int, float]] = {}
+        """Scratch folder → the places of its payload's jobs, and monotonic seconds at which it ended."""
         self._cancelled: set[str] = set()
         self._looking = False
         self._next = 0.0
@@ -38,14 +46,26 @@ class Strays:
             self._sought[scratch] = time.monotonic()
             self._next = 0.0
 
+    def hold(self, scratch: str, places: int) -> None:
+        """Count the places of an ended payload's jobs until a look finds none of them."""
+        if places and self.kind.mine_argv() is not None:
+            self._held[scratch] = (places, time.monotonic())
+            self._next = 0.0
+
+    @property
+    def held(self) -> int:
+        """Places in the queue that jobs of ended payloads may still have."""
+        return sum(places for places, _ in self._held.values())
+
     def tick(self) -> None:
         """Look again where it is time."""
+        now = time.monotonic()
+        self._held = {scratch: held for scratch, held in self._held.items() if now - held[1] < LINGER}
         argv = self.kind.mine_argv()
-        if argv is None or self._looking or not self._sought or time.monotonic() < self._next:
+        if argv is None or self._looking or not (self._sought or self._held) or now < self._next:
             return
         self._looking = True
-        began = time.monotonic()
-        self._spawn(argv, lambda ended: self._listed(began, argv, ended))
+        self._spawn(argv, lambda ended: self._listed(now, argv, ended))
 
     def clear(self, ids: Sequence[str], running: Sequence[str]) -> str | None:
         """Do at once what is still to do, as ``clear`` below; ``running`` are scratches whose payloads just ended."""
@@ -56,11 +76,14 @@ class Strays:
 
     def _listed(self, began: float, argv: Sequence[str], ended: Ended) -> None:
         try:
-            found = _among(self.kind, Finished(tuple(argv), ended.exit_code, _text(ended.stdout), ""), self._sought)
+            listed = self.kind.parse_mine(Finished(tuple(argv), ended.exit_code, _text(ended.stdout), ""))
         except CommandFailed:
             self._again()
             return
-        fresh = [job for job in found if job not in self._cancelled]
+        for scratch, (_, since) in list(self._held.items()):
+            if began >= since and not _among(listed, [scratch]):
+                del self._held[scratch]
+        fresh = [job for job in _among(listed, self._sought) if job not in self._cancelled]
         if fresh:
             self._spawn(self.kind.cancel_argv(fresh), lambda ended: self._told(fresh, ended))
             return
@@ -101,7 +124,7 @@ def _clear_once(kind: SchedulerKind, env: Mapping[str, str], ids: list[str], scr
     listing = kind.mine_argv()
     if listing is not None and scratches:
         try:
-            ids += _among(kind, _run(listing, env), scratches)
+            ids += _among(kind.parse_mine(_run(listing, env)), scratches)
         except CommandFailed as silent:
             failed = f"jobs that payloads left could not be looked for: {silent}"
     if ids:
@@ -111,10 +134,10 @@ def _clear_once(kind: SchedulerKind, env: Mapping[str, str], ids: list[str], scr
     return failed
 
 
-def _among(kind: SchedulerKind, done: Finished, scratches: Iterable[str]) -> list[str]:
+def _among(listed: Mapping[str, str], scratches: Iterable[str]) -> list[str]:
     """Return the listed jobs that work in one of the scratches, whichever way the scheduler spells a symlink."""
     places = tuple(place + "/" for scratch in scratches for place in {scratch, os.path.realpath(scratch)})
-    return [job for job, folder in kind.parse_mine(done).items() if (folder + "/").startswith(places)]
+    return [job for job, folder in listed.items() if (folder + "/").startswith(places)]
 
 
 def _run(argv: Sequence[str], env: Mapping[str, str]) -> Finished:

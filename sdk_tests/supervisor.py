@@ -115,6 +115,7 @@ class Supervisor:
         pool = {name for name, other in self.batches.items() if other.within == batch.within}
         used = sum(self.batches[name].live() for name in pool)
         used += sum(self._jobs_of(order) for order in self.beside.values() if order.scheduler in pool)
+        used += sum(self.strays[name].held for name in pool)
         return used == 0 or used + jobs <= batch.given.spec.max_jobs
 
     def _slot(self, order: Order) -> bool:
@@ -147,8 +148,10 @@ class Supervisor:
     def _ended(self, order: Order, ended: Ended) -> None:
         del self.beside[order.key]
         clean = ended.ending == "exited" and ended.exit_code == 0
-        if order.scheduler in self.strays and order.where == "login" and not clean:
-            self.strays[order.scheduler].seek(order.scratch)
+        if order.scheduler in self.strays:
+            self.strays[order.scheduler].hold(order.scratch, self._jobs_of(order))
+            if order.where == "login" and not clean:
+                self.strays[order.scheduler].seek(order.scratch)
         self.say(
             land(
                 order,

@@ -103,6 +103,36 @@ def test_a_queue_that_does_not_answer_is_asked_again(queue: Queue) -> None:
     queue.until(lambda: queue.left == [])
 
 
+def test_the_places_of_a_payloads_jobs_count_until_the_queue_shows_them_no_more(queue: Queue) -> None:
+    queue.submit("1", queue.scratch / "below")
+    queue.submit("2", queue.scratch.parent)
+    queue.strays.hold(str(queue.scratch), 3)
+    queue.until(lambda: not queue.strays._looking and queue.strays._next > 0)
+    assert (queue.strays.held, queue.left) == (3, ["1", "2"])
+    queue.file.write_text(f"2 {queue.scratch.parent}\n")
+    queue.until(lambda: queue.strays.held == 0)
+    assert queue.left == ["2"]
+
+
+def test_a_look_that_began_before_a_payloads_end_frees_no_place(queue: Queue) -> None:
+    queue.strays.seek(str(queue.scratch))
+    queue.strays.tick()  # this look is on its way
+    queue.submit("1", queue.scratch.parent / "another")
+    queue.strays.hold(str(queue.scratch.parent / "another"), 1)
+    queue.until(lambda: not queue.strays._looking)
+    assert queue.strays.held == 1
+    queue.file.write_text("")
+    queue.until(lambda: queue.strays.held == 0)
+
+
+def test_places_are_not_held_for_ever(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strays, "LINGER", 0.5)
+    queue.submit("1", queue.scratch)
+    queue.strays.hold(str(queue.scratch), 1)
+    queue.until(lambda: queue.strays.held == 0)
+    assert queue.left == ["1"]
+
+
 def test_a_run_that_ends_before_the_look_cancels_all_the_same(queue: Queue) -> None:
     queue.submit("1", queue.scratch)
     queue.submit("7", queue.scratch.parent)
