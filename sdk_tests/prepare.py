@@ -46,6 +46,7 @@ class Ready:
     kind: SchedulerKind
     probe: Probe
     testbed: str | None = None
+    """The testbed it is one of, which this run brought up or in whose environment it is."""
     inside: bool = False
     """Whether the harness sits in an allocation of it: then only what shares an allocation is run, right here."""
     outer: Ready | None = None
@@ -90,6 +91,7 @@ def prepare(options: Options, places: Places, say: Say, environ: Mapping[str, st
     Raises:
         click.ClickException: exit code 2, one message: any of this is not possible.
     """
+    from sdk_tests.testbeds import VARIABLE
     from sdk_tests.testbeds.manage import down
 
     given = dict(os.environ if environ is None else environ)
@@ -111,7 +113,7 @@ def prepare(options: Options, places: Places, say: Say, environ: Mapping[str, st
             kind = known[spec.kind](spec, outer if here else env)
             seen = kind.probe()
             if seen.found:
-                ready[name] = Ready(kind, seen, testbed, inside=here)
+                ready[name] = Ready(kind, seen, testbed or given.get(VARIABLE), inside=here)
                 say(f"scheduler {name} {seen.version or ''}{' (throw-away testbed)' if testbed else ''}".rstrip())
             else:
                 absent[name] = seen.reason or f"{name} does not answer"

@@ -27,6 +27,10 @@ class Daemon:
     started: int
 
 
+VARIABLE = "EXAWORKS_TESTBED"
+"""Names the testbed that a shell or a process uses."""
+
+
 @dataclass(frozen=True)
 class Testbed:
     """A running testbed. ``env`` is what its commands need (SLURM_CONF, PATH additions under the key ``PATH+``).
@@ -46,6 +50,11 @@ class Testbed:
     nodes: int = 1
     version: str | None = None
     extras: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What a shell needs to use it: ``env``, and its name, which tells a run there that nodes are no hosts."""
+        return {**self.env, VARIABLE: self.id}
 
 
 class TestbedKind(abc.ABC):

@@ -135,7 +135,7 @@ def env(context: click.Context, id: str) -> None:
 
     from sdk_tests.testbeds import manage
 
-    for name, value in manage.load(_home(context), id).env.items():
+    for name, value in manage.load(_home(context), id).variables.items():
         if name.endswith("+"):
             click.echo(f'export {name[:-1]}={shlex.quote(value)}"${{{name[:-1]}:+:${name[:-1]}}}"')
         else:

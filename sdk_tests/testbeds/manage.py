@@ -177,7 +177,7 @@ def state(testbed: Testbed) -> str:
 def environment(testbed: Testbed, base: Mapping[str, str]) -> dict[str, str]:
     """Return ``base`` with what the testbed's commands need; its PATH additions come first."""
     found = dict(base)
-    for name, value in testbed.env.items():
+    for name, value in testbed.variables.items():
         if name.endswith("+"):
             name = name[:-1]
             value = os.pathsep.join(part for part in (value, found.get(name)) if part)

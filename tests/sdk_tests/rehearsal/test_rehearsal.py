@@ -171,6 +171,7 @@ def test_rehearse_runs_a_retired_systems_plan_and_leaves_nothing_behind(tmp_path
     summary = made["summary"]
     assert (summary["site"], summary["system"], summary["counts"]["pass"]) == ("rehearsal", "test-small", 1)
     assert summary["cases"][0]["emulated"] == emulated
+    assert '"loopback": true' in summary["cases"][0]["reproduce"]  # payloads know that the nodes are no hosts
     assert manage.all_testbeds(home) == []
     (file,) = home.glob("rehearsals/*/report.txt")
     (row,) = (line for line in file.read_text().splitlines() if line.startswith("test/small (retired)"))
