@@ -8,7 +8,11 @@ from typing import Any, Literal
 import msgspec
 
 from collector.errors import SettingsError
-from collector.rates import BURST, GUESSES, GUESSES_PER_SECOND, PER_SECOND
+
+PER_SECOND = 50.0
+BURST = 500
+GUESSES_PER_SECOND = 5.0
+GUESSES = 50
 
 
 class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

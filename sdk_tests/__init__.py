@@ -1,5 +1,24 @@
-"""The harness room: plans every case a machine can run, launches them all, and judges each as it lands.
+"""The harness: plans every cell that a machine can run, starts them all, and judges each as soon as it has ended.
 
-The harness stays outside, the payload inside: nothing here imports Parsl, RADICAL, PSI/J or Flux. It may import
-``site_configs``, ``dashboard_client`` and the root room's ``paths``, ``errors`` and ``release``; nothing imports it.
+The harness stays outside the deployment and the payload inside: nothing here imports Parsl, RADICAL, PSI/J or Flux.
+The rooms and the direction of their imports are shown in ``docs/architecture.md``. The package re-exports the names of
+``sdk_tests.api``. They are loaded on first use, because the agent and the emulators, which import this package on
+compute nodes, use the standard library alone.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sdk_tests.api import EVERY, Case, Outcome, Where, case
+
+__all__ = ["EVERY", "Case", "Outcome", "Where", "case"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from sdk_tests import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

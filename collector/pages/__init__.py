@@ -7,7 +7,7 @@ from importlib import import_module
 
 from litestar.handlers import HTTPRouteHandler
 
-from collector.page import Page, handler
+from collector.rendering.base import Page, handler
 
 
 def all_pages() -> list[Page]:
@@ -19,6 +19,3 @@ def all_pages() -> list[Page]:
 def handlers() -> list[HTTPRouteHandler]:
     """Return what serves them."""
     return [handler(page) for page in all_pages()]
-
-
-HANDLERS = handlers()

@@ -7,14 +7,15 @@ from typing import Any
 import msgspec
 from sqlalchemy import Row, select
 
-from collector import markup, words
-from collector.changes import differences
-from collector.figures import series_query, told
+from collector import formatting
 from collector.outcomes import MISSING, WORD
-from collector.page import Facts, Page, Question, not_here
-from collector.rollup import positions
-from collector.streaks import flake_score, is_flaky
-from collector.tables import bodies, cells, plans, records, runs, series, systems
+from collector.rendering import markup
+from collector.rendering.base import Facts, Page, Question, not_here
+from collector.status.changes import differences
+from collector.status.figures import series_query, told
+from collector.store.rollups import positions
+from collector.store.streaks import flake_score, is_flaky
+from collector.store.tables import bodies, cells, plans, records, runs, series, systems
 from dashboard_client.schema import Record, record_id
 
 RUNS = 60
@@ -25,7 +26,11 @@ def answer(question: Question) -> Facts:
     connection = question.connection
     query = select(cells, systems.c.site, systems.c.system.label("name")).join(systems, systems.c.id == cells.c.system)
     known = said.isascii() and said.isdigit() and len(said) < 16
-    cell = connection.execute(question.seen.of(query.where(cells.c.id == int(said)))).one_or_none() if known else None
+    cell = (
+        connection.execute(question.visibility.of(query.where(cells.c.id == int(said)))).one_or_none()
+        if known
+        else None
+    )
     if cell is None:
         raise not_here("case", said)
     columns = (runs.c.id, runs.c.run_id, runs.c.started, runs.c.release, runs.c.state, runs.c.extra, runs.c.outcomes)
@@ -48,7 +53,7 @@ def answer(question: Question) -> Facts:
         "system": cell.name,
         "subject": cell.subject,
         "outcome": WORD[cell.last_outcome] if cell.last_outcome else "pending",
-        "since": words.at_or_none(cell.since_started),
+        "since": formatting.at_or_none(cell.since_started),
         "emulated": bool(cell.last_emulated),
         "version": cell.last_version,
         "flaky": is_flaky(cell.turns),
@@ -98,7 +103,7 @@ def _side(cell: Row[Any], row: Row[Any] | None) -> Facts | None:
         "record_id": record_id(cell.site, cell.name, row.run_id, cell.case_id, row.attempt),
         "outcome": WORD[row.outcome],
         "emulated": row.emulated,
-        "when": words.at(row.ended or row.started),
+        "when": formatting.at(row.ended or row.started),
         "cause": row.cause,
         "phase": row.phase,
         "rule": row.rule,
@@ -116,7 +121,7 @@ def _history(cell: int, newest: list[Row[Any]] | Any) -> list[Facts]:
         char = row.outcomes[place]
         word = "pending" if char == MISSING and row.state is None else markup.WORDS[char]
         history.append(
-            {"run_id": row.run_id, "outcome": word, "started": words.at(row.started), "release": row.release}
+            {"run_id": row.run_id, "outcome": word, "started": formatting.at(row.started), "release": row.release}
         )
     return history
 

@@ -7,12 +7,13 @@ from typing import Any
 import msgspec
 from sqlalchemy import select
 
-from collector import markup, queries
 from collector.outcomes import MISSING, PASS
-from collector.page import Facts, Page, Question, not_here
-from collector.rollup import parse_cells
-from collector.run_lines import run_line
-from collector.tables import cells, plans, records, runs, systems
+from collector.rendering import markup
+from collector.rendering.base import Facts, Page, Question, not_here
+from collector.rendering.run_lines import run_line
+from collector.status import queries
+from collector.store.rollups import parse_cells
+from collector.store.tables import cells, plans, records, runs, systems
 from dashboard_client.schema import Manifest
 
 KINDS = ("newly failing", "mended", "otherwise changed", "appeared", "gone")
@@ -33,7 +34,7 @@ def answer(question: Question) -> Facts:
         .outerjoin(plans, plans.c.id == runs.c.plan)
         .where(runs.c.run_id.in_(names))
     )
-    found = {row.run_id: row for row in question.connection.execute(question.seen.of(query))}
+    found = {row.run_id: row for row in question.connection.execute(question.visibility.of(query))}
     for name in names:
         if name not in found:
             raise not_here("run", name)

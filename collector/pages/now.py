@@ -8,12 +8,13 @@ from typing import Any
 from markupsafe import Markup
 from sqlalchemy import select
 
-from collector import markup, words
+from collector import formatting
 from collector.outcomes import ORDER, WORD
-from collector.page import Facts, Page, Question
-from collector.queries import latest_runs
-from collector.run_lines import run_line
-from collector.tables import board, runs, systems
+from collector.rendering import markup
+from collector.rendering.base import Facts, Page, Question
+from collector.rendering.run_lines import run_line
+from collector.status.queries import latest_runs
+from collector.store.tables import board, runs, systems
 
 RECENT = 25
 WIDE = 8
@@ -30,9 +31,9 @@ def answer(question: Question) -> Facts:
         .join(runs, runs.c.id == board.c.run)
         .order_by(systems.c.site, systems.c.system, board.c.subject)
     )
-    tiles = [_tile(row, question.now) for row in question.connection.execute(question.seen.of(query))]
+    tiles = [_tile(row, question.now) for row in question.connection.execute(question.visibility.of(query))]
     filters = {name: question.query[name].split(",") for name in FILTERS if question.query.get(name)}
-    recent = latest_runs(question.connection, question.seen, RECENT)
+    recent = latest_runs(question.connection, question.visibility, RECENT)
     kept = [tile for tile in tiles if all(_fits(tile, name, wanted) for name, wanted in filters.items())]
     return {
         "filters": filters,
@@ -45,7 +46,7 @@ def answer(question: Question) -> Facts:
 
 def draw(question: Question, facts: Facts) -> Facts:
     crossings = {(tile["subject"], (tile["site"], tile["system"])): tile for tile in facts["tiles"]}
-    subjects = sorted({subject for subject, _ in crossings}, key=words.control_first)
+    subjects = sorted({subject for subject, _ in crossings}, key=formatting.control_first)
     places = sorted({place for _, place in crossings})
     drawn = {key: _markup(question, tile) for key, tile in crossings.items()}
     heads = {place: _place(question, place) for place in places}
@@ -53,11 +54,11 @@ def draw(question: Question, facts: Facts) -> Facts:
     label = "Latest outcome of each component on each system"
     if turned:
         rows = [(heads[place], [drawn.get((subject, place)) for subject in subjects]) for place in places]
-        columns = [Markup("{}").format(words.subject(subject)) for subject in subjects]
+        columns = [Markup("{}").format(formatting.subject(subject)) for subject in subjects]
         table = markup.matrix(label, "system", columns, rows)
     else:
         rows = [
-            (Markup("{}").format(words.subject(subject)), [drawn.get((subject, place)) for place in places])
+            (Markup("{}").format(formatting.subject(subject)), [drawn.get((subject, place)) for place in places])
             for subject in subjects
         ]
         table = markup.matrix(label, "component", [heads[place] for place in places], rows)
@@ -82,7 +83,7 @@ def _tile(row: Any, now: int) -> Facts:
         "component": row.component,
         "outcome": WORD[row.worst],
         "counts": markup.counts_of(row.outcomes),
-        "began": words.at(row.started),
+        "began": formatting.at(row.started),
         "version": row.version,
         "run_id": row.run_id,
         "stale": stale,
@@ -134,12 +135,12 @@ def _place(question: Question, place: tuple[str, str]) -> Markup:
 
 def _markup(question: Question, tile: Facts) -> Markup:
     return markup.tile(
-        f"{question.link('runs', tile['run_id'])}#{words.anchor(tile['subject'])}",
+        f"{question.link('runs', tile['run_id'])}#{formatting.anchor(tile['subject'])}",
         f"{tile['subject']} on {tile['system']}",
         tile["outcome"],
         tile["counts"],
         now=question.now,
-        began=words.ms(tile["began"]),
+        began=formatting.ms(tile["began"]),
         version=tile["version"],
         emulated=tile["emulated"],
         plain=not tile["only_emulated"],

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from collector import queries, words
+from collector import formatting
 from collector.outcomes import WORD
-from collector.page import Facts, Page, Question, not_here
+from collector.rendering.base import Facts, Page, Question, not_here
+from collector.status import queries
 from dashboard_client.schema import Record, record_id
 
 PHASES = ("setup", "queue_wait", "launch", "run", "collect", "teardown")
@@ -14,7 +15,7 @@ PHASES = ("setup", "queue_wait", "launch", "run", "collect", "teardown")
 
 def answer(question: Question) -> Facts:
     wanted = question.path["record_id"]
-    row = queries.find_record(question.connection, wanted, question.seen)
+    row = queries.find_record(question.connection, wanted, question.visibility)
     if row is None:
         raise not_here("record", wanted)
     attempts = queries.attempts(question.connection, row.run, row.cell)
@@ -33,8 +34,8 @@ def answer(question: Question) -> Facts:
         "phase": row.phase,
         "rule": row.rule,
         "evidence": row.evidence,
-        "when": words.at(row.ended or row.started or row.received),
-        "received": words.at(row.received),
+        "when": formatting.at(row.ended or row.started or row.received),
+        "received": formatting.at(row.received),
         "digest": bytes(row.digest).hex(),
         "whole": queries.is_whole(row),
         "attempts": [

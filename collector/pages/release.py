@@ -7,11 +7,13 @@ from typing import Any
 from markupsafe import Markup
 from sqlalchemy import select
 
-from collector import markup, queries, words
-from collector.page import Facts, Page, Question, not_here
-from collector.rollup import parse_cells
-from collector.run_lines import run_line
-from collector.tables import cells, plans, runs, systems
+from collector import formatting
+from collector.rendering import markup
+from collector.rendering.base import Facts, Page, Question, not_here
+from collector.rendering.run_lines import run_line
+from collector.status import queries
+from collector.store.rollups import parse_cells
+from collector.store.tables import cells, plans, runs, systems
 
 
 def answer(question: Question) -> Facts:
@@ -32,7 +34,7 @@ def answer(question: Question) -> Facts:
         .outerjoin(plans, plans.c.id == runs.c.plan)
         .order_by(systems.c.site, systems.c.system)
     )
-    rows = question.connection.execute(question.seen.of(query)).all()
+    rows = question.connection.execute(question.visibility.of(query)).all()
     if not rows:
         raise not_here("release", release)
     wanted = [row.system_key for row in rows]
@@ -45,8 +47,8 @@ def answer(question: Question) -> Facts:
 
 
 def draw(question: Question, facts: Facts) -> Facts:
-    names = sorted({name for run in facts["runs"] for name in run["components"]}, key=words.control_first)
-    heads = [Markup("{}").format(words.subject(name)) for name in names]
+    names = sorted({name for run in facts["runs"] for name in run["components"]}, key=formatting.control_first)
+    heads = [Markup("{}").format(formatting.subject(name)) for name in names]
     rows = []
     for run in facts["runs"]:
         head = Markup('<small>{}</small><a href="{}">{}</a>').format(
@@ -82,7 +84,7 @@ def _tile(question: Question, run: Facts, name: str) -> Markup | None:
     if told is None:
         return None
     return markup.tile(
-        f"{question.link('runs', run['run_id'])}#{words.anchor(name)}",
+        f"{question.link('runs', run['run_id'])}#{formatting.anchor(name)}",
         f"{name} on {run['system']}",
         told["outcome"],
         told["counts"],

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sqlalchemy import func, select
 
-from collector import words
-from collector.page import Facts, Page, Question
-from collector.tables import runs, systems
+from collector import formatting
+from collector.rendering.base import Facts, Page, Question
+from collector.store.tables import runs, systems
 
 
 def answer(question: Question) -> Facts:
@@ -18,15 +18,15 @@ def answer(question: Question) -> Facts:
         .group_by(runs.c.release, runs.c.system)
     )
     found: dict[str, list[tuple[int, int, int]]] = {}
-    for row in question.connection.execute(question.seen.of(query)):
+    for row in question.connection.execute(question.visibility.of(query)):
         found.setdefault(row.release, []).append((row.number, row.first, row.last))
     told = [
         {
             "release": release,
             "systems": len(parts),
             "runs": sum(number for number, _, _ in parts),
-            "first": words.at(min(first for _, first, _ in parts)),
-            "last": words.at(max(last for _, _, last in parts)),
+            "first": formatting.at(min(first for _, first, _ in parts)),
+            "last": formatting.at(max(last for _, _, last in parts)),
         }
         for release, parts in found.items()
     ]

@@ -8,16 +8,18 @@ from typing import Any
 import msgspec
 from markupsafe import Markup
 
-from collector import markup, queries, words
+from collector import formatting
 from collector.outcomes import MISSING, ORDER, PASS, PASSED, WORD
-from collector.page import Facts, Page, Question, not_here
-from collector.run_lines import run_line
+from collector.rendering import markup
+from collector.rendering.base import Facts, Page, Question, not_here
+from collector.rendering.run_lines import run_line
+from collector.status import queries
 from dashboard_client.schema import CONTROL, Closing, Manifest, record_id
 
 
 def answer(question: Question) -> Facts:
     run_id = question.path["run_id"]
-    run = queries.find_run(question.connection, run_id, question.seen)
+    run = queries.find_run(question.connection, run_id, question.visibility)
     if run is None:
         raise not_here("run", run_id)
     cells = queries.run_cells(question.connection, run)
@@ -50,10 +52,11 @@ def draw(question: Question, facts: Facts) -> Facts:
         groups.setdefault(case["subject"], []).append(case)
         crossing.setdefault((case["subject"], case["scheduler"]), []).append(case)
     schedulers = sorted({scheduler for _, scheduler in crossing})
-    ordered = sorted(groups, key=words.control_first)
+    ordered = sorted(groups, key=formatting.control_first)
     tiles = {key: _tile(question, key, cases, open_) for key, cases in crossing.items()}
     rows = [
-        (Markup("{}").format(words.subject(name)), [tiles.get((name, each)) for each in schedulers]) for name in ordered
+        (Markup("{}").format(formatting.subject(name)), [tiles.get((name, each)) for each in schedulers])
+        for name in ordered
     ]
     heads = [Markup("{}").format(each or "—") for each in schedulers]
     rank = {WORD[char]: place for place, char in enumerate(ORDER[: ORDER.index(PASS)])}
@@ -72,7 +75,7 @@ def _tile(question: Question, key: tuple[str, str], cases: Sequence[Facts], open
     outcomes = "".join(case["char"] for case in cases)
     emulated = sum(case["emulated"] for case in cases)
     return markup.tile(
-        f"#{words.anchor(key[0])}",
+        f"#{formatting.anchor(key[0])}",
         f"{key[0]} on {key[1]}",
         markup.shown(outcomes, open_),
         markup.counts_of(outcomes, open_),

@@ -6,14 +6,15 @@ from typing import Any
 
 from sqlalchemy import select
 
-from collector import queries, words
+from collector import formatting
 from collector.clock import duration_seconds
-from collector.health import health, health_query
-from collector.page import Facts, Page, Question, not_here
-from collector.plot import Series, plot
-from collector.run_lines import run_line
-from collector.tables import days
-from collector.waivers import About, about_systems, described, of_site_files, standing
+from collector.rendering.base import Facts, Page, Question, not_here
+from collector.rendering.health import health, health_query
+from collector.rendering.plots import Series, plot
+from collector.rendering.run_lines import run_line
+from collector.status import queries
+from collector.status.waivers import About, about_systems, described, of_site_files, standing
+from collector.store.tables import days
 
 DAYS = 90
 RECENT = 12
@@ -22,9 +23,9 @@ DAY_MS = 86_400_000
 
 def answer(question: Question) -> Facts:
     site, now, connection = question.path["site"], question.now, question.connection
-    seen = question.seen.within(site)
+    visibility = question.visibility.within(site)
     found: dict[int, list[Any]] = {}
-    for row in connection.execute(seen.of(health_query())):
+    for row in connection.execute(visibility.of(health_query())):
         found.setdefault(row.id, []).append(row)
     if not found:
         raise not_here("site", site)
@@ -37,9 +38,9 @@ def answer(question: Question) -> Facts:
     by_system: dict[int, list[Any]] = {}
     for day in connection.execute(measured):
         by_system.setdefault(day.system, []).append(day)
-    about = about_systems(connection, seen)
-    recent = [run_line(row, question.now) for row in queries.latest_runs(connection, seen, RECENT)]
-    waived = [*standing(connection, seen, now), *of_site_files(about)]
+    about = about_systems(connection, visibility)
+    recent = [run_line(row, question.now) for row in queries.latest_runs(connection, visibility, RECENT)]
+    waived = [*standing(connection, visibility, now), *of_site_files(about)]
     return {
         "site": site,
         "systems": [
@@ -78,7 +79,7 @@ def _system(rows: list[Any], measured: list[Any], about: About | None, now: int)
     attempts, infra = sum(day.records for day in month), sum(day.infra for day in month)
     return health(rows, now) | {
         "system": rows[0].system,
-        "contact": words.at_or_none(contact),
+        "contact": formatting.at_or_none(contact),
         "late": late,
         "figures": rows[0].trended,
         "worse": rows[0].worse,
@@ -92,7 +93,7 @@ def _system(rows: list[Any], measured: list[Any], about: About | None, now: int)
         "days": [
             {
                 "day": day.day,
-                "date": words.at(day.day * DAY_MS).date(),
+                "date": formatting.at(day.day * DAY_MS).date(),
                 "attempts": day.records,
                 "queue_wait": round(day.wait_ms / day.waits / 1000, 2) if day.waits else None,
                 "run": round(day.run_ms / day.timed / 1000, 2) if day.timed else None,

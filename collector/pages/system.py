@@ -13,12 +13,13 @@ from typing import Any
 from markupsafe import Markup
 from sqlalchemy import Row, select, tuple_
 
-from collector import markup, words
+from collector import formatting
 from collector.outcomes import MISSING, PASS
-from collector.page import Facts, Page, Question, not_here
-from collector.rollup import parse_cells
-from collector.streaks import flake_score, is_flaky
-from collector.tables import cells, plans, runs, systems
+from collector.rendering import markup
+from collector.rendering.base import Facts, Page, Question, not_here
+from collector.store.rollups import parse_cells
+from collector.store.streaks import flake_score, is_flaky
+from collector.store.tables import cells, plans, runs, systems
 
 RUNS = 100
 NONE = " "
@@ -62,7 +63,7 @@ def answer(question: Question) -> Facts:
         .order_by(cells.c.case_id)
     ).all()
     present = set().union(*map(set, layouts)) if layouts else set()
-    order = sorted((row for row in named if row.id in present), key=lambda row: words.control_first(row.subject))
+    order = sorted((row for row in named if row.id in present), key=lambda row: formatting.control_first(row.subject))
     columns = _columns(rows, layouts, [row.id for row in order])
     packed = list(zip(*columns, strict=True)) if columns else []
     return {
@@ -91,7 +92,9 @@ def draw(question: Question, facts: Facts) -> Facts:
     link = question.link
     shown: list[Facts] = facts["runs"]
     hrefs = [link("runs", run["run_id"]) for run in shown]
-    pieces = {char: f"<td class={CLASS.get(char, char)}>{words.GLYPH[word]}" for char, word in markup.WORDS.items()}
+    pieces = {
+        char: f"<td class={CLASS.get(char, char)}>{formatting.GLYPH[word]}" for char, word in markup.WORDS.items()
+    }
     pieces[NONE] = _NOT_THERE
     linked = {char: f'<td class={CLASS.get(char, char)}><a href="' for char in pieces if char not in (PASS, NONE)}
     cell_href = _cell_links(link)
@@ -100,14 +103,14 @@ def draw(question: Question, facts: Facts) -> Facts:
     for case in facts["cases"]:
         if case["subject"] != group:
             group = case["subject"]
-            name = Markup("{}").format(words.subject(group))
+            name = Markup("{}").format(formatting.subject(group))
             body.append(f"<tr class=group><th scope=rowgroup colspan={len(shown) + 2}>{name}</th>\n")
         outcomes: str = case["outcomes"]
         if outcomes.strip("p ") == "":
             joined = "".join(map(pieces.__getitem__, outcomes))
         else:
             mark = f"#k{case['cell']}"
-            ends = {char: f'{mark}">{words.GLYPH[markup.WORDS[char]]}</a>' for char in linked}
+            ends = {char: f'{mark}">{formatting.GLYPH[markup.WORDS[char]]}</a>' for char in linked}
             joined = "".join(
                 [
                     pieces[char] if char in "p " else f"{linked[char]}{href}{ends[char]}"
@@ -157,7 +160,7 @@ def _run(row: Row[Any]) -> Facts:
     carried = json.loads(row.schedulers or "{}")
     return {
         "run_id": row.run_id,
-        "started": words.at(row.started),
+        "started": formatting.at(row.started),
         "release": row.release,
         "stack": row.stack,
         "schedulers": carried,
@@ -182,7 +185,7 @@ def _merged(shown: Iterable[Facts], key: str) -> list[tuple[str, int]]:
 def _find(question: Question) -> Row[Any]:
     path = question.path
     query = select(systems).where(systems.c.site == path["site"], systems.c.system == path["system"])
-    row = question.connection.execute(question.seen.of(query)).one_or_none()
+    row = question.connection.execute(question.visibility.of(query)).one_or_none()
     if row is None:
         raise not_here("system", f"{path['site']}/{path['system']}")
     return row

@@ -6,10 +6,10 @@ from typing import Any
 
 from sqlalchemy import select
 
-from collector.figures import DAY_MS, series_query, told
-from collector.page import Facts, Page, Question, not_here
-from collector.plot import Series, plot
-from collector.tables import points, systems
+from collector.rendering.base import Facts, Page, Question, not_here
+from collector.rendering.plots import Series, plot
+from collector.status.figures import DAY_MS, series_query, told
+from collector.store.tables import points, systems
 
 DAYS = 180
 DRAWN = 60
@@ -19,7 +19,7 @@ DRAWN = 60
 def answer(question: Question) -> Facts:
     connection, path = question.connection, question.path
     query = select(systems.c.id).where(systems.c.site == path["site"], systems.c.system == path["system"])
-    system = connection.execute(question.seen.of(query)).scalar()
+    system = connection.execute(question.visibility.of(query)).scalar()
     if system is None:
         raise not_here("system", f"{path['site']}/{path['system']}")
     rows = connection.execute(series_query().where(systems.c.id == system)).all()

@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy import select
 
-from collector import words
+from collector import formatting
 from collector.outcomes import MISSING, ORDER, WORD
-from collector.page import Facts, Page, Question
-from collector.tables import cells, records, runs, systems
-from collector.waivers import Standing, about_systems, covering, describe, of_site_files, standing
+from collector.rendering.base import Facts, Page, Question
+from collector.status.waivers import Standing, about_systems, covering, describe, of_site_files, standing
+from collector.store.tables import cells, records, runs, systems
 from dashboard_client.schema import record_id
 
 OPEN = ("f", "e", "i", MISSING, "X")
@@ -24,8 +24,8 @@ _VARYING = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{7,}\b|\d+", re.IGNORECASE)
 def answer(question: Question) -> Facts:
     connection, now = question.connection, question.now
     failing = open_cells(question)
-    about = about_systems(connection, question.seen)
-    waived = [*standing(connection, question.seen, now), *of_site_files(about)]
+    about = about_systems(connection, question.visibility)
+    waived = [*standing(connection, question.visibility, now), *of_site_files(about)]
     grouped: dict[tuple[Any, ...], Facts] = {}
     for row in failing:
         waiver = covering(waived, row.site, row.name, row.case_id, now)
@@ -59,7 +59,7 @@ def open_cells(question: Question) -> list[Any]:
         .where(cells.c.last_outcome.in_((*OPEN, KNOWN)))
         .order_by(systems.c.site, systems.c.system, cells.c.case_id)
     )
-    rows = question.connection.execute(question.seen.of(query))
+    rows = question.connection.execute(question.visibility.of(query))
     return [row for row in rows if row.last_started >= (getattr(row, f"full_{row.tier}", None) or 0)]
 
 
@@ -107,8 +107,8 @@ def _case(row: Any, owner: str | None, waiver: Standing | None, now: int) -> Fac
         "cell": row.id,
         "site": row.site,
         "system": row.name,
-        "since": words.at(since_of(row)),
-        "latest": words.at(row.last_started),
+        "since": formatting.at(since_of(row)),
+        "latest": formatting.at(row.last_started),
         "run_id": row.run_id,
         "record_id": record_id(row.site, row.name, row.run_id, row.case_id, row.attempt) if named else None,
         "emulated": bool(row.last_emulated),

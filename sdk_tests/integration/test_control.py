@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sdk_tests.case import EVERY, case
-from sdk_tests.landing import Outcome
+from sdk_tests.model.attempt import Outcome
+from sdk_tests.model.case import EVERY, case
 
 
 @case(payload="control/hello.py", component="control", schedulers=EVERY, where="control", tier="smoke")

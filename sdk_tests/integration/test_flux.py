@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from sdk_tests.case import case
-from sdk_tests.landing import Outcome
+from sdk_tests.model.attempt import Outcome
+from sdk_tests.model.case import case
 
 BROKERS = {"brokers": 2}
 """Right here an instance has two brokers, so that more than one takes part; in an allocation, one on each node."""

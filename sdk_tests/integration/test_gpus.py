@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sdk_tests.case import case
-from sdk_tests.landing import Outcome
+from sdk_tests.model.attempt import Outcome
+from sdk_tests.model.case import case
 
 
 def bound(outcome: Outcome) -> None:

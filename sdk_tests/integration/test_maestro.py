@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sdk_tests.case import case
-from sdk_tests.landing import Outcome
+from sdk_tests.model.attempt import Outcome
+from sdk_tests.model.case import case
 
 ADAPTERS = ("local", "slurm", "flux", "lsf")
 """Schedulers that Maestro has an adapter for."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sdk_tests.case import EVERY, case
-from sdk_tests.landing import Outcome
+from sdk_tests.model.attempt import Outcome
+from sdk_tests.model.case import EVERY, case
 
 BLOCKS = ("local", "slurm", "lsf", "pbs")
 """Schedulers the payload has a Parsl provider for."""

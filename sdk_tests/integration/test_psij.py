@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from sdk_tests.case import EVERY, case
-from sdk_tests.landing import Outcome
+from sdk_tests.model.attempt import Outcome
+from sdk_tests.model.case import EVERY, case
 
 OVERWRITTEN: list[list[Any]] = [[], [["FAILED", 137]]]
 """What PSI/J 0.9.11 may say after CANCELED on ``local``.

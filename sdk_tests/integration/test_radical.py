@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from sdk_tests.case import case
-from sdk_tests.landing import Outcome
+from sdk_tests.model.attempt import Outcome
+from sdk_tests.model.case import case
 
 PILOTS = ("local", "slurm", "pbs")
 """Schedulers that a pilot's own job is submitted to.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 
-from sdk_tests.case import case
 from sdk_tests.integration.test_radical import UPSTREAM, failed_beside, joined
-from sdk_tests.landing import Outcome
+from sdk_tests.model.attempt import Outcome
+from sdk_tests.model.case import case
 
 
 @case(

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from sdk_tests.case import case
-from sdk_tests.landing import Outcome
+from sdk_tests.model.attempt import Outcome
+from sdk_tests.model.case import case
 
 SPREADS = ("slurm", "flux")
 """Schedulers whose launcher starts Turbine's ranks; elsewhere the mpiexec it was built with does."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from dashboard_client.schema import Metric, Record
-from sdk_tests.metrics import bound, holds, off
+from sdk_tests.model.metrics import bound, holds, off
 from sdk_tests.report.view import Line, View
 from site_configs.schema import Reference
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from sdk_tests.report.run_state import RunState
 from sdk_tests.report.text import fit, one_line
 from sdk_tests.report.view import counted
-
-if TYPE_CHECKING:
-    from sdk_tests.report.progress import State
 
 ROWS = 8
 """Cases under way that are named; the rest are a number."""
@@ -51,7 +49,7 @@ class LiveDisplay:
         self._console.show_cursor(True)
         self._drawn = 0.0
 
-    def draw(self, state: State, now: float, *, force: bool) -> None:
+    def draw(self, state: RunState, now: float, *, force: bool) -> None:
         if not self._stream.isatty():
             raise OSError(errno.EIO, "the terminal is gone")
         if force or now - self._drawn >= INTERVAL:
@@ -61,7 +59,7 @@ class LiveDisplay:
     def stop(self) -> None:
         self._live.stop()
 
-    def _lines(self, state: State, now: float) -> list[Text]:
+    def _lines(self, state: RunState, now: float) -> list[Text]:
         lines = [self._line(line, "red") for line in state.failures]
         if state.note:
             lines.append(self._line(state.note, "yellow"))
@@ -77,7 +75,7 @@ class LiveDisplay:
         lines.append(self._bar(state, now))
         return lines
 
-    def _bar(self, state: State, now: float) -> Text:
+    def _bar(self, state: RunState, now: float) -> Text:
         width = 24
         full = width * min(state.done, state.total) // max(state.total, 1)
         bar = Text(

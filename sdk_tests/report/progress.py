@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, TextIO
 
 from dashboard_client.schema import Manifest, Outcome, Record
-from sdk_tests.report.stream import tell
+from sdk_tests.report.run_state import PHASES, RunState
+from sdk_tests.report.stream import write_safely
 from sdk_tests.report.text import fit, one_line
-from sdk_tests.report.view import LABELS, STATES, cases, place
+from sdk_tests.report.view import LABELS, cases, place
 
 if TYPE_CHECKING:
     from sdk_tests.report.live import LiveDisplay
@@ -26,34 +25,6 @@ HEARTBEAT = 30.0
 """Seconds without a line after which plain progress says that it still runs: CI ends jobs that are silent for long."""
 
 _QUIET = (Outcome.PASS, Outcome.SKIP, Outcome.XFAIL)
-_PHASES = {
-    "submitted": "submitted",
-    "queued": "queued",
-    "started": "running",
-    "landed": "being judged",
-    "retry": "again",
-}
-
-
-@dataclass
-class State:
-    """What is known of the run so far; instants are of the progress's own clock."""
-
-    began: float
-    total: int = 0
-    done: int = 0
-    outcomes: dict[str, str] = field(default_factory=dict)
-    active: dict[str, tuple[str, float]] = field(default_factory=dict)
-    failures: deque[str] = field(default_factory=lambda: deque(maxlen=5))
-    note: str = ""
-
-    def counts(self) -> dict[str, int]:
-        found = list(self.outcomes.values())
-        return {state: found.count(state) for state in STATES if state in found}
-
-    def phases(self) -> dict[str, int]:
-        found = [phase for phase, _ in self.active.values()]
-        return {phase: found.count(phase) for phase in dict.fromkeys(_PHASES.values()) if phase in found}
 
 
 class Progress:
@@ -69,25 +40,25 @@ class Progress:
         self._stream = stream
         self._clock = clock
         self._dead = stream is None
-        self._state = State(began=clock())
+        self._state = RunState(began=clock())
         self._spoke = clock()
         self._finished = False
         self._display: LiveDisplay | None = None
         self._plain = bool(plain) or not _can_display(stream)
 
-    def planned(self, manifest: Manifest, presets: int) -> None:
+    def planned(self, manifest: Manifest, judgements: int) -> None:
         """Say what is ahead; ``presets`` of the planned cases have their verdict already and are not run."""
         self._state.total = len(manifest.planned)
         self._say(
             f"run {manifest.run_id} on {place(manifest)}: {cases(len(manifest.planned))} planned, "
-            f"{presets} decided without a run, {len(manifest.planned) - presets} to run"
+            f"{judgements} decided without a run, {len(manifest.planned) - judgements} to run"
         )
 
     def event(self, case_id: str, what: str, detail: str = "") -> None:
         """Take note of what happened to a case: submitted, queued, started, landed, retry; or a note of any kind."""
         now = self._clock()
-        if what in _PHASES:
-            self._state.active[case_id] = (_PHASES[what], now)
+        if what in PHASES:
+            self._state.active[case_id] = (PHASES[what], now)
         if what in ("retry", "note"):
             said = one_line(" ".join(part for part in (what if what == "retry" else "", case_id, detail) if part))
             self._state.note = said
@@ -161,7 +132,7 @@ class Progress:
     def _guarded(self, write: Callable[[], None]) -> None:
         """Write, and give the stream up where it is gone: with its terminal or reader, or because it was closed."""
         if not self._dead:
-            self._dead = tell(self._stream, write) is not None
+            self._dead = write_safely(self._stream, write) is not None
 
 
 def _can_display(stream: TextIO | None) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TextIO
 
 
-def tell(stream: TextIO | None, write: Callable[[], object]) -> str | None:
+def write_safely(stream: TextIO | None, write: Callable[[], object]) -> str | None:
     """Write, and return why the stream is of no more use: closed, full, or gone with its terminal or reader."""
     try:
         write()

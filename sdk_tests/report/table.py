@@ -10,7 +10,19 @@ from textwrap import indent
 
 from dashboard_client.schema import Manifest, Record
 from sdk_tests.report.text import clean, one_line
-from sdk_tests.report.view import BLAME, EXIT_CODES, LABELS, MISSING, PROBLEMS, STATES, Line, View, counted, tally, view
+from sdk_tests.report.view import (
+    BLAME,
+    EXIT_CODES,
+    LABELS,
+    MISSING,
+    PROBLEMS,
+    STATES,
+    Line,
+    View,
+    counted,
+    tally,
+    view,
+)
 
 SHOWN = 3
 """Commands that are shown for one cause; the report has them all."""

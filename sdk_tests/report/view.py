@@ -144,7 +144,7 @@ class View:
         return sum(line.state in ("pass", "xpass") and line.emulated for line in self.lines)
 
     @property
-    def owed(self) -> int:
+    def unfinished_attempts(self) -> int:
         """Cases whose last record says that another attempt is to follow."""
         return sum(not record.retries.final for record in self.records())
 
@@ -252,7 +252,7 @@ def _verdict(run: View) -> Verdict:
             f"{counts['error']} reached no verdict" if counts["error"] else "",
             f"{counts['infra']} could not run for the site's own reasons" if counts["infra"] else "",
             f"{counts[MISSING]} did not report" if counts[MISSING] else "",
-            f"{run.owed} still to be tried again" if run.owed else "",
+            f"{run.unfinished_attempts} still to be tried again" if run.unfinished_attempts else "",
         )
     )
     if code == 3:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from sdk_tests.schedulers import CommandFailed, Finished, JobSpec, JobState, JobStatus, Probe, SchedulerKind
+from sdk_tests.schedulers.base import CommandFailed, Finished, JobSpec, JobState, JobStatus, Probe, SchedulerKind
 from sdk_tests.schedulers.commands import ask, find, job_name, number, output, said
 from site_configs.schema import SchedulerSpec
 

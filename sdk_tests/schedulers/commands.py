@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sdk_tests.schedulers import CommandFailed, Finished
+from sdk_tests.schedulers.base import CommandFailed, Finished
 
 PROBE_LIMIT = 5.0
 

@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from sdk_tests.schedulers import CommandFailed, Finished, JobSpec, JobState, JobStatus, Probe, SchedulerKind
+from sdk_tests.schedulers.base import CommandFailed, Finished, JobSpec, JobState, JobStatus, Probe, SchedulerKind
 from sdk_tests.schedulers.commands import ask, find, job_name, number, said
 from sdk_tests.schedulers.hostlist import expand
 

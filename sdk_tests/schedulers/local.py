@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from sdk_tests.errors import HarnessError
-from sdk_tests.schedulers import Finished, JobSpec, JobStatus, Probe, SchedulerKind
+from sdk_tests.schedulers.base import Finished, JobSpec, JobStatus, Probe, SchedulerKind
 
 
 class LocalKind(SchedulerKind):

@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sdk_tests.schedulers import CommandFailed, Finished, JobSpec, JobState, JobStatus, Probe, SchedulerKind
+from sdk_tests.schedulers.base import CommandFailed, Finished, JobSpec, JobState, JobStatus, Probe, SchedulerKind
 from sdk_tests.schedulers.commands import ask, blocking, find, job_name, number, output, said
 
 NEEDED = ("bsub", "bjobs", "bkill", "bqueues")

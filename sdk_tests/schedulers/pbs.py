@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sdk_tests.schedulers import CommandFailed, Finished, JobSpec, JobState, JobStatus, Probe, SchedulerKind
+from sdk_tests.schedulers.base import CommandFailed, Finished, JobSpec, JobState, JobStatus, Probe, SchedulerKind
 from sdk_tests.schedulers.commands import ask, blocking, find, job_name, number, output, said
 
 NEEDED = ("qsub", "qstat", "qdel", "qselect")

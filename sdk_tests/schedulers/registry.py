@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from sdk_tests.schedulers import SchedulerKind
+from sdk_tests.schedulers.base import SchedulerKind
 from site_configs.schema import SchedulerSpec
 
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from sdk_tests.schedulers import CommandFailed, Finished, JobSpec, JobState, JobStatus, Probe, SchedulerKind
+from sdk_tests.schedulers.base import CommandFailed, Finished, JobSpec, JobState, JobStatus, Probe, SchedulerKind
 from sdk_tests.schedulers.hostlist import expand
 
 _PROBE_LIMIT = 5.0

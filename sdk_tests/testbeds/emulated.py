@@ -15,7 +15,8 @@ from pathlib import Path
 from sdk_tests.emulators.client import VARIABLE
 from sdk_tests.emulators.work import MARK
 from sdk_tests.errors import TestbedError
-from sdk_tests.testbeds import Daemon, Testbed, TestbedKind, processes, record
+from sdk_tests.testbeds import processes, record
+from sdk_tests.testbeds.base import Daemon, Testbed, TestbedKind
 from sdk_tests.testbeds.likeness import RESOURCES, queues
 from site_configs.schema import Launcher, Queue, SchedulerSpec
 

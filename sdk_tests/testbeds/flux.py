@@ -16,7 +16,8 @@ from pathlib import Path
 
 from sdk_tests.errors import TestbedError
 from sdk_tests.schedulers.commands import ask, find
-from sdk_tests.testbeds import Daemon, Testbed, TestbedKind, processes, record
+from sdk_tests.testbeds import processes, record
+from sdk_tests.testbeds.base import Daemon, Testbed, TestbedKind
 from site_configs.schema import Launcher, Queue, SchedulerSpec, seconds
 
 MARK = "FLUX_TESTBED"

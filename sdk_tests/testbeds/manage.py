@@ -19,7 +19,8 @@ import msgspec
 from ruamel.yaml import YAML
 
 from sdk_tests.errors import TestbedError
-from sdk_tests.testbeds import Daemon, Testbed, TestbedKind, processes, record
+from sdk_tests.testbeds import processes, record
+from sdk_tests.testbeds.base import Daemon, Testbed, TestbedKind
 from sdk_tests.testbeds.likeness import Likeness
 from site_configs.schema import LocalUse, Node, System
 

@@ -22,7 +22,8 @@ from sdk_tests.emulators.client import VARIABLE
 from sdk_tests.emulators.work import NODE
 from sdk_tests.errors import TestbedError
 from sdk_tests.schedulers.commands import ask, find
-from sdk_tests.testbeds import Daemon, Testbed, TestbedKind, openpbs_conf, processes, record
+from sdk_tests.testbeds import openpbs_conf, processes, record
+from sdk_tests.testbeds.base import Daemon, Testbed, TestbedKind
 from sdk_tests.testbeds.emulated import SHIMS, PbsTestbed, program
 from sdk_tests.testbeds.likeness import RESOURCES, queues
 from site_configs.schema import SchedulerSpec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sdk_tests.testbeds import Daemon, Testbed, TestbedKind
+from sdk_tests.testbeds.base import Daemon, Testbed, TestbedKind
 from sdk_tests.testbeds.emulated import PbsTestbed as EmulatedPbs
 from sdk_tests.testbeds.openpbs import OpenPbsTestbed
 

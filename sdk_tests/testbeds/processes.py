@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from sdk_tests.testbeds import Daemon
+from sdk_tests.testbeds.base import Daemon
 
 PROC = Path("/proc")
 

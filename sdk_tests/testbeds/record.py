@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from sdk_tests.errors import TestbedError
-from sdk_tests.testbeds import Daemon, Testbed
+from sdk_tests.testbeds.base import Daemon, Testbed
 
 FILE = "testbed.json"
 STARTING = "starting"

@@ -20,7 +20,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from sdk_tests.errors import TestbedError
-from sdk_tests.testbeds import Daemon, Testbed, TestbedKind, processes, record, slurm_conf
+from sdk_tests.testbeds import processes, record, slurm_conf
+from sdk_tests.testbeds.base import Daemon, Testbed, TestbedKind
 from sdk_tests.testbeds.slurm_conf import JOB_MARK, MARK, MAX_TIME, PARTITION
 from site_configs.schema import Launcher, Queue, SchedulerSpec
 

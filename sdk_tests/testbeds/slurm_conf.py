@@ -11,7 +11,8 @@ import socket
 from pathlib import Path
 
 from sdk_tests.errors import TestbedError
-from sdk_tests.testbeds import Testbed, record
+from sdk_tests.testbeds import record
+from sdk_tests.testbeds.base import Testbed
 from sdk_tests.testbeds.likeness import Likeness
 from site_configs.schema import Queue, SchedulerSpec, seconds
 

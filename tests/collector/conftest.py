@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from collector.database import Store, database_url, open_store
-from tests.collector.server import Collector
+from collector.store.database import Store, database_url, open_store
+from tests.collector.process import Collector
 from tests.needs import need
 
 if TYPE_CHECKING:

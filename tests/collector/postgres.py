@@ -17,8 +17,8 @@ from pathlib import Path
 
 import psycopg
 
-from collector.database import database_url, open_store
-from collector.tables import metadata
+from collector.store.database import database_url, open_store
+from collector.store.tables import metadata
 from tests.needs import need
 
 SETTINGS = {

@@ -6,10 +6,10 @@ import pytest
 from sqlalchemy import select
 
 from collector.clock import duration_seconds, instant_ms, iso
-from collector.database import Store
-from collector.intake import read_manifest
-from collector.store_runs import store_manifest
-from collector.tables import runs
+from collector.store.database import Store
+from collector.store.decoding import read_manifest
+from collector.store.runs import store_manifest
+from collector.store.tables import runs
 from dashboard_client.schema import encode
 from site_configs.load import find
 from site_configs.values import seconds

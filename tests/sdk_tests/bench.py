@@ -72,7 +72,7 @@ class Bench:
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bench\nVersion: 1\n")
         (info / "entry_points.txt").write_text("[exaworks.components]\npython = bench_component:PYTHON\n")
         (plug / "bench_component.py").write_text(
-            "from sdk_tests.components import ComponentKind\nPYTHON = ComponentKind('python', command='python3')\n"
+            "from sdk_tests.plan.components import ComponentKind\nPYTHON = ComponentKind('python', command='python3')\n"
         )
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("EXAWORKS_", "SLURM", "PYTEST", "COV"))}
         return {**kept, "PYTHONPATH": f"{plug}:{ROOT}", "EXAWORKS_HOME": str(self.home)}
@@ -82,7 +82,7 @@ class Bench:
         text = self.site.replace("DEPLOYMENT", f"venv:{sys.prefix}").replace("RETRIES", str(self.retries))
         site.write_text(text + self.promises, encoding="utf-8")
         module = self.folder / "test_bench_cases.py"
-        module.write_text("from sdk_tests.case import case\n\n" + "\n\n".join(self.cases), encoding="utf-8")
+        module.write_text("from sdk_tests.api import case\n\n" + "\n\n".join(self.cases), encoding="utf-8")
         (self.folder / "pytest.ini").write_text("[pytest]\n")
         fixed = [sys.executable, "-m", "pytest", "-c", str(self.folder / "pytest.ini"), "-p", "no:cacheprovider"]
         return [*fixed, "--site", "test/box", "--site-file", str(site), "--no-upload", str(module), *arguments]

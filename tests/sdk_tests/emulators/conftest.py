@@ -14,10 +14,11 @@ import pytest
 from sdk_tests.schedulers import CommandFailed, Finished, JobSpec, JobStatus, SchedulerKind
 from sdk_tests.schedulers.registry import kinds
 from sdk_tests.testbeds import Daemon, Testbed, manage, processes
-from sdk_tests.testbeds.faults import Faults, faults
 from sdk_tests.testbeds.likeness import Likeness
 from site_configs.load import load_text
 from tests.needs import need
+from tests.sdk_tests.testbeds.fault_base import Faults
+from tests.sdk_tests.testbeds.faults import faults
 
 KINDS = {"lsf": "lsf", "pbs": "pbs-emulated", "cobalt": "cobalt", "openpbs": "pbs"}
 """What a testbed is called in a test's name, and the kind that is brought up."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sdk_tests.rehearse_checks import launchers, limits
+from sdk_tests.rehearsal.checks import launchers, limits
 from sdk_tests.schedulers import JobState
 from tests.sdk_tests.emulators.conftest import LAUNCHER, Bed
 

@@ -20,14 +20,16 @@ import msgspec
 
 from dashboard_client.schema import Component, Selection, Tier
 from exaworks_sdk.paths import Places
-from sdk_tests.batch import Batch
-from sdk_tests.case import Case
-from sdk_tests.deployment import Deployment
-from sdk_tests.ordering import Orders
-from sdk_tests.plan import Cell, cells, selected
-from sdk_tests.prepare import Options, Prepared, Ready
-from sdk_tests.probe import Found
-from sdk_tests.rehearse_checks import launch, over
+from sdk_tests.deployments.deployment import Deployment
+from sdk_tests.execution.batch import Batch
+from sdk_tests.model.case import Case
+from sdk_tests.plan.available_scheduler import AvailableScheduler
+from sdk_tests.plan.cells import Cell, cells, selected
+from sdk_tests.plan.launch_requests import LaunchRequests
+from sdk_tests.plan.options import Options
+from sdk_tests.plan.preparation import Preparation
+from sdk_tests.plan.probe import DeploymentContents
+from sdk_tests.rehearsal.checks import launch, over
 from sdk_tests.schedulers import Finished, JobSpec, Probe
 from sdk_tests.schedulers.registry import kinds
 from site_configs.load import systems
@@ -74,11 +76,13 @@ def plan(system: System) -> dict[str, Any]:
         "schedulers": {},
     }
     with tempfile.TemporaryDirectory() as folder:
-        prepared = _prepared(system, Path(folder))
-        for cell in cells(CASES, prepared):
-            scheduler = told["schedulers"].setdefault(cell.scheduler, _scheduler(prepared.schedulers[cell.scheduler]))
+        preparation = _prepared(system, Path(folder))
+        for cell in cells(CASES, preparation):
+            scheduler = told["schedulers"].setdefault(
+                cell.scheduler, _scheduler(preparation.schedulers[cell.scheduler])
+            )
             tiers = [tier.value for tier in (Tier.SMOKE, Tier.INTEGRATION) if selected(cell, Selection(tier=tier))]
-            scheduler["cases"][cell.case_id] = {"tiers": tiers, **_cell(cell, prepared, Path(folder))}
+            scheduler["cases"][cell.case_id] = {"tiers": tiers, **_cell(cell, preparation, Path(folder))}
     told["nested"] = {
         spec.label: {"within": spec.within, "start": spec.start, "modules": spec.modules}
         for spec in system.schedulers
@@ -87,7 +91,7 @@ def plan(system: System) -> dict[str, Any]:
     return told
 
 
-def _prepared(system: System, folder: Path) -> Prepared:
+def _prepared(system: System, folder: Path) -> Preparation:
     """Return what preparing finds where every scheduler of the file answers and PSI/J alone is deployed."""
     env = {"PATH": "/nowhere"}
     env |= {spec.account_env: f"${spec.account_env}" for spec in system.schedulers if spec.account_env}
@@ -95,13 +99,14 @@ def _prepared(system: System, folder: Path) -> Prepared:
     specs += [SchedulerSpec(kind="local")] if system.local.allowed else []
     nodes = tuple(str(number) for number in range(system.node.count or 1000))
     ready = {
-        spec.label: Ready(kinds()[spec.kind](spec, env), Probe(spec.kind, found=True, nodes=nodes)) for spec in specs
+        spec.label: AvailableScheduler(kinds()[spec.kind](spec, env), Probe(spec.kind, found=True, nodes=nodes))
+        for spec in specs
     }
-    found = Found(
+    found = DeploymentContents(
         {"psij": Component(name="psij", version="1")}, {"swift-t": "no `swift-t` on PATH"}, "", "3", "", "", None, []
     )
     deployment = Deployment("path", "path", "/bin/python", {}, {}, promises=dict.fromkeys(system.promises))
-    return Prepared(
+    return Preparation(
         options=Options(),
         places=Places(folder, None),
         system=msgspec.structs.replace(system, work_dir=None),
@@ -109,14 +114,14 @@ def _prepared(system: System, folder: Path) -> Prepared:
         schedulers=ready,
         absent={},
         deployment=deployment,
-        found=found,
+        contents=found,
         components={},
         environ=env,
         outer=env,
     )
 
 
-def _scheduler(ready: Ready) -> dict[str, Any]:
+def _scheduler(ready: AvailableScheduler) -> dict[str, Any]:
     kind, spec = ready.kind, ready.kind.spec
     return {
         "kind": spec.kind,
@@ -130,26 +135,26 @@ def _scheduler(ready: Ready) -> dict[str, Any]:
     }
 
 
-def _cell(cell: Cell, prepared: Prepared, folder: Path) -> dict[str, Any]:
+def _cell(cell: Cell, preparation: Preparation, folder: Path) -> dict[str, Any]:
     waived = {"waiver": cell.waiver} if cell.waiver else {}
-    if cell.preset is not None:
-        cause = cell.preset.cause
-        return {cell.preset.outcome.value: f"{cause.rule}: {cause.evidence}", **waived}
+    if cell.judgement is not None:
+        cause = cell.judgement.cause
+        return {cell.judgement.outcome.value: f"{cause.rule}: {cause.evidence}", **waived}
     run = Path(tempfile.mkdtemp(dir=folder))
-    orders = Orders(prepared, run, run, [cell.case_id])
-    order, setup = orders.order(cell, 1), orders.setup()
-    kind = prepared.schedulers[cell.scheduler].kind
+    requests = LaunchRequests(preparation, run, run, [cell.case_id])
+    request, setup = requests.request(cell, 1), requests.setup()
+    kind = preparation.schedulers[cell.scheduler].kind
     nobody: Any = None  # starts the commands of a batch, of which none is run
-    told: dict[str, Any] = {"where": order.where, "jobs": order.jobs}
-    if kind.batch and order.where == "control":
-        place = Path(order.scratch)
-        walltime = kind.walltime(order.queue, order.nodes, order.walltime)
-        job = JobSpec("control", place, place, order.nodes, walltime, order.queue, order.account)
+    told: dict[str, Any] = {"where": request.where, "jobs": request.jobs}
+    if kind.batch and request.where == "control":
+        place = Path(request.scratch)
+        walltime = kind.walltime(request.queue, request.nodes, request.walltime)
+        job = JobSpec("control", place, place, request.nodes, walltime, request.queue, request.account)
         told["command"] = _plain(kind.control_argv(["PROGRAM"], job), run)
-    elif kind.batch and order.where in ("allocation", "job"):
+    elif kind.batch and request.where in ("allocation", "job"):
         given = setup.schedulers[cell.scheduler]
-        batch = Recorded(cell.scheduler, kind, given, setup, procs=nobody, say=lambda _: None)
-        batch.submit([order], shared=order.where == "allocation")
+        batch = Recorded(cell.scheduler, kind, given, setup, procs=nobody, echo=lambda _: None)
+        batch.submit([request], shared=request.where == "allocation")
         told["command"] = _plain(batch.last, run)
     return told | waived
 

@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from sdk_tests.rehearse import Rehearsal, likeness_of, report
-from sdk_tests.rehearse_checks import Check, launchers, limits
+from sdk_tests.rehearsal.checks import Check, launchers, limits
+from sdk_tests.rehearsal.rehearsal import Rehearsal, likeness_of, report
 from sdk_tests.schedulers.slurm import SlurmKind
 from sdk_tests.testbeds import manage
 from sdk_tests.testbeds.likeness import Likeness

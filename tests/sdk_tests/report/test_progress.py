@@ -91,7 +91,7 @@ def test_a_log_has_one_line_a_record_and_says_why_it_did_not_pass() -> None:
     stream = io.StringIO()
     progress = Progress(stream)
     progress.planned(manifest(IDS), 1)
-    for what in ("submitted", "queued", "started", "landed"):
+    for what in ("submitted", "queued", "started", "finished"):
         progress.event("psij/a@slurm", what)
     progress.recorded(record("psij/a@slurm"), 1, 3)
     progress.recorded(record("parsl/a@slurm", "fail"), 2, 3)

@@ -8,7 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from sdk_tests.schedulers import CommandFailed, Finished, JobSpec, JobState, SchedulerKind, cobalt, flux, lsf, pbs
+from sdk_tests.schedulers import (
+    CommandFailed,
+    Finished,
+    JobSpec,
+    JobState,
+    SchedulerKind,
+    cobalt,
+    flux,
+    lsf,
+    pbs,
+)
 from sdk_tests.schedulers.registry import kinds
 from site_configs.schema import Queue, SchedulerSpec
 

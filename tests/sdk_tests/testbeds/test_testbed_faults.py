@@ -17,9 +17,10 @@ import pytest
 from sdk_tests.schedulers import CommandFailed, Finished, SchedulerKind
 from sdk_tests.schedulers.registry import kinds
 from sdk_tests.testbeds import Testbed, manage
-from sdk_tests.testbeds.faults import Faults, faults
 from tests.needs import need
 from tests.sdk_tests.bench import Bench, Came
+from tests.sdk_tests.testbeds.fault_base import Faults
+from tests.sdk_tests.testbeds.faults import faults
 
 pytestmark = pytest.mark.long
 

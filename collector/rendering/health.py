@@ -1,0 +1,51 @@
+"""How a system stands now, from its rows of the board: the worst of its cases, and whether that is old or emulated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Select, select
+
+from collector import formatting
+from collector.outcomes import MISSING, ORDER
+from collector.rendering import markup
+from collector.rendering.base import Facts
+from collector.store.tables import board, runs, systems
+
+COLUMNS = (
+    systems.c.id,
+    systems.c.site,
+    systems.c.system,
+    systems.c.contact,
+    systems.c.trended,
+    systems.c.worse,
+    board.c.subject,
+    board.c.outcomes,
+    board.c.started,
+    board.c.emulated,
+    board.c.version,
+    runs.c.stale_after,
+)
+
+
+def health_query() -> Select[Any]:
+    """Select each subject of each system as it is now; a system without any has one row without a subject."""
+    query = select(*COLUMNS).outerjoin(board, board.c.system == systems.c.id).outerjoin(runs, runs.c.id == board.c.run)
+    return query.order_by(systems.c.site, systems.c.system, board.c.subject)
+
+
+def health(rows: list[Any], now: int) -> Facts:
+    """Describe what rows come to together; nothing at all is pending."""
+    told = [row for row in rows if row.outcomes]
+    outcomes = "".join(sorted("".join(row.outcomes for row in told), key=ORDER.index))
+    emulated = sum(row.emulated for row in told)
+    latest = max((row.started for row in told), default=None)
+    return {
+        "outcome": markup.shown(outcomes),
+        "counts": markup.counts_of(outcomes),
+        "missing": outcomes.count(MISSING),
+        "stale": any(row.stale_after is not None and now - row.started > row.stale_after * 1000 for row in told),
+        "emulated": emulated,
+        "only_emulated": markup.only_emulated(outcomes, emulated),
+        "latest": formatting.at_or_none(latest),
+    }

@@ -1,0 +1,38 @@
+"""A run in a line: what lists of runs show of each."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from collector import formatting
+from collector.outcomes import PASS
+from collector.rendering import markup
+
+
+def run_line(row: Any, now: int) -> dict[str, Any]:
+    """Describe a run in plain facts."""
+    open_ = row.state is None
+    carried = json.loads(row.schedulers or "{}")
+    return {
+        "run_id": row.run_id,
+        "site": row.site,
+        "system": row.system,
+        "outcome": markup.shown(row.outcomes, open_),
+        "counts": markup.counts_of(row.outcomes, open_),
+        "total": len(row.outcomes),
+        "passed": row.outcomes.count(PASS),
+        "started": formatting.at(row.started),
+        "ended": formatting.at_or_none(row.ended),
+        "seconds": None if row.ended is None else (row.ended - row.started) / 1000,
+        "trigger": row.trigger,
+        "tier": row.tier,
+        "release": row.release,
+        "stack": row.stack,
+        "schedulers": carried,
+        "emulated": any(version.endswith("(emulated)") for version in carried.values()),
+        "stale": row.stale_after is not None and now - row.started > row.stale_after * 1000,
+        "partial": bool(row.partial and row.digest is not None),
+        "state": row.state or "open",
+        "exit_code": row.exit_code,
+    }

@@ -1,0 +1,93 @@
+"""The application: handlers, headers that every answer carries, and how errors become answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from litestar import Litestar, Response, get
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException
+from litestar.types import Message, Scope
+from sqlalchemy.exc import OperationalError
+
+from collector import pages
+from collector.api import imports, ingest, read, waivers
+from collector.errors import Problem
+from collector.limits import MAX_BODY
+from collector.rendering import badges
+from collector.server import problems
+from collector.web.context import Ask, Server
+
+STATIC = Path(__file__).resolve().parents[1] / "rendering" / "static"
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+_RAW_HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+
+KINDS = {".css": "text/css", ".svg": "image/svg+xml"}
+
+
+@get("/static/{name:str}")
+async def static(request: Ask) -> Response[bytes]:
+    """Serve the style sheet and the mark; nothing of theirs is private."""
+    name = str(request.path_params["name"])
+    file = STATIC / name
+    if file.suffix not in KINDS or file.parent != STATIC or not file.is_file():
+        raise Problem(404, "not-found", "No such file.")
+    headers = {"Cache-Control": "max-age=300"}
+    return Response(content=file.read_bytes(), media_type=KINDS[file.suffix], headers=headers)
+
+
+async def _add_headers(message: Message, scope: Scope) -> None:
+    """Put the headers on every answer, those of errors included."""
+    if message["type"] == "http.response.start":
+        counters = scope["litestar_app"].state.server.counters
+        counters.add("exaworks_collector_requests_total", labels=f'status="{message["status"] // 100}xx"')
+        there = {name.lower() for name, _ in message["headers"]}
+        more = [(name, value) for name, value in _RAW_HEADERS if name not in there]
+        message["headers"] = [*message["headers"], *more]
+
+
+def make_app(server: Server) -> Litestar:
+    """Put the application together around one server object."""
+
+    async def known_host(request: Ask) -> None:
+        """Refuse a loopback server under a foreign name, which is how a web page elsewhere would read it."""
+        if server.hosts is None:
+            return
+        host = request.headers.get("host", "")
+        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+        if name.strip("[]").lower() not in server.hosts:
+            raise Problem(400, "host", "This collector is reached by the name of this machine's loopback only.")
+
+    return Litestar(
+        route_handlers=[
+            *ingest.HANDLERS,
+            *read.HANDLERS,
+            *imports.HANDLERS,
+            *waivers.HANDLERS,
+            *pages.handlers(),
+            *badges.HANDLERS,
+            static,
+        ],
+        state=State({"server": server}, deep_copy=False),
+        before_request=known_host,
+        exception_handlers={
+            Problem: problems.answer_problem,
+            HTTPException: problems.answer_framework,
+            OperationalError: problems.answer_database,
+            Exception: problems.answer_bug,
+        },
+        before_send=[_add_headers],
+        request_max_body_size=MAX_BODY,
+        openapi_config=None,
+        logging_config=None,
+    )

@@ -1,0 +1,258 @@
+"""The server process: its socket, its lock, its ready file, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import gc
+import ipaddress
+import json
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+from sqlalchemy.engine import URL
+
+from collector.auth.tokens import load_key
+from collector.clock import iso, now_ms
+from collector.errors import AddressError, CollectorError, StoreBusyError
+from collector.notify.delivery import delivering
+from collector.server.app import make_app
+from collector.settings import read_settings
+from collector.store.database import open_store
+from collector.web.context import Server
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+GRACE_SECONDS = 5
+
+GC_THRESHOLD = (10_000, 100, 100)
+"""A batch makes some hundred thousand objects and no cycles; looking for cycles at the usual rate costs a third.
+
+The young ones alone are looked through often, in about 4 ms: a page that is drawn meanwhile waits for it.
+"""
+
+Addresses = Sequence[tuple[socket.AddressFamily, tuple[str, int]]]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says."""
+
+    url: URL
+    key_file: Path
+    host: str
+    port: int
+    allow_remote: bool = False
+    ready_file: Path | None = None
+    token_file: Path | None = None
+    exit_with: int | None = None
+    private: bool = False
+    process_token: str | None = None
+    config_file: Path | None = None
+
+
+class Uvicorn(uvicorn.Server):
+    """Uvicorn that says when it accepts connections and ends with exit code 0 on SIGTERM and SIGINT."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None], exit_with: int | None) -> None:
+        super().__init__(config)
+        self._ready = ready
+        self._exit_with = exit_with
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._exit_with is not None:
+            self._watch(self._exit_with)
+        if self.started:
+            self._ready()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        signals = (signal.SIGTERM, signal.SIGINT)
+        before = {number: signal.signal(number, self._stop) for number in signals}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        if self.should_exit and number == signal.SIGINT:
+            self.force_exit = True
+        self.should_exit = True
+
+    def _watch(self, process: int) -> None:
+        """End when the process that needed this server is gone, however it went."""
+        loop = asyncio.get_running_loop()
+
+        def gone() -> None:
+            loop.remove_reader(descriptor)
+            os.close(descriptor)
+            self.should_exit = True
+
+        try:
+            descriptor = os.pidfd_open(process)
+        except ProcessLookupError:
+            self.should_exit = True
+        except (AttributeError, OSError):  # a kernel or C library before pidfd
+            self._poll(loop, process)
+        else:
+            loop.add_reader(descriptor, gone)
+
+    def _poll(self, loop: asyncio.AbstractEventLoop, process: int) -> None:
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            self.should_exit = True
+        except PermissionError:
+            loop.call_later(1, self._poll, loop, process)
+        else:
+            loop.call_later(1, self._poll, loop, process)
+
+
+def serve(options: Options, say: Callable[[str], None]) -> None:
+    """Serve until told to stop.
+
+    Raises:
+        CollectorError: the database or the address cannot be had.
+    """
+    line = "%(asctime)s %(name)s %(levelname)s %(message)s"
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format=line)
+    addresses = _addresses(options)
+    settings = read_settings(options.config_file)
+    with ExitStack() as stack:
+        lock = stack.enter_context(_locked(options.url, say)) if options.url.get_backend_name() == "sqlite" else None
+        for left_over in (options.ready_file, options.token_file):  # of a server that was killed
+            if left_over is not None:
+                _remove(left_over)
+        key = load_key(options.key_file)
+        store = open_store(options.url)
+        stack.callback(store.close)
+        listening = stack.enter_context(_listening(addresses, options))
+        host, port = listening.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        url = f"http://{shown}:{port}"
+        loopback = ipaddress.ip_address(host).is_loopback
+        token = options.process_token or (secrets.token_urlsafe(32) if options.token_file or options.private else None)
+        server = Server(
+            store=store,
+            key=key,
+            process_token=token,
+            private=options.private,
+            settings=settings,
+            hosts=LOOPBACK_NAMES | {host, options.host.lower()} if loopback else None,
+        )
+        for notice in store.notices:
+            say(f"notice: {notice}")
+
+        def ready() -> None:
+            about = {"url": url, "pid": os.getpid(), "started": iso(now_ms())}
+            about |= {"private": options.private, "token_file": str(options.token_file) if options.token_file else None}
+            if lock is not None:
+                os.ftruncate(lock, 0)
+                os.pwrite(lock, json.dumps(about).encode(), 0)
+            if options.token_file is not None and token is not None:
+                _write_private(options.token_file, f"{token}\n")
+                stack.callback(_remove, options.token_file)
+            if options.ready_file is not None:
+                _write_private(options.ready_file, json.dumps(about))
+                stack.callback(_remove, options.ready_file)
+            say(f"collector at {url}/{'?token=' + token if options.private and token else ''}  (Ctrl-C ends it)")
+
+        config = uvicorn.Config(
+            make_app(server),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="off",
+            ws="none",
+            timeout_graceful_shutdown=GRACE_SECONDS,
+            timeout_keep_alive=30,
+            limit_concurrency=256,
+        )
+        if options.exit_with is not None:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it goes with its process, not with the terminal
+        stack.enter_context(delivering(server))
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLD)
+        Uvicorn(config, ready, options.exit_with).run(sockets=[listening])
+
+
+def _addresses(options: Options) -> Addresses:
+    try:
+        found = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise AddressError(f"--host {options.host!r}: {error.strerror}.") from error
+    addresses = [(family, (str(address[0]), int(address[1]))) for family, _, _, _, address in found]
+    open_to_others = [address for _, (address, _) in addresses if not ipaddress.ip_address(address).is_loopback]
+    if open_to_others and not options.allow_remote:
+        raise AddressError(
+            f"--host {options.host} can be reached from other machines, and this server speaks plain HTTP. "
+            "Keep it on 127.0.0.1 behind a proxy with TLS, or say --allow-remote."
+        )
+    return addresses
+
+
+@contextmanager
+def _listening(addresses: Addresses, options: Options) -> Iterator[socket.socket]:
+    family, address = addresses[0]
+    with socket.socket(family, socket.SOCK_STREAM) as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind(address)
+        except OSError as error:
+            said = f"cannot listen on {address[0]} port {address[1]}: {error.strerror}."
+            raise AddressError(f"{said} --port 0 takes any that is free.") from error
+        yield listening
+
+
+@contextmanager
+def _locked(url: URL, say: Callable[[str], None]) -> Iterator[int]:
+    """Hold the side file of a SQLite database, so that it has one server."""
+    database = Path(url.database or "")
+    side = database.with_name(f"{database.name}.lock")
+    try:
+        side.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(side, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise CollectorError(f"cannot open {side}: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            with suppress(ValueError, KeyError):
+                about = json.loads(os.pread(descriptor, 4096, 0))
+                raise StoreBusyError(
+                    f"{database} is already served at {about['url']} by process {about['pid']}."
+                ) from error
+            raise StoreBusyError(f"{database} is already served by another process.") from error
+        except OSError as error:
+            say(f"notice: {side} cannot be locked ({error.strerror}); see to it that only one collector serves it.")
+        yield descriptor
+        with suppress(OSError):
+            os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
+
+
+def _write_private(file: Path, text: str) -> None:
+    """Write a file that only its owner reads, so that who sees it sees all of it."""
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    fresh = file.with_name(f".{file.name}.{os.getpid()}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
+        handle.write(text)
+    fresh.replace(file)
+
+
+def _remove(file: Path) -> None:
+    file.unlink(missing_ok=True)

@@ -1,0 +1,116 @@
+"""``/metrics`` for Prometheus: what the process does, and what the sites' boards show, without scanning history."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from sqlalchemy import Connection, func, select
+
+from collector.auth.visibility import Visibility
+from collector.outcomes import ORDER, WORD
+from collector.store.tables import board, runs, systems
+
+KIND = "text/plain; version=0.0.4"
+
+HELP = {
+    "exaworks_collector_requests_total": ("counter", "Requests answered, by the first digit of the status."),
+    "exaworks_collector_records_total": ("counter", "Records taken or acknowledged again since the process started."),
+    "exaworks_collector_rejected_total": ("counter", "Records refused since the process started."),
+    "exaworks_collector_ingest_seconds_total": ("counter", "Seconds spent on taking batches."),
+    "exaworks_collector_started_seconds": ("gauge", "When the process started, seconds since 1970."),
+    "exaworks_collector_memory_bytes": ("gauge", "Resident memory of the process."),
+    "exaworks_cells": ("gauge", "Cells of a system by their latest outcome; missing is one that did not report."),
+    "exaworks_flaky_cells": ("gauge", "Cells of a system that change their outcome on the same stack."),
+    "exaworks_figures": ("gauge", "Figures that the cases of a system measure and that are followed over time."),
+    "exaworks_figures_worse": ("gauge", "Figures of a system that are worse than usual."),
+    "exaworks_last_run_seconds": ("gauge", "When the newest run of a system began, seconds since 1970."),
+    "exaworks_last_contact_seconds": ("gauge", "When something of a system last came, seconds since 1970."),
+}
+
+
+class Counters:
+    """What this process counts."""
+
+    def __init__(self) -> None:
+        self.started = time.time()
+        self._values: dict[tuple[str, str], float] = {}
+        self._lock = threading.Lock()
+
+    def add(self, name: str, amount: float = 1, labels: str = "") -> None:
+        with self._lock:
+            self._values[name, labels] = self._values.get((name, labels), 0) + amount
+
+    def lines(self) -> list[tuple[str, str, float]]:
+        """Return name, labels and value of each."""
+        with self._lock:
+            found = [(name, labels, value) for (name, labels), value in sorted(self._values.items())]
+        found.append(("exaworks_collector_started_seconds", "", round(self.started, 3)))
+        resident = _resident()
+        if resident is not None:
+            found.append(("exaworks_collector_memory_bytes", "", resident))
+        return found
+
+
+def board_lines(connection: Connection, visibility: Visibility) -> list[tuple[str, str, float]]:
+    """Return what the board of each system shows, to who may see it."""
+    names = (systems.c.site, systems.c.system)
+    found: list[tuple[str, str, float]] = []
+    counted: dict[tuple[str, str], dict[str, int]] = {}
+    flaky: dict[tuple[str, str], int] = {}
+    query = visibility.of(select(*names, board.c.outcomes, board.c.flaky).join(systems, systems.c.id == board.c.system))
+    for site, system, outcomes, turning in connection.execute(query.order_by(*names)):
+        counts = counted.setdefault((site, system), dict.fromkeys(ORDER, 0))
+        for char in outcomes:
+            counts[char] += 1
+        flaky[site, system] = flaky.get((site, system), 0) + turning
+    for place, counts in counted.items():
+        found += [
+            ("exaworks_cells", labels(site=place[0], system=place[1], outcome=WORD[char]), number)
+            for char, number in counts.items()
+        ]
+        found.append(("exaworks_flaky_cells", labels(site=place[0], system=place[1]), flaky[place]))
+    newest = select(runs.c.system, func.max(runs.c.started).label("started")).group_by(runs.c.system).subquery()
+    times = select(*names, systems.c.contact, newest.c.started, systems.c.trended, systems.c.worse)
+    told = times.outerjoin(newest, newest.c.system == systems.c.id)
+    for site, system, contact, started, trended, worse in connection.execute(visibility.of(told).order_by(*names)):
+        if trended:
+            place_labels = labels(site=site, system=system)
+            found += [("exaworks_figures", place_labels, trended), ("exaworks_figures_worse", place_labels, worse)]
+        for name, value in (("exaworks_last_run_seconds", started), ("exaworks_last_contact_seconds", contact)):
+            if value is not None:
+                found.append((name, labels(site=site, system=system), value / 1000))
+    return found
+
+
+def write(lines: Iterable[tuple[str, str, float]]) -> bytes:
+    """Write the exposition format, each name's lines together under its help."""
+    by_name: dict[str, list[str]] = {}
+    for name, marks, value in lines:
+        by_name.setdefault(name, []).append(f"{name}{{{marks}}} {value:.15g}" if marks else f"{name} {value:.15g}")
+    text = []
+    for name, (kind, about) in HELP.items():
+        if name in by_name:
+            text += [f"# HELP {name} {about}", f"# TYPE {name} {kind}", *by_name[name]]
+    return ("\n".join(text) + "\n").encode()
+
+
+def labels(**values: str) -> str:
+    """Write labels, escaped as the format wants it."""
+    return ",".join(f'{name}="{_escaped(value)}"' for name, value in values.items())
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _resident() -> int | None:
+    try:
+        fields: Mapping[str, str] = dict(
+            line.split(":", 1) for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+        )
+        return int(fields["VmRSS"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return None

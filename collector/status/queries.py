@@ -1,0 +1,142 @@
+"""Reading for the pages and the JSON: each function is one question, answered in a handful of statements.
+
+``seen`` limits an answer to what its reader may see.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select, tuple_
+
+from collector.auth.visibility import Visibility
+from collector.store.bulk import among
+from collector.store.records import record_key
+from collector.store.rollups import parse_cells
+from collector.store.tables import (
+    LOOKUP_BITS,
+    RECORD_BITS,
+    bodies,
+    cells,
+    closings,
+    lookup,
+    plans,
+    records,
+    runs,
+    systems,
+)
+from dashboard_client.schema import record_id as schema_record_id
+
+RUN_COLUMNS = (
+    runs.c.id,
+    runs.c.run_id,
+    runs.c.system.label("system_key"),
+    systems.c.site,
+    systems.c.system,
+    runs.c.received,
+    runs.c.digest,
+    runs.c.started,
+    runs.c.trigger,
+    runs.c.release,
+    runs.c.tier,
+    runs.c.partial,
+    runs.c.stale_after,
+    runs.c.stack,
+    runs.c.schedulers,
+    runs.c.extra,
+    runs.c.outcomes,
+    runs.c.records,
+    runs.c.sequence,
+    runs.c.state,
+    runs.c.ended,
+    runs.c.exit_code,
+)
+
+
+def latest_runs(
+    connection: Connection, visibility: Visibility, limit: int, system: str | None = None, before: str | None = None
+) -> list[Row[Any]]:
+    """Return runs, newest first; ``before`` names the run after which to go on."""
+    query = visibility.of(select(*RUN_COLUMNS).join(systems, systems.c.id == runs.c.system))
+    if system is not None:
+        query = query.where(systems.c.system == system)
+    if before is not None:
+        last = connection.execute(select(runs.c.started).where(runs.c.run_id == before)).scalar()
+        query = query.where(tuple_(runs.c.started, runs.c.run_id) < tuple_(-1 if last is None else last, before))
+    return list(connection.execute(query.order_by(runs.c.started.desc(), runs.c.run_id.desc()).limit(limit)))
+
+
+def find_run(connection: Connection, run_id: str, visibility: Visibility) -> Row[Any] | None:
+    """Return a run with its manifest, plan and newest closing."""
+    query = (
+        select(*RUN_COLUMNS, runs.c.manifest, plans.c.cells.label("plan"), closings.c.body.label("closing"))
+        .join(systems, systems.c.id == runs.c.system)
+        .outerjoin(plans, plans.c.id == runs.c.plan)
+        .outerjoin(closings, (closings.c.run == runs.c.id) & (closings.c.sequence == runs.c.sequence))
+        .where(runs.c.run_id == run_id)
+    )
+    return connection.execute(visibility.of(query)).one_or_none()
+
+
+def run_cells(connection: Connection, run: Row[Any]) -> list[Row[Any]]:
+    """Return the cells of a run in planned order, then those nobody planned."""
+    layout = (*(parse_cells(run.plan) if run.plan else ()), *parse_cells(run.extra))
+    if not layout:
+        return []
+    columns = (cells.c.id, cells.c.case_id, cells.c.component, cells.c.subject, cells.c.scheduler, cells.c.tier)
+    within = cells.c.id.between(min(layout), max(layout))
+    query = select(*columns).where(cells.c.system == run.system_key, within)
+    found: dict[int, Any] = {row.id: row for row in connection.execute(query)}
+    return [found[cell] for cell in layout]
+
+
+def run_records(connection: Connection, run: int) -> list[Row[Any]]:
+    """Return the narrow rows of a run's records in order of attempts, without their bodies."""
+    return list(connection.execute(select(records).where(_of_run(run)).order_by(records.c.cell, records.c.attempt)))
+
+
+def record_bodies(connection: Connection, run: int, after: int, limit: int) -> list[tuple[int, bytes]]:
+    """Return a page of a run's canonical records with their numbers, in the order they came."""
+    first = (run << RECORD_BITS) + after
+    within = bodies.c.record.between(first, ((run + 1) << RECORD_BITS) - 1)
+    query = select(bodies.c.record, bodies.c.body).where(within).order_by(bodies.c.record).limit(limit)
+    return [(key - (run << RECORD_BITS), bytes(body)) for key, body in connection.execute(query)]
+
+
+def find_record(connection: Connection, record_id: str, visibility: Visibility) -> Row[Any] | None:
+    """Return a record with its body, where it is still kept, and its run."""
+    if len(record_id) != 64 or set(record_id) - set("0123456789abcdef"):
+        return None
+    newest = connection.execute(select(func.max(runs.c.id))).scalar() or 0
+    groups = among(connection, lookup, range((newest >> LOOKUP_BITS) + 1))
+    query = (
+        select(records, bodies.c.body, cells.c.case_id, runs.c.run_id, systems.c.site, systems.c.system)
+        .join(runs, runs.c.id == records.c.run)
+        .join(systems, systems.c.id == runs.c.system)
+        .join(cells, cells.c.id == records.c.cell)
+        .outerjoin(bodies, bodies.c.record == records.c.id)
+        .where(groups, records.c.record_key == record_key(record_id))
+    )
+    rows = connection.execute(visibility.of(query)).all()
+    return next((row for row in rows if row_record_id(row) == record_id), None)
+
+
+def row_record_id(row: Row[Any]) -> str:
+    """Return the id of a record from what identifies it."""
+    return schema_record_id(row.site, row.system, row.run_id, row.case_id, row.attempt)
+
+
+def is_whole(row: Row[Any]) -> bool | None:
+    """Tell whether a record's body is the one that was acknowledged; retention may have taken its output, or all."""
+    return None if row.body is None else hashlib.sha256(row.body).digest() == bytes(row.digest)
+
+
+def attempts(connection: Connection, run: int, cell: int) -> list[Row[Any]]:
+    """Return all attempts at one case within a run."""
+    query = select(records).where(records.c.run == run, records.c.cell == cell).order_by(records.c.attempt)
+    return list(connection.execute(query))
+
+
+def _of_run(run: int) -> Any:
+    return records.c.id.between(run << RECORD_BITS, ((run + 1) << RECORD_BITS) - 1)

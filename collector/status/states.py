@@ -1,0 +1,87 @@
+"""States that nobody uploads: missing, stale, flaky, failing; each read from the roll-ups, without scanning history."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import BigInteger, Connection, Row, cast, select
+
+from collector.auth.visibility import Visibility
+from collector.clock import iso
+from collector.outcomes import MISSING, WORD
+from collector.store.streaks import flake_score, is_flaky
+from collector.store.tables import cells, runs, systems
+
+STATES = ("flaky", "failing", "missing", "stale")
+
+
+def cell_states(
+    connection: Connection,
+    visibility: Visibility,
+    now: int,
+    system: str | None = None,
+    state: str | None = None,
+    after: int = 0,
+) -> tuple[list[dict[str, Any]], int | None]:
+    """Return cells with their states, and where to go on; ``state`` keeps those alone that are in it."""
+    limit = 1000
+    latest, first = runs.alias("latest"), runs.alias("first")
+    query = (
+        select(cells, systems.c.site, systems.c.system.label("system_name"), latest.c.run_id, latest.c.stale_after)
+        .add_columns(first.c.run_id.label("fail_run_id"), systems.c.full_smoke, systems.c.full_integration)
+        .add_columns(systems.c.full_scale)
+        .join(systems, systems.c.id == cells.c.system)
+        .join(latest, latest.c.id == cells.c.last_run)
+        .outerjoin(first, first.c.id == cells.c.fail_run)
+        .where(cells.c.id > after)
+    )
+    if system is not None:
+        query = query.where(systems.c.system == system)
+    if state == "missing":
+        query = query.where(cells.c.last_outcome == MISSING)
+    elif state == "failing":
+        query = query.where(cells.c.fail_run.is_not(None))
+    elif state == "flaky":
+        query = query.where(cells.c.turns.like("%!%!%"))
+    elif state == "stale":
+        query = query.where(cells.c.last_started < now - cast(latest.c.stale_after, BigInteger) * 1000)
+    rows = connection.execute(visibility.of(query).order_by(cells.c.id).limit(limit)).all()
+    found = [_told(row, now) for row in rows if _current(row)]
+    return found, rows[-1].id if len(rows) == limit else None
+
+
+def is_stale(started: int, stale_after: int | None, now: int) -> bool:
+    """Tell whether a result is older than its site lets one count."""
+    return stale_after is not None and now - started > stale_after * 1000
+
+
+def _current(row: Row[Any]) -> bool:
+    """Leave out what the newest full run of its tier no longer plans."""
+    begun = getattr(row, f"full_{row.tier}", None)
+    return begun is None or row.last_started >= begun
+
+
+def _told(row: Row[Any], now: int) -> dict[str, Any]:
+    states = {
+        "flaky": is_flaky(row.turns),
+        "failing": row.fail_run is not None,
+        "missing": row.last_outcome == MISSING,
+        "stale": is_stale(row.last_started, row.stale_after, now),
+    }
+    return {
+        "site": row.site,
+        "system": row.system_name,
+        "case_id": row.case_id,
+        "outcome": WORD[row.last_outcome],
+        "states": [name for name in STATES if states[name]],
+        "run_id": row.run_id,
+        "started": iso(row.last_started),
+        "since": iso(row.since_started),
+        "last_pass": None if row.pass_started is None else iso(row.pass_started),
+        "first_fail": None if row.fail_started is None else iso(row.fail_started),
+        "first_fail_run": row.fail_run_id,
+        "version": row.last_version,
+        "emulated": bool(row.last_emulated),
+        "history": [WORD[char] for char in row.history or ""],
+        "flake_score": flake_score(row.history, row.turns),
+    }

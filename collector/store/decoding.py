@@ -1,0 +1,271 @@
+"""What arrives, made into values: decoding, the canonical form and its digest, and every check that needs no database.
+
+A record that is refused says why by itself; the others of its batch are not touched by it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+import msgspec
+
+from collector import limits
+from collector.clock import instant_ms
+from collector.errors import Problem
+from collector.limits import Body
+from dashboard_client.schema import Closing, Evidence, Manifest, Record, Stack, encode, record_id
+
+T = TypeVar("T")
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+@-]{0,127}")
+_PLACE = re.compile(r"(?P<message>.*?)(?: - at `(?P<path>.*)`)?", re.DOTALL)
+
+
+class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The envelope of records; each is decoded on its own, so that one that is broken costs no other."""
+
+    records: list[msgspec.Raw]
+
+
+_batch = msgspec.json.Decoder(Batch)
+_record = msgspec.json.Decoder(Record)
+_manifest = msgspec.json.Decoder(Manifest)
+_closing = msgspec.json.Decoder(Closing)
+_NOTHING = Evidence()
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A record that may be stored: its canonical bytes, their digest, what its columns need, and its instants read."""
+
+    index: int
+    record: Record
+    body: bytes
+    digest: bytes
+    started: int | None
+    ended: int | None
+    first: int | None
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A manifest that may be stored."""
+
+    manifest: Manifest
+    body: bytes
+    digest: bytes
+    started: int
+
+
+@dataclass(frozen=True)
+class Close:
+    """A closing that may be stored."""
+
+    closing: Closing
+    body: bytes
+    digest: bytes
+    ended: int
+
+
+def read_batch(body: Body, now: int) -> Iterator[Arrival | tuple[int, str | None, Problem]]:
+    """Yield each record as an arrival, or its index, its id where it could be read, and what is wrong with it.
+
+    Raises:
+        Problem: the envelope itself cannot be taken.
+    """
+    raws = _decode(_batch, body).records
+    if len(raws) > limits.MAX_RECORDS:
+        raise Problem(413, "too-many-records", f"{len(raws)} records; a batch takes {limits.MAX_RECORDS}.", "records")
+    for index, raw in enumerate(raws):
+        try:
+            yield _arrival(index, raw, now)
+        except Problem as problem:
+            yield index, _id_of(raw), problem
+
+
+def read_manifest(body: Body, now: int) -> Opening:
+    """Decode and check a manifest.
+
+    Raises:
+        Problem: it cannot be taken; the field says where.
+    """
+    _shallow(body)
+    manifest = _decode(_manifest, body)
+    if manifest.closed is not None:
+        raise _invalid("closed", "must be absent: a run is closed by POST /api/v1/runs/{run_id}/close")
+    _named(manifest.site, "site")
+    _named(manifest.system, "system")
+    _named(manifest.run_id, "run_id")
+    if len(manifest.planned) > limits.MAX_PLANNED:
+        raise _invalid("planned", f"{len(manifest.planned)} cases; a run takes {limits.MAX_PLANNED}")
+    visibility: set[str] = set()
+    for position, planned in enumerate(manifest.planned):
+        where = f"planned[{position}]"
+        _printable(planned.case_id, f"{where}.case_id", 512)
+        _printable(planned.component, f"{where}.component", 128)
+        for partner in planned.partners:
+            _printable(partner, f"{where}.partners", 128)
+        if planned.case_id in visibility:
+            raise _invalid(f"{where}.case_id", f"{planned.case_id!r} is planned twice")
+        visibility.add(planned.case_id)
+    started = _instant(manifest.started, "started", now)
+    encoded = _encode(manifest)
+    return Opening(manifest, encoded, hashlib.sha256(encoded).digest(), started)
+
+
+def read_closing(body: Body, now: int) -> Close:
+    """Decode and check a closing.
+
+    Raises:
+        Problem: it cannot be taken; the field says where.
+    """
+    _shallow(body)
+    closing = _decode(_closing, body)
+    if closing.state not in ("complete", "interrupted"):
+        raise _invalid("state", f"{closing.state[:40]!r} is neither complete nor interrupted")
+    for name, low in (("sequence", 1), ("planned", 0), ("recorded", 0), ("missing", 0), ("exit_code", 0)):
+        if not low <= getattr(closing, name) < 2**31:
+            raise _invalid(name, f"{getattr(closing, name)} is not a number from {low} to 2147483647")
+    ended = _instant(closing.ended, "ended", now)
+    encoded = _encode(closing)
+    return Close(closing, encoded, hashlib.sha256(encoded).digest(), ended)
+
+
+def is_name(value: str) -> bool:
+    """Tell whether a text can name a site, a system or a run."""
+    return _NAME.fullmatch(value) is not None
+
+
+def _arrival(index: int, raw: msgspec.Raw, now: int) -> Arrival:
+    size = len(memoryview(raw))
+    if size > limits.MAX_RECORD_BYTES:
+        detail = f"{size} bytes; a record takes {limits.MAX_RECORD_BYTES}"
+        raise Problem(413, "too-large", f"{detail}.", _longest(raw))
+    if limits.too_deep(memoryview(raw)):
+        raise Problem(422, "too-deep", f"Nested more than {limits.MAX_DEPTH} deep.", _deepest(raw))
+    record = _decode(_record, raw)
+    context, attempt = record.context, record.retries.attempt
+    _named(record.run_id, "run_id")
+    _named(context.site, "context.site")
+    _named(context.system, "context.system")
+    _printable(record.case_id, "case_id", 512)
+    _printable(record.case.component, "case.component", 128)
+    for partner in record.case.partners:
+        _printable(partner, "case.partners", 128)
+    if not 1 <= attempt <= 1000:
+        raise _invalid("retries.attempt", f"{attempt} is not a number from 1 to 1000")
+    timing = record.timing
+    submitted = _optional_instant(timing.submitted, "timing.submitted", now)
+    started = _optional_instant(timing.started, "timing.started", now)
+    ended = _optional_instant(timing.ended, "timing.ended", now)
+    expected = record_id(context.site, context.system, record.run_id, record.case_id, attempt)
+    if record.record_id != expected:
+        raise _invalid("record_id", f"is not the digest of site, system, run_id, case_id and attempt, {expected}")
+    encoded = _encode(record)
+    known = [instant for instant in (submitted, started, ended) if instant is not None]
+    first = min(known) if known else None
+    return Arrival(index, _light(record), encoded, hashlib.sha256(encoded).digest(), started, ended, first)
+
+
+def _light(record: Record) -> Record:
+    """Let go of what only the body is for: of a batch of thousands, this is most of the memory."""
+    own = [each for each in record.stack.components if each.name == record.case.component]
+    return msgspec.structs.replace(record, stack=Stack(components=own), evidence=_NOTHING, extras={})
+
+
+def _decode(decoder: msgspec.json.Decoder[T], data: Body | msgspec.Raw) -> T:
+    try:
+        return decoder.decode(data)
+    except msgspec.ValidationError as error:
+        match = _PLACE.fullmatch(str(error))
+        message, path = (match["message"], match["path"]) if match else (str(error), None)
+        field = (path or "").removeprefix("key in ").replace("$.", "").replace("$", "") or None
+        unknown = re.search(r"unknown field `(.*)`", message)
+        if unknown:
+            field = f"{field}.{unknown[1]}" if field else unknown[1]
+        missing = re.search(r"missing required field `(.*)`", message)
+        if missing:
+            field = f"{field}.{missing[1]}" if field else missing[1]
+        raise _invalid(field, message) from error
+    except msgspec.DecodeError as error:
+        raise Problem(400, "not-json", f"{error}.") from error
+    except UnicodeDecodeError as error:
+        raise Problem(400, "not-utf-8", f"{error}.") from error
+    except RecursionError as error:
+        raise Problem(400, "too-deep", f"Nested more than {limits.MAX_DEPTH} deep.") from error
+
+
+def _encode(value: Manifest | Closing | Record) -> bytes:
+    try:
+        return encode(value)
+    except (OverflowError, ValueError, UnicodeError, RecursionError) as error:
+        raise _invalid(None, f"has no canonical form: {error}") from error
+
+
+def _invalid(field: str | None, message: str) -> Problem:
+    return Problem(422, "invalid", f"{field}: {message}." if field else f"{message}.", field)
+
+
+def _named(value: str, field: str) -> None:
+    if not is_name(value):
+        raise _invalid(field, f"{value[:80]!r} is not 1 to 128 letters, digits and . _ : + @ -")
+
+
+def _printable(value: str, field: str, longest: int) -> None:
+    if not 0 < len(value) <= longest or not value.isprintable():
+        raise _invalid(field, f"{value[:80]!r} is not 1 to {longest} printable characters")
+
+
+def _instant(value: str, field: str, now: int) -> int:
+    try:
+        ms = instant_ms(value)
+    except ValueError as error:
+        raise _invalid(field, str(error)) from error
+    if ms > now + limits.MAX_FUTURE_MS:
+        raise _invalid(field, f"{value} is more than a day in the future")
+    return ms
+
+
+def _optional_instant(value: str | None, field: str, now: int) -> int | None:
+    return None if value is None else _instant(value, field, now)
+
+
+def _id_of(raw: msgspec.Raw) -> str | None:
+    """Read the id of a record that cannot be taken, so that its sender can tell which one it was."""
+
+    class Named(msgspec.Struct):
+        record_id: str
+
+    try:
+        return msgspec.json.decode(raw, type=Named).record_id[:64]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _shallow(body: Body) -> None:
+    if limits.too_deep(body):
+        raise Problem(422, "too-deep", f"Nested more than {limits.MAX_DEPTH} deep.")
+
+
+def _deepest(raw: msgspec.Raw) -> str | None:
+    """Name the first top-level member that is nested too deep."""
+    members = _members(raw)
+    return next((name for name, value in members.items() if limits.too_deep(value, limits.MAX_DEPTH - 1)), None)
+
+
+def _longest(raw: msgspec.Raw) -> str | None:
+    """Name the top-level member that makes a record too large."""
+    members = _members(raw)
+    return max(members, key=lambda name: len(members[name])) if members else None
+
+
+def _members(raw: msgspec.Raw) -> dict[str, memoryview]:
+    try:
+        members = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return {}
+    return {name: memoryview(value) for name, value in members.items()}

@@ -1,0 +1,111 @@
+"""The harness's end of the pipe to its supervisor."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+
+from sdk_tests.errors import RunError
+from sdk_tests.execution.messages import Message, Stop, SupervisorStopped, line, message
+
+CLOSE_LIMIT = 60.0
+"""Seconds in which the supervisor has cleared everything away, or is killed."""
+
+
+class Link:
+    """Starts the supervisor, sends it instructions and takes in what it reports; closing the pipe ends everything."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        with log.open("ab") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-m", "sdk_tests.execution.supervisor"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                start_new_session=True,
+            )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._in, self._out = self._process.stdin, self._process.stdout
+        os.set_blocking(self._out.fileno(), False)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._out, selectors.EVENT_READ)
+        self._buffer = bytearray()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def watch(self, fd: int) -> None:
+        """Let ``receive`` return early when ``fd`` becomes readable (the wake-up of a signal)."""
+        self._selector.register(fd, selectors.EVENT_READ)
+
+    def send(self, *values: msgspec.Struct) -> None:
+        """Send instructions.
+
+        Raises:
+            RunError: the supervisor is gone.
+        """
+        try:
+            for value in values:
+                self._in.write(line(value))
+            self._in.flush()
+        except OSError as error:
+            raise RunError(f"the supervisor of this run is gone ({error}); its log is {self._log}") from error
+
+    def receive(self, timeout: float) -> list[Message]:
+        """Return what came within ``timeout`` seconds, perhaps nothing.
+
+        Raises:
+            RunError: the supervisor ended without saying so; the rest of its cases have no landing.
+        """
+        messages: list[Message] = []
+        for key, _ in self._selector.select(timeout):
+            if key.fileobj is not self._out:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(key.fd, 4096)
+                continue
+            try:
+                chunk = os.read(self._out.fileno(), 1 << 20)
+            except BlockingIOError:
+                continue
+            if not chunk:
+                self._selector.unregister(self._out)
+                if not (messages and isinstance(messages[-1], SupervisorStopped)):
+                    code = self._process.wait()
+                    raise RunError(f"the supervisor of this run ended with {code}; its log is {self._log}")
+                break
+            self._buffer += chunk
+            *lines, rest = self._buffer.split(b"\n")
+            self._buffer = bytearray(rest)
+            messages += [message(bytes(text)) for text in lines]
+        return messages
+
+    def stop(self) -> None:
+        """Ask it to cancel everything and leave; what it lands meanwhile still arrives through ``receive``."""
+        with contextlib.suppress(RunError):
+            self.send(Stop())
+
+    def close(self) -> list[Message]:
+        """End it: the end of its input makes it kill every group and cancel every job that is left.
+
+        Returns:
+            What it said meanwhile.
+        """
+        self._selector.close()
+        try:
+            rest, _ = self._process.communicate(timeout=CLOSE_LIMIT)
+        except subprocess.TimeoutExpired as late:
+            rest = late.output or b""
+            self._process.kill()
+            self._process.wait()
+            self._out.close()
+        said = (self._buffer + rest).split(b"\n")[:-1]
+        return [message(bytes(text)) for text in said]

@@ -1,0 +1,188 @@
+"""The harness as a pytest plugin: plans the cells, opens the run, hands the items to the loop, and closes the run."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import pytest
+
+from dashboard_client.runs import RunFolder
+from sdk_tests.judging.item_state import ANSWERED, CELL, RAISED, REPORTS
+from sdk_tests.judging.loop import Loop
+from sdk_tests.judging.signals import Signals
+from sdk_tests.model.metrics import compare, measured
+from sdk_tests.plan.cells import Cell, cells, pruned, selected, unmet
+from sdk_tests.plan.preparation import Echo, Preparation
+from sdk_tests.plan.resume import unfinished_attempts
+from sdk_tests.recording.finish import finish
+from sdk_tests.recording.run import Run, RunDisplay, open_run, reopen_run
+
+
+class Harness:
+    """One run within one pytest session.
+
+    run: None until the run is open. exit_code: None until it is closed. collection_errors: modules that could not be
+    collected; unmet: parts of the selection that match no case. Where there are any of either, nothing runs.
+    """
+
+    def __init__(
+        self,
+        preparation: Preparation,
+        *,
+        echo: Echo,
+        display: RunDisplay | None = None,
+        collector: tuple[str, str] | None = None,
+    ) -> None:
+        self.preparation = preparation
+        self.echo = echo
+        self.display = display or RunDisplay()
+        self.collector = collector
+        self.run: Run | None = None
+        self.exit_code: int | None = None
+        self.collection_errors: list[str] = []
+        self.unmet: list[str] = []
+        self._resumed: RunFolder | None = None
+        self._case_ids: list[str] = []  # of all cases of the system, where all its schedulers were planned
+        self._interrupted = False
+        self._stopped_early = False
+
+    # -- collection ---------------------------------------------------------------------------------------------------
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        declared = getattr(metafunc.function, "exaworks_cases", None)
+        if declared is not None:
+            spread = cells(declared, self.preparation)
+            metafunc.fixturenames.append("_cell")
+            metafunc.parametrize("_cell", spread, ids=[cell.case_id for cell in spread])
+
+    @pytest.fixture
+    def _cell(self) -> None:
+        """Only carries the parameter."""
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.collection_errors.append(f"{report.nodeid}: {report.longreprtext.strip()}")
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        kept: list[pytest.Item] = []
+        dropped: list[pytest.Item] = []
+        options = self.preparation.options
+        spread = [cell for cell in map(_cell_of, items) if cell]
+        wanted = {cell.case_id for cell in pruned([cell for cell in spread if selected(cell, options.selection)])}
+        resumed = self._unfinished()
+        self._case_ids = [] if options.selection.schedulers else [cell.case_id for cell in spread]
+        self.unmet = unmet(spread, options.selection) if resumed is None else []
+        for item in items:
+            cell = _cell_of(item)
+            if cell is None:
+                (dropped if hasattr(getattr(item, "function", None), "exaworks_cases") else kept).append(item)
+            elif cell.case_id in (wanted if resumed is None else resumed):
+                item.stash[CELL] = cell
+                reason = cell.waiver or cell.case.xfail or self._broken(cell)
+                if reason:
+                    item.add_marker(pytest.mark.xfail(reason=reason, strict=False))
+                kept.append(item)
+            else:
+                dropped.append(item)
+        if dropped:
+            config.hook.pytest_deselected(items=dropped)
+            items[:] = kept
+
+    def _broken(self, cell: Cell) -> str | None:
+        """Why the case is known to fail on that scheduler, or on any of its kind."""
+        ready = self.preparation.schedulers.get(cell.scheduler)
+        names = (cell.scheduler, ready.kind.kind if ready else cell.scheduler)
+        return next((cell.case.broken_on[name] for name in names if name in cell.case.broken_on), None)
+
+    def _unfinished(self) -> dict[str, int] | None:
+        if self.preparation.options.resume is None:
+            return None
+        self._resumed = RunFolder.open(self.preparation.options.resume, self.preparation.places.runs)
+        return unfinished_attempts(self._resumed)
+
+    # -- the run ------------------------------------------------------------------------------------------------------
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Stopped before the run had its own handlers; pytest's own reasons to stop are of another type."""
+        self._interrupted = self._interrupted or excinfo.type is KeyboardInterrupt
+
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        if session.config.option.collectonly:
+            return None
+        if self.collection_errors and not session.config.option.continue_on_collection_errors:
+            raise session.Interrupted(f"{len(self.collection_errors)} errors during collection: nothing was run")
+        if self.unmet:
+            raise session.Interrupted("; ".join(self.unmet))
+        items = {item.stash[CELL].case_id: item for item in session.items if CELL in item.stash}
+        for item in session.items:
+            if CELL not in item.stash:
+                item.config.hook.pytest_runtest_protocol(item=item, nextitem=session)
+        if not items and self._resumed is None:
+            return True
+        with Signals() as signals:  # before the plan is on disk, so that every planned case gets its record
+            self.run = self._open([item.stash[CELL] for item in items.values()])
+            signals.console = self.run.folder.private / "console.log"
+            with self.run.folder.lock():
+                loop = Loop(self.run, session, items, signals)
+                try:
+                    loop.run()
+                finally:
+                    self._interrupted = self._interrupted or loop.interrupted
+                    self._stopped_early = loop.stopped_early
+        return True
+
+    def _open(self, planned: list[Cell]) -> Run:
+        if self._resumed is not None:
+            return reopen_run(self.preparation, self._resumed, self.display, self.echo)
+        return open_run(self.preparation, planned, self.display, self.echo)
+
+    # -- judging ------------------------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+        """Where the case's own test function was content, hold its figures against the site's references."""
+        result = yield
+        _, answered = pyfuncitem.stash.get(ANSWERED, (None, None))
+        if answered is not None:
+            compare(answered.case_id, measured(answered.answer), self.preparation.system.references)
+        return result
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        if CELL in item.stash:
+            item.stash.setdefault(REPORTS, {})[report.when or ""] = report
+            if call.excinfo is not None:
+                item.stash.setdefault(RAISED, {})[report.when or ""] = call.excinfo.type
+        return report
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if session.config.option.collectonly:
+            return
+        if self.run is None:
+            self.exit_code = 130 if self._interrupted else 1 if session.testsfailed else 2
+        else:
+            self.display.finish()
+            self.exit_code = finish(
+                self.run,
+                interrupted=self._interrupted,
+                stopped_early=self._stopped_early,
+                case_ids=self._case_ids,
+                collector=self.collector,
+            )
+        if session.exitstatus != pytest.ExitCode.INTERNAL_ERROR:
+            session.exitstatus = self.exit_code
+        else:
+            self.exit_code = session.exitstatus = 1
+
+
+def _cell_of(item: pytest.Item) -> Cell | None:
+    callspec = getattr(item, "callspec", None)
+    found = callspec.params.get("_cell") if callspec is not None else None
+    return found if isinstance(found, Cell) else None

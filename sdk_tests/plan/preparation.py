@@ -1,0 +1,45 @@
+"""Everything a plan needs to know: the system, its schedulers, the deployment and its contents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sdk_tests.deployments.deployment import Deployment
+from sdk_tests.plan.available_scheduler import AvailableScheduler
+from sdk_tests.plan.components import ComponentKind
+from sdk_tests.plan.options import Options
+from sdk_tests.plan.probe import DeploymentContents
+from site_configs.schema import System
+
+if TYPE_CHECKING:
+    from exaworks_sdk.paths import Places
+    from exaworks_sdk.release import Release
+
+Echo = Callable[[str], None]
+"""Prints one line of progress for the user."""
+
+
+@dataclass
+class Preparation:
+    """The outcome of preparation; ``close`` takes down what was brought up for this run."""
+
+    options: Options
+    places: Places
+    system: System
+    release: Release | None
+    schedulers: dict[str, AvailableScheduler]
+    absent: dict[str, str]
+    deployment: Deployment
+    contents: DeploymentContents
+    components: dict[str, ComponentKind]
+    environ: dict[str, str]
+    outer: dict[str, str]
+    testbeds: list[str] = field(default_factory=list)
+
+    def close(self) -> None:
+        from sdk_tests.testbeds.manage import down
+
+        while self.testbeds:
+            down(self.places.home, self.testbeds.pop())

@@ -1,0 +1,120 @@
+"""An open run: the values that judging, recording and finishing share, and how a run is opened."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from dashboard_client.provenance import harness as provenance
+from dashboard_client.redact import redact_manifest
+from dashboard_client.runs import RunFolder, new_run_id
+from dashboard_client.schema import Deployment, Manifest, Record, Waiver
+from exaworks_sdk import __version__
+from sdk_tests.errors import RunError
+from sdk_tests.model.timestamps import utc
+from sdk_tests.plan.cells import Cell
+from sdk_tests.plan.preparation import Echo, Preparation
+from site_configs.load import digest
+
+SECRET_NAMES = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "API_KEY", "PRIVATE_KEY")
+"""A variable whose name contains one of these holds a secret."""
+
+
+class RunDisplay:
+    """What a front end may listen to; the default displays nothing."""
+
+    def planned(self, manifest: Manifest, prejudged: int) -> None:
+        """The run is open; ``prejudged`` of its cases have a verdict without being run."""
+
+    def event(self, case_id: str, what: str, detail: str = "") -> None:
+        """Something happened to a case."""
+
+    def recorded(self, record: Record, done: int, total: int) -> None:
+        """A record is on disk."""
+
+    def tick(self) -> None:
+        """Called about once a second."""
+
+    def finish(self) -> None:
+        """Nothing more will run."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run whose manifest is on disk. ``private``: what redaction masks, as keyword arguments of ``redact``."""
+
+    preparation: Preparation
+    folder: RunFolder
+    manifest: Manifest
+    private: Mapping[str, Any]
+    display: RunDisplay
+    echo: Echo
+
+
+def open_run(preparation: Preparation, planned: Iterable[Cell], display: RunDisplay, echo: Echo) -> Run:
+    """Create the folder and the manifest of a new run."""
+    system = preparation.system
+    begun = time.time()
+    started = utc(begun)
+    assert started is not None
+    deployment = preparation.deployment
+    private = private_values(preparation)
+    manifest = redact_manifest(
+        Manifest(
+            run_id=new_run_id(system.name, datetime.fromtimestamp(begun, timezone.utc)),
+            site=system.site,
+            system=system.name,
+            started=started,
+            trigger=preparation.options.trigger,
+            harness=provenance(preparation.places.checkout, __version__, digest(system)),
+            release=preparation.release.name if preparation.release else None,
+            selection=preparation.options.selection,
+            planned=[cell.planned() for cell in planned],
+            deployments=[
+                Deployment(name=deployment.name, kind=deployment.kind, digest=preparation.contents.digest),
+            ],
+            redaction=system.redaction,
+            cadence=system.cadence,
+            stale_after=system.stale_after,
+            waivers=[Waiver(cases=w.cases, reason=w.reason, expires=w.expires, owner=w.owner) for w in system.waivers],
+            owner=system.owner,
+        ),
+        system.redaction,
+        **private,
+    )
+    folder = RunFolder.create(preparation.places.runs, manifest)
+    return Run(preparation, folder, manifest, private, display, echo)
+
+
+def reopen_run(preparation: Preparation, folder: RunFolder, display: RunDisplay, echo: Echo) -> Run:
+    """Continue an earlier run.
+
+    Raises:
+        RunError: that run tested another state of its deployment.
+    """
+    manifest = folder.manifest
+    if preparation.contents.digest not in {deployment.digest for deployment in manifest.deployments}:
+        raise RunError(f"run {manifest.run_id} tested another state of its deployment; start a new run instead")
+    return Run(preparation, folder, manifest, private_values(preparation), display, echo)
+
+
+def private_values(preparation: Preparation) -> dict[str, Any]:
+    """Return what redaction masks: the values of secret variables, the home folder, and the user's name."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):  # no entry for this uid, as in some containers
+        user = str(os.getuid())
+    system = preparation.system
+    named = [system.collector.token_env, *(spec.account_env for spec in system.schedulers)]
+    secrets = [value for name, value in os.environ.items() if _is_secret(name) and len(value) >= 8]
+    secrets += [os.environ[name] for name in named if name and os.environ.get(name)]
+    return {"secrets": secrets, "home": os.path.expanduser("~"), "user": user}  # noqa: PTH111
+
+
+def _is_secret(variable: str) -> bool:
+    return any(word in variable.upper() for word in SECRET_NAMES)

@@ -1,0 +1,249 @@
+"""Whatever is wrong with what is sent gets a problem document that names it, and costs nothing else of its batch."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import zlib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from collector import limits
+from collector.clock import now_ms
+from collector.store.decoding import Arrival, read_batch
+from dashboard_client.schema import encode, record_id
+from tests.collector.process import Collector, batch, raw_batch
+from tests.collector.samples import CASES, closing, manifest, record
+
+SOME_DAY = "2999-01-01T00:00:00Z"
+
+
+def changed(run: str, /, **members: Any) -> dict[str, Any]:
+    """Return a right record as plain data with members replaced; a dotted name reaches inwards."""
+    data: dict[str, Any] = msgspec.to_builtins(record(run, CASES[0]))
+    for name, value in members.items():
+        *path, last = name.split("__")
+        inner = data
+        for step in path:
+            inner = inner[step]
+        inner[last] = value
+    named = [data["context"]["site"], data["context"]["system"], data["run_id"], data["case_id"]]
+    if "record_id" not in members and all(isinstance(name, str) for name in named):
+        data["record_id"] = record_id(*named, data["retries"]["attempt"])
+    return data
+
+
+def nested(depth: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(depth - 1):
+        value = {"in": value}
+    return value
+
+
+WRONG: dict[str, tuple[dict[str, Any], str | None, int]] = {
+    "an empty key": ({"run_id": ""}, "run_id", 422),
+    "a key with a newline": ({"case_id": "psij/hello\n@local"}, "case_id", 422),
+    "an empty site": ({"context__site": ""}, "context.site", 422),
+    "a site with a slash": ({"context__site": "a/b"}, "context.site", 422),
+    "a wrong type": ({"retries": {"attempt": "1"}}, "retries.attempt", 422),
+    "attempt zero": ({"retries__attempt": 0}, "retries.attempt", 422),
+    "an unknown key": ({"context__surprise": 1}, "context.surprise", 422),
+    "an unknown key on top": ({"surprise": 1}, "surprise", 422),
+    "another schema": ({"schema": 2}, None, 422),
+    "an unknown outcome": ({"verdict__outcome": "flaky"}, "verdict.outcome", 422),
+    "a fail without a cause": ({"verdict__outcome": "fail"}, "verdict", 422),
+    "a date that is none": ({"timing__started": "yesterday"}, "timing.started", 422),
+    "a date without a zone": ({"timing__started": "2026-11-20T08:00:00"}, "timing.started", 422),
+    "a future date": ({"timing__ended": SOME_DAY}, "timing.ended", 422),
+    "a record id of something else": ({"record_id": "0" * 64}, "record_id", 422),
+    "deep extras": ({"extras": nested(40)}, "extras", 422),
+    "deep parameters": ({"case__params": nested(31)}, "case", 422),
+    "ten megabytes of output": ({"evidence__output_tail": "x" * 10_000_000}, "evidence", 413),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_wrong_record_is_named_and_the_others_of_its_batch_are_stored(collector: Collector, what: str) -> None:
+    members, field, status = WRONG[what]
+    run_id = "wrong-" + what.replace(" ", "-")
+    before, after = record(run_id, CASES[1]), record(run_id, CASES[2])
+    answer = collector.post("/api/v1/records", raw_batch(before, changed(run_id, **members), after))
+    assert answer.status_code == 200
+    told = answer.json()
+    assert [item["record_id"] for item in told["acknowledged"]] == [before.record_id, after.record_id]
+    (refused,) = told["rejected"]
+    problem = refused["problem"]
+    assert (refused["index"], problem["status"]) == (1, status)
+    assert problem.get("field") == field
+    assert {"type", "title", "detail"} <= problem.keys()
+    assert collector.get(f"/api/v1/runs/{run_id}").json()["records"] == 2
+
+
+@pytest.mark.parametrize(
+    ("inside", "kind"),
+    [
+        (b'"a":NaN', "not-json"),
+        (b'"a":-Infinity', "not-json"),
+        (b'"a":"\xff"', "not-utf-8"),
+        (b'"a":1e999', "invalid"),
+        (b'"a":' + b"9" * 5000, "invalid"),
+    ],
+)
+def test_what_json_does_not_have_is_refused_without_a_failure(collector: Collector, inside: bytes, kind: str) -> None:
+    body = batch([record("odd-1", CASES[0], extras={"mark": 1})]).replace(b'"mark":1', inside)
+    answer = collector.post("/api/v1/records", body)
+    problem = answer.json()["rejected"][0]["problem"] if answer.status_code == 200 else answer.json()
+    assert problem["type"] == f"urn:exaworks:problem:{kind}"
+    assert 400 <= problem["status"] < 500
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "kind"),
+    [
+        (b"", 400, "not-json"),
+        (b"{", 400, "not-json"),
+        (b"[]", 422, "invalid"),
+        (b'{"records":{}}', 422, "invalid"),
+        (b'{"records":[],"more":1}', 422, "invalid"),
+        (b'{"records":[' + b"[" * 200_000 + b"]" * 200_000 + b"]}", 400, "too-deep"),
+        (b'{"records":' + b'{"a":' * 200_000 + b"1" + b"}" * 200_000 + b"}", 422, "invalid"),
+    ],
+)
+def test_a_wrong_envelope_is_a_problem(collector: Collector, body: bytes, status: int, kind: str) -> None:
+    answer = collector.post("/api/v1/records", body)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert answer.json()["type"] == f"urn:exaworks:problem:{kind}"
+
+
+@pytest.mark.parametrize(
+    ("body", "deep"),
+    [
+        (b"[" * 33 + b"]" * 33, True),
+        (b"[" * 32 + b"]" * 32, False),
+        (b'{"a":' * 33 + b"1" + b"}" * 33, True),
+        (b'[{"a":' * 16 + b"1" + b"}]" * 16, False),
+        (b'[{"a":' * 17 + b"1" + b"}]" * 17, True),
+        (b"[" + b",".join([b'{"a":[{}]}'] * 5000) + b"]", False),
+        (b'["' + b"[{" * 500 + b'"]', False),
+        (b'["' + b'\\"[' * 500 + b'"]', False),
+        (b'["\\\\",' + b"[" * 40 + b"]" * 40 + b"]", True),
+        (b"[" * 5000, False),
+    ],
+)
+def test_depth_is_told_without_decoding_and_strings_do_not_count(body: bytes, deep: bool) -> None:
+    assert limits.too_deep(body) is deep
+
+
+def test_depth_is_told_as_a_parser_would() -> None:
+    chance = random.Random(2)
+
+    def nested(depth: int) -> Any:
+        if depth == 0:
+            return chance.choice(['"', "[{", "}", '\\"', "", 1, None, "\\", '"]"'])
+        inner = [nested(chance.randrange(depth)) for _ in range(3)] + [nested(depth - 1)]
+        chance.shuffle(inner)
+        return (
+            inner
+            if chance.random() < 0.5
+            else {f"{place}{chance.choice(['', '[', chr(34)])}": one for place, one in enumerate(inner)}
+        )
+
+    def depth_of(value: Any) -> int:
+        inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+        return 0 if inside is None else 1 + max(map(depth_of, inside), default=0)
+
+    for depth in (3, 4, 5, 6) * 25:
+        made = nested(depth)
+        body = json.dumps(made).encode()
+        for limit in (depth_of(made) - 1, depth_of(made)):
+            assert limits.too_deep(body, limit) is (limit < depth_of(made)), body
+
+
+def test_a_manifest_that_is_nested_too_deep_is_refused_undecoded(collector: Collector) -> None:
+    body = msgspec.json.encode(msgspec.to_builtins(manifest("deep")) | {"waivers": nested(40)})
+    answer = collector.post("/api/v1/runs", body)
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:exaworks:problem:too-deep")
+
+
+def test_more_records_than_a_batch_takes_are_refused_whole(collector: Collector) -> None:
+    body = b'{"records":[' + b",".join([b"1"] * (limits.MAX_RECORDS + 1)) + b"]}"
+    answer = collector.post("/api/v1/records", body)
+    assert (answer.status_code, answer.json()["field"]) == (413, "records")
+
+
+def test_a_body_over_its_limit_is_refused_before_it_is_read(collector: Collector) -> None:
+    answer = collector.post("/api/v1/records", b" " * (limits.MAX_BODY + 1))
+    assert (answer.status_code, answer.json()["type"]) == (413, "urn:exaworks:problem:too-large")
+
+
+def test_a_bomb_is_refused_without_being_unpacked(tmp_path: Path) -> None:
+    squeezed = zlib.compressobj(9, wbits=31)
+    zeros = bytes(1024 * 1024)
+    bomb = b"".join(squeezed.compress(zeros) for _ in range(512)) + squeezed.flush()
+    assert len(bomb) < 1024 * 1024
+    served = Collector(tmp_path)
+    try:
+        answer = served.post("/api/v1/records", bomb, Content_Encoding="gzip")
+        assert (answer.status_code, answer.json()["type"]) == (413, "urn:exaworks:problem:too-large")
+        status = Path(f"/proc/{served.process.pid}/status").read_text()
+        peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+        assert peak * 1024 < limits.MAX_INFLATED + 160 * 1024 * 1024
+    finally:
+        assert served.stop() == 0
+
+
+def test_damaged_gzip_and_other_encodings_are_refused(collector: Collector) -> None:
+    whole = gzip.compress(batch([record("gzip-2", CASES[0])]))
+    for body, encoding, status in ((whole[:-20], "gzip", 400), (b"plain", "gzip", 400), (whole, "br", 415)):
+        assert collector.post("/api/v1/records", body, Content_Encoding=encoding).status_code == status
+    assert collector.post("/api/v1/records", b"{}", Content_Type="text/plain").status_code == 415
+    assert collector.get("/api/v1/runs/gzip-2").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "field"),
+    [
+        ("closed", msgspec.to_builtins(closing(1)), "closed"),
+        ("run_id", "a/b", "run_id"),
+        ("started", SOME_DAY, "started"),
+        ("site", "", "site"),
+        ("planned", [msgspec.to_builtins(manifest("x").planned[0])] * 2, "planned[1].case_id"),
+        ("selection", {"tier": "huge"}, "selection.tier"),
+        ("surprise", 1, "surprise"),
+    ],
+)
+def test_a_wrong_manifest_is_named(collector: Collector, member: str, value: Any, field: str) -> None:
+    data = msgspec.to_builtins(manifest("wrong-manifest")) | {member: value}
+    answer = collector.post("/api/v1/runs", msgspec.json.encode(data))
+    assert (answer.status_code, answer.json()["field"]) == (422, field)
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [("state", "done"), ("sequence", 0), ("sequence", 2**40), ("ended", SOME_DAY), ("planned", -1)],
+)
+def test_a_wrong_closing_is_named(collector: Collector, member: str, value: Any) -> None:
+    collector.open(manifest("wrong-closing"))
+    data = msgspec.to_builtins(closing(1)) | {member: value}
+    answer = collector.post("/api/v1/runs/wrong-closing/close", msgspec.json.encode(data))
+    assert (answer.status_code, answer.json()["field"]) == (422, member)
+
+
+def test_a_path_or_method_that_is_not_there_is_a_problem_too(collector: Collector) -> None:
+    assert collector.get("/api/v1/nothing").json()["type"] == "urn:exaworks:problem:not-found"
+    assert collector.session.delete(collector.url + "/api/v1/runs", timeout=10).status_code == 405
+    assert collector.get("/api/v1/runs?limit=-1").json()["field"] == "limit"
+    assert collector.get("/api/v1/records/" + "g" * 64).status_code == 404
+
+
+def test_what_only_the_body_is_for_is_not_kept_beside_it() -> None:
+    sent = record("light-1", CASES[2], extras={"much": "x" * 1000})
+    (arrival,) = read_batch(batch([sent]), now_ms())
+    assert isinstance(arrival, Arrival)
+    assert arrival.body == encode(sent)
+    assert (arrival.record.evidence.output_tail, arrival.record.extras) == (None, {})
+    assert [each.name for each in arrival.record.stack.components] == ["psij"]

@@ -1,0 +1,60 @@
+"""The published description is whole, and nothing made up by it or against it makes the server fail."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from litestar.routes import HTTPRoute
+
+from collector.api.openapi import document
+from collector.server.app import make_app
+from collector.store.database import Store
+from collector.web.context import Server
+from tests.collector.process import Collector, environment, tool
+from tests.collector.samples import CASES, closing, manifest, record
+
+PAGES_FOR_MACHINES = {"/healthz", "/readyz", "/metrics", "/api/v1/openapi.json"}
+
+
+def test_every_path_of_the_api_is_described(store: Store) -> None:
+    app = make_app(Server(store, bytes(32)))
+    served = {
+        (route.path_format, method.lower())
+        for route in app.routes
+        if isinstance(route, HTTPRoute) and route.path.startswith(("/api/", "/result"))
+        for method in route.methods
+        if method != "OPTIONS"
+    }
+    told = {(path, method) for path, methods in document()["paths"].items() for method in methods}
+    assert {place for place in served if place[0] not in PAGES_FOR_MACHINES} == told
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgres"))])
+def test_no_request_makes_the_server_fail(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    config = tmp_path / "collector.yaml"
+    config.write_text("rates: {per_second: 100000, burst: 100000}\n")
+    words = ["--config", str(config)]
+    if kind == "postgresql":
+        words += ["--database", request.getfixturevalue("postgres").fresh()]
+    served = Collector(tmp_path, *words)
+    served.open(manifest("known"))
+    served.add(*(record("known", case) for case in CASES))
+    served.close("known", closing(5))
+    admin = tool(tmp_path, "token", "new", "*", "--scope", "admin", *words[2:]).stdout.strip()
+    program = Path(sys.executable).with_name("schemathesis")
+    command = [str(program), "run", f"{served.url}/api/v1/openapi.json", "--checks", "not_a_server_error"]
+    command += ["--max-examples", os.environ.get("EXAWORKS_FUZZ_EXAMPLES", "15"), "--seed", "1", "--no-color"]
+    command += ["--header", f"Authorization: Bearer {admin}", "--suppress-health-check", "all"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=900)
+    assert served.get("/healthz").status_code == 200
+    assert served.stop() == 0
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    counted = re.search(r"(\d+) generated, (\d+) passed", done.stdout)
+    assert counted is not None, done.stdout[-3000:]
+    assert int(counted[1]) == int(counted[2]) > 500

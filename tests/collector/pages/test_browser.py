@@ -1,0 +1,158 @@
+"""Every page in Chromium: in light and dark, wide and narrow, with and without scripts, by axe-core and by keyboard."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.collector.pages.test_dashboard import PAGES, addresses
+
+from benchmarks.history import Shape, fill
+from collector.auth.visibility import EVERYTHING
+from collector.clock import now_ms
+from collector.formatting import plain_link
+from collector.server.export import export
+from collector.store.database import Store, database_url, open_store
+from tests.collector.process import Collector
+
+pytestmark = pytest.mark.needs("chromium")
+
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+Shown = tuple[Collector, dict[str, str]]
+
+SHOTS = os.environ.get("EXAWORKS_SCREENSHOTS")
+"""A folder in which screenshots are kept, for continuous integration to show."""
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
+    """A collector with ten systems of many outcomes, and the address of each of its pages."""
+    home = tmp_path_factory.mktemp("browser")
+    opened = open_store(database_url(None, home / "collector"))
+    fill(opened, Shape(systems=10, cases=18, nights=4))
+    places = {path: _address(path, names) for path, names in addresses(opened, now=now_ms())}
+    export(_reading(opened), EVERYTHING, home / "static", now_ms(), runs=2)
+    opened.close()
+    served = Collector(home)
+    yield served, places
+    assert served.stop() == 0
+
+
+def _reading(store: Store) -> Any:
+    return store.reader.connect()
+
+
+def _address(path: str, names: dict[str, str]) -> str:
+    parts = [names[part[1:-1]] if part.startswith("{") else part for part in path.strip("/").split("/")]
+    return plain_link(*parts)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_is_accessible_in_light_and_dark(shown: Shown, browser: Any, path: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    served, places = shown
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, bypass_csp=True)
+    page = context.new_page()
+    page.goto(served.url + places[path])
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        _keep(page, path, scheme)
+        wanted = WCAG if scheme == "light" else ["color-contrast"]
+        found = axe.run(page, options={"runOnly": wanted, "resultTypes": ["violations"]}).response
+        assert {each["id"]: [node["html"][:200] for node in each["nodes"][:3]] for each in found["violations"]} == {}
+        assert found["passes"]
+    context.close()
+
+
+@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("scripts", [True, False], ids=["with JavaScript", "without JavaScript"])
+def test_a_page_asks_nothing_of_others_complains_of_nothing_and_fits_a_narrow_window(
+    shown: Shown, browser: Any, path: str, scripts: bool
+) -> None:
+    served, places = shown
+    context = browser.new_context(java_script_enabled=scripts, viewport={"width": 390, "height": 800})
+    page = context.new_page()
+    asked: list[str] = []
+    complaints: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: complaints.append(message.text))
+    answer = page.goto(served.url + places[path])
+    assert answer.status == 200
+    assert page.locator("h1").count() == 1
+    assert page.locator("main").inner_text().strip()
+    if scripts:
+        _keep(page, path, "narrow")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert context.cookies() == []
+    context.close()
+    assert {url.split("/", 3)[2] for url in asked} == {served.url.removeprefix("http://")}
+    assert complaints == []
+
+
+def test_what_is_stale_emulated_or_missing_looks_like_no_pass(shown: Shown, browser: Any) -> None:
+    served, _ = shown
+    page = browser.new_page()
+    page.goto(served.url)
+    page.locator("details.legend").evaluate("node => { node.open = true }")
+    colour = "node => getComputedStyle(node).backgroundColor"
+    green = page.locator(".legend .pill.pass:not(.stale):not(.emulated)").evaluate(colour)
+    for other in (
+        ".legend .pill.pass.stale",
+        ".legend .pill.pass.emulated",
+        ".legend .pill.missing",
+        ".tile.stale.pass",
+    ):
+        assert page.locator(other).first.evaluate(colour) != green, other
+    hatch = page.locator(".tile.stale").first.evaluate("node => getComputedStyle(node).backgroundImage")
+    assert "repeating-linear-gradient" in hatch
+    assert page.locator(".tile.missing").first.evaluate(colour) == "rgba(0, 0, 0, 0)"
+    page.goto(f"{served.url}/systems/llnl/system09")
+    emulated = page.locator("tr.em td.p").first.evaluate(colour)
+    page.goto(f"{served.url}/systems/llnl/system01")
+    assert page.locator("tr:not(.em) td.p").first.evaluate(colour) == green
+    assert emulated != green
+    page.close()
+
+
+def test_filters_and_pages_are_reached_by_keyboard_alone(shown: Shown, browser: Any) -> None:
+    served, _ = shown
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(served.url)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to content"
+    page.locator("details.filters summary").focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/?site=*")
+    site = page.locator(".chip.on").inner_text()
+    assert set(page.locator(".matrix th small").all_inner_texts()) == {site}
+    page.get_by_role("link", name="Triage").press("Enter")
+    page.wait_for_url("**/triage")
+    page.close()
+
+
+def test_the_exported_dashboard_reads_from_a_disk(shown: Shown, browser: Any) -> None:
+    served, _ = shown
+    page = browser.new_page()
+    failed: list[str] = []
+    page.on("requestfailed", lambda request: failed.append(request.url))
+    page.goto(Path(served.home, "static", "index.html").as_uri())
+    tile = page.locator(".tile.fail").first
+    assert tile.evaluate("node => getComputedStyle(node).borderTopStyle") == "solid"
+    tile.click()
+    assert page.locator("h2", has_text="Every case").is_visible()
+    page.get_by_role("link", name="Triage").click()
+    assert page.title() == "Triage · ExaWorks"
+    page.close()
+    assert failed == []
+
+
+def _keep(page: Any, path: str, kind: str) -> None:
+    if SHOTS:
+        name = path.strip("/").replace("/", "-").replace("{", "").replace("}", "") or "now"
+        page.screenshot(path=str(Path(SHOTS, f"{name}-{kind}.png")))

@@ -1,0 +1,452 @@
+"""Every page by its facts and its markup: what it says, what it never says, and how often it asks the database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from typing import Any
+
+import msgspec
+import pytest
+from sqlalchemy import event
+
+from benchmarks.history import Shape, fill
+from collector.auth.tokens import ANYONE, GRANTS, Bearer, hide_site
+from collector.auth.visibility import EVERYTHING, Visibility, visibility_of
+from collector.clock import instant_ms, now_ms
+from collector.errors import Problem
+from collector.pages import all_pages
+from collector.rendering.badges import draw_badge
+from collector.rendering.base import Question, draw, prefers_json, tell
+from collector.rendering.plots import Series, nice, plot
+from collector.status.waivers import Asked, add_waiver, end_waiver
+from collector.store.database import Store, database_url, open_store
+from collector.store.decoding import read_batch, read_closing, read_manifest
+from collector.store.records import store_records
+from collector.store.runs import store_closing, store_manifest
+from dashboard_client.schema import Manifest, Outcome, Record, Scheduler, Software, encode
+from tests.collector.process import batch
+from tests.collector.samples import closing, manifest, record
+
+PAGES = {page.path: page for page in all_pages()}
+NOW = instant_ms("2026-11-20T12:00:00Z")
+MOST_QUERIES = 5
+
+
+def put(store: Store, opening: Manifest | None, *records: Record, close: bool = True, missing: int = 0) -> None:
+    """Store a run as it would come in."""
+    now = now_ms()
+    with store.writing() as connection:
+        if opening is not None:
+            store_manifest(connection, read_manifest(encode(opening), now), now)
+        if records:
+            arrivals: Any = list(read_batch(batch(records), now))
+            assert store_records(connection, arrivals, now) == []
+        if close and opening is not None:
+            ended = read_closing(encode(closing(len(records), missing)), now)
+            store_closing(connection, opening.run_id, ended, "*", now)
+
+
+def ask(store: Store, path: str, seen: Visibility = EVERYTHING, now: int = NOW, query: Any = None, **names: str) -> Any:
+    """Return the facts of a page as a program reads them."""
+    with store.reading() as connection:
+        return json.loads(tell(PAGES[path], Question(connection, seen, now, names, query or {})))
+
+
+def drawn(store: Store, path: str, seen: Visibility = EVERYTHING, now: int = NOW, **names: str) -> str:
+    """Return a page as a person's browser gets it."""
+    with store.reading() as connection:
+        return draw(PAGES[path], Question(connection, seen, now, names)).decode()
+
+
+def addresses(store: Store, seen: Visibility = EVERYTHING, now: int = NOW) -> list[tuple[str, dict[str, str]]]:
+    """Return every page with the names of something that it shows."""
+    system = ask(store, "/", seen, now)["runs"][0]
+    place = {"site": system["site"], "system": system["system"]}
+    grid = ask(store, "/systems/{site}/{system}", seen, now, **place)
+    run = ask(store, "/runs/{run_id}", seen, now, run_id=grid["runs"][0]["run_id"])
+    named: dict[str, dict[str, str]] = {
+        "/sites/{site}": {"site": place["site"]},
+        "/systems/{site}/{system}": place,
+        "/trends/{site}/{system}": place,
+        "/runs/{run_id}": {"run_id": run["run_id"]},
+        "/compare/{before}/{after}": {"before": grid["runs"][-1]["run_id"], "after": run["run_id"]},
+        "/records/{record_id}": {"record_id": next(case["record_id"] for case in run["cases"] if case["record_id"])},
+        "/cells/{cell}": {"cell": str(grid["cases"][0]["cell"])},
+        "/releases/{release}": {"release": run["release"]},
+    }
+    return [(path, named.get(path, {})) for path in PAGES]
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """Ten systems of five sites with a week of nights: failures, missing cases, a system of emulators."""
+    opened = open_store(database_url(None, tmp_path_factory.mktemp("filled")))
+    fill(opened, Shape(systems=10, cases=18, nights=7))
+    yield opened
+    opened.close()
+
+
+def test_no_page_asks_the_database_more_than_five_times(filled: Store) -> None:
+    asked: list[str] = []
+    listen = lambda conn, cursor, statement, *rest: asked.append(statement)  # noqa: E731
+    counts = {}
+    places = addresses(filled, now=now_ms())
+    event.listen(filled.reader, "before_cursor_execute", listen)
+    try:
+        for path, names in places:
+            asked.clear()
+            drawn(filled, path, now=now_ms(), **names)
+            counts[path] = sum(not statement.startswith("BEGIN") for statement in asked)
+    finally:
+        event.remove(filled.reader, "before_cursor_execute", listen)
+    assert counts.keys() == PAGES.keys()
+    assert all(0 < count <= MOST_QUERIES for count in counts.values()), counts
+
+
+def test_every_page_has_its_facts_as_json(filled: Store) -> None:
+    for path, names in addresses(filled, now=now_ms()):
+        facts = ask(filled, path, now=now_ms(), **names)
+        assert facts["drawn"].endswith("Z")
+        assert len(facts) > 1, path
+
+
+@pytest.mark.parametrize(
+    ("accept", "json_wanted"),
+    [
+        ("text/html,application/xhtml+xml,*/*;q=0.8", False),
+        ("application/json", True),
+        ("*/*", False),
+        ("text/html;q=0.5, application/json", True),
+        ("application/json;q=no, text/html", False),
+        ("", False),
+    ],
+)
+def test_json_is_sent_to_who_prefers_it(accept: str, json_wanted: bool) -> None:
+    assert prefers_json(accept) is json_wanted
+
+
+class Passes(HTMLParser):
+    """The places of a page that are drawn in the colours of a plain pass."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.green: list[str] = []
+        self._row = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        classes = (dict(attrs).get("class") or "").split()
+        if tag == "tr":
+            self._row = " ".join(classes)
+        if ("pass" in classes and {"tile", "pill"} & set(classes)) and not {"stale", "emulated"} & set(classes):
+            self.green.append(f"{tag}.{'.'.join(classes)}")
+        if tag == "td" and classes == ["p"] and self._row != "em":
+            self.green.append("td.p")
+
+
+@pytest.mark.parametrize("outcome", [Outcome.SKIP, Outcome.XFAIL, Outcome.INFRA, Outcome.ERROR, None])
+def test_a_run_in_which_nothing_passed_is_green_on_no_page(store: Store, outcome: Outcome | None) -> None:
+    cases = ["control/hello@local", "psij/hello@slurm"]
+    put(
+        store,
+        manifest("r1", cases),
+        *([record("r1", case, outcome) for case in cases[:1]] if outcome else []),
+        missing=1,
+    )
+    legend = len(Passes(drawn(store, "/releases/{release}", release="2026.11")).green)
+    found = {path: Passes(_without_legend(drawn(store, path, **names))).green for path, names in _addresses(store)}
+    assert legend == 1  # the legend itself shows a pass
+    assert {path: green for path, green in found.items() if green} == {}
+    assert ask(store, "/")["tiles"][0]["outcome"] != "pass"
+
+
+def test_emulated_and_stale_passes_never_have_the_colour_of_a_pass(store: Store) -> None:
+    cases = ["control/hello@lsf", "psij/hello@lsf"]
+    put(store, manifest("r1", cases, stale_after="1h"), *(record("r1", case, emulated=True) for case in cases))
+    for path, names in _addresses(store):
+        assert Passes(_without_legend(drawn(store, path, **names))).green == [], path
+    put(
+        store,
+        manifest("r2", cases, system="old", stale_after="1h"),
+        *(record("r2", case, system="old") for case in cases),
+    )
+    for path in ("/", "/sites"):
+        assert Passes(_without_legend(drawn(store, path))).green == [], path
+    fresh = drawn(store, "/", now=instant_ms("2026-11-20T08:30:00Z"))
+    assert "tile pass" in fresh
+    assert Passes(_without_legend(fresh)).green != []
+
+
+def _addresses(store: Store) -> list[tuple[str, dict[str, str]]]:
+    """Return the pages that a system with few records has."""
+    grid = ask(store, "/systems/{site}/{system}", site="ornl", system="frontier")
+    run_id = grid["runs"][0]["run_id"]
+    run = ask(store, "/runs/{run_id}", run_id=run_id)
+    records = [case["record_id"] for case in run["cases"] if case["record_id"]]
+    cells = [{"cell": str(case["cell"])} for case in grid["cases"]]
+    place = {"site": "ornl", "system": "frontier"}
+    plain: list[tuple[str, dict[str, str]]] = [(path, {}) for path in PAGES if "{" not in path]
+    return [
+        *plain,
+        ("/sites/{site}", {"site": "ornl"}),
+        ("/systems/{site}/{system}", place),
+        ("/trends/{site}/{system}", place),
+        ("/runs/{run_id}", {"run_id": run_id}),
+        ("/compare/{before}/{after}", {"before": run_id, "after": run_id}),
+        ("/releases/{release}", {"release": "2026.11"}),
+        *(("/records/{record_id}", {"record_id": each}) for each in records),
+        *(("/cells/{cell}", names) for names in cells),
+    ]
+
+
+def _without_legend(page: str) -> str:
+    before, _, rest = page.partition('<details class="legend">')
+    return before + rest.partition("</details>")[2]
+
+
+EVIL = "\"><script>x</script>'<b>&"
+
+
+def test_what_comes_from_outside_is_text_on_every_page(store: Store) -> None:
+    case = f"psij/{EVIL}@slurm"
+    opening = manifest("r1", [case], release=EVIL, owner=EVIL, trigger=EVIL, cadence=EVIL, stale_after=EVIL)
+    failed = record("r1", case, Outcome.FAIL, output=EVIL)
+    said = msgspec.structs.replace(failed.verdict.cause or pytest.fail("no cause"), rule=EVIL, evidence=EVIL)
+    stack = msgspec.structs.replace(failed.stack, modules=[EVIL], python=EVIL)
+    outer = Scheduler(outer=Software(name="slurm", version=EVIL))
+    verdict = msgspec.structs.replace(failed.verdict, cause=said)
+    put(store, opening, msgspec.structs.replace(failed, verdict=verdict, stack=stack, scheduler=outer))
+    with store.writing() as connection:
+        add_waiver(connection, Asked(site="ornl", cases="no*", reason=EVIL, expires="2999-01-01", owner=EVIL), None)
+    hits = 0
+    for path, names in addresses(store):
+        page = drawn(store, path, **names)
+        assert "<script" not in page, path
+        assert "<q>&" not in page, path
+        hits += "&lt;script&gt;" in page
+    assert hits >= 9
+    with store.reading() as connection:
+        badge = draw_badge(connection, EVERYTHING, "ornl", "frontier", "psij", NOW).decode()
+    assert "<script" not in badge
+
+
+def test_the_history_has_a_column_a_run_and_says_what_was_not_planned(store: Store) -> None:
+    put(store, manifest("r1", ["psij/a@slurm"], started="2026-11-18T08:00:00Z"), record("r1", "psij/a@slurm"))
+    both = ["psij/a@slurm", "psij/b@slurm"]
+    put(
+        store,
+        manifest("r2", both, release="2026.12", started="2026-11-19T08:00:00Z"),
+        record("r2", both[0], Outcome.FAIL),
+    )
+    put(store, manifest("r3", both, started="2026-11-20T08:00:00Z"), record("r3", both[1]), close=False)
+    grid = ask(store, "/systems/{site}/{system}", site="ornl", system="frontier")
+    assert [run["run_id"] for run in grid["runs"]] == ["r3", "r2", "r1"]
+    assert {case["case_id"]: case["outcomes"] for case in grid["cases"]} == {both[0]: "…fp", both[1]: "p. "}
+    page = drawn(store, "/systems/{site}/{system}", site="ornl", system="frontier")
+    assert f'<td class=f><a href="/runs/r2#k{grid["cases"][0]["cell"]}">✕</a>' in page
+    assert page.count("<b>2026.11</b>") == 2
+    assert page.count("<b>2026.12</b>") == 1
+    assert "slurm 22.05.8" in page
+    older = ask(store, "/systems/{site}/{system}", site="ornl", system="frontier", query={"runs": "1"})
+    assert older["before"] == "r3"
+    following = ask(store, "/systems/{site}/{system}", site="ornl", system="frontier", query={"before": "r3"})
+    assert [run["run_id"] for run in following["runs"]] == ["r2", "r1"]
+
+
+def test_what_changed_is_what_differs_between_the_last_pass_and_the_first_failure(store: Store) -> None:
+    case = "parsl/htex@slurm"
+    passed = record("r1", case, at="2026-11-18T08:01:")
+    put(store, manifest("r1", [case], started="2026-11-18T08:00:00Z"), passed)
+    newer = [
+        msgspec.structs.replace(each, version="2026.12.1") if each.name == "parsl" else each
+        for each in passed.stack.components
+    ]
+    stack = msgspec.structs.replace(passed.stack, components=newer, modules=["gcc/13.1", "cray-mpich/8.1"])
+    for run, day in (("r2", 19), ("r3", 20)):
+        put(
+            store,
+            manifest(run, [case], started=f"2026-11-{day}T08:00:00Z"),
+            record(run, case, Outcome.FAIL, at=f"2026-11-{day}T08:01:", stack=stack),
+        )
+    cell = str(ask(store, "/systems/{site}/{system}", site="ornl", system="frontier")["cases"][0]["cell"])
+    facts = ask(store, "/cells/{cell}", cell=cell)
+    assert (facts["last_pass"]["run_id"], facts["first_failure"]["run_id"]) == ("r1", "r2")
+    assert {each["name"]: (each["before"], each["after"]) for each in facts["changed"] if each["changed"]} == {
+        "component parsl": ("2026.10.26 by spack", "2026.12.1 by spack"),
+        "module gcc": ("12.2", "13.1"),
+    }
+    assert [each["outcome"] for each in facts["history"]] == ["fail", "fail", "pass"]
+
+
+def test_two_runs_are_told_apart_case_by_case(store: Store) -> None:
+    cases = ["psij/a@slurm", "psij/b@slurm", "psij/c@slurm", "psij/d@slurm"]
+    put(
+        store,
+        manifest("r1", cases[:3], started="2026-11-18T08:00:00Z"),
+        record("r1", cases[0]),
+        record("r1", cases[1], Outcome.FAIL),
+        record("r1", cases[2]),
+    )
+    put(
+        store,
+        manifest("r2", [cases[0], cases[1], cases[3]]),
+        record("r2", cases[0], Outcome.ERROR),
+        record("r2", cases[1]),
+        record("r2", cases[3]),
+    )
+    facts = ask(store, "/compare/{before}/{after}", before="r1", after="r2")
+    assert {case["case_id"]: case["kind"] for case in facts["cases"]} == {
+        cases[0]: "newly failing",
+        cases[1]: "mended",
+        cases[2]: "gone",
+        cases[3]: "appeared",
+    }
+    same = ask(store, "/compare/{before}/{after}", before="r2", after="r2")
+    assert (same["cases"], same["unchanged"]) == ([], 3)
+
+
+def test_triage_groups_by_cause_and_sets_waived_failures_apart_until_their_day(store: Store) -> None:
+    cases = ["psij/a@slurm", "psij/b@slurm", "parsl/a@slurm", "flux/a@slurm"]
+    put(
+        store,
+        manifest("r1", cases, owner="systems group"),
+        record("r1", cases[0], Outcome.FAIL),
+        record("r1", cases[1], Outcome.FAIL),
+        record("r1", cases[2], Outcome.ERROR),
+        missing=1,
+    )
+    before = ask(store, "/triage")
+    assert before["counts"] == {"open": 3, "missing": 1, "waived": 0, "known": 0}
+    assert [case["case_id"] for case in before["groups"][0]["cases"]] == cases[:2]
+    assert before["groups"][0]["owners"] == ["systems group"]
+    with store.writing() as connection:
+        asked = Asked(
+            site="ornl", system="frontier", cases="psij/*", reason="looked at", expires="2998-12-31", owner="me"
+        )
+        key = add_waiver(connection, asked, None)
+    after = ask(store, "/triage", now=now_ms())
+    assert after["counts"] == {"open": 1, "missing": 1, "waived": 2, "known": 0}
+    waived = next(group for group in after["groups"] if group["section"] == "waived")
+    assert waived["cases"][0]["waiver"]["last_day"] == "2998-12-31"
+    assert waived["owners"] == ["me"]
+    over = ask(store, "/triage", now=instant_ms("2999-01-01T00:00:01Z"))
+    assert over["counts"]["open"] == 3
+    assert over["groups"][0]["cases"][0]["waiver"]["valid"] is False
+    with store.writing() as connection:
+        assert not end_waiver(connection, key, "elsewhere")
+        assert end_waiver(connection, key, "ornl")
+    assert ask(store, "/triage")["counts"]["open"] == 3
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("expires", "soon"), ("expires", "2001-01-01"), ("reason", " "), ("cases", "x" * 513)]
+)
+def test_a_waiver_without_a_day_or_a_reason_is_refused(store: Store, field: str, value: str) -> None:
+    asked = Asked(**{"site": "ornl", "cases": "*", "reason": "why", "expires": "2999-01-01", field: value})
+    with store.writing() as connection, pytest.raises(Problem) as refused:
+        add_waiver(connection, asked, None)
+    assert refused.value.field == field
+
+
+def test_filters_in_the_address_leave_out_what_does_not_fit(filled: Store) -> None:
+    everything = ask(filled, "/", now=now_ms())
+    some = ask(filled, "/", now=now_ms(), query={"component": "parsl,psij", "site": "llnl"})
+    assert {(tile["site"], tile["subject"]) for tile in some["tiles"]} == {("llnl", "parsl"), ("llnl", "psij")}
+    assert some["hidden_by_filters"] == len(everything["tiles"]) - len(some["tiles"])
+    emulated = ask(filled, "/", now=now_ms(), query={"state": "emulated"})
+    assert {tile["system"] for tile in emulated["tiles"]} == {"system09"}
+    assert ask(filled, "/", now=now_ms(), query={"outcome": EVIL})["tiles"] == []
+
+
+def test_a_hidden_site_is_nowhere_for_who_has_no_token(filled: Store) -> None:
+    names = dict(addresses(filled, now=now_ms()))
+    site = names["/sites/{site}"]["site"]
+    with filled.writing() as connection:
+        hide_site(connection, site, now_ms())
+    anyone, inside = visibility_of(ANYONE), visibility_of(Bearer(site=site, grants=GRANTS["read"], token="t"))
+    try:
+        assert site in ask(filled, "/sites", inside, now_ms())["sites"][0]["site"]
+        for path in names:
+            if "{" not in path:
+                assert f'"{site}"' not in json.dumps(ask(filled, path, anyone, now_ms())), path
+            elif path != "/releases/{release}":
+                ask(filled, path, inside, now_ms(), **names[path])
+                with pytest.raises(Problem) as refused:
+                    ask(filled, path, anyone, now_ms(), **names[path])
+                assert refused.value.status == 404
+        release = ask(filled, "/releases/{release}", anyone, now_ms(), **names["/releases/{release}"])
+        assert site not in {run["site"] for run in release["runs"]}
+        with filled.reading() as connection, pytest.raises(Problem):
+            draw_badge(connection, anyone, site, names["/systems/{site}/{system}"]["system"], "all", now_ms())
+        elsewhere = visibility_of(Bearer(site="elsewhere", grants=GRANTS["read"], token="t"))
+        assert ask(filled, "/", elsewhere, now_ms())["tiles"] == []
+        with pytest.raises(Problem):
+            ask(filled, "/sites/{site}", elsewhere, now_ms(), site=site)
+    finally:
+        from collector.auth.tokens import show_site
+
+        with filled.writing() as connection:
+            show_site(connection, site)
+
+
+def test_a_badge_is_green_only_for_a_fresh_pass_on_the_real_thing(store: Store) -> None:
+    put(store, manifest("r1", ["psij/a@slurm"], stale_after="1h"), record("r1", "psij/a@slurm"))
+    put(store, manifest("r2", ["psij/a@lsf"], system="b"), record("r2", "psij/a@lsf", system="b", emulated=True))
+    with store.reading() as connection:
+        fresh = draw_badge(
+            connection, EVERYTHING, "ornl", "frontier", "psij", instant_ms("2026-11-20T08:30:00Z")
+        ).decode()
+        stale = draw_badge(connection, EVERYTHING, "ornl", "frontier", "all", NOW).decode()
+        emulated = draw_badge(connection, EVERYTHING, "ornl", "b", "psij", NOW).decode()
+        with pytest.raises(Problem):
+            draw_badge(connection, EVERYTHING, "ornl", "frontier", "parsl", NOW)
+    assert "psij on frontier: pass<" in fresh
+    assert "#19704a" in fresh
+    assert "pass, stale" in stale
+    assert "pass, emulated" in emulated
+    assert "#19704a" not in stale + emulated
+
+
+def test_a_site_shows_waits_costs_and_contact_from_its_sums(filled: Store) -> None:
+    facts = ask(filled, "/sites/{site}", now=now_ms(), site="llnl")
+    system = facts["systems"][0]
+    assert system["attempts_30_days"] == sum(day["attempts"] for day in system["days"])
+    assert 4 <= system["days"][0]["queue_wait"] <= 404
+    assert system["node_hours_30_days"] > 0
+    assert (system["owner"], system["cadence"]) == ("workflow group", "1d")
+    assert facts["waivers"][0]["cases"] == "parsl+flux/*"
+    page = drawn(filled, "/sites/{site}", now=now_ms(), site="llnl")
+    assert page.count('<svg class="plot"') == 4
+
+
+def test_a_plot_of_bars_stands_one_on_the_other_and_names_what_it_leaves_out() -> None:
+    drawing = plot("Spent", "h", [Series("a", [(1, 2.0), (2, 3.0)]), Series("b", [(1, 2.0)])], 1, 2, bars=True)
+    rects = drawing.split("<rect ")[1:]
+    heights = [float(each.split('height="')[1].split('"')[0]) for each in rects]
+    tops = [float(each.split(' y="')[1].split('"')[0]) for each in rects]
+    assert heights[0] == heights[2]
+    assert tops[2] == pytest.approx(tops[0] - heights[2], abs=0.11)
+    many = plot("Waits", "s", [Series(str(n), [(1, 1.0)]) for n in range(11)], 1, 2)
+    assert "3 more are not drawn" in many
+    assert "Nothing was measured" in plot("Waits", "s", [Series("a", [])], 1, 2)
+    assert [nice(value) for value in (0, 0.04, 1.2, 7, 99, 101)] == [1.0, 0.1, 1.5, 8, 100, 150]
+
+
+def test_pages_of_a_release_take_the_newest_whole_run_of_each_system(store: Store) -> None:
+    case = "psij/a@slurm"
+    put(store, manifest("whole", [case], started="2026-11-18T08:00:00Z"), record("whole", case))
+    put(store, manifest("part", [case], partial=True), record("part", case, Outcome.FAIL))
+    facts = ask(store, "/releases/{release}", release="2026.11")
+    assert [(run["run_id"], run["components"]["psij"]["outcome"]) for run in facts["runs"]] == [("whole", "pass")]
+    assert [each["runs"] for each in ask(store, "/releases")["releases"]] == [2]
+    with pytest.raises(Problem):
+        ask(store, "/releases/{release}", release="1999.01")
+
+
+@pytest.mark.parametrize("cell", ["x", "-1", "9" * 30, "٣", "999999"])
+def test_a_case_that_is_not_there_is_not_found(store: Store, cell: str) -> None:
+    with pytest.raises(Problem) as refused:
+        ask(store, "/cells/{cell}", cell=cell)
+    assert refused.value.status == 404

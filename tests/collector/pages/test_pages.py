@@ -1,0 +1,172 @@
+"""The pages, as they are sent and as Chromium shows them: nothing runs in them, nothing comes from elsewhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from collector.clock import duration_seconds
+from collector.formatting import age, seconds
+from dashboard_client.schema import Outcome, Timing
+from tests.collector.process import TOKEN, Collector
+from tests.collector.samples import CASES, closing, manifest, record
+
+EVIL = '</code></pre><script>document.title="owned"</script><img src=x onerror="document.title=1">\x1b[31m'
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
+    """A private collector with a run that has a pass, a fail with hostile output, a skip and a missing case."""
+    served = Collector(tmp_path_factory.mktemp("pages"), "--private")
+    served.open(manifest("page-1", stale_after="1h", owner="<b>owner</b>"))
+    served.add(
+        record("page-1", CASES[0]),
+        record("page-1", CASES[1], emulated=True),
+        record("page-1", CASES[2], Outcome.INFRA, 1),
+        record("page-1", CASES[2], Outcome.FAIL, 2, output=EVIL),
+        record("page-1", CASES[3], Outcome.SKIP, timing=Timing()),
+    )
+    served.close("page-1", closing(4, missing=1, exit_code=1))
+    yield served
+    assert served.stop() == 0
+
+
+class Elements(HTMLParser):
+    """Every start tag of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+PAGES = ["/", "/runs/page-1", f"/records/{record('page-1', CASES[2], attempt=2).record_id}"]
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_holds_no_script_no_style_of_its_own_and_nothing_from_elsewhere(shown: Collector, path: str) -> None:
+    answer = shown.get(path, token=TOKEN)
+    assert answer.status_code == 200
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src" not in policy
+    assert "unsafe" not in policy
+    assert "set-cookie" not in answer.headers
+    for tag, attributes in Elements(answer.text).found:
+        assert tag not in {"script", "iframe", "form"}
+        assert not any(name == "style" or name.startswith("on") for name in attributes)
+        for name in ("src", "href"):
+            assert re.match(r"[/#](?!/)", attributes.get(name) or "/"), attributes
+
+
+def test_hostile_output_is_shown_as_text(shown: Collector) -> None:
+    page = shown.get(PAGES[2], token=TOKEN).text
+    assert "&lt;script&gt;document.title=&#34;owned&#34;&lt;/script&gt;" in page
+    assert "<script" not in page
+    assert "<img src=x" not in page
+    assert "<b>owner" not in shown.get(PAGES[1], token=TOKEN).text
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_links_carry_the_token_of_the_address_on_and_lead_somewhere(shown: Collector, path: str) -> None:
+    assert TOKEN not in shown.get(path, token=TOKEN).text
+    links = {
+        attributes["href"] or ""
+        for tag, attributes in Elements(shown.get(f"{path}?token={TOKEN}").text).found
+        if tag == "a" and not (attributes["href"] or "").startswith("#")
+    }
+    assert len(links) >= 2
+    for link in links:
+        assert f"token={TOKEN}" in link or link == "/api/v1/openapi.json"
+        assert shown.get(link).status_code == 200
+
+
+def test_an_address_that_leads_nowhere_is_a_page_that_says_so(shown: Collector) -> None:
+    answer = shown.get("/runs/<script>", token=TOKEN)
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "<script>" not in answer.text
+    assert shown.get("/static/app.py").status_code == 404
+    assert shown.get("/static/..%2fapp.py").status_code == 404
+
+
+def test_a_run_without_its_manifest_says_so(shown: Collector) -> None:
+    shown.add(record("orphan-1", CASES[0], system="alone"))
+    page = shown.get("/runs/orphan-1", token=TOKEN).text
+    assert "The manifest of this run has not come" in page
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [("36h", 129600), ("2 days", 172800), ("P2D", 172800), ("PT90M", 5400), ("1w", 604800), ("", None), ("soon", None)],
+)
+def test_a_duration_is_read_as_people_write_it(said: str, meant: int | None) -> None:
+    assert duration_seconds(said) == meant
+
+
+def test_ages_and_durations_are_said_in_one_unit() -> None:
+    assert [age(ms) for ms in (-5, 59_000, 3_600_000, 7_200_000, 3 * 86_400_000)] == [
+        "0 s",
+        "59 s",
+        "60 min",
+        "2 h",
+        "3 d",
+    ]
+    assert [seconds(value) for value in (None, 0, 1.5, 65, 130, 3660)] == [
+        "—",
+        "0.00 s",
+        "1.50 s",
+        "65.0 s",
+        "2 min 10 s",
+        "1 h 01 min",
+    ]
+
+
+@pytest.mark.needs("chromium")
+@pytest.mark.parametrize("scripts", [True, False], ids=["with JavaScript", "without JavaScript"])
+def test_a_reader_goes_from_the_matrix_to_the_evidence(shown: Collector, browser: Any, scripts: bool) -> None:
+    context = browser.new_context(java_script_enabled=scripts, viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    asked: list[str] = []
+    complaints: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: complaints.append(message.text))
+    page.goto(f"{shown.url}/?token={TOKEN}")
+    assert page.title() == "Now · ExaWorks"
+    tile = page.get_by_role("link", name="psij on frontier: fail, stale")
+    assert tile.get_attribute("class").split() == ["tile", "fail", "stale"]
+    control = page.get_by_role("link", name="control on frontier: pass, stale, emulated; 2 pass")
+    assert control.get_by_text("emulated").is_visible()
+    missing = page.get_by_role("link", name="parsl on frontier: missing, stale; 1 missing")
+    transparent = "rgba(0, 0, 0, 0)"
+    if scripts:
+        assert missing.evaluate("node => getComputedStyle(node).backgroundColor") == transparent
+        assert missing.evaluate("node => getComputedStyle(node).borderTopStyle") == "dashed"
+        assert tile.evaluate("node => getComputedStyle(node).backgroundColor") != transparent
+    tile.click()
+    assert page.url == f"{shown.url}/runs/page-1?token={TOKEN}#c-psij"
+    rows = page.locator("#c-psij tr:not(.group)")
+    assert [text.split() for text in rows.locator("td:first-child").all_inner_texts()] == [["✕", "fail"], ["⊘", "skip"]]
+    assert page.locator("#c-parsl").get_by_text("planned, never reported").is_visible()
+    rows.get_by_role("link", name=CASES[2], exact=True).click()
+    assert page.title() == f"{CASES[2]} · ExaWorks"
+    assert page.locator("pre.output").inner_text().startswith('</code></pre><script>document.title="owned"</script>')
+    widths = [float(each.get_attribute("width")) for each in page.locator("svg.timeline rect:not(.ground)").all()]
+    assert len(widths) == 5
+    assert max(widths) == widths[3] > 400
+    assert page.locator("pre.command").inner_text() == f"exaworks validate --case '{CASES[2]}'"
+    page.get_by_role("link", name=re.compile("1 infra")).click()
+    assert page.get_by_text("waited 1800 s in queue batch").is_visible()
+    page.get_by_role("link", name="run", exact=True).click()
+    page.get_by_role("navigation", name="Trail").get_by_role("link", name="Now").click()
+    assert page.url == f"{shown.url}/?token={TOKEN}"
+    assert {url.split("/", 3)[2] for url in asked} == {shown.url.removeprefix("http://")}
+    assert complaints == []
+    context.close()

@@ -1,0 +1,78 @@
+"""What ``exaworks validate`` says where it cannot speak, or has nothing to run: never a green that nobody saw."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dashboard_client.runs import RunFolder
+from sdk_tests.cli.validation import INTEGRATION
+from tests.sdk_tests.bench import ROOT, SITE
+
+PROGRAM = """
+import pathlib, sys
+from sdk_tests import validate
+from exaworks_sdk.cli import main
+validate.INTEGRATION = pathlib.Path(sys.argv[1])
+main(["validate", *sys.argv[2:]], prog_name="exaworks")
+"""
+
+
+def validate(folder: Path, *arguments: str, cases: Path = INTEGRATION, redirect: str = "") -> tuple[int, str, str]:
+    """Run the control case, or what ``cases`` holds, in a shell; return exit code, standard output and error."""
+    site = folder / "site.yaml"
+    site.write_text(SITE.replace("DEPLOYMENT", f"venv:{sys.prefix}").replace("RETRIES", "0"))
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("EXAWORKS_", "SLURM", "PYTEST", "COV"))}
+    fixed = ("--site", "test/box", "--site-file", str(site), "--no-upload")
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {redirect}', "sh", sys.executable, "-c", PROGRAM, str(cases), *fixed, *arguments],
+        env={**kept, "PYTHONPATH": str(ROOT), "EXAWORKS_HOME": str(folder / "home")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+CONTROL = ("--case", "control/hello@local")
+
+
+def test_a_summary_that_found_no_room_is_told_and_the_verdict_stands(tmp_path: Path) -> None:
+    code, _, stderr = validate(tmp_path, *CONTROL, redirect=">/dev/full")
+    assert code == 0, stderr
+    assert "the summary could not be written: No space left on device; the results are in" in stderr
+
+
+def test_json_that_found_no_room_is_an_error(tmp_path: Path) -> None:
+    code, _, stderr = validate(tmp_path, *CONTROL, "--json", redirect=">/dev/full")
+    assert code == 2
+    assert "Error: the summary could not be written: No space left on device" in stderr
+    assert "Traceback" not in stderr
+
+
+@pytest.mark.parametrize("redirect", [">&-", ">&- 2>&-"])
+def test_a_run_without_standard_output_has_its_verdict(tmp_path: Path, redirect: str) -> None:
+    assert validate(tmp_path, *CONTROL, redirect=redirect) == (0, "", "")
+    closed = RunFolder.open("last", tmp_path / "home" / "runs").manifest.closed
+    assert closed is not None
+    assert (closed.exit_code, closed.counts["pass"]) == (0, 1)
+
+
+@pytest.mark.parametrize("option", ["--list", "--json"])
+def test_cases_that_cannot_be_read_are_named_and_nothing_is_run(tmp_path: Path, option: str) -> None:
+    cases = tmp_path / "cases"
+    cases.mkdir()
+    (cases / "test_whole.py").write_text((INTEGRATION / "test_control.py").read_text())
+    (cases / "test_broken.py").write_text("import a_module_that_was_not_packaged\n")
+    code, stdout, stderr = validate(tmp_path, option, cases=cases)
+    assert code == 2
+    assert "control/hello" not in stdout
+    assert "test_broken.py" in stderr
+    assert "a_module_that_was_not_packaged" in stderr
+    assert "nothing was run" in stderr
+    assert not list((tmp_path / "home").glob("runs/*"))

@@ -1,0 +1,195 @@
+"""Each kind of deployment is activated for its payloads alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from exaworks_sdk.release import load
+from sdk_tests.deployments import base_environ, resolve
+from sdk_tests.errors import DeploymentError
+from sdk_tests.plan.components import ComponentKind
+from sdk_tests.plan.probe import probe
+
+BASE = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "PYTHONPATH": "/stray"}
+
+
+def program(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return path
+
+
+def fake_python(folder: Path) -> Path:
+    return program(folder / "bin" / "python3", f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+
+
+def test_a_virtual_environment_comes_first_on_path_without_a_stray_pythonpath() -> None:
+    deployment = resolve(f"venv:{sys.prefix}", BASE)
+    assert deployment.environ["PATH"].split(":")[0] == f"{sys.prefix}/bin"
+    assert deployment.environ["VIRTUAL_ENV"] == sys.prefix
+    assert "PYTHONPATH" not in deployment.environ
+    assert deployment.delta["PATH"] == deployment.environ["PATH"]
+
+
+def test_path_takes_the_environment_as_it_is(tmp_path: Path) -> None:
+    python = fake_python(tmp_path)
+    deployment = resolve("path", {**BASE, "PATH": f"{tmp_path}/bin:{BASE['PATH']}"})
+    assert deployment.python == str(python)
+    assert deployment.environ["PYTHONPATH"] == "/stray"
+
+
+def test_a_spack_environment_is_activated_by_spack_itself(tmp_path: Path) -> None:
+    python = fake_python(tmp_path / "view")
+    text = '#!/bin/sh\n[ "$1 $2 $3 $4" = "env activate --sh exaworks" ] || exit 9\n'
+    text += f"echo 'export PATH={tmp_path}/view/bin:$PATH'\necho 'export SPACK_ENV=/e;'\n"
+    program(tmp_path / "spack" / "bin" / "spack", text)
+    deployment = resolve("spack:exaworks", {**BASE, "SPACK_ROOT": str(tmp_path / "spack")})
+    assert deployment.python == str(python)
+    assert deployment.environ["SPACK_ENV"] == "/e"
+    assert deployment.delta["SPACK_ENV"] == "/e"
+    assert "PYTHONPATH" not in deployment.environ
+
+
+def test_an_environment_that_lies_beside_its_own_spack_is_activated_by_that(tmp_path: Path) -> None:
+    (tmp_path / "spack" / "bin").mkdir(parents=True)
+    (tmp_path / "environment").mkdir()
+    (tmp_path / "environment" / "spack.yaml").touch()
+    spack = tmp_path / "spack" / "bin" / "spack"
+    spack.write_text("#!/bin/sh\necho \"export ACTIVATED='$*'\"\n")
+    spack.chmod(0o755)
+    deployment = resolve(f"spack:{tmp_path / 'environment'}", BASE)
+    assert deployment.environ["ACTIVATED"] == f"env activate --sh {tmp_path / 'environment'}"
+
+
+def test_spack_alone_is_what_install_has_made_and_promises_what_that_holds(tmp_path: Path) -> None:
+    prefix = tmp_path / "spack" / load().name
+    python = fake_python(prefix / "view")
+    program(prefix / "spack" / "bin" / "spack", f"#!/bin/sh\necho 'export PATH={python.parent}:$PATH'\n")
+    (prefix / "environment").mkdir()
+    (prefix / "environment" / "spack.yaml").touch()
+    nodes = {"a": {"name": "py-psij-python"}, "b": {"name": "flux-core", "external": {"path": "/usr"}}}
+    (prefix / "environment" / "spack.lock").write_text(json.dumps({"concrete_specs": nodes}))
+    (tmp_path / "box.yaml").write_text("system: test/box\ndescription: x\nlocal: {allowed: true}\ndeployment: spack\n")
+    argv = [sys.executable, "-I", "-m", "exaworks_sdk", "validate", "--site-file", str(tmp_path / "box.yaml")]
+    env = {**BASE, "PATH": "/usr/bin:/bin", "EXAWORKS_HOME": str(tmp_path)}
+    done = subprocess.run([*argv, "--list", "--json"], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    planned = {case["case"]: (case["verdict"], case["reason"]) for case in json.loads(done.stdout)}
+    verdict, reason = planned["psij/hello@local"]
+    assert (verdict, reason.partition("although ")[2]) == ("fail", f"release {load().name} promises psij 0.9.11")
+    assert planned["flux/instance@local"][0] == "fail", "it is the site's own, and was to be there"
+    assert planned["parsl/python_app@local"][0] == "skip", "it was left out of the environment"
+    assert f"of deployment spack {load().name}" in reason
+
+
+def test_a_spack_prefix_is_a_view(tmp_path: Path) -> None:
+    python = fake_python(tmp_path)
+    (tmp_path / "lib" / "python3.11" / "site-packages").mkdir(parents=True)
+    deployment = resolve(f"spack:{tmp_path}", BASE)
+    assert deployment.python == str(python)
+    assert deployment.environ["PYTHONPATH"] == f"{tmp_path}/lib/python3.11/site-packages"
+
+
+def test_a_module_is_loaded_in_a_shell_that_has_the_command(tmp_path: Path) -> None:
+    fake_python(tmp_path)
+    init = tmp_path / "init" / "bash"
+    init.parent.mkdir()
+    init.write_text(
+        'module() { [ "$1 $2" = "load exaworks/2026.11" ] || return 1; '
+        f"export PATH={tmp_path}/bin:$PATH LOADEDMODULES=$2; }}\n"
+    )
+    deployment = resolve("module:exaworks/2026.11", {**BASE, "LMOD_PKG": str(tmp_path)})
+    assert deployment.environ["LOADEDMODULES"] == "exaworks/2026.11"
+    assert deployment.python == str(tmp_path / "bin" / "python3")
+    found = probe(deployment, {})
+    assert found.modules == ["exaworks/2026.11"]
+
+
+def test_a_conda_environment_is_activated_by_conda_itself(tmp_path: Path) -> None:
+    fake_python(tmp_path / "envs" / "mine")
+    hook = f'conda() {{ [ "$1 $2" = "activate mine" ] && export PATH={tmp_path}/envs/mine/bin:$PATH; }}'
+    program(tmp_path / "bin" / "conda", f"#!/bin/sh\necho '{hook}'\n")
+    deployment = resolve("conda:mine", {**BASE, "PATH": f"{tmp_path}/bin:{BASE['PATH']}"})
+    assert deployment.python == str(tmp_path / "envs" / "mine" / "bin" / "python3")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("venv:/no/such/folder", "no program"),
+        ("venv:", "give one of"),
+        ("snap:thing", "give one of"),
+        ("spack:nowhere", "no spack on PATH"),
+        ("conda:mine", "no conda on PATH"),
+        ("module:m", "no module command"),
+    ],
+)
+def test_a_deployment_that_is_not_there_is_named_with_the_reason(text: str, said: str) -> None:
+    with pytest.raises(DeploymentError, match=said) as error:
+        resolve(text, {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"})
+    assert error.value.exit_code == 2
+
+
+def test_activation_that_fails_shows_its_own_last_line(tmp_path: Path) -> None:
+    init = tmp_path / "init" / "bash"
+    init.parent.mkdir()
+    init.write_text("module() { echo 'Lmod has detected the following error: unknown module' >&2; return 1; }\n")
+    with pytest.raises(DeploymentError, match="unknown module"):
+        resolve("module:nothing", {**BASE, "LMOD_PKG": str(tmp_path)})
+
+
+def test_what_belongs_to_the_harness_stays_out() -> None:
+    given = {"EXAWORKS_COLLECTOR_TOKEN": "x", "PYTEST_CURRENT_TEST": "x", "SITE_TOKEN": "x", "MINE": "x"}
+    assert base_environ(given, ("SITE_TOKEN",)) == {"MINE": "x"}
+
+
+def test_the_digest_changes_with_what_is_installed(tmp_path: Path) -> None:
+    deployment = resolve(f"venv:{sys.prefix}", BASE)
+    before = probe(deployment, {}).digest
+    assert probe(deployment, {}).digest == before
+    info = tmp_path / "extra-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: extra\nVersion: 1\n")
+    changed = dict(deployment.environ) | {"PYTHONPATH": str(tmp_path)}
+    assert probe(type(deployment)(**{**vars(deployment), "environ": changed}), {}).digest != before
+
+
+def test_a_probe_names_what_it_looked_for(tmp_path: Path) -> None:
+    deployment = resolve(f"venv:{sys.prefix}", BASE)
+    kinds = {
+        "pytest": ComponentKind("pytest", distribution="pytest"),
+        "ghost": ComponentKind("ghost", distribution="ghost-package"),
+        "tool": ComponentKind("tool", command="no-such-tool"),
+    }
+    found = probe(deployment, kinds)
+    assert found.components["pytest"].version == pytest.__version__
+    assert "ghost-package" in found.absent["ghost"]
+    assert "`no-such-tool` on PATH" in found.absent["tool"]
+
+
+@pytest.mark.parametrize(("inside", "provider"), [(True, "venv"), (False, "path")])
+def test_a_command_on_path_beside_a_virtual_environment_is_tested_but_not_called_its_own(
+    tmp_path: Path, inside: bool, provider: str
+) -> None:
+    made = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(made)], check=True)
+    folder = made / "bin" if inside else tmp_path / "tools"
+    program(folder / "some-tool", "#!/bin/sh\necho some-tool 1.2.3\n")
+    environ = {**BASE, "PATH": f"{tmp_path / 'tools'}:{BASE['PATH']}"}
+    found = probe(resolve(f"venv:{made}", environ), {"tool": ComponentKind("tool", command="some-tool")})
+    seen = found.components["tool"]
+    assert (seen.version, seen.provider, seen.location) == ("1.2.3", provider, str(folder / "some-tool"))
+
+
+def test_an_interpreter_that_cannot_answer_is_an_error_of_the_deployment(tmp_path: Path) -> None:
+    program(tmp_path / "bin" / "python", "#!/bin/sh\necho 'illegal instruction' >&2; exit 132\n")
+    with pytest.raises(DeploymentError, match="illegal instruction"):
+        probe(resolve(f"venv:{tmp_path}", BASE), {})

@@ -1,0 +1,121 @@
+"""Children under a hard limit: none is lost, none outlives its case."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def in_a_process(source: str, folder: Path) -> str:
+    """Run a script that uses ``ProcessTable`` in a process of its own: it takes over SIGCHLD and adopts orphans."""
+    head = "import os, sys, time\nfrom sdk_tests.execution.process_table import ProcessTable\nprocs, ended = ProcessTable(), {}\n"
+    head += "def done(e): ended[e.key] = e\n"
+    head += (
+        "def spawn(key, argv, limit=20.0, mark=None):\n"
+        "    procs.spawn(key, argv, os.environ, '.', limit, done, mark=mark)\n"
+        "def drain():\n    while len(procs): procs.poll(1)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", head + textwrap.dedent(source)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_exit_codes_signals_and_absent_programs_are_told_apart(tmp_path: Path) -> None:
+    source = """
+        spawn("code", ["sh", "-c", "exit 7"])
+        spawn("signal", ["sh", "-c", "kill -9 $$"])
+        spawn("absent", ["/no/such/program"])
+        spawn("nul", ["printf", "a\\0b"])
+        drain()
+        print([(k, e.ending, e.exit_code, e.signal) for k, e in sorted(ended.items())])
+    """
+    assert eval(in_a_process(source, tmp_path)) == [
+        ("absent", "unstarted", None, None),
+        ("code", "exited", 7, None),
+        ("nul", "unstarted", None, None),
+        ("signal", "exited", None, 9),
+    ]
+
+
+def test_output_is_kept_within_bounds_and_its_size_is_known(tmp_path: Path) -> None:
+    source = """
+        spawn("out", [sys.executable, "-c", "print('start'); print('x' * 5_000_000)"])
+        spawn("err", [sys.executable, "-c", "import sys; print('y' * 5_000_000, 'end', file=sys.stderr)"])
+        drain()
+        out, err = ended["out"], ended["err"]
+        print(out.stdout_bytes, len(out.stdout), out.stdout[:5], len(err.stderr), err.stderr[-4:])
+    """
+    assert in_a_process(source, tmp_path) == "5000007 1048576 b'start' 65536 b'end\\n'\n"
+
+
+def test_a_limit_ends_the_whole_group_even_where_it_ignores_termination(tmp_path: Path) -> None:
+    source = """
+        spawn("deaf", ["sh", "-c", "trap '' TERM; echo $$; sh -c 'trap \\"\\" TERM; echo $$; sleep 54321'"], limit=0.3)
+        begun = time.monotonic(); drain()
+        print(ended["deaf"].ending, ended["deaf"].signal, time.monotonic() - begun < 8)
+        for pid in ended["deaf"].stdout.split(): print(os.path.exists(f"/proc/{int(pid)}"))
+    """
+    assert in_a_process(source, tmp_path).split() == ["timeout", "9", "True", "False", "False"]
+
+
+def test_daemons_that_left_the_group_are_found_by_mark_and_those_of_other_cases_are_spared(tmp_path: Path) -> None:
+    source = """
+        spawn("mine", ["sh", "-c", "setsid setsid sleep 54322 & sleep 54323 & sleep 0.2"], mark="run/mine")
+        spawn("other", ["sh", "-c", "setsid sleep 54324 & sleep 1; pgrep -fc '^sleep 54324'"], mark="run/other")
+        while "mine" not in ended: procs.poll(1)
+        print(sorted(ended["mine"].leftovers))
+        drain()
+        print(int(ended["other"].stdout), list(ended["other"].leftovers))
+    """
+    assert in_a_process(source, tmp_path) == "['sleep', 'sleep']\n1 ['sleep']\n"
+    left = subprocess.run(["pgrep", "-f", "sleep 5432[234]"], capture_output=True, check=False)
+    assert left.returncode == 1
+
+
+def test_a_daemon_that_wiped_its_environment_is_found_by_the_folder_it_works_in(tmp_path: Path) -> None:
+    source = """
+        spawn("case", ["sh", "-c", "env -i setsid sleep 54325 & sleep 0.3"], mark="run/case")
+        drain()
+        print(ended["case"].leftovers)
+    """
+    source = source.replace("spawn(", "os.mkdir('scratch'); procs.spawn(").replace(
+        ', mark="run/case")', ', os.environ, os.path.abspath("scratch"), 20.0, done, mark="run/case")'
+    )
+    assert in_a_process(source, tmp_path) == "('sleep',)\n"
+
+
+def test_a_daemon_that_holds_the_output_open_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    """Without a mark nobody may kill it, yet its case has ended."""
+    source = """
+        spawn("holder", ["sh", "-c", "setsid sleep 7 & echo done"])
+        begun = time.monotonic(); drain()
+        print(ended["holder"].stdout, time.monotonic() - begun < 5)
+    """
+    assert in_a_process(source, tmp_path) == "b'done\\n' True\n"
+
+
+@pytest.mark.parametrize("count", [200])
+def test_every_child_is_called_back_exactly_once(tmp_path: Path, count: int) -> None:
+    source = f"""
+        calls = []
+        for number in range({count}):
+            procs.spawn(str(number), ["true"], os.environ, ".", 10, lambda e: calls.append(e.key))
+        drain()
+        print(len(calls), len(set(calls)))
+    """
+    assert in_a_process(source, tmp_path) == f"{count} {count}\n"

@@ -1,0 +1,76 @@
+"""Faults on a real OpenPBS."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import time
+
+from sdk_tests.errors import TestbedError
+from sdk_tests.testbeds import openpbs, processes
+from tests.sdk_tests.testbeds.fault_base import Faults
+
+
+class OpenPbsFaults(Faults):
+    """A private OpenPBS is broken with its own administrator's commands and with signals to its daemons."""
+
+    def refuse(self) -> None:
+        self._queues("enabled = False")
+
+    def down(self, seconds: float) -> None:
+        """Kill the server and start it again; returns when that is done."""
+        processes.end([one for one in self.testbed.daemons if one.name == "pbs_server"], grace=0.0)
+        time.sleep(seconds)
+        self.testbed = openpbs.start(
+            self.testbed, "pbs_server", [f"{self.testbed.extras['root']}/sbin/pbs_server", "-N"]
+        )
+
+    def kill_node(self, job: str) -> None:
+        """Kill its MOM and all that runs for the job, as when the power goes; she is back at once and knows nothing."""
+        told = self._run("qstat", "-f", job).replace("\n\t", "")
+        node = re.search(r"exec_host = ([^/]+)/", told)
+        if node is None:
+            raise TestbedError(f"job {job} has no node")
+        name = node.group(1)
+        processes.end([one for one in self.testbed.daemons if one.name == f"pbs_mom-{name}"], grace=0.0)
+        processes.end(processes.carrying(f"PBS_JOBID={job}"), grace=0.0)
+        self.testbed = openpbs.start_mom(self.testbed, name)
+
+    def preempt(self, job: str) -> None:
+        self._run("qalter", "-r", "y", job)
+        self._run("qhold", "-h", "s", job)
+        self._run("qrerun", job)
+
+    def hold(self) -> None:
+        self._qmgr("set server scheduling = False")
+
+    def release(self, job: str) -> None:
+        """Jobs wait for the scheduler, so all of them go."""
+        self._qmgr("set server scheduling = True")
+
+    def expire(self, job: str) -> None:
+        self._run("qalter", "-l", "walltime=1", job)
+
+    def vanish(self, job: str) -> None:
+        """Delete a job with its history: PBS then knows nothing of it."""
+        self._run("qdel", "-x", "-W", "force", job)
+
+    def mend(self) -> None:
+        super().mend()
+        self._queues("enabled = True")
+        self._qmgr("set server scheduling = True")
+
+    def _queues(self, change: str) -> None:
+        self._qmgr("\n".join(f"set queue {queue.name} {change}" for queue in self.testbed.scheduler.queues))
+
+    def _qmgr(self, line: str) -> None:
+        done = openpbs.manage(self.testbed, line)
+        if done.returncode != 0:
+            raise TestbedError(f"qmgr: {line}: exit {done.returncode}: {done.stderr.strip()}")
+
+    def _run(self, *words: str) -> str:
+        done = subprocess.run(words, env=self.env, capture_output=True, text=True, timeout=30, check=False)
+        if done.returncode != 0:
+            raise TestbedError(f"{shlex.join(words)}: exit {done.returncode}: {done.stderr.strip()}")
+        return done.stdout
