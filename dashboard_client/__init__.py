@@ -1,5 +1,5 @@
-"""The results room: the record schema, the run folder and its spool, redaction and upload.
+"""The results package: the record schema, the run folder and its spool, redaction and upload.
 
-Everything a run leaves behind passes through here. This room imports nothing else of the project, so that a results
-folder can be read, shown and pushed by any machine that has this package alone.
+Everything that a run stores passes through this package. It imports nothing else of the project, so that a machine with
+this package alone can read, display and push a results folder.
 """

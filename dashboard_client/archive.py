@@ -1,4 +1,4 @@
-"""Carrying a run out of a machine that cannot push: an archive of its outbox, and nothing else of it."""
+"""Export the outbox of a run as an archive, for a machine that cannot push, and open such an archive."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from dashboard_client.errors import RunFolderError
 from dashboard_client.runs import OUTBOX, RUN_ID, RunFolder
 
 SUFFIXES = (".tar.gz", ".tgz")
-LARGEST = 1024**3
-"""Bytes that an archive may unfold to; more is no archive of ours."""
+MAX_BYTES = 1024**3
+"""Maximum unpacked size of an archive, in bytes."""
 
 
 def preview(run: RunFolder) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and the very bytes of each file that leaves, in a fixed order.
+    """Yield the name and the exact bytes of each file that leaves the machine, in a fixed order.
 
-    A last line that is being written, or that a kill has torn, is not part of what leaves.
+    A last line of the records that is incomplete (being written, or torn by a kill) is left out.
 
     Raises:
         RunFolderError: a file cannot be read.
@@ -31,7 +31,9 @@ def preview(run: RunFolder) -> Iterator[tuple[str, bytes]]:
     for name in OUTBOX:
         path = run.path / name
         if path.is_symlink():
-            raise RunFolderError(f"{path}: is a symbolic link; what leaves must lie in the run folder itself")
+            raise RunFolderError(
+                f"{path}: is a symbolic link; only a file in the run folder itself may leave the machine"
+            )
         try:
             data = path.read_bytes()
         except FileNotFoundError:
@@ -42,21 +44,21 @@ def preview(run: RunFolder) -> Iterator[tuple[str, bytes]]:
 
 
 def export(run: RunFolder, to: Path) -> Path:
-    """Write the outbox into a tar.gz that has the same bytes whenever and by whomever it is made; return its path.
+    """Write the outbox into a tar.gz and return its path. Its bytes depend on the content of the run alone.
 
     ``to`` is a folder, or a file name that ends in .tar.gz or .tgz.
 
     Raises:
-        RunFolderError: it cannot be written, or is not named as an archive.
+        RunFolderError: the archive cannot be written, or its name has the wrong ending.
     """
     run_id = run.manifest.run_id
     path = to / f"{run_id}.tar.gz" if to.is_dir() else to
     if not path.name.endswith(SUFFIXES):
-        raise RunFolderError(f"{path}: is neither a folder nor named {' or '.join('*' + end for end in SUFFIXES)}")
-    packed = io.BytesIO()
+        raise RunFolderError(f"{path}: is neither a folder nor a file name that ends in {' or '.join(SUFFIXES)}")
+    buffer = io.BytesIO()
     with (
-        gzip.GzipFile(filename="", mode="wb", fileobj=packed, mtime=0) as squeezed,
-        tarfile.open(fileobj=squeezed, mode="w", format=tarfile.PAX_FORMAT) as tar,
+        gzip.GzipFile(filename="", mode="wb", fileobj=buffer, mtime=0) as compressed,
+        tarfile.open(fileobj=compressed, mode="w", format=tarfile.PAX_FORMAT) as tar,
     ):
         for name, data in preview(run):
             member = tarfile.TarInfo(f"{run_id}/{name}")
@@ -64,7 +66,7 @@ def export(run: RunFolder, to: Path) -> Path:
             member.mode = 0o644
             tar.addfile(member, io.BytesIO(data))
     try:
-        write_whole(path, packed.getvalue())
+        write_whole(path, buffer.getvalue())
     except OSError as error:
         raise RunFolderError(f"{path}: cannot be written: {error.strerror}") from error
     return path
@@ -72,46 +74,48 @@ def export(run: RunFolder, to: Path) -> Path:
 
 @contextlib.contextmanager
 def open_archive(path: Path) -> Iterator[RunFolder]:
-    """Unfold an archive into a folder that is gone afterwards, so that it can be shown and pushed like a run.
+    """Unpack an archive into a temporary folder, so that it can be displayed and pushed like a run.
 
     Raises:
-        RunFolderError: it is no archive of a run, or holds anything but the outbox of one.
+        RunFolderError: it is not an archive of a run, or contains anything else than the outbox of one.
     """
     with tempfile.TemporaryDirectory(prefix="exaworks-") as scratch:
         folder = Path(scratch)
         try:
             with tarfile.open(path, mode="r|gz") as tar:
-                top = _unfold(tar, folder, path)
+                top = _unpack(tar, folder, path)
         except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError) as error:
             raise RunFolderError(f"{path}: cannot be read as a tar.gz: {error}") from error
         run = RunFolder(folder / top)
         if not (run.path / "manifest.json").is_file():
-            raise RunFolderError(f"{path}: holds no manifest.json, so it is no archive of a run")
+            raise RunFolderError(f"{path}: not an archive of a run: it contains no manifest.json")
         if run.manifest.run_id != top:
-            raise RunFolderError(f"{path}: its folder is {top!r}, but the manifest in it is of {run.manifest.run_id!r}")
+            raise RunFolderError(
+                f"{path}: its folder is named {top!r}, but its manifest is that of run {run.manifest.run_id!r}"
+            )
         yield run
 
 
-def _unfold(tar: tarfile.TarFile, folder: Path, path: Path) -> str:
-    """Write each member by our own name for it; nothing of what the archive says about a file is followed."""
+def _unpack(tar: tarfile.TarFile, folder: Path, path: Path) -> str:
+    """Write each member under a name of our own; paths, modes and links from the archive are not used."""
     top = ""
-    seen: set[str] = set()
-    room = LARGEST
+    names: set[str] = set()
+    room = MAX_BYTES
     for member in tar:
         head, _, name = member.name.partition("/")
-        strange = not member.isreg() or name not in OUTBOX or name in seen
-        if strange or not RUN_ID.fullmatch(head) or head != (top or head):
+        unexpected = not member.isreg() or name not in OUTBOX or name in names
+        if unexpected or not RUN_ID.fullmatch(head) or head != (top or head):
             raise RunFolderError(
-                f"{path}: holds {member.name!r}, which no archive of a run does (one folder of {', '.join(OUTBOX)})"
+                f"{path}: contains {member.name!r}; an archive of a run has one folder with only {', '.join(OUTBOX)}"
             )
         room -= member.size
         if room < 0:
-            raise RunFolderError(f"{path}: unfolds to more than {LARGEST} bytes")
+            raise RunFolderError(f"{path}: unpacks to more than {MAX_BYTES} bytes")
         if not top:
             top = head
             (folder / top).mkdir()
             (folder / top / "private").mkdir(mode=0o700)
-        seen.add(name)
+        names.add(name)
         content = tar.extractfile(member)
         if content is not None:
             (folder / top / name).write_bytes(content.read())

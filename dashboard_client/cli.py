@@ -1,4 +1,4 @@
-"""``exaworks results``: what earlier runs came to, and how their results leave this machine."""
+"""``exaworks results``: display, compare, push, export and import the results of runs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ def _epilog(*lines: str) -> str:
 def results() -> None:
     """Show, compare and push the results of runs.
 
-    A RUN is the beginning of its id where that is unique, 'last', or its folder (a path with a slash).
+    RUN is the id of a run, a unique beginning of its id, 'last' for the newest run, or the path of its folder
+    (which must contain a slash).
     """
 
 
@@ -36,7 +37,7 @@ def results() -> None:
 @JSON
 @click.pass_obj
 def list_(places: Any, as_json: bool) -> None:
-    """List the runs of this place, oldest first."""
+    """List the recorded runs, oldest first."""
     from tabulate import tabulate
 
     from dashboard_client.errors import ResultsError
@@ -65,7 +66,7 @@ def list_(places: Any, as_json: bool) -> None:
             + (
                 [f"damaged: {row['problem']}", None, None]
                 if row["problem"]
-                else [row["state"], row.get("exit_code"), _counts(row["counts"], row["missing"])]
+                else [row["state"], row.get("exit_code"), _format_counts(row["counts"], row["missing"])]
             )
             for row in rows
         ]
@@ -77,13 +78,13 @@ def list_(places: Any, as_json: bool) -> None:
 @JSON
 @click.pass_obj
 def show(places: Any, run: str, as_json: bool) -> None:
-    """Show what a run came to, with the cause of everything that did not pass.
+    """Show the result of a run, with the cause of every case that did not pass.
 
-    RUN may also be an archive made by 'export'.
+    RUN may also be an archive written by 'export'.
     """
     from dashboard_client.view import run_as_text, run_as_tree
 
-    with _opened(run, places) as folder:
+    with _open_run(run, places) as folder:
         if as_json:
             _print_json(run_as_tree(folder))
         else:
@@ -94,23 +95,27 @@ def show(places: Any, run: str, as_json: bool) -> None:
     context_settings=SETTINGS,
     epilog=_epilog(
         "push last --to https://status.example.org",
-        "push carried.tar.gz --to https://status.example.org --token-file ~/.config/exaworks/token",
+        "push results.tar.gz --to https://status.example.org --token-file ~/.config/exaworks/token",
     ),
 )
 @RUN
-@click.option("--to", "url", required=True, envvar="EXAWORKS_COLLECTOR_URL", show_envvar=True, help="The collector.")
+@click.option(
+    "--to", "url", required=True, envvar="EXAWORKS_COLLECTOR_URL", show_envvar=True, help="URL of the collector."
+)
 @click.option(
     "--token-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="File that holds the token; default: EXAWORKS_COLLECTOR_TOKEN from the environment.",
+    help="File that contains the token. [default: the token is read from EXAWORKS_COLLECTOR_TOKEN]",
 )
-@click.option("--insecure-http", is_flag=True, help="Send the token unencrypted to another machine.")
+@click.option(
+    "--insecure-http", is_flag=True, help="Allow plain http to another machine; the token is then unencrypted."
+)
 @JSON
 @click.pass_obj
 def push(places: Any, run: str, url: str, token_file: Path | None, insecure_http: bool, as_json: bool) -> None:
-    """Push a run, or an archive of one, to a collector; repeating it sends only what is not acknowledged yet.
+    """Push a run, or an archive of one, to a collector. A repeated push sends only what is not acknowledged yet.
 
-    Exits 0 when the collector has everything, 1 when it refused something or did not answer.
+    The exit code is 0 when the collector has every record, and 1 when it rejected a record or did not answer.
     """
     import msgspec
 
@@ -119,23 +124,23 @@ def push(places: Any, run: str, url: str, token_file: Path | None, insecure_http
 
     token = _token(token_file)
     if insecure_http:
-        click.echo("warning: the token travels unencrypted", err=True)
-    with _opened(run, places) as folder:
+        click.echo("warning: the token is sent unencrypted", err=True)
+    with _open_run(run, places) as folder:
         report = push_run(folder, url, token, policy=Policy(insecure_http=insecure_http), progress=_progress())
     if as_json:
         _print_json(msgspec.to_builtins(report) | {"exit_code": report.exit_code})
     else:
-        closed = f"closed as {report.closed}" if report.closed is not None else "not closed yet"
+        closed = f"closed (sequence number {report.closed})" if report.closed is not None else "not closed yet"
         click.echo(
             f"{report.run_id}: {report.sent} records sent, {report.already} sent before, "
-            f"{len(report.rejected)} rejected; {closed} at {report.url}"
+            f"{len(report.rejected)} rejected; the run is {closed} at {report.url}"
         )
     if report.torn:
-        click.echo("note: the last line of the records is torn or still being written; it was not sent", err=True)
+        click.echo("note: the last line of records.jsonl is torn or still being written; it was not sent", err=True)
     for rejection in report.rejected:
         click.echo(f"rejected: {rejection.case_id} ({rejection.record_id[:12]}): {rejection.reason}", err=True)
     if report.unclosed:
-        click.echo(f"not closed: {report.unclosed}", err=True)
+        click.echo(f"the collector did not close the run: {report.unclosed}", err=True)
     click.get_current_context().exit(report.exit_code)
 
 
@@ -148,89 +153,104 @@ def push(places: Any, run: str, url: str, token_file: Path | None, insecure_http
     ),
 )
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--system", required=True, help="The system that the results are of.")
-@click.option("--site", help="Its site; a token of one site says it already.")
-@click.option("--format", "form", type=click.Choice(["junit", "e4s"]), help="[default: e4s for .json, else junit]")
-@click.option("--run", help="Name of the run. [default: made from the file's content]")
-@click.option("--component", help="What the tests are of. [default: as each test is named]")
-@click.option("--scheduler", help="What carried the tests. [default: local]")
-@click.option("--to", "url", required=True, envvar="EXAWORKS_COLLECTOR_URL", show_envvar=True, help="The collector.")
+@click.option("--system", required=True, help="The system on which the tests ran.")
+@click.option("--site", help="The site of the system; not needed if the token is valid for one site only.")
+@click.option(
+    "--format", "file_format", type=click.Choice(["junit", "e4s"]), help="[default: e4s for a .json file, else junit]"
+)
+@click.option("--run", help="Id of the run. [default: derived from the file's content]")
+@click.option("--component", help="The component under test. [default: derived from each test's name]")
+@click.option("--scheduler", help="The scheduler that ran the tests. [default: local]")
+@click.option(
+    "--to", "url", required=True, envvar="EXAWORKS_COLLECTOR_URL", show_envvar=True, help="URL of the collector."
+)
 @click.option(
     "--token-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="File that holds the token; default: EXAWORKS_COLLECTOR_TOKEN from the environment.",
+    help="File that contains the token. [default: the token is read from EXAWORKS_COLLECTOR_TOKEN]",
 )
-@click.option("--insecure-http", is_flag=True, help="Send the token unencrypted to another machine.")
+@click.option(
+    "--insecure-http", is_flag=True, help="Allow plain http to another machine; the token is then unencrypted."
+)
 @JSON
 def import_(
-    file: Path, url: str, token_file: Path | None, insecure_http: bool, as_json: bool, form: str | None, **said: str
+    file: Path,
+    url: str,
+    token_file: Path | None,
+    insecure_http: bool,
+    as_json: bool,
+    file_format: str | None,
+    **parameters: str,
 ) -> None:
     """Send a result file of another tool to a collector: JUnit XML (pytest, ReFrame, Spack) or E4S JSON.
 
-    The file is sent as it is: nothing in it is redacted. Sending it again changes nothing.
+    The file is sent unchanged: nothing in it is redacted. Sending it again changes nothing.
     """
     import msgspec
 
     from dashboard_client.importing import send_file
     from dashboard_client.wire import Policy
 
-    if form is None:
-        form = "e4s" if file.suffix == ".json" else "junit"
-    asked = {name: value for name, value in said.items() if value is not None}
-    sent = send_file(file, form, asked, url, _token(token_file), Policy(insecure_http=insecure_http))
+    if file_format is None:
+        file_format = "e4s" if file.suffix == ".json" else "junit"
+    given = {name: value for name, value in parameters.items() if value is not None}
+    report = send_file(file, file_format, given, url, _token(token_file), Policy(insecure_http=insecure_http))
     if as_json:
-        _print_json(msgspec.to_builtins(sent))
+        _print_json(msgspec.to_builtins(report))
     else:
-        kept = "stored" if sent.stored else "there already"
-        counted = _counts(sent.counts, 0)
-        click.echo(f"{sent.run_id}: {sent.records} records ({counted}), {kept}, {len(sent.rejected)} rejected")
-    click.get_current_context().exit(1 if sent.rejected else 0)
+        state = "stored" if report.stored else "stored before"
+        counts = _format_counts(report.counts, 0)
+        click.echo(f"{report.run_id}: {report.records} records ({counts}), {state}, {len(report.rejected)} rejected")
+    click.get_current_context().exit(1 if report.rejected else 0)
 
 
 @results.command(
-    context_settings=SETTINGS, epilog=_epilog("preview", "preview last --file records.jsonl > what-leaves.jsonl")
+    context_settings=SETTINGS, epilog=_epilog("preview", "preview last --file records.jsonl > preview.jsonl")
 )
 @RUN
-@click.option("--file", "wanted", metavar="NAME", help="Print this file's bytes and nothing else.")
+@click.option("--file", "file_name", metavar="NAME", help="Print the bytes of this file only.")
 @JSON
 @click.pass_obj
-def preview(places: Any, run: str, wanted: str | None, as_json: bool) -> None:
-    """Print the very bytes that would leave this machine: no other file of a run is ever pushed or exported."""
+def preview(places: Any, run: str, file_name: str | None, as_json: bool) -> None:
+    """Print the exact bytes that would leave this machine. No other file of a run is ever pushed or exported."""
     import hashlib
 
     from dashboard_client.archive import preview as outbox
     from dashboard_client.errors import RunFolderError
 
-    with _opened(run, places) as folder:
+    with _open_run(run, places) as folder:
         files = [(name, data, hashlib.sha256(data).hexdigest()) for name, data in outbox(folder)]
-    if wanted is not None:
-        files = [entry for entry in files if entry[0] == wanted]
+    if file_name is not None:
+        files = [entry for entry in files if entry[0] == file_name]
         if not files:
-            raise RunFolderError(f"{wanted}: is no file of {run} that leaves")
+            raise RunFolderError(
+                f"{file_name}: not a file of run {run} that is pushed or exported; "
+                f"'exaworks results preview {run} --json' lists those files"
+            )
     if as_json:
         _print_json([{"name": name, "bytes": len(data), "sha256": digest} for name, data, digest in files])
         return
     for name, data, digest in files:
-        if wanted is None:
+        if file_name is None:
             click.echo(f"==> {name}: {len(data)} bytes, sha256 {digest}", err=True)
         click.echo(data, nl=False)
 
 
-@results.command(context_settings=SETTINGS, epilog=_epilog("export last", "export 20261122 --to carried.tar.gz"))
+@results.command(context_settings=SETTINGS, epilog=_epilog("export last", "export 20261122 --to results.tar.gz"))
 @RUN
 @click.option(
     "--to",
     default=".",
-    show_default="here",
+    show_default="current folder",
     type=click.Path(path_type=Path),
-    help="Folder, or file name that ends in .tar.gz or .tgz.",
+    help="Where to write: a folder, or a file name that ends in .tar.gz or .tgz.",
 )
 @click.pass_obj
 def export(places: Any, run: str, to: Path) -> None:
-    """Write what may leave of a run into an archive, to be pushed from another machine; print its path."""
+    """Export a run as an archive that another machine can push, and print the path of the archive."""
     from dashboard_client.archive import export as export_run
 
-    with _opened(run, places) as folder:
+    with _open_run(run, places) as folder:
         click.echo(export_run(folder, to))
 
 
@@ -240,13 +260,13 @@ def export(places: Any, run: str, to: Path) -> None:
 @JSON
 @click.pass_obj
 def compare(places: Any, a: str, b: str, as_json: bool) -> None:
-    """Show what changed from run A to run B: cases that turned, and what differs in the stack beneath them."""
+    """Show what changed from run A to run B: the outcomes of cases, and the software stack."""
     import msgspec
 
     from dashboard_client.compare import compare as compare_runs
     from dashboard_client.view import comparison_as_text
 
-    with _opened(a, places) as before, _opened(b, places) as after:
+    with _open_run(a, places) as before, _open_run(b, places) as after:
         comparison = compare_runs(before, after)
     if as_json:
         _print_json(msgspec.to_builtins(comparison))
@@ -265,8 +285,8 @@ def schema(model: str) -> None:
 
 
 @contextlib.contextmanager
-def _opened(name: str, places: Any) -> Iterator[RunFolder]:
-    """Open a run by name, or an archive by its file."""
+def _open_run(name: str, places: Any) -> Iterator[RunFolder]:
+    """Open a run by its name, or an archive by its path."""
     from dashboard_client.archive import SUFFIXES, open_archive
     from dashboard_client.runs import RunFolder
 
@@ -286,7 +306,7 @@ def _token(path: Path | None) -> str:
         try:
             return path.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise ResultsError(f"{path}: the token cannot be read from it: {error}") from error
+            raise ResultsError(f"{path}: cannot read the token: {error}") from error
     token = os.environ.get("EXAWORKS_COLLECTOR_TOKEN", "").strip()
     if not token:
         raise ResultsError("no token: set EXAWORKS_COLLECTOR_TOKEN, or name a file with --token-file")
@@ -294,7 +314,7 @@ def _token(path: Path | None) -> str:
 
 
 def _progress() -> Any:
-    """Count along on a terminal; in a log the last line is enough."""
+    """Return a callback that shows the progress on a terminal; None for a log, where the last line is enough."""
     import sys
 
     if not sys.stderr.isatty():
@@ -304,7 +324,7 @@ def _progress() -> Any:
     )
 
 
-def _counts(counts: dict[str, int], missing: int) -> str:
+def _format_counts(counts: dict[str, int], missing: int) -> str:
     parts = [f"{number} {outcome}" for outcome, number in (counts | {"missing": missing}).items() if number]
     return ", ".join(parts) or "none"
 

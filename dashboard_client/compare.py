@@ -1,4 +1,4 @@
-"""What changed between two runs: which cases turned, and what of the stack beneath them is not the same."""
+"""Compare two runs: the outcomes of their cases, and the software stacks on which the cases ran."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from dashboard_client.runs import RunFolder, list_runs
 from dashboard_client.schema import Outcome, Record, Software
 
 MISSING = "missing"
-"""Stands for the outcome of a planned case that has no record."""
+"""Replaces the outcome of a planned case that has no record."""
 GOOD = frozenset({Outcome.PASS.value, Outcome.XPASS.value, Outcome.XFAIL.value})
 BAD = frozenset({Outcome.FAIL.value, Outcome.ERROR.value, Outcome.INFRA.value, MISSING})
 
 
 @dataclass(frozen=True)
 class Change:
-    """One case whose outcome is not the same in both runs; None where a run did not plan it."""
+    """A case whose outcome differs between the runs; the outcome is None in a run that did not plan the case."""
 
     case_id: str
     a: str | None
@@ -28,7 +28,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Difference:
-    """One fact about the stack that differs; None where a run knows nothing of it."""
+    """A fact about the software stack that differs; the value is None in a run that did not record the fact."""
 
     what: str
     a: str | None
@@ -37,7 +37,10 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """From run ``a`` to run ``b``. ``changed`` holds what neither broke nor was mended, such as a pass now skipped."""
+    """The changes from run ``a`` to run ``b``; every changed case is in one of the lists.
+
+    ``changed`` holds the cases that are neither newly failing nor fixed, such as a pass that is now skipped.
+    """
 
     a: str
     b: str
@@ -51,9 +54,9 @@ class Comparison:
 
 
 def outcomes(run: RunFolder) -> dict[str, str]:
-    """Return the outcome of every planned case, ``missing`` for one without a record."""
-    known = {case_id: record.verdict.outcome.value for case_id, record in run.effective().items()}
-    return {planned.case_id: MISSING for planned in run.manifest.planned} | known
+    """Return the outcome of every planned case: ``missing`` for a case without a record."""
+    recorded = {case_id: record.verdict.outcome.value for case_id, record in run.effective().items()}
+    return {planned.case_id: MISSING for planned in run.manifest.planned} | recorded
 
 
 def compare(a: RunFolder, b: RunFolder) -> Comparison:
@@ -82,14 +85,17 @@ def compare(a: RunFolder, b: RunFolder) -> Comparison:
 
 
 def since_last_pass(run: RunFolder, runs_dir: Path) -> Comparison | None:
-    """Compare with the newest earlier run of this system that passed and shares a case; None where there is none."""
+    """Compare a run with the newest earlier run of its system that passed and shares a case with it.
+
+    Return None where there is no such run.
+    """
     manifest = run.manifest
     cases = {planned.case_id for planned in manifest.planned}
     for earlier in reversed(list_runs(runs_dir)):
         try:
             other = earlier.manifest
         except ResultsError:
-            continue  # a damaged run is listed as such elsewhere, and can't be one that is known to have passed
+            continue  # a damaged run is reported by `results list`, and is not known to have passed
         if (other.site, other.system) != (manifest.site, manifest.system):
             continue
         if (other.started, other.run_id) >= (manifest.started, manifest.run_id):
@@ -102,41 +108,42 @@ def since_last_pass(run: RunFolder, runs_dir: Path) -> Comparison | None:
 
 
 def _differences(a: RunFolder, b: RunFolder, common: Iterable[str]) -> tuple[Difference, ...]:
-    """Compare the stack as the cases that both runs have saw it, so that a smaller selection is no difference.
+    """Compare the stacks that the cases of both runs recorded, so that a smaller selection is not a difference.
 
-    Where one of the runs is redacted to the minimum, only what that tier keeps is compared: withheld is not absent.
+    If one of the runs is redacted to the minimal tier, only the facts that this tier keeps are compared: a withheld
+    fact is not an absent one.
     """
-    wanted = set(common)
-    seen = [[record for case_id, record in run.effective().items() if case_id in wanted] for run in (a, b)]
-    narrow = "minimal" in (a.manifest.redaction, b.manifest.redaction)
-    several = any(len({_deployment(record) for record in records}) > 1 for records in seen)
-    before, after = (_facts(records, narrow=narrow, several=several) for records in seen)
+    shared_cases = set(common)
+    shared = [[record for case_id, record in run.effective().items() if case_id in shared_cases] for run in (a, b)]
+    minimal = "minimal" in (a.manifest.redaction, b.manifest.redaction)
+    several = any(len({_deployment(record) for record in records}) > 1 for records in shared)
+    before, after = (_facts(records, minimal=minimal, several=several) for records in shared)
     return tuple(
-        Difference(what, before.get(what), after.get(what))
-        for what in sorted(before.keys() | after.keys())
-        if before.get(what) != after.get(what)
+        Difference(fact, before.get(fact), after.get(fact))
+        for fact in sorted(before.keys() | after.keys())
+        if before.get(fact) != after.get(fact)
     )
 
 
-def _facts(records: Iterable[Record], *, narrow: bool, several: bool) -> dict[str, str]:
-    """Return what the records say about the stack: several values of one fact are joined, unknown ones left out."""
+def _facts(records: Iterable[Record], *, minimal: bool, several: bool) -> dict[str, str]:
+    """Return the facts about the stack in the records: several values of a fact are joined, unknown ones left out."""
     facts: dict[str, set[str]] = defaultdict(set)
     for record in records:
-        beside = f" ({_deployment(record)})" if several and not narrow else ""
-        for what, value in _kept_facts(record, beside) if narrow else _all_facts(record, beside):
+        suffix = f" ({_deployment(record)})" if several and not minimal else ""
+        for fact, value in _minimal_facts(record, suffix) if minimal else _all_facts(record, suffix):
             if value:
-                facts[what].add(value)
-    return {what: ", ".join(sorted(values)) for what, values in facts.items()}
+                facts[fact].add(value)
+    return {fact: ", ".join(sorted(values)) for fact, values in facts.items()}
 
 
 def _deployment(record: Record) -> str | None:
     return record.stack.deployment.name if record.stack.deployment is not None else None
 
 
-def _kept_facts(record: Record, beside: str) -> Iterator[tuple[str, str | None]]:
+def _minimal_facts(record: Record, suffix: str) -> Iterator[tuple[str, str | None]]:
     """Yield the facts that every redaction tier keeps."""
     for component in record.stack.components:
-        yield f"component {component.name}{beside}", component.version
+        yield f"component {component.name}{suffix}", component.version
     for software in (record.scheduler.outer, record.scheduler.nested):
         if software is not None:
             yield f"scheduler {software.name}", _version(software)
@@ -144,17 +151,17 @@ def _kept_facts(record: Record, beside: str) -> Iterator[tuple[str, str | None]]
     yield "site configuration", record.context.harness.config_digest
 
 
-def _all_facts(record: Record, beside: str) -> Iterator[tuple[str, str | None]]:
+def _all_facts(record: Record, suffix: str) -> Iterator[tuple[str, str | None]]:
     stack = record.stack
-    yield from _kept_facts(record, beside)
+    yield from _minimal_facts(record, suffix)
     if stack.deployment is not None:
         yield f"deployment {stack.deployment.name}", f"{stack.deployment.kind} {stack.deployment.digest}"
     for component in stack.components:
-        yield f"component {component.name}{beside}: DAG hash", component.dag_hash
-        yield f"component {component.name}{beside}: source commit", component.commit
-    yield f"python{beside}", stack.python
-    yield f"mpi{beside}", stack.mpi
-    yield f"modules{beside}", " ".join(stack.modules)
+        yield f"component {component.name}{suffix}: DAG hash", component.dag_hash
+        yield f"component {component.name}{suffix}: source commit", component.commit
+    yield f"python{suffix}", stack.python
+    yield f"mpi{suffix}", stack.mpi
+    yield f"modules{suffix}", " ".join(stack.modules)
     yield "spack", stack.spack_commit
     yield "spack packages", stack.packages_commit
     if record.scheduler.launcher is not None:

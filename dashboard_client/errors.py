@@ -1,10 +1,10 @@
-"""Errors of the results room.
+"""Errors of the results package.
 
 click.ClickException
 └── ResultsError              exit code 2, one message: what, where, what to do
     ├── RecordError           a record or manifest that does not fit schema version 1
     ├── RunFolderError        a run folder that is absent, unreadable or in use
-    └── UploadError           the collector refused, or did not answer
+    └── UploadError           the collector refused a request or did not answer
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import click
 
 
 class ResultsError(click.ClickException):
-    """Anything this room reports to a person; printed as one message, never as a traceback."""
+    """An error that is reported to the user: printed as one message, never as a traceback."""
 
     exit_code = 2
 
@@ -27,6 +27,6 @@ class RunFolderError(ResultsError):
 
 
 class UploadError(ResultsError):
-    """The collector refused what was sent, or did not answer; what was not acknowledged stays to be sent."""
+    """The collector refused a request or did not answer; a later push sends the unacknowledged records."""
 
     exit_code = 1

@@ -1,4 +1,4 @@
-"""Sending a result file of another tool as it is; the collector reads it."""
+"""Send a result file of another tool to a collector, which decodes it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import msgspec
 import requests
 
 from dashboard_client.errors import ResultsError
-from dashboard_client.wire import Policy, Wire
+from dashboard_client.wire import CollectorClient, Policy
 
-KINDS = {"junit": "application/xml", "e4s": "application/json"}
+CONTENT_TYPES = {"junit": "application/xml", "e4s": "application/json"}
 
 
-class Imported(msgspec.Struct, frozen=True):
-    """What the collector made of a file."""
+class ImportReport(msgspec.Struct, frozen=True):
+    """The collector's answer to an imported file."""
 
     run_id: str
     stored: bool
@@ -26,17 +26,20 @@ class Imported(msgspec.Struct, frozen=True):
     rejected: list[dict[str, Any]]
 
 
-def send_file(file: Path, form: str, asked: Mapping[str, str], url: str, token: str, policy: Policy) -> Imported:
-    """Send a file; ``asked`` says of which system it is, and may name run, site, component and scheduler.
+def send_file(
+    file: Path, file_format: str, parameters: Mapping[str, str], url: str, token: str, policy: Policy
+) -> ImportReport:
+    """Send a file unchanged. ``parameters`` names the system, and may name run, site, component and scheduler.
 
     Raises:
         ResultsError: the file cannot be read.
-        UploadError: the collector did not answer, or refused.
+        UploadError: the collector did not answer, or refused the file.
     """
     try:
         body = file.read_bytes()
     except OSError as error:
         raise ResultsError(f"{file}: cannot be read: {error.strerror}") from error
     with requests.Session() as session:
-        wire = Wire(url, token, session, policy)
-        return wire.post(f"/api/v1/import/{form}?{urlencode(asked)}", body, Imported, KINDS[form])
+        client = CollectorClient(url, token, session, policy)
+        path = f"/api/v1/import/{file_format}?{urlencode(parameters)}"
+        return client.post(path, body, ImportReport, CONTENT_TYPES[file_format])

@@ -1,6 +1,6 @@
-"""Every leaf of the schema and how redaction treats it; a field that stands in no table here never leaves.
+"""Every leaf of the schema and how redaction treats it. A field that is in no table here never leaves the machine.
 
-A leaf is a dotted path from a record or manifest down to a value that is neither a struct nor a list of structs.
+A leaf is a dotted path from a record or manifest to a value that is neither a struct nor a list of structs.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ import msgspec
 
 
 class Kind(enum.Enum):
-    """What a leaf holds, which decides how it is masked."""
+    """What a leaf contains, which decides how it is masked."""
 
     IDENTITY = "identity"
-    """Names the attempt: masking it would make another attempt of it, so a secret in it is refused instead."""
+    """Identifies the attempt. Masking would change the identity, so a secret in it is an error instead."""
     CLOSED = "closed"
-    """A number, a time, a truth value, a digest or a word of a closed vocabulary: carries nothing to mask."""
+    """A number, a time, a boolean, a digest or a term of a closed vocabulary: contains nothing to mask."""
     NAME = "name"
-    """A public name or version: secrets are masked, but a user who is called like a component hides no component."""
+    """A public name or version. Secrets are masked; the user's name is not, since a component may have it too."""
     TEXT = "text"
-    """Free text, also as a list or a tree: secrets, the home folder and the user's name are masked."""
+    """Free text, also in a list or a tree: secrets, the home folder and the user's name are masked."""
     TAIL = "tail"
-    """Free text that was cut to a length, so that a secret may be there in part at either edge."""
+    """Free text that was cut to a length, so that part of a secret may be at either edge."""
 
 
 class Leaf(msgspec.Struct, frozen=True):
-    """``minimal`` says whether the leaf is on the allow-list of the ``minimal`` tier; otherwise it is emptied there."""
+    """``minimal`` is true if the ``minimal`` tier keeps the leaf; otherwise that tier empties it."""
 
     kind: Kind
     minimal: bool
 
 
 def _table(keep: str, empty: str) -> dict[str, Leaf]:
-    """Read two tables of ``kind: leaf leaf …`` lines: those the minimal tier keeps, and those it empties."""
+    """Parse two tables of ``kind: leaf leaf …`` lines: the leaves that the minimal tier keeps, and those it empties."""
     leaves = {}
     for minimal, text in ((True, keep), (False, empty)):
         for line in text.strip().splitlines():
@@ -94,12 +94,12 @@ MANIFEST = _table(
 
 
 def struct_of(annotation: Any) -> type[msgspec.Struct] | None:
-    """Return the struct that a field holds, also optionally or in a list; None where the field is a leaf."""
+    """Return the struct type of a field, also of an optional field or a list; None if the field is a leaf."""
     if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
         return annotation
     if get_origin(annotation) in (Union, UnionType, list):
-        found = [inner for part in get_args(annotation) if (inner := struct_of(part)) is not None]
-        return found[0] if found else None
+        structs = [inner for part in get_args(annotation) if (inner := struct_of(part)) is not None]
+        return structs[0] if structs else None
     return None
 
 
@@ -120,5 +120,5 @@ def enumerate_leaves(model: type[msgspec.Struct], prefix: str = "") -> Iterator[
 
 
 def may_be_null(annotation: Any) -> bool:
-    """Say whether null is a value of this type."""
+    """Return whether null is a value of this type."""
     return NoneType in get_args(annotation)

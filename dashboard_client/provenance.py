@@ -1,4 +1,4 @@
-"""Which harness made a record: its version and, from a checkout, the commit it stood at."""
+"""Which harness produced a record: its version and, in a checkout, the git commit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def harness(checkout: Path | None, version: str, config_digest: str | None) -> Harness:
-    """Describe the harness; what git cannot or will not tell (absent, no repository, another owner's) is null."""
+    """Describe the harness. What git does not report is null: no git, no repository, or one of another owner."""
     commit, dirty, remote = _state(checkout) if checkout is not None else (None, None, None)
     return Harness(version=version, commit=commit, dirty=dirty, remote=remote, config_digest=config_digest)
 
@@ -26,12 +26,12 @@ def _state(checkout: Path) -> tuple[str | None, bool | None, str | None]:
     except ImportError:
         return None, None, None
     if os.environ.get("GIT_DIR"):
-        return None, None, None  # inside a git hook: git would answer for that repository, whatever we ask about
+        return None, None, None  # inside a git hook, git would describe the hook's repository instead of this one
     try:
         with git.Repo(checkout) as repo:
             repo.git.update_environment(GIT_OPTIONAL_LOCKS="0", GIT_TERMINAL_PROMPT="0")
             commit = repo.git.rev_parse("--verify", "HEAD")
-            # not is_dirty(): it runs `git diff`, which rewrites the index and cannot be told not to
+            # not is_dirty(): it runs `git diff`, which always rewrites the index
             changed = repo.git.status("--porcelain", "--untracked-files=normal")
             return commit, bool(changed), _remote(repo)
     except (git.exc.GitError, OSError, ValueError):
@@ -47,7 +47,7 @@ def _remote(repo: Repo) -> str | None:
 
 
 def without_credentials(url: str) -> str:
-    """Take user, password, query and fragment out of a remote's address; ``git@`` alone is no credential."""
+    """Remove user, password, query and fragment from a remote's address; the user ``git`` is kept."""
     if "://" not in url:
         return re.sub(r"^[^@/]*@", lambda user: "git@" if user[0] == "git@" else "", url)
     parts = urlsplit(url)

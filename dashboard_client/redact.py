@@ -1,7 +1,7 @@
-"""Redaction: what a record or manifest looks like once it may leave.
+"""Redaction: remove what must not leave the machine from a record or manifest.
 
-It happens once, before anything is written into a run's outbox. ``full`` keeps every field and masks secrets, the home
-folder and the user's name inside them; ``minimal`` is an allow-list (``leaves.py``): what is not on it is emptied.
+It is done once, before anything is written into a run's outbox. ``full`` keeps every field and masks secrets, the home
+folder and the user's name in them. ``minimal`` is an allow-list (``leaves.py``): it empties every other field.
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 TIERS = ("full", "minimal")
 WITHHELD = "[withheld]"
-"""Stands where the minimal tier empties a text that the schema requires."""
-DEEPEST = 24
-"""Levels of nesting in ``extras`` and ``params`` that are kept."""
+"""Replaces a text that the minimal tier empties and that the schema requires."""
+MAX_DEPTH = 24
+"""Levels of nesting that are kept in ``extras`` and ``params``."""
 
 
 def redact(record: Record, tier: str, *, secrets: Sequence[str], home: str, user: str) -> Record:
-    """Return the record as it may leave, with the tier named in it.
+    """Return the redacted record, with the name of the tier in it.
 
-    ``secrets`` are values known to be secret (tokens from the environment); well-known forms of others are found too.
+    ``secrets`` are known secret values (tokens from the environment); common forms of other secrets are masked too.
 
     Raises:
-        RecordError: a secret stands in a field that names the attempt, or a tier of that name does not exist.
+        RecordError: a field that identifies the attempt contains a secret, or there is no such tier.
     """
-    walk = _Walk(RECORD, tier, _masker(tuple(secrets), home, user), f"the record of {record.record_id[:12]}")
-    walked = walk.struct(record, "")
-    return msgspec.structs.replace(walked, evidence=msgspec.structs.replace(walked.evidence, redaction=tier))
+    redactor = _Redactor(RECORD, tier, _masker(tuple(secrets), home, user), f"the record {record.record_id[:12]}")
+    redacted = redactor.struct(record, "")
+    return msgspec.structs.replace(redacted, evidence=msgspec.structs.replace(redacted.evidence, redaction=tier))
 
 
 def redact_manifest(manifest: Manifest, tier: str, *, secrets: Sequence[str], home: str, user: str) -> Manifest:
-    """Return the manifest as it may leave; do this before the run begins, so that a secret in a case id stops it early.
+    """Return the redacted manifest. Call this before the run begins, so that a secret in a case id stops the run early.
 
     Raises:
-        RecordError: a secret stands in a case id or another name of the run, or a tier of that name does not exist.
+        RecordError: a case id or another name of the run contains a secret, or there is no such tier.
     """
-    walk = _Walk(MANIFEST, tier, _masker(tuple(secrets), home, user), "the manifest")
-    return msgspec.structs.replace(walk.struct(manifest, ""), redaction=tier)
+    redactor = _Redactor(MANIFEST, tier, _masker(tuple(secrets), home, user), "the manifest")
+    return msgspec.structs.replace(redactor.struct(manifest, ""), redaction=tier)
 
 
 @lru_cache(maxsize=4)
@@ -57,33 +57,33 @@ def _masker(secrets: tuple[str, ...], home: str, user: str) -> Masker:
 
 @cache
 def _kept(of_record: bool, tier: str) -> frozenset[str]:
-    """Return the paths that a tier keeps something of, structs as well as leaves."""
+    """Return the paths of the leaves that a tier keeps, and of the structs that contain them."""
     return frozenset(
         path[:cut]
         for path, leaf in (RECORD if of_record else MANIFEST).items()
         if tier == "full" or leaf.minimal
-        for cut in (*(place for place, letter in enumerate(path) if letter == "."), len(path))
+        for cut in (*(index for index, letter in enumerate(path) if letter == "."), len(path))
     )
 
 
-class _Walk:
-    """One pass over a struct, leaf by leaf, by the table of its model."""
+class _Redactor:
+    """Redacts a struct leaf by leaf, according to the table of its model."""
 
     def __init__(self, table: Mapping[str, Leaf], tier: str, masker: Masker, what: str) -> None:
         if tier not in TIERS:
-            raise RecordError(f"redaction: no such tier: {tier!r}; there are {', '.join(TIERS)}")
+            raise RecordError(f"redaction: there is no tier {tier!r}; choose one of: {', '.join(TIERS)}")
         self.table = table
         self.masker = masker
         self.what = what
         self.kept = _kept(table is RECORD, tier)
 
     def struct(self, value: S, prefix: str) -> S:
-        """Rebuild a struct with every field treated."""
-        made = {name: self.field(getattr(value, name), kind, prefix + name) for name, kind in fields(type(value))}
-        return type(value)(**made)
+        """Return a copy of a struct with every field redacted."""
+        redacted = {name: self.field(getattr(value, name), kind, prefix + name) for name, kind in fields(type(value))}
+        return type(value)(**redacted)
 
     def field(self, value: Any, annotation: Any, path: str) -> Any:
-        """Treat one field; what no table names is emptied, so that a forgotten field cannot leave."""
+        """Redact one field. A field that is in no table is emptied, so that a forgotten one stays on the machine."""
         if path not in self.kept:
             return self.empty(value, annotation, path)
         if isinstance(value, msgspec.Struct):
@@ -91,7 +91,7 @@ class _Walk:
         if isinstance(value, list) and value and isinstance(value[0], msgspec.Struct):
             return [self.struct(item, f"{path}.") for item in value]
         if path not in self.table:
-            return value  # an empty list of structs, or the null in place of one
+            return value  # an empty list of structs, or null instead of a struct
         return self.leaf(value, self.table[path].kind, path)
 
     def empty(self, value: Any, annotation: Any, path: str) -> Any:
@@ -101,49 +101,50 @@ class _Walk:
             return WITHHELD
         if isinstance(value, (list, dict)):
             return type(value)()
-        raise RecordError(f"redaction: {path} is neither kept nor can it be emptied; give it a line in leaves.py")
+        raise RecordError(f"redaction: {path} cannot be emptied and is not in a table of leaves.py; add it there")
 
     def leaf(self, value: Any, kind: Kind, path: str) -> Any:
         if kind is Kind.CLOSED:
             return value
         if kind is Kind.IDENTITY:
-            if isinstance(value, str) and self.masker.secret(value) != value:
+            if isinstance(value, str) and self.masker.mask_secrets(value) != value:
                 raise RecordError(
-                    f"{self.what}: a secret stands in {path}, which names the attempt and cannot be masked; "
-                    "take it out of the case's name or parameters"
+                    f"{self.what}: {path} contains a secret. It identifies the attempt and cannot be masked; remove "
+                    "the secret from the name or the parameters of the case."
                 )
             return value
-        mask = {Kind.NAME: self.masker.secret, Kind.TEXT: self.masker.text, Kind.TAIL: self.masker.tail}[kind]
+        masker = self.masker
+        mask = {Kind.NAME: masker.mask_secrets, Kind.TEXT: masker.mask_text, Kind.TAIL: masker.mask_tail}[kind]
         return self.tree(value, mask, path, 0)
 
     def tree(self, value: Any, mask: Any, path: str, depth: int) -> Any:
-        """Mask every string of a free value, keys too, and turn what JSON cannot carry into text."""
+        """Mask every string of a free value, keys too, and convert what JSON cannot represent to text."""
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, (int, float)):
             if not math.isfinite(value):
                 return None
-            return value if self.masker.secret(str(value)) == str(value) else MARKER
+            return value if self.masker.mask_secrets(str(value)) == str(value) else MARKER
         if isinstance(value, str):
             return mask(value)
-        if depth >= DEEPEST:
+        if depth >= MAX_DEPTH:
             return WITHHELD
         if isinstance(value, (list, tuple, set, frozenset)):
             return [self.tree(item, mask, path, depth + 1) for item in value]
         if isinstance(value, Mapping):
-            made: dict[str, Any] = {}
+            masked: dict[str, Any] = {}
             for key, item in value.items():
                 name = mask(str(key))
-                while name in made:
+                while name in masked:
                     name += "'"
-                hidden = CONFIDENTIAL_KEY.search(str(key)) is not None
-                made[name] = self.tree(item, _hide if hidden else mask, path, depth + 1)
-            return made
+                confidential = CONFIDENTIAL_KEY.search(str(key)) is not None
+                masked[name] = self.tree(item, _hide if confidential else mask, path, depth + 1)
+            return masked
         if isinstance(value, (bytes, bytearray)):
             return mask(bytes(value).decode(errors="replace"))
         return mask(str(value))
 
 
 def _hide(value: str) -> str:
-    """Mask whatever stands under a key that says it is confidential."""
+    """Mask any text under a key with a confidential name."""
     return MARKER if value else value

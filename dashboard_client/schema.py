@@ -1,7 +1,8 @@
-"""Schema version 1 of what a run reports: the manifest that opens it, its records, and the closing count.
+"""Schema version 1 of what a run reports: the manifest that opens it, its records, and the closing that ends it.
 
-One typed model serves the harness, the wire, the published JSON Schema and the collector. Unknown keys are refused
-everywhere except under ``extras``. Times are UTC and ISO 8601; durations are seconds; unknown is null, never zero.
+The same models serve the harness, the upload, the published JSON Schema and the collector. Unknown keys are refused
+everywhere except under ``extras``. Times are UTC in ISO 8601; durations are in seconds; an unknown value is null, never
+zero.
 """
 
 from __future__ import annotations
@@ -18,43 +19,43 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 
 class Outcome(str, enum.Enum):
-    """What came of one attempt at a case. Flaky, stale and missing are derived by the collector, never uploaded."""
+    """The outcome of one attempt at a case. The collector derives flaky, stale and missing; they are never uploaded."""
 
     PASS = "pass"  # noqa: S105
     """Every assertion on the payload's answer held."""
     FAIL = "fail"
-    """What was promised did not happen: an assertion failed, or something promised is absent or of another version."""
+    """An assertion failed, or something that was promised is missing or has another version."""
     ERROR = "error"
-    """No verdict could be reached and there is no positive evidence against the site: unclassified, interrupted."""
+    """No verdict was reached, and no evidence shows that the site is at fault: unclassified, interrupted."""
     SKIP = "skip"
-    """Nobody promised it, and the reason says what was looked for and where."""
+    """Something is absent that nobody promised; the reason names what was looked for, and where."""
     XFAIL = "xfail"
-    """Failed as a known upstream bug or a valid waiver says it does."""
+    """Failed as expected: because of a known upstream bug, or under a valid waiver."""
     XPASS = "xpass"
-    """Passed although it is listed as known to fail: the listing is out of date."""
+    """Passed although it is listed as a known failure: the list is out of date."""
     INFRA = "infra"
-    """Not run to a verdict, with positive evidence that the site or its scheduler is at fault."""
+    """No verdict was reached, and positive evidence shows that the site or its scheduler is at fault."""
 
 
 class CauseClass(str, enum.Enum):
-    """Whose fault a non-pass is."""
+    """Who is at fault when a case does not pass."""
 
     SITE = "site"
-    """The machine or its configuration: node failure, full disk, control case failed."""
+    """The machine or its configuration: a failed node, a full disk, a failed control case."""
     SCHEDULER = "scheduler"
-    """The resource manager: submit refused, unreachable, waited too long, preempted."""
+    """The resource manager: it refused a job, did not answer, kept it waiting too long, or preempted it."""
     COMPONENT = "component"
     """The technology under test."""
     DISTRIBUTION = "distribution"
-    """The way it was packaged or deployed: absent although promised, another version than the release's."""
+    """The packaging or deployment: a component is absent although promised, or not at the release's version."""
     HARNESS = "harness"
-    """This project: a payload or a case that is itself at fault, or a run that was interrupted."""
+    """This project: a faulty payload or case, or a run that was interrupted."""
     UNKNOWN = "unknown"
     """Not enough evidence to blame anyone."""
 
 
 class Phase(str, enum.Enum):
-    """When it happened."""
+    """The phase of an attempt in which the cause of its outcome arose."""
 
     PROBE = "probe"
     PLAN = "plan"
@@ -68,7 +69,7 @@ class Phase(str, enum.Enum):
 
 
 class Origin(str, enum.Enum):
-    """Who made the record: this harness, or an importer of another tool's results."""
+    """What produced the record: this harness, or an importer of another tool's results."""
 
     NATIVE = "native"
     JUNIT = "junit"
@@ -77,11 +78,11 @@ class Origin(str, enum.Enum):
 
 
 CONTROL = "control"
-"""The pseudo-component of control cases, present wherever its scheduler is: one that passes says nothing of the SDK."""
+"""The pseudo-component of control cases. Every scheduler has it, and its passes do not count as passes of the SDK."""
 
 
 class Tier(str, enum.Enum):
-    """How much of the matrix a selection takes in; each tier contains the ones before it."""
+    """How much of the matrix a selection includes; each tier includes the tiers before it."""
 
     SMOKE = "smoke"
     INTEGRATION = "integration"
@@ -89,11 +90,11 @@ class Tier(str, enum.Enum):
 
 
 class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Closed. Each class repeats ``frozen`` for type checkers and ``kw_only`` because it is not inherited."""
+    """A closed model. Each class repeats ``frozen`` for type checkers and ``kw_only`` because it is not inherited."""
 
 
 class Cause(_Struct, frozen=True, kw_only=True):
-    """Why an outcome is what it is: ``rule`` is the classifier's, ``evidence`` is one line a reader can check."""
+    """The reason for an outcome: ``rule`` is the rule that applied, ``evidence`` one line that a reader can check."""
 
     phase: Phase
     cls: CauseClass = msgspec.field(name="class")
@@ -102,7 +103,7 @@ class Cause(_Struct, frozen=True, kw_only=True):
 
 
 class Case(_Struct, frozen=True, kw_only=True):
-    """The part of a record that says what was run."""
+    """What was run."""
 
     component: str
     partners: list[str] = []
@@ -122,7 +123,7 @@ class Harness(_Struct, frozen=True, kw_only=True):
 
 
 class Context(_Struct, frozen=True, kw_only=True):
-    """Where and on whose behalf it ran."""
+    """Where the case ran, and what started the run."""
 
     site: str
     system: str
@@ -136,7 +137,7 @@ class Context(_Struct, frozen=True, kw_only=True):
 
 
 class Component(_Struct, frozen=True, kw_only=True):
-    """One installed component as the probe found it."""
+    """One installed component, as the probe reported it."""
 
     name: str
     version: str | None
@@ -148,7 +149,7 @@ class Component(_Struct, frozen=True, kw_only=True):
 
 
 class Deployment(_Struct, frozen=True, kw_only=True):
-    """What was under test; ``digest`` changes whenever its contents do."""
+    """The deployment under test; ``digest`` changes whenever its contents change."""
 
     name: str
     kind: str
@@ -156,7 +157,7 @@ class Deployment(_Struct, frozen=True, kw_only=True):
 
 
 class Stack(_Struct, frozen=True, kw_only=True):
-    """Everything below the payload that could explain a change of outcome."""
+    """All software below the payload that could explain a change of outcome."""
 
     deployment: Deployment | None = None
     components: list[Component] = []
@@ -168,7 +169,7 @@ class Stack(_Struct, frozen=True, kw_only=True):
 
 
 class Software(_Struct, frozen=True, kw_only=True):
-    """A scheduler or launcher; results of a dialect emulator, marked ``emulated``, never show as the real one's."""
+    """A scheduler or launcher. ``emulated`` marks an emulator; its results are never shown as those of the real one."""
 
     name: str
     version: str | None = None
@@ -176,7 +177,7 @@ class Software(_Struct, frozen=True, kw_only=True):
 
 
 class Scheduler(_Struct, frozen=True, kw_only=True):
-    """What carried the case, and the scheduler's own words about it."""
+    """The schedulers and launcher that ran the case, and what the scheduler reported about it."""
 
     outer: Software | None = None
     nested: Software | None = None
@@ -196,7 +197,7 @@ class Span(_Struct, frozen=True, kw_only=True):
 
 
 class Timing(_Struct, frozen=True, kw_only=True):
-    """Instants are UTC in ISO 8601 with a trailing Z; unknown is null."""
+    """Times are UTC in ISO 8601 with a trailing Z; an unknown time or duration is null."""
 
     submitted: str | None = None
     started: str | None = None
@@ -210,7 +211,7 @@ class Timing(_Struct, frozen=True, kw_only=True):
 
 
 class Verdict(_Struct, frozen=True, kw_only=True):
-    """The two axes: what came of it, and whose fault it is. Only a pass may lack a cause."""
+    """The outcome and its cause. Only a pass may lack a cause."""
 
     outcome: Outcome
     cause: Cause | None = None
@@ -221,7 +222,7 @@ class Verdict(_Struct, frozen=True, kw_only=True):
 
 
 class Retries(_Struct, frozen=True, kw_only=True):
-    """Attempts count from 1; ``final`` is false where another followed or is still owed (an interrupted run)."""
+    """Attempts count from 1. ``final`` is false if another attempt followed, or was to follow in an interrupted run."""
 
     attempt: int = 1
     final: bool = True
@@ -236,7 +237,7 @@ class Artifact(_Struct, frozen=True, kw_only=True):
 
 
 class Evidence(_Struct, frozen=True, kw_only=True):
-    """What a reader needs to check the verdict: bounded output, files, and the command that runs it again by hand."""
+    """What is needed to check the verdict: limited output, files, and the command to run the payload again by hand."""
 
     output_tail: str | None = None
     artifacts: list[Artifact] = []
@@ -245,7 +246,7 @@ class Evidence(_Struct, frozen=True, kw_only=True):
 
 
 class Metric(_Struct, frozen=True, kw_only=True):
-    """One measured figure; ``better`` is ``lower`` or ``higher``."""
+    """One measured value; ``better`` is ``lower`` or ``higher``."""
 
     name: str
     value: float
@@ -254,7 +255,7 @@ class Metric(_Struct, frozen=True, kw_only=True):
 
 
 class Record(_Struct, frozen=True, kw_only=True):
-    """What one attempt at one case came to: immutable, idempotent, closed."""
+    """The result of one attempt at one case. It never changes, and it counts once however often it is sent."""
 
     schema: int = SCHEMA_VERSION
     record_id: str
@@ -278,7 +279,7 @@ class Record(_Struct, frozen=True, kw_only=True):
 
 
 class Selection(_Struct, frozen=True, kw_only=True):
-    """What the person asked for. A partial selection creates no missing cases."""
+    """What the user selected. A partial selection creates no missing cases."""
 
     cases: list[str] = []
     components: list[str] = []
@@ -289,7 +290,7 @@ class Selection(_Struct, frozen=True, kw_only=True):
 
 
 class PlannedCase(_Struct, frozen=True, kw_only=True):
-    """One cell of the matrix, named in the manifest whether or not it can run."""
+    """One cell of the matrix; the manifest names it whether or not it can run."""
 
     case_id: str
     component: str
@@ -299,7 +300,7 @@ class PlannedCase(_Struct, frozen=True, kw_only=True):
 
 
 class Waiver(_Struct, frozen=True, kw_only=True):
-    """A known failure: shell pattern of case ids, reason and the ISO date after which it counts no more."""
+    """A known failure: a shell pattern of case ids, the reason, and the ISO date after which the waiver is invalid."""
 
     cases: str
     reason: str
@@ -308,7 +309,7 @@ class Waiver(_Struct, frozen=True, kw_only=True):
 
 
 class Closing(_Struct, frozen=True, kw_only=True):
-    """The count that closes a run. ``sequence`` is 1 and grows by one with every resume; the highest one counts.
+    """The counts that close a run. ``sequence`` starts at 1 and grows by one with every resume; the highest one counts.
 
     ``state`` is ``complete`` or ``interrupted``; ``counts`` maps each outcome to its number of cases (the effective
     record of a case is its highest attempt); ``missing`` counts planned cases without any record.
@@ -325,7 +326,7 @@ class Closing(_Struct, frozen=True, kw_only=True):
 
 
 class Manifest(_Struct, frozen=True, kw_only=True):
-    """Opens a run: what is planned and what the collector needs but cannot know. Immutable but for ``closed``."""
+    """Opens a run: the plan, and what the collector cannot know otherwise. Only ``closed`` changes later."""
 
     schema: int = SCHEMA_VERSION
     run_id: str
@@ -347,29 +348,30 @@ class Manifest(_Struct, frozen=True, kw_only=True):
 
 
 def canonical(value: S) -> S:
-    """Return the value as it reads back from its own encoding, so that it has one digest on both ends of the wire.
+    """Return the value as it is decoded from its own encoding, so that sender and receiver compute the same digest.
 
-    A constructor checks no types, and a whole number in a float field encodes as ``3`` here and as ``3.0`` once read.
+    A constructor checks no types, and a whole number in a float field is encoded as ``3`` before it is decoded once and
+    as ``3.0`` afterwards.
 
     Raises:
-        msgspec.ValidationError: a field holds what the schema does not allow; the message gives its path.
-        ValueError, TypeError, OverflowError, RecursionError: a free field holds what JSON cannot carry.
+        msgspec.ValidationError: a field has a value that the schema does not allow; the message gives its path.
+        ValueError, TypeError, OverflowError, RecursionError: a free field has a value that JSON cannot represent.
     """
     return msgspec.json.decode(encode(value), type=type(value))
 
 
 def record_id(site: str, system: str, run_id: str, case_id: str, attempt: int) -> str:
-    """Name an attempt so that sending it twice can never make two: sha256 hex of the five identifying values."""
+    """Return the id of an attempt: the sha256 hex digest of its five identifying values, so that it counts once."""
     return hashlib.sha256(msgspec.json.encode([site, system, run_id, case_id, attempt])).hexdigest()
 
 
 def encode(value: msgspec.Struct) -> bytes:
-    """Encode in the one canonical form, keys sorted, so that equal values have equal bytes."""
+    """Encode in the canonical form, with sorted keys, so that equal values have equal bytes."""
     return msgspec.json.encode(value, order="sorted")
 
 
 def digest(value: msgspec.Struct) -> str:
-    """Return the sha256 hex of the canonical form; this is what the collector acknowledges."""
+    """Return the sha256 hex digest of the canonical form, which the collector acknowledges."""
     return hashlib.sha256(encode(value)).hexdigest()
 
 

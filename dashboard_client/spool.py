@@ -1,4 +1,4 @@
-"""The spool: one file, one line a record, each line on disk before anything else happens to it."""
+"""The spool: one file with one record a line. Each line is on disk before anything else is done with its record."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from dashboard_client.schema import Record, canonical, encode
 
 _log = logging.getLogger(__name__)
 
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-"""No space on the device, over quota, over the file-size limit: to who must act it is one thing."""
+DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""No space on the device, over quota, over the file-size limit: in each case the user must make room."""
 
-UNSTORABLE = (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError)
-"""What encoding or decoding a value raises when it does not fit the schema, or JSON."""
+CODEC_ERRORS = (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError)
+"""The errors of encoding or decoding a value that does not fit the schema, or JSON."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a spool holds: ``lines`` are the very bytes of ``records``; ``torn`` is a last line without its end."""
+    """The content of a spool. ``lines``: the stored bytes of ``records``. ``torn``: a last line without its end."""
 
     records: list[Record]
     torn: bytes | None
@@ -36,23 +36,23 @@ class Reading:
 
 
 def line_digest(line: bytes) -> str:
-    """Return the sha256 hex of a line as stored, which is the record's digest because lines are canonical."""
+    """Return the sha256 hex digest of a stored line. Lines are canonical, so it is also the record's digest."""
     return hashlib.sha256(line).hexdigest()
 
 
 def decode(line: bytes, where: str) -> Record:
-    """Read one line; ``where`` opens the message of the error."""
+    """Decode one line; ``where`` is the beginning of the error message."""
     try:
         return msgspec.json.decode(line, type=Record)
-    except UNSTORABLE as error:
+    except CODEC_ERRORS as error:
         raise RecordError(f"{where}: not a record of this schema: {error}") from error
 
 
 def read(path: Path) -> Reading:
-    """Read every whole line of a spool; a spool that was never begun is empty.
+    """Read every complete line of a spool; a spool that does not exist is empty.
 
     Raises:
-        RecordError: a whole line is malformed, or two differ under one record_id; names line and field.
+        RecordError: a complete line is malformed, or two lines with one record_id differ; names line and field.
         RunFolderError: the file cannot be read.
     """
     try:
@@ -70,25 +70,25 @@ def read(path: Path) -> Reading:
         earlier = first.setdefault(record.record_id, number)
         if lines[earlier - 1] != line:
             raise RecordError(
-                f"{path}, line {number}: record_id {record.record_id} ({record.case_id}) differs from line {earlier}; "
-                "one attempt has one record"
+                f"{path}, line {number}: this record of {record.case_id} differs from line {earlier}, which has "
+                f"the same record_id {record.record_id}. An attempt has only one record; the file is damaged."
             )
         records.append(record)
     return Reading(records, torn or None, lines)
 
 
 class Spool:
-    """The writing end. One process at a time, under the run folder's lock.
+    """The writing end of a spool. One process at a time may write, under the lock of the run folder.
 
-    ``torn`` is what a killed predecessor left of a line, cut off into ``<name>.torn`` when this one was opened.
+    ``torn`` is an incomplete line that a killed predecessor wrote. Opening the spool moves it to ``<name>.torn``.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open for appending, and set a torn last line aside.
+        """Open the spool for appending, and move a torn last line to a file of its own.
 
         Raises:
             RunFolderError: the file cannot be opened.
-            RecordError: a whole line in it is malformed.
+            RecordError: a complete line in it is malformed.
         """
         self.path = path
         fresh = not path.exists()
@@ -124,17 +124,17 @@ class Spool:
         os.close(self._fd)
 
     def append(self, record: Record) -> None:
-        """Store a record: one write, one fsync; when it returns, the record survives whatever comes.
+        """Store a record with one write and one fsync. Once this returns, the record survives a crash or power failure.
 
-        The same record again is no news. On any failure the file ends where it ended before.
+        A record that is already stored is not stored again. After any failure the file has its previous length.
 
         Raises:
-            RecordError: the record does not fit the schema, or differs from the one stored under its record_id.
-            RunFolderError: it could not be stored (disk full, input/output error).
+            RecordError: the record does not fit the schema, or differs from the stored one with its record_id.
+            RunFolderError: the record could not be stored (disk full, input/output error).
         """
         try:
             line = encode(canonical(record))
-        except UNSTORABLE as error:
+        except CODEC_ERRORS as error:
             raise RecordError(f"the record of {record.case_id} does not fit the schema: {error}") from error
         digest = line_digest(line)
         stored = self._digests.get(record.record_id)
@@ -142,8 +142,8 @@ class Spool:
             return
         if stored is not None:
             raise RecordError(
-                f"{self.path}: {record.case_id}, attempt {record.retries.attempt} has a record already "
-                f"(digest {stored}); another with digest {digest} is refused. A new attempt needs a new number."
+                f"{self.path}: attempt {record.retries.attempt} of {record.case_id} has a record already (digest "
+                f"{stored}); a different one (digest {digest}) is refused. A new attempt needs a new attempt number."
             )
         self._check_end()
         line += b"\n"
@@ -156,34 +156,34 @@ class Spool:
                 return
             reason = f"disk full (only {written} of {len(line)} bytes could be written)"
         except OSError as error:
-            reason = f"disk full ({error.strerror})" if error.errno in FULL else str(error.strerror)
-            self._take_back(record, reason, error)
+            reason = f"disk full ({error.strerror})" if error.errno in DISK_FULL else str(error.strerror)
+            self._undo_write(record, reason, error)
         except BaseException:
             os.ftruncate(self._fd, self._end)
             raise
-        self._take_back(record, reason, None)
+        self._undo_write(record, reason, None)
 
     def _check_end(self) -> None:
         size = os.fstat(self._fd).st_size
         if size != self._end:
             raise RunFolderError(
-                f"{self.path}: is {size} bytes long where this process left it at {self._end}; another process "
-                "writes to it, or an earlier failed write could not be taken back. Open the run again to go on."
+                f"{self.path}: the file has {size} bytes, but this process expects {self._end}: another process writes "
+                "to it, or an earlier failed write could not be undone. End that process, then resume the run."
             )
 
-    def _take_back(self, record: Record, reason: str, cause: OSError | None) -> NoReturn:
-        told = f"{self.path}: {reason}: the record of {record.case_id} (attempt {record.retries.attempt}, "
-        told += f"{record.verdict.outcome.value}, record_id {record.record_id}) is not stored. "
+    def _undo_write(self, record: Record, reason: str, cause: OSError | None) -> NoReturn:
+        text = f"{self.path}: {reason}: the record of {record.case_id} (attempt {record.retries.attempt}, "
+        text += f"{record.verdict.outcome.value}, record_id {record.record_id}) is not stored. "
         try:
             os.ftruncate(self._fd, self._end)
         except OSError as error:
             raise RunFolderError(
-                f"{told}Its torn line could not be taken back either ({error.strerror}); opening the run again will."
+                f"{text}Its torn line could not be removed either ({error.strerror}); resuming the run removes it."
             ) from cause
-        raise RunFolderError(f"{told}Earlier records are safe; make room and resume the run.") from cause
+        raise RunFolderError(f"{text}Earlier records are safe; make room and resume the run.") from cause
 
     def _set_aside(self, torn: bytes) -> None:
-        """Keep the torn bytes in a file of their own before cutting them off, so that a kill between loses nothing."""
+        """Copy the torn bytes to a file of their own before removing them, so that a kill in between loses nothing."""
         aside = self.path.with_name(f"{self.path.name}.torn")
         with aside.open("ab") as stream:
             stream.write(torn + b"\n")
@@ -191,4 +191,4 @@ class Spool:
             os.fsync(stream.fileno())
         os.ftruncate(self._fd, self._end)
         os.fsync(self._fd)
-        _log.warning("%s: the last line was torn (%d bytes); it is kept in %s", self.path, len(torn), aside.name)
+        _log.warning("%s: the last line was torn (%d bytes); it was moved to %s", self.path, len(torn), aside.name)

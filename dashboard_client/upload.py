@@ -1,4 +1,4 @@
-"""Pushing a run to a collector: a reader of the spool, which may be repeated at any time and from any machine."""
+"""Push a run to a collector. A push only reads the spool; it may be repeated at any time, from any machine."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from dashboard_client.errors import RecordError, UploadError
 from dashboard_client.runs import RunFolder
 from dashboard_client.schema import Closing, Manifest, digest, encode
 from dashboard_client.spool import Reading, line_digest
-from dashboard_client.wire import Policy, Problem, Refused, Wire
+from dashboard_client.wire import CollectorClient, Policy, Problem, Refused
 
 _log = logging.getLogger(__name__)
 
 A = TypeVar("A")
 
-PATIENT = Policy()
+DEFAULT_POLICY = Policy()
 
 Progress = Callable[[int, int], None]
-"""Called with the number of records acknowledged and the number there are."""
+"""A callback that receives the number of acknowledged records and the number of all records."""
 
 
 class _RunAnswer(msgspec.Struct, frozen=True):
@@ -56,8 +56,8 @@ class _CloseAnswer(msgspec.Struct, frozen=True):
     sequence: int
 
 
-class Memory(msgspec.Struct, kw_only=True):
-    """What one collector has acknowledged of a run: digests of each record and of the last closing."""
+class CollectorState(msgspec.Struct, kw_only=True):
+    """What one collector has acknowledged of a run: digests of the records by record_id, and of the last closing."""
 
     acknowledged: dict[str, str] = msgspec.field(default_factory=dict)
     closing: str | None = None
@@ -65,7 +65,7 @@ class Memory(msgspec.Struct, kw_only=True):
 
 @dataclass(frozen=True)
 class Rejection:
-    """A record that the collector does not take, and why."""
+    """A record that the collector rejected, and the reason."""
 
     record_id: str
     case_id: str
@@ -74,7 +74,12 @@ class Rejection:
 
 @dataclass
 class PushReport:
-    """What a push came to. ``sent`` and ``already`` count records acknowledged by this push and by earlier ones."""
+    """The result of a push.
+
+    ``sent`` and ``already`` count the records that the collector acknowledged in this push and in earlier ones.
+    ``closed`` is the sequence number of the acknowledged closing, ``unclosed`` the reason why it was not accepted.
+    ``torn`` is true if the spool ends in an incomplete line, which is not sent.
+    """
 
     run_id: str
     url: str
@@ -88,7 +93,7 @@ class PushReport:
 
     @property
     def exit_code(self) -> int:
-        """0 when the collector has everything that is stored, 1 otherwise."""
+        """0 when the collector has every stored record, 1 otherwise."""
         return 1 if self.rejected else 0
 
 
@@ -97,47 +102,43 @@ def push(
     url: str,
     token: str,
     *,
-    session: requests.Session | None = None,
     progress: Progress | None = None,
-    policy: Policy = PATIENT,
+    policy: Policy = DEFAULT_POLICY,
 ) -> PushReport:
-    """Send what the collector does not have yet: the manifest, then records by their stored bytes, then the closing.
+    """Send what the collector does not have yet: the manifest, then the records as stored, then the closing.
 
-    What it acknowledges is remembered in the run's private folder, batch by batch, so that a push that was cut off
-    carries on where it was. A record counts once however often it is sent.
+    Acknowledgements are stored in the run's private folder after each batch, so that an interrupted push continues
+    where it stopped. A record counts once, however often it is sent.
 
     Raises:
-        UploadError: the collector did not answer or refused, or holds something else under the same name.
+        UploadError: the collector did not answer, refused a request, or has different data under the same name.
         RecordError: the run's files are damaged.
     """
-    if session is None:
-        with requests.Session() as own:
-            return push(run, url, token, session=own, progress=progress, policy=policy)
-    wire = Wire(url, token, session, policy)
-    return _Push(run, wire, policy, progress or (lambda done, total: None)).run_all()
+    with requests.Session() as session:
+        client = CollectorClient(url, token, session, policy)
+        return _Push(run, client, policy, progress or (lambda done, total: None)).execute()
 
 
 class _Push:
-    def __init__(self, run: RunFolder, wire: Wire, policy: Policy, progress: Progress) -> None:
+    def __init__(self, run: RunFolder, client: CollectorClient, policy: Policy, progress: Progress) -> None:
         self.run = run
-        self.wire = wire
+        self.client = client
         self.policy = policy
         self.progress = progress
         self.manifest: Manifest = run.manifest
         self.reading: Reading = run.reading()
-        self.book = _Book(run.private / "pushed.json", wire.url)
+        self.pushed = _PushedFile(run.private / "pushed.json", client.url)
         self.report = PushReport(
-            self.manifest.run_id, wire.url, len(self.reading.records), torn=self.reading.torn is not None
+            self.manifest.run_id, client.url, len(self.reading.records), torn=self.reading.torn is not None
         )
 
-    def run_all(self) -> PushReport:
+    def execute(self) -> PushReport:
         self._check_canonical()
         self._open()
-        known = self.book.memory.acknowledged
-        owed = [index for index, line in enumerate(self.reading.lines) if not self._is_known(index, line, known)]
-        self.report.already = self.report.total - len(owed)
+        unsent = [index for index, line in enumerate(self.reading.lines) if not self._is_acknowledged(index, line)]
+        self.report.already = self.report.total - len(unsent)
         self.progress(self.report.already, self.report.total)
-        for batch in self._batches(owed):
+        for batch in self._batches(unsent):
             self._send(batch)
         if self.manifest.closed is not None:
             try:
@@ -145,35 +146,35 @@ class _Push:
             except UploadError as error:
                 if not self.report.rejected:
                     raise
-                self.report.unclosed = error.message  # the rejections are what its reader needs to see first
+                self.report.unclosed = error.message  # the user needs to see the rejections first
         return self.report
 
     def _check_canonical(self) -> None:
         for number, (record, line) in enumerate(zip(self.reading.records, self.reading.lines, strict=True), start=1):
             if encode(record) != line:
                 raise RecordError(
-                    f"{self.run.path / 'records.jsonl'}, line {number}: was changed after it was written "
-                    f"({record.case_id}); its digest could not be acknowledged"
+                    f"{self.run.path / 'records.jsonl'}, line {number}: the record of {record.case_id} was changed "
+                    "after it was written, so its digest no longer matches. Restore the original line."
                 )
 
-    def _is_known(self, index: int, line: bytes, known: dict[str, str]) -> bool:
-        record_id = self.reading.records[index].record_id
-        return record_id in known and known[record_id] == line_digest(line)
+    def _is_acknowledged(self, index: int, line: bytes) -> bool:
+        known = self.pushed.state.acknowledged.get(self.reading.records[index].record_id)
+        return known is not None and known == line_digest(line)
 
     def _open(self) -> None:
         opening = msgspec.structs.replace(self.manifest, closed=None)
         ours = digest(opening)
         answer = self._post("/api/v1/runs", encode(opening), _RunAnswer, "manifest", ours)
-        _agree("manifest", ours, answer.digest)
-        if answer.stored and self.book.memory != Memory():
-            _log.warning("%s: has lost what it had acknowledged of this run; sending all again", self.wire.url)
-            self.book.memory = Memory()
-            self.book.save()
+        _check_digest("manifest", ours, answer.digest)
+        if answer.stored and self.pushed.state != CollectorState():
+            _log.warning("%s: the collector has lost the acknowledged records; sending all again", self.client.url)
+            self.pushed.state = CollectorState()
+            self.pushed.save()
 
-    def _batches(self, owed: Sequence[int]) -> Iterator[list[int]]:
+    def _batches(self, unsent: Sequence[int]) -> Iterator[list[int]]:
         batch: list[int] = []
         size = 0
-        for index in owed:
+        for index in unsent:
             length = len(self.reading.lines[index]) + 1
             if batch and (len(batch) >= self.policy.batch_records or size + length > self.policy.batch_bytes):
                 yield batch
@@ -186,94 +187,102 @@ class _Push:
     def _send(self, batch: list[int]) -> None:
         body = b'{"records":[' + b",".join(self.reading.lines[index] for index in batch) + b"]}"
         try:
-            answer = self.wire.post("/api/v1/records", body, _RecordsAnswer)
+            answer = self.client.post("/api/v1/records", body, _RecordsAnswer)
         except Refused as error:
             if error.status != 413:
                 raise
             if len(batch) == 1:
                 self._reject(batch[0], error.problem)
                 return
-            half = len(batch) // 2  # something on the way takes less than a batch at a time
+            half = len(batch) // 2  # a server or proxy accepts only smaller requests
             self._send(batch[:half])
             self._send(batch[half:])
             return
-        owed = {self.reading.records[index].record_id: index for index in batch}
+        pending = {self.reading.records[index].record_id: index for index in batch}
         for entry in answer.acknowledged:
-            index = owed.pop(entry.record_id, -1)
+            index = pending.pop(entry.record_id, -1)
             if index < 0:
-                raise UploadError(f"{self.wire.url}: acknowledged {entry.record_id}, which was not sent")
+                raise UploadError(f"{self.client.url}: acknowledged record {entry.record_id}, which was not sent")
             case_id = self.reading.records[index].case_id
-            _agree(f"record of {case_id}", line_digest(self.reading.lines[index]), entry.digest)
-            self.book.memory.acknowledged[entry.record_id] = entry.digest
+            _check_digest(f"record of {case_id}", line_digest(self.reading.lines[index]), entry.digest)
+            self.pushed.state.acknowledged[entry.record_id] = entry.digest
             self.report.sent += 1
         for rejected in answer.rejected:
             if not 0 <= rejected.index < len(batch):
-                raise UploadError(f"{self.wire.url}: rejected record {rejected.index} of a batch of {len(batch)}")
+                raise UploadError(
+                    f"{self.client.url}: the collector rejected record {rejected.index} of a batch of {len(batch)}"
+                )
             index = batch[rejected.index]
-            owed.pop(self.reading.records[index].record_id, None)
+            pending.pop(self.reading.records[index].record_id, None)
             self._reject(index, rejected.problem)
-        self.book.save()
-        if owed:
+        self.pushed.save()
+        if pending:
             raise UploadError(
-                f"{self.wire.url}: did not say what became of {len(owed)} of {len(batch)} records; push again"
+                f"{self.client.url}: the collector neither acknowledged nor rejected {len(pending)} of {len(batch)} "
+                "records; push again"
             )
         self.progress(self.report.already + self.report.sent, self.report.total)
 
     def _reject(self, index: int, problem: Problem) -> None:
         record = self.reading.records[index]
-        reason = str(problem) + _both(problem.sent_digest, problem.stored_digest)
+        reason = str(problem) + _format_digests(problem.sent_digest, problem.stored_digest)
         self.report.rejected.append(Rejection(record.record_id, record.case_id, reason))
 
     def _close(self, closing: Closing) -> None:
         ours = digest(closing)
         path = f"/api/v1/runs/{self.manifest.run_id}/close"
-        if self.book.memory.closing != ours:
+        if self.pushed.state.closing != ours:
             answer = self._post(path, encode(closing), _CloseAnswer, "closing", ours)
-            _agree("closing", ours, answer.digest)
-            self.book.memory.closing = ours
-            self.book.save()
+            _check_digest("closing", ours, answer.digest)
+            self.pushed.state.closing = ours
+            self.pushed.save()
         self.report.closed = closing.sequence
 
     def _post(self, path: str, body: bytes, answer: type[A], what: str, ours: str) -> A:
         try:
-            return self.wire.post(path, body, answer)
+            return self.client.post(path, body, answer)
         except Refused as error:
             if error.status != 409:
                 raise
-            theirs = error.problem.stored_digest or "of a digest it does not tell"
+            theirs = error.problem.stored_digest or "unknown"
             raise UploadError(
-                f"{self.wire.url}: holds another {what} of {self.manifest.run_id} ({error.problem}): "
-                f"ours is {ours}, theirs {theirs}"
+                f"{self.client.url}: the collector has a different {what} of {self.manifest.run_id} ({error.problem}): "
+                f"our digest is {ours}, the collector's is {theirs}"
             ) from error
 
 
-class _Book:
-    """``pushed.json``: what each collector acknowledged. Losing it costs sending again, nothing more."""
+class _PushedFile:
+    """``pushed.json``: what each collector has acknowledged. If the file is lost, all records are sent again."""
 
     def __init__(self, path: Path, url: str) -> None:
         self.path = path
         self.url = url
-        self._all: dict[str, Memory] = {}
+        self._all: dict[str, CollectorState] = {}
         try:
-            self._all = msgspec.json.decode(path.read_bytes(), type=dict[str, Memory])
+            self._all = msgspec.json.decode(path.read_bytes(), type=dict[str, CollectorState])
         except FileNotFoundError:
             pass
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-            _log.warning("%s: not readable (%s); everything is sent again", path, error)
-        self.memory = self._all.get(url, Memory())
+            _log.warning("%s: cannot be read (%s); all records are sent again", path, error)
+        self.state = self._all.get(url, CollectorState())
 
     def save(self) -> None:
-        self._all[self.url] = self.memory
+        self._all[self.url] = self.state
         try:
             write_whole(self.path, msgspec.json.encode(self._all), mode=0o600)
         except OSError as error:
-            _log.warning("%s: cannot be written (%s); a later push sends this again", self.path, error.strerror)
+            _log.warning(
+                "%s: cannot be written (%s); the next push sends these records again", self.path, error.strerror
+            )
 
 
-def _agree(what: str, ours: str, theirs: str) -> None:
+def _check_digest(what: str, ours: str, theirs: str) -> None:
     if ours != theirs:
-        raise UploadError(f"the collector acknowledged another {what} than was sent: ours is {ours}, theirs {theirs}")
+        raise UploadError(
+            f"the collector acknowledged a different {what} than the one that was sent: our digest is {ours}, "
+            f"the collector's is {theirs}"
+        )
 
 
-def _both(ours: str | None, theirs: str | None) -> str:
-    return f" (ours is {ours}, theirs {theirs})" if ours and theirs else ""
+def _format_digests(ours: str | None, theirs: str | None) -> str:
+    return f" (our digest is {ours}, the collector's is {theirs})" if ours and theirs else ""

@@ -1,4 +1,4 @@
-"""What a whole run came to: the counts that close it and the exit code they mean."""
+"""The result of a whole run: the counts that close it, and its exit code."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import TypedDict
 from dashboard_client.schema import CONTROL, Closing, Manifest, Outcome, Record
 
 AllowedSkips = Callable[[Record], bool] | Sequence[str]
-"""Which skips a site accepts: shell patterns of case ids, or a predicate on the record."""
+"""The skips that a site accepts: shell patterns of case ids, or a predicate on the record."""
 
 
 class Count(TypedDict):
-    """``recorded`` and ``missing`` add up to ``planned``; ``counts`` has one entry an outcome, zeros too."""
+    """Numbers of cases. ``recorded`` + ``missing`` = ``planned``; ``counts`` has an entry for every outcome."""
 
     planned: int
     recorded: int
@@ -29,13 +29,13 @@ def missing(manifest: Manifest, effective: Mapping[str, Record]) -> list[str]:
 
 def count(manifest: Manifest, effective: Mapping[str, Record]) -> Count:
     """Count each case once, by its effective record (its highest attempt)."""
-    seen = Counter(record.verdict.outcome for record in effective.values())
+    by_outcome = Counter(record.verdict.outcome for record in effective.values())
     absent = len(missing(manifest, effective))
     return Count(
         planned=len(manifest.planned),
         recorded=len(manifest.planned) - absent,
         missing=absent,
-        counts={outcome.value: seen[outcome] for outcome in Outcome},
+        counts={outcome.value: by_outcome[outcome] for outcome in Outcome},
     )
 
 
@@ -46,20 +46,20 @@ def verdict_code(
     allowed_skips: AllowedSkips = ("*",),
     interrupted: bool | None = None,
 ) -> int:
-    """Return the run's exit code; the first row that holds decides.
+    """Return the exit code of a run; the first row that applies decides.
 
     ====  =============================================================================================
     2     nothing was planned: the selection is empty
-    130   the run was interrupted (by default, as the manifest's closing says)
-    1     a planned case is missing, or its last record says that another attempt is owed
+    130   the run was interrupted (by default, if the manifest's closing states this)
+    1     a planned case has no record, or its last record is not final: another attempt was to follow
     1     a case failed or ended in an error
-    1     a case was skipped for a reason the site does not allow
-    3     at least one case met the site's infrastructure, and nothing worse happened
-    1     nothing passed but controls where more was planned: the rest are skips and expected failures
-    0     everything planned passed, or was skipped for an allowed reason, or failed as it is known to
+    1     a case was skipped for a reason that the site does not allow
+    3     the infrastructure of the site prevented at least one case, and nothing worse happened
+    1     only control cases passed although more was planned: the rest are skips and expected failures
+    0     every planned case passed, was skipped for an allowed reason, or failed as expected
     ====  =============================================================================================
 
-    An xpass is a pass: it does not fail the run, but whoever prints the run lists it, since its waiver is out of date.
+    An xpass is a pass: it does not fail the run. Reports list it, because its waiver is out of date.
     """
     if not manifest.planned:
         return 2
@@ -81,12 +81,12 @@ def verdict_code(
 
 
 def proven(manifest: Manifest, effective: Mapping[str, Record]) -> int:
-    """Count the cases that passed, without controls unless nothing else was planned."""
-    more = any(planned.component != CONTROL for planned in manifest.planned)
+    """Return the number of cases that passed, without control cases unless nothing else was planned."""
+    others_planned = any(planned.component != CONTROL for planned in manifest.planned)
     return sum(
         record.verdict.outcome in (Outcome.PASS, Outcome.XPASS)
         for record in effective.values()
-        if not more or record.case.component != CONTROL
+        if not others_planned or record.case.component != CONTROL
     )
 
 
@@ -98,7 +98,7 @@ def closing(
     interrupted: bool = False,
     allowed_skips: AllowedSkips = ("*",),
 ) -> Closing:
-    """Make the count that closes this run, one further in sequence than the last time it was closed."""
+    """Return the closing of a run; its sequence number is one higher than that of the previous closing."""
     counted = count(manifest, effective)
     return Closing(
         sequence=1 if manifest.closed is None else manifest.closed.sequence + 1,

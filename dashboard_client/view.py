@@ -1,4 +1,4 @@
-"""Runs and comparisons as plain text and as JSON trees, for the terminal and for scripts."""
+"""Runs and comparisons as text for the terminal and as JSON trees for scripts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dashboard_client.verdict import count, missing
 
 
 def run_as_tree(run: RunFolder) -> dict[str, Any]:
-    """Return a run as what ``--json`` prints: its manifest, its counts and the effective record of each case."""
+    """Return the tree that ``--json`` prints of a run: manifest, counts and the effective record of each case."""
     effective = run.effective()
     return {
         "path": str(run.path),
@@ -26,14 +26,16 @@ def run_as_tree(run: RunFolder) -> dict[str, Any]:
 
 
 def run_as_text(run: RunFolder) -> str:
-    """Return what a person wants to know of a run: where and when, how many, and why what did not pass did not."""
+    """Return a summary of a run: where and when it ran, its counts, and the cause of every case that did not pass."""
     manifest, effective = run.manifest, run.effective()
     counted = count(manifest, effective)
     closed = manifest.closed
-    state = f"{closed.state}, exit code {closed.exit_code}" if closed is not None else "open: running, or broken off"
-    told = ", ".join(f"{number} {outcome}" for outcome, number in counted["counts"].items() if number) or "none"
+    state = "open: still running, or ended without being closed"
+    if closed is not None:
+        state = f"{closed.state}, exit code {closed.exit_code}"
+    counts = ", ".join(f"{number} {outcome}" for outcome, number in counted["counts"].items() if number) or "none"
     if counted["missing"]:
-        told += f", {counted['missing']} missing"
+        counts += f", {counted['missing']} missing"
     facts = [
         ("run", manifest.run_id),
         ("system", f"{manifest.site}/{manifest.system}"),
@@ -42,7 +44,7 @@ def run_as_text(run: RunFolder) -> str:
         ("state", state),
         ("deployments", ", ".join(f"{each.name} ({each.kind})" for each in manifest.deployments) or "-"),
         ("redaction", manifest.redaction),
-        ("cases", f"{counted['planned']} planned: {told}"),
+        ("cases", f"{counted['planned']} planned: {counts}"),
         ("folder", str(run.path)),
     ]
     parts = [tabulate(facts, tablefmt="plain", disable_numparse=True)]
@@ -50,8 +52,8 @@ def run_as_text(run: RunFolder) -> str:
     for record in sorted(effective.values(), key=lambda record: record.case_id):
         if record.verdict.outcome is not Outcome.PASS and record.verdict.cause is not None:
             cause = record.verdict.cause
-            told = _printable(f"{cause.phase.value}: {cause.evidence}")
-            causes.append((record.case_id, record.verdict.outcome.value, cause.cls.value, cause.rule, told))
+            evidence = _printable(f"{cause.phase.value}: {cause.evidence}")
+            causes.append((record.case_id, record.verdict.outcome.value, cause.cls.value, cause.rule, evidence))
     causes += [(case_id, "missing", "-", "-", "no record") for case_id in missing(manifest, effective)]
     if causes:
         parts.append(_table(causes, ["case", "outcome", "fault", "rule", "evidence"]))
@@ -59,8 +61,8 @@ def run_as_text(run: RunFolder) -> str:
 
 
 def comparison_as_text(comparison: Comparison) -> str:
-    """Return a comparison, worst first."""
-    parts = [f"{comparison.a} -> {comparison.b}: {comparison.same} cases came out the same"]
+    """Return a comparison as text, with the new failures first."""
+    parts = [f"{comparison.a} -> {comparison.b}: {comparison.same} cases have the same outcome in both"]
     for title, changes in (
         ("newly failing", comparison.newly_failing),
         ("fixed", comparison.fixed),
@@ -72,14 +74,14 @@ def comparison_as_text(comparison: Comparison) -> str:
             parts.append(f"{title} ({len(changes)})\n" + _table([_row(change) for change in changes], None))
     if comparison.stack:
         rows = [(each.what, each.a or "-", each.b or "-") for each in comparison.stack]
-        parts.append("the stack beneath\n" + _table(rows, ["what", "before", "after"]))
+        parts.append("differences in the software stack\n" + _table(rows, ["fact", "before", "after"]))
     else:
-        parts.append("The stack beneath the cases of both runs is the same, as far as it is known.")
+        parts.append("The recorded software stack is the same for the cases in both runs.")
     return "\n\n".join(parts)
 
 
 def _printable(text: str) -> str:
-    """Take control characters out of what a payload printed, so that it cannot steer the reader's terminal."""
+    """Replace control characters, so that the output of a payload cannot control the reader's terminal."""
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
 

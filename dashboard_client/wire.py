@@ -1,4 +1,4 @@
-"""The way to a collector: one POST at a time, with time limits, retries that end, and a token kept to it."""
+"""HTTP to a collector: one POST at a time, with time limits and limited retries; only the collector gets the token."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ A = TypeVar("A")
 
 @dataclass(frozen=True)
 class Policy:
-    """How patiently to push. Seconds, except for ``attempts`` and the two limits of a batch.
+    """Timeouts, retries and batch sizes of a push. Times are in seconds.
 
-    A 429 or 5xx answer and a broken connection are tried again; the wait doubles from ``first_wait`` up to
-    ``longest_wait``, with jitter, or is what the collector asks for, up to ``longest_asked``. ``insecure_http`` lets
-    the token travel unencrypted to another machine.
+    A request is sent again after a 429 or 5xx answer and after a broken connection. The wait doubles from
+    ``first_wait`` up to ``longest_wait``, with jitter. If the collector asks for a wait, that one applies, up to
+    ``longest_retry_after``. ``insecure_http`` allows sending the token unencrypted to another machine.
     """
 
     connect_timeout: float = 5
@@ -39,7 +39,7 @@ class Policy:
     attempts: int = 6
     first_wait: float = 0.5
     longest_wait: float = 30
-    longest_asked: float = 120
+    longest_retry_after: float = 120
     batch_records: int = 500
     batch_bytes: int = 8_000_000
     insecure_http: bool = False
@@ -47,7 +47,7 @@ class Policy:
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """A problem document (RFC 9457) with the members our collector adds; any of them may be absent."""
+    """A problem document (RFC 9457) with the members that our collector adds; any member may be absent."""
 
     title: str | None = None
     detail: str | None = None
@@ -57,13 +57,13 @@ class Problem(msgspec.Struct, frozen=True):
     sent_digest: str | None = None
 
     def __str__(self) -> str:
-        """Say it in one line."""
+        """Return the problem as one line."""
         text = ": ".join(part for part in (self.title, self.detail) if part) or "no reason given"
         return text[:500].rstrip(".") + (f" (field {self.field})" if self.field and self.field not in text else "")
 
 
 class Refused(UploadError):
-    """The collector answered with a client error, which trying again would not change."""
+    """The collector answered with a client error; sending the request again would not help."""
 
     def __init__(self, message: str, status: int, problem: Problem) -> None:
         super().__init__(message)
@@ -72,7 +72,7 @@ class Refused(UploadError):
 
 
 class _Bearer(AuthBase):
-    """Set the token in a place that ``~/.netrc`` cannot override and a redirect cannot carry on."""
+    """Sets the token where ``~/.netrc`` cannot override it and no redirect forwards it."""
 
     def __init__(self, token: str) -> None:
         self._token = token
@@ -82,38 +82,41 @@ class _Bearer(AuthBase):
         return request
 
 
-class Wire:
-    """A collector's address and the right to write to it."""
+class CollectorClient:
+    """Sends requests to one collector, with its token."""
 
     def __init__(self, url: str, token: str, session: requests.Session, policy: Policy) -> None:
         """Check address and token before anything is sent.
 
         Raises:
-            UploadError: the address is no collector's, or the token would travel in the open.
+            UploadError: the address or the token is not valid, or the token would be sent unencrypted.
         """
-        self.url, self._local = _checked(url, policy.insecure_http)
+        self.url, self._local = _check_address(url, policy.insecure_http)
         if not re.fullmatch(r"[\x21-\x7e]+", token):
-            raise UploadError("the collector's token is empty or holds what no token has (spaces, line ends)")
+            raise UploadError(
+                "the collector's token is empty or contains characters that no token has (spaces, line ends); check "
+                "EXAWORKS_COLLECTOR_TOKEN or the file of --token-file"
+            )
         self._token = token
         self._session = session
         self._policy = policy
 
     def post(self, path: str, body: bytes, answer: type[A], kind: str = "application/json") -> A:
-        """Send a body, again if need be, and return the answer as the contract has it.
+        """Send a body, with retries, and return the decoded answer.
 
         Raises:
-            Refused: the collector answered with a 4xx other than 429.
-            UploadError: it did not answer, or not as a collector does, as often as it was tried.
+            Refused: the collector answered with a 4xx status other than 429.
+            UploadError: no attempt had an answer, or the answer is not that of a collector.
         """
         packed = gzip.compress(body, compresslevel=6, mtime=0)
         for attempt in range(1, self._policy.attempts + 1):
-            asked: float | None = None
+            retry_after: float | None = None
             try:
                 response = self._send(path, packed, kind)
             except requests.exceptions.SSLError as error:
                 raise UploadError(
-                    f"{self.url}: no connection that can be trusted: {self._clean(str(error))}. If its certificate is "
-                    "from an authority of your own, name that one's certificates in REQUESTS_CA_BUNDLE."
+                    f"{self.url}: the connection is not trusted: {self._clean(str(error))}. If a private authority "
+                    "issued the certificate, set REQUESTS_CA_BUNDLE to a file with that authority's certificates."
                 ) from None
             except (
                 requests.exceptions.ConnectionError,
@@ -123,19 +126,19 @@ class Wire:
             ) as error:
                 reason = self._clean(f"{type(error).__name__}: {error}")
             except requests.exceptions.RequestException as error:
-                raise UploadError(f"{self.url}: cannot be asked: {self._clean(str(error))}") from None
+                raise UploadError(f"{self.url}: the request failed: {self._clean(str(error))}") from None
             else:
                 if response.status_code != 429 and response.status_code < 500:
                     return self._read(path, response, answer)
-                reason = f"it answered {response.status_code}: {self._clean(str(_problem(response)))}"
-                asked = _retry_after(response)
+                reason = f"the collector answered {response.status_code}: {self._clean(str(_problem(response)))}"
+                retry_after = _retry_after(response)
             if attempt < self._policy.attempts:
-                wait = self._wait(attempt, asked)
-                _log.info("%s%s: %s; attempt %d, again in %.1f s", self.url, path, reason, attempt, wait)
+                wait = self._wait(attempt, retry_after)
+                _log.info("%s%s: %s; attempt %d failed, next one in %.1f s", self.url, path, reason, attempt, wait)
                 self._policy.sleep(wait)
         raise UploadError(
-            f"{self.url}: gave up after {self._policy.attempts} attempts; the last: {reason}. "
-            "What it acknowledged is remembered; push again to send the rest."
+            f"{self.url}: gave up after {self._policy.attempts} attempts; the last error: {reason}. "
+            "Acknowledged records are remembered; push again to send the rest."
         )
 
     def _send(self, path: str, packed: bytes, kind: str) -> requests.Response:
@@ -151,7 +154,7 @@ class Wire:
             auth=_Bearer(self._token),
             timeout=(self._policy.connect_timeout, self._policy.read_timeout),
             allow_redirects=False,
-            # a proxy of the environment is not for this machine, and would be handed the token
+            # a proxy from the environment is not meant for this machine, and would receive the token
             proxies={"http": "", "https": "", "all": ""} if self._local else None,
         )
 
@@ -159,53 +162,57 @@ class Wire:
         status = response.status_code
         if 300 <= status < 400:
             raise UploadError(
-                f"{self.url}: sends on to {self._clean(response.headers.get('Location', 'nowhere'))}; the token is not "
-                "sent after it. If that is the collector, give its address instead."
+                f"{self.url}: redirects to {self._clean(response.headers.get('Location', 'nowhere'))}; the token is "
+                "not sent there. If that is the collector, use its address instead."
             )
         if status >= 400:
             problem = _problem(response)
-            told = f"{self.url}{path}: refused with {status}: {self._clean(str(problem))}"
+            text = f"{self.url}{path}: refused with {status}: {self._clean(str(problem))}"
             if status in (401, 403):
-                told += ". Check the token (EXAWORKS_COLLECTOR_TOKEN or --token-file) and the site it is for."
-            raise Refused(told, status, problem)
+                text += (
+                    ". Check the token (EXAWORKS_COLLECTOR_TOKEN or --token-file), and that it is valid for this site."
+                )
+            raise Refused(text, status, problem)
         try:
             return msgspec.json.decode(response.content, type=answer)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise UploadError(
-                f"{self.url}{path}: answered {status}, but not as a collector does ({error}); is it the right address?"
+                f"{self.url}{path}: the answer (status {status}) is not that of a collector ({error}); check the URL"
             ) from error
 
-    def _wait(self, attempt: int, asked: float | None) -> float:
-        if asked is not None:
-            return min(asked, self._policy.longest_asked)
+    def _wait(self, attempt: int, retry_after: float | None) -> float:
+        if retry_after is not None:
+            return min(retry_after, self._policy.longest_retry_after)
         wait = min(self._policy.longest_wait, self._policy.first_wait * 2.0 ** (attempt - 1))
         return wait * (0.5 + random.random() / 2)  # noqa: S311  (spreads clients, guards nothing)
 
     def _clean(self, text: str) -> str:
-        """Keep the token out of what is printed, even where a server echoes it."""
+        """Remove the token from a text that is to be printed; a server may echo it."""
         return text.replace(self._token, "[redacted]")
 
 
-def _checked(url: str, insecure_http: bool) -> tuple[str, bool]:
+def _check_address(url: str, insecure_http: bool) -> tuple[str, bool]:
     """Return the address without a trailing slash, and whether it is this machine."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
-        named = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         _ = parts.port
     except ValueError as error:
-        raise UploadError(f"the collector's address is none: {error}") from None
+        raise UploadError(f"the collector's address is not a valid URL: {error}") from None
     if parts.scheme not in ("http", "https") or not host:
-        raise UploadError(f"the collector's address must begin with https:// or http:// and name a host, not {named!r}")
+        raise UploadError(
+            f"the collector's address must begin with https:// or http:// and name a host; {address!r} does not"
+        )
     if "@" in parts.netloc:
-        raise UploadError(f"{named}: leave user and password out of the collector's address; it is a token that counts")
+        raise UploadError(f"{address}: remove user and password from the collector's address; it accepts only a token")
     if parts.query or parts.fragment:
-        raise UploadError(f"{named}: the collector's address takes no ? or #")
+        raise UploadError(f"{address}: the collector's address must not contain ? or #")
     local = _loopback(host)
     if parts.scheme == "http" and not local and not insecure_http:
         raise UploadError(
-            f"{named}: over plain http the token could be read on the way, so it is not sent. Use https, "
-            "or --insecure-http where the network is trusted."
+            f"{address}: the token is not sent over plain http, where others could read it. Use https, or "
+            "--insecure-http if the network is trusted."
         )
     return url.rstrip("/"), local
 
@@ -227,7 +234,7 @@ def _problem(response: requests.Response) -> Problem:
 
 
 def _retry_after(response: requests.Response) -> float | None:
-    """Read the wait that the answer asks for: seconds, or a date."""
+    """Return the wait that the answer asks for, in seconds; the header has seconds or a date."""
     value = response.headers.get("Retry-After", "").strip()
     if value.isascii() and value.isdigit():
         return float(value[:9])

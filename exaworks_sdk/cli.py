@@ -1,4 +1,4 @@
-"""The root command: finds each room's commands through entry points and loads only the one that is asked for."""
+"""The root command. It finds the commands of every package through entry points and loads only the requested one."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from exaworks_sdk.errors import CommandError
 
 GROUP = "exaworks.commands"
 CHECKOUT_ONLY = {"ci": "ci.cli:ci", "images": "containers.cli:images"}
-"""Commands of rooms that are not installed, since their names would collide in a shared site-packages."""
+"""Commands of packages that are never installed, because their names could collide in a shared site-packages."""
 
 
 class Rooms(click.Group):
-    """A group whose commands are the entry points of ``exaworks.commands``; a checkout adds those of its own rooms."""
+    """A group whose commands are the entry points of ``exaworks.commands`` and, in a checkout, ``CHECKOUT_ONLY``."""
 
     def _points(self) -> dict[str, EntryPoint]:
         points = {point.name: point for point in entry_points(group=GROUP)}
@@ -40,29 +40,29 @@ class Rooms(click.Group):
         return command
 
 
-def _importable(room: str) -> bool:
-    """Make a room of the checkout importable by its name alone, without putting the whole checkout on the path."""
+def _importable(package: str) -> bool:
+    """Make one package of the checkout importable, without adding the whole checkout to the module search path."""
     from exaworks_sdk.paths import checkout
 
     root = checkout()
-    folder = root / room if root is not None else None
+    folder = root / package if root is not None else None
     if folder is None or not (folder / "cli.py").is_file():
         return False
-    known = sys.modules.get(room)
+    known = sys.modules.get(package)
     if known is not None:
         return list(getattr(known, "__path__", [])) == [str(folder)]
-    spec = spec_from_file_location(room, folder / "__init__.py", submodule_search_locations=[str(folder)])
+    spec = spec_from_file_location(package, folder / "__init__.py", submodule_search_locations=[str(folder)])
     if spec is None or spec.loader is None:
         return False
     module = module_from_spec(spec)
-    sys.modules[room] = module
+    sys.modules[package] = module
     spec.loader.exec_module(module)
     return True
 
 
 def _unloadable(point: EntryPoint, error: ImportError) -> click.Command:
-    """Stand in for a command whose room or plugin is broken, so that the others still work."""
-    message = f"{point.name} cannot be loaded from {point.value}: {error}. Reinstall what provides it."
+    """Return a replacement for a command that cannot be imported, so that the other commands still work."""
+    message = f"{point.name} cannot be loaded from {point.value}: {error}. Reinstall the package that provides it."
 
     def refuse(arguments: tuple[str, ...]) -> None:
         raise CommandError(message)
@@ -74,10 +74,10 @@ def _unloadable(point: EntryPoint, error: ImportError) -> click.Command:
 
 EXAMPLES = """\b
 Examples:
-  exaworks validate                          everything this machine can run
+  exaworks validate                          run all cases that this machine can run
   exaworks validate --tier smoke --scheduler slurm
-  exaworks results list                      earlier runs
-  exaworks collector serve                   open the dashboard on them
+  exaworks results list                      list earlier runs
+  exaworks collector serve                   show them in the dashboard
 """
 
 
@@ -89,7 +89,7 @@ Examples:
 @click.version_option(__version__, prog_name="exaworks")
 @click.pass_context
 def main(ctx: click.Context) -> None:
-    """Install and prove the ExaWorks SDK: Flux, Parsl, RADICAL-Cybertools, Swift/T and PSI/J."""
+    """Install and validate the ExaWorks SDK: Flux, Parsl, RADICAL-Cybertools, Swift/T and PSI/J."""
     from exaworks_sdk.paths import places
 
     ctx.obj = places()

@@ -1,4 +1,4 @@
-"""``exaworks install``: a release, built with Spack on this machine."""
+"""``exaworks install``: build and install a release with Spack."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ if TYPE_CHECKING:
 @click.command(
     epilog="""\b
 Examples:
-  exaworks install                               the newest release
-  exaworks install --site llnl/tuolumne          with the site's compilers and externals
+  exaworks install                               install the newest release
+  exaworks install --site llnl/tuolumne          use the site's compilers and externals
   exaworks install --variants '~swift +maestro' --prefix /opt/exaworks
-  exaworks install --dry-run                     print the Spack environment and do nothing
-Started again, it goes on where it was interrupted. At its end:
-  exaworks validate --deployment spack                       where no --prefix was given
-  exaworks validate --deployment spack:PREFIX/environment
+  exaworks install --dry-run                     only print the Spack environment
+To continue an interrupted installation, run the same command again. To validate the installed release:
+  exaworks validate --deployment spack                       without --prefix
+  exaworks validate --deployment spack:PREFIX/environment    with --prefix PREFIX
 """
 )
-@click.option("--release", "name", metavar="RELEASE", help="The release, instead of the newest.")
+@click.option("--release", "name", metavar="RELEASE", help="The release. [default: the newest]")
 @click.option("--site", "system", metavar="SITE/SYSTEM", help="Use this system's Spack configuration.")
 @click.option(
     "--prefix",
     type=click.Path(file_okay=False, resolve_path=True),
-    help="Where everything goes, instead of spack/RELEASE in EXAWORKS_HOME.",
+    help="The folder for everything. [default: spack/RELEASE in EXAWORKS_HOME]",
 )
 @click.option("--variants", default="", metavar="VARIANTS", help="Variants of the bundle to change: '~swift +maestro'.")
-@click.option("--clone", is_flag=True, help="Clone Spack even where $SPACK_ROOT or PATH has one.")
-@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Cores to build on.")
-@click.option("--until", type=click.Choice(["packages", "concretize"]), help="Stop after this step; go on later.")
-@click.option("--package", metavar="HASH", help="Install this one package of the environment concretized before.")
-@click.option("--packages", is_flag=True, help="List the packages of that environment as JSON and do nothing.")
-@click.option("--no-tests", is_flag=True, help="Leave out the stand-alone tests at the end.")
-@click.option("--dry-run", is_flag=True, help="Print the environment and do nothing.")
+@click.option("--clone", is_flag=True, help="Clone Spack even if $SPACK_ROOT or PATH has one.")
+@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Number of cores to build with.")
+@click.option("--until", type=click.Choice(["packages", "concretize"]), help="Stop after this step.")
+@click.option("--package", metavar="HASH", help="Install only this package of the concretized environment.")
+@click.option("--packages", is_flag=True, help="Only list the packages of the concretized environment, as JSON.")
+@click.option("--no-tests", is_flag=True, help="Do not run the stand-alone tests at the end.")
+@click.option("--dry-run", is_flag=True, help="Only print the Spack environment.")
 @click.pass_obj
 def install(
     places: Places,
@@ -54,7 +54,7 @@ def install(
     no_tests: bool,
     dry_run: bool,
 ) -> None:
-    """Install a release with Spack: clone what is missing, concretize, install and test."""
+    """Install a release with Spack: clone Spack if it is missing, concretize, install and test."""
     import shlex
     import sys
     from pathlib import Path
@@ -63,8 +63,8 @@ def install(
     from exaworks_sdk.install import spack_prefix
     from exaworks_sdk.release import load
     from exaworks_sdk.spack_environment import environment_text, parse_variants
-    from exaworks_sdk.spack_install import Order
-    from exaworks_sdk.spack_install import install as carry_out
+    from exaworks_sdk.spack_install import InstallRequest
+    from exaworks_sdk.spack_install import install as install_release
 
     release = load(name)
     scope = _scope(system) if system else None
@@ -74,14 +74,14 @@ def install(
         click.echo(text, nl=False)
         return
     if system and scope:
-        _belongs(system, scope)
+        _check_scope(system, scope)
     if places.checkout is None:
-        raise InstallError("the recipes are not installed with the command: run it from a checkout.")
-    order = Order(
+        raise InstallError("the Spack recipes are part of a checkout only: run the command from a checkout.")
+    request = InstallRequest(
         release=release,
         prefix=Path(prefix) if prefix else spack_prefix(places, release),
         recipes=places.checkout / "spack_repo" / "exaworks",
-        again=shlex.join(["exaworks", *sys.argv[1:]]),
+        resume_command=shlex.join(["exaworks", *sys.argv[1:]]),
         scope=scope,
         changed=changed,
         clone=clone,
@@ -94,11 +94,11 @@ def install(
         import json
         from dataclasses import asdict
 
-        from exaworks_sdk.spack_install import packages as listed
+        from exaworks_sdk.spack_install import packages as list_packages
 
-        click.echo(json.dumps([asdict(one) for one in listed(order)], indent=1))
+        click.echo(json.dumps([asdict(entry) for entry in list_packages(request)], indent=1))
         return
-    click.echo(carry_out(order, lambda line: click.echo(line, err=True)))
+    click.echo(install_release(request, lambda line: click.echo(line, err=True)))
 
 
 def _scope(system: str) -> Path:
@@ -106,31 +106,33 @@ def _scope(system: str) -> Path:
     from site_configs.load import find, located
     from site_configs.scope import folder_of
 
-    described = find(system)
-    folder = folder_of(described, located()[described.system])
+    description = find(system)
+    folder = folder_of(description, located()[description.system])
     if folder is None:
         raise InstallError(f"{system} has no Spack configuration: its site file names no spack_scope.")
     return folder
 
 
-def _belongs(system: str, scope: Path) -> None:
-    """Refuse a scope whose variables or file systems are not here, before Spack makes folders that nobody looks for.
+def _check_scope(system: str, scope: Path) -> None:
+    """Check that this machine has the variables and file systems of a scope, before Spack creates unwanted folders.
 
     Raises:
-        InstallError: the message names each value, and the variables to set.
+        InstallError: some are absent; the message names each value, and the variables to set.
     """
     import os
 
     from exaworks_sdk.errors import InstallError
     from site_configs.scope_places import lacks
 
-    found = lacks(scope, os.environ)
-    if not found:
+    missing = lacks(scope, os.environ)
+    if not missing:
         return
-    unset = sorted({lack.variable for lack in found if lack.variable})
-    first = f"Set {', '.join(unset)}, if this is a machine of {system}" if unset else f"Is this a machine of {system}?"
-    shown = "\n  ".join(map(str, found))
+    unset = sorted({entry.variable for entry in missing if entry.variable})
+    advice = (
+        f"If this is a machine of {system}, set {', '.join(unset)}." if unset else f"Is this a machine of {system}?"
+    )
+    entries = "\n  ".join(map(str, missing))
     raise InstallError(
-        f"the Spack configuration of {system} does not fit this machine:\n  {shown}\n"
-        f"{first}{'. ' if unset else ' '}Without --site nothing of it is used; --dry-run shows the environment."
+        f"the Spack configuration of {system} does not fit this machine:\n  {entries}\n"
+        f"{advice} Without --site, this configuration is not used; --dry-run prints the environment."
     )

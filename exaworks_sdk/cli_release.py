@@ -1,4 +1,4 @@
-"""``exaworks release``: what a release consists of, and its pip deployment on this machine."""
+"""``exaworks release``: the contents of releases, and their pip deployments on this machine."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 @click.group()
 def release() -> None:
-    """Show the releases and the component versions they consist of."""
+    """Show releases and the versions of their components, and install their pip environments."""
 
 
 @release.command("list", epilog="\b\nExamples:\n  exaworks release list\n  exaworks release list --json")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_releases(as_json: bool) -> None:
-    """List the known releases, the newest first."""
+    """List all releases, newest first."""
     import json
 
     from exaworks_sdk.release import names
@@ -29,14 +29,14 @@ def list_releases(as_json: bool) -> None:
 @release.command(
     epilog="""\b
 Examples:
-  exaworks release show                 the newest
+  exaworks release show                 show the newest release
   exaworks release show 2026.11 --json
-  exaworks release show --pins          pip requirements of a deployment
+  exaworks release show --pins          print the pip requirements of a deployment
 """
 )
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--pins", is_flag=True, help="Print the pip requirements that the release's lock is compiled from.")
+@click.option("--pins", is_flag=True, help="Print the pip requirements from which the release's lock is compiled.")
 def show(name: str | None, as_json: bool, pins: bool) -> None:
     """Show the components of release NAME, or of the newest."""
     import msgspec
@@ -55,28 +55,28 @@ def show(name: str | None, as_json: bool, pins: bool) -> None:
         click.echo(
             tabulate(rows, ("component", "version", "PyPI", "Spack", "licence", "upstream"), disable_numparse=True)
         )
-        click.echo(f"\nPinned with them: {', '.join(f'{name} {version}' for name, version in shown.pins.items())}")
+        click.echo(f"\nPinned dependencies: {', '.join(f'{name} {version}' for name, version in shown.pins.items())}")
 
 
 @release.command(
     epilog="""\b
 Examples:
-  exaworks release install                       the newest; prints the environment's folder
+  exaworks release install                       install the newest and print its folder
   source "$(exaworks release install)/bin/activate"
   exaworks release install 2026.11 --python python3.12
-  exaworks release install --wheelhouse DIR      without a network
+  exaworks release install --wheelhouse DIR      install without a network
 """
 )
 @click.argument("name", required=False)
-@click.option("--python", metavar="COMMAND", help="The Python to make it with, instead of this one.")
+@click.option("--python", metavar="COMMAND", help="The Python to create the environment with. [default: this one]")
 @click.option(
     "--wheelhouse",
     type=click.Path(exists=True, file_okay=False, resolve_path=True),
-    help="Install from this folder and from nowhere else.",
+    help="Install only from this folder.",
 )
 @click.pass_obj
 def install(places: Places, name: str | None, python: str | None, wheelhouse: str | None) -> None:
-    """Make the pip environment of release NAME, or of the newest, unless it is there, and print its folder."""
+    """Create the pip environment of release NAME, or of the newest, if it is absent; print its folder."""
     from pathlib import Path
 
     from exaworks_sdk.install import pip_deployment
@@ -99,7 +99,7 @@ def install(places: Places, name: str | None, python: str | None, wheelhouse: st
 @click.argument("after")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def diff(before: str, after: str, as_json: bool) -> None:
-    """Show what differs from release BEFORE to release AFTER."""
+    """Show the versions that differ between release BEFORE and release AFTER."""
     import json
 
     from tabulate import tabulate
@@ -107,21 +107,21 @@ def diff(before: str, after: str, as_json: bool) -> None:
     from exaworks_sdk.release import load
     from exaworks_sdk.release_notes import changes
 
-    found = changes(load(before), load(after))
+    differences = changes(load(before), load(after))
     if as_json:
-        told = [{"name": c.name, "before": c.before, "after": c.after, "change": c.word} for c in found]
-        click.echo(json.dumps(told, indent=2))
-    elif found:
-        rows = [(c.name, c.before or "-", c.after or "-", c.word) for c in found]
+        entries = [{"name": c.name, "before": c.before, "after": c.after, "change": c.kind} for c in differences]
+        click.echo(json.dumps(entries, indent=2))
+    elif differences:
+        rows = [(c.name, c.before or "-", c.after or "-", c.kind) for c in differences]
         click.echo(tabulate(rows, ("component", before, after, ""), disable_numparse=True))
     else:
-        click.echo(f"{before} and {after} hold the same versions.")
+        click.echo(f"Releases {before} and {after} have the same versions.")
 
 
 @release.command(
     epilog="""\b
 Examples:
-  exaworks release lag                  the newest release
+  exaworks release lag                  check the newest release
   exaworks release lag 2026.11 --json
 """
 )
@@ -130,7 +130,8 @@ Examples:
 def lag(name: str | None, as_json: bool) -> None:
     """Show which components of release NAME, or of the newest, have newer versions upstream.
 
-    It asks pip's index, and the tags of what is not there; what does not answer is shown as unknown, with the reason.
+    The versions come from pip's index or, for a component that is not there, from the tags of its repository. If
+    one of them does not answer, the version is shown as unknown, with the reason.
     """
     import json
 
@@ -139,23 +140,25 @@ def lag(name: str | None, as_json: bool) -> None:
     from exaworks_sdk.release import load
     from exaworks_sdk.release_upstream import upstream
 
-    asked = load(name)
-    found = [upstream(component) for component in asked.components]
+    chosen = load(name)
+    published = [upstream(component) for component in chosen.components]
     if as_json:
-        told = [
+        entries = [
             {"name": u.name, "version": u.version, "newest": u.newest, "behind": u.behind, "reason": u.reason}
-            for u in found
+            for u in published
         ]
-        click.echo(json.dumps(told, indent=2))
+        click.echo(json.dumps(entries, indent=2))
     else:
-        rows = [(u.name, u.version, u.newest or "?", u.reason or ("behind" if u.behind else "newest")) for u in found]
-        click.echo(tabulate(rows, ("component", asked.name, "upstream", ""), disable_numparse=True))
+        rows = [
+            (u.name, u.version, u.newest or "?", u.reason or ("behind" if u.behind else "newest")) for u in published
+        ]
+        click.echo(tabulate(rows, ("component", chosen.name, "upstream", ""), disable_numparse=True))
 
 
 @release.command(epilog="\b\nExamples:\n  exaworks release page 2026.11 > docs/releases/2026.11.md")
 @click.argument("name", required=False)
 def page(name: str | None) -> None:
-    """Print the page of release NAME, or of the newest, in the documentation."""
+    """Print the documentation page of release NAME, or of the newest."""
     from exaworks_sdk.release import load
     from exaworks_sdk.release_notes import page as text
 
@@ -166,7 +169,10 @@ def page(name: str | None) -> None:
 @click.argument("name", required=False)
 @click.pass_obj
 def environments(places: Places, name: str | None) -> None:
-    """Write the Spack environments of release NAME, or of the newest, into the checkout: its own and one a system."""
+    """Write the Spack environments of release NAME, or of the newest, into the checkout.
+
+    There is a general environment, and one for each system that has a Spack configuration.
+    """
     from exaworks_sdk.errors import ReleaseError
     from exaworks_sdk.release import load
     from exaworks_sdk.spack_environment import environment_files
@@ -174,10 +180,10 @@ def environments(places: Places, name: str | None) -> None:
     from site_configs.scope import folder_of
 
     if places.checkout is None:
-        raise ReleaseError("environments are files of a checkout: run it from one.")
+        raise ReleaseError("the Spack environments are files of a checkout: run the command from a checkout.")
     files = located({})
-    described = {system.system: folder_of(system, files[system.system]) for system in systems({})}
-    scopes = {system: folder for system, folder in described.items() if folder is not None}
+    folders = {system.system: folder_of(system, files[system.system]) for system in systems({})}
+    scopes = {system: folder for system, folder in folders.items() if folder is not None}
     for path, text in environment_files(load(name), places.checkout / "spack_repo" / "environments", scopes).items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)

@@ -1,10 +1,11 @@
-"""Make a Python environment from a hash-locked requirements file, once, and again when what it follows from changes.
+"""Create a Python environment from a hash-locked requirements file, and create it again when its sources change.
 
 The ``exaworks`` script runs this file by path, before anything is installed, so it imports the standard library only;
-``exaworks_sdk.install`` uses it for deployments. An environment is made where it will stay, since its scripts name
-their folder. ``.made`` inside it is written last and holds copies of what it was made from: an environment without it,
-or with other contents, is made anew. A lock file beside it lets one start at a time make it; the kernel drops the lock
-with the last process that holds it, and pip holds it too, so an orphaned pip never writes into a newer environment.
+``exaworks_sdk.install`` uses it for deployments. An environment is created in its final folder, because its scripts
+contain that path. The folder ``.made`` inside it is written last and contains copies of the sources: an environment
+without it, or with other copies, is created again. A lock file beside the environment lets only one process at a time
+create it. The kernel releases the lock when the last process that holds it ends. pip holds it too, so that an orphaned
+pip never writes into a newer environment.
 """
 
 from __future__ import annotations
@@ -27,53 +28,53 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PACKAGE_PLACEMENT = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER")
-"""pip's settings that would put packages elsewhere than into the environment; all others are the user's and stay."""
+"""Settings of pip that would install packages outside the environment; all other settings of the user apply."""
 
-ROOM = 16 * 2**20
-"""Less than this many bytes free, after a step has failed, means that the disk is full: few tools say so plainly."""
+MIN_FREE_BYTES = 16 * 2**20
+"""If a step has failed and fewer bytes than this are free, the disk is full: few tools report this clearly."""
 
 HINTS = (
     ("No space left on device", "The disk is full: free some space, or set EXAWORKS_HOME to a folder that has some."),
     ("Disk quota exceeded", "Your quota is used up: set EXAWORKS_HOME to a folder that has room."),
-    ("DO NOT MATCH THE HASHES", "The index or wheelhouse serves other files than the lock names: do not use them."),
-    (r"Python\.h: No such file", "A package is built here and needs Python's headers: install python3-dev."),
+    ("DO NOT MATCH THE HASHES", "The files of the index or wheelhouse differ from those in the lock: do not use them."),
+    (r"Python\.h: No such file", "A package must be compiled and needs Python's headers: install python3-dev."),
     (
         r"'[\w.-]*cc[\d.-]*' failed: (No such file|Permission)|: '[\w.-]*cc[\d.-]*'$",
-        "A package is built here and needs a C compiler: install gcc and python3-dev.",
+        "A package must be compiled and needs a C compiler: install gcc and python3-dev.",
     ),
-    ("CERTIFICATE_VERIFY_FAILED", "Name the site's CA bundle in PIP_CERT, or install offline with --wheelhouse DIR."),
+    ("CERTIFICATE_VERIFY_FAILED", "Set PIP_CERT to the site's CA bundle, or install offline with --wheelhouse DIR."),
     ("Proxy", "Check HTTPS_PROXY and pip's configuration, or install offline with --wheelhouse DIR."),
-    ("from versions: none", "Is there no network, or no index? Install offline with --wheelhouse DIR."),
-    ("No matching distribution", "Is there no network, or no index? Install offline with --wheelhouse DIR."),
+    ("from versions: none", "Without a network or a package index, install offline with --wheelhouse DIR."),
+    ("No matching distribution", "Without a network or a package index, install offline with --wheelhouse DIR."),
     ("Could not install packages due to an OSError", "Check the network, or install offline with --wheelhouse DIR."),
 )
-"""Patterns of what pip's log says, and what to do about it; the first that fits is shown."""
+"""Patterns in pip's log, and advice for the user; the first pattern that matches applies."""
 
-CODE = re.compile(r"error: [a-z-]+", re.IGNORECASE)
-"""What pip calls a kind of failure; the line that says what failed is another."""
+ERROR_CODE = re.compile(r"error: [a-z-]+", re.IGNORECASE)
+"""A line with only pip's name of a kind of failure; another line states what failed."""
 
 
 class EnvironmentFailedError(Exception):
-    """An environment could not be made: one message that says what, where and what to do."""
+    """An environment could not be created; the message states what failed, where, and what to do."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What an environment is made from, and where."""
+    """The sources of an environment, and its folder."""
 
     folder: Path
     lock: Path
     label: str
     python: str = sys.executable
     checkout: Path | None = None
-    """A checkout to install in place, beside what the lock holds."""
+    """A checkout to install in place, in addition to the packages of the lock."""
     wheelhouse: Path | None = None
     build_tools: tuple[str, ...] = ()
-    """Names of the lock that build its source distributions; they come first, and nothing is built with others."""
+    """Packages of the lock that build its source distributions; they are installed first, and no others are used."""
 
     @property
     def sources(self) -> dict[str, Path]:
-        """Files whose change makes the environment anew, by the name of their copy."""
+        """The files whose change makes the environment outdated, by the name of their copy."""
         project = {"pyproject.toml": self.checkout / "pyproject.toml"} if self.checkout else {}
         return {"lock": self.lock, **project}
 
@@ -87,82 +88,83 @@ class Recipe:
 
 
 def machine() -> str:
-    """Name the kind of machine as the ``exaworks`` script does, since homes are shared between architectures."""
+    """Return the name of the platform, as in the ``exaworks`` script; several platforms may share one home folder."""
     libc = "-musl" if any(Path("/lib").glob("ld-musl-*.so.1")) else ""
     return f"{platform.system().lower()}-{platform.machine()}{libc}"
 
 
-def is_made(recipe: Recipe) -> bool:
-    """Say whether the environment is whole and follows from the recipe's files as they are now."""
-    return _is_whole(recipe) and all(_is_same(recipe, name) for name in recipe.sources)
+def is_current(recipe: Recipe) -> bool:
+    """Return whether the environment is complete and was created from the present files of the recipe."""
+    return _is_complete(recipe) and all(_is_unchanged(recipe, name) for name in recipe.sources)
 
 
-def _is_whole(recipe: Recipe) -> bool:
+def _is_complete(recipe: Recipe) -> bool:
     try:
-        made_for = (recipe.folder / ".made" / "checkout").read_text()
+        checkout = (recipe.folder / ".made" / "checkout").read_text()
     except OSError:
         return False
-    return made_for == f"{recipe.checkout or ''}\n" and recipe.interpreter.exists()
+    return checkout == f"{recipe.checkout or ''}\n" and recipe.interpreter.exists()
 
 
-def _is_same(recipe: Recipe, name: str) -> bool:
+def _is_unchanged(recipe: Recipe, name: str) -> bool:
     try:
         return filecmp.cmp(recipe.sources[name], recipe.folder / ".made" / name, shallow=False)
     except OSError:
         return False
 
 
-def make(recipe: Recipe, say: Callable[[str], None]) -> Path:
-    """Return the environment's folder, made if it is not there; one start makes it while others wait.
+def make(recipe: Recipe, echo: Callable[[str], None]) -> Path:
+    """Return the environment's folder, after creating it if necessary; other processes wait meanwhile.
 
     Raises:
-        EnvironmentFailedError: it could not be made.
+        EnvironmentFailedError: it could not be created.
     """
-    if is_made(recipe):
+    if is_current(recipe):
         return recipe.folder
     try:
         recipe.folder.parent.mkdir(parents=True, exist_ok=True)
-        with _held(recipe, say) as held:
-            if _is_whole(recipe) and _is_same(recipe, "lock"):
-                if not is_made(recipe):
-                    say(f"bringing {recipe.label} up to date with pyproject.toml")
-                    _finish(recipe, held)
+        with _lock(recipe, echo) as lock_fd:
+            if _is_complete(recipe) and _is_unchanged(recipe, "lock"):
+                if not is_current(recipe):
+                    echo(f"updating {recipe.label}, because pyproject.toml has changed")
+                    _finish(recipe, lock_fd)
             else:
-                _remove_unfinished(recipe.folder)
-                say(f"making {recipe.label} in {recipe.folder} (once; a minute or so)")
-                _fill(recipe, held, say)
-                _finish(recipe, held)
+                _remove_outdated(recipe.folder)
+                echo(f"creating {recipe.label} in {recipe.folder} (this takes about a minute, only once)")
+                _install_packages(recipe, lock_fd, echo)
+                _finish(recipe, lock_fd)
     except OSError as error:
-        raise EnvironmentFailedError(_explain(recipe, error)) from error
+        raise EnvironmentFailedError(_folder_error(recipe, error)) from error
     return recipe.folder
 
 
-def _explain(recipe: Recipe, error: OSError) -> str:
+def _folder_error(recipe: Recipe, error: OSError) -> str:
     where = error.filename or recipe.folder
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        what = "This folder cannot be written: set EXAWORKS_HOME to one that can."
+        advice = "The folder is not writable: set EXAWORKS_HOME to one that is."
     elif error.errno in (errno.ENOSPC, errno.EDQUOT):
-        what = "The disk or your quota is full: free some space, or set EXAWORKS_HOME to a folder that has some."
+        advice = "The disk or your quota is full: free some space, or set EXAWORKS_HOME to a folder that has some."
     else:
-        what = "Set EXAWORKS_HOME to another folder, or remove this one and try again."
-    return f"cannot make {recipe.label} in {recipe.folder}: {error.strerror} ({where}). {what}"
+        advice = "Set EXAWORKS_HOME to another folder, or remove this one and try again."
+    return f"cannot create {recipe.label} in {recipe.folder}: {error.strerror} ({where}). {advice}"
 
 
 @contextmanager
-def _held(recipe: Recipe, say: Callable[[str], None]) -> Iterator[int]:
-    """Hold the environment's lock file, waiting for whoever has it."""
+def _lock(recipe: Recipe, echo: Callable[[str], None]) -> Iterator[int]:
+    """Hold the environment's lock; wait while another process holds it. Yield its file descriptor."""
     path = recipe.folder.with_name(recipe.folder.name + ".lock")
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say(f"another start ({os.pread(descriptor, 200, 0).decode().strip()}) is making {recipe.label}; waiting")
+            holder = os.pread(descriptor, 200, 0).decode().strip() or "another process"
+            echo(f"waiting: {holder} is creating {recipe.label}")
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         except OSError as error:
             if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
                 raise
-            say(f"{path.parent} lies on a file system without locks: start nothing else until this is done")
+            echo(f"{path.parent} is on a file system without locks: do not start exaworks again until this is done")
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"process {os.getpid()} on {platform.node()}\n".encode(), 0)
         yield descriptor
@@ -170,61 +172,61 @@ def _held(recipe: Recipe, say: Callable[[str], None]) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _remove_unfinished(folder: Path) -> None:
-    """Remove an environment that is unfinished or of older sources; never a folder that is something else."""
+def _remove_outdated(folder: Path) -> None:
+    """Remove an incomplete or outdated environment, but never a folder that is not an environment."""
     if not folder.exists():
         return
     if any(folder.iterdir()) and not any((folder / name).exists() for name in ("pyvenv.cfg", "bin", ".made")):
-        raise EnvironmentFailedError(f"{folder} is in the way: it is not a Python environment. Move it elsewhere.")
+        raise EnvironmentFailedError(f"{folder} exists, but is not a Python environment. Move it to another place.")
     shutil.rmtree(folder / ".made", ignore_errors=True)
     shutil.rmtree(folder)
 
 
-def _fill(recipe: Recipe, held: int, say: Callable[[str], None]) -> None:
-    """Make the environment and install what the lock holds."""
+def _install_packages(recipe: Recipe, lock_fd: int, echo: Callable[[str], None]) -> None:
+    """Create the environment and install the packages of the lock file."""
     recipe.log.write_text("")
-    _run(recipe, held, [recipe.python, "-I", "-m", "venv", str(recipe.folder)], "make a virtual environment")
-    where: list[str] = []
+    _run(recipe, lock_fd, [recipe.python, "-I", "-m", "venv", str(recipe.folder)], "create a virtual environment")
+    source: list[str] = []
     if recipe.wheelhouse is not None:
         if not recipe.wheelhouse.is_dir():
             raise EnvironmentFailedError(f"the wheelhouse {recipe.wheelhouse} is not a folder.")
-        where = ["--no-index", "--find-links", str(recipe.wheelhouse)]
+        source = ["--no-index", "--find-links", str(recipe.wheelhouse)]
     isolation: list[str] = []
     if recipe.build_tools:
         with tempfile.NamedTemporaryFile("w", suffix=".txt", dir=recipe.folder) as tools:
             tools.write("".join(block for name, block in pins(recipe.lock) if name in recipe.build_tools))
             tools.flush()
-            first = ["install", *where, "--no-deps", "--require-hashes", "-r", tools.name]
-            _pip(recipe, held, first, "install the build tools")
+            first = ["install", *source, "--no-deps", "--require-hashes", "-r", tools.name]
+            _pip(recipe, lock_fd, first, "install the build tools")
         isolation = ["--no-build-isolation"]
     count = len({name for name, _ in pins(recipe.lock)})
-    say(f"installing {count} packages of {recipe.lock.name}{f' from {recipe.wheelhouse}' if where else ''}")
-    locked = ["install", *where, *isolation, "--no-deps", "--require-hashes", "-r", str(recipe.lock)]
-    _pip(recipe, held, locked, f"install {recipe.lock.name}")
+    echo(f"installing {count} packages of {recipe.lock.name}{f' from {recipe.wheelhouse}' if source else ''}")
+    locked = ["install", *source, *isolation, "--no-deps", "--require-hashes", "-r", str(recipe.lock)]
+    _pip(recipe, lock_fd, locked, f"install {recipe.lock.name}")
 
 
-def _finish(recipe: Recipe, held: int) -> None:
-    """Install the checkout, see that everything fits together, and only then write ``.made``."""
+def _finish(recipe: Recipe, lock_fd: int) -> None:
+    """Install the checkout, check the dependencies of all packages, and only then write ``.made``."""
     shutil.rmtree(recipe.folder / ".made", ignore_errors=True)
     if recipe.checkout is not None:
-        _install_in_place(recipe, held, recipe.checkout)
-    _pip(recipe, held, ["check"], "find the packages consistent")
-    _stamp(recipe)
+        _install_in_place(recipe, lock_fd, recipe.checkout)
+    _pip(recipe, lock_fd, ["check"], "satisfy the dependencies of all packages")
+    _write_stamp(recipe)
     recipe.log.unlink()
 
 
-def _install_in_place(recipe: Recipe, held: int, checkout: Path) -> None:
-    """Install the checkout by reference; setuptools' working files go into the environment, not the checkout."""
+def _install_in_place(recipe: Recipe, lock_fd: int, checkout: Path) -> None:
+    """Install the checkout in place; setuptools writes its working files into the environment, not the checkout."""
     work = recipe.folder / ".build"
     work.mkdir(exist_ok=True)
     settings = work / "setuptools.cfg"
     settings.write_text(f"[egg_info]\negg_base = {work}\n[editable_wheel]\nmode = compat\n")
     arguments = ["install", "--no-index", "--no-deps", "--no-build-isolation", "-e", str(checkout)]
-    _pip(recipe, held, arguments, f"install {checkout}", DIST_EXTRA_CONFIG=str(settings), PIP_REQUIRE_HASHES="0")
+    _pip(recipe, lock_fd, arguments, f"install {checkout}", DIST_EXTRA_CONFIG=str(settings), PIP_REQUIRE_HASHES="0")
     shutil.rmtree(work)
 
 
-def _stamp(recipe: Recipe) -> None:
+def _write_stamp(recipe: Recipe) -> None:
     unfinished = recipe.folder / ".made.unfinished"
     unfinished.mkdir(exist_ok=True)
     for name, source in recipe.sources.items():
@@ -234,7 +236,7 @@ def _stamp(recipe: Recipe) -> None:
 
 
 def pins(lock: Path) -> list[tuple[str, str]]:
-    """Split a lock into (distribution, its lines with markers and hashes)."""
+    """Return the distributions of a lock file, each with its lines: version, markers and hashes."""
     blocks: list[tuple[str, str]] = []
     for line in lock.read_text().splitlines(keepends=True):
         if line[:1].isalnum():
@@ -245,16 +247,16 @@ def pins(lock: Path) -> list[tuple[str, str]]:
     return blocks
 
 
-def _pip(recipe: Recipe, held: int, arguments: list[str], purpose: str, **environment: str) -> None:
+def _pip(recipe: Recipe, lock_fd: int, arguments: list[str], purpose: str, **environment: str) -> None:
     no_user = ["--no-user"] if arguments[0] == "install" else []
     quiet = ["--no-input", "--disable-pip-version-check"]
     command = [str(recipe.interpreter), "-I", "-m", "pip", *quiet, arguments[0], *no_user, *arguments[1:]]
-    _run(recipe, held, command, purpose, **environment)
+    _run(recipe, lock_fd, command, purpose, **environment)
 
 
-def _run(recipe: Recipe, held: int, command: list[str], purpose: str, **environment: str) -> None:
-    """Run one step with its output in the log; it holds the lock as well, and ends when this process is told to."""
-    kept = {name: value for name, value in os.environ.items() if name not in PACKAGE_PLACEMENT}
+def _run(recipe: Recipe, lock_fd: int, command: list[str], purpose: str, **environment: str) -> None:
+    """Run one step with its output in the log. The step inherits the lock; it ends when this process is interrupted."""
+    inherited = {name: value for name, value in os.environ.items() if name not in PACKAGE_PLACEMENT}
     with recipe.log.open("ab") as log:
         log.write(f"$ {' '.join(command)}\n".encode())
         log.flush()
@@ -263,8 +265,8 @@ def _run(recipe: Recipe, held: int, command: list[str], purpose: str, **environm
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env={**kept, **environment},
-            pass_fds=(held,),
+            env={**inherited, **environment},
+            pass_fds=(lock_fd,),
             start_new_session=True,
         )
         try:
@@ -274,24 +276,26 @@ def _run(recipe: Recipe, held: int, command: list[str], purpose: str, **environm
             step.wait()
             raise
     if code != 0:
-        raise EnvironmentFailedError(_why(recipe, code, purpose))
+        raise EnvironmentFailedError(_step_error(recipe, code, purpose))
 
 
-def _why(recipe: Recipe, code: int, purpose: str) -> str:
-    """Give the failed step's own last error line, what to do, and where all of its output is."""
+def _step_error(recipe: Recipe, code: int, purpose: str) -> str:
+    """Return the message about a failed step: its last error line, what to do, and the path of its full output."""
     text = recipe.log.read_text(errors="replace")
     step = text[text.rfind("\n$ ") + 1 :].partition("\n")[2]
     lines = [line.strip() for line in step.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith(("ERROR:", "Error:", "error:", "OSError"))]
-    errors = [line for line in errors if not CODE.fullmatch(line)]
-    said = (errors or lines or [f"exit code {code}"])[-1]
-    if said.endswith(":") and said in lines[:-1]:
-        said = f"{said} {lines[lines.index(said) + 1]}"
-    if len(said) > 240:
-        said = f"{said[:160]} … {said[-70:]}"
-    full = shutil.disk_usage(recipe.folder.parent).free < ROOM
-    hint = HINTS[0][1] if full else next((hint for sign, hint in HINTS if re.search(sign, step, re.MULTILINE)), "")
-    return f"cannot {purpose} for {recipe.label}: {said}\n{f'{hint} ' if hint else ''}All of its output: {recipe.log}"
+    errors = [line for line in errors if not ERROR_CODE.fullmatch(line)]
+    reason = (errors or lines or [f"exit code {code}"])[-1]
+    if reason.endswith(":") and reason in lines[:-1]:
+        reason = f"{reason} {lines[lines.index(reason) + 1]}"
+    if len(reason) > 240:
+        reason = f"{reason[:160]} … {reason[-70:]}"
+    full = shutil.disk_usage(recipe.folder.parent).free < MIN_FREE_BYTES
+    hint = (
+        HINTS[0][1] if full else next((hint for pattern, hint in HINTS if re.search(pattern, step, re.MULTILINE)), "")
+    )
+    return f"cannot {purpose} for {recipe.label}: {reason}\n{f'{hint} ' if hint else ''}Full output: {recipe.log}"
 
 
 def _main() -> int:
@@ -300,7 +304,7 @@ def _main() -> int:
     parser.add_argument("--lock", type=Path, required=True)
     parser.add_argument("--checkout", type=Path, required=True)
     parser.add_argument("--wheelhouse", type=Path)
-    recipe = Recipe(label="its own environment", **vars(parser.parse_args()))
+    recipe = Recipe(label="the exaworks environment", **vars(parser.parse_args()))
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         make(recipe, lambda line: print(f"exaworks: {line}", file=sys.stderr, flush=True))
@@ -308,7 +312,7 @@ def _main() -> int:
         print(f"exaworks: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("exaworks: interrupted; the next start begins anew.", file=sys.stderr)
+        print("exaworks: interrupted; the next start creates the environment again.", file=sys.stderr)
         return 130
     return 0
 

@@ -1,10 +1,10 @@
-"""Errors of the root room.
+"""Errors of the root package.
 
 click.ClickException
 └── ExaworksError             exit code 2, one message: what, where, what to do
-    ├── PlacesError           no writable place for state
-    ├── InstallError          a deployment that could not be made
-    ├── CommandError          a room's command that could not be loaded
+    ├── PlacesError           no writable folder for state
+    ├── InstallError          a deployment that could not be created
+    ├── CommandError          a command that could not be loaded
     ├── SelftestError         no checkout to test
     └── ReleaseError          a release manifest that is absent or wrong
 """
@@ -15,13 +15,13 @@ import click
 
 
 class ExaworksError(click.ClickException):
-    """Anything the command line reports to a person; printed as one message, never as a traceback."""
+    """An error that is reported to the user: printed as one message, never as a traceback."""
 
     exit_code = 2
 
 
 class PlacesError(ExaworksError):
-    """No writable place for environments, runs and testbeds."""
+    """There is no writable folder for environments, runs and testbeds."""
 
 
 class ReleaseError(ExaworksError):
@@ -29,12 +29,12 @@ class ReleaseError(ExaworksError):
 
 
 class InstallError(ExaworksError):
-    """A deployment could not be made; the message holds pip's own last error and names its whole output."""
+    """A deployment could not be created; the message has the last error of pip or Spack and the path of its log."""
 
 
 class CommandError(ExaworksError):
-    """A room's command could not be loaded; the others still work."""
+    """A command could not be loaded; the other commands still work."""
 
 
 class SelftestError(ExaworksError):
-    """The package was installed without its tests."""
+    """The package is installed without its tests."""

@@ -1,8 +1,8 @@
-"""Write our components' stand-alone checks as validation tests of the E4S test suite, one folder a package.
+"""Write the stand-alone checks of our components as validation tests of the E4S test suite, one folder a package.
 
-The suite's driver goes into every folder with a ``run.sh``: it sources ``setup.sh`` (which finds and loads the Spack
-package and leaves its verdict in ``SPACK_LOAD_RESULT``), then runs ``clean.sh``, ``compile.sh`` and ``run.sh``, and
-judges by exit codes. Every script here is strict, so that what fails is told.
+The driver of the suite enters every folder with a ``run.sh``. It sources ``setup.sh``, which loads the Spack package
+and sets ``SPACK_LOAD_RESULT``, then runs ``clean.sh``, ``compile.sh`` and ``run.sh``, and judges the exit codes. Every
+script here stops at the first error, so that its exit code reports the failure.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from exaworks_sdk.release import Release
 
 
 class ExportError(ExaworksError):
-    """There is nothing to export from, or no place to write to."""
+    """The recipes are absent, or the folder to write to is not writable."""
 
 
 @dataclass(frozen=True)
 class Test:
-    """One package's validation test; ``run`` and ``compile`` are lines of bash, run in the test's folder.
+    """The validation test of one package. ``run`` and ``compile`` are lines of bash, run in the folder of the test.
 
-    ``files`` are paths from the ``test`` folder of the package's recipe.
+    ``files`` are paths relative to the ``test`` folder of the package's recipe.
     """
 
     package: str
@@ -38,12 +38,12 @@ PYTHON = "mkdir -p scratch && cd scratch && python3 ../{script} {version}"
 TESTS = (
     Test(
         "flux-core",
-        'said=$(flux start flux run -n 2 echo ran)\n[ "$said" = "$(printf \'ran\\nran\')" ]',
+        'output=$(flux start flux run -n 2 echo ran)\n[ "$output" = "$(printf \'ran\\nran\')" ]',
     ),
     Test(
         "flux-sched",
-        "said=$(flux start sh -c 'flux module list && flux run echo ran')\n"
-        'case $said in *sched-fluxion-qmanager*ran) ;; *) echo "Fluxion is not loaded" >&2; exit 1 ;; esac',
+        "output=$(flux start sh -c 'flux module list && flux run echo ran')\n"
+        'case $output in *sched-fluxion-qmanager*ran) ;; *) echo "Fluxion is not loaded" >&2; exit 1 ;; esac',
     ),
     Test("py-parsl", PYTHON, ("htex.py",)),
     Test("py-psij-python", PYTHON, ("local_job.py",)),
@@ -51,7 +51,7 @@ TESTS = (
     Test("py-radical-pilot", PYTHON, ("two_tasks.py", "this_host.py")),
     Test(
         "stc",
-        "turbine -n 2 foreach.tic > said\n[ \"$(grep -c '^task [1-8] ran$' said)\" = 8 ]",
+        "turbine -n 2 foreach.tic > output\n[ \"$(grep -c '^task [1-8] ran$' output)\" = 8 ]",
         ("foreach.swift",),
         "stc foreach.swift foreach.tic",
     ),
@@ -60,8 +60,8 @@ TESTS = (
 
 SETUP = """\
 #!/bin/bash
-# Sourced by the driver and by the scripts beside it: loads the package, also where it came with the bundle and was not
-# asked for by name, or says in SPACK_LOAD_RESULT why not.
+# Sourced by the driver and by the other scripts in this folder. Loads the package, also if it is installed only as a
+# dependency of the bundle; SPACK_LOAD_RESULT is not 0 if the package cannot be loaded.
 . ../../setup.sh
 spackLoadUniqueNoX {package}
 """
@@ -75,23 +75,25 @@ set -euo pipefail
 CLEAN = """\
 #!/bin/bash
 set -eu
-rm -rf scratch {made}
+rm -rf scratch {files}
 """
 
 
 def export(release: Release, recipes: Path, folder: Path) -> list[Path]:
-    """Write the tests below ``folder/validation_tests`` and return their folders; what stood in one is replaced.
+    """Write the tests below ``folder/validation_tests`` and return their folders; an existing folder is replaced.
 
     Raises:
-        ExportError: the recipes are not there, or the folder cannot be written.
+        ExportError: the recipes are absent, or the folder cannot be written.
     """
     if not (recipes / "repo.yaml").is_file():
-        raise ExportError(f"no recipes in {recipes}: the tests are made from them. Run it from a checkout.")
+        raise ExportError(
+            f"{recipes} contains no recipes, from which the tests are created. Run the command from a checkout."
+        )
     versions = {component.spack: component.version for component in release.components}
     try:
         return [_write(test, versions[test.package], recipes, folder / "validation_tests") for test in TESTS]
     except OSError as error:
-        raise ExportError(f"cannot write {error.filename}: {error.strerror}. Name another folder.") from error
+        raise ExportError(f"cannot write {error.filename}: {error.strerror}. Choose another folder.") from error
 
 
 def _write(test: Test, version: str, recipes: Path, folder: Path) -> Path:
@@ -103,12 +105,12 @@ def _write(test: Test, version: str, recipes: Path, folder: Path) -> Path:
         shutil.copyfile(recipes / "packages" / test.package.replace("-", "_") / "test" / name, target / Path(name).name)
     script = test.files[0] if test.files else ""
     run = test.run.format(script=script, version=shlex.quote(version)) if test.run.startswith(PYTHON) else test.run
-    made = "said turbine* *.tic task-*.txt"
+    outputs = "output turbine* *.tic task-*.txt"
     scripts = {
         "setup.sh": SETUP.format(package=test.package),
         "compile.sh": SCRIPT.format(lines=test.compile or "echo 'nothing to compile'"),
         "run.sh": SCRIPT.format(lines=run),
-        "clean.sh": CLEAN.format(made=made),
+        "clean.sh": CLEAN.format(files=outputs),
     }
     for name, text in scripts.items():
         (target / name).write_text(text)
@@ -117,7 +119,7 @@ def _write(test: Test, version: str, recipes: Path, folder: Path) -> Path:
 
 
 def stack_entry(release: Release) -> str:
-    """Return the lines that the bundle takes in an E4S stack file."""
+    """Return the entry of the bundle for an E4S stack file."""
     from exaworks_sdk.spack_environment import bundle_spec
 
     return f"spack:\n  specs:\n  - {bundle_spec(release)}\n"

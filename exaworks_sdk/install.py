@@ -1,4 +1,4 @@
-"""A release for use on one machine: a pip environment made once from its lock, or what Spack has installed."""
+"""A release on one machine: a pip environment created from its lock, or the environment that Spack installed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from exaworks_sdk.errors import InstallError
 from exaworks_sdk.paths import Places
 from exaworks_sdk.release import Release
 
-OLDEST = (3, 10)
+MIN_PYTHON = (3, 10)
 
 
 def pip_deployment(
@@ -25,24 +25,25 @@ def pip_deployment(
     wheelhouse: Path | None = None,
     progress: Callable[[str], None],
 ) -> Path:
-    """Return the environment that holds the release's components, made if it is not there or its lock has changed.
+    """Return the folder of the pip environment of a release. Create it if it is absent or its lock has changed.
 
-    It is keyed by release, platform and Python version; ``python`` is the interpreter to make it with, this one unless
-    named. ``wheelhouse``, else ``$EXAWORKS_WHEELHOUSE``, is a folder to install from without any network.
+    There is one environment for each release, platform and Python version. ``python`` is the interpreter to create it
+    with, by default this one. ``wheelhouse``, else ``$EXAWORKS_WHEELHOUSE``, is a folder to install from, without a
+    network.
 
     Raises:
-        InstallError: it could not be made; the message has pip's own last error and says where all of its output is.
+        InstallError: it could not be created; the message has the last error of pip and the path of its full output.
     """
-    named = os.environ.get("EXAWORKS_WHEELHOUSE")
+    default_wheelhouse = os.environ.get("EXAWORKS_WHEELHOUSE")
     version = "{}.{}".format(*sys.version_info[:2]) if python is None else _version(python)
     if not release.lock.is_file():
-        raise InstallError(f"release {release.name} has no lock {release.lock}. Reinstall exaworks-sdk.")
+        raise InstallError(f"the lock of release {release.name} is absent: {release.lock}. Reinstall exaworks-sdk.")
     recipe = Recipe(
         folder=places.deployments / f"{release.name}-{machine()}-py{version}",
         lock=release.lock,
         label=f"the deployment of release {release.name}",
         python=python or sys.executable,
-        wheelhouse=wheelhouse or (Path(named) if named else None),
+        wheelhouse=wheelhouse or (Path(default_wheelhouse) if default_wheelhouse else None),
         build_tools=tuple(release.build_tools),
     )
     try:
@@ -52,17 +53,17 @@ def pip_deployment(
 
 
 def spack_prefix(places: Places, release: Release) -> Path:
-    """Return where ``exaworks install`` puts a release, unless it is told another folder."""
+    """Return the default folder of ``exaworks install`` for a release."""
     return places.home / "spack" / release.name
 
 
 def spack_deployment(places: Places, release: Release) -> tuple[Path, dict[str, str | None]]:
-    """Return the release's Spack environment, and which of its components it was concretized to hold.
+    """Return the folder of the release's Spack environment, and the components that it contains.
 
-    Each stands with the release's version, or with None where it is the site's own.
+    The value of a component is the release's version, or None if it is an external of the site.
 
     Raises:
-        InstallError: ``exaworks install`` has made none here.
+        InstallError: ``exaworks install`` has created no such environment, or its lock cannot be read.
     """
     folder = spack_prefix(places, release) / "environment"
     try:
@@ -70,12 +71,12 @@ def spack_deployment(places: Places, release: Release) -> tuple[Path, dict[str, 
         external = {node["name"]: "external" in node for node in nodes}
     except FileNotFoundError:
         raise InstallError(
-            f"deployment spack, release {release.name}: there is no environment {folder}. Make it: exaworks install, "
-            "with --site SITE/SYSTEM for the site's compilers and externals. For another one say spack:ENV-or-PREFIX."
+            f"deployment spack, release {release.name}: there is no environment {folder}. Create it with 'exaworks "
+            "install' (--site SITE/SYSTEM uses a site's compilers and externals), or name another: spack:ENV-or-PREFIX."
         ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InstallError(
-            f"{folder / 'spack.lock'}: cannot be read: {error}. Make it anew: exaworks install"
+            f"{folder / 'spack.lock'}: cannot be read: {error}. Create it again with 'exaworks install'."
         ) from error
     return folder, {
         component.name: None if external[component.spack] else component.version
@@ -85,12 +86,12 @@ def spack_deployment(places: Places, release: Release) -> tuple[Path, dict[str, 
 
 
 def _version(python: str) -> str:
-    question = "import sys; print(*sys.version_info[:2], sep='.')"
+    program = "import sys; print(*sys.version_info[:2], sep='.')"
     try:
-        answer = subprocess.run([python, "-I", "-S", "-c", question], capture_output=True, text=True, check=True)
+        answer = subprocess.run([python, "-I", "-S", "-c", program], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        raise InstallError(f"{python} does not run: {error}. Name a Python of at least 3.10.") from error
+        raise InstallError(f"{python} does not run: {error}. Choose a Python of version 3.10 or newer.") from error
     version = answer.stdout.strip()
-    if tuple(int(part) for part in version.split(".")) < OLDEST:
-        raise InstallError(f"{python} is Python {version}; a deployment needs at least 3.10.")
+    if tuple(int(part) for part in version.split(".")) < MIN_PYTHON:
+        raise InstallError(f"{python} is Python {version}; a deployment needs 3.10 or newer.")
     return version

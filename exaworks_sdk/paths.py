@@ -1,4 +1,4 @@
-"""Where state lives: ``$EXAWORKS_HOME``, else the checkout's ``.exaworks``, else ``$XDG_STATE_HOME/exaworks``."""
+"""Where state is stored: ``$EXAWORKS_HOME``, else the checkout's ``.exaworks``, else ``$XDG_STATE_HOME/exaworks``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from exaworks_sdk.errors import PlacesError
 
 @dataclass(frozen=True)
 class Places:
-    """The folders of one user on one machine; ``checkout`` is None where the package was installed."""
+    """The folders of one user on one machine; ``checkout`` is None if the package is installed."""
 
     home: Path
     checkout: Path | None
@@ -34,16 +34,16 @@ class Places:
 
 
 def checkout() -> Path | None:
-    """Return the root of the checkout this package is imported from, or None where it was installed."""
+    """Return the root of the checkout from which this package is imported, or None if it is installed."""
     root = Path(__file__).resolve().parent.parent
     return root if (root / "exaworks").is_file() and (root / "pyproject.toml").is_file() else None
 
 
 def places() -> Places:
-    """Decide where state goes and make sure it can be written.
+    """Return the folders for state, after creating the home folder and checking that it is writable.
 
     Raises:
-        PlacesError: the chosen folder cannot be made or written.
+        PlacesError: the home folder cannot be created or is not writable.
     """
     root = checkout()
     named = os.environ.get("EXAWORKS_HOME")
@@ -57,7 +57,7 @@ def places() -> Places:
     try:
         home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise PlacesError(f"cannot make {home}: {error.strerror}. Set EXAWORKS_HOME to a writable folder.") from error
+        raise PlacesError(f"cannot create {home}: {error.strerror}. Set EXAWORKS_HOME to a writable folder.") from error
     if not os.access(home, os.W_OK):
         raise PlacesError(f"{home} is not writable. Set EXAWORKS_HOME to a writable folder.")
     return Places(home=home, checkout=root)

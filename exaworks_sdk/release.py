@@ -1,6 +1,6 @@
-"""Release manifests: which version of each component belongs to a release, and where it comes from.
+"""Release manifests: the version of each component of a release, and its origin.
 
-``releases/<name>.yaml`` is the one source; ``releases/<name>.lock`` is the pip lock compiled from it.
+``releases/<name>.yaml`` is the only source; ``releases/<name>.lock`` is the pip lock compiled from it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FOLDER = Path(__file__).resolve().parent / "releases"
 
 
 class ReleaseComponent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One component at the release's version; ``pypi`` is its distribution's name, None where it has none."""
+    """One component at the release's version; ``pypi`` is the name of its distribution, None if it has none."""
 
     name: str
     version: str
@@ -29,7 +29,7 @@ class ReleaseComponent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def promised(self) -> bool:
-        """Say whether a pip deployment of the release contains it."""
+        """Return whether a pip deployment of the release contains the component."""
         return self.pypi is not None
 
     @property
@@ -45,7 +45,7 @@ class Checkout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SpackPins(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the release was tried with under Spack; every variant of the bundle is ``on`` or ``off`` by default."""
+    """The tested Spack and packages, and every variant of the bundle by its default: ``on`` or ``off``."""
 
     tool: Checkout
     packages: Checkout
@@ -54,51 +54,51 @@ class SpackPins(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Release(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A release: its components, and the pins of shared dependencies that make them fit together."""
+    """A release: its components, and the versions of shared dependencies with which they work together."""
 
     name: str = msgspec.field(name="release")
     components: list[ReleaseComponent]
     pins: dict[str, str] = {}
     build_tools: list[str] = []
-    """Distributions that build those components which come as source only."""
+    """Distributions that build the components which are published as source only."""
     spack: SpackPins | None = None
 
     @property
     def lock(self) -> Path:
-        """Return the file with every distribution of a pip deployment, pinned and hashed."""
+        """Return the path of the lock: every distribution of a pip deployment, with version and hashes."""
         return FOLDER / f"{self.name}.lock"
 
     def requirements(self) -> list[str]:
-        """Return the pip requirements of a deployment: what the lock is compiled from."""
+        """Return the pip requirements of a deployment, from which the lock is compiled."""
         pinned = {component.pypi: component.version for component in self.components if component.pypi}
         return sorted(f"{name}=={version}" for name, version in (pinned | self.pins).items())
 
 
 def names(folder: Path = FOLDER) -> list[str]:
-    """Return the known releases, the newest first."""
-    return sorted((path.stem for path in folder.glob("*.yaml")), key=_age, reverse=True)
+    """Return the names of all releases, newest first."""
+    return sorted((path.stem for path in folder.glob("*.yaml")), key=_numbers, reverse=True)
 
 
-def _age(name: str) -> list[int]:
+def _numbers(name: str) -> list[int]:
     return [int(part) for part in re.findall(r"\d+", name)]
 
 
 def load(name: str | None = None, folder: Path = FOLDER) -> Release:
-    """Read a release's manifest, the newest unless one is named.
+    """Read the manifest of a release: the named one, or the newest.
 
     Raises:
         ReleaseError: there is no such release, or its manifest is wrong.
     """
     known = names(folder)
     if not known:
-        raise ReleaseError(f"{folder} holds no release manifest. Reinstall exaworks-sdk.")
+        raise ReleaseError(f"{folder} contains no release manifest. Reinstall exaworks-sdk.")
     if name is not None and name not in known:
-        raise ReleaseError(f"there is no release {name}; known: {', '.join(known)}.")
+        raise ReleaseError(f"there is no release {name}; choose one of: {', '.join(known)}.")
     path = folder / f"{name or known[0]}.yaml"
     try:
         release = msgspec.convert(_scalars(YAML(typ="base").load(path)), Release)
     except YAMLError as error:
-        raise ReleaseError(f"{path}: is not YAML: {error}") from error
+        raise ReleaseError(f"{path}: not valid YAML: {error}") from error
     except msgspec.ValidationError as error:
         raise ReleaseError(f"{path}: {_located(str(error))}") from error
     _check(path, release)
@@ -106,7 +106,7 @@ def load(name: str | None = None, folder: Path = FOLDER) -> Release:
 
 
 def _scalars(value: object) -> object:
-    """Turn ruamel's own types into plain ones; every scalar stays the text that was written (1.10 is a version)."""
+    """Convert ruamel's types to plain ones. Every scalar keeps the text of the file, since 1.10 is a version."""
     if isinstance(value, dict):
         return {str(key): _scalars(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -115,21 +115,23 @@ def _scalars(value: object) -> object:
 
 
 def _located(message: str) -> str:
-    """Put msgspec's ``$.components[3].version`` as ``key components[3].version``."""
-    said, _, where = message.partition(" - at `$")
-    return f"{said} (key {where.rstrip('`').lstrip('.')})" if where else said
+    """Replace msgspec's ``$.components[3].version`` by ``key components[3].version``."""
+    reason, _, key = message.partition(" - at `$")
+    return f"{reason} (key {key.rstrip('`').lstrip('.')})" if key else reason
 
 
 def _check(path: Path, release: Release) -> None:
     if release.name != path.stem:
-        raise ReleaseError(f"{path}: key release says {release.name}, the file's name {path.stem}. Make them agree.")
-    seen: set[str] = set()
+        raise ReleaseError(
+            f"{path}: key release is {release.name}, but the file is named {path.stem}. Make them equal."
+        )
+    known: set[str] = set()
     for index, component in enumerate(release.components):
-        if component.name in seen:
+        if component.name in known:
             raise ReleaseError(f"{path}: key components[{index}].name: {component.name} is listed twice. Remove one.")
-        seen.add(component.name)
+        known.add(component.name)
         if not re.fullmatch(r"\d+(\.\d+)*", component.version):
             raise ReleaseError(
-                f"{path}: key components[{index}].version: {component.version!r} of {component.name} is no version. "
-                "Give numbers separated by dots."
+                f"{path}: key components[{index}].version: {component.version!r} of {component.name} is not a version. "
+                "Write numbers separated by dots."
             )

@@ -1,4 +1,4 @@
-"""The pages and comparisons that follow from release manifests."""
+"""Derive the documentation page of a release and the comparison of two releases from release manifests."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from exaworks_sdk.spack_environment import bundle_spec
 
 @dataclass(frozen=True)
 class Change:
-    """How a component or shared dependency differs between two releases; None where a release has none."""
+    """A component or shared dependency that differs between two releases; the version is None where it is absent."""
 
     name: str
     before: str | None
     after: str | None
 
     @property
-    def word(self) -> str:
+    def kind(self) -> str:
+        """Return ``new``, ``gone``, ``newer`` or ``older``."""
         if self.before is None:
             return "new"
         if self.after is None:
@@ -31,15 +32,14 @@ def _number(version: str) -> list[int]:
 
 
 def changes(before: Release, after: Release) -> list[Change]:
-    """Return what differs between two releases, in order of name."""
-    held = [{c.name: c.version for c in release.components} | release.pins for release in (before, after)]
-    names = sorted(held[0].keys() | held[1].keys())
-    pairs = [Change(name, held[0].get(name), held[1].get(name)) for name in names]
+    """Return the components and shared dependencies that differ between two releases, sorted by name."""
+    old, new = ({c.name: c.version for c in release.components} | release.pins for release in (before, after))
+    pairs = [Change(name, old.get(name), new.get(name)) for name in sorted(old.keys() | new.keys())]
     return [change for change in pairs if change.before != change.after]
 
 
 def page(release: Release) -> str:
-    """Return the release's page of the documentation."""
+    """Return the documentation page of a release, in Markdown."""
     from tabulate import tabulate
 
     rows = [(f"[{c.name}]({c.url})", c.version, f"`{c.pypi}`" if c.pypi else "", f"`{c.spack_spec}`", c.licence)

@@ -1,4 +1,4 @@
-"""The release as a Spack environment: the text of its ``spack.yaml``, for anywhere or with one site's configuration."""
+"""The release as a Spack environment: the text of its ``spack.yaml``, with or without the configuration of a site."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from exaworks_sdk.errors import ReleaseError
 from exaworks_sdk.release import Release
 
 BUNDLE = "exaworks"
-PADDED = 128
-"""Length of the padded install paths: a build cache can be installed below any shorter one."""
+PADDED_LENGTH = 128
+"""Length of the padded install paths, in characters: a build cache can be installed below any shorter path."""
 
 HEADER = """\
 # The release as an environment: every variant named, one version of everything, install paths that can be relocated.
@@ -23,10 +23,10 @@ HEADER = """\
 
 
 def bundle_spec(release: Release, changed: dict[str, bool] | None = None) -> str:
-    """Return the bundle with every variant named, since Spack flips a default that cannot be met without a word.
+    """Return the spec of the bundle with every variant, since Spack silently changes a default that it cannot satisfy.
 
     Raises:
-        ReleaseError: the release has no bundle, or a changed variant is none of it.
+        ReleaseError: the release has no bundle, or the bundle has no variant of a changed name.
     """
     if release.spack is None:
         raise ReleaseError(f"release {release.name} is not in Spack: its manifest has no key spack.")
@@ -34,7 +34,7 @@ def bundle_spec(release: Release, changed: dict[str, bool] | None = None) -> str
     for variant in changed or {}:
         if variant not in chosen:
             known = ", ".join(sorted(chosen))
-            raise ReleaseError(f"the bundle of release {release.name} has no variant {variant}; it has {known}.")
+            raise ReleaseError(f"the bundle of release {release.name} has no variant {variant}; choose from: {known}.")
     chosen |= changed or {}
     return " ".join([f"{BUNDLE}@{release.name}", *(f"{'+' if chosen[name] else '~'}{name}" for name in sorted(chosen))])
 
@@ -43,10 +43,10 @@ def parse_variants(text: str) -> dict[str, bool]:
     """Read ``+maestro ~swift`` as {maestro: True, swift: False}.
 
     Raises:
-        ReleaseError: it is not a row of variants.
+        ReleaseError: the text is not a list of variants.
     """
     if not re.fullmatch(r"\s*([+~][a-z][a-z0-9_-]*\s*)*", text):
-        raise ReleaseError(f"{text!r} is not a row of variants; write them as in '+maestro ~swift'.")
+        raise ReleaseError(f"{text!r} is not a list of variants; write them as in '+maestro ~swift'.")
     return {name: sign == "+" for sign, name in re.findall(r"([+~])([a-z][a-z0-9_-]*)", text)}
 
 
@@ -58,9 +58,9 @@ def environment_text(release: Release, *, scope: Path | None = None, changed: di
     environment |= {
         "specs": [bundle_spec(release, changed)],
         "concretizer": {"unify": True},
-        # Newer ones bring the Rust toolchain with them.
+        # Newer versions depend on the Rust toolchain.
         "packages": {"py-jsonschema": {"require": "@4.0:4.17"}},
-        "config": {"install_tree": {"padded_length": PADDED}},
+        "config": {"install_tree": {"padded_length": PADDED_LENGTH}},
         "view": True,
     }
     yaml = YAML()
@@ -71,13 +71,13 @@ def environment_text(release: Release, *, scope: Path | None = None, changed: di
 
 
 def environment_files(release: Release, folder: Path, scopes: Mapping[str, Path]) -> dict[Path, str]:
-    """Return the text of each environment below ``folder`` by its path: the release's own, and one a site's system.
+    """Return the files of the environments below ``folder``, text by path: a general one, and one for each system.
 
-    ``scopes`` holds the folders of Spack configuration by system; they are included by relative paths, so that the
-    files hold wherever the checkout lies.
+    ``scopes`` are the folders of Spack configuration by system. They are included by relative paths, so that the files
+    are valid wherever the checkout is.
     """
     files = {folder / release.name / "spack.yaml": environment_text(release)}
     for system, scope in sorted(scopes.items()):
-        place = folder / release.name / system
-        files[place / "spack.yaml"] = environment_text(release, scope=Path(os.path.relpath(scope, place)))
+        target = folder / release.name / system
+        files[target / "spack.yaml"] = environment_text(release, scope=Path(os.path.relpath(scope, target)))
     return files

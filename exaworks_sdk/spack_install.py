@@ -1,4 +1,4 @@
-"""Install a release with Spack: clone, concretize, install and test; what is done already is not done again."""
+"""Install a release with Spack: clone, concretize, install and test. Completed steps are not repeated."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from exaworks_sdk.spack_tool import Spack, StepFailedError
 
 
 @dataclass(frozen=True)
-class Order:
-    """What to install and where; ``again`` is the command given, to go on with; ``until`` is the last step to take.
+class InstallRequest:
+    """What to install, and where. ``resume_command`` continues a failed installation; ``until`` is the last step.
 
-    With ``package``, a DAG hash of the environment that was concretized before, only that package is installed, and of
-    its dependencies what is not there yet.
+    ``package`` is the DAG hash of a package in the concretized environment: only this package and its missing
+    dependencies are installed.
     """
 
     release: Release
     prefix: Path
     recipes: Path
-    again: str
+    resume_command: str
     scope: Path | None = None
     changed: Mapping[str, bool] | None = None
     clone: bool = False
@@ -60,123 +60,125 @@ STEPS = {
 }
 
 
-def install(order: Order, say: Callable[[str], None]) -> str:
-    """Carry out an order and return the deployment that ``validate`` can name.
+def install(request: InstallRequest, echo: Callable[[str], None]) -> str:
+    """Carry out an install request and return the deployment that ``validate`` can name.
 
     Raises:
-        InstallError: a step failed; the message says which, Spack's own reason, and how to go on.
+        InstallError: a step failed; the message has the step, Spack's own reason, and the command to continue with.
     """
     step = "spack"
     try:
-        (order.prefix / "logs").mkdir(parents=True, exist_ok=True)
-        spack = _spack(order, say)
+        (request.prefix / "logs").mkdir(parents=True, exist_ok=True)
+        spack = _spack(request, echo)
         if spack.own:
             step = "packages"
-            _packages(order, say)
-        if order.until == "packages":
-            return order.deployment
-        if order.package is not None:
+            _packages(request, echo)
+        if request.until == "packages":
+            return request.deployment
+        if request.package is not None:
             step = "install"
-            _install_package(order, spack, order.package, say)
-            return order.deployment
+            _install_package(request, spack, request.package, echo)
+            return request.deployment
         step = "concretize"
-        _concretize(order, spack, say)
-        if order.until == "concretize":
-            return order.deployment
+        _concretize(request, spack, echo)
+        if request.until == "concretize":
+            return request.deployment
         step = "install"
-        _install(order, spack, say)
-        if order.tests:
+        _install(request, spack, echo)
+        if request.tests:
             step = "test"
-            _test(order, spack, say)
+            _test(request, spack, echo)
     except StepFailedError as error:
-        shown = "\n  ".join(error.reason.splitlines())
+        reason = "\n  ".join(error.reason.splitlines())
         hint = f"\n{error.hint}" if error.hint else ""
-        kept = f"\nAll of its output: {error.log}" if error.log else ""
-        raise InstallError(f"cannot {STEPS[step]}:\n  {shown}{hint}{kept}\nTo go on: {order.again}") from error
+        log = f"\nFull output: {error.log}" if error.log else ""
+        resume = f"To continue: {request.resume_command}"
+        raise InstallError(f"cannot {STEPS[step]}:\n  {reason}{hint}{log}\n{resume}") from error
     except OSError as error:
-        reason = f"{error.strerror or error}: {error.filename or order.prefix}"
-        helps = "\n".join(filter(None, [spack_tool.advice(reason), f"To go on: {order.again}"]))
-        raise InstallError(f"cannot {STEPS[step]}:\n  {reason}\n{helps}") from error
-    return order.deployment
+        reason = f"{error.strerror or error}: {error.filename or request.prefix}"
+        advice = "\n".join(filter(None, [spack_tool.advice(reason), f"To continue: {request.resume_command}"]))
+        raise InstallError(f"cannot {STEPS[step]}:\n  {reason}\n{advice}") from error
+    return request.deployment
 
 
-def _spack(order: Order, say: Callable[[str], None]) -> Spack:
-    there = None if order.clone else spack_tool.present(os.environ)
-    if there is not None:
-        say(f"Spack of {there}, with its own configuration")
-        return Spack(there, own=False)
-    assert order.release.spack is not None
-    root = order.prefix / "spack"
-    wanted = order.release.spack.tool
-    made = spack_tool.checkout(wanted, root, order.log("spack"))
-    say(f"Spack {wanted.commit[:12]} {'cloned into' if made else 'is in'} {root}")
+def _spack(request: InstallRequest, echo: Callable[[str], None]) -> Spack:
+    """Return the user's Spack, or one that is cloned into the prefix."""
+    users_spack = None if request.clone else spack_tool.find(os.environ)
+    if users_spack is not None:
+        echo(f"using the Spack in {users_spack}, with its own configuration")
+        return Spack(users_spack, own=False)
+    assert request.release.spack is not None
+    root = request.prefix / "spack"
+    wanted = request.release.spack.tool
+    cloned = spack_tool.checkout(wanted, root, request.log("spack"))
+    echo(f"Spack {wanted.commit[:12]} {'cloned into' if cloned else 'is in'} {root}")
     own = {
         "SPACK_ROOT": str(root),
-        "SPACK_USER_CONFIG_PATH": str(order.prefix / "configuration"),
-        "SPACK_USER_CACHE_PATH": str(order.prefix / "cache"),
+        "SPACK_USER_CONFIG_PATH": str(request.prefix / "configuration"),
+        "SPACK_USER_CACHE_PATH": str(request.prefix / "cache"),
     }
     return Spack(root, own=True, environ=own)
 
 
-def _packages(order: Order, say: Callable[[str], None]) -> None:
-    """Clone Spack's packages, for the Spack that was cloned here."""
-    assert order.release.spack is not None
-    root = order.prefix / "packages"
-    wanted = order.release.spack.packages
-    made = spack_tool.checkout(wanted, root, order.log("packages"))
-    say(f"its packages {wanted.commit[:12]} {'cloned into' if made else 'are in'} {root}")
+def _packages(request: InstallRequest, echo: Callable[[str], None]) -> None:
+    """Clone Spack's packages for the Spack that was cloned into the prefix."""
+    assert request.release.spack is not None
+    root = request.prefix / "packages"
+    wanted = request.release.spack.packages
+    cloned = spack_tool.checkout(wanted, root, request.log("packages"))
+    echo(f"Spack's packages {wanted.commit[:12]} {'cloned into' if cloned else 'are in'} {root}")
 
 
-def _document(order: Order, spack: Spack) -> dict[str, Any]:
-    """Return the release's environment with all that it needs here, so that whoever activates it needs no more."""
-    text = environment_text(order.release, scope=order.scope, changed=dict(order.changed or {}))
+def _document(request: InstallRequest, spack: Spack) -> dict[str, Any]:
+    """Return the release's environment with all paths that it needs, so that it works without other settings."""
+    text = environment_text(request.release, scope=request.scope, changed=dict(request.changed or {}))
     document: dict[str, Any] = YAML(typ="safe").load(text)
-    document["spack"]["repos"] = {"exaworks": str(order.recipes)}
+    document["spack"]["repos"] = {"exaworks": str(request.recipes)}
     if spack.own:
-        document["spack"]["repos"]["builtin"] = str(order.prefix / "packages" / "repos" / "spack_repo" / "builtin")
+        document["spack"]["repos"]["builtin"] = str(request.prefix / "packages" / "repos" / "spack_repo" / "builtin")
         config = document["spack"]["config"]
-        config["install_tree"]["root"] = str(order.prefix / "installed")
+        config["install_tree"]["root"] = str(request.prefix / "installed")
         config |= {
-            "build_stage": [str(order.prefix / "stage")],
-            "test_stage": str(order.prefix / "tests"),
-            "source_cache": str(order.prefix / "sources"),
+            "build_stage": [str(request.prefix / "stage")],
+            "test_stage": str(request.prefix / "tests"),
+            "source_cache": str(request.prefix / "sources"),
         }
     return document
 
 
-def _concretize(order: Order, spack: Spack, say: Callable[[str], None]) -> None:
-    """Write the environment, and let Spack choose its packages unless it has done so for this very text."""
-    document = _document(order, spack)
-    order.environment.mkdir(exist_ok=True)
-    manifest, lock = order.environment / "spack.yaml", order.environment / "spack.lock"
+def _concretize(request: InstallRequest, spack: Spack, echo: Callable[[str], None]) -> None:
+    """Write the environment and let Spack concretize it, unless the same text was concretized before."""
+    document = _document(request, spack)
+    request.environment.mkdir(exist_ok=True)
+    manifest, lock = request.environment / "spack.yaml", request.environment / "spack.lock"
     before = manifest.read_text() if manifest.exists() else None
     _dump(document, manifest)
     if before == manifest.read_text() and lock.exists():
-        say(f"concretized before: {lock}")
+        echo(f"already concretized: {lock}")
         return
     lock.unlink(missing_ok=True)
-    say("concretizing; the first time takes minutes")
-    spack_tool.run(spack, ["-e", str(order.environment), "concretize", "--force"], order.log("concretize"))
+    echo("concretizing; this can take several minutes")
+    spack_tool.run(spack, ["-e", str(request.environment), "concretize", "--force"], request.log("concretize"))
 
 
-def _install(order: Order, spack: Spack, say: Callable[[str], None]) -> None:
-    lock = json.loads((order.environment / "spack.lock").read_text())
+def _install(request: InstallRequest, spack: Spack, echo: Callable[[str], None]) -> None:
+    lock = json.loads((request.environment / "spack.lock").read_text())
     total = sum("external" not in node for node in lock.get("concrete_specs", {}).values())
     done: set[str] = set()
 
     def each_line(line: str) -> None:
         if line.startswith("[+] ") and line.split()[1] not in done:
             done.add(line.split()[1])
-            say(f"{len(done)}/{total} {line.split()[2] if len(line.split()) > 2 else line.split()[1]}")
+            echo(f"{len(done)}/{total} {line.split()[2] if len(line.split()) > 2 else line.split()[1]}")
 
-    say(f"installing {total} packages; log: {order.log('install')}")
-    jobs = [f"-j{order.jobs}"] if order.jobs else []
-    spack_tool.run(spack, ["-e", str(order.environment), "install", *jobs], order.log("install"), each_line)
+    echo(f"installing {total} packages; log: {request.log('install')}")
+    jobs = [f"-j{request.jobs}"] if request.jobs else []
+    spack_tool.run(spack, ["-e", str(request.environment), "install", *jobs], request.log("install"), each_line)
 
 
 @dataclass(frozen=True)
 class Package:
-    """A package of the environment that Spack builds: its DAG hash, and the hashes of those it needs first."""
+    """A package of the environment that Spack builds; ``needs`` are the DAG hashes of its dependencies."""
 
     hash: str
     name: str
@@ -185,22 +187,22 @@ class Package:
     installed: bool
 
 
-def packages(order: Order) -> list[Package]:
-    """Return what the environment that was concretized before consists of, externals left out.
+def packages(request: InstallRequest) -> list[Package]:
+    """Return the packages of the concretized environment, without externals.
 
     Raises:
-        InstallError: it was not concretized, or Spack does not say what is installed.
+        InstallError: the environment is not concretized, or Spack cannot list the installed packages.
     """
-    nodes = _concretized(order)
+    nodes = _concretized(request)
     own = {name: node for name, node in nodes.items() if "external" not in node}
     installed: set[str] = set()
-    order.log("find").parent.mkdir(parents=True, exist_ok=True)
-    spack = _spack(order, lambda line: None)
+    request.log("find").parent.mkdir(parents=True, exist_ok=True)
+    spack = _spack(request, lambda line: None)
     try:
-        argv = ["-e", str(order.environment), "find", "--format", "{hash}"]
-        spack_tool.run(spack, argv, order.log("find"), lambda line: installed.add(line.strip()))
+        argv = ["-e", str(request.environment), "find", "--format", "{hash}"]
+        spack_tool.run(spack, argv, request.log("find"), lambda line: installed.add(line.strip()))
     except StepFailedError as error:
-        raise InstallError(f"cannot see what is installed: {error.reason}\nAll of its output: {error.log}") from error
+        raise InstallError(f"cannot list the installed packages: {error.reason}\nFull output: {error.log}") from error
     return [
         Package(
             hash=name,
@@ -213,46 +215,48 @@ def packages(order: Order) -> list[Package]:
     ]
 
 
-def _concretized(order: Order) -> dict[str, Any]:
-    lock = order.environment / "spack.lock"
+def _concretized(request: InstallRequest) -> dict[str, Any]:
+    lock = request.environment / "spack.lock"
     if not lock.is_file():
-        raise InstallError(f"{order.environment} is not concretized: exaworks install --until concretize")
+        raise InstallError(f"{request.environment} is not concretized; run 'exaworks install --until concretize' first")
     nodes: dict[str, Any] = json.loads(lock.read_text()).get("concrete_specs", {})
     return nodes
 
 
-def _install_package(order: Order, spack: Spack, package: str, say: Callable[[str], None]) -> None:
-    nodes = _concretized(order)
+def _install_package(request: InstallRequest, spack: Spack, package: str, echo: Callable[[str], None]) -> None:
+    nodes = _concretized(request)
     if package not in nodes:
-        raise InstallError(f"--package {package}: {order.environment} has no package of that hash; see --packages")
+        raise InstallError(
+            f"--package {package}: {request.environment} has no package with this hash; --packages lists the hashes"
+        )
     node = nodes[package]
-    say(f"installing {node['name']}@{node['version']}; log: {order.log(f'install-{package[:7]}')}")
-    jobs = [f"-j{order.jobs}"] if order.jobs else []
-    argv = ["-e", str(order.environment), "install", "--no-add", *jobs, f"/{package}"]
-    spack_tool.run(spack, argv, order.log(f"install-{package[:7]}"))
+    echo(f"installing {node['name']}@{node['version']}; log: {request.log(f'install-{package[:7]}')}")
+    jobs = [f"-j{request.jobs}"] if request.jobs else []
+    argv = ["-e", str(request.environment), "install", "--no-add", *jobs, f"/{package}"]
+    spack_tool.run(spack, argv, request.log(f"install-{package[:7]}"))
 
 
-def _test(order: Order, spack: Spack, say: Callable[[str], None]) -> None:
-    """Run the stand-alone tests of our packages, the site's own flux included.
+def _test(request: InstallRequest, spack: Spack, echo: Callable[[str], None]) -> None:
+    """Run the stand-alone tests of our packages, also of a flux that is the site's own.
 
-    Spack counts a package of which it ran no test, and ends well all the same.
+    Spack exits successfully even if it ran no test of a package, but it counts such packages in its output.
     """
-    names = sorted(path.parent.name.replace("_", "-") for path in order.recipes.glob("packages/*/package.py"))
-    lock = json.loads((order.environment / "spack.lock").read_text())
-    here = {node["name"] for node in lock.get("concrete_specs", {}).values()}
-    say("running the stand-alone tests")
-    tested = [name for name in names if name in here]
+    names = sorted(path.parent.name.replace("_", "-") for path in request.recipes.glob("packages/*/package.py"))
+    lock = json.loads((request.environment / "spack.lock").read_text())
+    installed = {node["name"] for node in lock.get("concrete_specs", {}).values()}
+    echo("running the stand-alone tests")
+    tested = [name for name in names if name in installed]
     untested: list[str] = []
 
-    def look(line: str) -> None:
-        say(line)
+    def check_line(line: str) -> None:
+        echo(line)
         if re.fullmatch(r"=+ .*\b[1-9]\d* no_tests\b.* =+", line):
             untested.append(line.strip("= "))
 
-    log = order.log("test")
-    spack_tool.run(spack, ["-e", str(order.environment), "test", "run", "--externals", *tested], log, look)
+    log = request.log("test")
+    spack_tool.run(spack, ["-e", str(request.environment), "test", "run", "--externals", *tested], log, check_line)
     if untested:
-        raise StepFailedError(f"  Spack did not test all of them: {untested[0]}", "", log)
+        raise StepFailedError(f"  Spack did not test every package: {untested[0]}", "", log)
 
 
 def _dump(document: object, path: Path) -> None:

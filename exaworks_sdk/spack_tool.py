@@ -1,4 +1,4 @@
-"""Spack as a program: found or cloned at a release's commit, and run one step at a time with its output in a log."""
+"""Find Spack or clone it at the commit of a release, and run it one step at a time with its output in a log."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from exaworks_sdk.environment import ROOM
+from exaworks_sdk.environment import MIN_FREE_BYTES
 from exaworks_sdk.errors import InstallError
 from exaworks_sdk.release import Checkout
 
 HINTS = (
-    (r"No space left on device", "The disk is full: free some space, or name another folder with --prefix."),
-    (r"Disk quota exceeded", "Your quota is used up: free some space, or name another folder with --prefix."),
+    (r"No space left on device", "The disk is full: free some space, or choose another folder with --prefix."),
+    (r"Disk quota exceeded", "Your quota is used up: free some space, or choose another folder with --prefix."),
     (
         r"Could not resolve|unable to access|Connection (refused|timed out)|Network is unreachable|urlopen error"
         r"|All fetchers failed|[Cc]annot bootstrap",
-        "Is there no network? Fill a source mirror elsewhere: docs/spack.md, Without a network.",
+        "Without a network, fill a source mirror elsewhere: see 'Without a network' in docs/spack.md.",
     ),
     (r"[Nn]o (available )?compilers?|no compiler|cannot (find|use) .*compiler", "Install gcc, or load its module."),
 )
-"""Patterns of what a step prints, and what to do about it; the first that fits is shown."""
+"""Patterns in the output of a step, and advice for the user; the first pattern that matches applies."""
 
 
 class StepFailedError(Exception):
-    """One step failed: ``reason`` is its own, in two lines at most, and ``hint`` may say what to do."""
+    """A step failed. ``reason``: its own error, at most two lines. ``hint``: what to do, or an empty text."""
 
     def __init__(self, reason: str, hint: str, log: Path | None) -> None:
         super().__init__(reason)
@@ -40,7 +40,7 @@ class StepFailedError(Exception):
 
 @dataclass(frozen=True)
 class Spack:
-    """A Spack to run: ``own`` where it was cloned here, and then its configuration lies here too."""
+    """A Spack to run; ``own`` is true if it was cloned into the prefix, which then has its configuration too."""
 
     root: Path
     own: bool
@@ -51,26 +51,26 @@ class Spack:
         return self.root / "bin" / "spack"
 
 
-def present(environ: Mapping[str, str]) -> Path | None:
-    """Return the root of the Spack that ``$SPACK_ROOT`` or PATH names, or None.
+def find(environ: Mapping[str, str]) -> Path | None:
+    """Return the root of the Spack in ``$SPACK_ROOT`` or on PATH, or None.
 
     Raises:
         InstallError: ``$SPACK_ROOT`` names a folder without a Spack.
     """
-    named = environ.get("SPACK_ROOT")
-    if named:
-        if not os.access(Path(named) / "bin" / "spack", os.X_OK):
-            raise InstallError(f"SPACK_ROOT is {named}, where no bin/spack can be run. Unset it, or name a Spack.")
-        return Path(named)
-    found = shutil.which("spack", path=environ.get("PATH"))
-    return Path(found).resolve().parent.parent if found else None
+    root = environ.get("SPACK_ROOT")
+    if root:
+        if not os.access(Path(root) / "bin" / "spack", os.X_OK):
+            raise InstallError(f"SPACK_ROOT is {root}, which has no executable bin/spack. Unset it or correct it.")
+        return Path(root)
+    program = shutil.which("spack", path=environ.get("PATH"))
+    return Path(program).resolve().parent.parent if program else None
 
 
 def checkout(wanted: Checkout, folder: Path, log: Path) -> bool:
-    """Bring a repository's one commit into a folder; True where it was not there yet.
+    """Check out one commit of a repository into a folder. Return False if it was there already, without changes.
 
     Raises:
-        StepFailedError: git could not.
+        StepFailedError: git failed.
     """
     from git import GitCommandError, InvalidGitRepositoryError, NoSuchPathError, Repo
 
@@ -84,31 +84,31 @@ def checkout(wanted: Checkout, folder: Path, log: Path) -> bool:
     except (InvalidGitRepositoryError, NoSuchPathError):
         repository = Repo.init(folder, mkdir=True)
     try:
-        # Servers give a single commit where they are allowed to, else all of it.
+        # Some servers do not serve a single commit: then fetch all branches and tags.
         try:
             repository.git.fetch("--depth=1", wanted.url, wanted.commit)
         except GitCommandError:
             repository.git.fetch(wanted.url, "+refs/heads/*:refs/remotes/origin/*", "--tags")
         repository.git.checkout("--force", "--detach", wanted.commit)
     except GitCommandError as error:
-        said = f"{error.stderr or ''}\n{error.stdout or ''}".replace("stderr: '", "").strip().strip("'")
-        text = f"$ {shlex.join(map(str, error.command))}\n{said}\n"
-        raise StepFailedError(*_why(said, folder), _kept(text, log)) from error
+        output = f"{error.stderr or ''}\n{error.stdout or ''}".replace("stderr: '", "").strip().strip("'")
+        text = f"$ {shlex.join(map(str, error.command))}\n{output}\n"
+        raise StepFailedError(*_reason_and_hint(output, folder), _write_log(text, log)) from error
     return True
 
 
 def run(spack: Spack, arguments: list[str], log: Path, each_line: Callable[[str], None] = lambda line: None) -> None:
-    """Run Spack with its output in a log, and give every line to ``each_line`` as it comes.
+    """Run Spack with its output in a log, and pass every line to ``each_line`` at once.
 
     Raises:
-        StepFailedError: it could not be started or failed.
+        StepFailedError: Spack failed or could not be started.
     """
     command = [str(spack.program), "--color=never", *arguments]
-    said: list[str] = []
+    output: list[str] = []
     try:
-        with log.open("w") as kept:
-            kept.write(f"$ {shlex.join(command)}\n")
-            kept.flush()
+        with log.open("w") as log_file:
+            log_file.write(f"$ {shlex.join(command)}\n")
+            log_file.flush()
             with subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -121,30 +121,30 @@ def run(spack: Spack, arguments: list[str], log: Path, each_line: Callable[[str]
             ) as process:
                 try:
                     for line in process.stdout or ():
-                        kept.write(line)
-                        kept.flush()
-                        said.append(line.rstrip("\n"))
-                        each_line(said[-1])
+                        log_file.write(line)
+                        log_file.flush()
+                        output.append(line.rstrip("\n"))
+                        each_line(output[-1])
                     code = process.wait()
                 except BaseException:
-                    # The one signal on which Spack lets go of its locks and removes what is half installed.
+                    # Only on SIGINT does Spack release its locks and remove incomplete installations.
                     os.killpg(process.pid, signal.SIGINT)
                     process.wait()
                     raise
     except OSError as error:
-        full = "No space left on device" if error.errno == errno.ENOSPC else str(error)
-        raise StepFailedError(*_why(full, log.parent), log) from error
+        reason = "No space left on device" if error.errno == errno.ENOSPC else str(error)
+        raise StepFailedError(*_reason_and_hint(reason, log.parent), log) from error
     if code != 0:
-        raise StepFailedError(*_why("\n".join(said) or f"exit code {code}", log.parent), log)
+        raise StepFailedError(*_reason_and_hint("\n".join(output) or f"exit code {code}", log.parent), log)
 
 
-def advice(said: str) -> str:
-    """Return what to do about an error, or nothing."""
-    return next((hint for sign, hint in HINTS if re.search(sign, said)), "")
+def advice(output: str) -> str:
+    """Return what to do about an error, or an empty text."""
+    return next((hint for pattern, hint in HINTS if re.search(pattern, output)), "")
 
 
-def _kept(text: str, log: Path) -> Path | None:
-    """Write a log; None where even that cannot be written, since what failed before it is what counts."""
+def _write_log(text: str, log: Path) -> Path | None:
+    """Write a log and return its path. Return None if it cannot be written, so that the first error is reported."""
     try:
         log.write_text(text)
     except OSError:
@@ -152,13 +152,13 @@ def _kept(text: str, log: Path) -> Path | None:
     return log
 
 
-def _why(said: str, folder: Path) -> tuple[str, str]:
-    """Return (the reason in two lines at most, what to do about it or nothing)."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    first = next((at for at, line in enumerate(lines) if re.match(r"(==> )?(Error|fatal|error):", line)), None)
+def _reason_and_hint(output: str, folder: Path) -> tuple[str, str]:
+    """Return the reason of a failure, at most two lines, and what to do about it or an empty text."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    first = next((index for index, line in enumerate(lines) if re.match(r"(==> )?(Error|fatal|error):", line)), None)
     chosen = lines[first : first + 2] if first is not None else lines[-2:]
     reason = "\n".join(line.removeprefix("==> ") for line in chosen) or "no reason given"
-    hint = advice(said)
-    if shutil.disk_usage(folder).free < ROOM:
+    hint = advice(output)
+    if shutil.disk_usage(folder).free < MIN_FREE_BYTES:
         hint = HINTS[0][1]
     return reason, hint

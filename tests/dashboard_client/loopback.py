@@ -1,4 +1,4 @@
-"""A small collector on loopback that keeps what it is sent and misbehaves on demand."""
+"""A small collector on the loopback interface that stores what it receives and can be told to fail."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Request:
 
 @dataclass
 class Fault:
-    """What to do with one request instead of answering it.
+    """A fault in the answer to one request.
 
-    ``store`` says whether the request takes effect first; ``status`` answers with it; ``cut`` sends that many bytes of
-    the true answer and closes the connection (0: none at all).
+    With ``store`` the request takes effect first. ``status`` is the status of the answer. ``cut`` is the number of
+    bytes of the real answer that are sent before the connection is closed.
     """
 
     store: bool = False
@@ -43,7 +43,7 @@ class Fault:
 
 @dataclass
 class FakeCollector:
-    """Counts a record once by its id, as the real one does."""
+    """Counts each record_id once, as the real collector does."""
 
     url: str = ""
     requests: list[Request] = field(default_factory=list)
@@ -59,31 +59,31 @@ class FakeCollector:
     def paths(self) -> list[str]:
         return [request.path for request in self.requests]
 
-    def take(self, path: str, body: bytes) -> tuple[int, Any]:
+    def store(self, path: str, body: bytes) -> tuple[int, Any]:
         if path == "/api/v1/runs":
             manifest = msgspec.json.decode(body, type=Manifest)
             if manifest.closed is not None:
                 return 422, problem(422, "closed must be absent")
             ours, new = digest(manifest), manifest.run_id not in self.runs
             if self.runs.setdefault(manifest.run_id, ours) != ours:
-                told = problem(409, "the run is there with another manifest")
-                return 409, told | {"stored_digest": self.runs[manifest.run_id], "sent_digest": ours}
+                conflict = problem(409, "the run is stored with another manifest")
+                return 409, conflict | {"stored_digest": self.runs[manifest.run_id], "sent_digest": ours}
             return (201 if new else 200), {"run_id": manifest.run_id, "digest": ours, "stored": new}
         if path == "/api/v1/records":
             if self.limit is not None and len(body) > self.limit:
                 return 413, problem(413, "too large")
-            return 200, self.take_records(body)
+            return 200, self.store_records(body)
         closing = msgspec.json.decode(body, type=Closing)
         self.closings[closing.sequence] = digest(closing)
         return 200, {"run_id": path.split("/")[4], "digest": digest(closing), "sequence": closing.sequence}
 
-    def take_records(self, body: bytes) -> dict[str, Any]:
+    def store_records(self, body: bytes) -> dict[str, Any]:
         acknowledged, rejected = [], []
         for index, raw in enumerate(msgspec.json.decode(body, type=dict[str, list[msgspec.Raw]])["records"]):
             record = msgspec.json.decode(raw, type=Record)
             if record.case_id in self.reject:
-                told = {"index": index, "record_id": record.record_id, "problem": problem(422, "not taken today")}
-                rejected.append(told)
+                reason = problem(422, "rejected by the test")
+                rejected.append({"index": index, "record_id": record.record_id, "problem": reason})
                 continue
             if record.record_id not in self.records:
                 self.stored_times += 1
@@ -99,7 +99,7 @@ def problem(status: int, detail: str) -> dict[str, Any]:
 
 @contextmanager
 def serving(collector: FakeCollector) -> Iterator[FakeCollector]:
-    """Serve it on a free port of loopback."""
+    """Serve the collector on a free port of the loopback interface."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -114,7 +114,7 @@ def serving(collector: FakeCollector) -> Iterator[FakeCollector]:
                 self.answer(401, json.dumps(problem(401, "no such token")).encode())
                 return
             if fault is None or fault.store:
-                status, tree = collector.take(self.path, body)
+                status, tree = collector.store(self.path, body)
             if fault is None:
                 kind = "application/json" if status < 400 else "application/problem+json"
                 self.answer(status, json.dumps(tree).encode(), {"Content-Type": kind})

@@ -1,4 +1,4 @@
-"""Records, manifests and runs for this room's tests."""
+"""Sample records, manifests and runs for the tests of the results package."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ HARNESS = Harness(version="1.0", commit="c" * 40, dirty=False, remote="https://g
 
 
 def environ(**over: str) -> dict[str, str]:
-    """Return an environment in which a child process imports what this one does."""
+    """Return an environment in which a child process can import the same modules as this one."""
     root = str(Path(__file__).resolve().parents[2])
     return {**os.environ, "PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]), **over}
 
@@ -101,7 +101,7 @@ def record(
 
 
 def full_record(text: str = "some text") -> Record:
-    """Return a record in which every leaf is filled, free text with what is given."""
+    """Return a record in which every leaf is filled; every free text is ``text``."""
     span = Span(seconds=1.0, source=text)
     software = Software(name=text, version=text, emulated=True)
     return record(
@@ -162,7 +162,7 @@ def full_record(text: str = "some text") -> Record:
 
 
 def full_manifest(text: str = "some text") -> Manifest:
-    """Return a manifest in which every leaf is filled."""
+    """Return a manifest in which every leaf is filled; every free text is ``text``."""
     return manifest(
         trigger=text,
         harness=Harness(version=text, commit=text, dirty=True, remote=text, config_digest=text),
@@ -195,14 +195,14 @@ def closing(sequence: int = 1, **over: Any) -> Closing:
 def finished_run(
     runs_dir: Path, outcomes: dict[str, Outcome] | None = None, *, exit_code: int = 0, **over: Any
 ) -> RunFolder:
-    """Make a run on disk with a record for each case, closed."""
+    """Create a closed run on disk with a record of each case."""
     outcomes = outcomes if outcomes is not None else dict.fromkeys(CASES, Outcome.PASS)
     stack = over.pop("stack", None)
     opened = manifest(tuple(outcomes), **over)
     run = RunFolder.create(runs_dir, opened)
     with run.lock():
         for case_id, outcome in outcomes.items():
-            made = record(case_id, outcome, of=opened)
-            run.append(made if stack is None else msgspec.structs.replace(made, stack=stack))
+            stored = record(case_id, outcome, of=opened)
+            run.append(stored if stack is None else msgspec.structs.replace(stored, stack=stack))
     run.close(closing(planned=len(outcomes), recorded=len(outcomes), exit_code=exit_code))
     return run

@@ -21,16 +21,16 @@ HEAD = RUN_ID
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunFolder:
-    made = finished_run(tmp_path / "runs")
-    (made.path / "junit.xml").write_text("<testsuites/>")
-    (made.path / "report.html").write_text("<html></html>")
-    (made.private / "output.txt").write_text("private evidence")
-    (made.path / "notes.txt").write_text("not of the outbox")
-    (made.path / "records.jsonl.torn").write_text("torn")
-    return made
+    folder = finished_run(tmp_path / "runs")
+    (folder.path / "junit.xml").write_text("<testsuites/>")
+    (folder.path / "report.html").write_text("<html></html>")
+    (folder.private / "output.txt").write_text("private evidence")
+    (folder.path / "notes.txt").write_text("not in the outbox")
+    (folder.path / "records.jsonl.torn").write_text("torn")
+    return folder
 
 
-def test_an_archive_holds_the_outbox_and_nothing_else_of_the_run(run: RunFolder, tmp_path: Path) -> None:
+def test_an_archive_contains_the_outbox_and_nothing_else_of_the_run(run: RunFolder, tmp_path: Path) -> None:
     path = export(run, tmp_path)
     assert path == tmp_path / f"{RUN_ID}.tar.gz"
     with tarfile.open(path) as tar:
@@ -42,26 +42,26 @@ def test_an_archive_holds_the_outbox_and_nothing_else_of_the_run(run: RunFolder,
         assert {(member.uid, member.gid, member.uname, member.mtime) for member in tar} == {(0, 0, "", 0)}
 
 
-def test_an_archive_has_the_same_bytes_whenever_it_is_made(run: RunFolder, tmp_path: Path) -> None:
+def test_two_archives_of_a_run_have_the_same_bytes(run: RunFolder, tmp_path: Path) -> None:
     first = export(run, tmp_path / "a.tar.gz").read_bytes()
     os.utime(run.path / "manifest.json", (1, 1))
     assert export(run, tmp_path / "b.tgz").read_bytes() == first
 
 
-def test_a_preview_is_the_very_bytes_that_leave(run: RunFolder) -> None:
+def test_a_preview_shows_the_exact_bytes_that_leave_the_machine(run: RunFolder) -> None:
     files = dict(preview(run))
     assert list(files) == list(OUTBOX)
     assert all(files[name] == (run.path / name).read_bytes() for name in OUTBOX)
 
 
-def test_a_line_still_being_written_does_not_leave(run: RunFolder) -> None:
+def test_an_incomplete_line_does_not_leave_the_machine(run: RunFolder) -> None:
     whole = (run.path / "records.jsonl").read_bytes()
     with (run.path / "records.jsonl").open("ab") as stream:
         stream.write(b'{"case":')
     assert dict(preview(run))["records.jsonl"] == whole
 
 
-def test_a_link_out_of_the_run_folder_does_not_leave(run: RunFolder, tmp_path: Path) -> None:
+def test_a_symbolic_link_does_not_leave_the_machine(run: RunFolder, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_text("secret")
     (run.path / "report.html").unlink()
     (run.path / "report.html").symlink_to(tmp_path / "elsewhere")
@@ -69,21 +69,21 @@ def test_a_link_out_of_the_run_folder_does_not_leave(run: RunFolder, tmp_path: P
         list(preview(run))
 
 
-def test_an_archive_is_not_written_over_a_file_that_is_none(run: RunFolder, tmp_path: Path) -> None:
+def test_an_export_does_not_overwrite_a_file_with_another_ending(run: RunFolder, tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("mine")
-    with pytest.raises(RunFolderError, match="neither a folder nor named"):
+    with pytest.raises(RunFolderError, match="neither a folder nor a file name that ends in"):
         export(run, tmp_path / "README.md")
     assert (tmp_path / "README.md").read_text() == "mine"
     with pytest.raises(RunFolderError, match="cannot be written"):
         export(run, tmp_path / "absent" / "a.tar.gz")
 
 
-def test_a_run_is_pushed_from_its_archive_as_from_its_folder(run: RunFolder, tmp_path: Path) -> None:
+def test_a_run_can_be_pushed_from_its_archive(run: RunFolder, tmp_path: Path) -> None:
     with serving(FakeCollector()) as collector:
-        with open_archive(export(run, tmp_path)) as carried:
-            unfolded = carried.path
-            assert push(carried, collector.url, TOKEN).sent == 3
-        assert not unfolded.exists()
+        with open_archive(export(run, tmp_path)) as unpacked:
+            folder = unpacked.path
+            assert push(unpacked, collector.url, TOKEN).sent == 3
+        assert not folder.exists()
         assert push(run, collector.url, TOKEN).sent == 3
         assert collector.stored_times == 3
 
@@ -103,7 +103,7 @@ GOOD = add(f"{HEAD}/manifest.json", encode(manifest()))
 
 
 @pytest.mark.parametrize(
-    ("members", "told"),
+    ("members", "message"),
     [
         ([GOOD, add("/etc/passwd")], "/etc/passwd"),
         ([GOOD, add(f"{HEAD}/../../evil")], "evil"),
@@ -121,20 +121,20 @@ GOOD = add(f"{HEAD}/manifest.json", encode(manifest()))
         ([add("another-run/manifest.json", encode(manifest()))], "another-run"),
     ],
 )
-def test_an_archive_that_holds_anything_else_is_refused(
-    tmp_path: Path, members: list[Callable[[tarfile.TarFile], None]], told: str
+def test_an_archive_that_contains_anything_else_is_refused(
+    tmp_path: Path, members: list[Callable[[tarfile.TarFile], None]], message: str
 ) -> None:
     path = tmp_path / "x.tar.gz"
     with tarfile.open(path, "w:gz") as tar:
         for put in members:
             put(tar)
-    with pytest.raises(RunFolderError, match=told), open_archive(path):
+    with pytest.raises(RunFolderError, match=message), open_archive(path):
         pass
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["x.tar.gz"]
 
 
 @pytest.mark.parametrize("cut", [0, 5, 200])
-def test_a_damaged_archive_is_an_error_that_names_it(run: RunFolder, tmp_path: Path, cut: int) -> None:
+def test_the_error_for_a_damaged_archive_names_it(run: RunFolder, tmp_path: Path, cut: int) -> None:
     path = export(run, tmp_path / "x.tar.gz")
     path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(RunFolderError, match=r"x\.tar\.gz"), open_archive(path):
@@ -143,7 +143,7 @@ def test_a_damaged_archive_is_an_error_that_names_it(run: RunFolder, tmp_path: P
         pass
 
 
-def test_an_archive_whose_manifest_is_damaged_names_the_field(tmp_path: Path) -> None:
+def test_the_error_for_an_archive_with_a_damaged_manifest_names_the_field(tmp_path: Path) -> None:
     path = tmp_path / "x.tar.gz"
     with tarfile.open(path, "w:gz") as tar:
         add(f"{HEAD}/manifest.json", b'{"schema":1}')(tar)

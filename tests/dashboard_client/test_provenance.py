@@ -12,8 +12,8 @@ from tests.dashboard_client.samples import environ
 
 
 def git(folder: Path, *arguments: str) -> str:
-    told = ["-c", "user.name=Tester", "-c", "user.email=tester@example.org", "-c", "init.defaultBranch=main"]
-    done = subprocess.run(["git", *told, *arguments], cwd=folder, check=True, capture_output=True, text=True)
+    settings = ["-c", "user.name=Tester", "-c", "user.email=tester@example.org", "-c", "init.defaultBranch=main"]
+    done = subprocess.run(["git", *settings, *arguments], cwd=folder, check=True, capture_output=True, text=True)
     return done.stdout.strip()
 
 
@@ -31,33 +31,33 @@ def checkout(tmp_path: Path) -> Path:
 def test_a_clean_checkout_is_named_by_its_commit(checkout: Path) -> None:
     git(checkout, "remote", "add", "fork", "https://fork.example.org/x.git")
     git(checkout, "remote", "add", "origin", "https://oauth2:t0ken@git.example.org/g/x.git?private_token=abc#f")
-    made = harness(checkout, "1.2", "digest")
-    assert (made.version, made.config_digest) == ("1.2", "digest")
-    assert (made.commit, made.dirty) == (git(checkout, "rev-parse", "HEAD"), False)
-    assert made.remote == "https://git.example.org/g/x.git"
+    result = harness(checkout, "1.2", "digest")
+    assert (result.version, result.config_digest) == ("1.2", "digest")
+    assert (result.commit, result.dirty) == (git(checkout, "rev-parse", "HEAD"), False)
+    assert result.remote == "https://git.example.org/g/x.git"
 
 
 @pytest.mark.parametrize("name", ["a.py", "new.py"])
-def test_a_changed_or_new_file_makes_it_dirty(checkout: Path, name: str) -> None:
+def test_a_changed_or_new_file_makes_the_checkout_dirty(checkout: Path, name: str) -> None:
     (checkout / name).write_text("a = 2\n")
     assert harness(checkout, "1", None).dirty is True
 
 
-@pytest.mark.parametrize("made", ["absent", "plain", "file", "inside", "unborn"])
-def test_outside_a_checkout_there_is_the_version_alone(checkout: Path, tmp_path: Path, made: str) -> None:
-    folder = tmp_path / made if made != "inside" else checkout / "inside"
-    if made == "file":
+@pytest.mark.parametrize("state", ["absent", "plain", "file", "inside", "without commits"])
+def test_outside_a_checkout_only_the_version_is_known(checkout: Path, tmp_path: Path, state: str) -> None:
+    folder = tmp_path / state if state != "inside" else checkout / "inside"
+    if state == "file":
         folder.write_text("")
-    elif made != "absent":
+    elif state != "absent":
         folder.mkdir()
-    if made == "unborn":
+    if state == "without commits":
         git(folder, "init", "-q")
     result = harness(folder, "1", None)
     assert (result.version, result.commit, result.dirty, result.remote) == ("1", None, None, None)
     assert harness(None, "1", None) == result
 
 
-def test_a_checkout_of_another_owner_is_not_asked_and_is_no_crash(
+def test_the_commit_of_a_checkout_of_another_owner_is_unknown(
     checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if os.geteuid() != 0:
@@ -71,11 +71,11 @@ def test_a_checkout_of_another_owner_is_not_asked_and_is_no_crash(
         monkeypatch.delenv(name, raising=False)
     refused = subprocess.run(["git", "status"], cwd=checkout, capture_output=True, check=False)
     assert refused.returncode == 128
-    made = harness(checkout, "1", None)
-    assert (made.commit, made.dirty, made.remote) == (None, None, None)
+    result = harness(checkout, "1", None)
+    assert (result.commit, result.dirty, result.remote) == (None, None, None)
 
 
-def test_without_a_git_program_there_is_the_version_alone(checkout: Path, tmp_path: Path) -> None:
+def test_without_a_git_program_only_the_version_is_known(checkout: Path, tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from dashboard_client.provenance import harness\n"
         "print(harness(Path(sys.argv[1]), '1', None).commit)"
@@ -90,7 +90,7 @@ def test_without_a_git_program_there_is_the_version_alone(checkout: Path, tmp_pa
     assert (done.returncode, done.stdout, done.stderr) == (0, "None\n", "")
 
 
-def test_looking_changes_nothing_in_the_checkout(checkout: Path) -> None:
+def test_describing_the_harness_changes_nothing_in_the_checkout(checkout: Path) -> None:
     os.utime(checkout / "a.py", (1, 1))
     before = {path: path.stat().st_mtime_ns for path in sorted(checkout.rglob("*"))}
     harness(checkout, "1", None)
@@ -98,7 +98,7 @@ def test_looking_changes_nothing_in_the_checkout(checkout: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "kept"),
+    ("url", "expected"),
     [
         ("https://user:pass@host.example/a.git", "https://host.example/a.git"),
         ("https://token@host.example:8443/a", "https://host.example:8443/a"),
@@ -110,5 +110,5 @@ def test_looking_changes_nothing_in_the_checkout(checkout: Path) -> None:
         ("../a.git", "../a.git"),
     ],
 )
-def test_a_remote_is_told_without_credentials(url: str, kept: str) -> None:
-    assert without_credentials(url) == kept
+def test_a_remote_is_recorded_without_credentials(url: str, expected: str) -> None:
+    assert without_credentials(url) == expected

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dashboard_client.errors import RecordError
 from dashboard_client.leaves import MANIFEST, RECORD, Kind, enumerate_leaves
-from dashboard_client.masking import MARKER, SHORTEST, Masker
+from dashboard_client.masking import MARKER, MIN_SECRET, Masker
 from dashboard_client.redact import WITHHELD, redact, redact_manifest
 from dashboard_client.schema import Evidence, Manifest, Outcome, Record, canonical, encode
 from tests.dashboard_client.samples import CASES, full_manifest, full_record, manifest, record
@@ -22,16 +22,16 @@ HOME, USER = "/home/alice", "alice"
 SECRET = "hunter2-correct-horse"
 
 
-def plain(secrets: tuple[str, ...] = (SECRET,)) -> Masker:
+def masker(secrets: tuple[str, ...] = (SECRET,)) -> Masker:
     return Masker(secrets, HOME, USER)
 
 
-def full(made: Record, *secrets: str) -> Record:
-    return redact(made, "full", secrets=secrets, home=HOME, user=USER)
+def full(original: Record, *secrets: str) -> Record:
+    return redact(original, "full", secrets=secrets, home=HOME, user=USER)
 
 
-def minimal(made: Record, *secrets: str) -> Record:
-    return redact(made, "minimal", secrets=secrets, home=HOME, user=USER)
+def minimal(original: Record, *secrets: str) -> Record:
+    return redact(original, "minimal", secrets=secrets, home=HOME, user=USER)
 
 
 def strings(tree: Any) -> Iterator[str]:
@@ -61,47 +61,45 @@ def leaves_of(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 @pytest.mark.parametrize(("model", "table"), [(Record, RECORD), (Manifest, MANIFEST)])
-def test_every_leaf_of_the_schema_is_either_kept_or_emptied_on_purpose(
-    model: type[msgspec.Struct], table: dict[str, Any]
-) -> None:
+def test_the_tables_name_every_leaf_of_the_schema(model: type[msgspec.Struct], table: dict[str, Any]) -> None:
     assert sorted(table) == sorted(enumerate_leaves(model)), (
-        "a field was added, renamed or taken away: decide in dashboard_client/leaves.py what redaction does with it"
+        "a field was added, renamed or removed: decide in dashboard_client/leaves.py how redaction treats it"
     )
 
 
-def test_the_samples_fill_every_leaf_so_that_these_tests_see_all_of_them() -> None:
+def test_the_samples_fill_every_leaf() -> None:
     for sample, table in ((full_record(), RECORD), (full_manifest(), MANIFEST)):
         filled = {path for path, value in leaves_of(sample) if value not in (None, [], {})}
         assert filled == set(table)
 
 
 def test_the_full_tier_keeps_a_record_without_secrets_as_it_is() -> None:
-    made = full_record("nothing to hide")
-    assert full(made) == made
+    original = full_record("nothing to hide")
+    assert full(original) == original
     assert redact_manifest(full_manifest(), "full", secrets=[], home=HOME, user=USER) == full_manifest()
 
 
 def test_a_secret_is_masked_in_every_string_at_every_depth() -> None:
-    made = full(full_record(f"before {SECRET} after"), SECRET)
-    assert SECRET not in encode(made).decode()
+    redacted = full(full_record(f"before {SECRET} after"), SECRET)
+    assert SECRET not in encode(redacted).decode()
     masked = [path for path, kind in RECORD.items() if kind.kind in (Kind.NAME, Kind.TEXT, Kind.TAIL)]
-    seen = dict(leaves_of(made))
-    assert all(MARKER in str(seen[path]) for path in masked)
+    leaves = dict(leaves_of(redacted))
+    assert all(MARKER in str(leaves[path]) for path in masked)
 
 
 @pytest.mark.parametrize("tier", ["full", "minimal"])
 def test_a_redacted_record_fits_the_schema_keeps_its_identity_and_names_its_tier(tier: str) -> None:
-    made = redact(full_record(f"{SECRET} {HOME}"), tier, secrets=[SECRET], home=HOME, user=USER)
-    assert canonical(made) == made
-    assert made.evidence.redaction == tier
-    assert made.record_id == full_record().record_id
+    redacted = redact(full_record(f"{SECRET} {HOME}"), tier, secrets=[SECRET], home=HOME, user=USER)
+    assert canonical(redacted) == redacted
+    assert redacted.evidence.redaction == tier
+    assert redacted.record_id == full_record().record_id
     assert redact_manifest(full_manifest(), tier, secrets=[], home=HOME, user=USER).redaction == tier
 
 
-def test_the_minimal_tier_keeps_its_list_and_nothing_else() -> None:
-    text = "4e9d-private-words"
-    made = minimal(full_record(text))
-    for path, value in leaves_of(made):
+def test_the_minimal_tier_keeps_only_the_leaves_on_its_list() -> None:
+    text = "4e9d-private-text"
+    redacted = minimal(full_record(text))
+    for path, value in leaves_of(redacted):
         if path not in RECORD:
             assert value in (None, []), path  # a whole struct that was emptied
         elif RECORD[path].minimal:
@@ -109,30 +107,40 @@ def test_the_minimal_tier_keeps_its_list_and_nothing_else() -> None:
             assert value == expected, path
         else:
             assert value in (None, [], {}, WITHHELD), path
-    assert made.verdict.cause is not None
-    assert made.verdict.cause.evidence == WITHHELD
-    assert made.scheduler.outer is not None
-    assert made.scheduler.outer.emulated is True
-    assert made.stack.components[0].version == text
-    assert made.stack.components[0].location is None
-    assert (made.stack.deployment, made.scheduler.launcher, made.extras, made.case.params) == (None, None, {}, {})
+    assert redacted.verdict.cause is not None
+    assert redacted.verdict.cause.evidence == WITHHELD
+    assert redacted.scheduler.outer is not None
+    assert redacted.scheduler.outer.emulated is True
+    assert redacted.stack.components[0].version == text
+    assert redacted.stack.components[0].location is None
+    assert (redacted.stack.deployment, redacted.scheduler.launcher, redacted.extras, redacted.case.params) == (
+        None,
+        None,
+        {},
+        {},
+    )
 
 
 def test_the_minimal_tier_masks_secrets_in_what_it_keeps() -> None:
     assert SECRET not in encode(minimal(full_record(SECRET), SECRET)).decode()
 
 
-def test_a_minimal_manifest_keeps_the_plan_and_what_the_collector_judges_by() -> None:
-    text = "4e9d-private-words"
-    made = redact_manifest(full_manifest(text), "minimal", secrets=[], home=HOME, user=USER)
-    assert made.planned == full_manifest(text).planned
-    assert made.selection.partial is True
-    assert (made.cadence, made.stale_after, made.closed) == (text, text, full_manifest().closed)
-    assert (made.owner, made.deployments, made.selection.cases, made.harness.remote) == (None, [], [], None)
-    assert [(waiver.cases, waiver.reason, waiver.owner) for waiver in made.waivers] == [(text, WITHHELD, None)]
+def test_a_minimal_manifest_keeps_the_plan_and_what_the_collector_needs() -> None:
+    text = "4e9d-private-text"
+    redacted = redact_manifest(full_manifest(text), "minimal", secrets=[], home=HOME, user=USER)
+    assert redacted.planned == full_manifest(text).planned
+    assert redacted.selection.partial is True
+    assert (redacted.cadence, redacted.stale_after, redacted.closed) == (text, text, full_manifest().closed)
+    assert (redacted.owner, redacted.deployments, redacted.selection.cases, redacted.harness.remote) == (
+        None,
+        [],
+        [],
+        None,
+    )
+    assert [(waiver.cases, waiver.reason, waiver.owner) for waiver in redacted.waivers] == [(text, WITHHELD, None)]
 
 
-def test_a_secret_in_a_case_id_is_refused_without_being_told() -> None:
+def test_a_secret_in_a_case_id_is_refused_by_a_message_that_does_not_show_it() -> None:
     case = f"parsl/hello:key={SECRET}@local"
     with pytest.raises(RecordError, match=r"planned\.case_id") as caught:
         redact_manifest(manifest((case,)), "full", secrets=[SECRET], home=HOME, user=USER)
@@ -143,29 +151,29 @@ def test_a_secret_in_a_case_id_is_refused_without_being_told() -> None:
 
 
 def test_an_unknown_tier_is_refused() -> None:
-    with pytest.raises(RecordError, match=r"no such tier: 'none'"):
+    with pytest.raises(RecordError, match=r"there is no tier 'none'"):
         redact(record(), "none", secrets=[], home=HOME, user=USER)
 
 
-def test_the_home_folder_and_the_user_are_masked_in_text_and_a_name_is_left_alone() -> None:
-    made = record(
+def test_the_home_folder_and_the_user_are_masked_in_texts_but_not_in_names() -> None:
+    original = record(
         outcome=Outcome.FAIL,
         evidence=Evidence(
             output_tail="/home/alice/x /home/alice. -L/home/alice/lib /home/alicent/y /scratch/alice/z malice",
             reproduce="cd '/home/alice' && run",
         ),
     )
-    kept = full(made).evidence
-    assert kept.output_tail == "~/x ~. -L~/lib /home/alicent/y /scratch/$USER/z malice"
-    assert kept.reproduce == "cd '~' && run"
+    evidence = full(original).evidence
+    assert evidence.output_tail == "~/x ~. -L~/lib /home/alicent/y /scratch/$USER/z malice"
+    assert evidence.reproduce == "cd '~' && run"
     named_parsl = redact(record(CASES[2]), "full", secrets=[], home="/home/parsl", user="parsl")
     assert named_parsl.case.component == "parsl"
     assert named_parsl.stack.components[0].name == "parsl"
 
 
 @pytest.mark.parametrize("user", ["root", "", "x"])
-def test_a_user_whose_name_says_nothing_is_no_reason_to_mask(user: str) -> None:
-    assert Masker([], "/", user).text("/root is x, root of all") == "/root is x, root of all"
+def test_the_name_of_root_or_of_one_letter_is_not_masked(user: str) -> None:
+    assert Masker([], "/", user).mask_text("/root is x, root of all") == "/root is x, root of all"
 
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJlLXNpZ25hdHVyZQ"
@@ -204,8 +212,8 @@ KEY += "AAAAAAAAMwAAAAtzc2g\n-----END OPENSSH PRIVATE KEY-----"
         ("MUNGE:AwQFAAAcbz1f6OXDhm0aGb5Y:", "AwQFAAAcbz1f6OXDhm0aGb5Y"),
     ],
 )
-def test_a_secret_of_a_usual_form_is_found_without_being_known(text: str, secret: str) -> None:
-    masked = Masker([], HOME, USER).text(text)
+def test_a_secret_of_a_common_form_is_masked_without_being_known(text: str, secret: str) -> None:
+    masked = Masker([], HOME, USER).mask_text(text)
     assert secret not in masked
     assert MARKER in masked
 
@@ -220,77 +228,81 @@ def test_a_secret_of_a_usual_form_is_found_without_being_known(text: str, secret
         "Traceback (most recent call last): KeyError: 'reason'",
     ],
 )
-def test_ordinary_evidence_is_left_alone(text: str) -> None:
-    assert Masker([SECRET], HOME, USER).text(text) == text
+def test_ordinary_evidence_is_not_masked(text: str) -> None:
+    assert Masker([SECRET], HOME, USER).mask_text(text) == text
 
 
-def test_around_a_masked_secret_the_evidence_stays_readable() -> None:
-    masked = Masker([], HOME, USER).text("connect password=abc123 host=db; https://u:p@db/x; Bearer 0123456789abcdef.")
+def test_the_text_around_a_masked_secret_stays_readable() -> None:
+    masked = Masker([], HOME, USER).mask_text(
+        "connect password=abc123 host=db; https://u:p@db/x; Bearer 0123456789abcdef."
+    )
     assert masked == f"connect password={MARKER} host=db; https://{MARKER}@db/x; Bearer {MARKER}"
 
 
 @pytest.mark.parametrize(
-    "write", [quote, json.dumps, lambda text: base64.b64encode(text.encode()).decode().rstrip("=")]
+    "encode_secret", [quote, json.dumps, lambda text: base64.b64encode(text.encode()).decode().rstrip("=")]
 )
-def test_a_known_secret_is_found_in_other_spellings(write: Any) -> None:
+def test_a_known_secret_is_masked_in_other_encodings(encode_secret: Any) -> None:
     secret = 'pa"ss/w örd&<x>'
-    assert write(secret).strip('"') not in plain((secret,)).text(f"a {write(secret)} b")
+    assert encode_secret(secret).strip('"') not in masker((secret,)).mask_text(f"a {encode_secret(secret)} b")
 
 
-def test_a_secret_cut_by_the_edge_of_a_tail_is_masked_there() -> None:
+def test_a_fragment_of_a_secret_at_the_edge_of_a_tail_is_masked() -> None:
     tail = f"{SECRET[5:]} ran, then {SECRET[:12]}"
-    made = full(record(evidence=Evidence(output_tail=tail)), SECRET)
-    assert made.evidence.output_tail == f"{MARKER} ran, then {MARKER}"
+    redacted = full(record(evidence=Evidence(output_tail=tail)), SECRET)
+    assert redacted.evidence.output_tail == f"{MARKER} ran, then {MARKER}"
 
 
 def test_a_secret_of_several_lines_is_masked_line_by_line() -> None:
-    assert "second-line-x" not in plain(("first-line-x\nsecond-line-x\n",)).text("only second-line-x here")
+    assert "second-line-x" not in masker(("first-line-x\nsecond-line-x\n",)).mask_text("only second-line-x here")
 
 
-def test_what_stands_under_a_confidential_key_is_masked_and_numbers_are_not() -> None:
-    made = full(record(extras={"env": {"DB_PASSWORD": "p", "tokens": 512, "inner": {"api_key": ["k1", {"x": "k2"}]}}}))
-    assert made.extras == {
+def test_texts_under_a_confidential_key_are_masked_and_numbers_are_not() -> None:
+    redacted = full(
+        record(extras={"env": {"DB_PASSWORD": "p", "tokens": 512, "inner": {"api_key": ["k1", {"x": "k2"}]}}})
+    )
+    assert redacted.extras == {
         "env": {"DB_PASSWORD": MARKER, "tokens": 512, "inner": {"api_key": [MARKER, {MARKER: MARKER}]}}
     }
 
 
 def test_a_secret_that_is_a_number_or_bytes_or_an_object_is_masked_too() -> None:
-    made = full(record(extras={"a": 31415926, "b": b"x 31415926", "c": ("31415926", {"31415926"})}), "31415926")
-    assert "31415926" not in json.dumps(made.extras)
-    assert canonical(made) == made
+    redacted = full(record(extras={"a": 31415926, "b": b"x 31415926", "c": ("31415926", {"31415926"})}), "31415926")
+    assert "31415926" not in json.dumps(redacted.extras)
+    assert canonical(redacted) == redacted
 
 
-def test_what_json_cannot_carry_becomes_what_it_can() -> None:
+def test_values_that_json_cannot_represent_are_converted() -> None:
     deep: Any = "bottom"
     for _ in range(500):
         deep = [deep]
-    made = full(record(extras={"nan": float("nan"), "deep": deep, "half": "a\ud800b", 5: "five"}))
-    assert canonical(made) == made
-    assert made.extras["nan"] is None
-    assert made.extras["half"] == "a?b"
-    assert made.extras["5"] == "five"
+    redacted = full(record(extras={"nan": float("nan"), "deep": deep, "half": "a\ud800b", 5: "five"}))
+    assert canonical(redacted) == redacted
+    assert redacted.extras["nan"] is None
+    assert redacted.extras["half"] == "a?b"
+    assert redacted.extras["5"] == "five"
 
 
 def test_two_keys_that_mask_to_the_same_name_are_both_kept() -> None:
-    made = full(record(extras={SECRET: 1, f"{SECRET}{SECRET}": 2}), SECRET)
-    assert sorted(made.extras.values()) == [1, 2]
+    redacted = full(record(extras={SECRET: 1, f"{SECRET}{SECRET}": 2}), SECRET)
+    assert sorted(redacted.extras.values()) == [1, 2]
 
 
-def test_masking_a_long_tail_takes_time_in_proportion_to_its_length() -> None:
-    masker = plain()
+def test_the_time_to_mask_a_long_tail_is_proportional_to_its_length() -> None:
+    linear = masker()
     for filler in ("a", "a:", "-----BEGIN ", "password", "https://", "eyJ", "\\", '"', "-", 'token="'):
-        masker.text(filler * (400_000 // len(filler)))  # a quadratic form would take minutes here
+        linear.mask_text(filler * (400_000 // len(filler)))  # a pattern with quadratic run time would take minutes
 
 
-SECRETS = st.text(alphabet=st.characters(codec="utf-8"), min_size=SHORTEST, max_size=24)
-WORDS = st.text(max_size=20)
+SECRETS = st.text(alphabet=st.characters(codec="utf-8"), min_size=MIN_SECRET, max_size=24)
+TEXTS = st.text(max_size=20)
 
 
 @settings(max_examples=200, deadline=None)
 @given(
     secrets=st.lists(SECRETS, min_size=1, max_size=3),
-    before=WORDS,
-    after=WORDS,
+    before=TEXTS,
+    after=TEXTS,
     tree=st.recursive(
         st.text(max_size=8), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8
     ),
@@ -298,13 +310,14 @@ WORDS = st.text(max_size=20)
 )
 def test_no_planted_secret_survives(secrets: list[str], before: str, after: str, tree: Any, tier: str) -> None:
     usable = [secret.strip() for secret in secrets]
-    assume(all(len(secret) >= SHORTEST for secret in usable))
-    known = encode(record()).decode() + MARKER + WITHHELD + "~$USER"
+    assume(all(len(secret) >= MIN_SECRET for secret in usable))
+    known = encode(record()).decode() + MARKER + WITHHELD + tier + "~$USER"
     assume(not any(secret in known or secret in json.dumps(RECORD_NAMES) for secret in usable))
-    made = full_record(f"{before}{usable[0]}{after}{''.join(usable)}")
-    made = msgspec.structs.replace(made, extras=made.extras | {"tree": [tree, {secret: [secret] for secret in usable}]})
-    out = msgspec.json.decode(encode(redact(made, tier, secrets=secrets, home=HOME, user=USER)))
-    for text in strings(out):
+    original = full_record(f"{before}{usable[0]}{after}{''.join(usable)}")
+    extras = original.extras | {"tree": [tree, {secret: [secret] for secret in usable}]}
+    original = msgspec.structs.replace(original, extras=extras)
+    redacted = msgspec.json.decode(encode(redact(original, tier, secrets=secrets, home=HOME, user=USER)))
+    for text in strings(redacted):
         assert not any(secret in text for secret in usable)
 
 

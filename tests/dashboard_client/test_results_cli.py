@@ -36,15 +36,15 @@ def invoke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Invoke:
     return call
 
 
-def test_list_shows_every_run_a_damaged_one_too(invoke: Invoke, runs: Path) -> None:
+def test_list_shows_every_run_also_a_damaged_one(invoke: Invoke, runs: Path) -> None:
     assert "No runs" in invoke("list").output
     finished_run(runs, {CASES[0]: Outcome.PASS, CASES[1]: Outcome.FAIL}, exit_code=1)
     damaged = RunFolder.create(runs, manifest(run_id="20261123T000000Z-w-bbbbbb"))
     (damaged.path / "manifest.json").write_text("{")
-    told = invoke("list")
-    assert told.exit_code == 0
-    assert "1 pass, 1 fail" in told.output
-    assert "damaged: " in told.output
+    result = invoke("list")
+    assert result.exit_code == 0
+    assert "1 pass, 1 fail" in result.output
+    assert "damaged: " in result.output
     rows = json.loads(invoke("list", "--json").output)
     assert [(row["run"], row.get("exit_code"), bool(row["problem"])) for row in rows] == [
         (RUN_ID, 1, False),
@@ -53,32 +53,32 @@ def test_list_shows_every_run_a_damaged_one_too(invoke: Invoke, runs: Path) -> N
     assert rows[0]["counts"]["fail"] == 1
 
 
-def test_show_tells_why_what_did_not_pass_did_not(invoke: Invoke, runs: Path) -> None:
+def test_show_prints_the_cause_of_every_case_that_did_not_pass(invoke: Invoke, runs: Path) -> None:
     run = RunFolder.create(runs, manifest())
     run.append(record(CASES[0], Outcome.FAIL))
-    told = invoke("show").output
-    assert "open: running, or broken off" in told
-    assert "3 planned: 1 fail, 2 missing" in told
-    assert "run: it did not say hello" in told
-    assert told.count("no record") == 2
+    output = invoke("show").output
+    assert "open: still running, or ended without being closed" in output
+    assert "3 planned: 1 fail, 2 missing" in output
+    assert "run: it did not say hello" in output
+    assert output.count("no record") == 2
     tree = json.loads(invoke("show", "2026", "--json").output)
     assert tree["manifest"]["run_id"] == RUN_ID
     assert tree["missing"] == list(CASES[1:])
     assert tree["records"][0]["verdict"]["cause"]["class"] == "component"
 
 
-def test_what_a_payload_printed_does_not_steer_the_terminal(invoke: Invoke, runs: Path) -> None:
+def test_control_characters_in_the_output_of_a_payload_are_not_printed(invoke: Invoke, runs: Path) -> None:
     import msgspec
 
     run = RunFolder.create(runs, manifest())
-    made = record(CASES[0], Outcome.FAIL)
-    assert made.verdict.cause is not None
-    cause = msgspec.structs.replace(made.verdict.cause, evidence="\x1b[2Jgone\rover")
-    verdict = msgspec.structs.replace(made.verdict, cause=cause)
-    run.append(msgspec.structs.replace(made, verdict=verdict))
-    told = invoke("show").output
-    assert "gone over" in told
-    assert "\x1b" not in told
+    failed = record(CASES[0], Outcome.FAIL)
+    assert failed.verdict.cause is not None
+    cause = msgspec.structs.replace(failed.verdict.cause, evidence="\x1b[2Jgone\rover")
+    verdict = msgspec.structs.replace(failed.verdict, cause=cause)
+    run.append(msgspec.structs.replace(failed, verdict=verdict))
+    output = invoke("show").output
+    assert "gone over" in output
+    assert "\x1b" not in output
 
 
 def test_push_sends_a_run_and_then_only_what_is_new(invoke: Invoke, runs: Path) -> None:
@@ -87,7 +87,10 @@ def test_push_sends_a_run_and_then_only_what_is_new(invoke: Invoke, runs: Path) 
         first = invoke("push", "--to", collector.url, EXAWORKS_COLLECTOR_TOKEN=TOKEN)
         again = invoke("push", "last", "--json", EXAWORKS_COLLECTOR_TOKEN=TOKEN, EXAWORKS_COLLECTOR_URL=collector.url)
     assert first.exit_code == 0, first.output
-    assert f"{RUN_ID}: 3 records sent, 0 sent before, 0 rejected; closed as 1 at {collector.url}" in first.output
+    assert (
+        f"{RUN_ID}: 3 records sent, 0 sent before, 0 rejected; the run is closed (sequence number 1) at {collector.url}"
+        in first.output
+    )
     report = json.loads(again.output)
     assert (report["sent"], report["already"], report["exit_code"]) == (0, 3, 0)
 
@@ -98,19 +101,19 @@ def test_push_takes_an_archive_and_a_token_from_a_file(invoke: Invoke, runs: Pat
     archive = invoke("export", "last", "--to", tmp_path).output.strip()
     assert archive == str(tmp_path / f"{RUN_ID}.tar.gz")
     with serving(FakeCollector()) as collector:
-        told = invoke("push", archive, "--to", collector.url, "--token-file", tmp_path / "token")
-    assert told.exit_code == 0, told.output
+        result = invoke("push", archive, "--to", collector.url, "--token-file", tmp_path / "token")
+    assert result.exit_code == 0, result.output
     assert collector.stored_times == 3
     assert json.loads(invoke("show", archive, "--json").output)["count"]["recorded"] == 3
 
 
-def test_push_exits_1_and_says_what_was_rejected(invoke: Invoke, runs: Path) -> None:
+def test_push_exits_1_and_prints_the_rejected_records(invoke: Invoke, runs: Path) -> None:
     finished_run(runs)
     with serving(FakeCollector(reject={CASES[0]})) as collector:
-        told = invoke("push", "--to", collector.url, EXAWORKS_COLLECTOR_TOKEN=TOKEN)
-    assert told.exit_code == 1
-    assert f"rejected: {CASES[0]}" in told.output
-    assert "not taken today" in told.output
+        result = invoke("push", "--to", collector.url, EXAWORKS_COLLECTOR_TOKEN=TOKEN)
+    assert result.exit_code == 1
+    assert f"rejected: {CASES[0]}" in result.output
+    assert "rejected by the test" in result.output
 
 
 def test_push_without_a_token_or_with_an_unknown_run_is_a_usage_error(
@@ -119,37 +122,40 @@ def test_push_without_a_token_or_with_an_unknown_run_is_a_usage_error(
     finished_run(runs)
     assert invoke("push", "--to", "https://status.example.org").exit_code == 2
     assert "--token-file" in invoke("push", "--to", "https://status.example.org").output
-    told = invoke("push", "nothing", "--to", "https://status.example.org", EXAWORKS_COLLECTOR_TOKEN=TOKEN)
-    assert (told.exit_code, "no such run" in told.output) == (2, True)
+    result = invoke("push", "nothing", "--to", "https://status.example.org", EXAWORKS_COLLECTOR_TOKEN=TOKEN)
+    assert (result.exit_code, "no such run" in result.output) == (2, True)
     (tmp_path / "token").write_bytes(b"\xff")
-    told = invoke("push", "--to", "https://status.example.org", "--token-file", tmp_path / "token")
-    assert (told.exit_code, "cannot be read" in told.output) == (2, True)
+    result = invoke("push", "--to", "https://status.example.org", "--token-file", tmp_path / "token")
+    assert (result.exit_code, "cannot read the token" in result.output) == (2, True)
 
 
 def test_push_takes_no_token_as_an_argument(invoke: Invoke) -> None:
     assert "no such option" in invoke("push", "--token", "abc").output.lower()
 
 
-def test_preview_prints_the_bytes_and_names_each_file_beside_them(invoke: Invoke, runs: Path) -> None:
+def test_preview_prints_the_bytes_on_stdout_and_the_file_names_on_stderr(invoke: Invoke, runs: Path) -> None:
     run = finished_run(runs)
-    whole = invoke("preview")
-    assert whole.stdout_bytes == (run.path / "manifest.json").read_bytes() + (run.path / "records.jsonl").read_bytes()
-    assert "==> records.jsonl: " in whole.stderr
-    alone = invoke("preview", "last", "--file", "records.jsonl")
-    assert alone.stdout_bytes == (run.path / "records.jsonl").read_bytes()
-    assert alone.stderr == ""
+    everything = invoke("preview")
+    assert (
+        everything.stdout_bytes == (run.path / "manifest.json").read_bytes() + (run.path / "records.jsonl").read_bytes()
+    )
+    assert "==> records.jsonl: " in everything.stderr
+    one_file = invoke("preview", "last", "--file", "records.jsonl")
+    assert one_file.stdout_bytes == (run.path / "records.jsonl").read_bytes()
+    assert one_file.stderr == ""
     assert [each["name"] for each in json.loads(invoke("preview", "--json").output)] == list(OUTBOX[:2])
-    assert invoke("preview", "last", "--file", "private/lock").exit_code == 2
+    refused = invoke("preview", "last", "--file", "private/lock")
+    assert (refused.exit_code, "not a file of run last that is pushed or exported" in refused.stderr) == (2, True)
 
 
-def test_compare_tells_what_turned(invoke: Invoke, runs: Path) -> None:
+def test_compare_lists_the_changed_cases(invoke: Invoke, runs: Path) -> None:
     finished_run(runs, run_id="20261121T000000Z-w-aaaaaa")
     finished_run(
         runs, {CASES[0]: Outcome.FAIL, CASES[1]: Outcome.PASS}, exit_code=1, run_id="20261122T000000Z-w-aaaaaa"
     )
-    told = invoke("compare", "20261121", "last").output
-    assert "newly failing (1)\n  control/hello@local  pass -> fail" in told
-    assert "removed (1)\n  parsl/hello@local  pass -> not planned" in told
+    output = invoke("compare", "20261121", "last").output
+    assert "newly failing (1)\n  control/hello@local  pass -> fail" in output
+    assert "removed (1)\n  parsl/hello@local  pass -> not planned" in output
     tree = json.loads(invoke("compare", "20261121", "last", "--json").output)
     assert tree["newly_failing"] == [{"case_id": CASES[0], "a": "pass", "b": "fail"}]
 
@@ -164,12 +170,12 @@ def test_schema_prints_a_closed_json_schema(invoke: Invoke, model: str) -> None:
 
 @pytest.mark.parametrize("command", sorted(results.commands))
 def test_every_command_has_help_with_examples(invoke: Invoke, command: str) -> None:
-    told = invoke(command, "--help").output
-    assert "Examples:\n" in told
-    assert f"exaworks results {command}" in told
+    output = invoke(command, "--help").output
+    assert "Examples:\n" in output
+    assert f"exaworks results {command}" in output
 
 
-def test_loading_the_commands_imports_click_alone() -> None:
+def test_loading_the_commands_imports_no_heavy_library() -> None:
     heavy = "{'msgspec', 'requests', 'tabulate', 'git'}"
     program = f"import sys, dashboard_client.cli; print(*sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], env=environ(), capture_output=True, text=True, check=True)

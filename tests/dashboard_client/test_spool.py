@@ -24,11 +24,11 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "records.jsonl"
 
 
-def with_tail(made: Record, size: int) -> Record:
-    return msgspec.structs.replace(made, evidence=Evidence(output_tail="x" * size))
+def with_tail(original: Record, size: int) -> Record:
+    return msgspec.structs.replace(original, evidence=Evidence(output_tail="x" * size))
 
 
-def test_a_stored_record_is_one_canonical_line_and_reads_back_equal(path: Path) -> None:
+def test_a_stored_record_is_one_canonical_line_and_is_read_back_equal(path: Path) -> None:
     with Spool(path) as spool:
         spool.append(record())
         spool.append(record(CASES[1]))
@@ -37,7 +37,7 @@ def test_a_stored_record_is_one_canonical_line_and_reads_back_equal(path: Path) 
     assert read(path).torn is None
 
 
-def test_line_ends_and_odd_characters_inside_a_record_stay_inside_its_line(path: Path) -> None:
+def test_line_ends_and_control_characters_in_a_record_do_not_split_its_line(path: Path) -> None:
     odd = with_tail(record(), 1)
     odd = msgspec.structs.replace(odd, evidence=Evidence(output_tail='a\nb\r\n\x00\x85\u2028é"\\'))
     with Spool(path) as spool:
@@ -59,11 +59,11 @@ def test_each_record_is_one_write_and_one_fsync(path: Path, monkeypatch: pytest.
 
 
 def test_a_whole_number_in_a_float_field_has_the_digest_that_a_reader_computes(path: Path) -> None:
-    made = record(metrics=[Metric(name="jobs", value=3, unit="1", better="higher")])
+    original = record(metrics=[Metric(name="jobs", value=3, unit="1", better="higher")])
     with Spool(path) as spool:
-        spool.append(made)
+        spool.append(original)
     reading = read(path)
-    assert digest(reading.records[0]) == digest(canonical(made))
+    assert digest(reading.records[0]) == digest(canonical(original))
     assert encode(reading.records[0]) == reading.lines[0]
 
 
@@ -79,33 +79,33 @@ def test_the_same_record_again_is_stored_once(path: Path) -> None:
 def test_another_record_of_the_same_attempt_is_refused_also_after_reopening(path: Path) -> None:
     with Spool(path) as spool:
         spool.append(record())
-        with pytest.raises(RecordError, match=r"control/hello@local, attempt 1 has a record already"):
+        with pytest.raises(RecordError, match=r"attempt 1 of control/hello@local has a record already"):
             spool.append(record(outcome=Outcome.FAIL))
-    with Spool(path) as spool, pytest.raises(RecordError, match="another with digest"):
+    with Spool(path) as spool, pytest.raises(RecordError, match=r"a different one \(digest .*\) is refused"):
         spool.append(record(outcome=Outcome.FAIL))
     assert read(path).records == [record()]
 
 
 @pytest.mark.parametrize(
-    ("broken", "named"),
+    ("broken", "message"),
     [
         (record(case_id=CASES[0], extras={"a": object()}), "serializ|not supported|Encoding"),
         (record(metrics=[Metric(name="n", value=float("nan"), unit="s", better="lower")]), r"metrics\[0\]\.value|\$"),
         (record(evidence=Evidence(output_tail="\ud800")), "surrogates"),
     ],
 )
-def test_what_the_schema_cannot_hold_is_refused_before_it_touches_the_file(
-    path: Path, broken: Record, named: str
+def test_a_record_that_does_not_fit_the_schema_is_refused_before_anything_is_written(
+    path: Path, broken: Record, message: str
 ) -> None:
     with Spool(path) as spool:
-        with pytest.raises(RecordError, match=named):
+        with pytest.raises(RecordError, match=message):
             spool.append(broken)
         assert path.read_bytes() == b""
         spool.append(record())
     assert read(path).records == [record()]
 
 
-def test_a_torn_last_line_is_set_aside_and_reported_and_the_next_record_is_whole(
+def test_a_torn_last_line_is_moved_away_and_reported_and_the_next_record_is_complete(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     whole = encode(record()) + b"\n"
@@ -120,7 +120,7 @@ def test_a_torn_last_line_is_set_aside_and_reported_and_the_next_record_is_whole
     assert "the last line was torn" in caplog.text
 
 
-def test_a_second_torn_line_does_not_overwrite_the_first_one_aside(path: Path) -> None:
+def test_a_second_torn_line_does_not_overwrite_the_first_one(path: Path) -> None:
     for torn in (b"first", b"second"):
         with path.open("ab") as stream:
             stream.write(torn)
@@ -128,7 +128,7 @@ def test_a_second_torn_line_does_not_overwrite_the_first_one_aside(path: Path) -
     assert path.with_name("records.jsonl.torn").read_bytes() == b"first\nsecond\n"
 
 
-def test_a_malformed_line_in_the_middle_is_named_by_line_and_field(path: Path) -> None:
+def test_the_error_for_a_malformed_line_names_line_and_field(path: Path) -> None:
     tree = json.loads(encode(record()))
     tree["verdict"]["outcome"] = "green"
     path.write_bytes(encode(record(CASES[1])) + b"\n" + json.dumps(tree).encode() + b"\n" + encode(record()) + b"\n")
@@ -139,13 +139,13 @@ def test_a_malformed_line_in_the_middle_is_named_by_line_and_field(path: Path) -
 
 
 @pytest.mark.parametrize("line", [b"", b"{", b"[1]", b"\xff\xfe", b"[" * 100_000, b'{"schema":2}'])
-def test_a_whole_line_that_is_no_record_is_an_error_and_no_crash(path: Path, line: bytes) -> None:
+def test_a_complete_line_that_is_not_a_record_is_an_error_and_not_a_crash(path: Path, line: bytes) -> None:
     path.write_bytes(encode(record()) + b"\n" + line + b"\n")
     with pytest.raises(RecordError, match="line 2"):
         read(path)
 
 
-def test_two_lines_that_differ_under_one_id_are_an_error(path: Path) -> None:
+def test_two_different_lines_with_one_record_id_are_an_error(path: Path) -> None:
     path.write_bytes(encode(record()) + b"\n" + encode(record(outcome=Outcome.FAIL)) + b"\n")
     with pytest.raises(RecordError, match="differs from line 1"):
         read(path)
@@ -160,13 +160,13 @@ from tests.dashboard_client.samples import manifest, record
 import msgspec
 with Spool(Path(sys.argv[1])) as spool:
     for number in range(1, 100000):
-        made = record(attempt=number)
-        spool.append(msgspec.structs.replace(made, evidence=Evidence(output_tail="x" * 20000)))
+        original = record(attempt=number)
+        spool.append(msgspec.structs.replace(original, evidence=Evidence(output_tail="x" * 20000)))
         print(number, flush=True)
 """
 
 
-def test_a_writer_killed_outright_leaves_every_record_it_had_acknowledged(path: Path) -> None:
+def test_a_killed_writer_leaves_every_record_that_it_had_acknowledged(path: Path) -> None:
     for acknowledged in (1, 7, 40):
         path.unlink(missing_ok=True)
         program = [sys.executable, "-c", WRITER, str(path)]
@@ -177,9 +177,9 @@ def test_a_writer_killed_outright_leaves_every_record_it_had_acknowledged(path: 
             finally:
                 writer.kill()
             last = int(lines[-1])
-            seen = [int(line) for line in writer.stdout if line.strip().isdigit() and line.endswith(b"\n")]
-        known = max([last, *seen])
-        attempts = [made.retries.attempt for made in read(path).records]
+            later = [int(line) for line in writer.stdout if line.strip().isdigit() and line.endswith(b"\n")]
+        known = max([last, *later])
+        attempts = [stored.retries.attempt for stored in read(path).records]
         assert attempts == list(range(1, len(attempts) + 1))
         assert known <= len(attempts) <= known + 1
         with Spool(path) as spool:
@@ -189,7 +189,7 @@ def test_a_writer_killed_outright_leaves_every_record_it_had_acknowledged(path: 
 
 
 def check_full(path: Path, spool: Spool) -> None:
-    """Fill the room there is, and show that what did not fit left no trace and what came after it did."""
+    """Append records until the disk is full, and check that the record that did not fit left nothing in the file."""
     stored = 0
 
     def fill() -> None:
@@ -225,19 +225,19 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_full_disk_takes_nothing_that_was_stored_and_leaves_no_torn_line(small_disk: Path) -> None:
+def test_a_full_disk_destroys_no_stored_record_and_leaves_no_torn_line(small_disk: Path) -> None:
     path = small_disk / "records.jsonl"
-    ballast = small_disk / "ballast"
-    ballast.write_bytes(b"x" * 20000)
+    filler = small_disk / "filler"
+    filler.write_bytes(b"x" * 20000)
     with Spool(path) as spool:
         check_full(path, spool)
         stored = len(read(path).records)
-        ballast.unlink()
+        filler.unlink()
         spool.append(with_tail(record(attempt=stored + 1), 3000))
     assert len(read(path).records) == stored + 1
 
 
-def test_a_file_size_limit_is_told_as_a_full_disk_and_leaves_no_torn_line(path: Path) -> None:
+def test_a_file_size_limit_is_reported_as_a_full_disk_and_leaves_no_torn_line(path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     with Spool(path) as spool:
         try:
@@ -247,7 +247,7 @@ def test_a_file_size_limit_is_told_as_a_full_disk_and_leaves_no_torn_line(path: 
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_file_that_grows_under_another_hand_is_not_written_over(path: Path) -> None:
+def test_a_file_that_another_process_extends_is_not_overwritten(path: Path) -> None:
     with Spool(path) as spool:
         spool.append(record())
         with path.open("ab") as other:
@@ -271,7 +271,7 @@ def test_an_interrupt_during_the_fsync_leaves_the_spool_usable(path: Path, monke
     assert read(path).records == [record(), record(CASES[2])]
 
 
-def test_a_spool_that_cannot_be_opened_is_an_error_that_names_it(tmp_path: Path) -> None:
+def test_the_error_for_a_spool_that_cannot_be_opened_states_the_reason(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match="cannot be opened for appending"):
         Spool(tmp_path / "absent" / "records.jsonl")
     (tmp_path / "folder").mkdir()

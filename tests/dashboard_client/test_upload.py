@@ -10,12 +10,11 @@ from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
-import requests
 
 from dashboard_client.errors import RecordError, UploadError
 from dashboard_client.runs import RunFolder
 from dashboard_client.schema import Outcome, digest, encode
-from dashboard_client.upload import PushReport, push
+from dashboard_client.upload import push
 from dashboard_client.wire import Policy, Refused
 from tests.dashboard_client.loopback import TOKEN, FakeCollector, Fault, problem, serving
 from tests.dashboard_client.samples import CASES, RUN_ID, closing, environ, finished_run, manifest, record
@@ -50,15 +49,15 @@ def many(runs_dir: Path, number: int) -> RunFolder:
 
 
 def test_a_push_sends_manifest_records_and_closing_in_this_order(collector: FakeCollector, run: RunFolder) -> None:
-    seen: list[tuple[int, int]] = []
-    report = push(run, collector.url + "/", TOKEN, progress=lambda done, total: seen.append((done, total)))
+    progress: list[tuple[int, int]] = []
+    report = push(run, collector.url + "/", TOKEN, progress=lambda done, total: progress.append((done, total)))
     assert collector.paths() == ["/api/v1/runs", "/api/v1/records", f"/api/v1/runs/{RUN_ID}/close"]
     assert (report.total, report.sent, report.already, report.closed, report.exit_code) == (3, 3, 0, 1, 0)
-    assert collector.records == {made.record_id: digest(made) for made in run.records()}
-    assert seen == [(0, 3), (3, 3)]
+    assert collector.records == {stored.record_id: digest(stored) for stored in run.records()}
+    assert progress == [(0, 3), (3, 3)]
 
 
-def test_the_bytes_that_arrive_are_the_bytes_of_the_outbox(collector: FakeCollector, run: RunFolder) -> None:
+def test_the_collector_receives_the_bytes_of_the_outbox(collector: FakeCollector, run: RunFolder) -> None:
     push(run, collector.url, TOKEN)
     assert b"".join(line + b"\n" for line in collector.lines) == (run.path / "records.jsonl").read_bytes()
     assert collector.requests[0].body == encode(manifest())
@@ -73,7 +72,7 @@ def test_a_second_push_sends_no_record_again(collector: FakeCollector, run: RunF
     assert (report.sent, report.already, report.closed) == (0, 3, 1)
 
 
-def test_a_run_still_going_is_pushed_in_parts_and_closed_with_the_last(
+def test_a_running_run_is_pushed_in_parts_and_closed_with_the_last_one(
     collector: FakeCollector, tmp_path: Path
 ) -> None:
     run = RunFolder.create(tmp_path, manifest())
@@ -89,7 +88,7 @@ def test_a_run_still_going_is_pushed_in_parts_and_closed_with_the_last(
     assert sorted(collector.closings) == [1, 2]
 
 
-def test_batches_keep_to_the_number_and_the_bytes_that_are_allowed(collector: FakeCollector, tmp_path: Path) -> None:
+def test_batches_obey_the_limits_of_records_and_bytes(collector: FakeCollector, tmp_path: Path) -> None:
     run = many(tmp_path, 25)
     push(run, collector.url, TOKEN, policy=Policy(batch_records=10))
     sizes = [len(json.loads(each.body)["records"]) for each in collector.requests if each.path == "/api/v1/records"]
@@ -103,7 +102,7 @@ def test_batches_keep_to_the_number_and_the_bytes_that_are_allowed(collector: Fa
     assert collector.stored_times == 25
 
 
-def test_503_twice_is_waited_out_with_growing_jittered_waits(
+def test_after_503_the_request_is_repeated_with_growing_waits_and_jitter(
     collector: FakeCollector, run: RunFolder, policy: Policy, waits: list[float]
 ) -> None:
     collector.faults = [None, HTTP_503, HTTP_503]
@@ -113,7 +112,7 @@ def test_503_twice_is_waited_out_with_growing_jittered_waits(
     assert 0.25 <= waits[0] <= 0.5 <= waits[1] <= 1
 
 
-def test_a_lost_acknowledgement_is_asked_for_again_and_counts_once(
+def test_a_batch_whose_acknowledgement_was_lost_is_sent_again_and_counts_once(
     collector: FakeCollector, run: RunFolder, policy: Policy
 ) -> None:
     collector.faults = [None, Fault(store=True, cut=0)]
@@ -125,7 +124,7 @@ def test_a_lost_acknowledgement_is_asked_for_again_and_counts_once(
 
 @pytest.mark.parametrize("cut", [1, 60])
 @pytest.mark.parametrize("position", [0, 1, 2])
-def test_a_connection_dropped_in_the_middle_of_an_answer_is_tried_again(
+def test_a_request_is_repeated_after_the_connection_broke_in_the_middle_of_the_answer(
     collector: FakeCollector, run: RunFolder, policy: Policy, position: int, cut: int
 ) -> None:
     collector.faults = [None] * position + [Fault(store=True, cut=cut)]
@@ -134,11 +133,11 @@ def test_a_connection_dropped_in_the_middle_of_an_answer_is_tried_again(
     assert len(collector.requests) == 4
 
 
-def test_a_collector_that_is_not_there_is_given_up_after_a_bounded_number_of_attempts(
+def test_a_push_to_an_absent_collector_gives_up_after_a_limited_number_of_attempts(
     run: RunFolder, policy: Policy, waits: list[float]
 ) -> None:
-    with serving(FakeCollector()) as gone:
-        url = gone.url
+    with serving(FakeCollector()) as stopped:
+        url = stopped.url
     with pytest.raises(UploadError, match=r"gave up after 6 attempts.*push again") as caught:
         push(run, url, TOKEN, policy=policy)
     assert caught.value.exit_code == 1
@@ -146,7 +145,7 @@ def test_a_collector_that_is_not_there_is_given_up_after_a_bounded_number_of_att
     assert all(wait <= 30 for wait in waits)
 
 
-def test_a_collector_that_hangs_is_given_up_after_the_read_timeout(run: RunFolder) -> None:
+def test_a_push_to_a_hanging_collector_gives_up_after_the_read_timeout(run: RunFolder) -> None:
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -156,7 +155,7 @@ def test_a_collector_that_hangs_is_given_up_after_the_read_timeout(run: RunFolde
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 413, 422])
-def test_a_client_error_is_never_tried_again(
+def test_a_request_is_not_repeated_after_a_client_error(
     collector: FakeCollector, run: RunFolder, policy: Policy, waits: list[float], status: int
 ) -> None:
     body = json.dumps(problem(status, "the field is odd") | {"field": "planned[2].tier"}).encode()
@@ -169,22 +168,22 @@ def test_a_client_error_is_never_tried_again(
     assert waits == []
 
 
-def test_a_wrong_token_is_told_without_showing_it(collector: FakeCollector, run: RunFolder) -> None:
+def test_the_error_for_a_wrong_token_does_not_show_it(collector: FakeCollector, run: RunFolder) -> None:
     with pytest.raises(Refused, match="EXAWORKS_COLLECTOR_TOKEN") as caught:
         push(run, collector.url, "another-token-99", policy=Policy())
     assert "another-token-99" not in caught.value.message
 
 
-@pytest.mark.parametrize(("asked", "waited"), [("7", 7), ("0", 0), ("86400", 120)])
-def test_a_collector_that_asks_for_a_wait_gets_it_up_to_a_bound(
-    collector: FakeCollector, run: RunFolder, policy: Policy, waits: list[float], asked: str, waited: float
+@pytest.mark.parametrize(("retry_after", "waited"), [("7", 7), ("0", 0), ("86400", 120)])
+def test_a_wait_that_the_collector_asks_for_is_obeyed_up_to_a_limit(
+    collector: FakeCollector, run: RunFolder, policy: Policy, waits: list[float], retry_after: str, waited: float
 ) -> None:
-    collector.faults = [Fault(status=429, headers={"Retry-After": asked})]
+    collector.faults = [Fault(status=429, headers={"Retry-After": retry_after})]
     push(run, collector.url, TOKEN, policy=policy)
     assert waits == [waited]
 
 
-def test_a_wait_asked_for_by_date_is_honoured_and_nonsense_is_not(
+def test_a_wait_given_as_a_date_is_obeyed_and_an_invalid_one_is_not(
     collector: FakeCollector, run: RunFolder, policy: Policy, waits: list[float]
 ) -> None:
     soon = format_datetime(datetime.now(timezone.utc) + timedelta(seconds=50), usegmt=True)
@@ -195,31 +194,31 @@ def test_a_wait_asked_for_by_date_is_honoured_and_nonsense_is_not(
     assert waits[2] <= 2
 
 
-def test_another_digest_than_ours_is_an_error_that_names_both(collector: FakeCollector, run: RunFolder) -> None:
+def test_the_error_for_a_different_digest_names_both_digests(collector: FakeCollector, run: RunFolder) -> None:
     first = run.records()[0]
-    entries = [{"record_id": made.record_id, "digest": "0" * 64} for made in run.records()]
+    entries = [{"record_id": stored.record_id, "digest": "0" * 64} for stored in run.records()]
     collector.faults = [None, Fault(status=200, body=json.dumps({"acknowledged": entries, "rejected": []}).encode())]
-    with pytest.raises(UploadError, match=f"ours is {digest(first)}, theirs {'0' * 64}"):
+    with pytest.raises(UploadError, match=f"our digest is {digest(first)}, the collector's is {'0' * 64}"):
         push(run, collector.url, TOKEN)
     assert push(run, collector.url, TOKEN).sent == 3
 
 
-def test_a_run_that_is_there_with_another_manifest_is_an_error_that_names_both_digests(
+def test_the_error_for_a_run_stored_with_another_manifest_names_both_digests(
     collector: FakeCollector, run: RunFolder, policy: Policy, waits: list[float]
 ) -> None:
     collector.runs[RUN_ID] = "1" * 64
-    with pytest.raises(UploadError, match=f"ours is {digest(manifest())}, theirs {'1' * 64}"):
+    with pytest.raises(UploadError, match=f"our digest is {digest(manifest())}, the collector's is {'1' * 64}"):
         push(run, collector.url, TOKEN, policy=policy)
     assert waits == []
 
 
-def test_a_rejected_record_is_reported_the_others_count_and_it_is_sent_again_next_time(
+def test_a_rejected_record_is_reported_and_sent_again_by_the_next_push_and_the_others_count(
     collector: FakeCollector, run: RunFolder
 ) -> None:
     collector.reject = {CASES[1]}
     report = push(run, collector.url, TOKEN)
     assert (report.sent, report.exit_code, report.closed) == (2, 1, 1)
-    assert [(each.case_id, each.reason) for each in report.rejected] == [(CASES[1], "Refused: not taken today")]
+    assert [(each.case_id, each.reason) for each in report.rejected] == [(CASES[1], "Refused: rejected by the test")]
     collector.reject = set()
     again = push(run, collector.url, TOKEN)
     assert (again.sent, again.already, again.exit_code) == (1, 2, 0)
@@ -236,7 +235,7 @@ def test_a_rejected_record_is_reported_the_others_count_and_it_is_sent_again_nex
         b"\xff",
     ],
 )
-def test_an_answer_that_breaks_the_contract_is_never_taken_for_an_acknowledgement(
+def test_an_invalid_answer_is_never_taken_for_an_acknowledgement(
     collector: FakeCollector, run: RunFolder, answer: bytes
 ) -> None:
     collector.faults = [None, Fault(status=200, body=answer)]
@@ -245,14 +244,14 @@ def test_an_answer_that_breaks_the_contract_is_never_taken_for_an_acknowledgemen
     assert push(run, collector.url, TOKEN).sent == 3
 
 
-def test_a_batch_too_large_for_something_on_the_way_is_halved(collector: FakeCollector, tmp_path: Path) -> None:
+def test_a_batch_that_is_refused_as_too_large_is_halved(collector: FakeCollector, tmp_path: Path) -> None:
     run = many(tmp_path, 9)
     collector.limit = 4 * max(len(line) for line in run.reading().lines)
     report = push(run, collector.url, TOKEN)
     assert (report.sent, report.rejected, collector.stored_times) == (9, [], 9)
 
 
-def test_a_record_too_large_for_the_collector_is_rejected_and_stops_no_other(
+def test_a_record_that_is_too_large_is_rejected_and_the_others_are_sent(
     collector: FakeCollector, tmp_path: Path
 ) -> None:
     run = RunFolder.create(tmp_path, manifest())
@@ -265,7 +264,7 @@ def test_a_record_too_large_for_the_collector_is_rejected_and_stops_no_other(
     assert [each.case_id for each in report.rejected] == [CASES[1]]
 
 
-def test_what_was_acknowledged_before_a_break_is_not_sent_again(
+def test_records_acknowledged_before_an_interruption_are_not_sent_again(
     collector: FakeCollector, tmp_path: Path, policy: Policy
 ) -> None:
     run = many(tmp_path, 9)
@@ -291,7 +290,7 @@ push(RunFolder(Path(sys.argv[1])), sys.argv[2], sys.argv[3], progress=die, polic
 """
 
 
-def test_a_pusher_killed_outright_is_carried_on_where_it_was(collector: FakeCollector, tmp_path: Path) -> None:
+def test_a_push_continues_where_a_killed_one_stopped(collector: FakeCollector, tmp_path: Path) -> None:
     run = many(tmp_path, 10)
     killed = subprocess.run(
         [sys.executable, "-c", PUSHER, str(run.path), collector.url, TOKEN],
@@ -303,7 +302,7 @@ def test_a_pusher_killed_outright_is_carried_on_where_it_was(collector: FakeColl
     assert (report.already, report.sent, collector.stored_times) == (4, 6, 10)
 
 
-def test_each_collector_is_remembered_by_itself(collector: FakeCollector, run: RunFolder) -> None:
+def test_the_acknowledgements_of_each_collector_are_stored_separately(collector: FakeCollector, run: RunFolder) -> None:
     with serving(FakeCollector()) as other:
         push(run, collector.url, TOKEN)
         assert push(run, other.url, TOKEN).sent == 3
@@ -311,7 +310,7 @@ def test_each_collector_is_remembered_by_itself(collector: FakeCollector, run: R
         assert push(run, other.url, TOKEN).already == 3
 
 
-def test_a_collector_that_lost_everything_is_sent_everything_again(collector: FakeCollector, run: RunFolder) -> None:
+def test_everything_is_sent_again_to_a_collector_that_lost_it(collector: FakeCollector, run: RunFolder) -> None:
     push(run, collector.url, TOKEN)
     collector.runs.clear()
     collector.records.clear()
@@ -321,7 +320,9 @@ def test_a_collector_that_lost_everything_is_sent_everything_again(collector: Fa
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b'{"http://x":7}'])
-def test_a_damaged_memory_costs_only_sending_again(collector: FakeCollector, run: RunFolder, damage: bytes) -> None:
+def test_with_damaged_acknowledgements_everything_is_sent_again(
+    collector: FakeCollector, run: RunFolder, damage: bytes
+) -> None:
     push(run, collector.url, TOKEN)
     (run.private / "pushed.json").write_bytes(damage)
     assert push(run, collector.url, TOKEN).sent == 3
@@ -335,26 +336,26 @@ def test_a_torn_last_line_is_not_sent_and_is_reported(collector: FakeCollector, 
     assert (report.sent, report.torn) == (3, True)
 
 
-def test_a_line_changed_by_hand_is_not_sent(collector: FakeCollector, run: RunFolder) -> None:
+def test_a_changed_line_is_not_sent(collector: FakeCollector, run: RunFolder) -> None:
     spool = run.path / "records.jsonl"
     spool.write_bytes(spool.read_bytes().replace(b'{"case":', b'{ "case":', 1))
-    with pytest.raises(RecordError, match="line 1: was changed after it was written"):
+    with pytest.raises(RecordError, match=r"line 1: the record of \S+ was changed after it was written"):
         push(run, collector.url, TOKEN)
     assert collector.requests == []
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
-def test_a_redirect_is_told_and_the_token_never_follows_it(
+def test_a_redirect_is_an_error_and_the_token_is_not_sent_to_its_target(
     collector: FakeCollector, run: RunFolder, status: int
 ) -> None:
     with serving(FakeCollector()) as elsewhere:
         collector.faults = [Fault(status=status, headers={"Location": f"{elsewhere.url}/api/v1/runs"})]
-        with pytest.raises(UploadError, match=f"sends on to {elsewhere.url}"):
+        with pytest.raises(UploadError, match=f"redirects to {elsewhere.url}"):
             push(run, collector.url, TOKEN)
         assert elsewhere.requests == []
 
 
-def test_a_broken_https_connection_is_not_tried_again(
+def test_a_failed_tls_connection_is_not_tried_again(
     collector: FakeCollector, run: RunFolder, policy: Policy, waits: list[float]
 ) -> None:
     with pytest.raises(UploadError, match="REQUESTS_CA_BUNDLE"):
@@ -364,37 +365,37 @@ def test_a_broken_https_connection_is_not_tried_again(
 
 
 @pytest.mark.parametrize("url", ["http://status.example.org", "http://10.0.0.1:8000", "http://localhost.example.org"])
-def test_the_token_is_not_sent_in_the_open_to_another_machine(run: RunFolder, url: str) -> None:
+def test_the_token_is_not_sent_unencrypted_to_another_machine(run: RunFolder, url: str) -> None:
     with pytest.raises(UploadError, match="--insecure-http"):
         push(run, url, TOKEN)
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "message"),
     [
         ("status.example.org", "must begin with https://"),
         ("ftp://status.example.org", "must begin with https://"),
         ("https://", "name a host"),
-        ("https://user:pa55word@status.example.org", "leave user and password out"),
-        ("https://status.example.org/?a=1", "takes no"),
-        ("https://[::1", "is none"),
-        ("https://host:notaport", "is none"),
+        ("https://user:pa55word@status.example.org", "remove user and password"),
+        ("https://status.example.org/?a=1", "must not contain"),
+        ("https://[::1", "is not a valid URL"),
+        ("https://host:notaport", "is not a valid URL"),
     ],
 )
-def test_an_address_that_is_none_is_refused_before_anything_is_sent(run: RunFolder, url: str, told: str) -> None:
-    with pytest.raises(UploadError, match=told) as caught:
+def test_an_invalid_address_is_refused_before_anything_is_sent(run: RunFolder, url: str, message: str) -> None:
+    with pytest.raises(UploadError, match=message) as caught:
         push(run, url, TOKEN)
     assert "pa55word" not in caught.value.message
 
 
 @pytest.mark.parametrize("token", ["", "two words", "line\nend", "tökén"])
-def test_a_token_that_is_none_is_refused_without_showing_it(run: RunFolder, token: str) -> None:
-    with pytest.raises(UploadError, match="token is empty or holds") as caught:
+def test_the_error_for_an_invalid_token_does_not_show_it(run: RunFolder, token: str) -> None:
+    with pytest.raises(UploadError, match="token is empty or contains characters that no token has") as caught:
         push(run, "https://status.example.org", token)
     assert not token or token not in caught.value.message
 
 
-def test_a_proxy_of_the_environment_never_sees_a_loopback_push(
+def test_a_proxy_from_the_environment_is_not_used_for_the_loopback_interface(
     collector: FakeCollector, run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serving(FakeCollector()) as proxy:
@@ -406,7 +407,7 @@ def test_a_proxy_of_the_environment_never_sees_a_loopback_push(
         assert proxy.requests == []
 
 
-def test_a_proxy_of_the_environment_is_used_for_other_machines(
+def test_a_proxy_from_the_environment_is_used_for_other_machines(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch, policy: Policy
 ) -> None:
     with serving(FakeCollector()) as proxy:
@@ -419,7 +420,7 @@ def test_a_proxy_of_the_environment_is_used_for_other_machines(
         assert proxy.paths() == ["http://status.example.org/api/v1/runs"]
 
 
-def test_a_netrc_entry_does_not_take_the_place_of_the_token(
+def test_a_netrc_entry_does_not_replace_the_token(
     collector: FakeCollector, run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     netrc = tmp_path / "netrc"
@@ -429,7 +430,7 @@ def test_a_netrc_entry_does_not_take_the_place_of_the_token(
     assert {each.headers["Authorization"] for each in collector.requests} == {f"Bearer {TOKEN}"}
 
 
-def test_no_token_stands_in_logs_messages_or_files(
+def test_the_token_is_in_no_log_message_or_file(
     collector: FakeCollector, run: RunFolder, policy: Policy, caplog: pytest.LogCaptureFixture
 ) -> None:
     echo = json.dumps(problem(500, f"bad header Bearer {TOKEN}")).encode()
@@ -439,14 +440,6 @@ def test_no_token_stands_in_logs_messages_or_files(
         collector.faults = [Fault(status=500, body=echo)] * 6
         with pytest.raises(UploadError) as caught:
             push(run, collector.url, TOKEN, policy=policy)
-    assert "again in" in caplog.text
+    assert "failed, next one in" in caplog.text
     assert TOKEN not in caplog.text + caught.value.message
     assert all(TOKEN.encode() not in path.read_bytes() for path in run.path.rglob("*") if path.is_file())
-
-
-def test_a_given_session_is_used_and_left_open(collector: FakeCollector, run: RunFolder) -> None:
-    with requests.Session() as session:
-        session.headers["X-Seen"] = "yes"
-        report: PushReport = push(run, collector.url, TOKEN, session=session)
-    assert report.sent == 3
-    assert {each.headers["X-Seen"] for each in collector.requests} == {"yes"}

@@ -12,7 +12,7 @@ XF, XP, INFRA = Outcome.XFAIL, Outcome.XPASS, Outcome.INFRA
 
 
 def effective(*outcomes: Outcome | None) -> dict[str, Record]:
-    """Make the effective records of the three planned cases; None leaves one without any."""
+    """Return the effective records of the three planned cases; None leaves a case without a record."""
     return {case: record(case, outcome) for case, outcome in zip(CASES, outcomes, strict=True) if outcome is not None}
 
 
@@ -49,13 +49,13 @@ def test_the_exit_code_follows_the_table(outcomes: tuple[Outcome | None, ...], c
 @pytest.mark.parametrize(
     ("outcome", "code"), [(P, 0), (XP, 0), (S, 1), (XF, 1), (INFRA, 3), (F, 1)], ids=lambda value: str(value)
 )
-def test_a_control_that_passes_is_no_pass_of_what_was_planned_beside_it(outcome: Outcome, code: int) -> None:
+def test_a_passing_control_case_does_not_make_the_other_planned_cases_pass(outcome: Outcome, code: int) -> None:
     both = ("control/hello@slurm", "psij/hello@slurm")
     plan = manifest(both)
     assert verdict_code(plan, {both[0]: record(both[0], of=plan), both[1]: record(both[1], outcome, of=plan)}) == code
 
 
-def test_controls_may_be_all_that_was_asked_for() -> None:
+def test_a_plan_of_control_cases_alone_can_pass() -> None:
     plan = manifest(("control/hello@slurm",))
     assert verdict_code(plan, {"control/hello@slurm": record("control/hello@slurm", of=plan)}) == 0
 
@@ -64,27 +64,27 @@ def test_an_empty_plan_is_a_usage_error() -> None:
     assert verdict_code(manifest(()), {}) == 2
 
 
-def test_an_interrupted_run_is_130_whatever_its_records_say_until_it_is_resumed() -> None:
-    broken_off: Manifest = manifest(closed=some_closing(state="interrupted", exit_code=130))
+def test_an_interrupted_run_exits_130_whatever_its_records_until_it_is_resumed() -> None:
+    interrupted: Manifest = manifest(closed=some_closing(state="interrupted", exit_code=130))
     assert verdict_code(manifest(), effective(P, E, E), interrupted=True) == 130
-    assert verdict_code(broken_off, effective(P, P, E)) == 130
-    assert verdict_code(broken_off, effective(P, P, P), interrupted=False) == 0
+    assert verdict_code(interrupted, effective(P, P, E)) == 130
+    assert verdict_code(interrupted, effective(P, P, P), interrupted=False) == 0
 
 
-def test_a_skip_the_site_does_not_allow_fails_the_run() -> None:
+def test_a_skip_that_the_site_does_not_allow_fails_the_run() -> None:
     skipped = effective(P, P, S)
     assert verdict_code(manifest(), skipped, allowed_skips=["parsl/*"]) == 0
     assert verdict_code(manifest(), skipped, allowed_skips=["psij/*"]) == 1
     assert verdict_code(manifest(), skipped, allowed_skips=[]) == 1
-    assert verdict_code(manifest(), skipped, allowed_skips=lambda made: made.case.component == "parsl") == 0
-    assert verdict_code(manifest(), skipped, allowed_skips=lambda made: False) == 1
+    assert verdict_code(manifest(), skipped, allowed_skips=lambda skip: skip.case.component == "parsl") == 0
+    assert verdict_code(manifest(), skipped, allowed_skips=lambda skip: False) == 1
     assert verdict_code(manifest(), effective(P, INFRA, S), allowed_skips=[]) == 1
 
 
 @pytest.mark.parametrize("outcome", [P, INFRA])
-def test_an_attempt_that_is_still_owed_is_no_verdict(outcome: Outcome) -> None:
-    owed = effective(P, P, P) | {CASES[2]: record(CASES[2], outcome, final=False)}
-    assert verdict_code(manifest(), owed) == 1
+def test_a_run_with_an_unfinished_case_fails(outcome: Outcome) -> None:
+    unfinished = effective(P, P, P) | {CASES[2]: record(CASES[2], outcome, final=False)}
+    assert verdict_code(manifest(), unfinished) == 1
 
 
 def test_counts_name_every_outcome_and_add_up_to_the_plan() -> None:
@@ -93,7 +93,7 @@ def test_counts_name_every_outcome_and_add_up_to_the_plan() -> None:
     assert counted["counts"] == {"pass": 1, "fail": 1, "error": 0, "skip": 0, "xfail": 0, "xpass": 0, "infra": 0}
 
 
-def test_a_closing_carries_the_counts_and_grows_with_every_resume() -> None:
+def test_a_closing_has_the_counts_and_a_higher_sequence_number_after_every_resume() -> None:
     first = closing(manifest(), effective(P, None, None), ended="2026-11-22T12:06:00Z", interrupted=True)
     assert (first.sequence, first.state, first.missing, first.exit_code) == (1, "interrupted", 2, 130)
     resumed = closing(manifest(closed=first), effective(P, P, P), ended="2026-11-22T13:06:00Z")

@@ -1,7 +1,7 @@
-"""A small checkout that the real ``exaworks`` script and the real pip make an environment for, from a local wheelhouse.
+"""A small checkout for which the real ``exaworks`` script and pip create an environment from a local wheelhouse.
 
-Its one locked distribution is a wheel made here, and it builds itself with a backend of its own, so that every step is
-the real one and none needs a network.
+Its only locked distribution is a wheel that is written here, and it builds itself with its own backend, so that every
+step is real and no step needs a network.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ backend-path = ["."]
 """
 
 BACKEND = '''
-"""Builds an editable wheel by hand; tells of it, and waits where the test asks for that."""
+"""Build an editable wheel; record the build, and wait if the test requests it."""
 import os, zipfile
 
 def build_editable(wheel_directory, config_settings=None, metadata_directory=None):
@@ -61,24 +61,24 @@ print(json.dumps({"argv": sys.argv[1:], "path": sys.path, "tiny": tiny.VERSION, 
 
 
 def wheel(folder: Path, version: str, requires: str | None = None) -> str:
-    """Write a wheel of the distribution ``tiny`` and return its line of a lock."""
+    """Write a wheel of the distribution ``tiny`` and return its lines for a lock."""
     folder.mkdir(exist_ok=True)
     path = folder / f"tiny-{version}-py3-none-any.whl"
     body = f"VERSION = {version!r}\n".encode()
     digest = base64.urlsafe_b64encode(hashlib.sha256(body).digest()).rstrip(b"=").decode()
     info = f"tiny-{version}.dist-info"
-    with zipfile.ZipFile(path, "w") as made:
-        made.writestr("tiny.py", body)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("tiny.py", body)
         needed = f"Requires-Dist: {requires}\n" if requires else ""
-        made.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: tiny\nVersion: {version}\n{needed}")
-        made.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        made.writestr(f"{info}/RECORD", f"tiny.py,sha256={digest},{len(body)}\n{info}/RECORD,,\n")
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: tiny\nVersion: {version}\n{needed}")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", f"tiny.py,sha256={digest},{len(body)}\n{info}/RECORD,,\n")
     return f"tiny=={version} \\\n    --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
 
 
 @dataclass
 class Checkout:
-    """The small checkout, and how it is started."""
+    """The small checkout, with methods to start its script."""
 
     root: Path
     wheelhouse: Path
@@ -96,7 +96,7 @@ class Checkout:
         return sorted(path for path in (home / "env").glob("*") if path.is_dir())
 
     def lock(self, version: str) -> None:
-        """Lock ``tiny`` at this version, and put its wheel into the wheelhouse."""
+        """Write locks with this version of ``tiny``, and put its wheel into the wheelhouse."""
         text = wheel(self.wheelhouse, version)
         for name in ("runtime", "dev"):
             (self.root / "requirements" / f"{name}.lock").write_text(text)
@@ -125,7 +125,7 @@ class Checkout:
 
 
 def small_checkout(folder: Path) -> Checkout:
-    """Lay out a checkout with the real script and the real ``environment.py`` in ``folder``."""
+    """Create a checkout with the real script and the real ``environment.py`` in ``folder``."""
     root = folder / "a checkout"
     (root / "exaworks_sdk").mkdir(parents=True)
     (root / "requirements").mkdir()
@@ -135,8 +135,10 @@ def small_checkout(folder: Path) -> Checkout:
     (root / "exaworks_sdk" / "__main__.py").write_text(MAIN)
     (root / "pyproject.toml").write_text(PYPROJECT)
     (root / "backend.py").write_text(BACKEND)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("EXAWORKS", "PIP_", "PYTHON"))}
-    environ = {**kept, "EXAWORKS_PYTHON": sys.executable, "PIP_CONFIG_FILE": os.devnull}
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith(("EXAWORKS", "PIP_", "PYTHON"))
+    }
+    environ = {**inherited, "EXAWORKS_PYTHON": sys.executable, "PIP_CONFIG_FILE": os.devnull}
     checkout = Checkout(root, folder / "wheel house", environ)
     checkout.lock("1.0")
     return checkout
@@ -148,9 +150,9 @@ def checkout(tmp_path: Path) -> Checkout:
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """Share a checkout whose environment is there: making one takes seconds. A test that changes it leaves it whole."""
-    checkout = small_checkout(tmp_path_factory.mktemp("made"))
+def started(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """Return a shared checkout with an environment, which takes seconds to create. A test must leave it usable."""
+    checkout = small_checkout(tmp_path_factory.mktemp("started"))
     checkout.environ["EXAWORKS_WHEELHOUSE"] = str(checkout.wheelhouse)
     checkout.first = checkout.start("validate", "--tier", "a b")
     return checkout

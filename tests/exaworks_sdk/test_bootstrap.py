@@ -1,4 +1,4 @@
-"""The ``exaworks`` script of a checkout: it makes its environment once and then only starts the command line."""
+"""The ``exaworks`` script of a checkout: it creates its environment once and then only starts the command line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.needs("shellcheck")
 @pytest.mark.parametrize("script", ["exaworks", "requirements/lock", ".ci/run"])
-def test_shellcheck_finds_nothing(script: str) -> None:
+def test_shellcheck_reports_nothing(script: str) -> None:
     done = subprocess.run(["shellcheck", ROOT / script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
@@ -32,46 +32,46 @@ def test_the_script_is_posix_sh() -> None:
     assert done.returncode == 0, done.stdout
 
 
-def test_the_first_start_installs_and_says_so_and_then_runs_the_command_line(made: Checkout) -> None:
-    assert made.first is not None
-    assert made.first.returncode == 0, made.first.stderr
-    told = json.loads(made.first.stdout)
-    assert told["argv"] == ["validate", "--tier", "a b"]
-    assert told["tiny"] == "1.0"
-    assert told["isolated"] == 1
-    assert "hello" in told["commands"]
-    assert "making its own environment" in made.first.stderr
-    assert "installing 1 packages of runtime.lock" in made.first.stderr
+def test_the_first_start_reports_the_installation_and_then_runs_the_command_line(started: Checkout) -> None:
+    assert started.first is not None
+    assert started.first.returncode == 0, started.first.stderr
+    report = json.loads(started.first.stdout)
+    assert report["argv"] == ["validate", "--tier", "a b"]
+    assert report["tiny"] == "1.0"
+    assert report["isolated"] == 1
+    assert "hello" in report["commands"]
+    assert "creating the exaworks environment" in started.first.stderr
+    assert "installing 1 packages of runtime.lock" in started.first.stderr
 
 
 @pytest.mark.parametrize("shell", [("dash",), ("bash", "--posix"), ("sh",)], ids=" ".join)
-def test_a_warm_start_is_silent_in_every_shell(made: Checkout, shell: tuple[str, ...]) -> None:
+def test_a_later_start_is_silent_in_every_shell(started: Checkout, shell: tuple[str, ...]) -> None:
     if shell == ("dash",):
         need("dash")
-    done = replace(made, shell=shell).start("a  b", "*", "")
+    done = replace(started, shell=shell).start("a  b", "*", "")
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["argv"] == ["a  b", "*", ""]
 
 
-def test_a_warm_start_works_through_a_symlink_from_another_folder(made: Checkout, tmp_path: Path) -> None:
+def test_a_later_start_works_through_a_symlink_from_another_folder(started: Checkout, tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "exa").symlink_to(made.script)
+    (tmp_path / "bin" / "exa").symlink_to(started.script)
     (tmp_path / "exa").symlink_to(Path("bin") / "exa")
     for script in (tmp_path / "bin" / "exa", tmp_path / "exa", Path("bin/exa")):
-        done = made.start(script=script, cwd=tmp_path)
+        done = started.start(script=script, cwd=tmp_path)
         assert (done.returncode, done.stderr) == (0, "")
     path = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
-    named = made.start(script=Path("exa"), environ=path, before=("env",))
-    assert (named.returncode, named.stderr) == (0, "")
+    from_path = started.start(script=Path("exa"), environ=path, before=("env",))
+    assert (from_path.returncode, from_path.stderr) == (0, "")
 
 
-def test_activation_variables_do_not_reach_the_command_line(made: Checkout, tmp_path: Path) -> None:
+def test_pythonpath_does_not_affect_the_command_line(started: Checkout, tmp_path: Path) -> None:
     (tmp_path / "tiny.py").write_text("VERSION = 'wrong'\n")
-    done = made.start(environ={"PYTHONPATH": str(tmp_path)}, cwd=tmp_path)
+    done = started.start(environ={"PYTHONPATH": str(tmp_path)}, cwd=tmp_path)
     assert json.loads(done.stdout)["tiny"] == "1.0"
 
 
-def test_selftest_has_an_environment_of_its_own_wherever_pip_is_told_to_put_packages(
+def test_selftest_has_its_own_environment_whatever_folder_pip_is_configured_for(
     checkout: Checkout, tmp_path: Path
 ) -> None:
     settings = {"PIP_USER": "1", "PIP_TARGET": str(tmp_path / "elsewhere"), "PIP_PREFIX": str(tmp_path / "prefix")}
@@ -83,56 +83,56 @@ def test_selftest_has_an_environment_of_its_own_wherever_pip_is_told_to_put_pack
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_a_changed_lock_makes_the_environment_anew(made: Checkout) -> None:
-    made.lock("2.0")
-    anew = made.start()
-    assert json.loads(anew.stdout)["tiny"] == "2.0"
-    assert "making its own environment" in anew.stderr
-    assert made.start().stderr == ""
+def test_after_a_change_of_the_lock_the_environment_is_created_again(started: Checkout) -> None:
+    started.lock("2.0")
+    done = started.start()
+    assert json.loads(done.stdout)["tiny"] == "2.0"
+    assert "creating the exaworks environment" in done.stderr
+    assert started.start().stderr == ""
 
 
-def test_a_changed_project_installs_the_checkout_anew_and_needs_no_network(made: Checkout) -> None:
-    with (made.root / "pyproject.toml").open("a") as project:
+def test_after_a_change_of_the_project_the_checkout_is_installed_again_without_a_network(started: Checkout) -> None:
+    with (started.root / "pyproject.toml").open("a") as project:
         project.write("# changed\n")
     offline = {"PIP_NO_INDEX": "1", "EXAWORKS_WHEELHOUSE": ""}
-    updated = made.start(environ=offline)
+    updated = started.start(environ=offline)
     assert updated.returncode == 0, updated.stderr
-    assert "up to date with pyproject.toml" in updated.stderr
-    assert "making" not in updated.stderr
-    assert made.start(environ=offline).stderr == ""
+    assert "updating the exaworks environment, because pyproject.toml has changed" in updated.stderr
+    assert "creating" not in updated.stderr
+    assert started.start(environ=offline).stderr == ""
 
 
-def test_an_environment_whose_python_is_gone_is_made_anew(made: Checkout) -> None:
-    (environment,) = made.environments
+def test_an_environment_whose_python_is_absent_is_created_again(started: Checkout) -> None:
+    (environment,) = started.environments
     interpreter = environment / "bin" / "python"
     interpreter.unlink()
     interpreter.symlink_to("/no/such/python")
-    done = made.start()
+    done = started.start()
     assert done.returncode == 0, done.stderr
-    assert "making its own environment" in done.stderr
+    assert "creating the exaworks environment" in done.stderr
 
 
-def test_a_moved_checkout_gets_an_environment_that_knows_its_new_place(made: Checkout, tmp_path: Path) -> None:
-    moved = shutil.copytree(made.root, tmp_path / "moved", symlinks=True)
-    done = made.start(script=moved / "exaworks")
+def test_a_moved_checkout_gets_an_environment_for_its_new_folder(started: Checkout, tmp_path: Path) -> None:
+    moved = shutil.copytree(started.root, tmp_path / "moved", symlinks=True)
+    done = started.start(script=moved / "exaworks")
     assert done.returncode == 0, done.stderr
     path = json.loads(done.stdout)["path"]
     assert str(moved) in path
-    assert str(made.root) not in path
+    assert str(started.root) not in path
 
 
-def test_two_checkouts_share_a_home_without_meeting(made: Checkout, tmp_path: Path) -> None:
-    other = shutil.copytree(made.root, tmp_path / "other", ignore=shutil.ignore_patterns(".exaworks"))
-    told = json.loads(
-        made.start(script=other / "exaworks", environ={"EXAWORKS_HOME": str(made.root / ".exaworks")}).stdout
+def test_two_checkouts_that_share_a_home_have_separate_environments(started: Checkout, tmp_path: Path) -> None:
+    other = shutil.copytree(started.root, tmp_path / "other", ignore=shutil.ignore_patterns(".exaworks"))
+    report = json.loads(
+        started.start(script=other / "exaworks", environ={"EXAWORKS_HOME": str(started.root / ".exaworks")}).stdout
     )
-    assert str(other) in told["path"]
-    assert made.start().stderr == ""
-    first, second = made.environments
+    assert str(other) in report["path"]
+    assert started.start().stderr == ""
+    first, second = started.environments
     shutil.rmtree(max(first, second, key=lambda path: len(path.name)))
 
 
-def test_two_first_starts_at_once_both_work_and_only_one_installs(checkout: Checkout, tmp_path: Path) -> None:
+def test_several_first_starts_at_once_all_work_and_only_one_installs(checkout: Checkout, tmp_path: Path) -> None:
     environ = {
         **checkout.environ,
         "EXAWORKS_WHEELHOUSE": str(checkout.wheelhouse),
@@ -142,13 +142,13 @@ def test_two_first_starts_at_once_both_work_and_only_one_installs(checkout: Chec
         subprocess.Popen(checkout.command(name), env=environ, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         for name in ("one", "two", "three")
     ]
-    said = [start.communicate(timeout=120) for start in starts]
-    assert [start.returncode for start in starts] == [0, 0, 0], said
-    assert [json.loads(out)["argv"] for out, _ in said] == [["one"], ["two"], ["three"]]
+    outputs = [start.communicate(timeout=120) for start in starts]
+    assert [start.returncode for start in starts] == [0, 0, 0], outputs
+    assert [json.loads(stdout)["argv"] for stdout, _ in outputs] == [["one"], ["two"], ["three"]]
     assert (tmp_path / "builds").read_text() == "built\n"
 
 
-def test_a_start_that_was_ended_half_way_leaves_nothing_running_and_is_made_anew(
+def test_after_an_interrupted_start_nothing_runs_and_the_next_start_creates_the_environment(
     checkout: Checkout, tmp_path: Path
 ) -> None:
     hold = tmp_path / "hold"
@@ -158,52 +158,52 @@ def test_a_start_that_was_ended_half_way_leaves_nothing_running_and_is_made_anew
     start = subprocess.Popen(
         checkout.command(), env={**environ, "HOLD": str(hold)}, stderr=subprocess.DEVNULL, start_new_session=True
     )
-    hold.open().close()  # returns once pip is in the middle of it
+    hold.open().close()  # returns once pip builds the checkout
     os.killpg(start.pid, signal.SIGTERM)
     assert start.wait(timeout=60) != 0
     (unfinished,) = checkout.environments
     assert not (unfinished / ".made").exists()
     done = checkout.start(environ={"EXAWORKS_WHEELHOUSE": str(checkout.wheelhouse)})
     assert done.returncode == 0, done.stderr
-    assert "making its own environment" in done.stderr
+    assert "creating the exaworks environment" in done.stderr
     assert "waiting" not in done.stderr
 
 
-def test_a_folder_that_is_no_environment_is_never_removed(checkout: Checkout) -> None:
+def test_a_folder_that_is_not_an_environment_is_never_removed(checkout: Checkout) -> None:
     name = f"linux-{os.uname().machine}-py3.{sys.version_info.minor}"
     precious = checkout.root / ".exaworks" / "env" / name / "thesis.tex"
     precious.parent.mkdir(parents=True)
     precious.touch()
     done = checkout.start("--wheelhouse", str(checkout.wheelhouse))
     if not any(path.name == name for path in checkout.environments):
-        pytest.skip("this machine's environments are named otherwise")
+        pytest.skip("the environments of this machine have other names")
     assert done.returncode == 2
-    assert "is in the way" in done.stderr
+    assert "is not a Python environment" in done.stderr
     assert precious.exists()
 
 
-def test_without_network_or_wheelhouse_it_says_what_pip_said_and_what_to_do(checkout: Checkout) -> None:
+def test_without_network_or_wheelhouse_the_error_has_the_message_of_pip_and_advice(checkout: Checkout) -> None:
     done = checkout.start(environ={"PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_RETRIES": "0"})
     assert (done.returncode, done.stdout) == (2, "")
     assert "ERROR: No matching distribution found for tiny==1.0" in done.stderr
     assert "--wheelhouse DIR" in done.stderr
-    log = Path(done.stderr.rpartition("All of its output: ")[2].strip())
+    log = Path(done.stderr.rpartition("Full output: ")[2].strip())
     assert "No matching distribution" in log.read_text()
 
 
-def test_a_wheel_with_another_hash_than_the_locks_is_refused(checkout: Checkout) -> None:
+def test_a_wheel_with_another_hash_than_in_the_lock_is_refused(checkout: Checkout) -> None:
     (wheel,) = checkout.wheelhouse.glob("*.whl")
     wheel.write_bytes(wheel.read_bytes() + b" ")
     done = checkout.start("--wheelhouse", str(checkout.wheelhouse))
     assert done.returncode == 2
-    assert "other files than the lock names" in done.stderr
+    assert "differ from those in the lock" in done.stderr
 
 
-def test_a_wheelhouse_that_is_not_there_is_named(made: Checkout) -> None:
+def test_the_error_for_an_absent_wheelhouse_names_it(started: Checkout) -> None:
     for arguments in (("--wheelhouse", "/no/such"), ("--wheelhouse=/no/such", "x")):
-        done = made.start(*arguments)
+        done = started.start(*arguments)
         assert (done.returncode, done.stderr) == (2, "exaworks: the wheelhouse /no/such is not a folder.\n")
-    assert made.start("--wheelhouse").returncode == 2
+    assert started.start("--wheelhouse").returncode == 2
 
 
 READ_ONLY = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && shift && exec "$@"'
@@ -211,14 +211,14 @@ FULL = 'mkdir -p "$1" && mount -t tmpfs -o size=3m tmpfs "$1" && shift && exec "
 
 
 def mounted(script: str, folder: Path) -> tuple[str, ...]:
-    """Return what makes the following command see ``folder`` differently, in a mount namespace of its own."""
+    """Return a command prefix that runs ``script`` on ``folder`` in a new mount namespace before the command."""
     before = ("unshare", "--mount", "sh", "-c", script, "sh", str(folder))
     if subprocess.run([*before, "true"], capture_output=True, check=False).returncode != 0:
         pytest.skip("mount namespaces need root")
     return before
 
 
-def test_a_read_only_checkout_names_the_variable_that_helps(checkout: Checkout) -> None:
+def test_the_error_for_a_read_only_checkout_names_the_variable_to_set(checkout: Checkout) -> None:
     (checkout.root / ".exaworks").mkdir()
     before = mounted(READ_ONLY, checkout.root)
     done = checkout.start("--wheelhouse", str(checkout.wheelhouse), before=before)
@@ -236,7 +236,7 @@ def test_a_read_only_checkout_works_with_a_home_elsewhere(checkout: Checkout, tm
     assert checkout.start(before=before).stderr == ""
 
 
-def test_a_full_disk_is_named(checkout: Checkout, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported(checkout: Checkout, tmp_path: Path) -> None:
     home = tmp_path / "home"
     before = mounted(FULL, home)
     checkout.environ["EXAWORKS_HOME"] = str(home)

@@ -1,4 +1,4 @@
-"""Which Python the ``exaworks`` script takes, and what it says where none will do."""
+"""The Python that the ``exaworks`` script selects, and its messages if no Python is usable."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ GOOD = "pass"
 
 
 class Pythons:
-    """A PATH with the system's tools and, by name, Pythons that are each changed by a statement run before."""
+    """A folder for PATH with system tools and with Pythons, each of which runs a given statement first."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir()
         for tool in TOOLS:
-            found = shutil.which(tool)
-            assert found is not None
-            (folder / tool).symlink_to(found)
+            program = shutil.which(tool)
+            assert program is not None
+            (folder / tool).symlink_to(program)
 
     def add(self, name: str, before: str) -> Path:
         path = self.folder / name
@@ -48,26 +48,26 @@ class Pythons:
 
 @pytest.fixture
 def pythons(checkout: Checkout, tmp_path: Path) -> Pythons:
-    made = Pythons(tmp_path / "tools")
+    tools = Pythons(tmp_path / "tools")
     del checkout.environ["EXAWORKS_PYTHON"]
-    checkout.environ["PATH"] = str(made.folder)
+    checkout.environ["PATH"] = str(tools.folder)
     checkout.environ["EXAWORKS_WHEELHOUSE"] = str(checkout.wheelhouse)
-    return made
+    return tools
 
 
-def test_no_python_at_all_is_said(checkout: Checkout, pythons: Pythons) -> None:
+def test_the_absence_of_any_python_is_reported(checkout: Checkout, pythons: Pythons) -> None:
     done = checkout.start()
     assert (done.returncode, done.stdout) == (2, "")
-    assert "needs Python 3.10 or newer; found: no python3 on PATH." in done.stderr
+    assert "Python 3.10 or newer is required. On PATH: no python3.\n" in done.stderr
     assert "EXAWORKS_PYTHON" in done.stderr
 
 
-def test_an_old_python_is_refused_and_everything_found_is_named(checkout: Checkout, pythons: Pythons) -> None:
+def test_an_old_python_is_refused_and_every_rejected_python_is_named(checkout: Checkout, pythons: Pythons) -> None:
     pythons.add("python3", OLD)
     pythons.add("python3.12", SHIM)
     done = checkout.start()
     assert done.returncode == 2
-    assert "found: python3.12 does not run, python3 is 3.8." in done.stderr
+    assert "required. On PATH: python3.12 does not run, python3 is Python 3.8.\n" in done.stderr
 
 
 def test_an_old_python_named_by_the_user_is_refused(checkout: Checkout, pythons: Pythons) -> None:
@@ -76,21 +76,19 @@ def test_an_old_python_named_by_the_user_is_refused(checkout: Checkout, pythons:
     done = checkout.start(environ={"EXAWORKS_PYTHON": str(old)})
     assert (done.returncode, done.stderr) == (
         2,
-        f"exaworks: EXAWORKS_PYTHON: needs Python 3.10 or newer; {old} is 3.8.\n",
+        f"exaworks: EXAWORKS_PYTHON: Python 3.10 or newer is required; {old} is Python 3.8.\n",
     )
 
 
-def test_a_python_that_cannot_make_environments_is_refused_with_the_package_that_helps(
-    checkout: Checkout, pythons: Pythons
-) -> None:
+def test_the_error_for_a_python_without_venv_names_the_package_to_install(checkout: Checkout, pythons: Pythons) -> None:
     pythons.add("python3", UNABLE)
     done = checkout.start()
     assert done.returncode == 2
-    assert "venv or ensurepip module is missing" in done.stderr
+    assert "its module venv or ensurepip is missing" in done.stderr
     assert f"python3.{sys.version_info.minor}-venv" in done.stderr
 
 
-def test_the_search_passes_over_what_will_not_do_and_a_warm_start_does_not_search(
+def test_the_search_skips_unusable_pythons_and_a_later_start_does_not_search(
     checkout: Checkout, pythons: Pythons
 ) -> None:
     pythons.add("python3.13", SHIM)

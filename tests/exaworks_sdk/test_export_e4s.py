@@ -1,4 +1,4 @@
-"""The E4S export: the suite's layout, and exit codes that tell what fails."""
+"""The E4S export: the layout of the suite, and exit codes that report failures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RECIPES = Path(__file__).resolve().parents[2] / "spack_repo" / "exaworks"
 
 @pytest.fixture
 def suite(tmp_path: Path) -> Path:
-    """Return a test suite whose own setup.sh loads whatever it is asked for, with programs of ours on PATH."""
+    """Return a test suite whose setup.sh loads every package, with a folder for programs of the test on PATH."""
     (tmp_path / "setup.sh").write_text(
         "spackLoadUniqueNoX() { SPACK_LOAD_RESULT=${LOADS:-0}; export SPACK_LOAD_RESULT; }\n"
     )
@@ -43,7 +43,7 @@ def run(suite: Path, test: str, script: str = "run.sh", **environ: str) -> int:
     return done.returncode
 
 
-def test_every_test_has_the_suite_s_four_scripts_and_its_files(suite: Path) -> None:
+def test_every_test_has_its_files_and_the_four_scripts_of_the_suite(suite: Path) -> None:
     for test in TESTS:
         folder = suite / "validation_tests" / f"exaworks-{test.package}"
         assert {path.name for path in folder.iterdir()} == {
@@ -54,7 +54,7 @@ def test_every_test_has_the_suite_s_four_scripts_and_its_files(suite: Path) -> N
             assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
 
 
-def test_a_flux_that_runs_passes_and_one_that_says_something_else_fails(suite: Path) -> None:
+def test_a_flux_that_runs_passes_and_one_with_other_output_fails(suite: Path) -> None:
     program(suite, "flux", "echo ran; echo ran")
     assert run(suite, "exaworks-flux-core") == 0
     program(suite, "flux", "echo ran")
@@ -63,7 +63,7 @@ def test_a_flux_that_runs_passes_and_one_that_says_something_else_fails(suite: P
     assert run(suite, "exaworks-flux-core") == 3
 
 
-def test_flux_with_its_own_scheduler_is_no_fluxion(suite: Path) -> None:
+def test_flux_without_fluxion_fails_the_test_of_flux_sched(suite: Path) -> None:
     program(suite, "flux", "echo sched-simple; echo ran")
     assert run(suite, "exaworks-flux-sched") == 1
     program(suite, "flux", "echo sched-fluxion-qmanager; echo ran")
@@ -79,14 +79,14 @@ def test_a_compiler_that_fails_fails_the_compilation(suite: Path) -> None:
     assert run(suite, "exaworks-stc") == 0
 
 
-def test_the_release_s_version_is_what_a_python_test_asks_for(suite: Path) -> None:
+def test_a_python_test_checks_the_version_of_the_release(suite: Path) -> None:
     program(suite, "python3", f'test "$*" = "../local_job.py {version("py-psij-python")}"')
     assert run(suite, "exaworks-py-psij-python") == 0
 
 
-def test_a_test_is_told_the_folder_of_what_it_imports_from_another_recipe(suite: Path) -> None:
-    told = f"../two_stages.py {version('py-radical-entk')} .."
-    program(suite, "python3", f'test "$*" = "{told}" && test -f ../this_host.py')
+def test_a_test_receives_the_folder_of_a_file_from_another_recipe(suite: Path) -> None:
+    arguments = f"../two_stages.py {version('py-radical-entk')} .."
+    program(suite, "python3", f'test "$*" = "{arguments}" && test -f ../this_host.py')
     assert run(suite, "exaworks-py-radical-entk") == 0
 
 
@@ -94,13 +94,14 @@ def version(package: str) -> str:
     return next(component.version for component in load().components if component.spack == package)
 
 
-def test_a_package_that_cannot_be_loaded_is_told_as_the_suite_tells_it(suite: Path) -> None:
+def test_a_package_that_cannot_be_loaded_gives_the_exit_code_of_the_suite(suite: Path) -> None:
     assert run(suite, "exaworks-py-parsl", LOADS="215") == 215
 
 
-def test_clean_takes_away_what_a_run_has_left(suite: Path) -> None:
+def test_clean_removes_the_output_of_a_run(suite: Path) -> None:
     folder = suite / "validation_tests" / "exaworks-stc"
     (folder / "foreach.tic").touch()
+    (folder / "output").touch()
     (folder / "scratch").mkdir()
     assert run(suite, "exaworks-stc", "clean.sh") == 0
     assert {path.name for path in folder.iterdir()} == {
@@ -108,12 +109,12 @@ def test_clean_takes_away_what_a_run_has_left(suite: Path) -> None:
     }  # fmt: skip
 
 
-def test_without_recipes_there_is_nothing_to_export(tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="no recipes"):
+def test_an_export_without_recipes_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="contains no recipes"):
         export(load(), tmp_path, tmp_path / "out")
 
 
-def test_the_command_writes_and_the_stack_entry_names_every_variant(
+def test_the_command_writes_the_tests_and_the_stack_entry_names_every_variant(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EXAWORKS_HOME", str(tmp_path / "home"))

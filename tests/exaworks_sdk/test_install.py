@@ -1,4 +1,4 @@
-"""A pip deployment of a release: made once from its lock, whole or not at all."""
+"""A pip deployment of a release is created once from its lock, completely or not at all."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Release:
     return load(folder=folder)
 
 
-def test_a_deployment_is_made_once_and_made_anew_when_its_lock_changes(
+def test_a_deployment_is_created_once_and_created_again_when_its_lock_changes(
     places: Places, release: Release, tmp_path: Path
 ) -> None:
-    said: list[str] = []
-    folder = pip_deployment(places, release, wheelhouse=tmp_path / "wheels", progress=said.append)
+    lines: list[str] = []
+    folder = pip_deployment(places, release, wheelhouse=tmp_path / "wheels", progress=lines.append)
     assert folder.parent == places.deployments
     assert folder.name.startswith("2027.01-")
     assert folder.name.endswith("-py{}.{}".format(*sys.version_info))
-    assert said[0].startswith("making the deployment of release 2027.01")
+    assert lines[0].startswith("creating the deployment of release 2027.01")
     answer = subprocess.run(
         [
             folder / "bin" / "python",
@@ -62,19 +62,19 @@ def test_a_deployment_is_made_once_and_made_anew_when_its_lock_changes(
     )
     assert json.loads(answer.stdout) == ["1.0", str(folder)]
 
-    said.clear()
-    assert pip_deployment(places, release, progress=said.append) == folder
-    assert said == []
+    lines.clear()
+    assert pip_deployment(places, release, progress=lines.append) == folder
+    assert lines == []
 
     release.lock.write_text(wheel(tmp_path / "wheels", "1.1"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EXAWORKS_WHEELHOUSE", str(tmp_path / "wheels"))
-        pip_deployment(places, release, progress=said.append)
-    assert said
+        pip_deployment(places, release, progress=lines.append)
+    assert lines
     assert list(folder.glob("lib/python*/site-packages/tiny-1.1.dist-info"))
 
 
-def test_what_pip_refused_is_told_in_two_lines_with_the_log_and_leaves_no_deployment(
+def test_a_failure_of_pip_is_reported_in_two_lines_with_the_log_and_leaves_no_deployment(
     places: Places, release: Release, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
@@ -85,14 +85,14 @@ def test_what_pip_refused_is_told_in_two_lines_with_the_log_and_leaves_no_deploy
         "cannot install 2027.01.lock for the deployment of release 2027.01: "
         "ERROR: No matching distribution found for tiny==1.0"
     )
-    log = Path(second.rpartition("All of its output: ")[2])
+    log = Path(second.rpartition("Full output: ")[2])
     assert "tiny" in log.read_text()
     assert not list(places.deployments.glob("*/.made"))
 
 
-def test_packages_that_do_not_fit_together_are_no_deployment(places: Places, release: Release, tmp_path: Path) -> None:
+def test_incompatible_packages_are_refused(places: Places, release: Release, tmp_path: Path) -> None:
     release.lock.write_text(wheel(tmp_path / "wheels", "1.2", requires="absent>=7"))
-    with pytest.raises(InstallError, match=r"consistent .*absent"):
+    with pytest.raises(InstallError, match=r"cannot satisfy the dependencies of all packages .*absent"):
         pip_deployment(places, release, wheelhouse=tmp_path / "wheels", progress=lambda line: None)
 
 
@@ -100,16 +100,16 @@ def test_a_python_that_is_too_old_or_does_not_run_is_refused(places: Places, rel
     old = tmp_path / "python3"
     old.write_text("#!/bin/sh\necho 3.9\n")
     old.chmod(0o755)
-    with pytest.raises(InstallError, match=r"is Python 3\.9; a deployment needs at least 3\.10"):
+    with pytest.raises(InstallError, match=r"is Python 3\.9; a deployment needs 3\.10 or newer"):
         pip_deployment(places, release, python=str(old), progress=lambda line: None)
     with pytest.raises(InstallError, match="does not run"):
         pip_deployment(places, release, python="/no/such/python", progress=lambda line: None)
 
 
-def test_the_spack_deployment_holds_what_was_concretized_and_no_version_of_the_sites_own(
+def test_the_spack_deployment_has_the_concretized_components_and_no_version_of_an_external(
     places: Places, release: Release, tmp_path: Path
 ) -> None:
-    with pytest.raises(InstallError, match=r"there is no environment .*Make it: exaworks install"):
+    with pytest.raises(InstallError, match=r"there is no environment .*Create it with 'exaworks install'"):
         spack_deployment(places, release)
     folder = spack_prefix(places, release) / "environment"
     folder.mkdir(parents=True)
@@ -121,5 +121,5 @@ def test_the_spack_deployment_holds_what_was_concretized_and_no_version_of_the_s
         (folder / "spack.lock").write_text(json.dumps({"concrete_specs": {"abc": node}}))
         assert spack_deployment(places, release) == (folder, promised)
     (folder / "spack.lock").write_text('{"concrete_specs": {"abc')
-    with pytest.raises(InstallError, match=r"spack.lock: cannot be read: .*Make it anew"):
+    with pytest.raises(InstallError, match=r"spack.lock: cannot be read: .*Create it again with 'exaworks install'"):
         spack_deployment(places, release)

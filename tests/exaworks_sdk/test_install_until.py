@@ -1,4 +1,4 @@
-"""``exaworks install --until``: a pipeline takes the steps one by one, each a stage of its own."""
+"""``exaworks install --until``: a pipeline runs the steps one by one, each as a stage of its own."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ import pytest
 
 from exaworks_sdk import spack_install
 from exaworks_sdk.release import load
-from exaworks_sdk.spack_install import Order, install
+from exaworks_sdk.spack_install import InstallRequest, install
 
 
 @pytest.mark.parametrize(
-    "until, taken",
+    "until, expected",
     [
         ("packages", ["spack", "packages"]),
         ("concretize", ["spack", "packages", "concretize"]),
         (None, ["spack", "packages", "concretize", "install", "test"]),
     ],
 )
-def test_no_step_after_the_named_one_is_taken(
-    until: str | None, taken: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_no_step_runs_after_the_named_one(
+    until: str | None, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[str] = []
+    steps: list[str] = []
 
-    class Own:
+    class OwnSpack:
         own = True
 
-    def step(name: str) -> Callable[..., Own]:
-        def take(*_: object) -> Own:
-            seen.append(name)
-            return Own()
+    def step(name: str) -> Callable[..., OwnSpack]:
+        def run(*_: object) -> OwnSpack:
+            steps.append(name)
+            return OwnSpack()
 
-        return take
+        return run
 
     for name in ("spack", "packages", "concretize", "install", "test"):
         monkeypatch.setattr(spack_install, f"_{name}", step(name))
-    order = Order(release=load(), prefix=tmp_path, recipes=tmp_path, again="x", until=until)
-    assert install(order, lambda line: None) == f"spack:{tmp_path}/environment"
-    assert seen == taken
+    request = InstallRequest(release=load(), prefix=tmp_path, recipes=tmp_path, resume_command="x", until=until)
+    assert install(request, lambda line: None) == f"spack:{tmp_path}/environment"
+    assert steps == expected

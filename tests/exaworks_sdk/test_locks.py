@@ -1,4 +1,4 @@
-"""The locks hold everything that ``pyproject.toml`` asks for, at versions that satisfy it, and name no index."""
+"""The locks contain all requirements of ``pyproject.toml``, at versions that satisfy them, and name no index."""
 
 from __future__ import annotations
 
@@ -22,45 +22,46 @@ PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 
 
 def table(name: str) -> list[Requirement]:
-    """Return the requirements of one list in pyproject.toml (Python 3.10 has no tomllib)."""
+    """Return the requirements of one list of pyproject.toml (Python 3.10 has no tomllib)."""
     text = (ROOT / "pyproject.toml").read_text()
-    found = re.search(rf"^{re.escape(name)} = \[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL)
-    assert found, name
-    return [Requirement(quoted) for quoted in re.findall(r'^\s*"([^"]+)"', found[1], re.MULTILINE)]
+    match = re.search(rf"^{re.escape(name)} = \[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL)
+    assert match, name
+    return [Requirement(quoted) for quoted in re.findall(r'^\s*"([^"]+)"', match[1], re.MULTILINE)]
 
 
 def locked(lock: Path, python: str) -> dict[str, Version]:
-    """Return what the lock installs on Linux with this Python."""
+    """Return the versions that the lock installs on Linux with this Python, by distribution."""
     environment = {"python_version": python, "python_full_version": f"{python}.5", "sys_platform": "linux"}
-    chosen: dict[str, Version] = {}
+    versions: dict[str, Version] = {}
     for name, block in pins(lock):
         pin, _, marker = block.splitlines()[0].rstrip(" \\").partition(" ; ")
         if not marker or Marker(marker).evaluate(environment):
-            assert name not in chosen, f"{lock.name} pins {name} twice for Python {python}"
-            chosen[canonicalize_name(name)] = Version(pin.partition("==")[2])
-    return chosen
+            assert name not in versions, f"{lock.name} pins {name} twice for Python {python}"
+            versions[canonicalize_name(name)] = Version(pin.partition("==")[2])
+    return versions
 
 
-def lacking(requirements: Iterable[Requirement], chosen: dict[str, Version]) -> list[str]:
-    found = {str(r): chosen.get(canonicalize_name(r.name)) for r in requirements if r.name != "exaworks-sdk"}
+def unsatisfied(requirements: Iterable[Requirement], versions: dict[str, Version]) -> list[str]:
+    """Return the requirements that no version of the lock satisfies."""
+    pinned = {str(r): versions.get(canonicalize_name(r.name)) for r in requirements if r.name != "exaworks-sdk"}
     return [
         f"{text}: {'absent' if version is None else version}"
-        for text, version in found.items()
+        for text, version in pinned.items()
         if version is None or not Requirement(text).specifier.contains(version)
     ]
 
 
 @pytest.mark.parametrize("python", PYTHONS)
-def test_the_runtime_lock_satisfies_the_dependencies_and_the_collector(python: str) -> None:
-    wanted = [*table("dependencies"), *table("collector"), Requirement("setuptools>=77")]
-    assert lacking(wanted, locked(ROOT / "requirements" / "runtime.lock", python)) == []
+def test_the_runtime_lock_satisfies_the_dependencies_and_the_collector_extra(python: str) -> None:
+    requirements = [*table("dependencies"), *table("collector"), Requirement("setuptools>=77")]
+    assert unsatisfied(requirements, locked(ROOT / "requirements" / "runtime.lock", python)) == []
 
 
 @pytest.mark.parametrize("python", PYTHONS)
 def test_the_development_lock_satisfies_the_dev_extra_at_the_runtime_versions(python: str) -> None:
     runtime = locked(ROOT / "requirements" / "runtime.lock", python)
     development = locked(ROOT / "requirements" / "dev.lock", python)
-    assert lacking(table("dev"), development) == []
+    assert unsatisfied(table("dev"), development) == []
     assert {name: development.get(name) for name in runtime} == runtime
 
 
@@ -74,8 +75,8 @@ def test_every_pin_has_a_hash_and_no_lock_names_an_index_or_a_path(lock: Path) -
 
 @pytest.mark.needs("components")
 @pytest.mark.parametrize("python", PYTHONS)
-def test_the_release_s_lock_holds_what_parsl_needs_for_its_monitoring(python: str) -> None:
+def test_the_lock_of_the_release_satisfies_the_monitoring_extra_of_parsl(python: str) -> None:
     (metadata,) = Path(str(need("components"))).glob("lib/python3*/site-packages/parsl-*.dist-info/METADATA")
     texts = re.findall(r'^Requires-Dist: (.+); extra == "monitoring"$', metadata.read_text(), re.MULTILINE)
-    assert texts, "Parsl has no such extra any more"
-    assert lacking(map(Requirement, texts), locked(load().lock, python)) == []
+    assert texts, "Parsl no longer has this extra"
+    assert unsatisfied(map(Requirement, texts), locked(load().lock, python)) == []

@@ -1,4 +1,4 @@
-"""A release manifest is one truth: typed, checked, and what the lock beside it is compiled from."""
+"""A release manifest is typed and checked, and the lock beside it is compiled from it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def folder(tmp_path: Path, text: str, name: str = "2027.01") -> Path:
     return tmp_path
 
 
-def test_a_version_stays_the_text_that_was_written(tmp_path: Path) -> None:
+def test_a_version_keeps_the_text_of_the_file(tmp_path: Path) -> None:
     release = load(folder=folder(tmp_path, GOOD))
     assert [(c.name, c.version, c.promised) for c in release.components] == [
         ("parsl", "1.10", True),
@@ -38,7 +38,7 @@ def test_a_version_stays_the_text_that_was_written(tmp_path: Path) -> None:
     assert release.components[1].spack_spec == "flux-core@0.88.0"
 
 
-def test_the_newest_release_is_the_default_by_number_not_by_letter(tmp_path: Path) -> None:
+def test_the_default_is_the_newest_release_by_number_not_by_alphabet(tmp_path: Path) -> None:
     for name in ("2027.2", "2027.10", "2026.11"):
         folder(tmp_path, GOOD.replace("2027.01", name), name)
     assert names(tmp_path) == ["2027.10", "2027.2", "2026.11"]
@@ -47,32 +47,32 @@ def test_the_newest_release_is_the_default_by_number_not_by_letter(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         (GOOD.replace("spack: py-parsl", "spak: py-parsl"), r"field `spa.*` \(key components\[0\]\)"),
         (GOOD.replace("spack: flux-core, ", ""), r"missing required field `spack` \(key components\[1\]\)"),
         (GOOD.replace("pins: {pyzmq: 27.3.0}", "pins: [pyzmq]"), r"Expected `object`, got `array` \(key pins\)"),
         (GOOD.replace("name: flux", "name: parsl"), r"key components\[1\].name: parsl is listed twice"),
-        (GOOD.replace("0.88.0", "master"), r"key components\[1\].version: 'master' of flux is no version"),
-        (GOOD.replace('"2027.01"', '"2027.02"'), "key release says 2027.02, the file's name 2027.01"),
-        ("components: [", "is not YAML"),
+        (GOOD.replace("0.88.0", "master"), r"key components\[1\].version: 'master' of flux is not a version"),
+        (GOOD.replace('"2027.01"', '"2027.02"'), "key release is 2027.02, but the file is named 2027.01"),
+        ("components: [", "not valid YAML"),
     ],
 )
-def test_a_wrong_manifest_names_its_file_and_key(tmp_path: Path, text: str, says: str) -> None:
-    with pytest.raises(ReleaseError, match=says) as error:
+def test_the_error_for_a_wrong_manifest_names_its_file_and_key(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ReleaseError, match=message) as error:
         load(folder=folder(tmp_path, text))
     assert error.value.message.startswith(f"{tmp_path / '2027.01.yaml'}: ")
 
 
-def test_a_release_that_does_not_exist_is_told_with_those_that_do(tmp_path: Path) -> None:
-    with pytest.raises(ReleaseError, match=r"no release 1999\.1; known: 2027\.01\."):
+def test_the_error_for_an_unknown_release_lists_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(ReleaseError, match=r"no release 1999\.1; choose one of: 2027\.01\."):
         load("1999.1", folder(tmp_path, GOOD))
-    with pytest.raises(ReleaseError, match="holds no release manifest"):
+    with pytest.raises(ReleaseError, match="contains no release manifest"):
         load(folder=tmp_path / "empty")
 
 
 @pytest.mark.parametrize("name", names())
-def test_the_lock_holds_what_the_manifest_pins(name: str) -> None:
+def test_the_lock_contains_the_versions_of_the_manifest(name: str) -> None:
     release = load(name)
     locked = {block.split()[0].lower().replace(".", "-") for _, block in pins(release.lock)}
     for requirement in release.requirements():
@@ -99,9 +99,9 @@ def test_show_prints_the_table_json_and_pins() -> None:
     shown = run(command, ["show"])
     assert shown.exit_code == 0
     assert re.search(r"radical\.pilot +1\.\d+", shown.output)
-    told = json.loads(run(command, ["show", "--json"]).output)
-    assert told["release"] == release.name
-    assert len(told["components"]) == len(release.components)
+    tree = json.loads(run(command, ["show", "--json"]).output)
+    assert tree["release"] == release.name
+    assert len(tree["components"]) == len(release.components)
     assert run(command, ["show", "--pins"]).output.splitlines() == [*release.requirements(), *release.build_tools]
     assert json.loads(run(command, ["list", "--json"]).output) == names()
     wrong = run(command, ["show", "1999.1"])

@@ -1,4 +1,4 @@
-"""The root command: rooms join by entry point, load on demand, and one that is broken takes no other along."""
+"""The root command: packages add commands by entry points, load on demand, and a broken one affects no other."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def points(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
-    found = [EntryPoint(name, value, "exaworks.commands") for name, value in values.items()]
-    monkeypatch.setattr(cli, "entry_points", lambda group: found)
+    entries = [EntryPoint(name, value, "exaworks.commands") for name, value in values.items()]
+    monkeypatch.setattr(cli, "entry_points", lambda group: entries)
 
 
-def test_a_broken_room_is_told_and_the_others_still_work(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_command_is_reported_and_the_others_still_work(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     points(monkeypatch, broken="no.such.module:command", release="exaworks_sdk.cli_release:release")
     run = CliRunner().invoke
     listed = run(cli.main, ["--help"])
@@ -40,11 +40,11 @@ def test_a_broken_room_is_told_and_the_others_still_work(home: Path, monkeypatch
     assert "broken cannot be loaded from no.such.module:command: No module named 'no'" in refused.output
 
 
-def test_the_version_is_the_packages(home: Path) -> None:
+def test_the_version_is_that_of_the_package(home: Path) -> None:
     assert CliRunner().invoke(cli.main, ["--version"]).output == f"exaworks, version {__version__}\n"
 
 
-def test_a_home_that_cannot_be_made_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_home_that_cannot_be_created_gives_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("EXAWORKS_HOME", str(tmp_path / "file" / "home"))
     done = CliRunner().invoke(cli.main, ["release", "list"])
@@ -67,13 +67,13 @@ def test_the_help_of_the_root_imports_no_heavy_library(home: Path) -> None:
     assert "validate" in done.stdout
 
 
-def test_selftest_is_refused_where_there_is_no_checkout(tmp_path: Path) -> None:
+def test_selftest_is_refused_without_a_checkout(tmp_path: Path) -> None:
     done = CliRunner().invoke(selftest, ["-x"], obj=Places(home=tmp_path, checkout=None))
     assert done.exit_code == 2
-    assert "selftest runs from a checkout" in done.output
+    assert "selftest runs from a checkout only" in done.output
 
 
-def test_selftest_hands_over_to_pytest_with_its_arguments_and_exit_code(home: Path, tmp_path: Path) -> None:
+def test_selftest_runs_pytest_with_its_arguments_and_returns_its_exit_code(home: Path, tmp_path: Path) -> None:
     empty = tmp_path / "test_nothing.py"
     empty.touch()
     done = subprocess.run(
@@ -90,13 +90,13 @@ def test_selftest_hands_over_to_pytest_with_its_arguments_and_exit_code(home: Pa
 
 def commands(group: click.Group, name: str) -> list[tuple[str, click.Command]]:
     context = click.Context(group)
-    found: list[tuple[str, click.Command]] = []
+    leaves: list[tuple[str, click.Command]] = []
     for child in group.list_commands(context):
         command = group.get_command(context, child)
         assert command is not None
         path = f"{name} {child}"
-        found += commands(command, path) if isinstance(command, click.Group) else [(path, command)]
-    return found
+        leaves += commands(command, path) if isinstance(command, click.Group) else [(path, command)]
+    return leaves
 
 
 def test_the_help_of_every_command_ends_in_examples() -> None:

@@ -1,4 +1,4 @@
-"""``exaworks install`` against a Spack of shell script: what is done once, what a failure says, how it goes on."""
+"""``exaworks install`` with a Spack that is a shell script: repeated steps, messages of failures, continuation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from exaworks_sdk.errors import InstallError, ReleaseError
 from exaworks_sdk.paths import places
 from exaworks_sdk.release import Checkout, load
 from exaworks_sdk.spack_environment import bundle_spec, environment_text, parse_variants
-from exaworks_sdk.spack_install import Order, install, packages
+from exaworks_sdk.spack_install import InstallRequest, install, packages
 
 from exaworks_sdk.spack_tool import StepFailedError, checkout, run, Spack  # isort: skip
 
@@ -33,7 +33,7 @@ LOCK = {
     }
 }
 SCRIPT = """#!/bin/sh
-# A Spack that says which commands it was given, and does what these leave behind.
+# A Spack that records its commands and creates the files of a real one.
 echo "$*" >> "$CALLS"
 case "$*" in
 *concretize*) {concretize} ;;
@@ -62,14 +62,19 @@ def program(tmp_path: Path, **steps: str) -> None:
     path.chmod(0o755)
 
 
-def order(tmp_path: Path, **changes: object) -> Order:
-    given = {"release": load(), "prefix": tmp_path / "prefix", "recipes": RECIPES, "again": "exaworks install"}
-    return Order(**{**given, **changes})  # type: ignore[arg-type]
+def request(tmp_path: Path, **changes: object) -> InstallRequest:
+    fields = {
+        "release": load(),
+        "prefix": tmp_path / "prefix",
+        "recipes": RECIPES,
+        "resume_command": "exaworks install",
+    }
+    return InstallRequest(**{**fields, **changes})  # type: ignore[arg-type]
 
 
 def steps(calls: Path) -> list[str]:
-    words = ("concretize", "install", "test")
-    return [next(word for word in words if f" {word}" in line) for line in calls.read_text().splitlines()]
+    names = ("concretize", "install", "test")
+    return [next(name for name in names if f" {name}" in line) for line in calls.read_text().splitlines()]
 
 
 def test_one_package_of_a_concretized_environment_is_installed_by_its_hash(tmp_path: Path, calls: Path) -> None:
@@ -82,40 +87,40 @@ def test_one_package_of_a_concretized_environment_is_installed_by_its_hash(tmp_p
     find = "case $* in *find*) echo def123456 ;; esac"
     program(tmp_path, concretize=f"echo '{lock}' > \"$3/spack.lock\"")
     with pytest.raises(InstallError, match="is not concretized"):
-        install(order(tmp_path, package="abc123456"), print)
-    install(order(tmp_path, until="concretize"), print)
+        install(request(tmp_path, package="abc123456"), print)
+    install(request(tmp_path, until="concretize"), print)
     script = tmp_path / "spack" / "bin" / "spack"
     script.write_text(script.read_text() + find + "\n")
-    parsl, zlib = packages(order(tmp_path))
+    parsl, zlib = packages(request(tmp_path))
     assert (parsl.needs, parsl.installed, zlib.installed) == (("def123456",), False, True)
-    install(order(tmp_path, package="abc123456"), print)
+    install(request(tmp_path, package="abc123456"), print)
     assert calls.read_text().splitlines()[-1].endswith("environment install --no-add /abc123456")
-    with pytest.raises(InstallError, match="no package of that hash"):
-        install(order(tmp_path, package="ghi"), print)
+    with pytest.raises(InstallError, match="no package with this hash"):
+        install(request(tmp_path, package="ghi"), print)
 
 
-def test_the_steps_come_in_order_and_the_deployment_is_named(tmp_path: Path, calls: Path) -> None:
+def test_the_steps_run_in_order_and_the_deployment_is_returned(tmp_path: Path, calls: Path) -> None:
     program(tmp_path)
-    said: list[str] = []
-    assert install(order(tmp_path), said.append) == f"spack:{tmp_path / 'prefix' / 'environment'}"
+    lines: list[str] = []
+    assert install(request(tmp_path), lines.append) == f"spack:{tmp_path / 'prefix' / 'environment'}"
     assert steps(calls) == ["concretize", "install", "test"]
-    assert [line for line in said if line.startswith(("1/", "2/"))] == ["1/2 py-parsl@1", "2/2 zlib@1"]
+    assert [line for line in lines if line.startswith(("1/", "2/"))] == ["1/2 py-parsl@1", "2/2 zlib@1"]
     tested = calls.read_text().splitlines()[-1].split()
     assert tested[tested.index("--externals") :] == ["--externals", "flux-core", "py-parsl"]
 
 
-def test_a_second_time_nothing_is_concretized_anew_unless_the_environment_changed(tmp_path: Path, calls: Path) -> None:
+def test_a_repeated_installation_concretizes_only_a_changed_environment(tmp_path: Path, calls: Path) -> None:
     program(tmp_path)
-    install(order(tmp_path), lambda line: None)
-    install(order(tmp_path), lambda line: None)
+    install(request(tmp_path), lambda line: None)
+    install(request(tmp_path), lambda line: None)
     assert steps(calls) == ["concretize", "install", "test", "install", "test"]
-    install(order(tmp_path, changed={"swift": False}, tests=False), lambda line: None)
+    install(request(tmp_path, changed={"swift": False}, tests=False), lambda line: None)
     assert steps(calls)[-2:] == ["concretize", "install"]
 
 
-def test_the_environment_names_our_recipes_and_the_site_s_scope(tmp_path: Path, calls: Path) -> None:
+def test_the_environment_contains_our_recipes_and_the_scope_of_the_site(tmp_path: Path, calls: Path) -> None:
     program(tmp_path)
-    install(order(tmp_path, scope=tmp_path / "scope"), lambda line: None)
+    install(request(tmp_path, scope=tmp_path / "scope"), lambda line: None)
     written = YAML(typ="safe").load(tmp_path / "prefix" / "environment" / "spack.yaml")["spack"]
     assert written["repos"] == {"exaworks": str(RECIPES)}
     assert written["include"] == [str(tmp_path / "scope")]
@@ -129,7 +134,7 @@ def test_the_environment_names_our_recipes_and_the_site_s_scope(tmp_path: Path, 
             "concretize",
             "echo '==> Error: cannot satisfy flux-core@0.88'; echo '  because of gcc'; echo more; exit 1",
             "concretize the environment",
-            "  Error: cannot satisfy flux-core@0.88\n  because of gcc\nAll",
+            "  Error: cannot satisfy flux-core@0.88\n  because of gcc\nFull output: ",
             "",
         ),
         (
@@ -137,7 +142,7 @@ def test_the_environment_names_our_recipes_and_the_site_s_scope(tmp_path: Path, 
             "echo 'fatal: unable to access: Could not resolve host: x'; exit 1",
             "install the environment",
             "  fatal: unable to access: Could not resolve host: x\n",
-            "Is there no network?",
+            "Without a network, fill a source mirror",
         ),
         (
             "install",
@@ -152,42 +157,42 @@ def test_the_environment_names_our_recipes_and_the_site_s_scope(tmp_path: Path, 
             "test",
             "echo '===== 14 passed, 1 no_tests of 15 specs ====='",
             "test what was installed",
-            "  Spack did not test all of them: 14 passed, 1 no_tests of 15 specs",
+            "  Spack did not test every package: 14 passed, 1 no_tests of 15 specs",
             "",
         ),
     ],
 )
-def test_a_failure_says_which_step_why_and_how_to_go_on(
+def test_a_failure_reports_the_step_the_reason_and_the_command_to_continue(
     tmp_path: Path, calls: Path, step: str, fails: str, title: str, reason: str, hint: str
 ) -> None:
     program(tmp_path, **{step: fails})
     with pytest.raises(InstallError) as error:
-        install(order(tmp_path, again="exaworks install --release 2026.11"), lambda line: None)
-    said = error.value.message
-    assert said.startswith(f"cannot {title}")
-    assert reason in said
-    assert hint in said
-    assert said.endswith(
-        f"All of its output: {tmp_path}/prefix/logs/{step}.log\nTo go on: exaworks install --release 2026.11"
+        install(request(tmp_path, resume_command="exaworks install --release 2026.11"), lambda line: None)
+    message = error.value.message
+    assert message.startswith(f"cannot {title}")
+    assert reason in message
+    assert hint in message
+    assert message.endswith(
+        f"Full output: {tmp_path}/prefix/logs/{step}.log\nTo continue: exaworks install --release 2026.11"
     )
 
 
-def test_after_a_failed_installation_it_goes_on_without_concretizing(tmp_path: Path, calls: Path) -> None:
+def test_after_a_failed_installation_it_continues_without_concretizing(tmp_path: Path, calls: Path) -> None:
     program(tmp_path, install="exit 1")
     with pytest.raises(InstallError):
-        install(order(tmp_path), lambda line: None)
+        install(request(tmp_path), lambda line: None)
     program(tmp_path)
-    install(order(tmp_path), lambda line: None)
+    install(request(tmp_path), lambda line: None)
     assert steps(calls) == ["concretize", "install", "install", "test"]
 
 
-def test_an_interruption_reaches_spack_itself(tmp_path: Path, calls: Path) -> None:
+def test_an_interruption_is_passed_on_to_spack(tmp_path: Path, calls: Path) -> None:
     trap = 'trap \'echo interrupted >> "$CALLS"; exit 2\' INT; : > "$CALLS.ready"; while :; do sleep 0.05; done'
     program(tmp_path, install=trap)
     text = (
-        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"  # ignored, if ours is
-        "from pathlib import Path; from tests.exaworks_sdk.test_spack_install import order;"
-        "from exaworks_sdk.spack_install import install; install(order(Path(sys.argv[1])), print)"
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"  # may be inherited as ignored
+        "from pathlib import Path; from tests.exaworks_sdk.test_spack_install import request;"
+        "from exaworks_sdk.spack_install import install; install(request(Path(sys.argv[1])), print)"
     )
     child = subprocess.Popen(
         [sys.executable, "-c", text, str(tmp_path)], cwd=RECIPES.parents[1], stderr=subprocess.PIPE
@@ -202,9 +207,9 @@ def test_an_interruption_reaches_spack_itself(tmp_path: Path, calls: Path) -> No
     assert calls.read_text().splitlines()[-1] == "interrupted"
 
 
-def test_a_spack_root_without_spack_is_told(tmp_path: Path, calls: Path) -> None:
-    with pytest.raises(InstallError, match="no bin/spack can be run"):
-        install(order(tmp_path), lambda line: None)
+def test_a_spack_root_without_spack_is_refused(tmp_path: Path, calls: Path) -> None:
+    with pytest.raises(InstallError, match="has no executable bin/spack"):
+        install(request(tmp_path), lambda line: None)
 
 
 def repository(folder: Path) -> str:
@@ -216,13 +221,13 @@ def repository(folder: Path) -> str:
     return done.stdout.strip()
 
 
-def test_a_commit_is_cloned_once_and_a_damaged_checkout_mended(tmp_path: Path) -> None:
+def test_a_commit_is_cloned_once_and_a_damaged_checkout_is_repaired(tmp_path: Path) -> None:
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "file").write_text("text")
-    (tmp_path / "source").rename(tmp_path / "kept")
+    (tmp_path / "source").rename(tmp_path / "files")
     source = tmp_path / "source"
     repository(source)
-    (tmp_path / "kept" / "file").rename(source / "file")
+    (tmp_path / "files" / "file").rename(source / "file")
     git = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost", "-C", str(source)]
     subprocess.run([*git, "add", "file"], check=True)
     subprocess.run([*git, "commit", "-q", "-m", "second"], check=True)
@@ -235,19 +240,19 @@ def test_a_commit_is_cloned_once_and_a_damaged_checkout_mended(tmp_path: Path) -
     assert (tmp_path / "clone" / "file").read_text() == "text"
 
 
-def test_a_repository_that_is_not_there_gives_git_s_own_words(tmp_path: Path) -> None:
+def test_the_error_for_an_absent_repository_is_that_of_git(tmp_path: Path) -> None:
     with pytest.raises(StepFailedError, match=r"does not appear to be a git repository|does not exist") as error:
         checkout(Checkout((tmp_path / "nowhere").as_uri(), "0" * 40), tmp_path / "clone", tmp_path / "log")
     assert error.value.log is not None
     assert "nowhere" in error.value.log.read_text()
 
 
-def test_a_prefix_that_cannot_be_written_names_the_folder(tmp_path: Path, calls: Path) -> None:
+def test_the_error_for_a_prefix_that_cannot_be_written_names_the_folder(tmp_path: Path, calls: Path) -> None:
     (tmp_path / "prefix").write_text("a file")
     with pytest.raises(
-        InstallError, match=r"cannot clone Spack:\n  (Not a directory|File exists): .*/prefix.*\nTo go on"
+        InstallError, match=r"cannot clone Spack:\n  (Not a directory|File exists): .*/prefix.*\nTo continue"
     ):
-        install(order(tmp_path), lambda line: None)
+        install(request(tmp_path), lambda line: None)
 
 
 def test_a_program_that_cannot_be_started_is_a_failed_step(tmp_path: Path) -> None:
@@ -255,7 +260,7 @@ def test_a_program_that_cannot_be_started_is_a_failed_step(tmp_path: Path) -> No
         run(Spack(tmp_path / "nowhere", own=False), ["help"], tmp_path / "log")
 
 
-def test_without_a_spack_it_is_cloned_at_the_manifest_s_commits_and_the_environment_is_complete(
+def test_without_a_spack_the_commits_of_the_manifest_are_cloned_and_the_environment_is_complete(
     tmp_path: Path, calls: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program(tmp_path)
@@ -264,64 +269,64 @@ def test_without_a_spack_it_is_cloned_at_the_manifest_s_commits_and_the_environm
     packages = repository(tmp_path / "packages")
     release = load()
     assert release.spack
-    here = msgspec.structs.replace(
+    local = msgspec.structs.replace(
         release.spack,
         tool=Checkout((tmp_path / "spack").as_uri(), tool),
         packages=Checkout((tmp_path / "packages").as_uri(), packages),
     )
     monkeypatch.delenv("SPACK_ROOT")
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
-    placed = order(tmp_path, release=msgspec.structs.replace(release, spack=here))
-    install(placed, lambda line: None)
+    cloned = request(tmp_path, release=msgspec.structs.replace(release, spack=local))
+    install(cloned, lambda line: None)
     assert steps(calls) == ["concretize", "install", "test"]
-    written = YAML(typ="safe").load(placed.environment / "spack.yaml")["spack"]
-    assert written["repos"]["builtin"] == f"{placed.prefix}/packages/repos/spack_repo/builtin"
-    assert written["config"]["install_tree"]["root"] == f"{placed.prefix}/installed"
-    assert (placed.environment.parent / "spack" / "bin" / "spack").is_file()
+    written = YAML(typ="safe").load(cloned.environment / "spack.yaml")["spack"]
+    assert written["repos"]["builtin"] == f"{cloned.prefix}/packages/repos/spack_repo/builtin"
+    assert written["config"]["install_tree"]["root"] == f"{cloned.prefix}/installed"
+    assert (cloned.environment.parent / "spack" / "bin" / "spack").is_file()
 
 
 def test_variants_are_read_and_unknown_ones_refused() -> None:
     assert parse_variants("~swift +maestro") == {"swift": False, "maestro": True}
     assert parse_variants("") == {}
-    with pytest.raises(ReleaseError, match="not a row of variants"):
+    with pytest.raises(ReleaseError, match="not a list of variants"):
         parse_variants("swift")
-    with pytest.raises(ReleaseError, match="no variant dask; it has"):
+    with pytest.raises(ReleaseError, match="no variant dask; choose from"):
         bundle_spec(load(), {"dask": True})
 
 
-def test_dry_run_prints_the_environment_and_touches_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dry_run_prints_the_environment_and_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXAWORKS_HOME", str(tmp_path / "home"))
     done = CliRunner().invoke(command, ["--dry-run", "--variants", "~swift"], obj=places())
     assert done.output == environment_text(load(), changed={"swift": False})
     assert list((tmp_path / "home").iterdir()) == []
 
 
-def test_a_site_without_spack_configuration_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_site_without_spack_configuration_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXAWORKS_HOME", str(tmp_path / "home"))
     done = CliRunner().invoke(command, ["--dry-run", "--site", "local/workstation"], obj=places())
     assert done.exit_code == 2
     assert "names no spack_scope" in done.output
 
 
-def test_a_site_s_configuration_is_refused_where_its_variables_and_file_systems_are_not(
+def test_the_configuration_of_a_site_is_refused_on_a_machine_without_its_variables_and_file_systems(
     tmp_path: Path, calls: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program(tmp_path)
     monkeypatch.setenv("EXAWORKS_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("SCRATCH", raising=False)
-    chosen = ["install", "--site", "nersc/perlmutter", "--until", "concretize"]
-    refused = CliRunner().invoke(main, chosen)
+    arguments = ["install", "--site", "nersc/perlmutter", "--until", "concretize"]
+    refused = CliRunner().invoke(main, arguments)
     assert refused.exit_code == 2
     assert (
         "config.yaml:5: config.install_tree.root: $SCRATCH/spack/install: the variable SCRATCH is not" in refused.output
     )
-    assert "Set SCRATCH, if this is a machine of nersc/perlmutter" in refused.output
+    assert "If this is a machine of nersc/perlmutter, set SCRATCH." in refused.output
     monkeypatch.setenv("SCRATCH", "/nowhere/x")
-    refused = CliRunner().invoke(main, chosen)
-    assert "there is no folder /nowhere/x here" in refused.output
+    refused = CliRunner().invoke(main, arguments)
+    assert "the folder /nowhere/x does not exist on this machine" in refused.output
     assert "Is this a machine of nersc/perlmutter?" in refused.output
-    assert not calls.exists(), "Spack has not been started"
-    assert "site_configs/nersc/spack/perlmutter" in CliRunner().invoke(main, [*chosen, "--dry-run"]).output
+    assert not calls.exists(), "Spack was started"
+    assert "site_configs/nersc/spack/perlmutter" in CliRunner().invoke(main, [*arguments, "--dry-run"]).output
     monkeypatch.setenv("SCRATCH", str(tmp_path))
-    assert CliRunner().invoke(main, chosen).exit_code == 0
+    assert CliRunner().invoke(main, arguments).exit_code == 0
     assert steps(calls) == ["concretize"]

@@ -1,6 +1,6 @@
-"""What makes ``exaworks install`` fail, for real: no network, a full disk, no compiler, versions that do not fit.
+"""Real failures of ``exaworks install``: no network, a full disk, no compiler, incompatible versions.
 
-Each error has to say which step failed, the reason in two lines, what helps, and the command to go on with.
+Each error must state the failed step, the reason in at most two lines, what to do, and the command to continue with.
 """
 
 from __future__ import annotations
@@ -22,56 +22,57 @@ DEBIAN = ROOT / "spack_repo" / "scopes" / "debian12"
 COMPILERS = ("gcc", "g++", "gfortran", "cc", "c++", "c89", "c99", "cpp", "clang", "flang", "f77", "f95", "icx", "nvc")
 ONLY_LOOPBACK = ("unshare", "--net")
 FULL = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=2m tmpfs "$1" && shift && exec "$@"', "sh")
-CARRY_OUT = """
+PROGRAM = """
 import sys
 from pathlib import Path
 import msgspec
 from exaworks_sdk.release import Checkout, load
-from exaworks_sdk.spack_install import Order, install
+from exaworks_sdk.spack_install import InstallRequest, install
 url, commit, prefix, recipes = sys.argv[1:]
 release = load()
-made = msgspec.structs.replace(release.spack, tool=Checkout(url, commit))
-order = Order(msgspec.structs.replace(release, spack=made), Path(prefix), Path(recipes), "exaworks install", clone=True)
+spack = msgspec.structs.replace(release.spack, tool=Checkout(url, commit))
+release = msgspec.structs.replace(release, spack=spack)
+request = InstallRequest(release, Path(prefix), Path(recipes), "exaworks install", clone=True)
 try:
-    install(order, print)
+    install(request, print)
 except Exception as error:
     sys.exit(f"{type(error).__name__}: {error.message}")
 """
 
 
 def clone(before: tuple[str, ...], url: str, commit: str, prefix: Path) -> str:
-    """Let ``exaworks install`` clone Spack from here in a namespace of its own; return what it fails with."""
+    """Let ``exaworks install`` clone Spack in a namespace of its own, and return the error with which it fails."""
     if subprocess.run([*before, "true"], capture_output=True, check=False).returncode != 0:
         pytest.skip("namespaces need root")
-    command = [*before, sys.executable, "-c", CARRY_OUT, url, commit, str(prefix), str(RECIPES)]
+    command = [*before, sys.executable, "-c", PROGRAM, url, commit, str(prefix), str(RECIPES)]
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "GIT_TERMINAL_PROMPT": "0", "GIT_CONFIG_GLOBAL": os.devnull}
     done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 1, done.stderr
     return done.stderr
 
 
-def parts(said: str) -> tuple[str, list[str], str, str]:
-    """Take an error apart: (its first line, Spack's or git's own reason, the hint, the command to go on with)."""
-    first, *lines = said.strip().splitlines()
+def parts(message: str) -> tuple[str, list[str], str, str]:
+    """Split an error into its first line, the reason of Spack or git, the hint, and the command to continue with."""
+    first, *lines = message.strip().splitlines()
     reason = [line.strip() for line in lines if line.startswith("  ")]
-    told = [line for line in lines if not line.startswith("  ")]
+    others = [line for line in lines if not line.startswith("  ")]
     assert 1 <= len(reason) <= 2
-    assert told[-1].startswith("To go on: ")
-    hints = [line for line in told[:-1] if not line.startswith("All of its output: ")]
-    return first, reason, " ".join(hints), told[-1].removeprefix("To go on: ")
+    assert others[-1].startswith("To continue: ")
+    hints = [line for line in others[:-1] if not line.startswith("Full output: ")]
+    return first, reason, " ".join(hints), others[-1].removeprefix("To continue: ")
 
 
-def test_without_a_network_the_clone_of_spack_says_so(tmp_path: Path) -> None:
-    said = clone(ONLY_LOOPBACK, "https://spack.invalid/spack.git", "0" * 40, tmp_path / "prefix")
-    first, reason, hint, again = parts(said)
+def test_a_clone_without_a_network_reports_it(tmp_path: Path) -> None:
+    message = clone(ONLY_LOOPBACK, "https://spack.invalid/spack.git", "0" * 40, tmp_path / "prefix")
+    first, reason, hint, resume_command = parts(message)
     assert first == "InstallError: cannot clone Spack:"
     assert "Could not resolve host" in " ".join(reason)
-    assert hint.startswith("Is there no network? Fill a source mirror")
-    assert f"All of its output: {tmp_path}/prefix/logs/spack.log" in said
-    assert again == "exaworks install"
+    assert hint.startswith("Without a network, fill a source mirror elsewhere")
+    assert f"Full output: {tmp_path}/prefix/logs/spack.log" in message
+    assert resume_command == "exaworks install"
 
 
-def test_a_disk_that_fills_up_during_the_clone_is_named(tmp_path: Path) -> None:
+def test_a_disk_that_fills_up_during_the_clone_is_reported(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
     (source / "large").write_bytes(os.urandom(4 * 2**20))
@@ -80,20 +81,20 @@ def test_a_disk_that_fills_up_during_the_clone_is_named(tmp_path: Path) -> None:
         subprocess.run([*git, *step], check=True)
     commit = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
     (tmp_path / "prefix").mkdir()
-    said = clone((*FULL, str(tmp_path / "prefix")), source.as_uri(), commit, tmp_path / "prefix")
-    first, reason, hint, _ = parts(said)
+    message = clone((*FULL, str(tmp_path / "prefix")), source.as_uri(), commit, tmp_path / "prefix")
+    first, reason, hint, _ = parts(message)
     assert first == "InstallError: cannot clone Spack:"
     assert "No space left on device" in " ".join(reason)
     assert hint.startswith("The disk is full")
 
 
-class Here:
-    """A real Spack with a configuration of our own, that ``exaworks install`` is told to use."""
+class RealSpack:
+    """A real Spack with a configuration of its own, which ``exaworks install`` uses."""
 
     def __init__(self, folder: Path, packages: Path | None) -> None:
         program = Path(need("spack"))
-        asked = [str(program), "python", "-c", "import spack.repo; print(spack.repo.PATH.get_repo('builtin').root)"]
-        builtin = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip().splitlines()[-1]
+        command = [str(program), "python", "-c", "import spack.repo; print(spack.repo.PATH.get_repo('builtin').root)"]
+        builtin = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip().splitlines()[-1]
         for name in ("user", "system", "cache"):
             (folder / name).mkdir()
         config = {"misc_cache": str(folder / "misc"), "install_tree": {"root": str(folder / "installed")}}
@@ -129,24 +130,24 @@ class Here:
 
 @pytest.mark.slow
 @pytest.mark.needs("spack")
-def test_a_machine_without_a_compiler_is_told_to_get_one(tmp_path: Path) -> None:
-    here = Here(tmp_path, None)
+def test_the_error_without_a_compiler_advises_to_install_one(tmp_path: Path) -> None:
+    spack = RealSpack(tmp_path, None)
     (tmp_path / "bin").mkdir()
     for program in Path("/usr/bin").iterdir():
         if not any(name in program.name for name in COMPILERS):
             (tmp_path / "bin" / program.name).symlink_to(program)
-    first, reason, hint, again = parts(here.install(PATH=str(tmp_path / "bin")))
+    first, reason, hint, resume_command = parts(spack.install(PATH=str(tmp_path / "bin")))
     assert first == "Error: cannot concretize the environment:"
     assert "compiler" in reason[0]
     assert hint == "Install gcc, or load its module."
-    assert again.startswith(f"exaworks install --until concretize --prefix {here.prefix}")
+    assert resume_command.startswith(f"exaworks install --until concretize --prefix {spack.prefix}")
 
 
 @pytest.mark.slow
 @pytest.mark.needs("spack")
-def test_versions_that_do_not_fit_together_give_the_recipe_s_own_advice(tmp_path: Path) -> None:
-    here = Here(tmp_path, DEBIAN)
-    first, reason, hint, _ = parts(here.install("--variants", "~psij ~flux ~swift ~parsl"))
+def test_the_error_for_incompatible_variants_has_the_advice_of_the_recipe(tmp_path: Path) -> None:
+    spack = RealSpack(tmp_path, DEBIAN)
+    first, reason, hint, _ = parts(spack.install("--variants", "~psij ~flux ~swift ~parsl"))
     assert first == "Error: cannot concretize the environment:"
     assert reason[0].startswith("Error: failed to concretize")
     assert "leave +psij on, or add ~radical" in reason[1]
