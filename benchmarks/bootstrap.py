@@ -1,8 +1,8 @@
-"""What ``./exaworks`` costs on a warm checkout over the plain Python command line, and what the help costs.
+"""Measure the time of ``./exaworks`` in a prepared checkout, compared with the plain Python command line.
 
     python benchmarks/bootstrap.py [ROUNDS]
 
-Needs an environment that is there (any ``./exaworks`` command makes it). Rounds are interleaved, medians printed.
+Needs an existing environment (any ``./exaworks`` command creates it). Rounds are interleaved; prints medians.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 15
     script = str(ROOT / "exaworks")
     seconds([script, "--version"])
-    made = [stamp.parent for stamp in HOME.glob("env/*/.made") if not stamp.parent.name.endswith("-dev")]
-    if not made:
-        sys.exit(f"{HOME} holds no environment")
-    python = str(max(made, key=lambda folder: folder.stat().st_mtime) / "bin" / "python")
+    environments = [stamp.parent for stamp in HOME.glob("env/*/.made") if not stamp.parent.name.endswith("-dev")]
+    if not environments:
+        sys.exit(f"{HOME} has no environment: run ./exaworks once")
+    python = str(max(environments, key=lambda folder: folder.stat().st_mtime) / "bin" / "python")
     commands = {
         "python -I -c pass": [python, "-I", "-c", "pass"],
         "python -I -m exaworks_sdk --version": [python, "-I", "-m", "exaworks_sdk", "--version"],
@@ -39,16 +39,16 @@ def main() -> None:
         "python -I -m exaworks_sdk --help": [python, "-I", "-m", "exaworks_sdk", "--help"],
         "./exaworks --help": [script, "--help"],
     }
-    taken: dict[str, list[float]] = {name: [] for name in commands}
+    times: dict[str, list[float]] = {name: [] for name in commands}
     for _ in range(rounds):
         for name, command in commands.items():
-            taken[name].append(seconds(command))
-    medians = {name: statistics.median(values) for name, values in taken.items()}
+            times[name].append(seconds(command))
+    medians = {name: statistics.median(values) for name, values in times.items()}
     for name, median in medians.items():
         print(f"{median * 1000:7.1f} ms  {name}")
     for option in ("--version", "--help"):
-        over = medians[f"./exaworks {option}"] - medians[f"python -I -m exaworks_sdk {option}"]
-        print(f"{over * 1000:7.1f} ms  ./exaworks over the plain command line, {option} (limit: 100 ms)")
+        cost = medians[f"./exaworks {option}"] - medians[f"python -I -m exaworks_sdk {option}"]
+        print(f"{cost * 1000:7.1f} ms  cost of ./exaworks over the plain command line, {option} (limit: 100 ms)")
 
 
 if __name__ == "__main__":

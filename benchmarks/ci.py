@@ -1,8 +1,8 @@
-"""What pipelines cost beside installing and testing: generating them all, and each of their own steps.
+"""Measure the time that pipelines need in addition to installing and testing: generation, and each of their steps.
 
     python benchmarks/ci.py [ROUNDS]
 
-Medians. A stage's own cost is that of ``ci stage`` over the bare command it runs, measured in the same run.
+Prints medians. The cost of a stage is the time of ``ci stage`` minus that of the bare command, in the same run.
 """
 
 from __future__ import annotations
@@ -54,17 +54,17 @@ def main() -> None:
             "ci verdict": [*CLI, "ci", "verdict", *on],
             "ci cleanup": [*CLI, "ci", "cleanup", *on],
         }
-        taken: dict[str, list[float]] = {step: [] for step in commands}
+        times: dict[str, list[float]] = {step: [] for step in commands}
         for _ in range(rounds):
             for step, command in commands.items():
-                taken[step].append(seconds(command, folder, environ))
-    medians = {step: statistics.median(values) for step, values in taken.items()}
+                times[step].append(seconds(command, folder, environ))
+    medians = {step: statistics.median(values) for step, values in times.items()}
     for step, median in medians.items():
         print(f"{median:7.2f} s  {step}")
     stages = sum(medians[f"ci stage {stage}"] - medians[f"bare {stage}"] for stage in ("setup", "control", "smoke"))
     own = stages + medians["bare setup"] + sum(medians[step] for step in ("ci deliver", "ci verdict", "ci cleanup"))
-    print(f"{medians['ci generate --all']:7.2f} s  generating all pipelines (limit: 1 s)")
-    print(f"{own:7.2f} s  a pipeline's own steps (limit: 20 s)")
+    print(f"{medians['ci generate --all']:7.2f} s  generation of all pipelines (limit: 1 s)")
+    print(f"{own:7.2f} s  all own steps of a pipeline (limit: 20 s)")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Databases for the benchmarks: SQLite files, or a PostgreSQL that writes as safely as a real one, in a folder."""
+"""Databases for the benchmarks: SQLite files, or a PostgreSQL server with its default durability, in a folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ KINDS = ("sqlite", "postgresql")
 
 
 class Databases:
-    """Databases of one kind, by name; a folder that was given is kept, and what is in it is used again."""
+    """Databases of one kind, by name; a folder given as ``keep`` is not removed, and its databases are used again."""
 
     def __init__(self, kind: str, keep: Path | None = None) -> None:
         self.kind = kind
@@ -21,13 +21,13 @@ class Databases:
         if kind == "postgresql":
             from tests.collector.postgres import Cluster
 
-            if keep is not None:  # its owner, who is not root, has to come there
+            if keep is not None:  # the server's user, who is not root, needs access
                 self.folder.chmod(0o755)
             self.cluster = Cluster(safe=True, folder=self.folder / "postgresql" if keep else None)
             self._stack.callback(self.cluster.remove)
 
     def url(self, name: str) -> str:
-        """Return the URL of a database, which is made where it is not there."""
+        """Return the URL of a database, which is created if it does not exist."""
         if self.kind == "sqlite":
             return f"sqlite:///{self.folder / name / 'collector.db'}"
         return self.cluster.named(name)

@@ -1,4 +1,5 @@
-"""What the harness costs: cases of ``true`` beside a bare loop and ReFrame, and jobs on a private Slurm beside sbatch.
+"""Measure the cost of the harness: cases that run ``true``, compared with a bare loop and ReFrame, and jobs on a Slurm
+testbed, compared with sbatch.
 
 python -m benchmarks.harness [--cases 100 1000] [--no-reframe] [--no-slurm]
 """
@@ -19,9 +20,9 @@ from pathlib import Path
 from tabulate import tabulate
 
 ROOT = Path(__file__).resolve().parents[1]
-COMPONENT = "from sdk_tests.components import ComponentKind\nPYTHON = ComponentKind('python', command='python3')\n"
+COMPONENT = "from sdk_tests.plan.components import ComponentKind\nPYTHON = ComponentKind('python', command='python3')\n"
 CASES = """
-from sdk_tests.case import case
+from sdk_tests.api import case
 
 @case(payload={payload!r}, component="python", name="bench", answer=False, where={where!r}, walltime=30.0,
       schedulers=({scheduler!r},), variants={{f"n={{n:04d}}": {{}} for n in range({count})}})
@@ -61,29 +62,29 @@ site_configuration = {
 
 
 def wall(command: list[str], env: dict[str, str], folder: Path) -> float:
-    """Run a command that must succeed; seconds."""
-    begun = time.perf_counter()
+    """Run a command, which must succeed, and return its time in seconds."""
+    started = time.perf_counter()
     done = subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, check=False)
-    spent = time.perf_counter() - begun
+    seconds = time.perf_counter() - started
     if done.returncode:
         sys.exit(
             f"{' '.join(command[:6])} … failed with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
         )
-    return spent
+    return seconds
 
 
 def bare(count: int, concurrency: int) -> float:
-    """A bare loop of ``true`` with that many at once."""
-    begun = time.perf_counter()
+    """Run ``true`` in a bare loop, ``concurrency`` at once, and return the time in seconds."""
+    started = time.perf_counter()
     with ThreadPoolExecutor(concurrency) as pool:
         list(pool.map(lambda _: subprocess.run(["true"], check=True), range(count)))
-    return time.perf_counter() - begun
+    return time.perf_counter() - started
 
 
 def harness(
     folder: Path, count: int, env: dict[str, str], site: str, *, payload: str, where: str, scheduler: str
 ) -> tuple[float, list[str]]:
-    """Prepare the command that runs ``count`` cases."""
+    """Run ``count`` cases with the harness, and return the time in seconds and the command."""
     folder.mkdir(parents=True, exist_ok=True)
     plug = folder / "plug"
     info = plug / "bench-1.dist-info"
@@ -101,7 +102,7 @@ def harness(
 
 
 def overhead(folder: Path, counts: list[int], env: dict[str, str], with_reframe: bool) -> list[list[object]]:
-    """Rows: what, cases, wall, per-case cost over the bare loop with start-up and without, ratio."""
+    """Return rows: name, cases, wall time, cost of a case over the bare loop with and without start-up, ratio."""
     concurrency = len(os.sched_getaffinity(0))
     site = SITE.replace("PREFIX", sys.prefix)
 
@@ -111,23 +112,24 @@ def overhead(folder: Path, counts: list[int], env: dict[str, str], with_reframe:
     start = statistics.median(one(f"local-1-{turn}", 1) for turn in range(3))
     rows: list[list[object]] = [["this harness, start and end", 1, start, "", "", ""]]
     for count in counts:
-        bares, ours = [], []
+        bare_times, harness_times = [], []
         for turn in range(3):
-            bares.append(bare(count, concurrency))
-            ours.append(one(f"local-{count}-{turn}", count))
-        base, mine = statistics.median(bares), statistics.median(ours)
+            bare_times.append(bare(count, concurrency))
+            harness_times.append(one(f"local-{count}-{turn}", count))
+        base, time_harness = statistics.median(bare_times), statistics.median(harness_times)
         rows.append([f"bare loop, {concurrency} at once", count, base, 0.0, 0.0, ""])
-        over = mine - base
-        rows.append(["this harness", count, mine, over / count * 1000, (over - start) / count * 1000, ""])
+        cost = time_harness - base
+        rows.append(["this harness", count, time_harness, cost / count * 1000, (cost - start) / count * 1000, ""])
         if with_reframe and count <= 100:
-            theirs = reframe(folder / f"reframe-{count}", count, concurrency, env)
-            ratio = (theirs - base) / (mine - base)
-            rows.append(["ReFrame, async", count, theirs, (theirs - base) / count * 1000, "", f"{ratio:.1f} x ours"])
+            time_reframe = reframe(folder / f"reframe-{count}", count, concurrency, env)
+            cost_reframe = time_reframe - base
+            ratio = f"{cost_reframe / cost:.1f} x this harness"
+            rows.append(["ReFrame, async", count, time_reframe, cost_reframe / count * 1000, "", ratio])
     return rows
 
 
 def reframe(folder: Path, count: int, concurrency: int, env: dict[str, str]) -> float:
-    """The same cases under ReFrame's asynchronous policy, in the same number of places."""
+    """Run the same cases with ReFrame's asynchronous policy and the same concurrency; return the time in seconds."""
     folder.mkdir(parents=True)
     (folder / "bench.py").write_text(REFRAME.replace("COUNT", str(count)))
     (folder / "site.py").write_text(REFRAME_SITE.replace("JOBS", str(concurrency)))
@@ -136,7 +138,7 @@ def reframe(folder: Path, count: int, concurrency: int, env: dict[str, str]) -> 
 
 
 def jobs(folder: Path, count: int, env: dict[str, str]) -> list[list[object]]:
-    """One-second jobs on a private Slurm: a bare sbatch loop that waits for all, and the harness from first submit."""
+    """Run one-second jobs on a private Slurm, in a bare sbatch loop and with the harness, and return rows."""
     import json
 
     from sdk_tests.testbeds import manage
@@ -154,14 +156,16 @@ def jobs(folder: Path, count: int, env: dict[str, str]) -> list[list[object]]:
         script.chmod(0o755)
         rows: list[list[object]] = []
         base = sbatch(count, script, full, folder)
-        harness(folder / "ours", count, full, site, payload=str(script), where="job", scheduler="slurm")
-        (records,) = (folder / "ours" / "home" / "runs").glob("*/records.jsonl")
+        harness(folder / "harness", count, full, site, payload=str(script), where="job", scheduler="slurm")
+        (records,) = (folder / "harness" / "home" / "runs").glob("*/records.jsonl")
         times = [json.loads(line)["timing"] for line in records.read_text().splitlines()]
         first = min(stamp(t["submitted"]) for t in times)
-        mine = max(stamp(t["ended"]) + t["collect"]["seconds"] for t in times) - first
-        over = (mine - base) / count * 1000
+        seconds = max(stamp(t["ended"]) + t["collect"]["seconds"] for t in times) - first
+        cost = (seconds - base) / count * 1000
         rows.append(["bare sbatch loop", count, base, 0.0, "", ""])
-        rows.append(["this harness, from first submit", count, mine, over, "", f"{mine / base:.2f} x bare"])
+        rows.append(
+            ["this harness, from the first submission", count, seconds, cost, "", f"{seconds / base:.2f} x bare"]
+        )
         return rows
     finally:
         manage.down(folder / "testbed", testbed.id)
@@ -174,8 +178,8 @@ def stamp(text: str) -> float:
 
 
 def sbatch(count: int, script: Path, env: dict[str, str], folder: Path) -> float:
-    """Submit one by one, then ask until none is left, as a shell script would."""
-    begun = time.perf_counter()
+    """Submit jobs one by one, poll the queue until it is empty, and return the time in seconds."""
+    started = time.perf_counter()
     for _ in range(count):
         subprocess.run(
             ["sbatch", "--parsable", "--output=/dev/null", str(script)],
@@ -184,10 +188,10 @@ def sbatch(count: int, script: Path, env: dict[str, str], folder: Path) -> float
             check=True,
             capture_output=True,
         )
-    ask = ["squeue", "--noheader", "--format=%i"]
-    while subprocess.run(ask, env=env, check=True, capture_output=True).stdout.strip():
+    squeue = ["squeue", "--noheader", "--format=%i"]
+    while subprocess.run(squeue, env=env, check=True, capture_output=True).stdout.strip():
         time.sleep(0.2)
-    return time.perf_counter() - begun
+    return time.perf_counter() - started
 
 
 def main() -> None:
@@ -195,17 +199,17 @@ def main() -> None:
     parser.add_argument("--cases", type=int, nargs="+", default=[100, 1000])
     parser.add_argument("--no-reframe", action="store_true")
     parser.add_argument("--no-slurm", action="store_true")
-    given = parser.parse_args()
+    options = parser.parse_args()
     env = {k: v for k, v in os.environ.items() if not k.startswith(("EXAWORKS_", "SLURM", "PYTEST", "COV"))}
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
-        rows = overhead(folder, given.cases, env, not given.no_reframe)
+        rows = overhead(folder, options.cases, env, not options.no_reframe)
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-        if not given.no_slurm:
+        if not options.no_slurm:
             rows += jobs(folder / "slurm", 100, env)
-    headers = ("what", "cases", "wall s", "ms a case over bare", "without start-up", "ratio")
+    headers = ("program", "cases", "wall s", "ms per case over bare", "without start-up", "ratio")
     print(tabulate(rows, headers=headers, floatfmt=".2f"))
-    print(f"largest process of all of these (harness, ReFrame or their children): {peak:.0f} MB")
+    print(f"peak memory of the largest process (harness, ReFrame or their children): {peak:.0f} MB")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""A generated history: systems that run the same cases night after night, with failures that come, stay and go.
+"""A generated history: systems that run the same cases every night, with failures that last for some nights.
 
-It is stored through the collector's own functions, roll-ups included, so that what is measured on it is what a real one
-would be. Nothing in it is random from one making to the next.
+The collector's own functions store it, roll-ups included, so that measurements on it are realistic. Two histories with
+the same shape are equal.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ import msgspec
 from sqlalchemy import Connection, func, select
 
 from collector.clock import now_ms
-from collector.database import Store
-from collector.intake import Arrival, read_closing, read_manifest
-from collector.store_records import store_records
-from collector.store_runs import store_closing, store_manifest
-from collector.tables import runs
+from collector.store.database import Store
+from collector.store.decoding import DecodedRecord, read_closing, read_manifest
+from collector.store.records import store_records
+from collector.store.runs import store_closing, store_manifest
+from collector.store.tables import runs
 from dashboard_client.schema import (
     Cause,
     CauseClass,
@@ -52,9 +52,15 @@ from tests.collector.samples import record as sample_record
 
 SUBJECTS = ("control", "psij", "parsl", "flux", "swift-t", "radical.pilot", "radical.entk", "parsl+psij", "parsl+flux")
 SITES = ("alcf", "llnl", "nersc", "olcf", "csc", "jsc", "riken", "cscs")
-TROUBLES = (
+FAILURES = (
     (Outcome.FAIL, CauseClass.COMPONENT, Phase.JUDGE, "assertion", "greeting was 'Hello', not 'Hello World!'"),
-    (Outcome.FAIL, CauseClass.DISTRIBUTION, Phase.PROBE, "version", "parsl 2026.02.16 found, release says 2026.10.26"),
+    (
+        Outcome.FAIL,
+        CauseClass.DISTRIBUTION,
+        Phase.PROBE,
+        "version",
+        "found parsl 2026.02.16, the release has 2026.10.26",
+    ),
     (Outcome.ERROR, CauseClass.UNKNOWN, Phase.RUN, "unclassified", "the payload ended with signal 9"),
     (Outcome.INFRA, CauseClass.SCHEDULER, Phase.QUEUE, "queue-wait", "waited 1800 s in queue debug"),
     (Outcome.INFRA, CauseClass.SITE, Phase.LAUNCH, "node-failure", "node nid001234 went down"),
@@ -64,12 +70,12 @@ TROUBLES = (
 HARNESS = Harness(version="2026.11.0", commit="0f3c9a7d5e21", dirty=False)
 
 MEASURES = 50
-"""Every so-many-th case measures something; the figures of the last twelve nights are worse."""
+"""One case in so many has metrics; their values are worse in the last twelve nights."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """How big a history is."""
+    """The size of a history, and the time of its last night."""
 
     systems: int = 40
     cases: int = 300
@@ -78,41 +84,41 @@ class Shape:
 
     @classmethod
     def of(cls, records: int) -> Shape:
-        """Return the shape of about so many records: as many nights as that takes."""
+        """Return a shape with about ``records`` records, by the number of nights."""
         return cls(nights=max(records // (cls.systems * cls.cases), 1))
 
 
 def fill(store: Store, shape: Shape, seconds: float = math.inf) -> int:
-    """Store a history, a transaction a night, from the oldest to the newest; return how many records came.
+    """Store a history from the oldest to the newest night, one transaction each, and return the number of new records.
 
-    What is there already is passed over, so that a history may be made in pieces of some ``seconds``, on one day.
+    Existing runs are skipped, so that a history can be filled in several calls of some ``seconds``, on the same day.
     """
     gc.set_threshold(50_000, 20, 100)
     ends, count = time.monotonic() + seconds, 0
     with store.reading() as connection:
-        there = set(connection.execute(select(runs.c.run_id)).scalars())
-    moods = [_moods(random.Random(number), shape) for number in range(shape.systems)]
+        existing = set(connection.execute(select(runs.c.run_id)).scalars())
+    spells = [_spells(random.Random(number), shape) for number in range(shape.systems)]
     for night in range(shape.nights):
         day = shape.ends - timedelta(days=shape.nights - 1 - night, hours=16)
         begins = [(number, day + timedelta(minutes=11 * number)) for number in range(shape.systems)]
-        missing = [(number, began) for number, began in begins if _run_id(number, began) not in there]
+        missing = [(number, began) for number, began in begins if _run_id(number, began) not in existing]
         if time.monotonic() > ends:
             break
         if missing:
             with store.writing() as connection:
                 for number, began in missing:
-                    count += _store(connection, make_run(shape, number, night, began, moods[number]))
+                    count += _store(connection, make_run(shape, number, night, began, spells[number]))
     return count
 
 
-def whole(store: Store, shape: Shape) -> bool:
-    """Tell whether a history has all its runs."""
+def is_complete(store: Store, shape: Shape) -> bool:
+    """Return whether a history has all its runs."""
     with store.reading() as connection:
-        there: int = connection.execute(select(func.count()).select_from(runs)).scalar_one()
-    return there >= shape.systems * shape.nights
+        count: int = connection.execute(select(func.count()).select_from(runs)).scalar_one()
+    return count >= shape.systems * shape.nights
 
 
-def _store(connection: Connection, run: tuple[Manifest, list[Arrival], Closing]) -> int:
+def _store(connection: Connection, run: tuple[Manifest, list[DecodedRecord], Closing]) -> int:
     now, (opening, arrivals, closing) = now_ms(), run
     store_manifest(connection, read_manifest(encode(opening), now), now)
     store_records(connection, arrivals, now)
@@ -124,16 +130,16 @@ def _run_id(number: int, began: datetime) -> str:
     return f"system{number:02}-{began:%Y%m%d}"
 
 
-def _moods(chance: random.Random, shape: Shape) -> list[list[tuple[int, int, int]]]:
-    """Return for each case its spells of trouble: from which night to which, and what."""
-    moods = []
+def _spells(chance: random.Random, shape: Shape) -> list[list[tuple[int, int, int]]]:
+    """Return the failures of each case: the first night, the night after the last one, and the index in FAILURES."""
+    cases = []
     for _ in range(shape.cases):
         spells = []
         for _ in range(chance.choice((0, 0, 0, 1, 2))):
             start = chance.randrange(shape.nights)
-            spells.append((start, start + chance.choice((1, 1, 2, 5, 30)), chance.randrange(len(TROUBLES) + 1)))
-        moods.append(spells)
-    return moods
+            spells.append((start, start + chance.choice((1, 1, 2, 5, 30)), chance.randrange(len(FAILURES) + 1)))
+        cases.append(spells)
+    return cases
 
 
 def make_run(
@@ -141,10 +147,10 @@ def make_run(
     number: int,
     night: int,
     began: datetime,
-    moods: list[list[tuple[int, int, int]]],
+    spells: list[list[tuple[int, int, int]]],
     run_id: str | None = None,
-) -> tuple[Manifest, list[Arrival], Closing]:
-    """Make one system's run of one night, with each case's spells of trouble."""
+) -> tuple[Manifest, list[DecodedRecord], Closing]:
+    """Return the manifest, the records and the closing of one system's run in one night; ``spells``: its failures."""
     site, system = SITES[number % len(SITES)], f"system{number:02}"
     emulated = number % 10 == 9
     schedulers = ("slurm", "slurm+flux", "local") if number % 3 else ("lsf", "local", "lsf+flux")
@@ -164,7 +170,7 @@ def make_run(
         modules=["gcc/12.2", f"cray-mpich/8.1.{night // 30}"],
     )
     planned: list[PlannedCase] = []
-    arrivals: list[Arrival] = []
+    arrivals: list[DecodedRecord] = []
     counts: dict[str, int] = {}
     for place in range(shape.cases):
         subject = SUBJECTS[place % len(SUBJECTS)]
@@ -172,20 +178,20 @@ def make_run(
         scheduler = schedulers[place // len(SUBJECTS) % len(schedulers)]
         case_id = f"{subject}/case{place // len(SUBJECTS) // len(schedulers):02}@{scheduler}"
         planned.append(PlannedCase(case_id=case_id, component=component, partners=partners, scheduler=scheduler))
-        trouble = next((kind for start, end, kind in moods[place] if start <= night < end), None)
-        if trouble == len(TROUBLES):
-            continue  # planned, never reported
+        failure = next((kind for start, end, kind in spells[place] if start <= night < end), None)
+        if failure == len(FAILURES):
+            continue  # planned, but without a record
         verdict = Verdict(outcome=Outcome.PASS)
-        if trouble is not None:
-            outcome, cls, phase, rule, evidence = TROUBLES[trouble]
+        if failure is not None:
+            outcome, cls, phase, rule, evidence = FAILURES[failure]
             verdict = Verdict(outcome=outcome, cause=Cause(phase=phase, cls=cls, rule=rule, evidence=evidence))
         counts[verdict.outcome.value] = counts.get(verdict.outcome.value, 0) + 1
-        measured = _metrics(place + night, night, shape) if trouble is None and place % MEASURES == 0 else []
+        metrics = _metrics(place + night, night, shape) if failure is None and place % MEASURES == 0 else []
         arrivals.append(
             _arrival(
                 *(len(arrivals), run_id, case_id, site, system, scheduler, emulated, began, stack, verdict),
                 place + night,
-                measured,
+                metrics,
             )
         )
     opening = Manifest(
@@ -232,14 +238,14 @@ def _arrival(
     verdict: Verdict,
     spread: int,
     metrics: list[Metric],
-) -> Arrival:
+) -> DecodedRecord:
     outer, _, nested = scheduler.partition("+")
     wait, run = 4.0 + spread * 37 % 400, 6.1 + spread % 11
     started = began + timedelta(seconds=wait)
     ended = started + timedelta(seconds=run)
-    given = _given(case_id, site, system)
+    template = _template(case_id, site, system)
     record: Record = msgspec.structs.replace(
-        given,
+        template,
         record_id=record_id(site, system, run_id, case_id, 1),
         run_id=run_id,
         stack=stack,
@@ -264,7 +270,9 @@ def _arrival(
     )
     body = encode(record)
     first, last = (round(each.timestamp() * 1000) for each in (started, ended))
-    return Arrival(index, record, body, hashlib.sha256(body).digest(), first, last, round(began.timestamp() * 1000))
+    return DecodedRecord(
+        index, record, body, hashlib.sha256(body).digest(), first, last, round(began.timestamp() * 1000)
+    )
 
 
 def _metrics(spread: int, night: int, shape: Shape) -> list[Metric]:
@@ -277,7 +285,7 @@ def _metrics(spread: int, night: int, shape: Shape) -> list[Metric]:
 
 
 @lru_cache(maxsize=20_000)
-def _given(case_id: str, site: str, system: str) -> Record:
+def _template(case_id: str, site: str, system: str) -> Record:
     return sample_record("any", case_id, site=site, system=system)
 
 

@@ -1,9 +1,9 @@
-"""Time the concretization of our bundle beside builtin's, cold and warm: python benchmarks/spack.py [--warm 3]
+"""Measure the concretization of this project's bundle and of builtin's, cold and warm: python benchmarks/spack.py
 
-Needs a Spack (``$SPACK_ROOT`` or PATH) whose configuration has the builtin repository as a local path. Both use the
-same externals, those of Debian 12; figures of one run may be compared with each other, not with another machine's.
-With ``--cache DIR --environment DIR`` it also installs that concretized environment from that build cache, whose
-packages it must hold, into an empty tree, beside a bare ``tar`` that unpacks the same archives.
+Needs a Spack (``$SPACK_ROOT`` or PATH) with the builtin repository as a local path. Both bundles use the packages of
+Debian 12 as externals. Compare figures only within one run. With ``--cache DIR --environment DIR`` the concretized
+environment is also installed from the build cache, which must have all its packages, into an empty tree; the time is
+compared with that of a bare ``tar`` that unpacks the same archives.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parents[1]
-OURS = ROOT / "spack_repo" / "exaworks"
+REPOSITORY = ROOT / "spack_repo" / "exaworks"
 DEBIAN = ROOT / "spack_repo" / "scopes" / "debian12"
 RUST = {"rust", "rust-bootstrap"}
 GZIP = b"\x1f\x8b"
 
 
-def ask(program: str, code: str) -> str:
+def spack_python(program: str, code: str) -> str:
     done = subprocess.run([program, "python", "-c", code], capture_output=True, text=True, check=True)
     return done.stdout.strip().splitlines()[-1]
 
 
-def settle(home: Path, repositories: dict[str, str]) -> dict[str, str]:
-    """Make a configuration of its own, with empty caches, and return the environment that names it."""
+def configure(home: Path, repositories: dict[str, str]) -> dict[str, str]:
+    """Write a separate configuration with empty caches, and return the environment variables that select it."""
     for folder in ("user", "system", "cache"):
         (home / folder).mkdir(parents=True)
     (home / "user" / "repos.yaml").write_text(json.dumps({"repos": repositories}))
@@ -42,7 +42,7 @@ def settle(home: Path, repositories: dict[str, str]) -> dict[str, str]:
     concretizer = {"reuse": False, "concretization_cache": {"enable": False}}
     (home / "user" / "concretizer.yaml").write_text(json.dumps({"concretizer": concretizer}))
     packages = YAML(typ="safe").load(DEBIAN / "packages.yaml")["packages"]
-    packages.pop("openjdk")  # builtin's stc is held to Java 11, which Debian does not have
+    packages.pop("openjdk")  # builtin's stc needs Java 11, which Debian does not have
     (home / "user" / "packages.yaml").write_text(json.dumps({"packages": packages}))
     environ = {name: value for name, value in os.environ.items() if name != "SPACK_ENV"}
     return environ | {
@@ -53,7 +53,7 @@ def settle(home: Path, repositories: dict[str, str]) -> dict[str, str]:
 
 
 def concretize(program: str, environ: dict[str, str]) -> tuple[float, list[str]]:
-    """Return (seconds, names of the nodes) of one concretization."""
+    """Concretize the bundle once, and return the time in seconds and the names of the nodes."""
     before = time.perf_counter()
     done = subprocess.run(
         [program, "spec", "--json", "exaworks"], env=environ, capture_output=True, text=True, check=False
@@ -65,8 +65,8 @@ def concretize(program: str, environ: dict[str, str]) -> tuple[float, list[str]]
 
 
 def reinstall(program: str, repositories: dict[str, str], cache: Path, environment: Path, home: Path) -> None:
-    """Install an environment from a build cache into an empty tree, and print its time beside that of tar."""
-    environ = settle(home, repositories)
+    """Install an environment from a build cache into an empty tree, and print its time and that of tar."""
+    environ = configure(home, repositories)
     mirror = {"url": cache.resolve().as_uri(), "binary": True, "source": False, "signed": False}
     (home / "user" / "mirrors.yaml").write_text(json.dumps({"mirrors": {"cache": mirror}}))
     (home / "user" / "bootstrap.yaml").write_text(json.dumps({"bootstrap": {"enable": True}}))
@@ -102,40 +102,37 @@ def reinstall(program: str, repositories: dict[str, str], cache: Path, environme
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--warm", type=int, default=3, metavar="N", help="warm concretizations, of which the best counts"
+        "--warm", type=int, default=3, metavar="N", help="number of warm concretizations; the fastest counts"
     )
     parser.add_argument("--cache", type=Path, metavar="DIR", help="a build cache to install from")
     parser.add_argument("--environment", type=Path, metavar="DIR", help="the concretized environment to install")
-    asked = parser.parse_args()
-    if (asked.cache is None) != (asked.environment is None):
-        parser.error("--cache and --environment go together")
-    warm = asked.warm
+    options = parser.parse_args()
+    if (options.cache is None) != (options.environment is None):
+        parser.error("give both --cache and --environment, or neither")
+    warm = options.warm
     root = os.environ.get("SPACK_ROOT")
     program = str(Path(root, "bin", "spack")) if root else shutil.which("spack")
     if program is None:
-        sys.exit("no Spack: name one in SPACK_ROOT or put it on PATH")
-    builtin = ask(program, "import spack.repo; print(spack.repo.PATH.get_repo('builtin').root)")
+        sys.exit("Spack was not found: set SPACK_ROOT, or put spack on PATH")
+    builtin = spack_python(program, "import spack.repo; print(spack.repo.PATH.get_repo('builtin').root)")
     figures = {}
     with tempfile.TemporaryDirectory() as scratch:
         for name, repositories in {
             "builtin": {"builtin": builtin},
-            "ours": {"exaworks": str(OURS), "builtin": builtin},
+            "exaworks": {"exaworks": str(REPOSITORY), "builtin": builtin},
         }.items():
-            environ = settle(Path(scratch) / name, repositories)
+            environ = configure(Path(scratch) / name, repositories)
             cold, nodes = concretize(program, environ)
             best = min(concretize(program, environ)[0] for _ in range(warm))
             figures[name] = {"cold": cold, "warm": best, "nodes": len(nodes), "rust": bool(RUST & set(nodes))}
-            told = figures[name]
-            print(
-                f"{name:8} cold {cold:6.1f} s   warm {best:6.1f} s   {told['nodes']:4} nodes   "
-                f"Rust {'yes' if told['rust'] else 'no'}",
-                flush=True,
-            )
+            rust = "yes" if figures[name]["rust"] else "no"
+            print(f"{name:8} cold {cold:6.1f} s   warm {best:6.1f} s   {len(nodes):4} nodes   Rust {rust}", flush=True)
         for kind in ("cold", "warm"):
-            print(f"ours / builtin, {kind}: {figures['ours'][kind] / figures['builtin'][kind]:.2f}", flush=True)
-        if asked.cache:
-            ours = {"exaworks": str(OURS), "builtin": builtin}
-            reinstall(program, ours, asked.cache, asked.environment, Path(scratch) / "reinstalled")
+            ratio = figures["exaworks"][kind] / figures["builtin"][kind]
+            print(f"exaworks / builtin, {kind}: {ratio:.2f}", flush=True)
+        if options.cache:
+            repositories = {"exaworks": str(REPOSITORY), "builtin": builtin}
+            reinstall(program, repositories, options.cache, options.environment, Path(scratch) / "reinstalled")
 
 
 if __name__ == "__main__":

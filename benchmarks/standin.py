@@ -1,7 +1,7 @@
-"""A stand-in for the design that the collector replaces: a handler of CherryPy's that takes one record a request,
-checks the sender's key against a bcrypt hash each time, and stores the record on its own.
+"""A stand-in for the design that the collector replaces: a CherryPy handler that receives one record per request,
+checks the sender's key against a bcrypt hash each time, and stores each record in a transaction.
 
-Run by ``benchmarks/ingest.py`` in an environment of its own, which alone has CherryPy and bcrypt:
+``benchmarks/ingest.py`` runs it in a separate environment with CherryPy and bcrypt:
 
     python standin.py FOLDER
 """
@@ -19,7 +19,7 @@ KEY = b"a key of a site"
 
 
 class Results:
-    """Takes ``{id, key, data}`` by POST, as the first SDK and psij-python send it."""
+    """Receive ``{id, key, data}`` by POST, as the first SDK and psij-python send it."""
 
     def __init__(self, file):
         self.file = file

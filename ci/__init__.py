@@ -1,6 +1,6 @@
-"""Pipelines made from the site files: GitLab's for systems with a runner, cron and scrontab for those without.
+"""Pipelines generated from the site files: for GitLab if a system has a runner, for cron or scrontab if not.
 
-Used from a checkout only, where it adds the commands ``exaworks ci …``; it is not part of the installed package. It
-imports ``site_configs`` and ``exaworks_sdk.paths`` and nothing else of the project: everything a pipeline does beside
-generating is done by running ``exaworks`` commands as processes and by reading the files they write.
+This package adds the commands ``exaworks ci …``. It works only in a checkout and is not part of the installation. Of
+the project it imports only ``site_configs`` and ``exaworks_sdk.paths``. A pipeline runs other ``exaworks`` commands as
+processes and reads the files that they write.
 """

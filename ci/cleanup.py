@@ -1,4 +1,4 @@
-"""Remove what pipelines leave behind in the work directory once it is old and a collector has it."""
+"""Remove old runs from the work directory if a collector has them."""
 
 from __future__ import annotations
 
@@ -14,19 +14,22 @@ from site_configs.schema import System
 DAY = 86_400
 
 
-def cleanup(system: System, places: Places, days: int, say: Callable[[str], None]) -> int:
-    """Remove the system's delivered runs that are older than so many days; return how many. What is owed stays."""
+def cleanup(system: System, places: Places, days: int, echo: Callable[[str], None]) -> int:
+    """Remove the system's delivered runs that are older than ``days`` days; return how many were removed.
+
+    Runs that no collector has are kept.
+    """
     removed = 0
     for path in sorted(places.runs.glob("*/manifest.json")):
         try:
             manifest = json.loads(path.read_bytes())
-            ours = f"{manifest['site']}/{manifest['system']}" == system.system
+            same_system = f"{manifest['site']}/{manifest['system']}" == system.system
             sequence = manifest["closed"]["sequence"]
             old = time.time() - path.stat().st_mtime > days * DAY
         except (OSError, ValueError, KeyError, TypeError):
             continue
-        if ours and old and delivered(places, path.parent.name, sequence):
+        if same_system and old and delivered(places, path.parent.name, sequence):
             shutil.rmtree(path.parent)
             removed += 1
-    say(f"removed {removed} delivered runs older than {days} days from {places.runs}")
+    echo(f"removed {removed} delivered runs older than {days} days from {places.runs}")
     return removed

@@ -1,4 +1,4 @@
-"""``exaworks ci``: pipelines from the site files, and the steps that those pipelines consist of."""
+"""``exaworks ci``: generate pipelines from the site files, and run the steps of these pipelines."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ci.cli_steps import PATH, SITE, SITE_FILE, STEPS, system_of
 Examples:
   exaworks ci generate --site ornl/frontier       print one system's pipeline
   exaworks ci generate --all                      write every generated file of the checkout
-  exaworks ci generate --all --check              are the committed files current?
-  exaworks ci cron --site nersc/perlmutter        crontab entry and script, for a site without a runner
+  exaworks ci generate --all --check              check that the committed files are current
+  exaworks ci cron --site nersc/perlmutter        print crontab entry and script, for a site without a runner
 """
 )
 def ci() -> None:
-    """GitLab pipelines, and cron entries, made from the site files.
+    """Generate GitLab pipelines and cron entries from the site files.
 
-    generate and cron are for people; the other commands are the steps of a pipeline.
+    Use generate and cron. The other commands are the steps that a pipeline runs.
     """
 
 
@@ -37,13 +37,15 @@ Examples:
   exaworks ci generate --all --check --json
 """
 )
-@click.option("--site", metavar="SITE/SYSTEM", help="One system; its pipeline is printed, or written to the file --to.")
-@click.option("--all", "all_", is_flag=True, help="The root file and one file a system, below --to.")
+@click.option(
+    "--site", metavar="SITE/SYSTEM", help="Generate the pipeline of one system; print it, or write it to --to."
+)
+@click.option("--all", "all_", is_flag=True, help="Write the root file and one file for each system, below --to.")
 @SITE_FILE
-@click.option("--deployment", metavar="KIND[:NAME]", help="With --site: another than the site file's.")
-@click.option("--to", type=PATH, help="Where to write; with --all a folder. [default: the checkout]")
-@click.option("--check", is_flag=True, help="Write nothing; exit 1 where a file is not what would be written.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON: the files and what is wrong with them.")
+@click.option("--deployment", metavar="KIND[:NAME]", help="With --site: test this deployment, not the site file's.")
+@click.option("--to", type=PATH, help="File to write; with --all a folder. [default: the checkout]")
+@click.option("--check", is_flag=True, help="Write nothing; exit with 1 if a file is not current.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: the generated, outdated and written files.")
 @click.pass_context
 def generate(
     context: click.Context,
@@ -55,15 +57,15 @@ def generate(
     check: bool,
     as_json: bool,
 ) -> None:
-    """Make GitLab pipelines from the site files."""
-    from ci.generate import everything, outdated, write
+    """Generate GitLab pipelines from the site files."""
+    from ci.generate import all_files, outdated, write
     from ci.root import path_of
     from ci.system import system_yaml
 
     if (site is None) == (not all_):
-        raise click.UsageError("say either --site SITE/SYSTEM or --all")
+        raise click.UsageError("give either --site SITE/SYSTEM or --all")
     if deployment is not None and site is None:
-        raise click.UsageError("--deployment goes with --site: each system has its own")
+        raise click.UsageError("--deployment needs --site: with --all each site file names its own deployment")
     root = to if to is not None else _checkout(context)
     if site is not None:
         system = system_of(site, site_file)
@@ -76,36 +78,38 @@ def generate(
     else:
         from site_configs.load import systems
 
-        files = everything(systems())
-    wrong = outdated(files, root)
+        files = all_files(systems())
+    old = outdated(files, root)
     changed = [] if check else [str(path) for path in write(files, root)]
     if as_json:
-        click.echo(json.dumps({"files": sorted(files), "outdated": wrong, "written": changed}, indent=1))
+        click.echo(json.dumps({"files": sorted(files), "outdated": old, "written": changed}, indent=1))
     elif check:
-        for name in wrong:
+        for name in old:
             click.echo(f"{name}: not current; run: exaworks ci generate --all")
     else:
         click.echo("\n".join(changed) if changed else f"{len(files)} files are current")
-    context.exit(1 if check and wrong else 0)
+    context.exit(1 if check and old else 0)
 
 
 @ci.command(
     epilog="""\b
 Examples:
-  exaworks ci cron --site nersc/perlmutter                       print script and entry
+  exaworks ci cron --site nersc/perlmutter                       print the script and the entry
   exaworks ci cron --site nersc/perlmutter --to ~/exaworks.sh    write the script; print the entry for it
 """
 )
 @SITE
 @SITE_FILE
 @click.option("--tier", type=click.Choice(["smoke", "integration", "scale"]), default="integration", show_default=True)
-@click.option("--to", type=PATH, help="Write the script there, executable.")
-@click.option("--scron/--cron", default=None, help="scrontab or crontab. [default: as the site file says]")
+@click.option("--to", type=PATH, help="Write the script to this file, and make it executable.")
+@click.option(
+    "--scron/--cron", default=None, help="Entry for scrontab or crontab. [default: ci.trigger of the site file]"
+)
 @click.pass_context
 def cron(
     context: click.Context, site: str, site_file: Path | None, tier: str, to: Path | None, scron: bool | None
 ) -> None:
-    """Make a script that validates, judges and delivers, and the crontab entry that runs it."""
+    """Generate a script that validates, delivers and judges, and the crontab entry that starts it."""
     import os
 
     from ci.cron import cron_script, entry, missing_account, wants_scron
@@ -129,11 +133,11 @@ def cron(
     click.echo(entry(system, target, os.environ, scron=scron, tier=tier), nl=False)
     missing = missing_account(system, os.environ) if scron else None
     if missing:
-        click.echo(f"note: ${missing} is not set here, so the entry names no account", err=True)
+        click.echo(f"note: ${missing} is not set, so the entry names no account: set it and run again", err=True)
 
 
 def _checkout(context: click.Context) -> Path:
-    """Return the checkout's root; this group exists nowhere else."""
+    """Return the root of the checkout, which always exists: an installation does not have this command."""
     root: Any = context.obj.checkout
     return Path(root)
 

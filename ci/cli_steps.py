@@ -1,4 +1,4 @@
-"""The steps that pipelines consist of, each a command of ``exaworks ci``."""
+"""The steps of a pipeline, each one a command of ``exaworks ci``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 PATH = click.Path(path_type=Path)
 SITE = click.option("--site", required=True, metavar="SITE/SYSTEM", help="The system.")
-SITE_FILE = click.option("--site-file", type=PATH, help="A site file to look in first.")
+SITE_FILE = click.option("--site-file", type=PATH, help="A site file to search for the system first.")
 RESULTS = click.option(
     "--results", type=PATH, default=Path("results"), show_default=True, help="The pipeline's results folder."
 )
@@ -27,15 +27,15 @@ Examples:
   exaworks ci stage install --site ornl/frontier --lock -- release install
 
 \b
-EXAWORKS_DEPLOYMENT, EXAWORKS_CI_OPTIONS: what to validate, and further options of validate (not for control).
+EXAWORKS_DEPLOYMENT: the deployment to validate. EXAWORKS_CI_OPTIONS: more options of validate (not for control).
 """,
 )
 @click.argument("name")
 @click.argument("command", nargs=-1, required=True)
 @SITE
 @RESULTS
-@click.option("--after", metavar="STAGE", help="Do not run unless this stage has passed.")
-@click.option("--lock", is_flag=True, help="Hold the work directory's lock meanwhile.")
+@click.option("--after", metavar="STAGE", help="Run only if this stage has passed.")
+@click.option("--lock", is_flag=True, help="Hold the lock of the work directory while the command runs.")
 @click.pass_context
 def stage(
     context: click.Context,
@@ -46,33 +46,33 @@ def stage(
     after: str | None,
     lock: bool,
 ) -> None:
-    """Run one stage NAME: an exaworks COMMAND, whose exit code and runs are kept in the results folder."""
+    """Run the stage NAME, an exaworks COMMAND, and keep its exit code and its runs in the results folder."""
     import os
 
-    from ci.stage import Order, run
+    from ci.stage import StageRequest, run
 
-    order = Order(stage=name, system=site, argv=command, results=results, after=after, lock=lock)
-    context.exit(run(order, context.obj, dict(os.environ), _say))
+    request = StageRequest(stage=name, system=site, argv=command, results=results, after=after, lock=lock)
+    context.exit(run(request, context.obj, dict(os.environ), _echo))
 
 
 @click.command(
     epilog="""\b
 Examples:
-  exaworks ci collect smoke          in after_script: fetch the results of a stage that was killed
+  exaworks ci collect smoke          in after_script: keep the results of a stage that was killed
 """
 )
 @click.argument("name")
 @RESULTS
 @click.pass_context
 def collect(context: click.Context, name: str, results: Path) -> None:
-    """Copy the outbox of the runs that stage NAME began; does nothing where the stage has done it."""
+    """Copy the outbox of the runs that stage NAME started. Does nothing if the stage has copied it."""
     from ci.results import read_stage
     from ci.stage import collect as fetch
 
-    begun = read_stage(results / name)
-    if begun is not None and begun.state == "started":
+    killed = read_stage(results / name)
+    if killed is not None and killed.state == "started":
         for run in fetch(results / name, context.obj):
-            click.echo(f"kept what there is of {run}")
+            click.echo(f"kept the results of {run}, which did not end")
 
 
 @click.command(
@@ -82,14 +82,14 @@ Examples:
   exaworks ci verdict --site ornl/frontier --tier smoke --json
 
 \b
-Exit codes: 0 passed, 1 failed, 3 only the site's infrastructure failed and its file says infra: fail.
+Exit codes: 0 passed, 1 failed, 3 only the site's infrastructure failed and the site file has infra: fail.
 """
 )
 @SITE
 @SITE_FILE
 @RESULTS
 @click.option("--tier", envvar="EXAWORKS_TIER", default="integration", show_default=True, show_envvar=True)
-@click.option("--deployment", metavar="KIND[:NAME]", help="What the pipeline was generated for, if not as in the file.")
+@click.option("--deployment", metavar="KIND[:NAME]", help="The deployment that the pipeline was generated for.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def verdict(
@@ -101,7 +101,7 @@ def verdict(
     deployment: str | None,
     as_json: bool,
 ) -> None:
-    """Judge a pipeline by the files its stages left, whatever exit codes its runner made of them."""
+    """Judge a pipeline by the files of its stages. The exit codes that the runner reports are not used."""
     import os
 
     import msgspec
@@ -112,7 +112,7 @@ def verdict(
     from ci.verdict import judge
 
     if tier not in TIERS:
-        raise click.BadParameter(f"{tier!r} is none of {', '.join(TIERS)}", param_hint="--tier or EXAWORKS_TIER")
+        raise click.BadParameter(f"{tier!r} is not one of {', '.join(TIERS)}", param_hint="--tier or EXAWORKS_TIER")
     system = system_of(site, site_file)
     if deployment is not None:
         system = msgspec.structs.replace(system, deployment=deployment)
@@ -141,15 +141,15 @@ Examples:
 @RESULTS
 @click.pass_context
 def deliver(context: click.Context, site: str, site_file: Path | None, results: Path) -> None:
-    """Push every run that the collector does not have yet, also those of earlier pipelines.
+    """Send every run that the collector does not have yet, including runs of earlier pipelines.
 
-    Exits 1 where something is still owed; nothing is lost then.
+    Exit code 1 if a run could not be delivered. Its results are kept, and a later pipeline delivers them.
     """
     import os
 
     from ci.deliver import deliver as push
 
-    context.exit(push(system_of(site, site_file), context.obj, results, os.environ, _say))
+    context.exit(push(system_of(site, site_file), context.obj, results, os.environ, _echo))
 
 
 @click.command(
@@ -161,7 +161,7 @@ Examples:
 @SITE
 @RESULTS
 def status(site: str, results: Path) -> None:
-    """Tell GitLab: a commit status, and in a merge request one comment with the matrix."""
+    """Report the verdict to GitLab: as commit status, and in a merge request as a comment with the matrix."""
     import os
 
     from ci.errors import StageError
@@ -172,7 +172,7 @@ def status(site: str, results: Path) -> None:
         good = verdict["result"] == "pass" or (verdict["result"], verdict["infra"]) == ("infra", "warn")
         text = (results / "verdict.md").read_text(encoding="utf-8")
     except (OSError, ValueError, KeyError) as error:
-        raise StageError(f"{results}: holds no verdict to tell of: {error}") from error
+        raise StageError(f"{results}: has no verdict to report ({error}). Run exaworks ci verdict first.") from error
     click.echo(comment(site, text, "success" if good else "failed", os.environ))
 
 
@@ -184,12 +184,12 @@ Examples:
 )
 @click.option("--to", type=PATH, default=Path("results"), show_default=True)
 def reports(to: Path) -> None:
-    """Fetch the results of this pipeline's child pipelines, so that the parent shows their JUnit reports."""
+    """Fetch the results of this pipeline's child pipelines, so that GitLab shows their JUnit reports in the parent."""
     import os
 
     from ci.forge import children
 
-    click.echo(f"results of {children(os.environ, to, _say)} jobs are in {to}")
+    click.echo(f"results of {children(os.environ, to, _echo)} jobs are in {to}")
 
 
 @click.command(
@@ -200,22 +200,22 @@ Examples:
 )
 @SITE
 @SITE_FILE
-@click.option("--to", type=PATH, required=True, help="Where to write the pipeline.")
+@click.option("--to", type=PATH, required=True, help="File to write the pipeline to.")
 def packages(site: str, site_file: Path | None, to: Path) -> None:
-    """Make a pipeline with one job for each package of the Spack environment that is still to be built."""
+    """Generate a pipeline with one job for each package of the Spack environment that is not installed yet."""
     import os
 
     from ci.errors import CiError
-    from ci.packages import listed, packages_yaml
+    from ci.packages import list_packages, packages_yaml
 
     system = system_of(site, site_file)
-    found = listed(system, os.environ)
+    listed = list_packages(system, os.environ)
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
-        to.write_text(packages_yaml(system, found), encoding="utf-8")
+        to.write_text(packages_yaml(system, listed), encoding="utf-8")
     except OSError as error:
         raise CiError(f"{to}: cannot be written: {error.strerror or error}") from error
-    click.echo(f"{sum(not package.installed for package in found)} of {len(found)} packages are to be built")
+    click.echo(f"{sum(not package.installed for package in listed)} of {len(listed)} packages are not installed yet")
 
 
 @click.command(
@@ -229,13 +229,14 @@ Examples:
 @click.option("--days", type=click.IntRange(min=1), default=30, show_default=True)
 @click.pass_context
 def cleanup(context: click.Context, site: str, site_file: Path | None, days: int) -> None:
-    """Remove old runs of a system that a collector has; what is owed stays."""
+    """Remove old runs of a system from the work directory. Runs that no collector has are kept."""
     from ci.cleanup import cleanup as clean
 
-    clean(system_of(site, site_file), context.obj, days, _say)
+    clean(system_of(site, site_file), context.obj, days, _echo)
 
 
 def system_of(name: str, site_file: Path | None) -> System:
+    """Return the system of that name, from ``site_file`` if that describes it."""
     from site_configs.load import find
 
     return find(name, site_file=site_file)
@@ -251,7 +252,7 @@ def _dashboard(collector: str, system: System) -> str:
     return f"{collector}/systems/{system.system}" if collector else ""
 
 
-def _say(text: str) -> None:
+def _echo(text: str) -> None:
     click.echo(text)
 
 

@@ -1,4 +1,4 @@
-"""Bring every run that a collector does not have yet to it, this pipeline's and those of earlier ones."""
+"""Deliver to the collector every run that it does not have yet, including runs of earlier pipelines."""
 
 from __future__ import annotations
 
@@ -20,59 +20,64 @@ TOKEN = "EXAWORKS_COLLECTOR_TOKEN"  # noqa: S105 - the name of a variable
 URL = "EXAWORKS_COLLECTOR_URL"
 NOTHING_LOST = "the results stay in {runs} and in this pipeline's artifacts; a later pipeline delivers them"
 
-Say = Callable[[str], None]
+Echo = Callable[[str], None]
 
 
-def deliver(system: System, places: Places, results: Path, environ: Mapping[str, str], say: Say) -> int:
-    """Push what is owed; 0 when nothing is owed any more, 1 otherwise, which a pipeline shows as a warning."""
+def deliver(system: System, places: Places, results: Path, environ: Mapping[str, str], echo: Echo) -> int:
+    """Send the runs that the collector lacks.
+
+    Returns:
+        0 if the collector then has every run, else 1, which a pipeline shows as a warning.
+    """
     url = environ.get(URL) or system.collector.url
     if url is None:
-        say(f"no collector: neither ${URL} nor collector.url of {system.system}")
+        echo(f"no collector: set ${URL}, or collector.url in the site file of {system.system}")
         return 0
-    ledger = _Ledger(places.home / "ci-delivered.json", url)
-    owed = [
+    acknowledged = _Acknowledgements(places.home / "ci-delivered.json", url)
+    undelivered = [
         (folder, closing)
         for folder, closing in _runs(system, places, results)
-        if ledger.sequence(folder.name) != closing
+        if acknowledged.sequence(folder.name) != closing
     ]
-    if not owed:
-        say(f"{url} has every run of {system.system}")
+    if not undelivered:
+        echo(f"{url} has every run of {system.system}")
         return 0
     tokens = _tokens(system, environ)
     if not tokens:
-        say(f"warning: no token for {url}; {NOTHING_LOST.format(runs=places.runs)}")
+        echo(f"warning: no token for {url} is set; {NOTHING_LOST.format(runs=places.runs)}")
         return 1
-    left = 0
-    for folder, closing in owed:
+    failed = 0
+    for folder, closing in undelivered:
         if any(_push(folder, url, token, environ) for token in tokens):
-            ledger.add(folder.name, closing)
-            say(f"delivered {folder.name}")
+            acknowledged.add(folder.name, closing)
+            echo(f"delivered {folder.name}")
         else:
-            left += 1
-    if left:
-        say(f"warning: {left} of {len(owed)} runs are not delivered; {NOTHING_LOST.format(runs=places.runs)}")
-    return 1 if left else 0
+            failed += 1
+    if failed:
+        message = f"{failed} of {len(undelivered)} runs could not be delivered"
+        echo(f"warning: {message}; {NOTHING_LOST.format(runs=places.runs)}")
+    return 1 if failed else 0
 
 
 def _tokens(system: System, environ: Mapping[str, str]) -> list[str]:
-    """Return the tokens to try, the job's own identity first, a stored secret where that is not accepted."""
-    made = system.ci.collector_token.variable if system.ci.collector_token else ID_TOKEN
-    names = [made, system.collector.token_env, TOKEN]
+    """Return the tokens to try, in order: the ID token of the job first, then stored secrets."""
+    id_token = system.ci.collector_token.variable if system.ci.collector_token else ID_TOKEN
+    names = [id_token, system.collector.token_env, TOKEN]
     return list(dict.fromkeys(environ[name] for name in names if name and environ.get(name)))
 
 
 def _push(folder: Path, url: str, token: str, environ: Mapping[str, str]) -> bool:
-    """Run ``exaworks results push``; the token goes by the environment, never by the command line."""
+    """Run ``exaworks results push``; the token is in its environment, never on the command line."""
     command = [*CLI, "results", "push", str(folder), "--to", url]
     return subprocess.run(command, env={**environ, TOKEN: token}, stdin=subprocess.DEVNULL, check=False).returncode == 0
 
 
 def _runs(system: System, places: Places, results: Path) -> list[tuple[Path, int]]:
-    """Return the folders of the system's runs with the sequence of their closing, 0 where they are not closed.
+    """Return the folders of the system's runs with the sequence of their closing, or 0 if they are not closed.
 
-    The work directory comes first; a run that is in the artifacts alone was made on another machine.
+    A run in the work directory has precedence; a run that is only in the artifacts comes from another machine.
     """
-    found: dict[str, tuple[Path, int]] = {}
+    folders: dict[str, tuple[Path, int]] = {}
     for pattern, root in (("*/manifest.json", places.runs), ("*/*/manifest.json", results)):
         for path in sorted(root.glob(pattern)):
             try:
@@ -80,14 +85,14 @@ def _runs(system: System, places: Places, results: Path) -> list[tuple[Path, int
                 name = f"{manifest['site']}/{manifest['system']}"
                 sequence = (manifest.get("closed") or {}).get("sequence", 0)
             except (OSError, ValueError, KeyError, AttributeError):
-                continue  # the verdict has said that this run has no manifest to judge by
+                continue  # the verdict reports a run without a readable manifest
             if name == system.system:
-                found.setdefault(path.parent.name, (path.parent.absolute(), sequence))
-    return list(found.values())
+                folders.setdefault(path.parent.name, (path.parent.absolute(), sequence))
+    return list(folders.values())
 
 
-class _Ledger:
-    """Which closing of a run each collector has acknowledged. Losing it costs asking again, nothing more."""
+class _Acknowledgements:
+    """The closings of runs that each collector has acknowledged, in a file. If it is lost, runs are sent once more."""
 
     def __init__(self, path: Path, url: str) -> None:
         self.path = path
@@ -106,10 +111,10 @@ class _Ledger:
         fresh.write_bytes(msgspec.json.encode(self.all))
         fresh.replace(self.path)
 
-    def everywhere(self, run: str, sequence: int) -> bool:
+    def by_any(self, run: str, sequence: int) -> bool:
         return any(runs.get(run) == sequence for runs in self.all.values())
 
 
 def delivered(places: Places, run: str, sequence: int) -> bool:
-    """Say whether some collector has acknowledged this closing of the run."""
-    return _Ledger(places.home / "ci-delivered.json", "").everywhere(run, sequence)
+    """Return whether any collector has acknowledged this closing of the run."""
+    return _Acknowledgements(places.home / "ci-delivered.json", "").by_any(run, sequence)

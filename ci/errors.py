@@ -1,11 +1,11 @@
-"""Errors of the pipeline room.
+"""Errors of this package.
 
 click.ClickException
 └── CiError                   exit code 2, one message
-    ├── NoPipelineError       this system has no pipeline: it is retired, or unknown
-    ├── SiteValueError        a value of the site file cannot be put into a pipeline
-    ├── StageError            a stage could not be run, or its results not be written
-    └── GitLabError           GitLab's API refused, or python-gitlab is not installed
+    ├── NoPipelineError       the system has no pipeline: it is retired, or its file has no trigger or cadence
+    ├── SiteValueError        a value of the site file cannot be used in a pipeline
+    ├── StageError            a stage cannot be run, or its results cannot be read or written
+    └── GitLabError           GitLab's API refused a request, or python-gitlab is not installed
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ import click
 
 
 class CiError(click.ClickException):
-    """Anything this room reports to a person; printed as one message, never as a traceback."""
+    """Base of the errors that this package reports to the user, as one message and never as a traceback."""
 
     exit_code = 2
 
 
 class NoPipelineError(CiError):
-    """There is nothing to generate for this system."""
+    """No pipeline or cron script can be generated for this system."""
 
 
 class SiteValueError(CiError):
-    """A value of the site file has no place in a pipeline."""
+    """A value of the site file, or of an option, cannot be used in a pipeline."""
 
 
 class StageError(CiError):
-    """A stage's command or its results folder could not be used."""
+    """A stage's command cannot be run, or its results cannot be read or written."""
 
 
 class GitLabError(CiError):
-    """GitLab could not be asked or told."""
+    """A request to GitLab's API failed."""

@@ -14,25 +14,26 @@ from ci.results import OUTBOX
 
 TOKEN = "EXAWORKS_GITLAB_TOKEN"  # noqa: S105 - the name of a variable
 LARGEST = 256 * 1024**2
-"""Bytes that the artifacts of one job may unfold to; more is not what our jobs make."""
-_OURS = re.compile(
+"""The most bytes that the artifacts of one job may have when extracted; the jobs of these pipelines have fewer."""
+_RESULT_FILE = re.compile(
     r"results/([a-z]+)/(stage\.(?:json|xml)|[A-Za-z0-9][A-Za-z0-9._-]{0,127}/(?:"
     + "|".join(map(re.escape, OUTBOX))
     + "))"
 )
 
-Say = Callable[[str], None]
+Echo = Callable[[str], None]
 
 
 def comment(system: str, text: str, state: str, environ: Mapping[str, str]) -> str:
-    """Set the commit's status, and in a merge request write one comment a system, or change the one that is there.
+    """Set the commit's status; in a merge request, create one comment for each system, or update the existing one.
 
-    Returns what was done, in words.
+    Returns:
+        A message that names what was done.
 
     Raises:
-        GitLabError: it was not possible; the message says why.
+        GitLabError: GitLab refused it, or this is no GitLab job.
     """
-    import_errors()
+    require_client()
     from gitlab.exceptions import GitlabError
 
     try:
@@ -49,22 +50,25 @@ def comment(system: str, text: str, state: str, environ: Mapping[str, str]) -> s
             if note.body.startswith(marker):
                 note.body = body
                 note.save()
-                return "commit status set, comment renewed"
+                return "commit status set, comment updated"
         request.notes.create({"body": body})
     except KeyError as error:
-        raise GitLabError(f"{error.args[0]} is not set: this works in a GitLab job only.") from error
+        raise GitLabError(f"{error.args[0]} is not set: this command works only in a GitLab job.") from error
     except (GitlabError, OSError) as error:
-        raise GitLabError(f"GitLab refused: {error}. The token in {TOKEN} needs the scope api.") from error
-    return "commit status set, comment written"
+        raise GitLabError(f"GitLab refused the request: {error}. The token in {TOKEN} needs the scope api.") from error
+    return "commit status set, comment created"
 
 
-def children(environ: Mapping[str, str], to: Path, say: Say) -> int:
-    """Fetch the results of this pipeline's child pipelines into ``to/<child>/``; return how many jobs had some.
+def children(environ: Mapping[str, str], to: Path, echo: Echo) -> int:
+    """Fetch the results of this pipeline's child pipelines into ``to/<child>/``.
+
+    Returns:
+        The number of jobs that had results.
 
     Raises:
-        GitLabError: GitLab cannot be asked.
+        GitLabError: GitLab refused it, or this is no GitLab job.
     """
-    import_errors()
+    require_client()
     from gitlab.exceptions import GitlabError
 
     fetched = 0
@@ -78,29 +82,30 @@ def children(environ: Mapping[str, str], to: Path, say: Say) -> int:
             for job in child.jobs.list(iterator=True):
                 if getattr(job, "artifacts_file", None):
                     packed = project.jobs.get(job.id, lazy=True).artifacts()
-                    fetched += _unfold(packed if isinstance(packed, bytes) else b"", to / name)
-            say(f"{bridge.name}: {child.get_id()}")
+                    fetched += _extract(packed if isinstance(packed, bytes) else b"", to / name)
+            echo(f"{bridge.name}: {child.get_id()}")
     except KeyError as error:
-        raise GitLabError(f"{error.args[0]} is not set: this works in a GitLab job only.") from error
+        raise GitLabError(f"{error.args[0]} is not set: this command works only in a GitLab job.") from error
     except (GitlabError, OSError, zipfile.BadZipFile) as error:
-        raise GitLabError(f"GitLab refused: {error}. Set {TOKEN} to a token with the scope read_api.") from error
+        message = f"GitLab refused the request: {error}. Set {TOKEN} to a token with the scope read_api."
+        raise GitLabError(message) from error
     return fetched
 
 
-def import_errors() -> None:
-    """Say how to get python-gitlab where it is missing.
+def require_client() -> None:
+    """Check that python-gitlab is installed.
 
     Raises:
-        GitLabError: it is missing.
+        GitLabError: it is not installed; the message names the extra to install.
     """
     try:
         import gitlab  # noqa: F401
     except ImportError as error:
-        raise GitLabError("python-gitlab is not installed: add the extra `ci`, or leave this job out.") from error
+        raise GitLabError("python-gitlab is not installed: install the extra `ci`, or remove this job.") from error
 
 
 def _client(environ: Mapping[str, str]) -> Any:
-    """Return a client; the job's own token serves where a GitLab permits it to read pipelines."""
+    """Return a client with the token in ``$EXAWORKS_GITLAB_TOKEN``, or with the job's own token if that is not set."""
     from gitlab import Gitlab
 
     given = environ.get(TOKEN)
@@ -108,20 +113,22 @@ def _client(environ: Mapping[str, str]) -> Any:
     return Gitlab(environ["CI_SERVER_URL"], private_token=given, job_token=own, timeout=30, retry_transient_errors=True)
 
 
-def _unfold(packed: bytes, folder: Path) -> int:
-    """Write the files that our jobs make, by our own names for them; 1 where there was one."""
+def _extract(packed: bytes, folder: Path) -> int:
+    """Extract the result files of a job, and no other members; return 1 if there was any, else 0."""
     if not packed:
         return 0
-    room, found = LARGEST, 0
+    remaining, extracted = LARGEST, 0
     with zipfile.ZipFile(io.BytesIO(packed)) as archive:
         for member in archive.infolist():
-            matched = _OURS.fullmatch(member.filename)
-            room -= member.file_size if matched else 0
-            if room < 0:
-                raise GitLabError(f"the artifacts of a job unfold to more than {LARGEST} bytes; they are none of ours.")
-            if matched:
-                target = folder / matched[1] / matched[2]
+            match = _RESULT_FILE.fullmatch(member.filename)
+            remaining -= member.file_size if match else 0
+            if remaining < 0:
+                raise GitLabError(
+                    f"the result files of a job have more than {LARGEST} bytes: they are not from this pipeline."
+                )
+            if match:
+                target = folder / match[1] / match[2]
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(archive.read(member))
-                found = 1
-    return found
+                extracted = 1
+    return extracted

@@ -1,4 +1,4 @@
-"""Which files there are to generate, and whether the ones that are there are what would be written."""
+"""The list of generated files, and the check whether the files of a checkout are current."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from site_configs.values import Trigger
 ROOT_FILE = ".gitlab-ci.yml"
 
 
-def fleet(systems: Sequence[System]) -> list[System]:
-    """Return the systems that have a pipeline: active ones with a GitLab runner, and the plain machine."""
+def with_pipeline(systems: Sequence[System]) -> list[System]:
+    """Return the systems that have a pipeline: active ones that GitLab triggers, and the plain machine."""
     return [
         system
         for system in systems
@@ -23,20 +23,20 @@ def fleet(systems: Sequence[System]) -> list[System]:
     ]
 
 
-def everything(systems: Sequence[System]) -> dict[str, str]:
-    """Return path and text of every generated file of a checkout.
+def all_files(systems: Sequence[System]) -> dict[str, str]:
+    """Return the path and the text of every generated file of a checkout.
 
     Raises:
-        NoPipelineError: there is no system to generate for.
+        NoPipelineError: no system has a pipeline.
     """
-    chosen = fleet(systems)
+    chosen = with_pipeline(systems)
     if not chosen:
-        raise NoPipelineError("no active system has ci.trigger: gitlab, so there is nothing to generate.")
+        raise NoPipelineError("no active system has ci.trigger: gitlab in its site file, so nothing can be generated.")
     return {ROOT_FILE: root_yaml(chosen), **{path_of(system): system_yaml(system) for system in chosen}}
 
 
 def write(files: Mapping[str, str], to: Path) -> list[Path]:
-    """Write the files that differ below ``to`` and remove pipelines of systems that have none any more."""
+    """Write the files that differ below ``to``, and remove pipelines of systems that no longer have one."""
     changed = []
     try:
         for name, text in files.items():
@@ -45,7 +45,7 @@ def write(files: Mapping[str, str], to: Path) -> list[Path]:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(text, encoding="utf-8")
                 changed.append(path)
-        for path in strays(files, to):
+        for path in obsolete(files, to):
             path.unlink()
             changed.append(path)
     except OSError as error:
@@ -54,17 +54,17 @@ def write(files: Mapping[str, str], to: Path) -> list[Path]:
 
 
 def outdated(files: Mapping[str, str], to: Path) -> list[str]:
-    """Return the names of files that are absent, differ, or are left over."""
-    wrong = []
+    """Return the names of files that are missing, differ or are obsolete."""
+    names = []
     for name, text in files.items():
         path = to / name
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            wrong.append(name)
-    return wrong + [str(path.relative_to(to)) for path in strays(files, to)]
+            names.append(name)
+    return names + [str(path.relative_to(to)) for path in obsolete(files, to)]
 
 
-def strays(files: Mapping[str, str], to: Path) -> list[Path]:
-    """Return pipeline files that no system has; only where all of them are at hand, that is, with the root file."""
+def obsolete(files: Mapping[str, str], to: Path) -> list[Path]:
+    """Return the pipeline files that belong to no system; empty unless ``files`` has those of all systems."""
     if ROOT_FILE not in files:
         return []
     return sorted(path for path in to.glob("ci/pipelines/*/*.yml") if str(path.relative_to(to)) not in files)

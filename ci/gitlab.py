@@ -1,6 +1,7 @@
-"""The part of GitLab's pipeline language that is used here, typed, and how it becomes YAML.
+"""The part of GitLab's pipeline language that is used here, as types, and its YAML.
 
-Field names are GitLab's own; https://docs.gitlab.com/ci/yaml/ describes them. What equals its default is left out.
+Field names are GitLab's own; https://docs.gitlab.com/ci/yaml/ describes them. Fields with the default value are left
+out.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ class _Struct(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Rule(_Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"if_": "if"}):
-    """One line of ``rules:``; the first that holds decides whether the job is created."""
+    """One entry of ``rules:``; the first one that matches decides whether the job is created."""
 
     if_: str | None = None
     changes: list[str] = []
@@ -27,20 +28,20 @@ class Rule(_Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"if_"
 
 
 class IdToken(_Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An OpenID Connect token that GitLab makes for one job."""
+    """An OpenID Connect token that GitLab issues to one job."""
 
     aud: str
 
 
 class Retry(_Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How often GitLab repeats a job, and after which of its own failures."""
+    """How often GitLab repeats a job, and after which kinds of failure."""
 
     max: int
     when: list[str]
 
 
 class Artifacts(_Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What GitLab keeps of a job."""
+    """The files that GitLab keeps of a job."""
 
     name: str | None = None
     when: str | None = None
@@ -50,7 +51,7 @@ class Artifacts(_Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Need(_Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A job that comes first, whose artifacts are fetched."""
+    """A job that has to end first, and whose artifacts are fetched."""
 
     job: str
     artifacts: bool = True
@@ -58,14 +59,14 @@ class Need(_Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ChildFile(_Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A pipeline file that another job made."""
+    """A pipeline file that another job has written."""
 
     artifact: str
     job: str
 
 
 class Trigger(_Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A job that starts a child pipeline; with ``strategy: depend`` it ends as the child does."""
+    """The start of a child pipeline; with ``strategy: depend`` the job ends with the status of the child."""
 
     include: list[ChildFile]
     strategy: str = ""
@@ -73,7 +74,7 @@ class Trigger(_Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Job(_Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One job. Unlike the other fields ``allow_failure`` is never ``exit_codes``: custom executors flatten those."""
+    """One job. ``allow_failure`` has no ``exit_codes`` here, since custom executors turn every exit code into 1."""
 
     stage: str
     image: str | None = None
@@ -111,7 +112,7 @@ class Workflow(_Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Pipeline(_Struct, frozen=True, kw_only=True):
-    """A whole file. ``default`` holds what every job begins with."""
+    """A whole file. ``before_script`` becomes the default of all jobs."""
 
     heading: str
     include: list[ProjectFile] = []
@@ -123,7 +124,7 @@ class Pipeline(_Struct, frozen=True, kw_only=True):
 
 
 def to_yaml(pipeline: Pipeline) -> str:
-    """Write a pipeline, its heading as comment lines above it; a text of several lines becomes a literal block."""
+    """Return a pipeline as YAML, with the heading as comment lines; text of several lines becomes a literal block."""
     tree: dict[str, Any] = {"include": msgspec.to_builtins(pipeline.include)} if pipeline.include else {}
     tree |= {"workflow": msgspec.to_builtins(pipeline.workflow), "stages": pipeline.stages}
     if pipeline.variables:

@@ -1,4 +1,4 @@
-"""Times and scheduler parameters of a system's jobs, from the limits in its site file."""
+"""Timeouts and scheduler options of a system's jobs, from the limits in its site file."""
 
 from __future__ import annotations
 
@@ -9,26 +9,30 @@ from site_configs.schema import Queue, SchedulerSpec, System, seconds
 MINUTE = 60
 HOUR = 3600
 RUN_TIMES = {"control": 15 * MINUTE, "smoke": HOUR, "integration": 3 * HOUR, "scale": 6 * HOUR}
-"""What a stage's cases may take once they run, if the queue allows as much."""
+"""The longest run time of a stage's cases in seconds, after the wait in the queue, if the queue allows it."""
 NODES = {"control": 1, "smoke": 1, "integration": 2, "scale": 4}
-"""Nodes of a stage's batch job, if the queue has them; on a shell runner the cases ask for nodes themselves."""
+"""Nodes of a stage's batch job, if the queue has them; on a shell runner the cases request nodes themselves."""
 BUILD = 12 * HOUR
+"""The limit of a stage that builds software with Spack."""
 OWN = 15 * MINUTE
-"""A stage that only reads and writes files."""
+"""The limit of a stage that only reads and writes files."""
 GRACE = 10 * MINUTE
-"""Between the end of a script and GitLab's own limit: time to cancel jobs and to save the results."""
+"""The time between the end of a script and the timeout of its job, to cancel batch jobs and to save the results."""
 
 
 @dataclass(frozen=True)
 class Times:
-    """GitLab's limit on a job, and the runner's on its script, which ends first so that artifacts survive it."""
+    """GitLab's timeout of a job and the runner's shorter timeout of its script, in seconds.
+
+    The script ends first, so that artifacts are still saved.
+    """
 
     job: int
     script: int
 
     @property
     def timeout(self) -> str:
-        return spoken(self.job)
+        return gitlab_duration(self.job)
 
     @property
     def variables(self) -> dict[str, str]:
@@ -37,7 +41,7 @@ class Times:
 
 
 def times(system: System, script: int) -> Times:
-    """Round up to whole minutes and add the grace; the site's own limit on a job bounds both."""
+    """Return the timeouts for a script of ``script`` seconds, in whole minutes, within the site's limit of a job."""
     script = -(-script // MINUTE) * MINUTE
     if system.ci.timeout is not None:
         script = max(MINUTE, min(script, seconds(system.ci.timeout) // MINUTE * MINUTE - GRACE))
@@ -45,7 +49,7 @@ def times(system: System, script: int) -> Times:
 
 
 def stage_times(system: System, tier: str) -> Times:
-    """Return the times of a test stage: the wait in the queue, then the run, as long as the queue permits."""
+    """Return the timeouts of a test stage: the wait in the queue plus the run time, as far as the queue allows it."""
     allowed = RUN_TIMES[tier]
     queue = queue_for(main_scheduler(system), NODES[tier])
     longest = None if queue is None else queue.walltime_limit(NODES[tier])
@@ -54,19 +58,19 @@ def stage_times(system: System, tier: str) -> Times:
     return times(system, seconds(system.limits.queue_wait) + allowed)
 
 
-def spoken(duration: int) -> str:
-    """Say whole minutes as GitLab reads them: ``1h 25m``."""
+def gitlab_duration(duration: int) -> str:
+    """Return seconds in whole minutes in the form that GitLab reads: ``1h 25m``."""
     hours, minutes = divmod(duration // MINUTE, 60)
     return " ".join(part for part in (f"{hours}h" if hours else "", f"{minutes}m" if minutes else "") if part)
 
 
 def main_scheduler(system: System) -> SchedulerSpec | None:
-    """Return the scheduler that a batch runner submits to: the first that is no guest of another."""
+    """Return the scheduler that a batch runner submits to: the first one that is not nested."""
     return next((spec for spec in system.schedulers if not spec.nested), None)
 
 
 def queue_for(spec: SchedulerSpec | None, nodes: int) -> Queue | None:
-    """Return the queue for that many nodes: the default one, or the one for several nodes where that is another."""
+    """Return the queue for a job on ``nodes`` nodes: the multi-node queue if there is one, else the default queue."""
     if spec is None or not spec.queues:
         return None
     name = (spec.multi_node_queue if nodes > 1 else None) or spec.default_queue
@@ -74,10 +78,10 @@ def queue_for(spec: SchedulerSpec | None, nodes: int) -> Queue | None:
 
 
 def scheduler_parameters(system: System, tier: str) -> str | None:
-    """Return the options for the batch job that a Jacamar batch runner makes of a stage, in the scheduler's words.
+    """Return the scheduler options of the batch job in which a Jacamar batch runner runs a stage.
 
-    The account is a variable's reference: GitLab puts its value in when the job starts. None where the scheduler has no
-    batch job, or where nothing is known of its options.
+    The account is a reference to a variable, which GitLab expands when the job starts. Return None if the system has no
+    scheduler, or if the options of its kind are not known.
     """
     spec = main_scheduler(system)
     if spec is None or spec.kind not in _DIALECTS:
@@ -89,13 +93,13 @@ def scheduler_parameters(system: System, tier: str) -> str | None:
         walltime = min(walltime, queue.walltime_limit(nodes) or walltime)
         walltime = max(walltime, seconds(queue.min_walltime)) if queue.min_walltime else walltime
     account = f"${spec.account_env}" if spec.account_env else None
-    words = _DIALECTS[spec.kind](Wish(spec, queue, account, nodes, walltime))
-    return " ".join([*words, *(directive.strip() for directive in spec.directives)])
+    options = _DIALECTS[spec.kind](JobRequest(spec, queue, account, nodes, walltime))
+    return " ".join([*options, *(directive.strip() for directive in spec.directives)])
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What a batch job asks for; the account and, where it has a ``$``, the reservation are references."""
+class JobRequest:
+    """The resources of a batch job. The account, and a reservation with a ``$``, are references to variables."""
 
     spec: SchedulerSpec
     queue: Queue | None
@@ -112,7 +116,7 @@ class Wish:
         return f"{self.walltime // HOUR:02}:{self.walltime % HOUR // MINUTE:02}:{self.walltime % MINUTE:02}"
 
     def options(self, **flags: str | None) -> list[str]:
-        """Return those of queue, account and reservation that are known, each behind its flag."""
+        """Return the options for queue, account and reservation, as far as they are known and have a flag."""
         values = {
             "queue": self.queue.name if self.queue else None,
             "account": self.account,
@@ -125,29 +129,33 @@ class Wish:
         ]
 
 
-def _slurm(wish: Wish) -> list[str]:
-    partition, qos = wish.queue.asks if wish.queue else (None, None)
-    words = [f"-N {wish.nodes}", f"-t {wish.clock}"]
-    words += [f"-p {partition}"] if partition else []
-    words += [f"-q {qos}"] if qos else []
-    return words + wish.options(account="-A", reservation="--reservation=")
+def _slurm(request: JobRequest) -> list[str]:
+    partition, qos = request.queue.asks if request.queue else (None, None)
+    options = [f"-N {request.nodes}", f"-t {request.clock}"]
+    options += [f"-p {partition}"] if partition else []
+    options += [f"-q {qos}"] if qos else []
+    return options + request.options(account="-A", reservation="--reservation=")
 
 
-def _pbs(wish: Wish) -> list[str]:
-    return [f"-l select={wish.nodes}", f"-l walltime={wish.clock}", *wish.options(queue="-q", account="-A")]
+def _pbs(request: JobRequest) -> list[str]:
+    return [f"-l select={request.nodes}", f"-l walltime={request.clock}", *request.options(queue="-q", account="-A")]
 
 
-def _lsf(wish: Wish) -> list[str]:
-    return [f"-nnodes {wish.nodes}", f"-W {wish.minutes}", *wish.options(queue="-q", account="-P", reservation="-U")]
+def _lsf(request: JobRequest) -> list[str]:
+    return [
+        f"-nnodes {request.nodes}",
+        f"-W {request.minutes}",
+        *request.options(queue="-q", account="-P", reservation="-U"),
+    ]
 
 
-def _cobalt(wish: Wish) -> list[str]:
-    return [f"-n {wish.nodes}", f"-t {wish.minutes}", *wish.options(queue="-q", account="-A")]
+def _cobalt(request: JobRequest) -> list[str]:
+    return [f"-n {request.nodes}", f"-t {request.minutes}", *request.options(queue="-q", account="-A")]
 
 
-def _flux(wish: Wish) -> list[str]:
-    words = [f"--nodes={wish.nodes}", "--exclusive", f"--time-limit={wish.minutes}m"]
-    return words + wish.options(queue="--queue=", account="--bank=")
+def _flux(request: JobRequest) -> list[str]:
+    options = [f"--nodes={request.nodes}", "--exclusive", f"--time-limit={request.minutes}m"]
+    return options + request.options(queue="--queue=", account="--bank=")
 
 
 _DIALECTS = {"slurm": _slurm, "pbs": _pbs, "lsf": _lsf, "cobalt": _cobalt, "flux": _flux}

@@ -1,8 +1,8 @@
-"""What a system's pipeline consists of: its phases in order, each one ``exaworks`` command.
+"""The phases of a system's pipeline in order, each one ``exaworks`` command.
 
-Building, installing and testing are phases of their own, so that each is reported by itself. Which there are follows
-from the deployment: the release's Spack environment is concretized and installed, its pip environment installed, and a
-module, an image or another environment is only validated, since somebody else installed it.
+Building, installing and testing are separate phases, so that each is reported separately. The deployment decides which
+phases exist: the release's Spack environment is concretized and installed, its pip environment is installed. A module,
+an image or another environment is only validated, since it is installed already.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from site_configs.schema import System
 TIERS = ("smoke", "integration", "scale")
 STAGES = ("setup", "concretize", "packages", "install", "control", "smoke", "integration", "scale", "report", "cleanup")
 BUILT = "spack"
-"""A deployment that the pipeline builds; ``spack:NAME`` is one that somebody else has built."""
+"""The deployment that the pipeline builds with Spack; ``spack:NAME`` is an environment that exists already."""
 LOCKED = frozenset({"setup", "concretize", "install"})
-"""These change what pipelines share in the work directory, so they hold its lock."""
+"""Phases that hold the lock of the work directory, since they change files that pipelines share."""
 
 
 @dataclass(frozen=True)
 class Phase:
-    """One stage: ``argv`` are the words after ``exaworks``; ``tier`` is the least tier that includes it."""
+    """One stage. ``argv``: the arguments of ``exaworks``. ``tier``: the smallest tier that includes the stage."""
 
     name: str
     argv: tuple[str, ...]
@@ -32,25 +32,25 @@ class Phase:
     after: str | None = None
     scheduled: bool = False
     makes_jobs: bool = False
-    """A pipeline of its own follows, with a job for each package that is to be built."""
+    """Whether a child pipeline follows, with one job for each package that has to be built."""
 
 
 def deployment_kind(system: System) -> str:
-    """Return the first word of the site file's deployment; ``path`` where it names none."""
+    """Return the kind of the site file's deployment; ``path`` if it names none."""
     return (system.deployment or "path").partition(":")[0]
 
 
 def phases(system: System) -> list[Phase]:
-    """Return the phases of a system, in order; the tests come after the last one that builds."""
+    """Return the phases of a system, in order; the test phases follow the last one that builds."""
     setup = Phase("setup", ("sites", "show", system.system), times(system, OWN))
     if system.deployment == BUILT:
-        setup = Phase("setup", (*install_words(system), "--until", "packages"), times(system, HOUR))
+        setup = Phase("setup", (*install_arguments(system), "--until", "packages"), times(system, HOUR))
     building = [setup, *_building(system)]
     return [*building, *_testing(system, building[-1].name)]
 
 
 def planned(system: System, tier: str, *, scheduled: bool) -> list[Phase]:
-    """Return the phases that a pipeline of this tier consists of; ``scale`` runs on a schedule only."""
+    """Return the phases of a pipeline of this tier; ``scale`` runs only on a schedule."""
     return [
         phase
         for phase in phases(system)
@@ -64,7 +64,7 @@ def _building(system: System) -> list[Phase]:
         name = (system.deployment or "").partition(":")[2]
         return [Phase("install", ("release", "install", *([name] if name else [])), times(system, HOUR), after="setup")]
     if system.deployment == BUILT:
-        install = install_words(system)
+        install = install_arguments(system)
         return [
             Phase(
                 "concretize",
@@ -78,8 +78,8 @@ def _building(system: System) -> list[Phase]:
     return []
 
 
-def install_words(system: System) -> tuple[str, ...]:
-    """Return the words that install the release with Spack in the work directory."""
+def install_arguments(system: System) -> tuple[str, ...]:
+    """Return the arguments of ``exaworks`` that install the release with Spack in the work directory."""
     return ("install", *(["--site", system.system] if system.spack_scope else []))
 
 

@@ -1,4 +1,4 @@
-"""A verdict as text: for the job's log, and in Markdown for a merge request."""
+"""The verdict as text for the log of its job, and as Markdown for a merge request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MARKS = {
 
 
 def as_text(verdict: Verdict) -> str:
-    """Return the lines that the verdict's job prints; the last is what GitLab's coverage pattern reads."""
+    """Return the lines that the verdict job prints; GitLab's coverage pattern reads the last one."""
     width = max((len(finding.stage) for finding in verdict.stages), default=0)
     lines = [f"{f.stage:<{width}}  {f.result.value:<5}  {f.text}" for f in verdict.stages]
     lines.append(f"{verdict.system}: {_headline(verdict)}")
@@ -18,9 +18,10 @@ def as_text(verdict: Verdict) -> str:
 
 
 def as_markdown(verdict: Verdict, links: dict[str, str], badge: str | None = None) -> str:
-    """Return the comment for a merge request: the headline, the matrix, the stages, and where to read on.
+    """Return the comment for a merge request: the headline, the matrix, the stages, and links.
 
-    ``badge`` is the collector's image of how the system stands, also after other runs than this one.
+    ``badge``: the address of the collector's image with the current status of the system, which also depends on other
+    runs.
     """
     schedulers = sorted({scheduler for row in verdict.matrix.values() for scheduler in row})
     lines = [f"### {MARKS[verdict.result.value]} {verdict.system}: {_headline(verdict)}", ""]
@@ -30,13 +31,13 @@ def as_markdown(verdict: Verdict, links: dict[str, str], badge: str | None = Non
             cells = [f"{MARKS[row[name]]} {row[name]}" if name in row else "" for name in schedulers]
             lines.append(_row(component, *cells))
         lines.append("")
-    lines += [_row("stage", "result", "what it rests on"), _row("---", "---", "---")]
+    lines += [_row("stage", "result", "reason"), _row("---", "---", "---")]
     lines += [_row(f.stage, f.result.value, f.text) for f in verdict.stages]
-    said = [f"[{name}]({address})" for name, address in links.items()]
+    footer = [f"[{name}]({address})" for name, address in links.items()]
     if badge is not None:
-        shown = f"![how {verdict.system} stands]({badge})"
-        said.append(f"[{shown}]({links['dashboard']})" if "dashboard" in links else shown)
-    return "\n".join([*lines, "", " · ".join(said)]).rstrip() + "\n"
+        image = f"![status of {verdict.system}]({badge})"
+        footer.append(f"[{image}]({links['dashboard']})" if "dashboard" in links else image)
+    return "\n".join([*lines, "", " · ".join(footer)]).rstrip() + "\n"
 
 
 def _row(*cells: str) -> str:

@@ -1,10 +1,10 @@
-"""The results folder of a pipeline: what each stage came to, and the outbox of its runs.
+"""The results folder of a pipeline: the result of each stage, and the outbox of its runs.
 
     results/<stage>/stage.json              the stage: its command, its exit code, its runs
-    results/<stage>/stage.xml               the same as JUnit, so that a failed build shows beside failed cases
+    results/<stage>/stage.xml               the same as JUnit, so that a failed build is shown next to failed cases
     results/<stage>/<run>/manifest.json …   the outbox of each run, and no other file of it
 
-Manifest and records are read as the plain JSON they are.
+Manifests and records are read as plain JSON.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ import msgspec
 from ci.errors import StageError
 
 OUTBOX = ("manifest.json", "records.jsonl", "junit.xml", "report.html")
-"""The files of a run that may leave the machine; nothing else of one is ever copied here."""
+"""The files of a run that may leave the machine; no other file of a run is ever copied here."""
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
-    """``stage.json``. ``state`` is ``started`` until the command has ended; ``withheld`` is a stage not to be run."""
+    """The file ``stage.json``. ``state`` is ``started``, then ``ended``; or ``withheld`` if the stage was not run."""
 
     stage: str
     system: str
@@ -44,7 +44,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class Run:
-    """What the pipeline needs to know of one run; ``closed`` is None where it never ended."""
+    """The parts of a run that the verdict needs; ``closed`` is None if the run was not closed."""
 
     run_id: str
     closed: Mapping[str, Any] | None
@@ -53,10 +53,10 @@ class Run:
 
 
 def read_stage(folder: Path) -> Stage | None:
-    """Read one stage's file; None where it was never begun.
+    """Read the file of one stage; return None if the stage was never started.
 
     Raises:
-        StageError: the file is there and is damaged.
+        StageError: the file exists but cannot be read.
     """
     path = folder / "stage.json"
     try:
@@ -68,17 +68,17 @@ def read_stage(folder: Path) -> Stage | None:
 
 
 def write_stage(folder: Path, stage: Stage) -> None:
-    """Write ``stage.json`` and ``stage.xml``, each in one step, so that a killed job leaves a whole file."""
+    """Write ``stage.json`` and ``stage.xml``, each in one step, so that a killed job never leaves a partial file."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _whole(folder / "stage.json", msgspec.json.format(msgspec.json.encode(stage), indent=1))
-        _whole(folder / "stage.xml", _junit(stage))
+        _replace(folder / "stage.json", msgspec.json.format(msgspec.json.encode(stage), indent=1))
+        _replace(folder / "stage.xml", _junit(stage))
     except OSError as error:
         raise StageError(f"{folder}: the stage's results cannot be written: {error.strerror or error}") from error
 
 
 def copy_outbox(runs: Path, folder: Path, names: list[str]) -> None:
-    """Copy the outbox of each run; a link is not followed, since what leaves must lie in the run folder itself."""
+    """Copy the outbox of each run. Links are not followed: only files inside the run folder may leave the machine."""
     for name in names:
         for file in OUTBOX:
             source = runs / name / file
@@ -88,7 +88,7 @@ def copy_outbox(runs: Path, folder: Path, names: list[str]) -> None:
 
 
 def read_run(folder: Path) -> Run | None:
-    """Read a copied outbox; None where it has no manifest or one that is no JSON, which is as good as none."""
+    """Read a copied outbox; return None if its manifest is missing or cannot be read."""
     try:
         manifest = json.loads((folder / "manifest.json").read_bytes())
         return Run(
@@ -102,7 +102,7 @@ def read_run(folder: Path) -> Run | None:
 
 
 def _outcomes(path: Path) -> dict[str, str]:
-    """Return the outcome of each case's highest attempt; a torn last line is no record."""
+    """Return the outcome of each case's last attempt; a last line without line end is not a record."""
     best: dict[str, tuple[int, str]] = {}
     lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
     for line in lines:
@@ -127,23 +127,23 @@ def _junit(stage: Stage) -> bytes:
     case = ElementTree.SubElement(
         suite, "testcase", classname=f"{stage.system}.pipeline", name=stage.stage, time=f"{stage.seconds or 0:.3f}"
     )
-    said = "exaworks " + " ".join(stage.command)
+    command = "exaworks " + " ".join(stage.command)
     if stage.state == "withheld":
         suite.set("skipped", "1")
         ElementTree.SubElement(case, "skipped", message=stage.reason or "not run")
     elif stage.state == "started":
         suite.set("errors", "1")
-        ElementTree.SubElement(case, "error", message=f"{said}: did not end")
+        ElementTree.SubElement(case, "error", message=f"{command}: did not end")
     elif stage.exit_code:
         suite.set("failures", "1")
-        ElementTree.SubElement(case, "failure", message=f"{said}: exit code {stage.exit_code}")
+        ElementTree.SubElement(case, "failure", message=f"{command}: exit code {stage.exit_code}")
     root = ElementTree.Element("testsuites")
     root.append(suite)
     data: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
     return data + b"\n"
 
 
-def _whole(path: Path, data: bytes) -> None:
+def _replace(path: Path, data: bytes) -> None:
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     fresh.write_bytes(data)
     fresh.replace(path)

@@ -1,4 +1,4 @@
-"""The root ``.gitlab-ci.yml``: our own lint and tests, one job that generates, and one child pipeline a system."""
+"""The root ``.gitlab-ci.yml``: lint and tests of the project, generation, and one child pipeline for each system."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from site_configs.schema import System
 
 IMAGE = "python:3.11-bookworm"
 PLAIN_IMAGE = "debian:bookworm"
-"""Our tests install what they need of it."""
+"""The image of the job ``tests``; ``.ci/run`` installs the packages that it needs."""
 GENERATED = "generated"
 RETRY = Retry(max=1, when=["runner_system_failure"])
 SHARED = ["ci/**/*", "exaworks", "exaworks_sdk/**/*", "sdk_tests/**/*", "dashboard_client/**/*", "pyproject.toml"]
-"""What a merge request may change that the plain machine's pipeline exercises."""
+"""Files that the pipeline of the plain machine tests: a merge request that changes one of them starts it."""
 HEADING = """\
 Generated from the site files by `exaworks ci generate --all`; edit ci/root.py or a site file and generate again.
 
-SITES: systems to test, with commas between, or `all`; a schedule without it tests all of them.
+SITES: the systems to test, separated by commas, or `all`; a schedule without it tests all of them.
 EXAWORKS_TIER: smoke, integration (the default) or scale (on a schedule only)."""
 
 
 def root_pipeline(systems: Sequence[System]) -> Pipeline:
-    """Make the root pipeline for these systems."""
+    """Return the root pipeline for these systems."""
     jobs = {"lint": _lint(), "tests": _tests(), "rehearsal": _rehearsal(), "generate": _generate()}
     for system in systems:
         jobs[slug(system)] = _child(system)
@@ -38,7 +38,7 @@ def root_pipeline(systems: Sequence[System]) -> Pipeline:
             ]
         ),
         stages=["check", "generate", "sites", "report"],
-        # No variables here: a child would be given them, over what its own file and the project say.
+        # No variables here: a child would inherit them, and they would override those of its file and of the project.
         before_script=['export EXAWORKS_HOME="${EXAWORKS_HOME:-$PWD/.exaworks}" EXAWORKS="${EXAWORKS:-./exaworks}"'],
         jobs=jobs,
     )
@@ -50,12 +50,12 @@ def root_yaml(systems: Sequence[System]) -> str:
 
 
 def path_of(system: System) -> str:
-    """Return where a system's pipeline file lies, from the root of a checkout."""
+    """Return the path of a system's pipeline file, relative to the root of a checkout."""
     return f"ci/pipelines/{system.site}/{system.name}.yml"
 
 
 def plain(system: System) -> bool:
-    """Say whether any machine can be this system: its file recognises none, so a plain runner will do."""
+    """Return whether any machine can be this system: its file has no patterns, so any runner can run its pipeline."""
     return not system.detect.hosts and not system.detect.environment
 
 
@@ -68,7 +68,7 @@ def _not_for_sites_alone() -> list[Rule]:
 
 
 def _lint() -> Job:
-    """Look at the files alone, the generated ones too; one command, so that one environment is made for it."""
+    """Return the job that checks the files, including the generated ones, in one command and so one environment."""
     return Job(
         stage="check",
         image=IMAGE,
@@ -92,7 +92,7 @@ def _tests() -> Job:
 
 
 def _rehearsal() -> Job:
-    """Run every site's smoke tier on a testbed, before a change meets a real machine."""
+    """Return the job that rehearses the smoke tier of every site on a testbed, before real machines run it."""
     return Job(
         stage="check",
         image=IMAGE,
@@ -130,13 +130,13 @@ def _child(system: System) -> Job:
             strategy="depend",
             forward={"pipeline_variables": True},
         ),
-        # On the trigger of a child that is depended on, this keeps whole pipelines of a system apart.
+        # Since the job waits for the child, this keeps two pipelines of a system from running at the same time.
         resource_group=slug(system),
     )
 
 
 def _elsewhere(system: System) -> list[Rule]:
-    """A site's runners are on its own GitLab: no other can start its pipeline."""
+    """Return the rule that skips the system on every GitLab except its own, which has the site's runners."""
     server = system.ci.server
     return [Rule(if_=f'$CI_SERVER_URL != "{server.rstrip("/")}"', when="never")] if server else []
 
@@ -157,7 +157,7 @@ def _selection(system: System) -> list[Rule]:
 
 
 def _junit(systems: Sequence[System]) -> Job:
-    """Show the children's results in the merge request: GitLab shows a parent's reports only."""
+    """Return the job that shows the children's results in the merge request, since GitLab shows only the parent's."""
     return Job(
         stage="report",
         image=IMAGE,

@@ -1,4 +1,4 @@
-"""Values of site files as shell words, and the scripts beside this file."""
+"""Values of site files in shell code, and the shell snippets in ``scripts``."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_
 
 
 def script(name: str) -> str:
-    """Return a script's text as it stands in the checkout."""
+    """Return the text of a shell snippet."""
     return (SCRIPTS / name).read_text(encoding="utf-8")
 
 
 def expandable(text: str, key: str) -> str:
-    """Return the inside of double quotes that gives ``text`` with its variables, and nothing else, expanded.
+    """Return ``text`` escaped for use in double quotes, so that the shell expands only its variables.
 
-    A variable that is not set stops the shell, rather than make a path at the root of a file system.
+    A variable that is not set stops the shell, so that no path at the root of a file system results.
 
     Raises:
-        SiteValueError: it holds a line break, which no path of a pipeline may.
+        SiteValueError: the text has a control character, such as a line break.
     """
     if any(ord(character) < 32 for character in text):
-        raise SiteValueError(f"{key}: {text!r} holds a control character; write it as one plain line.")
+        raise SiteValueError(f"{key}: {text!r} contains a control character. Write it as one plain line.")
     if text == "~" or text.startswith("~/"):
         text = "$HOME" + text[1:]
-    out, at = [], 0
-    for found in _VARIABLE.finditer(text):
-        out.append(_quoted(text[at : found.start()]))
-        out.append("${" + (found[1] or found[2]) + ":?}")
-        at = found.end()
-    return "".join([*out, _quoted(text[at:])])
+    parts, start = [], 0
+    for match in _VARIABLE.finditer(text):
+        parts.append(_escaped(text[start : match.start()]))
+        parts.append("${" + (match[1] or match[2]) + ":?}")
+        start = match.end()
+    return "".join([*parts, _escaped(text[start:])])
 
 
-def _quoted(text: str) -> str:
+def _escaped(text: str) -> str:
     return re.sub(r'([\\"`$])', r"\\\1", text)

@@ -1,4 +1,4 @@
-"""Run one stage of a pipeline: an ``exaworks`` command as a process, with its results kept however it ends."""
+"""Run one stage of a pipeline: an ``exaworks`` command as a process. Its results are kept even if it is killed."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from exaworks_sdk.paths import Places
 
 CLI = (sys.executable, "-I", "-m", "exaworks_sdk")
 CONTROL = "control"
-"""A stage and the component of its cases, which show whether the site is sound: no option may select them away."""
+"""The stage with the control cases, and their component. EXAWORKS_CI_OPTIONS does not apply to this stage."""
 WITHHELD = 1
 _PR_SET_PDEATHSIG = 1
 
-Say = Callable[[str], None]
+Echo = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Order:
-    """What to run: ``after`` names a stage whose runs must have passed first, ``lock`` takes the work directory's."""
+class StageRequest:
+    """The stage to run; ``after``: a stage that must have passed; ``lock``: whether to hold the lock meanwhile."""
 
     stage: str
     system: str
@@ -52,43 +52,42 @@ class Order:
         return self.results / self.stage
 
 
-def run(order: Order, places: Places, environ: dict[str, str], say: Say) -> int:
-    """Run the stage and return its command's exit code.
+def run(request: StageRequest, places: Places, environ: dict[str, str], echo: Echo) -> int:
+    """Run the stage and return the exit code of its command.
 
-    The results folder is written before the command starts and again when it has ended, so that also a stage that was
-    killed is seen; ``collect`` fetches the outbox for one that was.
+    The results folder is written before the command starts and again after it ends, so that it also shows a stage that
+    was killed. Of such a stage, ``collect`` copies the outbox.
 
     Raises:
-        StageError: the results folder cannot be written, or the command not be started.
+        StageError: the results folder cannot be written, or the command cannot be started.
     """
-    command = complete(order, environ)
-    said = "exaworks " + shlex.join(command)
+    command = complete(request, environ)
     stage = Stage(
-        stage=order.stage,
-        system=order.system,
-        tests=order.tests,
+        stage=request.stage,
+        system=request.system,
+        tests=request.tests,
         command=command,
         started=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         before=_runs(places),
     )
-    reason = withheld(order)
+    reason = withheld(request)
     if reason is not None:
-        write_stage(order.folder, msgspec.structs.replace(stage, state="withheld", reason=reason))
-        say(f"{order.stage} is not run: {reason}")
+        write_stage(request.folder, msgspec.structs.replace(stage, state="withheld", reason=reason))
+        echo(f"{request.stage} is not run: {reason}")
         return WITHHELD
-    write_stage(order.folder, stage)
-    begun = time.monotonic()
-    with _locked(places, order.lock, say):
-        say(f"+ {said}")
+    write_stage(request.folder, stage)
+    started = time.monotonic()
+    with _locked(places, request.lock, echo):
+        echo(f"+ exaworks {shlex.join(command)}")
         code = _command([*CLI, *command], environ)
-    ended = msgspec.structs.replace(stage, state="ended", seconds=round(time.monotonic() - begun, 3), exit_code=code)
-    write_stage(order.folder, ended)
-    collect(order.folder, places)
+    ended = msgspec.structs.replace(stage, state="ended", seconds=round(time.monotonic() - started, 3), exit_code=code)
+    write_stage(request.folder, ended)
+    collect(request.folder, places)
     return code
 
 
 def collect(folder: Path, places: Places) -> list[str]:
-    """Copy the outbox of every run that the stage began and return their names; may be repeated."""
+    """Copy the outbox of every run that the stage started, and return the names of the runs. Can be repeated."""
     stage = read_stage(folder)
     if stage is None or stage.state == "withheld":
         return []
@@ -102,41 +101,42 @@ def collect(folder: Path, places: Places) -> list[str]:
     return new
 
 
-def complete(order: Order, environ: dict[str, str]) -> list[str]:
-    """Return the command with what the pipeline's variables add to a validation.
+def complete(request: StageRequest, environ: dict[str, str]) -> list[str]:
+    """Return the command; to a validation, add the options that the pipeline's variables give.
 
-    Uploading is a stage of its own, so that a collector that does not answer never costs time in an allocation.
+    A validation does not upload results: that is a separate stage, so that a collector that does not answer costs no
+    time in an allocation.
     """
-    if not order.tests:
-        return list(order.argv)
-    words = [*order.argv, "--site", order.system, "--no-upload", "--trigger", trigger(environ)]
-    if environ.get("EXAWORKS_DEPLOYMENT") and "--deployment" not in words:
-        words += ["--deployment", environ["EXAWORKS_DEPLOYMENT"]]
-    if order.stage != CONTROL:
-        words += shlex.split(environ.get("EXAWORKS_CI_OPTIONS", ""))
-    return words
+    if not request.tests:
+        return list(request.argv)
+    command = [*request.argv, "--site", request.system, "--no-upload", "--trigger", trigger(environ)]
+    if environ.get("EXAWORKS_DEPLOYMENT") and "--deployment" not in command:
+        command += ["--deployment", environ["EXAWORKS_DEPLOYMENT"]]
+    if request.stage != CONTROL:
+        command += shlex.split(environ.get("EXAWORKS_CI_OPTIONS", ""))
+    return command
 
 
 def trigger(environ: dict[str, str]) -> str:
-    """Say why this runs, in the words of a record."""
+    """Return the trigger of this pipeline as records name it."""
     source = environ.get("EXAWORKS_TRIGGER") or environ.get("CI_PIPELINE_SOURCE") or "manual"
-    words = {"schedule": "nightly", "merge_request_event": "merge request", "web": "manual"}
-    return words.get(source, source)
+    names = {"schedule": "nightly", "merge_request_event": "merge request", "web": "manual"}
+    return names.get(source, source)
 
 
-def withheld(order: Order) -> str | None:
-    """Return why the stage must not run: the one it comes after has not passed."""
-    if order.after is None:
+def withheld(request: StageRequest) -> str | None:
+    """Return the reason why the stage must not run, or None: the stage before it has not passed."""
+    if request.after is None:
         return None
-    before = read_stage(order.results / order.after)
+    before = read_stage(request.results / request.after)
     if before is None:
-        return f"{order.after} has left no results"
-    runs = [read_run(order.results / order.after / name) for name in before.runs]
+        return f"{request.after} has no results"
+    runs = [read_run(request.results / request.after / name) for name in before.runs]
     closed = [run.closed["exit_code"] for run in runs if run is not None and run.closed is not None]
     whole = len(closed) == len(runs) and (bool(runs) or not before.tests)
     if before.exit_code == 0 and whole and not any(closed):
         return None
-    return f"{order.after} did not pass"
+    return f"{request.after} did not pass"
 
 
 def _runs(places: Places) -> list[str]:
@@ -147,18 +147,19 @@ def _is_of(folder: Path, system: str) -> bool:
     try:
         manifest = msgspec.json.decode((folder / "manifest.json").read_bytes())
     except (OSError, msgspec.MsgspecError):
-        return True  # damaged: let the verdict see it
+        return True  # a damaged manifest is kept, so that the verdict can report it
     return isinstance(manifest, dict) and f"{manifest.get('site')}/{manifest.get('system')}" == system
 
 
 def _command(argv: list[str], environ: dict[str, str]) -> int:
-    """Run it in a group of its own, so that a signal to this job's group reaches it once, through here.
+    """Run a command in its own process group and return its exit code; forward only the first signal to it.
 
-    A second signal would make a validation leave at once. If this process is killed, the kernel tells the command.
+    A job is cancelled by a signal to its process group. A second signal would make a validation exit without cleaning
+    up. If this process is killed, the kernel sends SIGTERM to the command.
     """
     libc = ctypes.CDLL(None)
 
-    def follow() -> None:
+    def die_with_parent() -> None:
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
     stopped: list[int] = []
@@ -172,7 +173,7 @@ def _command(argv: list[str], environ: dict[str, str]) -> int:
     before = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     try:
         process = subprocess.Popen(
-            argv, env=environ, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=follow
+            argv, env=environ, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=die_with_parent
         )
         started.append(process)
         if stopped:
@@ -189,8 +190,8 @@ def _command(argv: list[str], environ: dict[str, str]) -> int:
 
 
 @contextmanager
-def _locked(places: Places, wanted: bool, say: Say) -> Iterator[None]:
-    """Hold the lock of the work directory; the kernel releases it however this ends."""
+def _locked(places: Places, wanted: bool, echo: Echo) -> Iterator[None]:
+    """Hold the lock of the work directory if ``wanted``; the kernel releases it even if this process is killed."""
     if not wanted:
         yield
         return
@@ -200,7 +201,7 @@ def _locked(places: Places, wanted: bool, say: Say) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say(f"waiting for another pipeline to release {path}")
+            echo(f"waiting for another pipeline to release {path}")
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:

@@ -1,4 +1,4 @@
-"""The pipeline of one system, made from its site file."""
+"""The pipeline of one system, generated from its site file."""
 
 from __future__ import annotations
 
@@ -30,28 +30,28 @@ from site_configs.values import ProxyUse
 
 RESULTS = "results"
 PACKAGES = f"{RESULTS}/packages.yml"
-"""The child pipeline with a job a package, which the system's pipeline makes and starts."""
-KEPT = "90 days"
+"""The child pipeline with one job for each package, which the system's pipeline generates and starts."""
+RETENTION = "90 days"
 HOME_VARIABLE = "EXAWORKS_CI_HOME"
 ID_TOKEN = "EXAWORKS_ID_TOKEN"  # noqa: S105 - the name of a variable
 RETRY = Retry(max=1, when=["runner_system_failure"])
 FORKED = Rule(if_="$CI_MERGE_REQUEST_SOURCE_PROJECT_ID != $CI_MERGE_REQUEST_PROJECT_ID", when="never")
-"""A merge request from a fork gets neither runner nor token; both sides are empty where there is no merge request."""
+"""The rule that gives merge requests from forks neither runner nor token. Without a merge request both are empty."""
 WORKFLOW = Workflow(rules=[FORKED, Rule(when="always")])
 HEADING = """\
 {system}: {description}
 Generated from the site file by `exaworks ci generate`; edit that file and generate again.
 
-EXAWORKS_TIER: smoke, integration or scale. {home}: where environments, runs and locks are kept.
-EXAWORKS_SDK_URL, EXAWORKS_SDK_REF: fetch the SDK from there, where this file is included by another project."""
+EXAWORKS_TIER: smoke, integration or scale. {home}: the folder of environments, runs and locks.
+EXAWORKS_SDK_URL, EXAWORKS_SDK_REF: where to fetch the SDK, if another project includes this file."""
 
 
 def system_pipeline(system: System, deployment: str | None = None) -> Pipeline:
-    """Make the pipeline of one system.
+    """Return the pipeline of one system.
 
     Raises:
         NoPipelineError: the system is retired.
-        SiteValueError: a value of its file has no place in a pipeline.
+        SiteValueError: a value of its file cannot be used in a pipeline.
     """
     if system.state is State.RETIRED:
         raise NoPipelineError(f"{system.system} is retired: it is planned in rehearsals only and has no pipeline.")
@@ -74,20 +74,20 @@ def system_pipeline(system: System, deployment: str | None = None) -> Pipeline:
         workflow=WORKFLOW,
         stages=[stage for stage in STAGES if stage in used],
         variables={"EXAWORKS_TIER": "integration", **chosen, **proxy(system, batch=False)},
-        before_script=places(system),
+        before_script=setup_lines(system),
         jobs=jobs,
     )
 
 
 def system_yaml(system: System, deployment: str | None = None) -> str:
-    """Return the text of a system's pipeline file; another deployment has other stages."""
+    """Return the text of a system's pipeline file, for its own deployment or for another one."""
     return to_yaml(system_pipeline(system, deployment))
 
 
-def home(system: System) -> str:
-    """Return the shell lines that set where the pipelines of a system keep what they share.
+def home_lines(system: System) -> str:
+    """Return the shell lines that set EXAWORKS_HOME, the folder that the pipelines of a system share.
 
-    The site's own folder is no part of a parameter expansion, in which quotes and braces would count.
+    The site's work directory is not written inside a parameter expansion, where quotes and braces have a meaning.
     """
     work = expandable(system.work_dir, f"{system.system}: work_dir") if system.work_dir else "${HOME:?}/.local/state"
     lines = (
@@ -99,37 +99,37 @@ def home(system: System) -> str:
 
 
 def slug(system: System) -> str:
-    """Return the system's name with nothing in it that a file, a job or a resource group cannot bear."""
+    """Return the system's name in a form that is valid for files, jobs and resource groups."""
     return system.system.replace("/", "-")
 
 
 def _plain(text: str) -> str:
-    """Return a deployment's name, in which GitLab must find nothing to replace."""
+    """Return a deployment's name if GitLab cannot expand anything in it."""
     if "$" in text or any(ord(character) < 33 for character in text):
-        raise SiteValueError(f"--deployment {text!r}: spaces and $ have no place in a pipeline's variable.")
+        raise SiteValueError(f"--deployment {text!r}: a deployment in a pipeline must not contain spaces or $.")
     return text
 
 
 def includes(system: System) -> list[ProjectFile]:
-    """Return the files of the site's GitLab that each of its pipelines has to include."""
+    """Return the files of the site's GitLab that each of its pipelines must include."""
     return [ProjectFile(project=i.project, file=i.file, ref=i.ref) for i in system.ci.includes]
 
 
-def places(system: System) -> list[str]:
-    """Return the lines that every job begins with."""
-    return [*_places(system), script("prepare.sh")]
+def setup_lines(system: System) -> list[str]:
+    """Return the lines that every job starts with."""
+    return [*_environment_lines(system), script("prepare.sh")]
 
 
-def _places(system: System) -> list[str]:
-    """Return the lines that say where things are; an ``after_script`` is a shell of its own and needs them again."""
-    return [home(system), script("where.sh").rstrip()]
+def _environment_lines(system: System) -> list[str]:
+    """Return the lines that set the variables; an ``after_script`` runs in another shell and needs them again."""
+    return [home_lines(system), script("where.sh").rstrip()]
 
 
 def _phase_job(system: System, phase: Phase) -> Job:
     batch = phase.tests and system.runner.executor == "batch"
-    words = ["ci", "stage", phase.name, "--site", system.system]
-    words += ["--lock"] if phase.name in LOCKED else []
-    words += ["--after", phase.after] if phase.after else []
+    arguments = ["ci", "stage", phase.name, "--site", system.system]
+    arguments += ["--lock"] if phase.name in LOCKED else []
+    arguments += ["--after", phase.after] if phase.after else []
     rules = {
         "integration": [Rule(if_='$EXAWORKS_TIER == "smoke"', when="never"), Rule(when="on_success")],
         "scale": [
@@ -144,14 +144,14 @@ def _phase_job(system: System, phase: Phase) -> Job:
         variables={**phase.times.variables, **_batch_variables(system, phase, batch=batch)},
         id_tokens=site_token(system),
         script=[
-            exaworks(*words, "--", *phase.argv),
+            exaworks(*arguments, "--", *phase.argv),
             *([exaworks("ci", "packages", "--site", system.system, "--to", PACKAGES)] if phase.makes_jobs else []),
         ],
-        # Does nothing but where the stage itself was killed; then what there is of its run is still kept.
-        after_script=[*_places(system), exaworks("ci", "collect", phase.name)] if phase.tests else [],
+        # Has an effect only if the stage was killed: then the results of its run are still kept.
+        after_script=[*_environment_lines(system), exaworks("ci", "collect", phase.name)] if phase.tests else [],
         resource_group=f"{slug(system)}-jobs",
         timeout=phase.times.timeout,
-        # A test stage that did not pass is shown as a warning and the next one looks for itself; the verdict decides.
+        # A test stage that did not pass is a warning. The next stage checks the results itself; the verdict decides.
         allow_failure=phase.tests,
         interruptible=True,
         retry=RETRY,
@@ -160,12 +160,12 @@ def _phase_job(system: System, phase: Phase) -> Job:
 
 
 def stage_artifacts(system: System, stage: str, *more: str) -> Artifacts:
-    """Return what is kept of a stage: its own two files, and the outbox of each of its runs."""
+    """Return the artifacts of a stage: its own two files, and the outbox of each of its runs."""
     folder = f"{RESULTS}/{stage}"
     return Artifacts(
         name=f"{slug(system)}-{stage}",
         when="always",
-        expire_in=KEPT,
+        expire_in=RETENTION,
         paths=[f"{folder}/stage.json", f"{folder}/stage.xml", *(f"{folder}/*/{name}" for name in OUTBOX), *more],
         reports={"junit": [f"{folder}/stage.xml", f"{folder}/*/junit.xml"]},
     )
@@ -174,7 +174,7 @@ def stage_artifacts(system: System, stage: str, *more: str) -> Artifacts:
 def _own_job(
     system: System,
     stage: str,
-    words: list[str],
+    arguments: list[str],
     *,
     rules: list[Rule] | None = None,
     needs: list[Need] | None = None,
@@ -192,7 +192,7 @@ def _own_job(
         needs=needs,
         variables=own.variables | fallback_parameters(system),
         id_tokens={**site_token(system), **(id_tokens or {})},
-        script=[exaworks("ci", *words)],
+        script=[exaworks("ci", *arguments)],
         timeout=own.timeout,
         allow_failure=allow_failure,
         retry=RETRY,
@@ -203,7 +203,7 @@ def _own_job(
 
 
 def _packages(phase: Phase) -> Job:
-    """Start the pipeline that the phase has made, one job a package, and end as it does."""
+    """Return the job that starts the child pipeline which the phase has generated, and waits for it."""
     return Job(
         stage="packages",
         needs=[Need(job=phase.name)],
@@ -216,9 +216,9 @@ def _packages(phase: Phase) -> Job:
 
 
 def _deliver(system: System) -> Job:
-    """Warn where the collector does not answer: the results stay in the work directory and in the artifacts."""
+    """Return the job that delivers results. A collector that does not answer is a warning: the results are kept."""
     kept = Artifacts(
-        name=f"{slug(system)}-spool", when="always", expire_in=KEPT, paths=[f"{RESULTS}/*/*/{n}" for n in OUTBOX]
+        name=f"{slug(system)}-spool", when="always", expire_in=RETENTION, paths=[f"{RESULTS}/*/*/{n}" for n in OUTBOX]
     )
     return _own_job(
         system,
@@ -241,7 +241,7 @@ def _verdict(system: System, deployment: str | None) -> Job:
         artifacts=Artifacts(
             name=f"{slug(system)}-verdict",
             when="always",
-            expire_in=KEPT,
+            expire_in=RETENTION,
             paths=[f"{RESULTS}/verdict.json", f"{RESULTS}/verdict.md"],
         ),
     )
@@ -258,13 +258,13 @@ def _status(system: System) -> Job:
     )
 
 
-def exaworks(*words: str) -> str:
-    """Return the shell line that runs the command."""
-    return f'"$EXAWORKS" {shlex.join(words)}'
+def exaworks(*arguments: str) -> str:
+    """Return the shell line that runs ``exaworks`` with these arguments."""
+    return f'"$EXAWORKS" {shlex.join(arguments)}'
 
 
 def tags(system: System, *, batch: bool = False) -> list[str]:
-    """Return the runner tags of a job that is a batch job, or of one that is not."""
+    """Return the runner tags of a job that runs as a batch job (``batch``), or on a login node."""
     runner = system.runner
     own = runner.batch_tags if batch else runner.shell_tags
     return [*runner.tags, *own]
@@ -278,7 +278,7 @@ def _batch_variables(system: System, phase: Phase, *, batch: bool) -> dict[str, 
 
 
 def fallback_parameters(system: System) -> dict[str, str]:
-    """Return a small batch job's options for a stage of our own, where the site has nothing but a batch runner."""
+    """Return the options of a small batch job for stages without cases, if the site has only a batch runner."""
     only_batch = system.runner.executor == "batch" and not system.runner.shell_tags
     return _parameters(system, "control") if only_batch else {}
 
@@ -290,7 +290,7 @@ def _parameters(system: System, tier: str) -> dict[str, str]:
 
 
 def proxy(system: System, *, batch: bool) -> dict[str, str]:
-    """Return the variables that name the site's proxy where a job needs it."""
+    """Return the variables that name the site's proxy, if the job needs it."""
     network = system.network
     if network.proxy is None or (network.proxy_use is ProxyUse.COMPUTE and not batch):
         return {}
@@ -299,7 +299,7 @@ def proxy(system: System, *, batch: bool) -> dict[str, str]:
 
 
 def site_token(system: System) -> dict[str, IdToken]:
-    """Return the ID token that the site's runner wants in every job, where it does."""
+    """Return the ID token that the site's runner requires in every job, if it does."""
     token = system.ci.site_token
     return {token.variable: IdToken(aud=token.audience)} if token else {}
 
@@ -311,4 +311,4 @@ def _collector_token(system: System) -> dict[str, IdToken]:
     return {ID_TOKEN: IdToken(aud=system.collector.url)} if system.collector.url else {}
 
 
-__all__ = ["Times", "home", "slug", "system_pipeline", "system_yaml"]
+__all__ = ["Times", "home_lines", "slug", "system_pipeline", "system_yaml"]

@@ -1,4 +1,4 @@
-"""The verdict of a pipeline, from the files its stages left and from nothing a runner says about them."""
+"""The verdict of a pipeline. It depends only on the files of the stages, not on the job statuses of the runner."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from ci.stage import CONTROL
 
 
 class Result(str, enum.Enum):
-    """What a stage or a pipeline came to."""
+    """The result of a stage or a pipeline."""
 
     PASS = "pass"  # noqa: S105
     INFRA = "infra"
-    """Nothing failed but the site's infrastructure."""
+    """Only the site's infrastructure failed."""
     FAIL = "fail"
-    """Something failed, did not end, or left nothing to judge by."""
+    """Something failed, did not end, or has no results."""
 
 
 _ORDER = (Result.PASS, Result.INFRA, Result.FAIL)
 _BY_CODE = {0: Result.PASS, 3: Result.INFRA}
 _WORST = ("fail", "error", "missing", "infra", "xpass", "pass", "xfail", "skip")
-"""Of two outcomes in one cell of the matrix, the one further left is shown."""
+"""Outcomes from worst to best; a cell of the matrix shows the worst of its outcomes."""
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One stage's result, with what it rests on."""
+    """The result of one stage, with the reason as text."""
 
     stage: str
     result: Result
@@ -41,9 +41,9 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """``verdict.json``; ``matrix`` maps component to scheduler to the worst outcome there.
+    """The file ``verdict.json``; ``matrix`` maps components to schedulers to the worst outcome.
 
-    ``pass_rate`` is per cent of the cases that ran, without controls unless there is nothing else.
+    ``pass_rate`` is the percentage of the cases that ran, without control cases unless there are no others.
     """
 
     system: str
@@ -56,7 +56,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def exit_code(self) -> int:
-        """0, 1, or 3 where infrastructure alone is at fault and the site wants that to fail the pipeline."""
+        """0: passed, 1: failed, 3: only the infrastructure failed and the site file has ``infra: fail``."""
         if self.result is Result.INFRA:
             return 0 if self.infra == "warn" else 3
         return 0 if self.result is Result.PASS else 1
@@ -69,7 +69,7 @@ class _Cell:
 
 
 def judge(system: str, expected: Iterable[Phase], results: Path, infra: str) -> Verdict:
-    """Judge every expected stage; one that left nothing fails."""
+    """Judge every expected stage; a stage without results is a failure."""
     findings: list[Finding] = []
     outcomes: dict[str, str] = {}
     cells: dict[str, _Cell] = {}
@@ -98,7 +98,7 @@ def judge(system: str, expected: Iterable[Phase], results: Path, infra: str) -> 
 
 def _finding(phase: Phase, stage: Stage | None, runs: list[tuple[str, Run | None]], earlier: list[Finding]) -> Finding:
     if stage is None:
-        return Finding(phase.name, Result.FAIL, "did not run: it left no results")
+        return Finding(phase.name, Result.FAIL, "did not run: it has no results")
     if stage.state == "withheld":
         cause = next((finding.result for finding in earlier if finding.stage == phase.after), Result.FAIL)
         result = Result.INFRA if cause is Result.INFRA else Result.FAIL
@@ -106,8 +106,8 @@ def _finding(phase: Phase, stage: Stage | None, runs: list[tuple[str, Run | None
     if stage.state != "ended":
         return Finding(phase.name, Result.FAIL, _unfinished(runs))
     if not phase.tests:
-        said = "done" if stage.exit_code == 0 else f"exit code {stage.exit_code}"
-        return Finding(phase.name, Result.PASS if stage.exit_code == 0 else Result.FAIL, said, stage.seconds)
+        text = "done" if stage.exit_code == 0 else f"exit code {stage.exit_code}"
+        return Finding(phase.name, Result.PASS if stage.exit_code == 0 else Result.FAIL, text, stage.seconds)
     return _tested(phase, stage, runs)
 
 
@@ -121,7 +121,7 @@ def _tested(phase: Phase, stage: Stage, runs: list[tuple[str, Run | None]]) -> F
             texts.append(f"{name}: no manifest")
         elif run.closed is None:
             results.append(Result.FAIL)
-            texts.append(f"{name}: never closed, {len(run.outcomes)} of {len(run.planned)} cases recorded")
+            texts.append(f"{name}: not closed, {len(run.outcomes)} of {len(run.planned)} cases recorded")
         else:
             results.append(_BY_CODE.get(int(run.closed["exit_code"]), Result.FAIL))
             interrupted = "interrupted, " if run.closed["state"] == "interrupted" else ""
@@ -134,15 +134,15 @@ def _tested(phase: Phase, stage: Stage, runs: list[tuple[str, Run | None]]) -> F
 
 
 def _unfinished(runs: list[tuple[str, Run | None]]) -> str:
-    begun = [run for _, run in runs if run is not None]
-    recorded = sum(len(run.outcomes) for run in begun)
-    planned = sum(len(run.planned) for run in begun)
-    return f"did not end: {recorded} of {planned} cases recorded" if begun else "did not end"
+    started = [run for _, run in runs if run is not None]
+    recorded = sum(len(run.outcomes) for run in started)
+    planned = sum(len(run.planned) for run in started)
+    return f"did not end: {recorded} of {planned} cases recorded" if started else "did not end"
 
 
 def _counted(counts: Mapping[str, int], missing: int) -> str:
-    said = [f"{number} {outcome}" for outcome, number in counts.items() if number]
-    return ", ".join(said + ([f"{missing} missing"] if missing else [])) or "nothing planned"
+    parts = [f"{number} {outcome}" for outcome, number in counts.items() if number]
+    return ", ".join(parts + ([f"{missing} missing"] if missing else [])) or "nothing planned"
 
 
 def _add(run: Run, outcomes: dict[str, str], cells: dict[str, _Cell]) -> None:
@@ -154,8 +154,8 @@ def _add(run: Run, outcomes: dict[str, str], cells: dict[str, _Cell]) -> None:
 
 
 def _pass_rate(outcomes: Mapping[str, str], cells: Mapping[str, _Cell]) -> float:
-    proving = {case: outcome for case, outcome in outcomes.items() if cells[case].component != CONTROL} or outcomes
-    ran = [outcome for outcome in proving.values() if outcome not in ("skip", "xfail")]
+    counted = {case: outcome for case, outcome in outcomes.items() if cells[case].component != CONTROL} or outcomes
+    ran = [outcome for outcome in counted.values() if outcome not in ("skip", "xfail")]
     return 100 * sum(outcome in ("pass", "xpass") for outcome in ran) / len(ran) if ran else 0.0
 
 

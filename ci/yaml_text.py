@@ -1,7 +1,8 @@
-"""A pipeline's tree as YAML that both YAML 1.1, which GitLab reads, and YAML 1.2 take for the same.
+"""Write a pipeline as YAML that means the same in YAML 1.1, which GitLab reads, and in YAML 1.2.
 
-General writers need most of a second for all pipelines, because they resolve every word by every rule of the language.
-Here a text stays plain only where no reader could take it for anything else; a test reads all of it back by both rules.
+General YAML writers need most of a second for all pipelines, because they check every scalar against every rule of the
+language. This writer leaves text unquoted only if no reader can take it for anything else. A test reads the results
+back with both versions.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ _PLAIN = re.compile(r"[A-Za-z0-9$/_.][\x21-\x7e]*(?: [\x21-\x7e]+)*")
 _NO_TEXT = re.compile(
     r"(?i:y|n|yes|no|on|off|true|false|null|\.nan|\.inf)|[0-9.][0-9a-fox_,:.+-]*(?:[Tt ][0-9:.]+)?", re.IGNORECASE
 )
-"""Words that one of the two takes for a truth value, a number, a time or nothing: ``no`` is false, ``1:30`` is 90."""
+"""Text that one of the two versions reads as a boolean, a number, a time or null: ``no`` is false, ``1:30`` is 90."""
 _BREAKS = re.compile(r": | #|:\Z")
 _PRINTABLE = re.compile(r"[\x20-\x7e]*")
 
 
 def lines(tree: Any, indent: str = "") -> Iterator[str]:
-    """Return the lines of a mapping or a list that is not empty; a text of several lines becomes a literal block."""
+    """Yield the lines of a mapping or a list that is not empty; text of several lines becomes a literal block."""
     if isinstance(tree, dict):
         for key, value in tree.items():
             yield from _entry(f"{indent}{scalar(key)}:", value, f"{indent}  ")
@@ -46,7 +47,7 @@ def _entry(head: str, value: Any, indent: str) -> Iterator[str]:
 
 
 def scalar(value: Any) -> str:
-    """Return a value of one line: plain where that is safe, else quoted."""
+    """Return a value on one line: unquoted if that is safe, else quoted."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, dict | list):
@@ -61,9 +62,9 @@ def scalar(value: Any) -> str:
 
 
 def _block(text: str, indent: str) -> list[str]:
-    """Return a literal block, its head first; nothing where one would need more than a head says here."""
-    kept = text.rstrip("\n")
-    ends = {0: "|-", 1: "|"}.get(len(text) - len(kept))
-    if ends is None or not kept or kept[0] in " \n" or not all(map(_PRINTABLE.fullmatch, kept.split("\n"))):
+    """Return the lines of a literal block, its header first; empty if the text needs another header than these two."""
+    body = text.rstrip("\n")
+    header = {0: "|-", 1: "|"}.get(len(text) - len(body))
+    if header is None or not body or body[0] in " \n" or not all(map(_PRINTABLE.fullmatch, body.split("\n"))):
         return []
-    return [ends, *(f"{indent}{line}" if line else "" for line in kept.split("\n"))]
+    return [header, *(f"{indent}{line}" if line else "" for line in body.split("\n"))]

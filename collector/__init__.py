@@ -1,6 +1,6 @@
-"""The collector room: the server where all sites meet, its store, and the status pages.
+"""The collector room: the server that receives the results of all sites, its database, and the status pages.
 
-It takes runs and records over HTTP, keeps them as append-only facts, rolls up what the pages show in the same
-transaction, and draws the pages. Of the project it may import only ``dashboard_client.schema``; nothing imports it:
+It receives runs and records over HTTP, stores them as facts that are only ever added, updates the roll-ups in the same
+transaction, and draws the pages. Of this project it may import only ``dashboard_client.schema``. Nothing imports it:
 the harness starts it as a process.
 """

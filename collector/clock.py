@@ -1,4 +1,4 @@
-"""Instants as milliseconds since 1970 UTC: the clock, ISO 8601, and durations as people write them."""
+"""Instants in milliseconds since 1970 UTC, their ISO 8601 form, and durations as people write them."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _ISO = re.compile(r"P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?
 
 
 def now_ms() -> int:
-    """Return the time."""
+    """Return the current time in milliseconds since 1970 UTC."""
     return time.time_ns() // 1_000_000
 
 
 def instant_ms(iso: str) -> int:
-    """Read an instant as the schema writes it: UTC, ISO 8601, with a trailing Z.
+    """Parse an instant as the schema writes it: ISO 8601, UTC, with a trailing Z.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: the text has another form.
     """
     if not iso.endswith("Z"):
         raise ValueError(f"{iso[:40]!r} is not an instant in UTC such as 2026-01-31T12:00:00Z")
@@ -36,22 +36,25 @@ def instant_ms(iso: str) -> int:
 
 
 def iso(ms: int, timespec: str = "seconds") -> str:
-    """Write an instant as the schema does."""
+    """Format an instant as the schema writes it."""
     return (_EPOCH + ms * _MILLISECOND).isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
-def duration_seconds(said: str | None) -> int | None:
-    """Read ``168:00:00`` as site files write it, ``36h``, ``2 days`` or ``P2D``; what cannot be read is unknown."""
-    if not said:
+def duration_seconds(text: str | None) -> int | None:
+    """Parse a duration such as ``168:00:00`` (as site files write it), ``36h``, ``2 days`` or ``P2D``.
+
+    Return seconds, or None if there is no text or it is not a duration.
+    """
+    if not text:
         return None
-    clock = _CLOCK.fullmatch(said.strip())
+    clock = _CLOCK.fullmatch(text.strip())
     if clock:
         hours, minutes, seconds = map(int, clock.groups())
         return min(hours * 3600 + minutes * 60 + seconds, 2**31 - 1)
-    plain = _PLAIN.fullmatch(said.strip().lower())
+    plain = _PLAIN.fullmatch(text.strip().lower())
     if plain:
         return min(int(float(plain[1]) * _UNIT[plain[2]]), 2**31 - 1)
-    parts = _ISO.fullmatch(said.strip().upper())
+    parts = _ISO.fullmatch(text.strip().upper())
     if parts is None or not any(parts.groups()):
         return None
     weeks, days, hours, minutes, seconds = (int(part or 0) for part in parts.groups())

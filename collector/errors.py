@@ -2,19 +2,19 @@
 
 click.ClickException
 └── CollectorError            exit code 2, one message: what, where, what to do
-    ├── AddressError          an address that cannot or must not be listened on
-    ├── ExportError           a folder that must not or cannot be written
-    ├── HookError             no such hook, or an address that cannot be told
-    ├── BackupError           a backup that cannot be written, read or restored here
+    ├── AddressError          the server cannot or must not listen on the address
+    ├── ExportError           the folder cannot or must not be written
+    ├── HookError             the hook does not exist, or its address is not valid
+    ├── BackupError           a backup cannot be written, read or restored here
     ├── SettingsError         the configuration file cannot be read, or a value in it is wrong
-    ├── StoreError            a database that cannot be opened or written
-    │   ├── StoreBusyError    the SQLite file is already served by another process
-    │   └── StoreNewerError   the database was made by a newer collector
-    ├── TokenError            a token that is not known, or an expiry that cannot be read
-    └── WaiverError           no such waiver, or one that cannot be set
+    ├── StoreError            the database cannot be opened or written
+    │   ├── StoreBusyError    another process already serves the SQLite file
+    │   └── StoreNewerError   a newer collector created or updated the database
+    ├── TokenError            the token or the sender is not known, or the token has ended
+    └── WaiverError           the waiver does not exist, or one of its fields is wrong
 
 Exception
-└── Problem                   what a client did wrong; becomes a problem document (RFC 9457)
+└── Problem                   a request that is refused; becomes a problem document (RFC 9457)
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ import click
 
 
 class CollectorError(click.ClickException):
-    """Anything this room reports to the person who runs it; printed as one message, never as a traceback."""
+    """An error for the person who runs the command; printed as one message, never as a traceback."""
 
     exit_code = 2
 
 
 class AddressError(CollectorError):
-    """The address to listen on is taken, not on this machine, or open to others without that being asked for."""
+    """The address is in use, is not of this machine, or is reachable from others without ``--allow-remote``."""
 
 
 class ExportError(CollectorError):
-    """The folder of an export holds something else, or cannot be written."""
+    """The folder of an export contains files of another origin, or cannot be written."""
 
 
 class HookError(CollectorError):
-    """No such hook, or an address that cannot be told."""
+    """The hook does not exist, or its address is not valid."""
 
 
 class BackupError(CollectorError):
-    """A backup cannot be written, is damaged or of another schema, or the database to fill is not empty."""
+    """The backup cannot be written, is damaged or has another schema, or the database to restore is not empty."""
 
 
 class SettingsError(CollectorError):
-    """The configuration file cannot be read, or says what cannot be; the message names file and key."""
+    """The configuration file cannot be read, or a value in it is wrong; the message names file and key."""
 
 
 class StoreError(CollectorError):
@@ -63,17 +63,18 @@ class StoreNewerError(StoreError):
 
 
 class TokenError(CollectorError):
-    """No such token, or an expiry that is not a date."""
+    """The token or the sender is not known, or the token has ended."""
 
 
 class WaiverError(CollectorError):
-    """No such waiver, or one that says what cannot be."""
+    """The waiver does not exist, or one of its fields is wrong."""
 
 
 class Problem(Exception):
-    """What a client sent that cannot be taken, and why: ``field`` names the place in what was sent.
+    """The reason why a request, or part of it, is refused.
 
-    ``more`` holds the members that a kind of problem adds, such as both digests of a conflict.
+    ``status``: the HTTP status. ``kind``: the stable name of the problem. ``field``: the place in the request.
+    ``more``: members that this kind of problem adds, such as both digests of a conflict.
     """
 
     def __init__(self, status: int, kind: str, detail: str, field: str | None = None, **more: Any) -> None:
@@ -85,7 +86,7 @@ class Problem(Exception):
         self.more = more
 
     def document(self) -> dict[str, Any]:
-        """Return the problem document; its ``type`` is stable and meant for programs."""
+        """Return the problem document (RFC 9457); its ``type`` is stable and meant for programs."""
         title = self.kind.replace("-", " ").capitalize()
         doc: dict[str, Any] = {"type": f"urn:exaworks:problem:{self.kind}", "title": title}
         doc |= {"status": self.status, "detail": self.detail}

@@ -1,4 +1,4 @@
-"""How things are said on the pages: ages, durations, instants, names, and the signs that stand beside colours."""
+"""Text for the pages: ages, durations, instants, names, and the signs that accompany colours."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ _UNITS = (("s", 1, 90), ("min", 60, 90), ("h", 3600, 48), ("d", 86400, 10**9))
 
 
 def at(ms: int) -> datetime:
-    """Return the instant, which JSON writes as the schema does."""
+    """Return the instant as a ``datetime``, which JSON encodes as the schema does."""
     return _EPOCH + timedelta(milliseconds=ms)
 
 
 def at_or_none(ms: int | None) -> datetime | None:
-    """Return the instant; unknown stays unknown."""
+    """Return the instant as a ``datetime``, or None if it is unknown."""
     return None if ms is None else at(ms)
 
 
 def iso(when: datetime | int) -> str:
-    """Write an instant."""
+    """Format an instant in ISO 8601, to the second."""
     return clock.iso(when) if isinstance(when, int) else when.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def day(when: datetime) -> str:
-    """Write the day of an instant."""
+    """Format the day of an instant, such as ``21 Sep``."""
     return f"{when.day} {when:%b}"
 
 
 def age(ms: int) -> str:
-    """Say how long ago, in the one unit that matters."""
-    left = max(ms, 0) / 1000
+    """Format an age in milliseconds, in the largest unit that fits, such as ``3 h``."""
+    passed = max(ms, 0) / 1000
     for unit, size, limit in _UNITS:
-        if left < size * limit:
-            return f"{int(left / size)} {unit}"
+        if passed < size * limit:
+            return f"{int(passed / size)} {unit}"
     return "long ago"
 
 
@@ -51,12 +51,12 @@ def ms(when: datetime) -> int:
 
 
 def ago(when: datetime, now: int) -> str:
-    """Say how long before now an instant was."""
+    """Format how long before ``now`` (milliseconds since 1970) an instant was."""
     return age(now - ms(when))
 
 
 def seconds(value: float | None) -> str:
-    """Write a duration; unknown is a dash, never zero."""
+    """Format a duration in seconds; an unknown one is a dash, never zero."""
     if value is None:
         return "—"
     if value < 10:
@@ -70,26 +70,26 @@ def seconds(value: float | None) -> str:
 
 @lru_cache(maxsize=1024)
 def anchor(name: str) -> str:
-    """Name a place on a page."""
+    """Return the HTML anchor of a named place on a page."""
     return "c-" + "".join(char if char.isalnum() else "-" for char in name)
 
 
 def subject(name: str) -> str:
-    """Write a component, or a pair of them."""
+    """Format the name of a component, or of a pair."""
     return name.replace("+", " + ")
 
 
 def plain_link(*parts: str, **query: str) -> str:
-    """Write a link from the root."""
+    """Return a link from the root of the server."""
     path = "/" + "/".join(quote(part, safe="") for part in parts)
     return f"{path}?{urlencode(query)}" if query else path
 
 
 def control_first(name: str) -> tuple[bool, str]:
-    """Sort subjects so that what everything else rests on comes first."""
+    """Return a sort key that puts the control case first, because every other result depends on it."""
     return name != CONTROL, name
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:
-    """Write a number with its noun."""
+    """Format a number with its noun in the singular or the plural."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -1,4 +1,4 @@
-"""Outcomes as single characters, and which of several is the one to show."""
+"""Outcomes as single characters, and which of several outcomes is displayed."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ CHAR = {
 
 PASSED = PASS + CHAR[Outcome.XPASS]
 
-WORD = {char: outcome.value for outcome, char in CHAR.items()} | {MISSING: "missing"}
+OUTCOME_NAMES = {char: outcome.value for outcome, char in CHAR.items()} | {MISSING: "missing"}
 
 ORDER = "fei.Xpxs"
-"""From what is shown first to what is shown last. A pass outweighs known failures and skips, never anything else."""
+"""The outcomes, the one that is displayed first in front. A pass comes before known failures and skips only."""
 
 
 def worst(outcomes: str) -> str:
-    """Return the one character that stands for several, so that a group without any pass never reads as one."""
+    """Return the outcome that is displayed for a group; a group without a pass is never displayed as a pass."""
     return min(outcomes, key=ORDER.index)
 
 
 def counts(outcomes: str) -> dict[str, int]:
-    """Count each outcome by its word, worst first, leaving out those that do not occur."""
-    return {WORD[char]: outcomes.count(char) for char in ORDER if char in outcomes}
+    """Count each outcome that occurs, by its name, the worst first."""
+    return {OUTCOME_NAMES[char]: outcomes.count(char) for char in ORDER if char in outcomes}

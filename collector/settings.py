@@ -1,4 +1,4 @@
-"""The collector's configuration file: whose identity tokens are believed, and how often a sender may ask."""
+"""The collector's configuration file: the issuers of identity tokens, and the rate limits."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ GUESSES = 50
 
 
 class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Closed: a key that is misspelt is an error, never ignored."""
+    """The base of all sections; an unknown key is an error, so that a misspelt one is never ignored."""
 
 
 class Allow(_Struct, frozen=True, kw_only=True):
-    """Which pipelines may do what for a site: patterns as a shell's, ``*`` within and across slashes.
+    """A rule: which pipelines may upload or read for a site.
 
-    ``project`` is matched with the claim ``project_path``, ``ref`` with ``ref``; ``claims`` holds further claims that
-    must be equal as text, such as ``ref_protected: "true"``.
+    ``project`` and ``ref`` are shell patterns for the claims ``project_path`` and ``ref``; ``*`` also matches slashes.
+    ``claims`` holds further claims whose text must be equal, such as ``ref_protected: "true"``.
     """
 
     site: str
@@ -34,7 +34,7 @@ class Allow(_Struct, frozen=True, kw_only=True):
 
 
 class Issuer(_Struct, frozen=True, kw_only=True):
-    """Who signs identity tokens. Its keys are at ``jwks``, or where its discovery document says."""
+    """An issuer of identity tokens. Its keys are at ``jwks``, or at the address in its discovery document."""
 
     issuer: str
     audience: str
@@ -43,7 +43,7 @@ class Issuer(_Struct, frozen=True, kw_only=True):
 
 
 class Rates(_Struct, frozen=True, kw_only=True):
-    """Requests a second of one token, how many it may have saved up, and the same for tokens that do not hold."""
+    """Rate limits: requests a second and burst of one token; the same for requests with an invalid token."""
 
     per_second: float = PER_SECOND
     burst: int = BURST
@@ -52,17 +52,17 @@ class Rates(_Struct, frozen=True, kw_only=True):
 
 
 class Settings(_Struct, frozen=True, kw_only=True):
-    """The whole file."""
+    """The whole configuration file."""
 
     oidc: list[Issuer] = []
     rates: Rates = Rates()
 
 
 def read_settings(file: Path | None) -> Settings:
-    """Read the file, or return what holds without one.
+    """Read the configuration file, or return the defaults if there is none.
 
     Raises:
-        SettingsError: it cannot be read, or a key or value in it is wrong; the message names the place.
+        SettingsError: the file cannot be read, or a key or value in it is wrong; the message names the place.
     """
     if file is None:
         return Settings()
@@ -79,19 +79,25 @@ def read_settings(file: Path | None) -> Settings:
     for place, issuer in enumerate(settings.oidc):
         for name, address in (("issuer", issuer.issuer), ("jwks", issuer.jwks)):
             if address is not None and not is_safe(address):
-                raise SettingsError(f"{file}: $.oidc[{place}].{name}: {address!r} must be https, or http on loopback")
+                raise SettingsError(
+                    f"{file}: $.oidc[{place}].{name}: {address!r} must begin with https://. "
+                    "http:// is accepted for a loopback address only."
+                )
         for which, allow in enumerate(issuer.allow):
             for name, value in (("site", allow.site), ("project", allow.project), ("ref", allow.ref)):
                 if not value.strip():
-                    raise SettingsError(f"{file}: $.oidc[{place}].allow[{which}].{name} must not be empty")
+                    where = f"$.oidc[{place}].allow[{which}].{name}"
+                    raise SettingsError(f"{file}: {where} is empty. Write a name or a pattern.")
     rates = settings.rates
     if min(rates.per_second, rates.guesses_per_second) <= 0 or min(rates.burst, rates.guesses) < 1:
-        raise SettingsError(f"{file}: $.rates: per_second must be above 0, burst and guesses at least 1")
+        raise SettingsError(
+            f"{file}: $.rates: per_second and guesses_per_second must be above 0, burst and guesses at least 1."
+        )
     return settings
 
 
 def is_safe(address: str) -> bool:
-    """Tell whether what is read there can be believed: over TLS, or from this machine."""
+    """Return whether an address can be trusted: it uses TLS, or it is on this machine."""
     from urllib.parse import urlsplit
 
     parts = urlsplit(address)

@@ -1,4 +1,4 @@
-"""The families of base images. One more is one more entry, and ``exaworks images render --all``."""
+"""The families of base images. To add one, add an entry and run ``exaworks images render --all``."""
 
 from __future__ import annotations
 
@@ -101,11 +101,11 @@ FAMILIES = {family.name: family for family in (DEBIAN, ROCKY)}
 
 
 def family(name: str) -> Family:
-    """Return a family by its name.
+    """Return the family of that name.
 
     Raises:
-        NoImageError: there is none of that name.
+        NoImageError: no family has that name.
     """
     if name not in FAMILIES:
-        raise NoImageError(f"there is no family of bases called {name}; known: {', '.join(FAMILIES)}")
+        raise NoImageError(f"there is no family of base images named {name}; known here: {', '.join(FAMILIES)}")
     return FAMILIES[name]

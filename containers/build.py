@@ -1,4 +1,4 @@
-"""Build an image: a context of nothing but the checkout's own files, the engine, and where it goes."""
+"""Build an image from the files of the checkout with a container engine, and push it."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from containers.catalogue import image
-from containers.engines import Request, build_argv, detect, explain, flags, push_argv, storage
+from containers.engines import BuildRequest, build_argv, detect, explain, flags, push_argv, storage
 from containers.errors import BuildError, ImagesError
 from containers.model import Family
 from containers.render import containerfile, definition, tag
 from exaworks_sdk.release import Release
 
 NEEDED = 3 * 2**30
-"""Bytes that a build needs in all, roughly; with less free it is refused before it begins."""
+"""Bytes that a build needs, approximately. With less free space the build is not started."""
 MIRROR = "/mirror"
-"""Where a Spack mirror that is lent to a build is, in it."""
-KEPT = 200
-"""Lines of an engine's output that are looked at for what went wrong."""
+"""The path of a mounted Spack mirror during a build."""
+LAST_LINES = 200
+"""The number of lines of an engine's output in which an error is searched for."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the person asked for."""
+    """The options of ``exaworks images build``."""
 
     engine: str | None = None
     base: str | None = None
@@ -44,38 +44,38 @@ class Options:
 
 
 def build(
-    name: str, release: Release, family: Family, checkout: Path, options: Options, say: Callable[[str], None]
+    name: str, release: Release, family: Family, checkout: Path, options: Options, echo: Callable[[str], None]
 ) -> str:
-    """Build an image, push it where asked to, and return its name.
+    """Build an image, push it if ``options`` name a registry, and return its name.
 
     Raises:
-        ImagesError: no engine, no registry, no space, another architecture; the message says which and what to do.
+        ImagesError: no engine, no registry, not enough space or another architecture; the message states what to do.
     """
-    made = image(name, release, family)
-    lent = {"ca": options.ca_bundle, "pip": options.pip_config, "git": options.git_config}
+    wanted = image(name, release, family)
+    secrets = {"ca": options.ca_bundle, "pip": options.pip_config, "git": options.git_config}
     mirror = {"SPACK_MIRROR": MIRROR} if options.spack_mirror else {}
-    if mirror and "SPACK_MIRROR" not in made.arguments:
-        raise ImagesError(f"--spack-mirror: {name} has nothing of Spack; leave it out")
+    if mirror and "SPACK_MIRROR" not in wanted.arguments:
+        raise ImagesError(f"--spack-mirror: the image {name} is not built with Spack; remove the option")
     program = detect(options.engine)
     apptainer = Path(program).name == "apptainer"
-    text = definition(made, release, family) if apptainer else containerfile(made, release, family)
-    place = storage(program)
-    free = shutil.disk_usage(place).free
+    text = definition(wanted, release, family) if apptainer else containerfile(wanted, release, family)
+    folder = storage(program)
+    free = shutil.disk_usage(folder).free
     if free < NEEDED:
         setting = "TMPDIR" if apptainer else "the engine's storage"
         raise BuildError(
-            f"{place} has {free >> 20} MB free and a build needs about {NEEDED >> 20}: free some space, or move "
-            f"{setting} to a folder that has more"
+            f"{folder} has {free >> 20} MB free, and a build needs about {NEEDED >> 20} MB. Free some space, or move "
+            f"{setting} to a folder with more space."
         )
     revision, epoch = _revision(checkout)
-    where = options.tag or (f"{name}-{release.name}.sif" if apptainer else tag(name, release))
+    target = options.tag or (f"{name}-{release.name}.sif" if apptainer else tag(name, release))
     with _context(checkout) as context:
         path = context / ("Apptainer.def" if apptainer else "Containerfile")
         path.write_text(text, encoding="utf-8")
-        request = Request(
+        request = BuildRequest(
             context=context,
             definition=path,
-            tag=str(Path(where).absolute()) if apptainer else where,
+            tag=str(Path(target).absolute()) if apptainer else target,
             base=options.base,
             arguments={
                 "VERSION": release.name,
@@ -84,54 +84,60 @@ def build(
                 **mirror,
                 **options.arguments,
             },
-            secrets={name: path for name, path in lent.items() if path is not None},
+            secrets={name: path for name, path in secrets.items() if path is not None},
             folders={MIRROR: options.spack_mirror.absolute()} if options.spack_mirror else {},
             epoch=epoch,
             flags=flags(),
         )
         if apptainer:
-            known = {"REVISION": revision, **mirror, **options.arguments}
-            request = replace(request, arguments=known)
-        say(f"building {where} with {program}")
-        if made.dag_hash and not apptainer:
-            request = _with_hash(program, request, Path(made.dag_hash).name, say)
-        _run(build_argv(program, request), f"build {name}", say, cwd=context)
+            declared = {"REVISION": revision, **mirror, **options.arguments}
+            request = replace(request, arguments=declared)
+        echo(f"building {target} with {program}")
+        if wanted.dag_hash and not apptainer:
+            request = _with_hash(program, request, Path(wanted.dag_hash).name, echo)
+        _run(build_argv(program, request), f"build {name}", echo, cwd=context)
     if options.push:
         if Path(program).name == "docker":
-            address = push_argv(program, where, options.push)[-1]
-            _run([program, "tag", where, address], f"name {name} {address}", say)
-        _run(push_argv(program, where, options.push), f"push {name} to {options.push}", say)
-    return where
+            address = push_argv(program, target, options.push)[-1]
+            _run([program, "tag", target, address], f"tag {name} as {address}", echo)
+        _run(push_argv(program, target, options.push), f"push {name} to {options.push}", echo)
+    return target
 
 
-def _with_hash(program: str, request: Request, file: str, say: Callable[[str], None]) -> Request:
-    """Build what comes before the last stage, and give the build of all of it the DAG hash for the label.
+def _with_hash(program: str, request: BuildRequest, file: str, echo: Callable[[str], None]) -> BuildRequest:
+    """Build the stages before the last one, and return the request with the DAG hash as argument for the label.
 
     Raises:
-        BuildError: it cannot be built, or left no hash.
+        BuildError: the stages cannot be built, or have written no hash.
     """
     with tempfile.TemporaryDirectory(prefix="exaworks-facts-") as folder:
         first = replace(request, target="facts", output=Path(folder))
-        _run(build_argv(program, first), "build the stage with Spack", say, cwd=request.context)
+        _run(build_argv(program, first), "build the stage with Spack", echo, cwd=request.context)
         try:
-            found = Path(folder, file).read_text(encoding="utf-8").split()
+            hashes = Path(folder, file).read_text(encoding="utf-8").split()
         except OSError:
-            found = []
-    if len(found) != 1:
-        raise BuildError(f"the stage with Spack left no DAG hash but {found}: build again, with the engine's cache off")
-    return replace(request, arguments={**request.arguments, "DAG_HASH": found[0]})
+            hashes = []
+    if len(hashes) != 1:
+        raise BuildError(
+            f"the stage with Spack wrote {hashes} instead of one DAG hash. Build again without the engine's cache."
+        )
+    return replace(request, arguments={**request.arguments, "DAG_HASH": hashes[0]})
 
 
 @contextmanager
 def _context(checkout: Path) -> Iterator[Path]:
-    """Give a copy of what git knows of the checkout, as it is now: no results, environments or caches get into it.
+    """Create a copy of the checkout's files that git does not ignore, in their present state, as build context.
+
+    Results, environments and caches are therefore not part of it.
 
     Raises:
-        ImagesError: git does not list the checkout's files.
+        ImagesError: git does not list the files of the checkout.
     """
     listed = _git(checkout, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     if listed is None:
-        raise ImagesError(f"{checkout} is no git checkout, so it is not known which of its files belong to the project")
+        raise ImagesError(
+            f"{checkout} is not a git checkout, so the files of the project are not known. Build in a clone."
+        )
     with tempfile.TemporaryDirectory(prefix="exaworks-images-") as folder:
         for name in filter(None, listed.split("\0")):
             if (checkout / name).is_file():
@@ -144,7 +150,7 @@ def _context(checkout: Path) -> Iterator[Path]:
 
 
 def _revision(checkout: Path) -> tuple[str, int]:
-    """Return commit and time of the checkout; a changed one says so."""
+    """Return the commit of the checkout, with ``-dirty`` if files are changed, and its time in seconds since 1970."""
     commit, moment = _git(checkout, "rev-parse", "HEAD"), _git(checkout, "log", "-1", "--format=%ct")
     if commit is None or moment is None:
         return "unknown", 0
@@ -160,13 +166,13 @@ def _git(checkout: Path, *arguments: str) -> str | None:
     return done.stdout if done.returncode == 0 else None
 
 
-def _run(argv: list[str], purpose: str, say: Callable[[str], None], cwd: Path | None = None) -> None:
-    """Run an engine, pass on what it says, and turn a failure into one message.
+def _run(argv: list[str], purpose: str, echo: Callable[[str], None], cwd: Path | None = None) -> None:
+    """Run an engine, echo its output, and turn a failure into one message.
 
     Raises:
-        BuildError: it failed.
+        BuildError: the engine cannot be started, or failed.
     """
-    kept: deque[str] = deque(maxlen=KEPT)
+    last_lines: deque[str] = deque(maxlen=LAST_LINES)
     try:
         with subprocess.Popen(
             argv,
@@ -179,9 +185,9 @@ def _run(argv: list[str], purpose: str, say: Callable[[str], None], cwd: Path | 
         ) as process:
             assert process.stdout is not None
             for line in process.stdout:
-                kept.append(line)
-                say(line.rstrip())
+                last_lines.append(line)
+                echo(line.rstrip())
     except OSError as error:
         raise BuildError(f"cannot {purpose}: {argv[0]}: {error.strerror}") from error
     if process.returncode != 0:
-        raise BuildError(f"cannot {purpose}: {explain(argv[0], ''.join(kept))}")
+        raise BuildError(f"cannot {purpose}: {explain(argv[0], ''.join(last_lines))}")

@@ -1,4 +1,4 @@
-"""The images there are, each made from a release and a family of bases."""
+"""The catalogue of images; each is a function of a release and a family of base images."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ RECIPES = Path(__file__).resolve().parent.parent / "spack_repo" / "exaworks" / "
 
 
 def sdk_slim(release: Release, family: Family) -> Image:
-    """The components that are on PyPI, in an environment of the distribution's own Python."""
+    """Return the image with the components from PyPI, in an environment of the distribution's Python."""
     return Image(
         name="sdk-slim",
         title="ExaWorks SDK, slim",
-        description="PSI/J, Parsl and RADICAL-Cybertools at the release's versions, and the harness that proves them",
+        description="PSI/J, Parsl and RADICAL-Cybertools in the versions of the release, and the test harness",
         stages=(
             Stage("build", (Install(("python", "venv", "certificates", "compiler")), *locks(release, family))),
             Stage("runtime", (Install(("python", "processes")), *runtime("sdk-slim", (LIBRARIES, HARNESS)))),
@@ -35,7 +35,7 @@ def sdk_slim(release: Release, family: Family) -> Image:
 
 
 def testbed_slurm(release: Release, family: Family) -> Image:
-    """A node of a Slurm cluster; what kind of node is its first argument."""
+    """Return the image of a Slurm cluster's nodes; the first argument of a container is the kind of node."""
     image = sdk_slim(release, family)
     role = Copy("containers/files/slurm-role", "/usr/local/bin/slurm-role", mode="0755")
     steps = (Install(("python", "processes", "slurm")), role, *runtime("testbed-slurm", (LIBRARIES, HARNESS)))
@@ -58,14 +58,14 @@ def testbed_slurm(release: Release, family: Family) -> Image:
 
 
 def testbed_flux(release: Release, family: Family) -> Image:
-    """A Flux instance of several brokers on one machine; the command runs inside it."""
+    """Return the image with a Flux instance of several brokers on one machine; commands run inside the instance."""
     image = sdk_slim(release, family)
     flux = next(component for component in release.components if component.name == "flux")
     build = Run(
         (
             f"git clone --quiet --depth 1 --branch v{flux.version} {flux.url} /build/flux",
             'test "$(git -C /build/flux rev-parse HEAD)" = "${FLUX_COMMIT}"',
-            f"export FLUX_VERSION={flux.version}",  # else it is made of tags, which a mirror may lack
+            f"export FLUX_VERSION={flux.version}",  # the default is computed from tags, which a mirror may not have
             "env -C /build/flux ./autogen.sh",
             f"env -C /build/flux ./configure --quiet --prefix=/opt/flux --disable-docs PYTHON={family.python}",
             'make --directory=/build/flux --jobs="$(nproc)" --quiet install',
@@ -78,18 +78,18 @@ def testbed_flux(release: Release, family: Family) -> Image:
     (first, *rest) = image.stages[0].steps
     assert isinstance(first, Install)
     start = Copy("containers/files/flux-role", "/usr/local/bin/flux-role", mode="0755")
-    # Flux's bindings import packages of the distribution, which the components' environment does not see by itself.
+    # Flux's bindings import packages of the distribution, which are not on the path of the components' environment.
     bindings = (
         "import os, _cffi_backend, ply, yaml; up = os.path.dirname; "
         'print(*sorted({up(_cffi_backend.__file__), up(up(ply.__file__)), up(up(yaml.__file__))}), sep="\\n")'
     )
     packages = f"{LIBRARIES}/bin/python -c 'import sysconfig; print(sysconfig.get_path(\"purelib\"))'"
-    seen = Run((f"{family.python} -c '{bindings}' > \"$({packages})/flux.pth\"",))
+    path_file = Run((f"{family.python} -c '{bindings}' > \"$({packages})/flux.pth\"",))
     steps = (
         Install(("python", "processes", "flux-run")),
         start,
         *runtime("testbed-flux", (LIBRARIES, HARNESS, "/opt/flux")),
-        seen,
+        path_file,
     )
     return Image(
         name="testbed-flux",
@@ -113,11 +113,11 @@ def testbed_flux(release: Release, family: Family) -> Image:
 
 
 def collector(release: Release, family: Family) -> Image:
-    """The server that takes results and draws the dashboard."""
+    """Return the image of the collector, which receives results and shows the dashboard."""
     return Image(
         name="collector",
         title="ExaWorks collector",
-        description="The server that takes results of every site and draws the status dashboard",
+        description="The server that receives the results of all sites and shows the status dashboard",
         stages=(
             Stage("build", (Install(("python", "venv", "certificates")), *harness(release, family))),
             Stage("runtime", (Install(("python",)), *runtime(None, (HARNESS,)))),
@@ -148,21 +148,21 @@ def image(name: str, release: Release, family: Family) -> Image:
     """Return the image of that name.
 
     Raises:
-        NoImageError: there is none.
+        NoImageError: no image has that name.
     """
     if name not in IMAGES:
-        raise NoImageError(f"there is no image {name}; `exaworks images list` shows {', '.join(IMAGES)}")
+        raise NoImageError(f"there is no image {name}; known here: {', '.join(IMAGES)}")
     return IMAGES[name](release, family)
 
 
 def _commit(package: str, version: str) -> str:
-    """Return the commit that the release's own recipe pins for a version.
+    """Return the commit that this project's recipe pins for a version.
 
     Raises:
-        ImagesError: the recipe has no such version, or gives no commit for it.
+        ImagesError: the recipe does not have that version, or has no commit for it.
     """
     path = RECIPES / package / "package.py"
-    found = re.search(rf'version\("{re.escape(version)}", commit="(\w+)"', path.read_text(encoding="utf-8"))
-    if found is None:
-        raise ImagesError(f"{path}: gives no commit for {version}, the version in {FOLDER}; make the two agree")
-    return found[1]
+    match = re.search(rf'version\("{re.escape(version)}", commit="(\w+)"', path.read_text(encoding="utf-8"))
+    if match is None:
+        raise ImagesError(f"{path}: no commit for version {version}, which a manifest in {FOLDER} names. Add it there.")
+    return match[1]

@@ -1,10 +1,10 @@
-"""Errors of the images room.
+"""Errors of this package.
 
 click.ClickException
 └── ImagesError               exit code 2, one message
-    ├── NoImageError          no image, base or Apptainer definition of that name
-    ├── EngineError           no engine here, or one that cannot do what was asked
-    └── BuildError            the engine could not build or push; carries its own last line and what to do
+    ├── NoImageError          no image, base image or definition has that name
+    ├── EngineError           no engine is on PATH, or the engine does not support an option
+    └── BuildError            the engine could not build or push; the message has its last error line and advice
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ import click
 
 
 class ImagesError(click.ClickException):
-    """Anything this room reports to a person; printed as one message, never as a traceback."""
+    """Base of the errors that this package reports to the user, as one message and never as a traceback."""
 
     exit_code = 2
 
 
 class NoImageError(ImagesError):
-    """There is no image, base or definition of that name."""
+    """No image, base image or definition has that name."""
 
 
 class EngineError(ImagesError):
-    """No engine is here, or it cannot do what was asked of it."""
+    """No engine is on PATH, or the engine does not support an option."""
 
 
 class BuildError(ImagesError):

@@ -1,4 +1,4 @@
-"""What an image consists of, apart from the language of any engine."""
+"""The parts of an image, independent of the definition language of an engine."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Family:
-    """A family of base images: how packages are installed there, and what they are called.
+    """A family of base images: how packages are installed, and their names.
 
-    ``packages`` maps the names used in the catalogue to the family's own; ``before`` are commands that must have run
-    once before packages of further repositories can be installed. ``scopes`` are folders of Spack configuration, by
-    their path in the checkout, that name the distribution's packages which Spack takes instead of building its own;
-    ``links`` is a script there that makes prefixes of links for some of them, given the folder to make them in.
+    ``packages`` maps the names in the catalogue to the names of the distribution's packages. ``before`` maps them to
+    packages that must be installed first, since they enable further repositories. ``scopes`` are folders of Spack
+    configuration in the checkout, with the distribution's packages that Spack uses as externals. ``links`` is a script
+    in the checkout that creates prefixes of links for some of them, and the folder for these prefixes.
     """
 
     name: str
@@ -27,14 +27,14 @@ class Family:
 
 @dataclass(frozen=True)
 class Install:
-    """Install packages, by the catalogue's names, from the distribution, and keep no cache of it."""
+    """Install packages of the distribution, by their names in the catalogue, without keeping caches."""
 
     names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Copy:
-    """Copy a path of the build context, or of an earlier stage, to an absolute path; ``mode`` is set where given."""
+    """Copy a path of the build context or of an earlier stage to an absolute path, and set ``mode`` if it is given."""
 
     source: str
     target: str
@@ -46,15 +46,15 @@ class Copy:
 class Run:
     """Run shell commands, each of which must succeed.
 
-    ``network``: pip runs in it, so the builder's own pip configuration and CA bundle are lent to it; ``git`` likewise
-    for git's configuration. ``lent`` are folders of the stage ``build`` that are there while it runs and leave nothing
-    behind.
+    ``network``: the commands run pip, so they get the builder's pip configuration and CA bundle as secrets. ``git``:
+    they get the builder's git configuration as a secret. ``mounted``: folders of the stage ``build`` that are mounted
+    while the commands run and do not become part of the image.
     """
 
     commands: tuple[str, ...]
     network: bool = False
     git: bool = False
-    lent: tuple[str, ...] = ()
+    mounted: tuple[str, ...] = ()
 
 
 Step = Install | Copy | Run
@@ -62,17 +62,17 @@ Step = Install | Copy | Run
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of a build; only the last one is kept."""
+    """One stage of a build; only the last one becomes the image."""
 
     name: str
     steps: tuple[Step, ...]
     variables: tuple[str, ...] = ()
-    """Names of build arguments that its commands use."""
+    """The names of the build arguments that its commands use."""
 
 
 @dataclass(frozen=True)
 class Image:
-    """An image: its stages, and what it is when it runs."""
+    """An image: its stages, and the settings of its containers."""
 
     name: str
     title: str
@@ -86,6 +86,6 @@ class Image:
     ports: tuple[int, ...] = ()
     apptainer: bool = False
     arguments: dict[str, str] = field(default_factory=dict)
-    """Build arguments of its own and their defaults."""
+    """The image's own build arguments with their defaults."""
     dag_hash: str | None = None
-    """A file of the stage ``build`` with the DAG hash of what Spack built; it becomes a label."""
+    """A file of the stage ``build`` with the DAG hash of the Spack build, which becomes a label."""

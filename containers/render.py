@@ -1,7 +1,7 @@
-"""From the catalogue to files: a Containerfile a family, Apptainer definitions, compose files and site files.
+"""Render the catalogue: a Containerfile for each family, Apptainer definitions, compose files and site files.
 
-The files are committed, so that they can be read and built without this program; ``outdated`` says which of them are
-not what would be written.
+The files are committed, so that they can be read and built without this program. ``outdated`` lists those that are not
+current.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def shell(step: Step, family: Family) -> list[str]:
 
 
 def run(step: Step, family: Family) -> str:
-    """Return the arguments of a RUN instruction: what is lent to it, and its commands, each of which must succeed."""
+    """Return the arguments of a RUN instruction: its mounts, and its commands, each of which must succeed."""
     lines, first = [], ["set -eu"]
     if isinstance(step, Run):
         if step.network:
@@ -62,7 +62,7 @@ def run(step: Step, family: Family) -> str:
         if step.git:
             lines.append("--mount=type=secret,id=git")
             first.append("if [ -e /run/secrets/git ]; then export GIT_CONFIG_GLOBAL=/run/secrets/git; fi")
-        lines += [f"--mount=type=bind,from=build,source={folder},target={folder}" for folder in step.lent]
+        lines += [f"--mount=type=bind,from=build,source={folder},target={folder}" for folder in step.mounted]
     return "".join(f"{line} \\\n    " for line in lines) + "; \\\n    ".join([*first, *shell(step, family)])
 
 
@@ -75,30 +75,30 @@ def definition(wanted: Image, release: Release, family: Family) -> str:
     """Return the Apptainer definition of an image.
 
     Raises:
-        NoImageError: the image is a server or a cluster, which a site's users do not run in Apptainer.
+        NoImageError: the image is a server or a cluster, which is not meant for Apptainer.
     """
     if not wanted.apptainer:
-        able = ", ".join(name for name in IMAGES if image(name, release, family).apptainer)
-        raise NoImageError(f"{wanted.name} has no Apptainer definition; those that have one: {able}")
+        names = ", ".join(name for name in IMAGES if image(name, release, family).apptainer)
+        raise NoImageError(f"{wanted.name} has no Apptainer definition; these images have one: {names}")
     return _fill("Apptainer.def.j2", image=wanted, release=release, family=family, sbom=SBOM)
 
 
 def tag(name: str, release: Release) -> str:
-    """Return what an image is called where nobody says otherwise."""
+    """Return the default name of an image."""
     return f"localhost/exaworks/{name}:{release.name}"
 
 
-def everything(release: Release) -> dict[str, str]:
-    """Return path and text of every generated file."""
+def all_files(release: Release) -> dict[str, str]:
+    """Return the path and the text of every generated file."""
     files = {}
     for name in IMAGES:
         for family in FAMILIES.values():
-            made = image(name, release, family)
-            files[f"{FOLDER}/{name}/Containerfile.{family.name}"] = containerfile(made, release, family)
-            if made.apptainer:
-                files[f"{FOLDER}/{name}/{family.name}.def"] = definition(made, release, family)
+            wanted = image(name, release, family)
+            files[f"{FOLDER}/{name}/Containerfile.{family.name}"] = containerfile(wanted, release, family)
+            if wanted.apptainer:
+                files[f"{FOLDER}/{name}/{family.name}.def"] = definition(wanted, release, family)
         if name != "collector":
-            files[f"{FOLDER}/{name}/site.yaml"] = _site(made, release)
+            files[f"{FOLDER}/{name}/site.yaml"] = _site(wanted, release)
     for name, more in (("testbed-slurm", {"nodes": NODES}), ("collector", {"postgres": POSTGRES, "proxy": PROXY})):
         path = f"{FOLDER}/{name}/compose.yaml"
         files[path] = _fill(f"{name}.compose.yaml.j2", image=tag(name, release), path=path, **more)
@@ -107,7 +107,7 @@ def everything(release: Release) -> dict[str, str]:
 
 
 def compose(nodes: int, release: Release) -> str:
-    """Return the compose file of a Slurm cluster of so many nodes."""
+    """Return the compose file of a Slurm cluster with ``nodes`` compute nodes."""
     return _fill("testbed-slurm.compose.yaml.j2", image=tag("testbed-slurm", release), path="compose.yaml", nodes=nodes)
 
 
@@ -132,24 +132,26 @@ def write(files: dict[str, str], root: Path) -> list[str]:
 
 
 def outdated(files: dict[str, str], root: Path) -> list[str]:
-    """Return the names of files that are absent, differ, or are left over."""
-    there = {str(path.relative_to(root)): path for path in (root / FOLDER).glob("*/*") if path.is_file()}
-    wrong = [
-        name for name, text in files.items() if name not in there or there[name].read_text(encoding="utf-8") != text
+    """Return the names of files that are missing, differ or are obsolete."""
+    existing = {str(path.relative_to(root)): path for path in (root / FOLDER).glob("*/*") if path.is_file()}
+    changed = [
+        name
+        for name, text in files.items()
+        if name not in existing or existing[name].read_text(encoding="utf-8") != text
     ]
-    return wrong + sorted(set(there) - set(files))
+    return changed + sorted(set(existing) - set(files))
 
 
-def _site(made: Image, release: Release) -> str:
-    promised = [c.name for c in release.components if f"org.exaworks.component.{c.name}" in made.labels]
+def _site(wanted: Image, release: Release) -> str:
+    promised = [c.name for c in release.components if f"org.exaworks.component.{c.name}" in wanted.labels]
     promised = [
         name for name in promised if name in ("flux", "parsl", "psij", "radical.entk", "radical.pilot", "swift-t")
     ]
     return _fill(
         "site.yaml.j2",
-        image=made,
-        scheduler=SCHEDULERS.get(made.name),
-        deployment="spack:/opt/view" if made.name == "sdk" else f"venv:{LIBRARIES}",
+        image=wanted,
+        scheduler=SCHEDULERS.get(wanted.name),
+        deployment="spack:/opt/view" if wanted.name == "sdk" else f"venv:{LIBRARIES}",
         promises=promised,
     )
 
@@ -161,9 +163,9 @@ def _fill(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 (no page of a browser)
+        autoescape=False,  # noqa: S701 (the files are not HTML)
     )
     environment.filters |= {"kind": lambda step: type(step).__name__, "shell": shell, "run": run, "json": json.dumps}
-    # A shell does not read Apptainer's %files: there an argument is written as one of the definition's own.
+    # No shell expands Apptainer's %files, so an argument needs Apptainer's own syntax there.
     environment.filters["argument"] = lambda path: re.sub(r"\$\{(\w+)\}", r"{{ \1 }}", path)
     return environment.get_template(template).render(values)

@@ -1,7 +1,7 @@
 """Write a CycloneDX bill of materials of the image this runs in: ``sbom.py TITLE VERSION ENVIRONMENT... > FILE``.
 
-Runs while the last stage is built, in an environment of its own that is lent to that stage; reads the distributions of
-each Python environment, the packages the distribution's own database names, and what is in Spack's install tree.
+Runs while the last stage is built, in its own environment, which is mounted into that stage. Lists the Python packages
+of each environment, the packages in the distribution's database, and the packages in Spack's install tree.
 """
 
 from __future__ import annotations
@@ -22,44 +22,44 @@ from packageurl import PackageURL
 
 
 def library(kind: str, name: str, version: str, namespace: str | None = None) -> Component:
-    """Return a component; its package URL is also its reference, so that the file is the same at every build."""
+    """Return a component; its package URL is also its reference, so that every build writes the same file."""
     url = PackageURL(kind, namespace, name, version)
     return Component(type=ComponentType.LIBRARY, name=name, version=version, purl=url, bom_ref=url.to_string())
 
 
 def python_packages(environment: Path) -> list[Component]:
-    """Return the distributions of one virtual environment."""
+    """Return the packages of one virtual environment."""
     sites = [str(site) for site in environment.glob("lib*/python3*/site-packages")]
     return [library("pypi", d.metadata["Name"].lower(), d.version) for d in distributions(path=sites)]
 
 
 def system_packages() -> list[Component]:
-    """Return what the distribution's package database says is installed.
+    """Return the installed packages in the distribution's database.
 
     Raises:
-        SystemExit: there is neither dpkg nor rpm to ask.
+        SystemExit: neither dpkg nor rpm is installed.
     """
-    ask = {
+    queries = {
         ("deb", "debian"): ["dpkg-query", "--show", "--showformat", "${Package} ${Version}\n"],
         ("rpm", "rocky"): ["rpm", "--query", "--all", "--queryformat", "%{NAME} %{VERSION}-%{RELEASE}\n"],
     }
-    for (kind, namespace), argv in ask.items():
+    for (kind, namespace), argv in queries.items():
         try:
-            said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+            output = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
         except FileNotFoundError:
             continue
-        pairs = [line.split(" ", 1) for line in said.splitlines() if " " in line]
+        pairs = [line.split(" ", 1) for line in output.splitlines() if " " in line]
         return [library(kind, name, version, namespace) for name, version in pairs]
-    raise SystemExit("sbom.py: neither dpkg-query nor rpm is there: the bill would lack the base's own packages")
+    raise SystemExit("sbom.py: neither dpkg-query nor rpm is installed, so the packages of the base cannot be listed")
 
 
 def spack_packages(tree: Path) -> list[Component]:
-    """Return what is in Spack's install tree, each with its DAG hash."""
-    found = []
+    """Return the packages in Spack's install tree, each with its DAG hash."""
+    packages = []
     for file in sorted(file for file in tree.rglob("spec.json") if file.parent.name == ".spack"):
         node = json.loads(file.read_text(encoding="utf-8"))["spec"]["nodes"][0]
-        found.append(library("generic", node["name"], f"{node['version']}+{node['hash']}", "spack"))
-    return found
+        packages.append(library("generic", node["name"], f"{node['version']}+{node['hash']}", "spack"))
+    return packages
 
 
 def main() -> None:

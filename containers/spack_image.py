@@ -1,4 +1,4 @@
-"""The image with everything of the release, as Spack builds it."""
+"""The image with all components of the release, built with Spack."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _FLUX = {
     ),
     "FLUX_RC_EXTRA": "/opt/view/etc/flux",
 }
-"""What Spack would set: flux-sched lies in another prefix than flux-core, and the view holds both."""
+"""Variables that Spack would set: flux-sched has another prefix than flux-core, and the view contains both."""
 
 
 def sdk(release: Release, family: Family) -> Image:
-    """Everything of the release, as Spack builds it; only the view and what it links to are kept."""
+    """Return the image with all components of the release, built with Spack; it has the view and what this links to."""
     pins = release.spack
     if pins is None:
         raise ImagesError(
-            f"{FOLDER / release.name}.yaml: names no state of Spack (key spack) to build the image sdk with"
+            f"{FOLDER / release.name}.yaml: has no commits of Spack (key spack), which the image sdk is built with"
         )
     environment = "spack -e /opt/environment"
     fetch = Run(
@@ -47,9 +47,9 @@ def sdk(release: Release, family: Family) -> Image:
     concretize = (
         *((f'/src/{family.links[0]} "${{LINKS}}"',) if family.links else ()),
         *_SPACK,
-        "spack config --scope site add repos:exaworks:/src/spack_repo/exaworks",  # first, so it wins over builtin's
+        "spack config --scope site add repos:exaworks:/src/spack_repo/exaworks",  # first: it has precedence
         "spack config --scope site add repos:builtin:/build/packages/repos/spack_repo/builtin",
-        'if [ -n "${SPACK_MIRROR}" ]; then spack mirror add --scope site --unsigned lent "${SPACK_MIRROR}"; fi',
+        'if [ -n "${SPACK_MIRROR}" ]; then spack mirror add --scope site --unsigned host "${SPACK_MIRROR}"; fi',
         "mkdir -p /opt/environment",
         f"cp /src/spack_repo/environments/{release.name}/spack.yaml /opt/environment/spack.yaml",
         f"{environment} config add config:install_tree:root:/opt/spack",
@@ -64,7 +64,7 @@ def sdk(release: Release, family: Family) -> Image:
         *_SPACK,
         f"{environment} install --fail-fast",
         f'if [ -n "${{SPACK_MIRROR}}" ]; then {environment} buildcache push --unsigned --update-index '
-        "--allow-missing lent; fi",
+        "--allow-missing host; fi",
         f"{environment} gc --yes-to-all",
         f"{environment} find --format '{{hash}}' exaworks > /opt/environment/dag-hash",
         "ls -d /opt/view/lib*/flux/python3.* > "
@@ -96,7 +96,7 @@ def sdk(release: Release, family: Family) -> Image:
     return Image(
         name="sdk",
         title="ExaWorks SDK",
-        description="Flux, Parsl, PSI/J, RADICAL-Cybertools and Swift/T as Spack builds them, and the harness",
+        description="Flux, Parsl, PSI/J, RADICAL-Cybertools and Swift/T, built with Spack, and the test harness",
         stages=(
             Stage("build", steps, variables=tuple(arguments)),
             Stage(

@@ -1,4 +1,4 @@
-"""Steps and values that several images share."""
+"""Steps and values that several images use."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ PIP = "install --no-cache-dir --no-compile --no-deps --disable-pip-version-check
 
 
 def locks(release: Release, family: Family) -> tuple[Copy | Run, ...]:
-    """Install the release's components from its lock, its build tools first and nothing built with others."""
+    """Install the release's components from its lock; the locked build tools are installed first and build the rest."""
     lock = f"exaworks_sdk/releases/{release.name}.lock"
-    tools = "/tmp/build-tools.txt"  # noqa: S108 (of the stage that is thrown away)
+    tools = "/tmp/build-tools.txt"  # noqa: S108 (in a stage that is not kept)
     blocks = [rf"sed -n '/^{name}==/,/[^\\]$/p' /src/{lock} >> {tools}" for name in release.build_tools]
     pip = f"{LIBRARIES}/bin/python -m pip"
     components = Run(
         (
             f"{family.python} -m venv {LIBRARIES}",
-            "export CFLAGS=-g0",  # what is compiled names the folder it was compiled in, another one each time
+            "export CFLAGS=-g0",  # debug information names the build folder, which differs each time
             *blocks,
             *((f"{pip} {PIP} --require-hashes --requirement {tools}",) if blocks else ()),
             f"{pip} {PIP} --no-build-isolation --require-hashes --requirement /src/{lock}",
@@ -44,7 +44,7 @@ def locks(release: Release, family: Family) -> tuple[Copy | Run, ...]:
 
 
 def harness(release: Release, family: Family) -> tuple[Copy | Run, ...]:
-    """Install the project itself, apart from the components, and beside it what writes the bill of materials."""
+    """Install the project, separate from the components, and separately the program for the bill of materials."""
     pip = f"{HARNESS}/bin/python -m pip"
     return (
         Copy("requirements/runtime.lock", "/src/requirements/runtime.lock"),
@@ -71,7 +71,7 @@ def harness(release: Release, family: Family) -> tuple[Copy | Run, ...]:
 
 
 def finish(folder: str) -> tuple[str, ...]:
-    """Leave out pip, and compile to byte code that says nothing of when it was made, also what pip left of its own."""
+    """Remove pip, and compile all modules to byte code without timestamps, so that two builds are identical."""
     return (
         f"{folder}/bin/python -m pip uninstall --yes --quiet pip",
         f"{folder}/bin/python -m compileall -q -f --invalidation-mode unchecked-hash {folder}/lib || true",
@@ -79,24 +79,25 @@ def finish(folder: str) -> tuple[str, ...]:
 
 
 def runtime(site: str | None, folders: tuple[str, ...], tree: str = "") -> tuple[Copy | Run, ...]:
-    """Take what was built, add an ordinary user and the site file, and write the bill of materials."""
+    """Copy the built folders, add an ordinary user and the site file, and write the bill of materials."""
     environments = " ".join([tree] * bool(tree) + [folder for folder in folders if folder in (LIBRARIES, HARNESS)])
     copies: list[Copy | Run] = [Copy(folder, folder, stage="build") for folder in folders]
     if site:
         copies.append(Copy(f"containers/images/{site}/site.yaml", f"/etc/exaworks/sites/image/{site}.yaml"))
-    made = f"{HOME} /cluster /run/exaworks" if site == "testbed-slurm" else HOME
+    created = f"{HOME} /cluster /run/exaworks" if site == "testbed-slurm" else HOME
     user = (
         "groupadd --gid 1000 exaworks",
         "useradd --uid 1000 --gid 1000 --create-home --shell /bin/sh exaworks",
-        f"mkdir -p {made} {Path(SBOM).parent}",
-        f"chown exaworks:exaworks {made}",
+        f"mkdir -p {created} {Path(SBOM).parent}",
+        f"chown exaworks:exaworks {created}",
         f"ln -s {HARNESS}/bin/exaworks /usr/local/bin/exaworks",
         f'/opt/sbom/bin/python /opt/sbom/sbom.py {site or "collector"} "${{VERSION}}" {environments} > {SBOM}',
         "rm -f /etc/passwd- /etc/group- /etc/shadow- /etc/gshadow- /etc/subuid- /etc/subgid- /var/log/lastlog "
         "/var/log/faillog",
     )
-    return (*copies, Run(user, lent=("/opt/sbom",)))
+    return (*copies, Run(user, mounted=("/opt/sbom",)))
 
 
 def labels(release: Release, wanted: Callable[..., bool]) -> dict[str, str]:
+    """Return the labels with the versions of the components for which ``wanted`` returns true."""
     return {f"org.exaworks.component.{c.name}": c.version for c in release.components if wanted(c)}

@@ -1,12 +1,12 @@
-"""Errors of the harness room.
+"""Errors of the harness.
 
 click.ClickException
 └── HarnessError              exit code 2, one message
-    ├── CaseError             a case that is declared wrongly
-    ├── DeploymentError       a deployment that is not there or cannot be activated
-    ├── PlanError             a selection that matches nothing, or a plan that cannot be made
-    ├── TestbedError          a testbed that did not come up, or is not known
-    └── RunError              a run that cannot be opened, resumed or carried on
+    ├── CaseError             the declaration of a case is wrong
+    ├── DeploymentError       a deployment does not exist or cannot be activated
+    ├── PlanError             the selection matches nothing, or no plan can be made
+    ├── TestbedError          a testbed did not start, or its name is unknown
+    └── RunError              a run cannot be opened, resumed or continued
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ import click
 
 
 class HarnessError(click.ClickException):
-    """Anything this room reports to a person; printed as one message, never as a traceback."""
+    """An error that the harness reports to its user: printed as one message, never as a traceback."""
 
     exit_code = 2
 
 
 class CaseError(HarnessError):
-    """A case is declared wrongly; the message names the test function."""
+    """The declaration of a case is wrong; the message names the test function."""
 
 
 class DeploymentError(HarnessError):
-    """The deployment under test is not there or cannot be activated."""
+    """The deployment under test does not exist or cannot be activated."""
 
 
 class PlanError(HarnessError):
@@ -33,10 +33,10 @@ class PlanError(HarnessError):
 
 
 class TestbedError(HarnessError):
-    """A testbed did not come up, or no testbed of that name is known."""
+    """A testbed did not start, or no testbed has that name."""
 
     __test__ = False
 
 
 class RunError(HarnessError):
-    """A run cannot be opened, resumed or carried on."""
+    """A run cannot be opened, resumed or continued."""

@@ -1,4 +1,4 @@
-"""``exaworks sites``: which machines are known, what their files say, and whether a file is right."""
+"""``exaworks sites``: list, show, check, verify and write site files, and detect which system this machine is."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ PATH = click.Path(path_type=Path)
     epilog="""\b
 Examples:
   exaworks sites list                      machines with a site file
-  exaworks sites detect                    which of them this one is
-  exaworks sites new --to mysite.yaml      draft a file for this machine
+  exaworks sites detect                    which of them this machine is
+  exaworks sites new --to mysite.yaml      write a draft of a file for this machine
   exaworks sites check mysite.yaml         find mistakes in it
   exaworks sites verify                    compare this machine's file with the machine
 """
 )
 def sites() -> None:
-    """Describe machines: their schedulers, queues, launchers and limits, one YAML file a system."""
+    """Describe machines: their schedulers, queues, launchers and limits, in one YAML file for each system."""
 
 
 @sites.command(
@@ -68,10 +68,10 @@ Examples:
 """
 )
 @click.argument("name")
-@click.option("--site-file", type=PATH, help="A site file to look in first.")
+@click.option("--site-file", type=PATH, help="A site file to search for NAME first.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with the digest that records carry.")
 def show(name: str, site_file: Path | None, as_json: bool) -> None:
-    """Print all that is known of system NAME, defaults included."""
+    """Print the site file of system NAME, with the defaults of the keys that it leaves out."""
     import msgspec
 
     from site_configs.load import digest, find
@@ -93,16 +93,16 @@ def show(name: str, site_file: Path | None, as_json: bool) -> None:
 @sites.command(
     epilog="""\b
 Examples:
-  exaworks sites check                     every file that is found
+  exaworks sites check                     every file in the search folders
   exaworks sites check mysite.yaml other.yaml
 """
 )
 @click.argument("files", nargs=-1, type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(files: tuple[Path, ...], as_json: bool) -> None:
-    """Check site FILES, or all that are found, without looking at any machine. Exit code 2 if one is wrong.
+    """Check site FILES, or all files in the search folders. Exit code 2 if one of them has a problem.
 
-    The Spack scope a file names is checked with it.
+    The Spack scope that a file names is checked with it. The machine itself is not examined: use verify for that.
     """
     from site_configs.errors import SiteFileError
     from site_configs.load import load_file, located
@@ -113,8 +113,8 @@ def check(files: tuple[Path, ...], as_json: bool) -> None:
         try:
             system = load_file(file)
             scope = folder_of(system, file)
-            found = problems(scope) if scope is not None else []
-            results.append({"file": str(file), "system": system.system, "problems": found})
+            scope_problems = problems(scope) if scope is not None else []
+            results.append({"file": str(file), "system": system.system, "problems": scope_problems})
         except SiteFileError as error:
             results.append({"file": str(file), "system": None, "problems": error.message.splitlines()})
     for result in [] if as_json else results:
@@ -135,14 +135,15 @@ Examples:
 """
 )
 @click.argument("name", required=False)
-@click.option("--site-file", type=PATH, help="A site file to compare, or to look for NAME in first.")
-@click.option("--strict", is_flag=True, help="Let notes count as differences: the machine allows more than the file.")
+@click.option("--site-file", type=PATH, help="The site file to compare, or the one to search for NAME first.")
+@click.option("--strict", is_flag=True, help="Count notes (the machine allows more than the file) as differences.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def verify(name: str | None, site_file: Path | None, strict: bool, as_json: bool) -> None:
-    """Compare the file of system NAME with this machine, which has to be that system.
+    """Compare the site file of system NAME with this machine. Run it on a login node of that system.
 
-    Nothing is submitted. Exit code 1 and a diff if the machine is otherwise than the file says: a queue is gone, a
-    limit is lower, a module, launcher, folder or external is missing, the account is refused.
+    No job is submitted. If the machine differs from the file, a diff is printed and the exit code is 1. Examples of a
+    difference: a queue no longer exists, a limit is lower, a module, launcher, folder or external is missing, the
+    account is refused.
     """
     from dataclasses import asdict
 
@@ -159,7 +160,7 @@ def verify(name: str | None, site_file: Path | None, strict: bool, as_json: bool
     else:
         system = find(name, site_file=site_file) if name else recognise(scheduler_answers=answering)
     if system.state is State.RETIRED:
-        raise SiteError(f"{system.system} is retired: there is no machine to compare its file with.")
+        raise SiteError(f"{system.system} is retired: no machine exists to compare its site file with.")
     own = site_file is not None and (name is None or load_file(site_file).system == name)
     file = site_file if own and site_file is not None else located()[system.system]
     findings = compare(system, file)
@@ -169,17 +170,17 @@ def verify(name: str | None, site_file: Path | None, strict: bool, as_json: bool
             kind: [{**asdict(entry), "key": entry.name} for entry in getattr(findings, kind)]
             for kind in ("differences", "notes")
         }
-        unchecked = [{"key": key, "why": why} for key, why in findings.unchecked]
-        found = {"system": system.system, "file": str(file), **entries, "unchecked": unchecked}
-        click.echo(json.dumps({**found, "checked": findings.checked}, indent=2))
+        unchecked = [{"key": key, "why": reason} for key, reason in findings.unchecked]
+        report = {"system": system.system, "file": str(file), **entries, "unchecked": unchecked}
+        click.echo(json.dumps({**report, "checked": findings.checked}, indent=2))
     else:
         for line in diff(findings, file):
             click.echo(line)
-        for key, why in findings.unchecked:
-            click.echo(f"unchecked: {key}: {why}")
+        for key, reason in findings.unchecked:
+            click.echo(f"unchecked: {key}: {reason}")
         click.echo(
             f"{system.system}: {len(findings.differences)} differences, {len(findings.notes)} notes, "
-            f"{findings.checked} statements hold, {len(findings.unchecked)} unchecked"
+            f"{findings.checked} statements confirmed, {len(findings.unchecked)} unchecked"
         )
     if failed:
         sys.exit(1)
@@ -194,7 +195,7 @@ Examples:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def detect(as_json: bool) -> None:
-    """Say which system this machine is."""
+    """Print which system this machine is, and the path of its site file."""
     from site_configs.detect import detect as recognise
     from site_configs.load import located
     from site_configs.survey import answering
@@ -207,7 +208,7 @@ def detect(as_json: bool) -> None:
 @sites.command(
     epilog="""\b
 Examples:
-  exaworks sites schema > site.schema.json      for an editor's completion
+  exaworks sites schema > site.schema.json      for completion in an editor
 """
 )
 def schema() -> None:
@@ -222,15 +223,16 @@ def schema() -> None:
 Examples:
   exaworks sites new                            print a draft
   exaworks sites new --name my-site/system --to mysite.yaml
-  exaworks validate --site-file mysite.yaml     use it
+  exaworks validate --site-file mysite.yaml     use the file
 """
 )
-@click.option("--name", metavar="SITE/SYSTEM", help="What to call the system; guessed from the host name without.")
-@click.option("--to", "target", type=PATH, metavar="FILE", help="Write there instead of printing; never overwrites.")
+@click.option("--name", metavar="SITE/SYSTEM", help="Name of the system. Default: guessed from the host name.")
+@click.option("--to", "target", type=PATH, metavar="FILE", help="Write to FILE instead of printing; never overwrites.")
 def new(name: str | None, target: Path | None) -> None:
-    """Draft a site file from what can be seen on this machine.
+    """Write a draft of a site file for this machine.
 
-    Looked at are the host name, cores, modules, and whatever answers of Slurm, Flux, PBS and LSF.
+    The draft is based on the host name, the cores, the module system, and the queues of every scheduler that answers
+    here (Slurm, Flux, PBS, LSF).
     """
     from site_configs.draft import draft
     from site_configs.errors import SiteError
@@ -244,7 +246,7 @@ def new(name: str | None, target: Path | None) -> None:
         with target.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise SiteError(f"{target} exists and is left as it is: choose another name with --to.") from None
+        raise SiteError(f"{target} exists and was not changed: choose another file name with --to.") from None
     except OSError as error:
         raise SiteError(f"{target} cannot be written: {error.strerror or error}.") from error
-    click.echo(f"Wrote {target}. Read it, then: exaworks sites check {target}", err=True)
+    click.echo(f"Wrote {target}. Read and complete it, then run: exaworks sites check {target}", err=True)

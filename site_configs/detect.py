@@ -1,4 +1,4 @@
-"""Recognise the machine this runs on by host name and environment; nothing is looked up on the network."""
+"""Recognise the machine this runs on by its host name and environment, without any network access."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def detect(
     environ: Mapping[str, str] | None = None,
     scheduler_answers: Callable[[], list[str]] | None = None,
 ) -> System:
-    """Return the system whose patterns match this machine, or ``local/workstation`` where no scheduler answers either.
+    """Return the system whose patterns match this machine, or ``local/workstation`` if no scheduler answers here.
 
-    scheduler_answers: returns the kinds of scheduler that answer here, such as ``["slurm"]``; asked only when no site
-    matches, since asking takes time.
+    scheduler_answers: returns the kinds of scheduler that answer here, such as ``["slurm"]``. It is called only if no
+    system matches, since it takes time.
 
     Raises:
         AmbiguousSystem: more than one active system matches.
-        NoSystemDetected: none matches, but a scheduler answers, or the one that matches is retired.
-        SiteFileError: a site file does not fit.
+        NoSystemDetected: no system matches although a scheduler answers, or the only one that matches is retired.
+        SiteFileError: a site file does not fit the schema.
     """
     host = socket.gethostname() if hostname is None else hostname
     variables = os.environ if environ is None else environ
@@ -36,24 +36,24 @@ def detect(
     active = [system.system for system in matching if system.state is State.ACTIVE]
     if len(active) > 1:
         raise AmbiguousSystem(
-            f"Host {host!r} matches {' and '.join(active)}. Say which with --site, or narrow their detect: patterns."
+            f"Host {host!r} matches {' and '.join(active)}. Choose one with --site, or narrow their detect: patterns."
         )
     if active:
         return find(active[0], environ=variables)
-    ways_on = (
-        "Describe this machine with `exaworks sites new --to FILE` and name that with --site-file, "
-        f"or use its own cores alone with `--site {FALLBACK}`."
+    advice = (
+        "Describe this machine with `exaworks sites new --to FILE` and pass the file with --site-file, "
+        f"or use only the cores of this host with `--site {FALLBACK}`."
     )
     if matching:
-        raise NoSystemDetected(f"Host {host!r} matches only {matching[0].system}, which is retired. {ways_on}")
+        raise NoSystemDetected(f"Host {host!r} matches only {matching[0].system}, which is retired. {advice}")
     answering = scheduler_answers() if scheduler_answers is not None else []
     if answering:
-        raise NoSystemDetected(f"No site file matches host {host!r}, but {' and '.join(answering)} answers. {ways_on}")
+        raise NoSystemDetected(f"No site file matches host {host!r}, but {' and '.join(answering)} answers. {advice}")
     return find(FALLBACK, environ=variables)
 
 
 def matches(patterns: Detect, hostname: str, environ: Mapping[str, str]) -> bool:
-    """Tell whether a host name (as given, or its first label) and an environment fit; no patterns fit nothing."""
+    """Return whether a host name (in full, or its first label) and an environment match; no patterns match nothing."""
     if not patterns.hosts and not patterns.environment:
         return False
     names = {hostname.lower(), hostname.lower().partition(".")[0]}

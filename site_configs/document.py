@@ -1,7 +1,7 @@
-"""YAML text to plain values that JSON can carry, with the line of every key: the first step of loading a site file.
+"""Turn YAML text into plain JSON values, with the line of every key: the first step of loading a site file.
 
-YAML 1.2, so ``00:30:00`` is text and ``yes`` is not a boolean. Anchors, aliases, merge keys and tags are refused: the
-people who read a site file should find every value where it is used.
+The YAML version is 1.2, so ``00:30:00`` is text and ``yes`` is not a boolean. Anchors, aliases, merge keys and tags are
+refused, so that a reader of a site file finds every value where it is used.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 Key = tuple[str | int, ...]
-"""Where a value is: keys and list positions from the top of the document."""
+"""The path of a value: keys and list positions from the top of the document."""
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 20
@@ -27,7 +27,7 @@ _TAG = "tag:yaml.org,2002:"
 
 @dataclass(frozen=True)
 class Problem:
-    """Something wrong in a site file: which key, what, and the line where that is known before the key is."""
+    """A mistake in a site file: its key, a message, and the line if it is known before the key has one."""
 
     key: Key
     message: str
@@ -36,21 +36,21 @@ class Problem:
 
 @dataclass
 class Document:
-    """The plain values of a site file and the line (from 1) of every key; ``problems`` are what could not be read."""
+    """The plain values of a site file and the line (from 1) of every key; ``problems``: what cannot be read."""
 
     values: Any = None
     lines: dict[Key, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
     def line(self, key: Key) -> int:
-        """Return the line of a key, or of the nearest key around it that is in the file."""
+        """Return the line of a key, or of the nearest enclosing key that is in the file."""
         while key and key not in self.lines:
             key = key[:-1]
         return self.lines.get(key, 1)
 
 
 def dotted(key: Key) -> str:
-    """Write a key as people do: ``schedulers[0].queues[1].name``."""
+    """Return a key as people write it: ``schedulers[0].queues[1].name``."""
     text = ""
     for part in key:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
@@ -58,12 +58,12 @@ def dotted(key: Key) -> str:
 
 
 def read(text: str) -> Document:
-    """Read one YAML document; never raises, problems are in the result."""
+    """Read one YAML document. Never raises: problems are in the result."""
     document = Document()
     version = re.search(r"(?m)^%YAML\s+(?!1\.2\s*$)(\S+)", text)
     if version:
         line = text.count("\n", 0, version.start()) + 1
-        document.problems.append(Problem((), f"YAML {version[1]} is not supported, site files are YAML 1.2", line))
+        document.problems.append(Problem((), f"YAML {version[1]} is not supported: site files are YAML 1.2", line))
         return document
     try:
         with warnings.catch_warnings():
@@ -71,12 +71,12 @@ def read(text: str) -> Document:
             root = YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        what = error.problem or error.context or "cannot be read"
-        document.problems.append(Problem((), f"not YAML: {what}", mark.line + 1 if mark else None))
+        problem = error.problem or error.context or "cannot be read"
+        document.problems.append(Problem((), f"not YAML: {problem}", mark.line + 1 if mark else None))
     except RecursionError:
         document.problems.append(Problem((), "not a site file: nested too deeply"))
     except (YAMLError, ValueError, OverflowError, LookupError, AttributeError, TypeError, AssertionError) as error:
-        # ruamel.yaml raises others than its own on some malformed directives, tags and escapes.
+        # ruamel.yaml raises exceptions other than its own for some malformed directives, tags and escapes.
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         document.problems.append(Problem((), f"not YAML: {first}"))
     else:
@@ -86,7 +86,7 @@ def read(text: str) -> Document:
 
 
 def _plain(node: Node, key: Key, document: Document) -> Any:
-    """Turn a node into plain values; a refused one becomes None and a problem."""
+    """Turn a node into plain values; a refused node becomes None and a problem."""
 
     def refuse(message: str, at: Node = node) -> None:
         document.problems.append(Problem(key, message, at.start_mark.line + 1))
@@ -106,7 +106,7 @@ def _plain(node: Node, key: Key, document: Document) -> Any:
             return _scalar(tag, node.value)
         except ValueError as error:
             return refuse(str(error))
-    return refuse(f"the tag {tag!a} is not supported: take it away")
+    return refuse(f"the tag {tag!a} is not supported: remove it")
 
 
 def _mapping(node: MappingNode, key: Key, document: Document) -> dict[str, Any]:
@@ -115,8 +115,8 @@ def _mapping(node: MappingNode, key: Key, document: Document) -> dict[str, Any]:
     for name, value in node.value:
         line = name.start_mark.line + 1
         if not isinstance(name, ScalarNode) or name.anchor or str(name.tag) != _TAG + "str":
-            said = repr(name.value) if isinstance(name, ScalarNode) else "a list or mapping"
-            message = f"a key must be plain text, not {said}: put it in quotes, or write the values out"
+            given = repr(name.value) if isinstance(name, ScalarNode) else "a list or mapping"
+            message = f"a key must be plain text, not {given}: put it in quotes, or write the values out"
             document.problems.append(Problem(key, message, line))
             continue
         try:
@@ -138,7 +138,7 @@ def _scalar(tag: str, text: str) -> Any:
     """Return the value of a scalar.
 
     Raises:
-        ValueError: it is nothing that JSON can carry.
+        ValueError: JSON has no such value.
     """
     if tag in ("str", "timestamp"):
         if any("\ud800" <= sign <= "\udfff" for sign in text):
@@ -155,7 +155,7 @@ def _scalar(tag: str, text: str) -> Any:
         if not math.isfinite(number):
             raise ValueError(f"{text} is not a finite number")
         return number
-    raise ValueError(f"the tag {tag!a} is not supported: take it away")
+    raise ValueError(f"the tag {tag!a} is not supported: remove it")
 
 
 def _integer(text: str) -> int:

@@ -1,10 +1,10 @@
-"""Errors of the site room.
+"""Errors of this package.
 
 click.ClickException
 └── SiteError                 exit code 2, one message
-    ├── SiteFileError         a site file that does not fit: names file, line and key, and the nearest known key
-    ├── UnknownSystem         no such system; lists the known ones
-    ├── NoSystemDetected      a scheduler answers but no site file matches this machine
+    ├── SiteFileError         a mistake in a site file: names the file, line and key, and the nearest known key
+    ├── UnknownSystem         no such system: names the nearest known one, or lists all
+    ├── NoSystemDetected      a scheduler answers, but no site file matches this machine
     └── AmbiguousSystem       more than one site file matches this machine
 """
 
@@ -14,7 +14,7 @@ import click
 
 
 class SiteError(click.ClickException):
-    """Anything this room reports to a person; printed as one message, never as a traceback."""
+    """Base of the errors that this package reports to the user, as one message and never as a traceback."""
 
     exit_code = 2
 

@@ -1,8 +1,8 @@
-"""What a comparison of a site file with its machine came to, and how it is shown.
+"""The result of comparing a site file with its machine, and its display as a diff.
 
-A *difference* is something a run would trip over: a queue that is gone, a limit below the file's, a missing module. A
-*note* is what the machine allows beyond the file: harmless to a run, but the file is no longer the whole truth. What
-nobody could be asked about is listed as *unchecked*, so that silence is never taken for agreement.
+A *difference* makes a run fail: a queue that no longer exists, a limit below the file's, a missing module. A *note*
+names what the machine allows beyond the file: it does not harm a run, but the file is out of date. A statement that
+could not be compared is *unchecked*, so that a missing answer is never counted as agreement.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from site_configs.document import Key, dotted, read
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that is otherwise than the file says; ``file`` is what it says, ``machine`` what was found."""
+    """One statement that differs: ``file`` is the value in the file, ``machine`` the one on the machine."""
 
     key: Key
     file: str
@@ -24,13 +24,13 @@ class Difference:
 
     @property
     def name(self) -> str:
-        """The key as people write it."""
+        """The key as people write it, such as ``node.count``."""
         return dotted(self.key)
 
 
 @dataclass
 class Findings:
-    """What a comparison came to; ``checked`` counts the statements of the file that the machine bears out."""
+    """The result of a comparison; ``checked`` counts the statements of the file that the machine confirms."""
 
     differences: list[Difference] = field(default_factory=list)
     notes: list[Difference] = field(default_factory=list)
@@ -43,19 +43,19 @@ class Findings:
     def note(self, key: Key, file: object, machine: str) -> None:
         self.notes.append(Difference(key, str(file), machine))
 
-    def skip(self, key: Key, why: str) -> None:
-        self.unchecked.append((dotted(key), why))
+    def skip(self, key: Key, reason: str) -> None:
+        self.unchecked.append((dotted(key), reason))
 
     def ok(self) -> None:
         self.checked += 1
 
 
 def diff(findings: Findings, file: Path) -> Iterator[str]:
-    """Write the differences and notes as a diff: the key and its line, ``-`` the file, ``+`` the machine."""
+    """Yield the lines of a diff: each key with its line, then ``-`` the value in the file, ``+`` the machine's."""
     document = read(file.read_text(encoding="utf-8"))
-    for what, entries in (("", findings.differences), (" (note)", findings.notes)):
+    for mark, entries in (("", findings.differences), (" (note)", findings.notes)):
         for entry in entries:
             where = "" if entry.key[:1] == ("spack_scope",) else f"{file}:{document.line(entry.key)}: "
-            yield f"{where}{entry.name}{what}"
+            yield f"{where}{entry.name}{mark}"
             yield f"- {entry.file}"
             yield f"+ {entry.machine}"

@@ -1,4 +1,4 @@
-"""Plain values to the typed model: the second step of loading a site file, which finds every misfit in one go."""
+"""Compare plain values with the typed model: the second step of loading a site file. Finds all mistakes in one pass."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ import msgspec
 
 from site_configs.document import Key, Problem
 
-_ACCOUNT = (
-    "accounts are never in the file: write account_env: NAME there instead, and set that environment variable "
-    "where you run"
+_NO_ACCOUNTS = (
+    "accounts are never in the file: write account_env: NAME instead, and set the environment variable NAME "
+    "before you run"
 )
-_KEPT_HOME = "secrets are never in the file: name an environment variable that holds it, such as collector.token_env"
+_NO_SECRETS = "secrets are never in the file: name an environment variable that holds it, such as collector.token_env"
 UNWANTED = {
-    "account": _ACCOUNT,
-    "accounts": _ACCOUNT,
-    "allocation_account": _ACCOUNT,
-    "bank": _ACCOUNT,
-    "charge": _ACCOUNT,
-    "project": _ACCOUNT,
-    "token": _KEPT_HOME,
-    "password": _KEPT_HOME,
-    "secret": _KEPT_HOME,
+    "account": _NO_ACCOUNTS,
+    "accounts": _NO_ACCOUNTS,
+    "allocation_account": _NO_ACCOUNTS,
+    "bank": _NO_ACCOUNTS,
+    "charge": _NO_ACCOUNTS,
+    "project": _NO_ACCOUNTS,
+    "token": _NO_SECRETS,
+    "password": _NO_SECRETS,
+    "secret": _NO_SECRETS,
 }
-"""Keys that people write and that have their own answer."""
+"""Keys that must not be in a site file, with the message for each."""
 
 
 def misfits(values: Any, kind: Any, key: Key = ()) -> Iterator[Problem]:
-    """Yield what in ``values`` does not fit the type ``kind``, key by key."""
+    """Yield every part of ``values`` that does not fit the type ``kind``, key by key."""
     wanted, description = _unwrap(kind)
     origin = get_origin(wanted)
     if origin in (Union, types.UnionType):
@@ -43,13 +43,13 @@ def misfits(values: Any, kind: Any, key: Key = ()) -> Iterator[Problem]:
         yield from _struct(values, wanted, key)
     elif origin is list:
         if not isinstance(values, list):
-            yield Problem(key, f"expected a list, got {_said(values)}" + _list_hint(values))
+            yield Problem(key, f"expected a list, got {_shown(values)}" + _list_hint(values))
             return
         for index, item in enumerate(values):
             yield from misfits(item, get_args(wanted)[0], (*key, index))
     elif origin is dict:
         if not isinstance(values, dict):
-            yield Problem(key, f"expected keys and values, got {_said(values)}")
+            yield Problem(key, f"expected keys and values, got {_shown(values)}")
             return
         name, inner_type = get_args(wanted)
         for text, item in values.items():
@@ -60,13 +60,13 @@ def misfits(values: Any, kind: Any, key: Key = ()) -> Iterator[Problem]:
 
 
 def nearest(name: str, known: list[str]) -> str:
-    """Return a hint at the nearest known name, or at all of them where none is near."""
+    """Return a hint that names the nearest known name, or all known names if none is near."""
     near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.6)
     return f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
 
 
 def _unwrap(kind: Any) -> tuple[Any, str | None]:
-    """Split an annotated type into the type and the description its limits carry."""
+    """Split an annotated type into the bare type and the description in its metadata."""
     if get_origin(kind) is Annotated:
         bare, *notes = get_args(kind)
         return bare, next((note.description for note in notes if isinstance(note, msgspec.Meta)), None)
@@ -75,7 +75,7 @@ def _unwrap(kind: Any) -> tuple[Any, str | None]:
 
 def _struct(values: Any, kind: type[msgspec.Struct], key: Key) -> Iterator[Problem]:
     if not isinstance(values, dict):
-        yield Problem(key, f"expected keys and values, got {_said(values)}")
+        yield Problem(key, f"expected keys and values, got {_shown(values)}")
         return
     fields = {info.encode_name: info for info in msgspec.structs.fields(kind)}
     for name, value in values.items():
@@ -98,15 +98,15 @@ def _leaf(value: Any, kind: Any, description: str | None, key: Key) -> Iterator[
         if isinstance(bare, type) and issubclass(bare, enum.Enum):
             known = [str(member.value) for member in bare]
             hint = nearest(value, known) if isinstance(value, str) else f"known here: {', '.join(known)}"
-            yield Problem(key, f"{_said(value)} is not known; {hint}")
+            yield Problem(key, f"{_shown(value)} is not known; {hint}")
             return
         plain = {bool: "true or false", str: "text", int: "a whole number", float: "a number"}
         hint = ": put it in quotes" if bare is str and isinstance(value, int | float) else ""
-        yield Problem(key, f"expected {description or plain.get(bare, str(bare))}, got {_said(value)}{hint}")
+        yield Problem(key, f"expected {description or plain.get(bare, str(bare))}, got {_shown(value)}{hint}")
 
 
-def _said(value: Any) -> str:
-    """Name a value as the file has it, shortened."""
+def _shown(value: Any) -> str:
+    """Return a value as the file shows it, shortened."""
     if value is None:
         return "nothing"
     if isinstance(value, dict):
@@ -121,5 +121,5 @@ def _said(value: Any) -> str:
 
 def _list_hint(value: Any) -> str:
     if value is None:
-        return ": write [] or take the key out"
+        return ": write [], or remove the key"
     return f": write [{value}]" if isinstance(value, str) and len(value) < 40 and value.isprintable() else ""

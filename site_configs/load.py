@@ -1,6 +1,6 @@
-"""Find and load site files: ``--site-file``, then the folders of ``$EXAWORKS_SITES``, then the ones in this package.
+"""Find and load site files: first ``--site-file``, then the folders in ``$EXAWORKS_SITES``, then this package.
 
-A folder is laid out as this package is: ``<site>/<system>.yaml``. The first place that has a system wins.
+Every folder has the layout of this package: ``<site>/<system>.yaml``. The first file of a system counts.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ VARIABLE = "EXAWORKS_SITES"
 
 
 def load_file(path: Path) -> System:
-    """Load one site file, wherever it is; one that lies in a search folder must be at its own place there.
+    """Load one site file from any path; in a search folder, the path has to agree with the system's name.
 
     Raises:
-        SiteFileError: it cannot be read, does not fit or contradicts itself; one line a problem.
+        SiteFileError: it cannot be read, does not fit the schema or contradicts itself; one line for each problem.
     """
-    place = next((name for name, known in located().items() if known.resolve() == path.resolve()), None)
-    return _load(path, place, _today())
+    expected = next((name for name, known in located().items() if known.resolve() == path.resolve()), None)
+    return _load(path, expected, _today())
 
 
 def load_text(text: str, source: str) -> System:
-    """Load a site file from text; ``source`` stands for the file's name in messages.
+    """Load a site file from text; ``source`` is the file name to use in messages.
 
     Raises:
-        SiteFileError: it does not fit or contradicts itself.
+        SiteFileError: it does not fit the schema or contradicts itself.
     """
     return _typed(text, source, None, None, _today())
 
 
 def find(name: str, *, site_file: Path | None = None, environ: Mapping[str, str] | None = None) -> System:
-    """Return the system of that name; ``site_file`` comes first where it describes it.
+    """Return the system of that name, from ``site_file`` if that describes it, else from the search folders.
 
     Raises:
-        SiteFileError: its file does not fit, or a waiver in it has expired.
-        UnknownSystem: no file describes it; names the nearest, or all.
+        SiteFileError: its file does not fit the schema, or a waiver in it has expired.
+        UnknownSystem: no file describes it; the message names the nearest known system, or all.
     """
     if site_file is not None:
         system = load_file(site_file)
@@ -58,41 +58,45 @@ def find(name: str, *, site_file: Path | None = None, environ: Mapping[str, str]
     if name not in files:
         known = sorted(files)
         raise UnknownSystem(
-            f"No site file describes {name!r}; {nearest(name, known)}. A new one: exaworks sites new --to FILE."
+            f"No site file describes {name!r}; {nearest(name, known)}. "
+            "To write a new one, run: exaworks sites new --to FILE"
         )
     return _load(files[name], name, _today())
 
 
 def systems(environ: Mapping[str, str] | None = None) -> list[System]:
-    """Return every known system, by name.
+    """Return every known system, sorted by name.
 
     An expired waiver is an error in ``find`` and ``load_file`` only: it must not stop the users of other machines.
 
     Raises:
-        SiteFileError: a file does not fit.
+        SiteFileError: a file does not fit the schema.
     """
     return [_load(path, name, None) for name, path in sorted(located(environ).items())]
 
 
 def located(environ: Mapping[str, str] | None = None) -> dict[str, Path]:
-    """Return the file of every system in the search folders, without reading any.
+    """Return the path of every system's file in the search folders, without reading any file.
 
     Raises:
         SiteError: ``$EXAWORKS_SITES`` names something that is not a folder, or a file has the wrong ending.
     """
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     for folder in _folders(os.environ if environ is None else environ):
         for path in sorted(folder.glob("*/*.y*ml")):
             if path.name.startswith(".") or path.parent.name.startswith("."):
                 continue
             if path.suffix != ".yaml":
-                raise SiteFileError(f"{path}: a site file ends in .yaml: rename it")
-            found.setdefault(f"{path.parent.name}/{path.stem}", path)
-    return found
+                raise SiteFileError(f"{path}: the name of a site file ends in .yaml: rename it")
+            paths.setdefault(f"{path.parent.name}/{path.stem}", path)
+    return paths
 
 
 def digest(system: System) -> str:
-    """Return the sha256 hex of what the file says, whatever its order and comments: a record's ``config_digest``."""
+    """Return the SHA-256 (hex) of a site file's values, the ``config_digest`` of records.
+
+    It does not depend on comments or the order of keys.
+    """
     return hashlib.sha256(msgspec.json.encode(system, order="sorted")).hexdigest()
 
 
@@ -100,7 +104,7 @@ def _folders(environ: Mapping[str, str]) -> list[Path]:
     folders = [Path(entry).expanduser() for entry in environ.get(VARIABLE, "").split(os.pathsep) if entry.strip()]
     for folder in folders:
         if not folder.is_dir():
-            raise SiteError(f"${VARIABLE} names {folder}, which is not a folder: make it or take it out.")
+            raise SiteError(f"${VARIABLE} names {folder}, which is not a folder. Create it, or change the list.")
     return [*folders, PACKAGED]
 
 
@@ -108,7 +112,8 @@ def _today() -> datetime.date:
     return datetime.datetime.now(datetime.timezone.utc).date()
 
 
-def _load(path: Path, place: str | None, today: datetime.date | None) -> System:
+def _load(path: Path, expected: str | None, today: datetime.date | None) -> System:
+    """Load a file; ``expected`` is the name that its place in a search folder gives, None outside of one."""
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
@@ -121,13 +126,13 @@ def _load(path: Path, place: str | None, today: datetime.date | None) -> System:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise SiteFileError(f"{path}:{line}: not UTF-8 text: {error.reason}") from error
-    return _typed(text, str(path), place, path.parent, today)
+    return _typed(text, str(path), expected, path.parent, today)
 
 
-def _typed(text: str, source: str, place: str | None, folder: Path | None, today: datetime.date | None) -> System:
+def _typed(text: str, source: str, expected: str | None, folder: Path | None, today: datetime.date | None) -> System:
     document, problems, system = _read(text)
     if system is not None:
-        problems = [*contradictions(system, today), *_surroundings(system, place, folder)]
+        problems = [*contradictions(system, today), *_location_problems(system, expected, folder)]
         if not problems:
             return system
     lines = sorted({(p.line or document.line(p.key), dotted(p.key), p.message) for p in problems})
@@ -138,18 +143,19 @@ def _typed(text: str, source: str, place: str | None, folder: Path | None, today
 
 @functools.lru_cache(maxsize=64)
 def _read(text: str) -> tuple[Document, list[Problem], System | None]:
-    """Read what a text says by itself, once: recognising a machine reads every file, using it reads one again."""
+    """Read a text and check it by itself; cached, since detection reads every file and loading reads one again."""
     document = read(text)
     problems = document.problems or list(misfits(document.values, System))
     return document, problems, None if problems else msgspec.convert(document.values, System)
 
 
-def _surroundings(system: System, place: str | None, folder: Path | None) -> list[Problem]:
-    """Check what depends on where the file lies."""
+def _location_problems(system: System, expected: str | None, folder: Path | None) -> list[Problem]:
+    """Return the problems that depend on the location of the file."""
     problems = []
-    if place is not None and system.system != place:
-        problems.append(Problem(("system",), f"{system.system!r}, but the file's place says {place!r}: change either"))
+    if expected is not None and system.system != expected:
+        message = f"the name is {system.system!r}, but the file's path means {expected!r}: change one of them"
+        problems.append(Problem(("system",), message))
     scope = system.spack_scope
     if scope and folder is not None and not Path(scope).is_absolute() and not (folder / scope).is_dir():
-        problems.append(Problem(("spack_scope",), f"{scope!r} is not a folder beside the file"))
+        problems.append(Problem(("spack_scope",), f"{scope!r} is not a folder next to the site file"))
     return problems

@@ -1,8 +1,8 @@
-"""The typed model of a site file, one file a system; published as JSON Schema by ``exaworks sites schema``.
+"""The typed model of a site file, one file for each system; ``exaworks sites schema`` prints it as JSON Schema.
 
 Durations are ``HH:MM:SS`` strings in the file (``walltime: 00:30:00``) and seconds in Python, see ``seconds()``. Limits
-on one value are part of its type, so that the published schema states them too; what two values say about each other is
-in ``checks``.
+of a single value are part of its type, so that the published schema states them too; the module ``checks`` compares
+values with each other.
 """
 
 from __future__ import annotations
@@ -36,13 +36,14 @@ from site_configs.values import seconds as seconds
 
 
 class _Struct(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Closed and immutable."""
+    """Base of the model's structs: immutable, and unknown keys are errors."""
 
 
 class Detect(_Struct, frozen=True, kw_only=True):
-    """How the machine is recognised: any host name pattern (shell style), and every named environment pattern.
+    """How the machine is recognised: by one of the host name patterns (shell style) and all environment patterns.
 
-    Where both are given both must hold, or with ``match: any`` either; with neither the file is never chosen by itself.
+    If the file has both kinds, both must match; with ``match: any`` one of them is enough. Without any pattern the
+    system is never detected: it has to be chosen by name.
     """
 
     hosts: list[Text] = []
@@ -51,18 +52,18 @@ class Detect(_Struct, frozen=True, kw_only=True):
 
 
 class Step(_Struct, frozen=True, kw_only=True):
-    """A walltime limit that depends on a job's size: what a job of up to ``nodes`` nodes may ask for."""
+    """A walltime limit that depends on the size of a job: it holds for jobs of up to ``nodes`` nodes."""
 
     nodes: Count
     max_walltime: Duration
 
 
 class Queue(_Struct, frozen=True, kw_only=True):
-    """One queue (PBS, LSF, Cobalt, Flux) or partition (Slurm), with the limits the site puts on a job in it.
+    """One queue (PBS, LSF, Cobalt, Flux) or partition (Slurm), with the limits that the site sets for its jobs.
 
-    On Slurm a queue may be a partition, a QOS or both: ``name`` is the partition unless ``partition`` names another or
-    ``by_qos`` says that none is asked for; ``qos`` is asked for beside it. ``steps`` are walltime limits by job size,
-    in rising order; a job larger than the last one has ``max_walltime``.
+    On Slurm a queue may be a partition, a QOS or both. ``name`` is the partition, unless ``partition`` names another
+    one or ``by_qos`` is true, which means that jobs name no partition. If ``qos`` is given, jobs name it as well.
+    ``steps`` are walltime limits by job size, in rising order; larger jobs have the limit ``max_walltime``.
     """
 
     name: Name
@@ -79,17 +80,17 @@ class Queue(_Struct, frozen=True, kw_only=True):
 
     @property
     def asks(self) -> tuple[str | None, str | None]:
-        """The partition and the QOS that a job in this queue names; either may be None."""
+        """The partition and the QOS that a job in this queue has to name; each may be None."""
         return (None if self.by_qos else self.partition or self.name), self.qos
 
     def walltime_limit(self, nodes: int = 1) -> int | None:
-        """Return the longest walltime of a job of so many nodes, in seconds; None where none is known."""
+        """Return the longest walltime of a job on ``nodes`` nodes, in seconds; None if no limit is known."""
         limits = [step.max_walltime for step in self.steps if nodes <= step.nodes][:1]
         limits += [self.max_walltime] if self.max_walltime else []
         return min((seconds(limit) for limit in limits), default=None)
 
     def admits(self, nodes: int, walltime: float) -> bool:
-        """Tell whether a job of so many nodes and seconds is within the limits."""
+        """Return whether a job of ``nodes`` nodes and ``walltime`` seconds is within the limits."""
         longest = self.walltime_limit(nodes)
         return (
             self.min_nodes <= nodes
@@ -100,10 +101,10 @@ class Queue(_Struct, frozen=True, kw_only=True):
 
 
 class Launcher(_Struct, frozen=True, kw_only=True):
-    """A parallel launcher of the site: its command, whose options it takes, and the flags every launch needs.
+    """A parallel launcher of the site: its command, the kind of its options, and flags that every launch needs.
 
-    ``kind`` follows from the command's name where that leaves no doubt. A command that several makers have, such as
-    ``mpiexec``, takes the options of the MPI standard unless the file says whose it is.
+    Without ``kind``, the name of the command decides. A command that several vendors provide, such as ``mpiexec``,
+    then takes the options of the MPI standard.
     """
 
     name: Name
@@ -112,7 +113,7 @@ class Launcher(_Struct, frozen=True, kw_only=True):
 
     @property
     def takes(self) -> LauncherKind:
-        """Whose options it takes."""
+        """The kind of options that the command takes: ``kind``, or the kind that its name implies."""
         if self.kind is not None:
             return self.kind
         try:
@@ -124,14 +125,20 @@ class Launcher(_Struct, frozen=True, kw_only=True):
 class SchedulerSpec(_Struct, frozen=True, kw_only=True):
     """One scheduler of the system and how to use it.
 
-    ``kind`` names an entry point of ``exaworks.schedulers``; ``name`` tells several of a kind apart and is the kind
-    unless given; ``account_env`` names the environment variable that holds the account (never the account itself);
-    ``directives`` are extra lines for a batch script, without their prefix; ``status_interval`` is the number of
-    seconds between bulk status queries; ``reservation`` may be ``$VARIABLE``, since reservations come and go.
+    ``kind`` names an entry point of ``exaworks.schedulers``. ``name`` distinguishes several schedulers of a kind; the
+    default is the kind. ``account_env`` names the environment variable that holds the account (never the account
+    itself). ``directives`` are extra lines for a batch script, without their prefix. ``status_interval`` is the number
+    of seconds between bulk status queries. A job that is absent from the scheduler's answers for ``job_unknown_limit``
+    seconds counts as gone. ``result_grace`` is the number of seconds after a job's end in which its results may still
+    appear on the shared file system. ``reservation`` may be ``$VARIABLE``, since reservations change.
 
-    A ``nested`` one has no queue of its own: it is started inside an allocation of the scheduler named ``within`` (the
-    first that is not nested) by the command ``start``, in which ``{nodes}``, ``{cores}`` (usable ones of a node) and
-    ``{gpus}`` (of a node) are filled in, after the modules in ``modules`` are loaded.
+    ``job_unknown_limit``: seconds for which a job may be absent from the scheduler's answers before it counts as gone.
+    ``result_grace``: seconds after a job's end in which its results may still appear on the shared file system, whose
+    clients cache what a folder contains for a minute or more.
+
+    A ``nested`` scheduler has no queue of its own. It is started inside an allocation of the scheduler ``within``
+    (default: the first one that is not nested), with the command ``start``, after the modules in ``modules`` are
+    loaded. In the command ``{nodes}``, ``{cores}`` (usable cores of a node) and ``{gpus}`` (of a node) are replaced.
     """
 
     kind: Name
@@ -145,6 +152,8 @@ class SchedulerSpec(_Struct, frozen=True, kw_only=True):
     directives: list[Text] = []
     launchers: list[Launcher] = []
     status_interval: Positive = 10.0
+    job_unknown_limit: Positive = 120.0
+    result_grace: Positive = 90.0
     max_jobs: Count = 1
     max_queued: Count | None = None
     exclusive: bool = False
@@ -157,17 +166,17 @@ class SchedulerSpec(_Struct, frozen=True, kw_only=True):
 
     @property
     def label(self) -> str:
-        """What this scheduler is called: its name, else its kind."""
+        """The name of this scheduler in case ids and messages: ``name``, or else ``kind``."""
         return self.name or self.kind
 
     def queue(self, name: str | None) -> Queue | None:
-        """Return the listed queue of that name; of None, the default one."""
+        """Return the listed queue of that name, or the default queue for None."""
         wanted = name or self.default_queue
         return next((queue for queue in self.queues if queue.name == wanted), None)
 
 
 class Limits(_Struct, frozen=True, kw_only=True):
-    """Bounds on a whole run: ``queue_wait`` before a case is given up, node-hours spent, infra retries per case."""
+    """Limits of a run: ``queue_wait`` until a waiting case is given up, node-hours in total, infra retries per case."""
 
     queue_wait: Duration = "01:00:00"
     node_hours: Positive | None = None
@@ -175,23 +184,24 @@ class Limits(_Struct, frozen=True, kw_only=True):
 
 
 class LocalUse(_Struct, frozen=True, kw_only=True):
-    """Whether ``local`` cases may run on this machine, and on how many cores: login nodes are shared.
+    """Whether ``local`` cases may run on this machine, and on how many cores, since login nodes are shared.
 
-    ``cores: 0`` means all cores of the machine it runs on; ``bound()`` turns the figure into a number to plan with.
+    ``cores: 0`` means all cores of the machine; ``bound()`` returns the number of cores to plan with.
     """
 
     allowed: bool = False
     cores: Whole = 2
 
     def bound(self, available: int) -> int:
-        """Return how many of a machine's ``available`` cores local cases may keep busy; at least one."""
+        """Return how many of a machine's ``available`` cores local cases may use; at least one."""
         return max(1, min(self.cores or available, available))
 
 
 class Node(_Struct, frozen=True, kw_only=True):
-    """The shape of a compute node, and how many the machine has; ``usable_cores`` is what core specialisation leaves.
+    """The hardware of a compute node, and the number of nodes in the machine.
 
-    ``cores`` are physical; a scheduler that counts hardware threads sees ``threads_per_core`` times as many.
+    ``cores`` are physical; a scheduler that counts hardware threads counts ``threads_per_core`` times as many.
+    ``usable_cores``: the cores that core specialisation leaves to jobs.
     """
 
     count: Count | None = None
@@ -205,7 +215,7 @@ class Node(_Struct, frozen=True, kw_only=True):
 
 
 class Modules(_Struct, frozen=True, kw_only=True):
-    """The module system, the folders of modules to add first (``use``), and what to load before anything else."""
+    """The module system, the folders of modules to add first (``use``), and the modules to load first (``load``)."""
 
     system: Name | None = None
     use: list[Text] = []
@@ -225,8 +235,8 @@ class Network(_Struct, frozen=True, kw_only=True):
 class Runner(_Struct, frozen=True, kw_only=True):
     """The GitLab runner of the site.
 
-    ``executor`` is how the runner carries a job: ``shell`` on a login node, or ``batch`` as a batch job. ``tags`` are
-    those of every job; ``shell_tags`` and ``batch_tags`` join them where a job is meant for one or the other.
+    ``executor`` is how the runner runs a job: ``shell`` on a login node, or ``batch`` as a batch job. ``tags`` are the
+    tags of every job; ``shell_tags`` or ``batch_tags`` are added for jobs that need one of the two ways.
     """
 
     tags: list[Name] = []
@@ -236,14 +246,14 @@ class Runner(_Struct, frozen=True, kw_only=True):
 
 
 class IdToken(_Struct, frozen=True, kw_only=True):
-    """An OIDC token that GitLab makes for a job: the variable it comes in, and the audience it is made for."""
+    """An OIDC token that GitLab issues to a job: the variable that holds it, and its audience."""
 
     variable: Variable
     audience: Text
 
 
 class CiInclude(_Struct, frozen=True, kw_only=True):
-    """A file of the site's own GitLab that its pipelines have to include, such as the one that declares ID tokens."""
+    """A file on the site's GitLab that its pipelines must include, such as the one that declares ID tokens."""
 
     project: Name
     file: Name
@@ -251,12 +261,12 @@ class CiInclude(_Struct, frozen=True, kw_only=True):
 
 
 class Ci(_Struct, frozen=True, kw_only=True):
-    """How this system is tested without anybody there.
+    """How this system is tested automatically.
 
-    ``scheduler_parameters`` is the variable in which the site's Jacamar expects the options of a batch job;
-    ``site_token`` is the ID token that Jacamar itself asks for, ``collector_token`` the one that proves the job to the
-    collector. ``infra`` says what a pipeline makes of a run in which only the site's infrastructure failed;
-    ``timeout`` bounds one job. ``package_jobs`` makes each package of a Spack build a job of its own.
+    ``scheduler_parameters`` is the variable in which the site's Jacamar expects the options of a batch job.
+    ``site_token`` is the ID token that Jacamar itself requires; ``collector_token`` is the one that identifies the job
+    to the collector. ``infra`` decides whether a pipeline fails if only the site's infrastructure failed. ``timeout``
+    is the limit of one job. With ``package_jobs``, each package of a Spack build is a job of its own.
     """
 
     trigger: Trigger = Trigger.NONE
@@ -271,7 +281,10 @@ class Ci(_Struct, frozen=True, kw_only=True):
 
 
 class Collector(_Struct, frozen=True, kw_only=True):
-    """Where results go: the address, and the environment variable that holds the token. ``embedded`` starts one."""
+    """The collector that gets the results: its address, and the environment variable that holds the token.
+
+    With ``embedded``, a collector is started for the run.
+    """
 
     url: Address | None = None
     token_env: Variable | None = None
@@ -279,7 +292,7 @@ class Collector(_Struct, frozen=True, kw_only=True):
 
 
 class WaiverSpec(_Struct, frozen=True, kw_only=True):
-    """A component or case known to be broken here: shell pattern of case ids, reason, ISO date of expiry."""
+    """Cases that are known to fail here: a shell pattern of case ids, the reason, and the ISO date of expiry."""
 
     cases: Name
     reason: Text
@@ -288,9 +301,10 @@ class WaiverSpec(_Struct, frozen=True, kw_only=True):
 
 
 class Reference(_Struct, frozen=True, kw_only=True):
-    """What a figure of a case is expected to be here, and by how many percent it may be worse before the case fails.
+    """The expected value of a case's metric here, and by how many percent it may be worse before the case fails.
 
-    Of several that fit a case and metric the first counts; a metric without one is recorded and judged by nobody.
+    If several references match a case and metric, the first one counts. A metric without a reference is recorded but
+    not judged.
     """
 
     cases: Name
@@ -303,13 +317,13 @@ class Reference(_Struct, frozen=True, kw_only=True):
 class System(_Struct, frozen=True, kw_only=True):
     """One machine as its site file describes it.
 
-    ``testbeds`` are the kinds of scheduler brought up, for the run alone, where this machine has the software for one.
-    ``deployment`` is what is tested; ``release`` and ``spack`` alone are the newest release, installed with pip when it
-    is first needed, or with Spack by ``exaworks install``, which a pipeline runs first.
-    ``promises`` are the components this site says it deploys: one that is absent fails instead of being skipped.
-    ``allowed_skips`` are shell patterns of case ids that may be skipped without failing the run; default all.
-    ``cadence`` is the time between two scheduled runs, ``stale_after`` the age at which a result counts no more.
-    ``spack_scope`` is a folder of Spack YAML, relative to the site file. ``extras`` is free.
+    ``testbeds`` are kinds of scheduler that are started for the run, if this machine has their software.
+    ``deployment`` is the software under test. ``release`` or ``spack`` without a name mean the newest release,
+    installed with pip when it is first needed, or with Spack by ``exaworks install``, which a pipeline runs first.
+    ``promises`` are the components that this site deploys: a missing one is a failure instead of a skip.
+    ``allowed_skips`` are shell patterns of case ids that may be skipped without failing the run; the default is all.
+    ``cadence`` is the time between two scheduled runs; a result older than ``stale_after`` is stale.
+    ``spack_scope`` is a folder of Spack YAML, relative to the site file. ``extras`` holds any other values.
     """
 
     system: SystemName

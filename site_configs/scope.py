@@ -1,7 +1,7 @@
-"""Read a system's Spack scope: real Spack YAML, checked for its shape here, since Spack itself may not be at hand.
+"""Read and check a system's Spack scope, a folder of Spack's YAML files, without Spack, which may not be installed.
 
-The keys are those of Spack's own schemas, lib/spack/spack/schema/ of version 1.x. Spack ignores a mistyped section file
-in silence, so every file of the folder has to be one it knows.
+The keys are those of Spack's own schemas, lib/spack/spack/schema/ of version 1.x. Spack silently ignores a file with a
+mistyped name, so every file of the folder must have a name that Spack knows.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ EXTERNAL = ("dependencies", "extra_attributes", "id", "modules", "prefix", "spec
 
 @dataclass(frozen=True)
 class External:
-    """Software of the site that Spack is told to use: where it lies, or the modules that bring it."""
+    """Software of the site that Spack uses instead of building it: its prefix, or the modules that provide it."""
 
     file: Path
     line: int
@@ -52,33 +52,33 @@ class External:
 
 
 def folder_of(system: System, file: Path) -> Path | None:
-    """Return the folder of a system's Spack scope, which is relative to its site file; None where it has none."""
+    """Return the folder of a system's Spack scope, which is relative to its site file; None if it has no scope."""
     return file.parent / system.spack_scope if system.spack_scope else None
 
 
 def problems(folder: Path) -> list[str]:
-    """Return what is wrong with the files of a scope, one line each; empty where nothing is."""
+    """Return the problems of a scope's files, one line each; an empty list if there are none."""
     lines = []
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     if not files:
-        lines.append(f"{folder}: no file of Spack's configuration is in it")
+        lines.append(f"{folder}: the folder has no Spack configuration file, such as packages.yaml")
     for path in files:
         if path.suffix != ".yaml" or path.stem not in SECTIONS:
             lines.append(
-                f"{path}: Spack reads no file of that name; {nearest(path.name, [f'{s}.yaml' for s in SECTIONS])}"
+                f"{path}: Spack ignores a file of this name; {nearest(path.name, [f'{s}.yaml' for s in SECTIONS])}"
             )
             continue
         document = read(path.read_text(encoding="utf-8"))
-        found = document.problems or list(_section(document.values, path.stem))
+        file_problems = document.problems or list(_section(document.values, path.stem))
         lines += [
             f"{path}:{problem.line or document.line(problem.key)}: {dotted(problem.key)}: {problem.message}"
-            for problem in found
+            for problem in file_problems
         ]
     return lines
 
 
 def externals(folder: Path) -> list[External]:
-    """Return the externals that a scope declares; a file with another shape declares none."""
+    """Return the externals that a scope declares; a file with problems declares none."""
     path = folder / "packages.yaml"
     if not path.is_file():
         return []
@@ -99,9 +99,9 @@ def _externals(path: Path, document: Document) -> Iterator[External]:
 
 
 def _section(values: Any, section: str) -> Iterator[Problem]:
-    """``key::`` in Spack's YAML replaces what lower scopes say, so a key may end in a colon."""
+    """Yield the problems of one file. A key may end in a colon: ``key::`` replaces the values of lower scopes."""
     if not isinstance(values, dict) or [str(key).rstrip(":") for key in values] != [section]:
-        yield Problem((), f"a file {section}.yaml has the one key {section!r} at its top")
+        yield Problem((), f"{section}.yaml must have exactly one key at the top level, {section!r}")
         return
     (top,) = values
     inner = values[top]
@@ -126,7 +126,7 @@ def _package(package: str, settings: Any, key: Key) -> Iterator[Problem]:
         if bare == "buildable" and not isinstance(given, bool):
             yield Problem((*key, name), f"expected true or false, got {given!r}")
         elif bare == "externals" and package == "all":
-            yield Problem((*key, name), "'all' stands for every package and has no externals")
+            yield Problem((*key, name), "'all' stands for every package and cannot have externals")
         elif bare == "externals":
             if not isinstance(given, list):
                 yield Problem((*key, name), "expected a list")
@@ -137,17 +137,17 @@ def _package(package: str, settings: Any, key: Key) -> Iterator[Problem]:
 
 def _external(package: str, item: Any, key: Key) -> Iterator[Problem]:
     if not isinstance(item, dict) or not isinstance(item.get("spec"), str):
-        yield Problem(key, "an external has a spec")
+        yield Problem(key, "an external needs a spec")
         return
     yield from _known(item, EXTERNAL, key)
     spec = item["spec"]
     if re.split(r"[@%+~ ]", spec, maxsplit=1)[0] != package and package != "mpi":
-        yield Problem((*key, "spec"), f"{spec!r} is no spec of {package}")
+        yield Problem((*key, "spec"), f"{spec!r} is not a spec of the package {package}")
     elif "@" not in spec.partition("%")[0]:
-        yield Problem((*key, "spec"), f"{spec!r} has no version, and Spack does not guess one")
+        yield Problem((*key, "spec"), f"{spec!r} has no version, and Spack does not guess it: add @VERSION")
     prefix, modules = item.get("prefix"), item.get("modules")
     if prefix is None and not modules:
-        yield Problem(key, "where is it? give a prefix, or the modules that bring it")
+        yield Problem(key, "an external needs a location: give a prefix, or the modules that provide it")
     if prefix is not None and not (isinstance(prefix, str) and prefix.startswith(("/", "$"))):
         yield Problem((*key, "prefix"), f"expected an absolute path, got {prefix!r}")
     if modules is not None and not (isinstance(modules, list) and all(isinstance(name, str) for name in modules)):

@@ -1,7 +1,8 @@
-"""What a Spack scope needs of the machine: variables that are set, and folders below which Spack makes its own.
+"""Check that a machine has what a Spack scope needs: environment variables, and folders for Spack's own folders.
 
-Spack leaves a variable that is not set as it is written and takes the rest for a path: it would make a folder called
-``$SCRATCH`` in the scope, and on another machine than the scope's the folders of its file systems at the root.
+Spack does not expand a variable that is not set and uses the text as a path: it would create a folder named
+``$SCRATCH`` in the scope. On a machine other than the scope's own, Spack would also create the folders of the other
+machine's file systems at the root.
 """
 
 from __future__ import annotations
@@ -20,17 +21,17 @@ SPACKS_OWN = frozenset(
         *("spack_short_version", "target", "target_family", "tempdir", "user", "user_cache_path"),
     }
 )
-"""Variables that Spack fills in by itself, in letters of either case."""
+"""Variables that Spack replaces by itself, in upper or lower case."""
 WITH_PATHS = ("bootstrap", "config", "mirrors", "packages", "repos", "upstreams")
-"""The files whose values Spack takes for paths."""
-MADE = ("build_stage", "environments_root", "install_tree", "misc_cache", "source_cache", "test_stage")
-"""What Spack makes, of ``config``."""
+"""The files with values that Spack uses as paths."""
+CREATED = ("build_stage", "environments_root", "install_tree", "misc_cache", "source_cache", "test_stage")
+"""The keys of ``config`` that name folders which Spack creates."""
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 
 @dataclass(frozen=True)
 class Lack:
-    """A value of a scope that leads nowhere here: a ``variable`` of it is not set, or a ``folder`` is not there."""
+    """A value of a scope that this machine does not fit: a ``variable`` is not set, or a ``folder`` does not exist."""
 
     file: Path
     line: int
@@ -41,15 +42,17 @@ class Lack:
 
     @property
     def reason(self) -> str:
-        return f"the variable {self.variable} is not set" if self.variable else f"there is no folder {self.folder} here"
+        if self.variable:
+            return f"the variable {self.variable} is not set"
+        return f"the folder {self.folder} does not exist on this machine"
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}: {self.key}: {self.value}: {self.reason}"
 
 
 def lacks(folder: Path, environ: Mapping[str, str]) -> list[Lack]:
-    """Return what a scope needs and this machine does not have, in the order of its files; makes nothing."""
-    found = []
+    """Return what a scope needs and this machine does not have, in the order of the files. Creates nothing."""
+    missing = []
     for section in WITH_PATHS:
         path = folder / f"{section}.yaml"
         if not path.is_file():
@@ -58,19 +61,21 @@ def lacks(folder: Path, environ: Mapping[str, str]) -> list[Lack]:
         for key, value in _texts(document.values, ()):
             names = [name for name in _names(value) if name.lower() not in SPACKS_OWN]
             unset = [name for name in names if not environ.get(name)]
-            made = section == "config" and len(key) > 1 and str(key[1]).rstrip(":") in MADE
-            base = _base(value, environ) if made else None
+            created = section == "config" and len(key) > 1 and str(key[1]).rstrip(":") in CREATED
+            base = _base(value, environ) if created else None
             where = (path, document.line(key) or 1, dotted(key), value)
-            found += [Lack(*where, variable=name) for name in dict.fromkeys(unset)]
-            found += [Lack(*where, folder=base)] if base is not None and not base.is_dir() else []
-    return found
+            missing += [Lack(*where, variable=name) for name in dict.fromkeys(unset)]
+            missing += [Lack(*where, folder=base)] if base is not None and not base.is_dir() else []
+    return missing
 
 
 def _base(value: str, environ: Mapping[str, str]) -> Path | None:
-    """Return the folder that has to be there already: a value's fixed beginning, or what its first variable names.
+    """Return the folder that must exist before Spack runs, or None if there is no such condition.
 
-    Of a path without a variable that is its top: Spack makes no folder at the root. None where a variable that is not
-    set comes first, or Spack's own, the home or the scope itself, which are always there.
+    It is the folder in the variable at the start of a path, or the fixed part before the first variable. Of a path
+    without variables it is the top folder, such as ``/lus``, since Spack creates no folder at the root. There is no
+    condition if the path starts with a variable that is not set, with one of Spack's own, or is relative to the home
+    or the scope.
     """
     first = _VARIABLE.search(value)
     if first is not None and first.start() == 0:
@@ -82,11 +87,11 @@ def _base(value: str, environ: Mapping[str, str]) -> Path | None:
 
 
 def _names(value: str) -> list[str]:
-    return [found[1] or found[2] for found in _VARIABLE.finditer(value)]
+    return [match[1] or match[2] for match in _VARIABLE.finditer(value)]
 
 
 def _texts(value: Any, key: Key) -> Iterator[tuple[Key, str]]:
-    """Yield the texts that are paths; of an external that is its prefix."""
+    """Yield the texts that are paths, with their keys; of an external only the prefix is one."""
     if isinstance(value, dict):
         for name, inner in value.items():
             yield from _texts(inner, (*key, name))

@@ -1,4 +1,4 @@
-"""Look at the machine this runs on, for the draft of a site file: host name, cores, schedulers, module system."""
+"""Collect facts about the machine this runs on, for the draft of a site file."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from site_configs.probes import SCHEDULERS, SeenScheduler, modules, node
+from site_configs.probes import SCHEDULERS, ObservedScheduler, modules, node
 
 NAMING_VARIABLES = ("LMOD_SYSTEM_NAME", "LCSCHEDCLUSTER", "NERSC_HOST")
-"""Variables by which facilities name a machine to its users; better patterns than host names, which differ by node."""
+"""Variables in which facilities give the name of a machine. Unlike host names, they are the same on every node."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What was found; ``absent`` says of every other kind of scheduler why it was not."""
+    """Facts about a machine; ``absent``: the reason why a scheduler was not found, by kind."""
 
     hostname: str
     variables: dict[str, str]
     cores: int
     architecture: str
-    schedulers: tuple[SeenScheduler, ...] = ()
+    schedulers: tuple[ObservedScheduler, ...] = ()
     absent: dict[str, str] = field(default_factory=dict)
     module_system: str | None = None
     loaded: tuple[str, ...] = ()
 
 
 def survey(environ: Mapping[str, str] | None = None, hostname: str | None = None) -> Facts:
-    """Look around; takes a few seconds at most and raises for nothing that is absent."""
+    """Collect the facts. Takes a few seconds at most; anything that is missing is no error."""
     env = dict(os.environ if environ is None else environ)
-    answers = {kind: look(env) for kind, look in SCHEDULERS.items()}
+    answers = {kind: probe(env) for kind, probe in SCHEDULERS.items()}
     return Facts(
         hostname=socket.gethostname() if hostname is None else hostname,
         variables={name: env[name] for name in NAMING_VARIABLES if env.get(name, "").strip()},
         cores=node.cores(env),
         architecture=platform.machine(),
-        schedulers=tuple(answer for answer in answers.values() if isinstance(answer, SeenScheduler)),
+        schedulers=tuple(answer for answer in answers.values() if isinstance(answer, ObservedScheduler)),
         absent={kind: answer for kind, answer in answers.items() if isinstance(answer, str)},
         module_system=modules.system(env),
         loaded=modules.loaded(env),
@@ -46,14 +46,15 @@ def survey(environ: Mapping[str, str] | None = None, hostname: str | None = None
 
 
 def answering(environ: Mapping[str, str] | None = None) -> list[str]:
-    """Return the kinds of scheduler that answer here as the machine's own, as far as this room can ask them.
+    """Return the kinds of scheduler that answer here and belong to the machine itself.
 
-    A testbed's is left out: the record of it lies beside or above the file that the environment names. So is a Flux
-    that the environment names, which somebody started inside an allocation.
+    The scheduler of a testbed is left out: a ``testbed.json`` is in or above the folder of the configuration file that
+    the environment names. A Flux instance that the environment names is left out too: a user started it inside an
+    allocation.
     """
     env = dict(os.environ if environ is None else environ)
     own = [kind for kind in SCHEDULERS if not _testbed(kind, env)]
-    return [kind for kind in own if isinstance(SCHEDULERS[kind](env), SeenScheduler)]
+    return [kind for kind in own if isinstance(SCHEDULERS[kind](env), ObservedScheduler)]
 
 
 def _testbed(kind: str, env: Mapping[str, str]) -> bool:

@@ -1,4 +1,4 @@
-"""The single values of a site file: text with limits, and the words that have a fixed meaning."""
+"""The types of the single values in a site file: text with limits, and enumerations."""
 
 from __future__ import annotations
 
@@ -35,46 +35,46 @@ Reservation = Annotated[
 
 
 class State(str, enum.Enum):
-    """Whether the machine exists; a retired system is planned only in rehearsal."""
+    """Whether the machine exists; a retired system is planned only in rehearsals."""
 
     ACTIVE = "active"
     RETIRED = "retired"
 
 
 class Match(str, enum.Enum):
-    """How host names and environment go together where a file gives both."""
+    """How the patterns of host names and environment combine if a file gives both."""
 
     ALL = "all"
-    """A host name and every variable must fit."""
+    """A host name and every variable must match."""
     ANY = "any"
-    """A host name, or every variable: for login nodes that call themselves ``login07`` on every machine of a site."""
+    """A host name or every variable must match: for sites where login nodes of every machine are named ``login07``."""
 
 
 class LauncherKind(str, enum.Enum):
-    """Whose options a launcher takes; its command's name says so for all but ``mpiexec``."""
+    """The kind of options that a launcher takes; the name of the command implies it for all but ``mpiexec``."""
 
     SRUN = "srun"
-    """Slurm's."""
+    """Slurm's ``srun``."""
     FLUX = "flux"
     """``flux run``."""
     PALS = "pals"
     """The ``mpiexec`` of HPE's Parallel Application Launch Service."""
     JSRUN = "jsrun"
-    """IBM's, with resource sets."""
+    """IBM's ``jsrun``, with resource sets."""
     LRUN = "lrun"
-    """LLNL's front of ``jsrun``."""
+    """LLNL's front end of ``jsrun``."""
     APRUN = "aprun"
-    """Cray's ALPS."""
+    """``aprun`` of Cray's ALPS."""
     MPIEXEC = "mpiexec"
-    """The options that the MPI standard suggests: ``-n``."""
+    """The options that the MPI standard recommends, such as ``-n``."""
 
 
 class ProxyUse(str, enum.Enum):
-    """Where the proxy must be used."""
+    """On which nodes the proxy must be used."""
 
     EVERYWHERE = "everywhere"
     COMPUTE = "compute"
-    """On compute nodes alone: login nodes reach the outside by themselves, and the proxy does not serve them."""
+    """On compute nodes only: login nodes have direct access, and the proxy does not serve them."""
 
 
 class Trigger(str, enum.Enum):
@@ -83,20 +83,20 @@ class Trigger(str, enum.Enum):
     GITLAB = "gitlab"
     CRON = "cron"
     SCRONTAB = "scrontab"
-    """Slurm's own crontab, where the login nodes forbid the ordinary one."""
+    """Slurm's own crontab, for sites that forbid cron on login nodes."""
     NONE = "none"
-    """Somebody does, by hand."""
+    """Nothing: runs are started by hand."""
 
 
 class OnInfra(str, enum.Enum):
-    """What a pipeline makes of a run in which only the site's infrastructure failed."""
+    """The result of a pipeline for a run in which only the site's infrastructure failed."""
 
     FAIL = "fail"
     WARN = "warn"
 
 
 def seconds(duration: str) -> int:
-    """Turn ``HH:MM:SS`` (hours may pass 24) into seconds.
+    """Turn ``HH:MM:SS`` (hours may exceed 24) into seconds.
 
     Raises:
         ValueError: the text is not three numbers with minutes and seconds below 60.

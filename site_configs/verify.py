@@ -1,4 +1,4 @@
-"""Compare a site file with the machine it describes: schedulers, modules, folders, Spack's externals."""
+"""Compare a site file with the machine it describes: schedulers, modules, folders and Spack externals."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from site_configs.verify_scheduler import compare
 def verify(
     system: System, file: Path, environ: Mapping[str, str] | None = None, hostname: str | None = None
 ) -> Findings:
-    """Compare; asks each scheduler a few short questions and submits nothing."""
+    """Compare a site file with this machine. Runs a few short queries for each scheduler; submits no job."""
     env = dict(os.environ if environ is None else environ)
     findings = Findings()
     _recognised(system, env, socket.gethostname() if hostname is None else hostname, findings)
@@ -37,23 +37,24 @@ def verify(
 
 def _recognised(system: System, env: Mapping[str, str], hostname: str, findings: Findings) -> None:
     if not system.detect.hosts and not system.detect.environment:
-        findings.skip(("detect",), "the file says nothing to recognise the machine by")
+        findings.skip(("detect",), "the file has no hosts or environment to recognise the machine by")
     elif matches(system.detect, hostname, env):
         findings.ok()
     else:
-        said = ", ".join(
+        patterns = ", ".join(
             [*system.detect.hosts, *(f"{name}={text}" for name, text in system.detect.environment.items())]
         )
-        findings.differ(("detect",), said, f"host {hostname}, which none of this fits: is it that machine?")
+        message = f"host {hostname} does not match: check that this machine is {system.system}"
+        findings.differ(("detect",), patterns, message)
 
 
 def _modules(system: System, env: Mapping[str, str], findings: Findings) -> None:
     if system.modules.system is not None:
-        found = modules.system(env)
-        if found == system.modules.system:
+        kind = modules.system(env)
+        if kind == system.modules.system:
             findings.ok()
         else:
-            findings.differ(("modules", "system"), system.modules.system, found or "none in this environment")
+            findings.differ(("modules", "system"), system.modules.system, kind or "none in this environment")
     for index, path in enumerate(system.modules.use):
         place = Path(os.path.expandvars(path))
         findings.ok() if place.is_dir() else findings.differ(("modules", "use", index), path, "no such folder")
@@ -61,10 +62,10 @@ def _modules(system: System, env: Mapping[str, str], findings: Findings) -> None
     for index, spec in enumerate(system.schedulers):
         wanted += [(("schedulers", index, "modules", place), name) for place, name in enumerate(spec.modules)]
     for key, name in wanted:
-        there, reason = modules.available(name, env, system.modules.use)
-        if there is None:
+        available, reason = modules.available(name, env, system.modules.use)
+        if available is None:
             findings.skip(key, reason or "the module system did not answer")
-        elif there:
+        elif available:
             findings.ok()
         else:
             findings.differ(key, name, "no such module")
@@ -82,7 +83,7 @@ def _places(system: System, env: Mapping[str, str], findings: Findings) -> None:
         else:
             findings.differ(key, path, f"{expanded} does not exist")
     if system.network.interface:
-        findings.skip(("network", "interface"), "a compute node's, and this may be a login node")
+        findings.skip(("network", "interface"), "the interface is that of compute nodes, and this may be a login node")
 
 
 def _expand(path: str, env: Mapping[str, str]) -> str:
@@ -98,10 +99,10 @@ def _externals(folder: Path, env: Mapping[str, str], findings: Findings) -> None
             place = Path(_expand(external.prefix, env))
             findings.ok() if place.is_dir() else findings.differ(key, external.prefix, "no such folder")
         for name in external.modules:
-            there, reason = modules.available(name, env)
-            if there is None:
+            available, reason = modules.available(name, env)
+            if available is None:
                 findings.skip(key, reason or "the module system did not answer")
-            elif there:
+            elif available:
                 findings.ok()
             else:
                 findings.differ(key, name, "no such module")

@@ -1,4 +1,4 @@
-# A quiet run leaves no output, so that cron sends mail only when there is something to read.
+# A run without problems prints nothing, so that cron sends mail only if something is wrong.
 : "${PATH:=/usr/local/bin:/usr/bin:/bin}"
 : "${HOME:=$(getent passwd "$(id -u)" | cut -d: -f6)}"
 : "${SHELL:=/bin/sh}" "${LOGNAME:=$(id -un)}"

@@ -1,4 +1,4 @@
-# exaworks and system are set by the lines before.
+# The lines above this one set exaworks and system.
 : "${exaworks:?}" "${system:?}"
 umask 077
 mkdir -p "$EXAWORKS_HOME" || exit 2
@@ -15,9 +15,9 @@ stage() {
 
 finish() {
   "$exaworks" ci deliver --site "$system" --results "$results" >>"$log" 2>&1 9>&- || echo "results of $system are not delivered"
-  said=$("$exaworks" ci verdict --site "$system" --results "$results" 2>&1 9>&-)
+  verdict=$("$exaworks" ci verdict --site "$system" --results "$results" 2>&1 9>&-)
   code=$?
-  printf '%s\n' "$said" >>"$log"
-  [ "$code" = 0 ] || printf '%s\nlog: %s\n' "$said" "$log"
+  printf '%s\n' "$verdict" >>"$log"
+  [ "$code" = 0 ] || printf '%s\nlog: %s\n' "$verdict" "$log"
   exit "$code"
 }

@@ -1,4 +1,4 @@
-"""The HTTP interface for programs: taking in runs, records and foreign reports, and reading them as JSON.
+"""The HTTP interface for programs: it receives runs, records and the reports of other tools, and returns JSON.
 
-One module a group of routes. May import ``web``, ``status``, ``store``, ``auth`` and ``importers``.
+Each module holds one group of routes. May import ``web``, ``status``, ``store``, ``auth`` and ``importers``.
 """

@@ -1,4 +1,4 @@
-"""Results that other tools send: the old ``POST /result``, JUnit XML, and the E4S testsuite's JSON."""
+"""Results of other tools: the old ``POST /result``, JUnit XML, and the JSON of the E4S testsuite."""
 
 from __future__ import annotations
 
@@ -15,16 +15,24 @@ from collector import limits
 from collector.auth.tokens import ANY_SITE, Bearer, check_sender
 from collector.clock import iso, now_ms
 from collector.errors import Problem
-from collector.importers.common import Finding, Source, closing_of, instant, manifest_of, name_of, record_of
+from collector.importers.common import (
+    ImportedTest,
+    Source,
+    instant,
+    make_closing,
+    make_manifest,
+    make_record,
+    valid_name,
+)
 from collector.importers.e4s import read_e4s
 from collector.importers.junit import read_junit
-from collector.importers.legacy import Parcel, read_parcel
+from collector.importers.legacy import LegacyMessage, read_legacy_message
 from collector.limits import inflate
-from collector.store.decoding import Arrival, is_name, read_batch, read_closing, read_manifest
-from collector.store.legacy import store_parcel
+from collector.store.decoding import DecodedRecord, is_name, read_batch, read_closing, read_manifest
+from collector.store.legacy import store_legacy_message
 from collector.store.records import store_records
 from collector.store.runs import store_closing, store_manifest
-from collector.web.context import Ask, Server, server_of
+from collector.web.context import HttpRequest, Server, server_of
 from dashboard_client.schema import Origin, encode
 
 JSON = "application/json"
@@ -32,52 +40,52 @@ XML = ("application/xml", "text/xml")
 
 
 @post("/result")
-async def add_result(request: Ask) -> Response[bytes]:
-    """Take one message of an old client; its key decides whose it is."""
+async def add_result(request: HttpRequest) -> Response[bytes]:
+    """Store one message of an old client; the key in the message selects the site and the system."""
     server = server_of(request)
-    asker = request.client.host if request.client is not None else ""
-    server.guesses.look(asker)
-    _kind(request, (JSON,))
+    address = request.client.host if request.client is not None else ""
+    server.guesses.check(address)
+    _check_content_type(request, (JSON,))
     body = await request.body()
     encoding = request.headers.get("content-encoding", "").strip().lower()
 
     def work() -> bytes:
         now = now_ms()
-        whole = inflate(body, encoding)
-        if limits.too_deep(whole):
-            raise Problem(422, "too-deep", f"Nested more than {limits.MAX_DEPTH} deep.")
-        parcel = read_parcel(whole)
+        inflated = inflate(body, encoding)
+        if limits.too_deep(inflated):
+            raise Problem(422, "too-deep", f"The message is nested more than {limits.MAX_DEPTH} levels deep.")
+        message = read_legacy_message(inflated)
         try:
-            site, system = _whose(server, parcel, now)
+            site, system = _site_and_system(server, message, now)
         except Problem as problem:
             if problem.status == 401:
-                server.guesses.take(asker)
+                server.guesses.take(address)
             raise
-        server.rates.take(f"sender:{parcel.sender}")
-        told = server.write(lambda connection: store_parcel(connection, parcel, site, system, now))
-        return msgspec.json.encode({"success": True} | told)
+        server.rates.take(f"sender:{message.sender}")
+        result = server.write(lambda connection: store_legacy_message(connection, message, site, system, now))
+        return msgspec.json.encode({"success": True} | result)
 
-    async with server.room(body):
+    async with server.decoding_slot(body):
         return _json(await asyncio.to_thread(work))
 
 
 @post("/api/v1/import/junit")
-async def import_junit(request: Ask) -> Response[bytes]:
-    """Take a JUnit XML file as one run."""
+async def import_junit(request: HttpRequest) -> Response[bytes]:
+    """Store a JUnit XML file as one run."""
 
-    def read(body: bytes, asked: dict[str, str]) -> tuple[list[Finding], str | None]:
-        report = read_junit(body, asked.get("component"), asked.get("scheduler", "local"))
-        return report.findings, report.started
+    def read(body: bytes, query: dict[str, str]) -> tuple[list[ImportedTest], str | None]:
+        report = read_junit(body, query.get("component"), query.get("scheduler", "local"))
+        return report.tests, report.started
 
     return await _import(request, Origin.JUNIT, (*XML, JSON), read)
 
 
 @post("/api/v1/import/e4s")
-async def import_e4s(request: Ask) -> Response[bytes]:
-    """Take a result file of the E4S testsuite as one run."""
+async def import_e4s(request: HttpRequest) -> Response[bytes]:
+    """Store a result file of the E4S testsuite as one run."""
 
-    def read(body: bytes, asked: dict[str, str]) -> tuple[list[Finding], str | None]:
-        return read_e4s(body, asked.get("scheduler", "local")), None
+    def read(body: bytes, query: dict[str, str]) -> tuple[list[ImportedTest], str | None]:
+        return read_e4s(body, query.get("scheduler", "local")), None
 
     return await _import(request, Origin.E4S, (JSON,), read)
 
@@ -85,102 +93,108 @@ async def import_e4s(request: Ask) -> Response[bytes]:
 HANDLERS = [add_result, import_junit, import_e4s]
 
 
-async def _import(request: Ask, origin: Origin, kinds: Sequence[str], read: Any) -> Response[bytes]:
+async def _import(request: HttpRequest, origin: Origin, content_types: Sequence[str], read: Any) -> Response[bytes]:
     server = server_of(request)
     bearer = await server.bearer(request, "upload")
-    _kind(request, kinds)
-    asked = {name: str(value) for name, value in request.query_params.items()}
+    _check_content_type(request, content_types)
+    query = {name: str(value) for name, value in request.query_params.items()}
     for name in ("site", "system", "run", "component", "scheduler"):
-        if name in asked and not is_name(asked[name]):
-            raise Problem(422, "invalid", f"{name}: is not 1 to 128 letters, digits and . _ : + @ -.", name)
-    if "system" not in asked:
-        raise Problem(422, "invalid", "system: say which system the results are of: ?system=NAME.", "system")
+        if name in query and not is_name(query[name]):
+            raise Problem(422, "invalid", f"{name}: must be 1 to 128 letters, digits and . _ : + @ -.", name)
+    if "system" not in query:
+        raise Problem(422, "invalid", "system: missing. Add ?system=NAME, the system of the results.", "system")
     body = await request.body()
     encoding = request.headers.get("content-encoding", "").strip().lower()
 
     def work() -> bytes:
-        return _store_report(server, bearer, origin, inflate(body, encoding), asked, read)
+        return _store_report(server, bearer, origin, inflate(body, encoding), query, read)
 
-    async with server.room(body):
+    async with server.decoding_slot(body):
         return _json(await asyncio.to_thread(work))
 
 
 def _store_report(
-    server: Server, bearer: Bearer, origin: Origin, body: bytes, asked: dict[str, str], read: Any
+    server: Server, bearer: Bearer, origin: Origin, body: bytes, query: dict[str, str], read: Any
 ) -> bytes:
     now = now_ms()
-    site = _site(bearer, asked.get("site"))
-    findings, told = read(body, asked)
-    if not findings:
-        raise Problem(422, "empty", "The file tells of no test.")
-    started = instant(asked.get("started")) or told
+    site = _site(bearer, query.get("site"))
+    tests, reported_start = read(body, query)
+    if not tests:
+        raise Problem(422, "empty", "The file contains no test.")
+    started = instant(query.get("started")) or reported_start
     digest = hashlib.sha256(body).hexdigest()
-    run_id = asked.get("run") or name_of(f"{origin.value}:{asked['system']}:{digest[:32]}")
-    source = Source(site, asked["system"], run_id, origin, origin.value)
+    run_id = query.get("run") or valid_name(f"{origin.value}:{query['system']}:{digest[:32]}")
+    source = Source(site, query["system"], run_id, origin, origin.value)
 
     def store(connection: Connection) -> tuple[bool, list[Any]]:
-        began = started or _began(connection, run_id) or iso(now)
-        opening = read_manifest(encode(manifest_of(source, began, findings)), now)
-        stored = store_manifest(connection, opening, now, origin.value)
-        refused = store_records(connection, _arrivals(source, findings, now), now)
-        close = read_closing(encode(closing_of([found.outcome for found in findings], began)), now)
-        store_closing(connection, run_id, close, site, now)
+        start = started or _stored_start(connection, run_id) or iso(now)
+        manifest = read_manifest(encode(make_manifest(source, start, tests)), now)
+        stored = store_manifest(connection, manifest, now, origin.value)
+        refused = store_records(connection, _decoded_records(source, tests, now), now)
+        closing = read_closing(encode(make_closing([test.outcome for test in tests], start)), now)
+        store_closing(connection, run_id, closing, site, now)
         return stored, refused
 
     stored, refused = server.write(store)
     rejected = [{"record_id": name, "problem": problem.document()} for _, name, problem in refused]
-    counts = {found.outcome.value: 0 for found in findings}
-    for found in findings:
-        counts[found.outcome.value] += 1
-    answer = {"run_id": run_id, "stored": stored, "records": len(findings), "counts": counts, "rejected": rejected}
+    counts = {test.outcome.value: 0 for test in tests}
+    for test in tests:
+        counts[test.outcome.value] += 1
+    answer = {"run_id": run_id, "stored": stored, "records": len(tests), "counts": counts, "rejected": rejected}
     return msgspec.json.encode(answer)
 
 
-def _arrivals(source: Source, findings: Sequence[Finding], now: int) -> list[Arrival]:
-    whole = b'{"records":[' + b",".join(encode(record_of(source, found)) for found in findings) + b"]}"
-    arrivals = []
-    for item in read_batch(whole, now):
-        if not isinstance(item, Arrival):
+def _decoded_records(source: Source, tests: Sequence[ImportedTest], now: int) -> list[DecodedRecord]:
+    batch = b'{"records":[' + b",".join(encode(make_record(source, test)) for test in tests) + b"]}"
+    records = []
+    for item in read_batch(batch, now):
+        if not isinstance(item, DecodedRecord):
             raise item[2]
-        arrivals.append(item)
-    return arrivals
+        records.append(item)
+    return records
 
 
-def _began(connection: Connection, run_id: str) -> str | None:
-    """Return when a run began as it was stored: a file that does not say has the time of its first arrival."""
+def _stored_start(connection: Connection, run_id: str) -> str | None:
+    """Return the stored start of a run: a file without a start keeps the time of its first import."""
     from sqlalchemy import select
 
     from collector.store.tables import runs
 
-    known = connection.execute(select(runs.c.started).where(runs.c.run_id == run_id)).scalar()
-    return None if known is None else iso(known)
+    started = connection.execute(select(runs.c.started).where(runs.c.run_id == run_id)).scalar()
+    return None if started is None else iso(started)
 
 
-def _whose(server: Server, parcel: Parcel, now: int) -> tuple[str, str]:
-    """Find the site and system of an old client: by a token in place of its key, or by what an administrator said."""
-    if parcel.key.startswith("exw_") or parcel.key == server.process_token:
-        bearer = server.known(parcel.key)
+def _site_and_system(server: Server, message: LegacyMessage, now: int) -> tuple[str, str]:
+    """Return the site and the system of an old client.
+
+    If its key is a token, the token gives the site. Otherwise an administrator registered the sender with both.
+    """
+    if message.key.startswith("exw_") or message.key == server.process_token:
+        bearer = server.identify(message.key)
         if "upload" not in bearer.grants:
-            raise Problem(403, "scope", "The token does not permit upload.", "key")
-        return _site(bearer, None), parcel.system
+            raise Problem(403, "scope", "The token does not permit upload. Use a token with scope upload.", "key")
+        return _site(bearer, None), message.system
     with server.store.writing() as connection:
-        return check_sender(connection, server.key, parcel.sender, parcel.key, now)
+        return check_sender(connection, server.key, message.sender, message.key, now)
 
 
-def _site(bearer: Bearer, asked: str | None) -> str:
+def _site(bearer: Bearer, requested: str | None) -> str:
     if bearer.site == ANY_SITE:
-        if asked is None:
-            raise Problem(422, "invalid", "site: the token is for any site, so say which: ?site=NAME.", "site")
-        return asked
-    if asked is not None and not bearer.allows(asked):
-        raise Problem(403, "wrong-site", f"The token is for site {bearer.site}.", "site")
+        if requested is None:
+            detail = "site: missing. The token is for any site: use a token of one site, or add ?site=NAME."
+            raise Problem(422, "invalid", detail, "site")
+        return requested
+    if requested is not None and not bearer.allows(requested):
+        raise Problem(403, "wrong-site", f"The token is for site {bearer.site}, not for {requested}.", "site")
     return bearer.site
 
 
-def _kind(request: Ask, kinds: Sequence[str]) -> None:
-    kind = request.headers.get("content-type", kinds[0]).partition(";")[0].strip().lower()
-    if kind not in kinds:
-        raise Problem(415, "content-type", f"Content-Type {kind[:60]!r} is not taken; send {kinds[0]}.")
+def _check_content_type(request: HttpRequest, content_types: Sequence[str]) -> None:
+    content_type = request.headers.get("content-type", content_types[0]).partition(";")[0].strip().lower()
+    if content_type not in content_types:
+        accepted = " or ".join(content_types)
+        detail = f"Content-Type {content_type[:60]!r} is not supported. Send {accepted}."
+        raise Problem(415, "content-type", detail)
 
 
 def _json(body: bytes) -> Response[bytes]:

@@ -1,7 +1,7 @@
-"""The ingest API.
+"""The ingest API: open a run, add records, close a run.
 
-Every write is idempotent: the same bytes again change nothing and are acknowledged with the same digest, which is
-sent only when the transactions are committed.
+Every write is idempotent: the same bytes sent again change nothing and get the same digest as acknowledgement. A digest
+is sent only after the transaction is committed.
 """
 
 from __future__ import annotations
@@ -16,48 +16,48 @@ from collector.auth.tokens import Bearer
 from collector.clock import now_ms
 from collector.errors import Problem
 from collector.limits import inflate
-from collector.store.decoding import Arrival, read_batch, read_closing, read_manifest
+from collector.store.decoding import DecodedRecord, read_batch, read_closing, read_manifest
 from collector.store.records import Refusal, store_records
 from collector.store.runs import store_closing, store_manifest
-from collector.web.context import Ask, Server, server_of
+from collector.web.context import HttpRequest, Server, server_of
 
 JSON = "application/json"
 
-AT_ONCE = 750
-"""Records of a batch that are decoded and stored in one transaction, which bounds memory."""
+PART_RECORDS = 750
+"""The number of records after which a part of a batch ends with its run. This limits the memory of a transaction."""
 
-AT_MOST = 1250
-"""And with the rest of a run begun: each part that a run comes in costs as much as a hundred records."""
+MAX_PART_RECORDS = 1250
+"""The largest number of records in a part. Dividing a run costs as much as storing a hundred records."""
 
 
 @post("/api/v1/runs")
-async def open_run(request: Ask) -> Response[bytes]:
+async def open_run(request: HttpRequest) -> Response[bytes]:
     """Open a run with its manifest."""
     server = server_of(request)
     bearer = await server.bearer(request, "upload")
     body = await _body(request)
-    async with server.room(body):
+    async with server.decoding_slot(body):
         return await asyncio.to_thread(_open_run, server, bearer, body, _encoding(request))
 
 
 @post("/api/v1/records")
-async def add_records(request: Ask) -> Response[bytes]:
-    """Add a batch of records; one that is wrong does not keep the others out."""
+async def add_records(request: HttpRequest) -> Response[bytes]:
+    """Add a batch of records; a wrong record is rejected and the others are stored."""
     server = server_of(request)
     bearer = await server.bearer(request, "upload")
     body = await _body(request)
-    async with server.room(body):
+    async with server.decoding_slot(body):
         return await asyncio.to_thread(_add_records, server, bearer, body, _encoding(request))
 
 
 @post("/api/v1/runs/{run_id:str}/close")
-async def close_run(request: Ask) -> Response[bytes]:
-    """Close a run; a resume closes it again with a higher sequence."""
+async def close_run(request: HttpRequest) -> Response[bytes]:
+    """Close a run; a resumed run is closed again with a higher sequence."""
     run_id = str(request.path_params["run_id"])
     server = server_of(request)
     bearer = await server.bearer(request, "upload")
     body = await _body(request)
-    async with server.room(body):
+    async with server.decoding_slot(body):
         return await asyncio.to_thread(_close_run, server, bearer, run_id, body, _encoding(request))
 
 
@@ -66,12 +66,13 @@ HANDLERS = [open_run, add_records, close_run]
 
 def _open_run(server: Server, bearer: Bearer, body: bytearray, encoding: str) -> Response[bytes]:
     now = now_ms()
-    opening = read_manifest(inflate(body, encoding), now)
-    manifest = opening.manifest
+    decoded = read_manifest(inflate(body, encoding), now)
+    manifest = decoded.manifest
     if not bearer.allows(manifest.site):
-        raise Problem(403, "wrong-site", f"The token is for site {bearer.site}, the run says {manifest.site}.", "site")
-    stored = server.write(lambda connection: store_manifest(connection, opening, now))
-    answer = {"run_id": manifest.run_id, "digest": opening.digest.hex(), "stored": stored}
+        detail = f"The token is for site {bearer.site}, and the manifest is of site {manifest.site}."
+        raise Problem(403, "wrong-site", detail, "site")
+    stored = server.write(lambda connection: store_manifest(connection, decoded, now))
+    answer = {"run_id": manifest.run_id, "digest": decoded.digest.hex(), "stored": stored}
     return _json(msgspec.json.encode(answer), 201 if stored else 200)
 
 
@@ -80,8 +81,8 @@ def _add_records(server: Server, bearer: Bearer, body: bytearray, encoding: str)
     acknowledged: list[dict[str, str]] = []
     refused: list[Refusal] = []
     items = read_batch(inflate(body, encoding), now)
-    for some in parts(items):
-        _add_some(server, bearer, some, now, acknowledged, refused)
+    for part in split_batch(items):
+        _add_part(server, bearer, part, now, acknowledged, refused)
     server.counters.add("exaworks_collector_records_total", len(acknowledged))
     server.counters.add("exaworks_collector_rejected_total", len(refused))
     server.counters.add("exaworks_collector_ingest_seconds_total", (now_ms() - now) / 1000)
@@ -92,71 +93,72 @@ def _add_records(server: Server, bearer: Bearer, body: bytearray, encoding: str)
     return _json(msgspec.json.encode({"acknowledged": acknowledged, "rejected": rejected}))
 
 
-def parts(items: Iterable[Arrival | Refusal]) -> Iterator[list[Arrival | Refusal]]:
-    """Yield what is stored at once, with the records of a run together while there is room for them."""
-    some: list[Arrival | Refusal] = []
+def split_batch(items: Iterable[DecodedRecord | Refusal]) -> Iterator[list[DecodedRecord | Refusal]]:
+    """Yield the parts of a batch that are stored in one transaction each; a run is kept in one part if it fits."""
+    part: list[DecodedRecord | Refusal] = []
     run = None
     for item in items:
-        of_run = item.record.run_id if isinstance(item, Arrival) else run
-        if len(some) == AT_MOST or (len(some) >= AT_ONCE and of_run != run):
-            yield some
-            some = []
+        of_run = item.record.run_id if isinstance(item, DecodedRecord) else run
+        if len(part) == MAX_PART_RECORDS or (len(part) >= PART_RECORDS and of_run != run):
+            yield part
+            part = []
         run = of_run
-        some.append(item)
-    if some:
-        yield some
+        part.append(item)
+    if part:
+        yield part
 
 
-def _add_some(
+def _add_part(
     server: Server,
     bearer: Bearer,
-    items: list[Arrival | Refusal],
+    items: list[DecodedRecord | Refusal],
     now: int,
     acknowledged: list[dict[str, str]],
     refused: list[Refusal],
 ) -> None:
-    """Store part of a batch, and say of each record whether it is stored."""
-    arrivals: list[Arrival] = []
-    out: list[Refusal] = []
+    """Store a part of a batch; add each of its records to ``acknowledged`` or to ``refused``."""
+    accepted: list[DecodedRecord] = []
+    refusals: list[Refusal] = []
     for item in items:
-        if not isinstance(item, Arrival):
-            out.append(item)
+        if not isinstance(item, DecodedRecord):
+            refusals.append(item)
         elif bearer.allows(item.record.context.site):
-            arrivals.append(item)
+            accepted.append(item)
         else:
-            detail = f"The token is for site {bearer.site}, the record says {item.record.context.site}."
+            detail = f"The token is for site {bearer.site}, and the record is of site {item.record.context.site}."
             problem = Problem(403, "wrong-site", detail, "context.site")
-            out.append((item.index, item.record.record_id, problem))
-    if arrivals:
-        out += server.write(lambda connection: store_records(connection, arrivals, now))
-    without = {index for index, _, _ in out}
+            refusals.append((item.index, item.record.record_id, problem))
+    if accepted:
+        refusals += server.write(lambda connection: store_records(connection, accepted, now))
+    refused_indexes = {index for index, _, _ in refusals}
     acknowledged += [
-        {"record_id": arrival.record.record_id, "digest": arrival.digest.hex()}
-        for arrival in arrivals
-        if arrival.index not in without
+        {"record_id": decoded.record.record_id, "digest": decoded.digest.hex()}
+        for decoded in accepted
+        if decoded.index not in refused_indexes
     ]
-    refused += out
+    refused += refusals
 
 
 def _close_run(server: Server, bearer: Bearer, run_id: str, body: bytearray, encoding: str) -> Response[bytes]:
     now = now_ms()
-    close = read_closing(inflate(body, encoding), now)
-    server.write(lambda connection: store_closing(connection, run_id, close, bearer.site, now))
-    answer = {"run_id": run_id, "digest": close.digest.hex(), "sequence": close.closing.sequence}
+    decoded = read_closing(inflate(body, encoding), now)
+    server.write(lambda connection: store_closing(connection, run_id, decoded, bearer.site, now))
+    answer = {"run_id": run_id, "digest": decoded.digest.hex(), "sequence": decoded.closing.sequence}
     return _json(msgspec.json.encode(answer))
 
 
-async def _body(request: Ask) -> bytearray:
-    kind = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
-    if kind != JSON:
-        raise Problem(415, "content-type", f"Content-Type {kind[:60]!r} is not taken; send application/json.")
-    body = bytearray()  # parts joined at the end would be there twice
-    async for part in request.stream():
-        body += part
+async def _body(request: HttpRequest) -> bytearray:
+    content_type = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
+    if content_type != JSON:
+        detail = f"Content-Type {content_type[:60]!r} is not supported. Send {JSON}."
+        raise Problem(415, "content-type", detail)
+    body = bytearray()  # chunks joined at the end would need twice the memory
+    async for chunk in request.stream():
+        body += chunk
     return body
 
 
-def _encoding(request: Ask) -> str:
+def _encoding(request: HttpRequest) -> str:
     return request.headers.get("content-encoding", "").strip().lower()
 
 

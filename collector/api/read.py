@@ -1,4 +1,4 @@
-"""What can be read back: the JSON of runs, records and cells, and how the process does."""
+"""The JSON of runs, records and cells, and the health of the process."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from sqlalchemy import select
 from collector.auth.visibility import visibility_of
 from collector.clock import iso, now_ms
 from collector.errors import Problem
-from collector.outcomes import WORD, counts
+from collector.outcomes import OUTCOME_NAMES, counts
 from collector.status import metrics, queries
 from collector.status.states import STATES, cell_states
 from collector.store.tables import HEAD
-from collector.web.context import Ask, server_of
+from collector.web.context import HttpRequest, server_of
 
 JSON = "application/json"
 PAGE = 1000
 
 
 @get("/api/v1/runs")
-async def list_runs(request: Ask) -> Response[bytes]:
+async def list_runs(request: HttpRequest) -> Response[bytes]:
     """List runs, newest first."""
     server = server_of(request)
     bearer = await server.bearer(request, "read")
     limit = _number(request, "limit", 100, 1, PAGE)
     before = request.query_params.get("before")
-    asked_site, system = request.query_params.get("site"), request.query_params.get("system")
-    if asked_site is not None and not bearer.allows(asked_site):
-        raise Problem(403, "wrong-site", f"The token is for site {bearer.site}.", "site")
+    site, system = request.query_params.get("site"), request.query_params.get("system")
+    if site is not None and not bearer.allows(site):
+        raise Problem(403, "wrong-site", f"The token is for site {bearer.site}, not for {site[:128]}.", "site")
 
     def read() -> bytes:
         with server.store.reading() as connection:
-            visibility = visibility_of(bearer) if asked_site is None else visibility_of(bearer).within(asked_site)
+            visibility = visibility_of(bearer) if site is None else visibility_of(bearer).within(site)
             rows = queries.latest_runs(connection, visibility, limit, system=system, before=before)
         following = rows[-1].run_id if len(rows) == limit else None
         return msgspec.json.encode({"runs": [_run_summary(row) for row in rows], "before": following})
@@ -44,17 +44,17 @@ async def list_runs(request: Ask) -> Response[bytes]:
 
 
 @get("/api/v1/runs/{run_id:str}")
-async def show_run(request: Ask) -> Response[bytes]:
-    """Show a run: its manifest, its newest closing and the outcome of each case."""
+async def show_run(request: HttpRequest) -> Response[bytes]:
+    """Return a run: its manifest, its newest closing and the outcome of each case."""
     run_id = str(request.path_params["run_id"])
     server = server_of(request)
     bearer = await server.bearer(request, "read")
 
     def read() -> bytes:
         with server.store.reading() as connection:
-            run = _found(queries.find_run(connection, run_id, visibility_of(bearer)), "run", run_id)
+            run = _existing(queries.find_run(connection, run_id, visibility_of(bearer)), "run", run_id)
             cells = queries.run_cells(connection, run)
-        outcomes = {cell.case_id: WORD[char] for cell, char in zip(cells, run.outcomes, strict=True)}
+        outcomes = {cell.case_id: OUTCOME_NAMES[char] for cell, char in zip(cells, run.outcomes, strict=True)}
         parts = {"manifest": _raw(run.manifest), "closing": _raw(run.closing), "outcomes": outcomes}
         return msgspec.json.encode(_run_summary(run) | parts)
 
@@ -62,8 +62,8 @@ async def show_run(request: Ask) -> Response[bytes]:
 
 
 @get("/api/v1/runs/{run_id:str}/records")
-async def show_records(request: Ask) -> Response[bytes]:
-    """Return a run's records as they were sent, a page at a time."""
+async def show_records(request: HttpRequest) -> Response[bytes]:
+    """Return a page of the records of a run, as they were sent."""
     run_id = str(request.path_params["run_id"])
     server = server_of(request)
     bearer = await server.bearer(request, "read")
@@ -72,7 +72,7 @@ async def show_records(request: Ask) -> Response[bytes]:
 
     def read() -> bytes:
         with server.store.reading() as connection:
-            run = _found(queries.find_run(connection, run_id, visibility_of(bearer)), "run", run_id)
+            run = _existing(queries.find_run(connection, run_id, visibility_of(bearer)), "run", run_id)
             rows = queries.record_bodies(connection, run.id, after, limit)
         following = rows[-1][0] + 1 if len(rows) == limit else None
         return msgspec.json.encode({"records": [msgspec.Raw(body) for _, body in rows], "after": following})
@@ -81,16 +81,19 @@ async def show_records(request: Ask) -> Response[bytes]:
 
 
 @get("/api/v1/records/{record_id:str}")
-async def show_record(request: Ask) -> Response[bytes]:
-    """Return one record as it was sent, with the digest that was acknowledged; a header says where its output went."""
+async def show_record(request: HttpRequest) -> Response[bytes]:
+    """Return one record as it was sent.
+
+    Headers give the digest that was acknowledged, and ``X-ExaWorks-Pruned`` if retention removed the output tail.
+    """
     record_id = str(request.path_params["record_id"])
     server = server_of(request)
     bearer = await server.bearer(request, "read")
 
     def read() -> Response[bytes]:
         with server.store.reading() as connection:
-            row = _found(queries.find_record(connection, record_id, visibility_of(bearer)), "record", record_id)
-        answer = _json(bytes(_found(row.body, "body of record", record_id)))
+            row = _existing(queries.find_record(connection, record_id, visibility_of(bearer)), "record", record_id)
+        answer = _json(bytes(_existing(row.body, "body of record", record_id)))
         answer.headers["X-ExaWorks-Digest"] = bytes(row.digest).hex()
         if not queries.is_whole(row):
             answer.headers["X-ExaWorks-Pruned"] = "output-tail"
@@ -100,27 +103,27 @@ async def show_record(request: Ask) -> Response[bytes]:
 
 
 @get("/api/v1/cells")
-async def list_cells(request: Ask) -> Response[bytes]:
-    """List cells with the states that are derived: flaky, failing, missing, stale."""
+async def list_cells(request: HttpRequest) -> Response[bytes]:
+    """List cells with their derived states: flaky, failing, missing, stale."""
     server = server_of(request)
     bearer = await server.bearer(request, "read")
-    asked = {name: request.query_params.get(name) for name in ("site", "system", "state")}
-    if asked["state"] is not None and asked["state"] not in STATES:
-        raise Problem(400, "invalid", f"state: is none of {', '.join(STATES)}.", "state")
+    site, system, state = (request.query_params.get(name) for name in ("site", "system", "state"))
+    if state is not None and state not in STATES:
+        raise Problem(400, "invalid", f"state: must be one of {', '.join(STATES)}.", "state")
     after = _number(request, "after", 0, 0, 2**62)
 
     def read() -> bytes:
-        visibility = visibility_of(bearer) if asked["site"] is None else visibility_of(bearer).within(asked["site"])
+        visibility = visibility_of(bearer) if site is None else visibility_of(bearer).within(site)
         with server.store.reading() as connection:
-            told, following = cell_states(connection, visibility, now_ms(), asked["system"], asked["state"], after)
-        return msgspec.json.encode({"cells": told, "after": following})
+            cells, following = cell_states(connection, visibility, now_ms(), system, state, after)
+        return msgspec.json.encode({"cells": cells, "after": following})
 
     return _json(await asyncio.to_thread(read))
 
 
 @get("/metrics")
-async def metrics_(request: Ask) -> Response[bytes]:
-    """Publish counts for Prometheus; a site that the asker may not see is not in them."""
+async def metrics_(request: HttpRequest) -> Response[bytes]:
+    """Return the metrics for Prometheus; they contain only the sites that the caller may see."""
     server = server_of(request)
     bearer = await server.bearer(request, "read")
 
@@ -133,13 +136,13 @@ async def metrics_(request: Ask) -> Response[bytes]:
 
 @get("/healthz")
 async def healthz() -> Response[bytes]:
-    """Say that the process answers."""
+    """Report that the process answers."""
     return _json(b'{"status":"ok"}')
 
 
 @get("/readyz")
-async def readyz(request: Ask) -> Response[bytes]:
-    """Say that the database answers too."""
+async def readyz(request: HttpRequest) -> Response[bytes]:
+    """Report that the process and its database answer, and the revision of the schema."""
     server = server_of(request)
 
     def read() -> None:
@@ -152,7 +155,7 @@ async def readyz(request: Ask) -> Response[bytes]:
 
 @get("/api/v1/openapi.json")
 async def openapi() -> Response[bytes]:
-    """Publish what this API takes and gives."""
+    """Return the OpenAPI description of this API."""
     from collector.api.openapi import document
 
     return _json(msgspec.json.encode(document()))
@@ -171,18 +174,18 @@ HANDLERS = [
 ]
 
 
-def _number(request: Ask, name: str, default: int, low: int, high: int) -> int:
-    said = request.query_params.get(name)
-    if said is None:
+def _number(request: HttpRequest, name: str, default: int, low: int, high: int) -> int:
+    text = request.query_params.get(name)
+    if text is None:
         return default
-    if not said.isascii() or not said.isdigit() or len(said) > 16 or not low <= int(said) <= high:
-        raise Problem(400, "invalid", f"{name}: {said[:40]!r} is not a number from {low} to {high}.", name)
-    return int(said)
+    if not text.isascii() or not text.isdigit() or len(text) > 16 or not low <= int(text) <= high:
+        raise Problem(400, "invalid", f"{name}: {text[:40]!r} is not a number from {low} to {high}.", name)
+    return int(text)
 
 
-def _found(value: Any, what: str, name: str) -> Any:
+def _existing(value: Any, kind: str, name: str) -> Any:
     if value is None:
-        raise Problem(404, "not-found", f"No {what} {name[:128]!r} here.")
+        raise Problem(404, "not-found", f"No {kind} {name[:128]!r} is known, or you may not see its site.")
     return value
 
 

@@ -1,4 +1,4 @@
-"""Waivers over HTTP, for administrators' tokens: list, add, end."""
+"""Waivers over HTTP: list them, and with an administrator's token add and end them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from collector.auth.tokens import ANY_SITE
 from collector.auth.visibility import visibility_of
 from collector.clock import now_ms
 from collector.errors import Problem
-from collector.status.waivers import Asked, add_waiver, described, end_waiver, standing
-from collector.web.context import Ask, server_of
+from collector.status.waivers import WaiverRequest, add_waiver, administrator_waivers, describe_waivers, end_waiver
+from collector.web.context import HttpRequest, server_of
 
-MOST_BYTES = 16_384
+MAX_BYTES = 16_384
 
 
 @get("/api/v1/waivers")
-async def list_waivers(request: Ask) -> Response[bytes]:
+async def list_waivers(request: HttpRequest) -> Response[bytes]:
     """List the waivers that administrators set."""
     server = server_of(request)
     bearer = await server.bearer(request, "read")
@@ -27,46 +27,49 @@ async def list_waivers(request: Ask) -> Response[bytes]:
     def read() -> bytes:
         now = now_ms()
         with server.store.reading() as connection:
-            return msgspec.json.encode({"waivers": described(standing(connection, visibility_of(bearer), now), now)})
+            return msgspec.json.encode(
+                {"waivers": describe_waivers(administrator_waivers(connection, visibility_of(bearer), now), now)}
+            )
 
     return _json(await asyncio.to_thread(read))
 
 
 @post("/api/v1/waivers")
-async def make_waiver(request: Ask) -> Response[bytes]:
-    """Let failures of a site stand until a day."""
+async def create_waiver(request: HttpRequest) -> Response[bytes]:
+    """Accept failures of a site until a day."""
     server = server_of(request)
     bearer = await server.bearer(request, "admin")
     body = await request.body()
-    if len(body) > MOST_BYTES:
-        raise Problem(413, "too-large", f"A waiver takes {MOST_BYTES} bytes.")
+    if len(body) > MAX_BYTES:
+        raise Problem(413, "too-large", f"The body is larger than {MAX_BYTES} bytes. Shorten the reason.")
     try:
-        asked = msgspec.json.decode(body, type=Asked)
+        requested = msgspec.json.decode(body, type=WaiverRequest)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Problem(422, "invalid", str(error)) from error
-    if not bearer.allows(asked.site):
-        raise Problem(403, "wrong-site", f"The token is for site {bearer.site}.", "site")
-    key = await asyncio.to_thread(server.write, lambda connection: add_waiver(connection, asked, bearer.token))
+    if not bearer.allows(requested.site):
+        raise Problem(403, "wrong-site", f"The token is for site {bearer.site} only.", "site")
+    key = await asyncio.to_thread(server.write, lambda connection: add_waiver(connection, requested, bearer.token))
     return _json(msgspec.json.encode({"id": key}), 201)
 
 
 @post("/api/v1/waivers/{waiver:str}/end")
-async def finish_waiver(request: Ask) -> Response[bytes]:
-    """End a waiver before its day."""
+async def close_waiver(request: HttpRequest) -> Response[bytes]:
+    """End a waiver before its last day."""
     server = server_of(request)
     bearer = await server.bearer(request, "admin")
-    said = str(request.path_params["waiver"])
+    number = str(request.path_params["waiver"])
     site = None if bearer.site == ANY_SITE else bearer.site
 
     def end(connection: Any) -> bool:
-        return said.isascii() and said.isdigit() and len(said) < 16 and end_waiver(connection, int(said), site)
+        return number.isascii() and number.isdigit() and len(number) < 16 and end_waiver(connection, int(number), site)
 
     if not await asyncio.to_thread(server.write, end):
-        raise Problem(404, "not-found", f"No waiver {said[:20]!r} stands here.")
-    return _json(msgspec.json.encode({"id": int(said), "ended": True}))
+        detail = f"No active waiver {number[:20]!r} that the token may end. GET /api/v1/waivers lists them."
+        raise Problem(404, "not-found", detail)
+    return _json(msgspec.json.encode({"id": int(number), "ended": True}))
 
 
-HANDLERS = [list_waivers, make_waiver, finish_waiver]
+HANDLERS = [list_waivers, create_waiver, close_waiver]
 
 
 def _json(body: bytes, status: int = 200) -> Response[bytes]:

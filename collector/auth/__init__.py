@@ -1,4 +1,4 @@
-"""Who may do what: tokens, identities of CI systems (OIDC), rate limits, and which sites a reader may see.
+"""Access control: tokens, identity tokens of CI systems (OIDC), rate limits, and which sites a reader may see.
 
 May import ``store`` and the base modules.
 """

@@ -1,4 +1,4 @@
-"""How often one sender may ask: a bucket each, filled at a steady rate, looked at before anything is read or parsed."""
+"""Rate limits: a token bucket for each sender, checked before a request is read or parsed."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 from collector.errors import Problem
 
-KEPT = 10_000
+MAX_NAMES = 10_000
 
 
 class Buckets:
-    """A bucket a name; names that were not heard of for longest are forgotten, and begin again with a full one."""
+    """One bucket for each name. The least recently used names are dropped; they start again with a full bucket."""
 
     def __init__(self, per_second: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.per_second = per_second
@@ -26,15 +26,15 @@ class Buckets:
         """Take one request out of a bucket.
 
         Raises:
-            Problem: 429 where it is empty, with the seconds until there is one again.
+            Problem: 429 if the bucket is empty, with the seconds until the next request is accepted.
         """
         self._draw(name, 1.0)
 
-    def look(self, name: str) -> None:
+    def check(self, name: str) -> None:
         """Refuse as ``take`` does, but take nothing.
 
         Raises:
-            Problem: 429 where the bucket is empty.
+            Problem: 429 if the bucket is empty.
         """
         self._draw(name, 0.0)
 
@@ -46,9 +46,9 @@ class Buckets:
             enough = level >= 1
             self._levels[name] = (level - taken if enough else level, now)
             self._levels.move_to_end(name)
-            if len(self._levels) > KEPT:
+            if len(self._levels) > MAX_NAMES:
                 self._levels.popitem(last=False)
         if not enough:
             wait = max(1, round((1 - level) / self.per_second + 0.5))
-            said = f"More than {self.per_second:g} requests a second. Go on in {wait} s, with larger batches."
-            raise Problem(429, "too-often", said, retry_after=wait)
+            detail = f"More than {self.per_second:g} requests a second. Continue in {wait} s, with larger batches."
+            raise Problem(429, "too-often", detail, retry_after=wait)

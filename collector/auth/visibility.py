@@ -1,4 +1,4 @@
-"""Which sites a reader sees: all, all that are not hidden, or one."""
+"""Which sites a reader may see: all sites, all sites that are not hidden, or one site."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ _hidden = table("hidden_sites", column("site"))
 
 @dataclass(frozen=True)
 class Visibility:
-    """``only`` limits a reader to one site; ``hidden`` says that sites hidden from the public are seen too."""
+    """Which sites a reader may see.
+
+    ``only`` limits the reader to one site. ``hidden`` includes sites that are hidden from anonymous readers.
+    """
 
     only: str | None = None
     hidden: bool = False
@@ -28,11 +31,11 @@ class Visibility:
         return [] if self.hidden else [_public()]
 
     def of(self, query: Select[Any]) -> Select[Any]:
-        """Limit a query over systems to what is seen."""
+        """Limit a query over systems to the visible sites."""
         return query.where(*self.limits())
 
     def within(self, site: str) -> Visibility:
-        """Return what of one site is seen; who is limited to another sees nothing of it."""
+        """Return this visibility limited to one site; it is empty for a reader who is limited to another site."""
         return Visibility(site if self.only in (None, site) else "", self.hidden)
 
 
@@ -40,7 +43,10 @@ EVERYTHING = Visibility(hidden=True)
 
 
 def visibility_of(bearer: Bearer) -> Visibility:
-    """Return what a reader sees: who has no token sees the public sites, and a token of a site that site alone."""
+    """Return the visibility of a reader.
+
+    Without a token, the reader sees the public sites. With the token of a site, the reader sees that site only.
+    """
     return Visibility(only=None if bearer.site == ANY_SITE else bearer.site, hidden=bearer.token is not None)
 
 

@@ -1,1 +1,4 @@
-"""The commands of ``exaworks collector``; each module imports click alone at its top. May import every other room."""
+"""The commands of ``exaworks collector``, one module for each group of commands.
+
+May import every other room. At the top, a module imports click only, so that the command line starts fast.
+"""

@@ -1,4 +1,4 @@
-"""What other tools report, made into this project's manifests, records and closings: one module a tool.
+"""Convert the reports of other tools to manifests, records and closings; one module for each tool.
 
-Each is a function of the bytes that were sent alone, so that sending them again changes nothing.
+The result depends only on the bytes that were sent, so that sending them again changes nothing.
 """

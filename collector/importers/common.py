@@ -1,4 +1,4 @@
-"""What importers share: names that fit, instants in their many forms, and a finding made into a record."""
+"""What the importers share: valid names, instants in several formats, and the record of an imported test."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One test of another tool, read but not yet anybody's."""
+class ImportedTest:
+    """One test in the report of another tool, not yet assigned to a site, system and run."""
 
     case_id: str
     component: str
@@ -63,7 +63,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Source:
-    """Where findings come from: whose they are, which run they make up, and by which tool."""
+    """Where imported tests come from: site, system and run, and the tool that ran them."""
 
     site: str
     system: str
@@ -73,47 +73,47 @@ class Source:
     version: str = "unknown"
 
 
-def record_of(source: Source, found: Finding, attempt: int | None = None) -> Record:
-    """Make the record of a finding."""
-    number = found.attempt if attempt is None else attempt
+def make_record(source: Source, test: ImportedTest, attempt: int | None = None) -> Record:
+    """Return the record of an imported test."""
+    number = test.attempt if attempt is None else attempt
     cause = None
-    if found.outcome is not Outcome.PASS:
-        evidence = one_line(found.evidence) or f"{source.tool} says {found.outcome.value} and nothing more"
-        cause = Cause(phase=found.phase, cls=CauseClass.UNKNOWN, rule=source.tool, evidence=evidence)
-    component = Component(name=found.component, version=found.version, dag_hash=found.dag_hash)
+    if test.outcome is not Outcome.PASS:
+        evidence = one_line(test.evidence) or f"{source.tool} reports {test.outcome.value} without a message"
+        cause = Cause(phase=test.phase, cls=CauseClass.UNKNOWN, rule=source.tool, evidence=evidence)
+    component = Component(name=test.component, version=test.version, dag_hash=test.dag_hash)
     return Record(
-        record_id=record_id(source.site, source.system, source.run_id, found.case_id, number),
+        record_id=record_id(source.site, source.system, source.run_id, test.case_id, number),
         run_id=source.run_id,
-        case_id=found.case_id,
+        case_id=test.case_id,
         origin=source.origin,
-        case=Case(component=found.component),
+        case=Case(component=test.component),
         context=Context(site=source.site, system=source.system, harness=_harness(source)),
-        stack=Stack(components=[component] if found.version or found.dag_hash else []),
+        stack=Stack(components=[component] if test.version or test.dag_hash else []),
         scheduler=Scheduler(
-            outer=Software(name=found.scheduler),
-            launcher=Software(name=found.launcher) if found.launcher else None,
+            outer=Software(name=test.scheduler),
+            launcher=Software(name=test.launcher) if test.launcher else None,
         ),
         timing=Timing(
-            started=found.started,
-            ended=found.ended,
-            run=Span(seconds=found.seconds, source="harness") if found.seconds is not None else None,
+            started=test.started,
+            ended=test.ended,
+            run=Span(seconds=test.seconds, source="harness") if test.seconds is not None else None,
         ),
-        verdict=Verdict(outcome=found.outcome, cause=cause),
+        verdict=Verdict(outcome=test.outcome, cause=cause),
         retries=Retries(attempt=number),
-        evidence=Evidence(output_tail=tail(found.output), redaction="none"),
-        extras=found.extras,
+        evidence=Evidence(output_tail=tail(test.output), redaction="none"),
+        extras=test.extras,
     )
 
 
-def manifest_of(
+def make_manifest(
     source: Source,
     started: str,
-    findings: Sequence[Finding] | None,
+    tests: Sequence[ImportedTest] | None,
     deployments: Sequence[Deployment] = (),
     owner: str | None = None,
 ) -> Manifest:
-    """Make the manifest of a run: of all that was found, or of one whose plan nobody knows."""
-    planned = {found.case_id: found for found in findings or ()}
+    """Return the manifest of a run. ``tests``: all its tests, or None if they are not known yet."""
+    planned = {test.case_id: test for test in tests or ()}
     return Manifest(
         run_id=source.run_id,
         site=source.site,
@@ -123,8 +123,8 @@ def manifest_of(
         harness=_harness(source),
         selection=Selection(partial=True),
         planned=[
-            PlannedCase(case_id=case_id, component=found.component, scheduler=found.scheduler)
-            for case_id, found in planned.items()
+            PlannedCase(case_id=case_id, component=test.component, scheduler=test.scheduler)
+            for case_id, test in planned.items()
         ],
         deployments=list(deployments),
         redaction="none",
@@ -132,44 +132,58 @@ def manifest_of(
     )
 
 
-def closing_of(outcomes: Sequence[Outcome], ended: str, sequence: int = 1) -> Closing:
-    """Close a run of so many cases."""
+def make_closing(outcomes: Sequence[Outcome], ended: str, sequence: int = 1) -> Closing:
+    """Return the closing of a run with these outcomes."""
     counts = {outcome.value: outcomes.count(outcome) for outcome in Outcome if outcome in outcomes}
     bad = any(outcome in (Outcome.FAIL, Outcome.ERROR) for outcome in outcomes) or Outcome.PASS not in outcomes
-    told = {"planned": len(outcomes), "recorded": len(outcomes), "missing": 0}
-    return Closing(sequence=sequence, state="complete", ended=ended, counts=counts, exit_code=int(bad), **told)
+    return Closing(
+        sequence=sequence,
+        state="complete",
+        ended=ended,
+        planned=len(outcomes),
+        recorded=len(outcomes),
+        missing=0,
+        counts=counts,
+        exit_code=int(bad),
+    )
 
 
-def case_of(text: str) -> str:
-    """Make the part of a case id that names the test: a name in which parameters may be given by ``=``."""
-    return name_of(text.replace("@", "-"), 300, "=")
+def valid_case_name(text: str) -> str:
+    """Return the part of a case id that names the test; it may contain parameters written with ``=``."""
+    return valid_name(text.replace("@", "-"), 300, "=")
 
 
-def name_of(text: str, longest: int = 128, more: str = "") -> str:
-    """Make a name of any text; one that had to be changed ends in a checksum, so that two never become one."""
-    fits = re.sub(rf"[^A-Za-z0-9._+@:{more}-]+", "-", text).strip("-").lstrip("._+@:")
-    if fits == text and len(fits) <= longest:
-        return fits
-    return f"{fits[: longest - 9] or 'x'}-{zlib.crc32(text.encode('utf-8', 'surrogatepass')):08x}"
+def valid_name(text: str, longest: int = 128, more: str = "") -> str:
+    """Convert any text to a valid name.
+
+    A name that had to be changed ends in a CRC-32 of the text, so that two texts do not get the same name.
+    """
+    name = re.sub(rf"[^A-Za-z0-9._+@:{more}-]+", "-", text).strip("-").lstrip("._+@:")
+    if name == text and len(name) <= longest:
+        return name
+    return f"{name[: longest - 9] or 'x'}-{zlib.crc32(text.encode('utf-8', 'surrogatepass')):08x}"
 
 
 def instant(text: object) -> str | None:
-    """Read an instant in any form of ISO 8601 or of RFC 5322; one without a zone is taken for UTC, as nothing tells."""
+    """Parse an instant in ISO 8601 or RFC 5322, and return it as the schema writes it; None if it is neither.
+
+    An instant without a time zone is read as UTC.
+    """
     if not isinstance(text, str) or not text.strip():
         return None
-    said = text.strip()
-    if said.endswith("Z"):
-        said = f"{said[:-1]}+00:00"
+    text = text.strip()
+    if text.endswith("Z"):
+        text = f"{text[:-1]}+00:00"
     try:
-        found = parsedate_to_datetime(said) if said[:1].isalpha() else datetime.fromisoformat(said)
-        known = found if found.tzinfo is not None else found.replace(tzinfo=timezone.utc)
-        return known.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        parsed = parsedate_to_datetime(text) if text[:1].isalpha() else datetime.fromisoformat(text)
+        zoned = parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=timezone.utc)
+        return zoned.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     except (ValueError, OverflowError):
         return None
 
 
 def seconds_between(started: str | None, ended: str | None) -> float | None:
-    """Return the seconds between two instants as ``instant`` writes them."""
+    """Return the seconds between two instants in the format of ``instant``."""
     if started is None or ended is None:
         return None
     first, last = (datetime.fromisoformat(each.replace("Z", "+00:00")) for each in (started, ended))
@@ -182,7 +196,7 @@ def plain(text: object) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return the line that says most: the last of pytest's, else the last that is not empty."""
+    """Return the most informative line: the first error line of pytest, else the last line that is not empty."""
     lines = [line.strip() for line in plain(text).splitlines() if line.strip()]
     errors = [line[1:].strip() for line in lines if line.startswith("E  ")]
     chosen = next((line for line in errors if line), lines[-1] if lines else "")
@@ -190,7 +204,7 @@ def one_line(text: str) -> str:
 
 
 def tail(text: str | None) -> str | None:
-    """Return the end of an output, None of none."""
+    """Return the end of an output, or None if there is no output."""
     return plain(text)[-TAIL:] or None if text else None
 
 

@@ -1,6 +1,6 @@
-"""The E4S testsuite's JSON: a list of ``{"test": NAME, "test_stages": {STAGE: pass|fail|skipped|missing|…}}``.
+"""The JSON of the E4S testsuite: a list of ``{"test": NAME, "test_stages": {STAGE: pass|fail|skipped|missing|…}}``.
 
-Its shell form leaves the list open at the end, or ends it with an empty entry; both are read.
+The shell version of the testsuite does not close the list, or ends it with an empty entry; both are accepted.
 """
 
 from __future__ import annotations
@@ -11,28 +11,28 @@ from typing import Any
 import msgspec
 
 from collector.errors import Problem
-from collector.importers.common import Finding, case_of, name_of
+from collector.importers.common import ImportedTest, valid_case_name, valid_name
 from collector.importers.junit import MAX_CASES
 from dashboard_client.schema import Outcome, Phase
 
 PHASES = {"setup": Phase.PROBE, "clean": Phase.SUBMIT, "compile": Phase.LAUNCH, "run": Phase.RUN}
 
 
-def read_e4s(body: bytes, scheduler: str) -> list[Finding]:
-    """Read a result file.
+def read_e4s(body: bytes, scheduler: str) -> list[ImportedTest]:
+    """Return the tests of a result file.
 
     Raises:
-        Problem: it is not of that form, or too much.
+        Problem: the file has another format, or too many tests.
     """
     try:
-        entries: Any = msgspec.json.decode(_whole(body))
+        entries: Any = msgspec.json.decode(_closed_list(body))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Problem(400, "not-json", f"{error}.") from error
+        raise Problem(400, "not-json", f"The file is not valid JSON: {error}.") from error
     if not isinstance(entries, list):
-        raise Problem(422, "not-e4s", "The file is no list of tests.")
+        raise Problem(422, "not-e4s", "The file is not a JSON list of tests.")
     if len(entries) > MAX_CASES:
-        raise Problem(413, "too-many-records", f"More than {MAX_CASES} tests.")
-    findings: list[Finding] = []
+        raise Problem(413, "too-many-records", f"The file has more than {MAX_CASES} tests. Split it.")
+    tests: list[ImportedTest] = []
     attempts: dict[str, int] = {}
     for place, entry in enumerate(entries):
         if entry in ({}, None):
@@ -41,30 +41,30 @@ def read_e4s(body: bytes, scheduler: str) -> list[Finding]:
         if test is None and isinstance(entry, dict) and "test" in entry:
             continue
         if not isinstance(test, str) or not test or not isinstance(stages, dict):
-            raise Problem(422, "not-e4s", f"[{place}]: has no test with test_stages.", f"[{place}]")
-        findings.append(_finding(test, stages, scheduler, attempts))
-    if not findings:
-        raise Problem(422, "not-e4s", "The file tells of no test.")
-    return findings
+            raise Problem(422, "not-e4s", f"[{place}]: must be an object with test and test_stages.", f"[{place}]")
+        tests.append(_imported_test(test, stages, scheduler, attempts))
+    if not tests:
+        raise Problem(422, "not-e4s", "The file contains no test.")
+    return tests
 
 
-def _whole(body: bytes) -> bytes:
-    """Close a list that its writer left open."""
+def _closed_list(body: bytes) -> bytes:
+    """Close a list whose closing bracket is missing."""
     text = re.sub(rb",\s*\]?\s*$", b"", body.strip())
     return text if text.endswith(b"]") or not text.startswith(b"[") else text + b"]"
 
 
-def _finding(test: str, stages: dict[str, Any], scheduler: str, attempts: dict[str, int]) -> Finding:
-    component = name_of(test.strip("/").split("/")[0].split("-")[0].lower(), 64)
-    case_id = f"{component}/e4s.{case_of(test.strip('/'))}@{scheduler}"
+def _imported_test(test: str, stages: dict[str, Any], scheduler: str, attempts: dict[str, int]) -> ImportedTest:
+    component = valid_name(test.strip("/").split("/")[0].split("-")[0].lower(), 64)
+    case_id = f"{component}/e4s.{valid_case_name(test.strip('/'))}@{scheduler}"
     attempts[case_id] = attempts.get(case_id, 0) + 1
     outcome, stage = _verdict(stages)
-    told = ", ".join(f"{name} {value}" for name, value in stages.items())
-    return Finding(
+    summary = ", ".join(f"{name} {value}" for name, value in stages.items())
+    return ImportedTest(
         case_id=case_id,
         component=component,
         outcome=outcome,
-        evidence=told,
+        evidence=summary,
         phase=PHASES.get(stage, Phase.RUN),
         scheduler=scheduler,
         attempt=attempts[case_id],
@@ -73,11 +73,11 @@ def _finding(test: str, stages: dict[str, Any], scheduler: str, attempts: dict[s
 
 
 def _verdict(stages: dict[str, Any]) -> tuple[Outcome, str]:
-    """Return the outcome and the stage that made it: what is not installed was not promised, and is skipped."""
+    """Return the outcome and the stage that decided it. A component that is not installed is skipped."""
     for stage, value in stages.items():
-        said = str(value).lower()
-        if said in ("missing", "skipped", "spacktest"):
+        result = str(value).lower()
+        if result in ("missing", "skipped", "spacktest"):
             return Outcome.SKIP, stage
-        if said not in ("pass", "success"):
+        if result not in ("pass", "success"):
             return (Outcome.ERROR if stage in ("setup", "clean") else Outcome.FAIL), stage
     return (Outcome.PASS, "run") if "run" in stages else (Outcome.ERROR, "run")

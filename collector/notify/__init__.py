@@ -1,4 +1,4 @@
-"""What the collector sends by itself: hooks, their delivery, and the daily digest.
+"""What the collector sends on its own: messages to hooks, their delivery, and the daily digest.
 
 May import ``pages``, ``rendering`` and below.
 """

@@ -1,4 +1,4 @@
-"""Delivering what hooks are to be told: beside the server, from a table, again and again until it is taken."""
+"""Delivery of messages to hooks: from a table, in a thread beside the server, repeated until the hook accepts them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sqlalchemy import update
 from sqlalchemy.exc import SQLAlchemyError
 
 from collector.clock import now_ms
-from collector.notify.hooks import any_hooks, claim, note_changes, note_digests, signing_key
+from collector.notify.hooks import any_hooks, claim, queue_changes, queue_digests, signing_key
 from collector.store.tables import deliveries
 from collector.web.context import Server
 
@@ -35,7 +35,7 @@ SENDER = "EXAWORKS_COLLECTOR_MAIL_FROM"
 
 @contextmanager
 def delivering(server: Server, every: float = EVERY_SECONDS) -> Iterator[threading.Event]:
-    """Deliver in a thread of its own until the end; setting the event makes it look at once."""
+    """Deliver messages in a thread while the context is open; set the yielded event to look for messages at once."""
     wake, stop = threading.Event(), threading.Event()
 
     def run() -> None:
@@ -58,30 +58,30 @@ def delivering(server: Server, every: float = EVERY_SECONDS) -> Iterator[threadi
 
 
 def step(server: Server, now: int) -> int:
-    """Write down what is new, then deliver what is due; return how many deliveries were taken by their hooks."""
+    """Queue messages about changes and digests, send those that are due, and return how many were accepted."""
     with server.store.reading() as connection:
         if not any_hooks(connection):
             return 0
-    server.write(lambda connection: note_changes(connection, now))
-    server.write(lambda connection: note_digests(connection, now))
+    server.write(lambda connection: queue_changes(connection, now))
+    server.write(lambda connection: queue_digests(connection, now))
     until = now + 1000 * TIMEOUT_SECONDS * AT_ONCE
-    taken = server.write(lambda connection: claim(connection, now, until, AT_ONCE))
+    claimed = server.write(lambda connection: claim(connection, now, until, AT_ONCE))
     sent = 0
-    for row in taken:
+    for row in claimed:
         error = _send(row, server.key)
         sent += error is None
-        values = _outcome(row.tries + 1, error, now)
-        _note(server, row.id, values)
+        values = _delivery_state(row.tries + 1, error, now)
+        _store(server, row.id, values)
     return sent
 
 
-def _note(server: Server, key: int, values: dict[str, Any]) -> None:
-    done = update(deliveries).where(deliveries.c.id == key).values(**values)
-    server.write(lambda connection: connection.execute(done))
+def _store(server: Server, key: int, values: dict[str, Any]) -> None:
+    statement = update(deliveries).where(deliveries.c.id == key).values(**values)
+    server.write(lambda connection: connection.execute(statement))
 
 
-def _outcome(tries: int, error: str | None, now: int) -> dict[str, Any]:
-    """Return what is noted of a try: sent, or when to try again; after the last try never."""
+def _delivery_state(tries: int, error: str | None, now: int) -> dict[str, Any]:
+    """Return the new state of a delivery: sent, or the time of the next try; after the last try there is none."""
     if error is None:
         return {"tries": tries, "sent": now, "error": None}
     wait = min(FIRST_WAIT_MS * 2 ** (tries - 1), LONGEST_WAIT_MS)
@@ -89,7 +89,7 @@ def _outcome(tries: int, error: str | None, now: int) -> dict[str, Any]:
 
 
 def _send(row: Any, key: bytes) -> str | None:
-    """Deliver once; return what went wrong, or None."""
+    """Send a message once; return the error, or None."""
     return _mail(row) if row.url.startswith("mailto:") else _post(row, key)
 
 
@@ -111,7 +111,7 @@ def _post(row: Any, key: bytes) -> str | None:
         answer.close()
     except requests.RequestException as error:
         return f"{type(error).__name__}: {error}"
-    return None if 200 <= answer.status_code < 300 else f"answered {answer.status_code}"
+    return None if 200 <= answer.status_code < 300 else f"the hook answered with status {answer.status_code}"
 
 
 def _mail(row: Any) -> str | None:
@@ -120,10 +120,10 @@ def _mail(row: Any) -> str | None:
 
     from collector.notify.digest import as_text
 
-    place = os.environ.get(SMTP)
-    if not place:
-        return f"{SMTP} does not name a mail server (host:port)"
-    host, _, port = place.partition(":")
+    address = os.environ.get(SMTP)
+    if not address:
+        return f"no mail server: set {SMTP} to host:port in the environment of the collector"
+    host, _, port = address.partition(":")
     facts = json.loads(bytes(row.body))
     message = EmailMessage()
     message["Subject"] = (

@@ -1,4 +1,4 @@
-"""The daily digest: what newly failed, what has failed for two days and more, what is missing, what measures worse."""
+"""The daily digest: new failures, failures that are older than two days, missing cases, and figures that got worse."""
 
 from __future__ import annotations
 
@@ -9,44 +9,44 @@ from sqlalchemy import Connection
 from collector import formatting
 from collector.auth.visibility import Visibility
 from collector.clock import iso
-from collector.outcomes import MISSING, WORD
+from collector.outcomes import MISSING, OUTCOME_NAMES
+from collector.pages.triage import open_cells, since_of
 from collector.rendering.base import Question
 from collector.rendering.plots import figure
-from collector.pages.triage import open_cells, since_of
-from collector.status.figures import worse
-from collector.status.waivers import about_systems, covering, of_site_files, standing
+from collector.status.figures import worse_series
+from collector.status.waivers import administrator_waivers, covering_waiver, manifest_facts, site_file_waivers
 from collector.store.trends import WORSE
 
 DAY_MS = 86_400_000
 OLD_DAYS = 2
 LISTS = (
-    ("newly_failed", "Newly failed, within a day"),
-    ("failing", "Failing since yesterday or the day before"),
-    ("failing_for_days", f"Failing for {OLD_DAYS} days and more"),
+    ("newly_failed", "Newly failed within the last 24 hours"),
+    ("failing", f"Failing for 1 to {OLD_DAYS} days"),
+    ("failing_for_days", f"Failing for {OLD_DAYS} days or more"),
     ("missing", "Missing: planned, never reported"),
 )
 
 
 def digest(connection: Connection, visibility: Visibility, now: int) -> dict[str, Any]:
-    """Return the digest as facts; what an administrator has waived is left out."""
-    about = about_systems(connection, visibility)
-    waived = [*standing(connection, visibility, now), *of_site_files(about)]
+    """Return the digest as facts; cases with a valid waiver are left out."""
+    manifests = manifest_facts(connection, visibility)
+    waived = [*administrator_waivers(connection, visibility, now), *site_file_waivers(manifests)]
     lists: dict[str, list[dict[str, Any]]] = {name: [] for name, _ in LISTS}
     for row in open_cells(Question(connection, visibility, now, {})):
-        waiver = covering(waived, row.site, row.name, row.case_id, now)
+        waiver = covering_waiver(waived, row.site, row.name, row.case_id, now)
         if row.last_outcome in "xX" or (waiver is not None and waiver.valid(now)):
             continue
         began = since_of(row)
-        told = about.get((row.site, row.name))
+        manifest = manifests.get((row.site, row.name))
         entry = {
             "site": row.site,
             "system": row.name,
             "case_id": row.case_id,
-            "outcome": WORD[row.last_outcome],
+            "outcome": OUTCOME_NAMES[row.last_outcome],
             "since": iso(began),
             "cause": row.cause,
             "evidence": row.evidence,
-            "owner": told.owner if told else None,
+            "owner": manifest.owner if manifest else None,
         }
         if row.last_outcome == MISSING:
             lists["missing"].append(entry)
@@ -58,17 +58,17 @@ def digest(connection: Connection, visibility: Visibility, now: int) -> dict[str
         "event": "digest",
         "at": iso(now),
         **lists,
-        WORSE: [_figure(row) for row in worse(connection, visibility, now)],
+        WORSE: [_figure(row) for row in worse_series(connection, visibility, now)],
     }
 
 
 def _figure(row: Any) -> dict[str, Any]:
-    named = {"site": row.site, "system": row.system, "case_id": row.case_id, "name": row.name, "unit": row.unit}
-    return named | {"usual": row.level, "now": row.recent, "better": row.better, "since": iso(row.change_started)}
+    subject = {"site": row.site, "system": row.system, "case_id": row.case_id, "name": row.name, "unit": row.unit}
+    return subject | {"usual": row.level, "now": row.recent, "better": row.better, "since": iso(row.change_started)}
 
 
 def as_text(facts: dict[str, Any]) -> str:
-    """Write a digest for a person's mailbox."""
+    """Write a digest as plain text, for mail and the terminal."""
     lines = [f"ExaWorks status at {facts['at']}", ""]
     for name, title in LISTS:
         entries = facts[name]
@@ -80,10 +80,10 @@ def as_text(facts: dict[str, Any]) -> str:
             if entry["evidence"]:
                 lines.append(f"      {entry['cause']}: {_printable(entry['evidence'])}")
         lines.append("")
-    lines.append(f"Measured worse than usual: {formatting.counted(len(facts[WORSE]), 'figure')}")
+    lines.append(f"Figures worse than usual: {formatting.counted(len(facts[WORSE]), 'figure')}")
     for entry in facts[WORSE]:
-        moved = f"{figure(entry['usual'])} -> {figure(entry['now'])} {entry['unit']} since {entry['since']}"
-        lines.append(f"  {entry['site']}/{entry['system']}  {entry['case_id']}  {_printable(entry['name'])} {moved}")
+        change = f"{figure(entry['usual'])} -> {figure(entry['now'])} {entry['unit']} since {entry['since']}"
+        lines.append(f"  {entry['site']}/{entry['system']}  {entry['case_id']}  {_printable(entry['name'])} {change}")
     lines.append("")
     return "\n".join(lines)
 

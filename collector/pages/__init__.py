@@ -1,4 +1,4 @@
-"""The pages: each module here is one, found by its ``PAGE``; adding a page is adding a file."""
+"""The pages of the dashboard. Each module here is one page and defines ``PAGE``; a new page is a new file."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from collector.rendering.base import Page, handler
 
 
 def all_pages() -> list[Page]:
-    """Return every page, in the order of their paths."""
-    modules = (import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__))
+    """Return every page, sorted by path."""
+    modules = (import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__))
     return sorted((module.PAGE for module in modules), key=lambda page: page.path)
 
 
 def handlers() -> list[HTTPRouteHandler]:
-    """Return what serves them."""
+    """Return the route handlers of all pages."""
     return [handler(page) for page in all_pages()]

@@ -8,11 +8,11 @@ import msgspec
 from sqlalchemy import Row, select
 
 from collector import formatting
-from collector.outcomes import MISSING, WORD
+from collector.outcomes import MISSING, OUTCOME_NAMES
 from collector.rendering import markup
-from collector.rendering.base import Facts, Page, Question, not_here
+from collector.rendering.base import Facts, Page, Question, not_found
 from collector.status.changes import differences
-from collector.status.figures import series_query, told
+from collector.status.figures import series_facts, series_query
 from collector.store.rollups import positions
 from collector.store.streaks import flake_score, is_flaky
 from collector.store.tables import bodies, cells, plans, records, runs, series, systems
@@ -22,17 +22,17 @@ RUNS = 60
 
 
 def answer(question: Question) -> Facts:
-    said = question.path["cell"]
+    number = question.path["cell"]
     connection = question.connection
     query = select(cells, systems.c.site, systems.c.system.label("name")).join(systems, systems.c.id == cells.c.system)
-    known = said.isascii() and said.isdigit() and len(said) < 16
+    valid = number.isascii() and number.isdigit() and len(number) < 16
     cell = (
-        connection.execute(question.visibility.of(query.where(cells.c.id == int(said)))).one_or_none()
-        if known
+        connection.execute(question.visibility.of(query.where(cells.c.id == int(number)))).one_or_none()
+        if valid
         else None
     )
     if cell is None:
-        raise not_here("case", said)
+        raise not_found("case", number)
     columns = (runs.c.id, runs.c.run_id, runs.c.started, runs.c.release, runs.c.state, runs.c.extra, runs.c.outcomes)
     newest = connection.execute(
         select(*columns, plans.c.cells.label("plan"))
@@ -52,14 +52,14 @@ def answer(question: Question) -> Facts:
         "site": cell.site,
         "system": cell.name,
         "subject": cell.subject,
-        "outcome": WORD[cell.last_outcome] if cell.last_outcome else "pending",
+        "outcome": OUTCOME_NAMES[cell.last_outcome] if cell.last_outcome else "pending",
         "since": formatting.at_or_none(cell.since_started),
         "emulated": bool(cell.last_emulated),
         "version": cell.last_version,
         "flaky": is_flaky(cell.turns),
         "flake_score": flake_score(cell.history, cell.turns),
         "history": _history(cell.id, newest),
-        "figures": [told(row) for row in measured],
+        "figures": [series_facts(row) for row in measured],
         "last_pass": _side(cell, passed),
         "first_failure": _side(cell, failed),
         "changed": differences(before, after) if before is not None and after is not None else None,
@@ -75,7 +75,7 @@ def draw(question: Question, facts: Facts) -> Facts:
 
 
 def _effective(connection: Any, cell: int, pair: list[int]) -> dict[int | None, Row[Any]]:
-    """Return the highest attempt of the case in each run, with its body where that is kept."""
+    """Return the last attempt of the case in each run, with the body of its record if that is still stored."""
     if not pair:
         return {}
     query = (
@@ -101,7 +101,7 @@ def _side(cell: Row[Any], row: Row[Any] | None) -> Facts | None:
     return {
         "run_id": row.run_id,
         "record_id": record_id(cell.site, cell.name, row.run_id, cell.case_id, row.attempt),
-        "outcome": WORD[row.outcome],
+        "outcome": OUTCOME_NAMES[row.outcome],
         "emulated": row.emulated,
         "when": formatting.at(row.ended or row.started),
         "cause": row.cause,
@@ -115,13 +115,13 @@ def _side(cell: Row[Any], row: Row[Any] | None) -> Facts | None:
 def _history(cell: int, newest: list[Row[Any]] | Any) -> list[Facts]:
     history = []
     for row in newest:
-        place = positions(row.plan, row.extra).get(cell)
-        if place is None:
+        position = positions(row.plan, row.extra).get(cell)
+        if position is None:
             continue
-        char = row.outcomes[place]
-        word = "pending" if char == MISSING and row.state is None else markup.WORDS[char]
+        char = row.outcomes[position]
+        outcome = "pending" if char == MISSING and row.state is None else markup.DISPLAY_NAMES[char]
         history.append(
-            {"run_id": row.run_id, "outcome": word, "started": formatting.at(row.started), "release": row.release}
+            {"run_id": row.run_id, "outcome": outcome, "started": formatting.at(row.started), "release": row.release}
         )
     return history
 

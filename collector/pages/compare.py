@@ -1,4 +1,4 @@
-"""Two runs beside each other: what is newly failing, what was mended, what appeared and what is gone."""
+"""Two runs compared: which cases newly fail, which are fixed, and which exist in only one of the runs."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from sqlalchemy import select
 
 from collector.outcomes import MISSING, PASS
 from collector.rendering import markup
-from collector.rendering.base import Facts, Page, Question, not_here
+from collector.rendering.base import Facts, Page, Question, not_found
 from collector.rendering.run_lines import run_line
 from collector.status import queries
 from collector.store.rollups import parse_cells
 from collector.store.tables import cells, plans, records, runs, systems
 from dashboard_client.schema import Manifest
 
-KINDS = ("newly failing", "mended", "otherwise changed", "appeared", "gone")
+KINDS = ("newly failing", "fixed", "otherwise changed", "added", "removed")
 SLOWER = 1.5
-"""A case that takes so many times as long, and at least five seconds more, is named."""
+"""A case is listed as slower if it takes this many times as long as before, and at least five seconds longer."""
 
 
 Side = tuple[str, int, float | None, bool]
-"""An outcome, the key of its cell, the seconds it ran, and whether on an emulator."""
+"""A case in one run: its outcome, the key of its cell, its run time in seconds, and whether an emulator ran it."""
 
 
 def answer(question: Question) -> Facts:
@@ -34,13 +34,13 @@ def answer(question: Question) -> Facts:
         .outerjoin(plans, plans.c.id == runs.c.plan)
         .where(runs.c.run_id.in_(names))
     )
-    found = {row.run_id: row for row in question.connection.execute(question.visibility.of(query))}
+    by_id = {row.run_id: row for row in question.connection.execute(question.visibility.of(query))}
     for name in names:
-        if name not in found:
-            raise not_here("run", name)
-    pair = [found[name] for name in names]
-    described = [_cases(question, run) for run in pair] if pair[0] is not pair[1] else [_cases(question, pair[0])] * 2
-    cases = [_case(case_id, *(side.get(case_id) for side in described)) for case_id in _both(*described)]
+        if name not in by_id:
+            raise not_found("run", name)
+    pair = [by_id[name] for name in names]
+    sides = [_cases(question, run) for run in pair] if pair[0] is not pair[1] else [_cases(question, pair[0])] * 2
+    cases = [_case(case_id, *(side.get(case_id) for side in sides)) for case_id in _all_case_ids(*sides)]
     return {
         "before": run_line(pair[0], question.now),
         "after": run_line(pair[1], question.now),
@@ -55,11 +55,11 @@ def answer(question: Question) -> Facts:
 def draw(question: Question, facts: Facts) -> Facts:
     grouped = [(kind, [case for case in facts["cases"] if case["kind"] == kind]) for kind in KINDS]
     names = [key for key in facts["stack"][0] if facts["stack"][0][key] != facts["stack"][1][key]]
-    return {"groups": [group for group in grouped if group[1]], "differs": names}
+    return {"groups": [group for group in grouped if group[1]], "differences": names}
 
 
 def _cases(question: Question, run: Any) -> dict[str, Side]:
-    """Return each case of a run."""
+    """Return the cases of a run by case id."""
     layout = (*(parse_cells(run.plan) if run.plan else ()), *parse_cells(run.extra))
     if not layout:
         return {}
@@ -78,33 +78,38 @@ def _cases(question: Question, run: Any) -> dict[str, Side]:
     }
 
 
-def _both(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+def _all_case_ids(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     return [*after, *(case_id for case_id in before if case_id not in after)]
 
 
 def _case(case_id: str, before: Side | None, after: Side | None) -> Facts:
-    was, now = before[0] if before else None, after[0] if after else None
-    took = (before[2] if before else None, after[2] if after else None)
-    slower = took[0] is not None and took[1] is not None and took[1] > took[0] * SLOWER and took[1] - took[0] >= 5
-    if was is None:
-        kind: str | None = "appeared"
-    elif now is None:
-        kind = "gone"
-    elif was == now:
+    old, new = before[0] if before else None, after[0] if after else None
+    seconds = (before[2] if before else None, after[2] if after else None)
+    slower = (
+        seconds[0] is not None
+        and seconds[1] is not None
+        and seconds[1] > seconds[0] * SLOWER
+        and seconds[1] - seconds[0] >= 5
+    )
+    if old is None:
+        kind: str | None = "added"
+    elif new is None:
+        kind = "removed"
+    elif old == new:
         kind = None
-    elif was == PASS or (now in "fei." and was not in "fei."):
-        kind = "newly failing" if now in "fei." else "otherwise changed"
+    elif old == PASS or (new in "fei." and old not in "fei."):
+        kind = "newly failing" if new in "fei." else "otherwise changed"
     else:
-        kind = "mended" if now == PASS else "otherwise changed"
+        kind = "fixed" if new == PASS else "otherwise changed"
     return {
         "case_id": case_id,
         "kind": kind,
-        "before": markup.WORDS[was] if was else None,
-        "after": markup.WORDS[now] if now else None,
+        "before": markup.DISPLAY_NAMES[old] if old else None,
+        "after": markup.DISPLAY_NAMES[new] if new else None,
         "emulated": [side is not None and side[3] for side in (before, after)],
         "cell": (after or before or ("", 0, None, False))[1],
-        "seconds_before": took[0],
-        "seconds_after": took[1],
+        "seconds_before": seconds[0],
+        "seconds_after": seconds[1],
         "slower": slower,
     }
 

@@ -1,4 +1,4 @@
-"""Now: what works where. The latest of each component on each system, the worst of its cases on top."""
+"""The first page: what works where, now. It shows the latest results of each component on each system."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from markupsafe import Markup
 from sqlalchemy import select
 
 from collector import formatting
-from collector.outcomes import ORDER, WORD
+from collector.outcomes import ORDER, OUTCOME_NAMES
 from collector.rendering import markup
 from collector.rendering.base import Facts, Page, Question
 from collector.rendering.run_lines import run_line
@@ -18,7 +18,7 @@ from collector.store.tables import board, runs, systems
 
 RECENT = 25
 WIDE = 8
-"""With more systems than this, each is a row, so that one scrolls down and not sideways."""
+"""With more systems than this, each system is a row, so that the page scrolls vertically and not horizontally."""
 
 FILTERS = ("site", "system", "component", "outcome", "state")
 STATES = ("stale", "emulated", "nested", "flaky")
@@ -45,14 +45,14 @@ def answer(question: Question) -> Facts:
 
 
 def draw(question: Question, facts: Facts) -> Facts:
-    crossings = {(tile["subject"], (tile["site"], tile["system"])): tile for tile in facts["tiles"]}
-    subjects = sorted({subject for subject, _ in crossings}, key=formatting.control_first)
-    places = sorted({place for _, place in crossings})
-    drawn = {key: _markup(question, tile) for key, tile in crossings.items()}
-    heads = {place: _place(question, place) for place in places}
-    turned = len(places) > WIDE
+    by_crossing = {(tile["subject"], (tile["site"], tile["system"])): tile for tile in facts["tiles"]}
+    subjects = sorted({subject for subject, _ in by_crossing}, key=formatting.control_first)
+    places = sorted({place for _, place in by_crossing})
+    drawn = {key: _markup(question, tile) for key, tile in by_crossing.items()}
+    heads = {place: _system_head(question, place) for place in places}
+    systems_as_rows = len(places) > WIDE
     label = "Latest outcome of each component on each system"
-    if turned:
+    if systems_as_rows:
         rows = [(heads[place], [drawn.get((subject, place)) for subject in subjects]) for place in places]
         columns = [Markup("{}").format(formatting.subject(subject)) for subject in subjects]
         table = markup.matrix(label, "system", columns, rows)
@@ -63,7 +63,7 @@ def draw(question: Question, facts: Facts) -> Facts:
         ]
         table = markup.matrix(label, "component", [heads[place] for place in places], rows)
     total = Counter((tile["outcome"], tile["stale"], tile["only_emulated"]) for tile in facts["tiles"])
-    rank = {WORD[char]: place for place, char in enumerate(ORDER)}
+    rank = {OUTCOME_NAMES[char]: place for place, char in enumerate(ORDER)}
     return {
         "table": table,
         "summary": sorted(total.items(), key=lambda each: (rank[each[0][0]], each[0])),
@@ -81,7 +81,7 @@ def _tile(row: Any, now: int) -> Facts:
         "system": row.name,
         "subject": row.subject,
         "component": row.component,
-        "outcome": WORD[row.worst],
+        "outcome": OUTCOME_NAMES[row.worst],
         "counts": markup.counts_of(row.outcomes),
         "began": formatting.at(row.started),
         "version": row.version,
@@ -104,13 +104,13 @@ def _choices(tiles: list[Facts], name: str) -> list[str]:
     if name == "state":
         return [state for state in STATES if any(tile[state] for tile in tiles)]
     if name == "outcome":
-        there = {tile["outcome"] for tile in tiles}
-        return [WORD[char] for char in ORDER if WORD[char] in there]
+        present = {tile["outcome"] for tile in tiles}
+        return [OUTCOME_NAMES[char] for char in ORDER if OUTCOME_NAMES[char] in present]
     return sorted({tile["subject" if name == "component" else name] for tile in tiles})
 
 
 def _chips(question: Question, facts: Facts) -> list[tuple[str, list[tuple[str, str, bool]]]]:
-    """Return each filter with its choices: what it says, the link that turns it on or off, whether it is on."""
+    """Return each filter with its choices: the text, the link that turns it on or off, and whether it is on."""
     chips = []
     asked: dict[str, list[str]] = facts["filters"]
     for name in FILTERS:
@@ -126,7 +126,7 @@ def _chips(question: Question, facts: Facts) -> list[tuple[str, list[tuple[str, 
     return chips
 
 
-def _place(question: Question, place: tuple[str, str]) -> Markup:
+def _system_head(question: Question, place: tuple[str, str]) -> Markup:
     site, system = place
     return Markup('<small><a href="{}">{}</a></small><a href="{}">{}</a>').format(
         question.link("sites", site), site, question.link("systems", site, system), system

@@ -1,12 +1,12 @@
-"""One attempt at one case: what happened when, whose fault it is, what shows it, and how to run it again by hand."""
+"""One attempt of one case: its phases, its cause with the evidence, and the command that runs it again."""
 
 from __future__ import annotations
 
 import msgspec
 
 from collector import formatting
-from collector.outcomes import WORD
-from collector.rendering.base import Facts, Page, Question, not_here
+from collector.outcomes import OUTCOME_NAMES
+from collector.rendering.base import Facts, Page, Question, not_found
 from collector.status import queries
 from dashboard_client.schema import Record, record_id
 
@@ -17,7 +17,7 @@ def answer(question: Question) -> Facts:
     wanted = question.path["record_id"]
     row = queries.find_record(question.connection, wanted, question.visibility)
     if row is None:
-        raise not_here("record", wanted)
+        raise not_found("record", wanted)
     attempts = queries.attempts(question.connection, row.run, row.cell)
     return {
         "record_id": queries.row_record_id(row),
@@ -26,7 +26,7 @@ def answer(question: Question) -> Facts:
         "run_id": row.run_id,
         "site": row.site,
         "system": row.system,
-        "outcome": WORD[row.outcome],
+        "outcome": OUTCOME_NAMES[row.outcome],
         "attempt": row.attempt,
         "final": row.final,
         "emulated": row.emulated,
@@ -41,7 +41,7 @@ def answer(question: Question) -> Facts:
         "attempts": [
             {
                 "attempt": each.attempt,
-                "outcome": WORD[each.outcome],
+                "outcome": OUTCOME_NAMES[each.outcome],
                 "emulated": each.emulated,
                 "record_id": record_id(row.site, row.system, row.run_id, row.case_id, each.attempt),
             }

@@ -1,4 +1,4 @@
-"""One release across all sites: the newest whole run of it on each system, component by component."""
+"""One release on all systems: for each system its newest complete run of the release, by component."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from collector import formatting
 from collector.rendering import markup
-from collector.rendering.base import Facts, Page, Question, not_here
+from collector.rendering.base import Facts, Page, Question, not_found
 from collector.rendering.run_lines import run_line
 from collector.status import queries
 from collector.store.rollups import parse_cells
@@ -18,11 +18,11 @@ from collector.store.tables import cells, plans, runs, systems
 
 def answer(question: Question) -> Facts:
     release = question.path["release"]
-    whole = runs.c.partial.is_(False) & runs.c.state.is_not(None)
+    complete = runs.c.partial.is_(False) & runs.c.state.is_not(None)
     newest = (
         select(runs.c.id)
         .where(runs.c.system == systems.c.id, runs.c.release == release)
-        .order_by(whole.desc(), runs.c.started.desc(), runs.c.run_id.desc())
+        .order_by(complete.desc(), runs.c.started.desc(), runs.c.run_id.desc())
         .limit(1)
         .correlate(systems)
         .scalar_subquery()
@@ -36,7 +36,7 @@ def answer(question: Question) -> Facts:
     )
     rows = question.connection.execute(question.visibility.of(query)).all()
     if not rows:
-        raise not_here("release", release)
+        raise not_found("release", release)
     wanted = [row.system_key for row in rows]
     named = select(cells.c.id, cells.c.subject, cells.c.last_emulated).where(cells.c.system.in_(wanted))
     subjects = {key: (subject, bool(emulated)) for key, subject, emulated in question.connection.execute(named)}
@@ -70,7 +70,7 @@ def _components(run: Any, subjects: dict[int, tuple[str, bool]]) -> Facts:
     open_ = run.state is None
     return {
         subject: {
-            "outcome": markup.shown(outcomes, open_),
+            "outcome": markup.overall_outcome(outcomes, open_),
             "counts": markup.counts_of(outcomes, open_),
             "emulated": emulated[subject],
             "only_emulated": markup.only_emulated(outcomes, emulated[subject]),
@@ -80,17 +80,17 @@ def _components(run: Any, subjects: dict[int, tuple[str, bool]]) -> Facts:
 
 
 def _tile(question: Question, run: Facts, name: str) -> Markup | None:
-    told = run["components"].get(name)
-    if told is None:
+    component = run["components"].get(name)
+    if component is None:
         return None
     return markup.tile(
         f"{question.link('runs', run['run_id'])}#{formatting.anchor(name)}",
         f"{name} on {run['system']}",
-        told["outcome"],
-        told["counts"],
+        component["outcome"],
+        component["counts"],
         now=question.now,
-        emulated=told["emulated"],
-        plain=not told["only_emulated"],
+        emulated=component["emulated"],
+        plain=not component["only_emulated"],
         stale=run["stale"],
     )
 

@@ -1,4 +1,4 @@
-"""All releases that were tested: where, how often, and when last."""
+"""All tested releases: on how many systems, in how many runs, and when first and last."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def answer(question: Question) -> Facts:
         .where(runs.c.release.is_not(None))
         .group_by(runs.c.release, runs.c.system)
     )
-    found: dict[str, list[tuple[int, int, int]]] = {}
+    by_release: dict[str, list[tuple[int, int, int]]] = {}
     for row in question.connection.execute(question.visibility.of(query)):
-        found.setdefault(row.release, []).append((row.number, row.first, row.last))
-    told = [
+        by_release.setdefault(row.release, []).append((row.number, row.first, row.last))
+    releases = [
         {
             "release": release,
             "systems": len(parts),
@@ -28,9 +28,9 @@ def answer(question: Question) -> Facts:
             "first": formatting.at(min(first for _, first, _ in parts)),
             "last": formatting.at(max(last for _, _, last in parts)),
         }
-        for release, parts in found.items()
+        for release, parts in by_release.items()
     ]
-    return {"releases": sorted(told, key=lambda each: (each["first"], each["release"]), reverse=True)}
+    return {"releases": sorted(releases, key=lambda each: (each["first"], each["release"]), reverse=True)}
 
 
 PAGE = Page("/releases", "releases.html", answer, section="releases")

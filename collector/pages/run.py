@@ -1,4 +1,4 @@
-"""One run: its matrix, what needs a look, and every planned case, those that did not report included."""
+"""One run: its matrix, what needs attention, and every planned case, also those that did not report."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import msgspec
 from markupsafe import Markup
 
 from collector import formatting
-from collector.outcomes import MISSING, ORDER, PASS, PASSED, WORD
+from collector.outcomes import MISSING, ORDER, OUTCOME_NAMES, PASS, PASSED
 from collector.rendering import markup
-from collector.rendering.base import Facts, Page, Question, not_here
+from collector.rendering.base import Facts, Page, Question, not_found
 from collector.rendering.run_lines import run_line
 from collector.status import queries
 from dashboard_client.schema import CONTROL, Closing, Manifest, record_id
@@ -21,7 +21,7 @@ def answer(question: Question) -> Facts:
     run_id = question.path["run_id"]
     run = queries.find_run(question.connection, run_id, question.visibility)
     if run is None:
-        raise not_here("run", run_id)
+        raise not_found("run", run_id)
     cells = queries.run_cells(question.connection, run)
     records = queries.run_records(question.connection, run.id)
     manifest = msgspec.json.decode(run.manifest, type=Manifest) if run.manifest is not None else None
@@ -47,19 +47,19 @@ def answer(question: Question) -> Facts:
 def draw(question: Question, facts: Facts) -> Facts:
     open_ = facts["state"] == "open"
     groups: dict[str, list[Facts]] = {}
-    crossing: dict[tuple[str, str], list[Facts]] = {}
+    by_crossing: dict[tuple[str, str], list[Facts]] = {}
     for case in facts["cases"]:
         groups.setdefault(case["subject"], []).append(case)
-        crossing.setdefault((case["subject"], case["scheduler"]), []).append(case)
-    schedulers = sorted({scheduler for _, scheduler in crossing})
+        by_crossing.setdefault((case["subject"], case["scheduler"]), []).append(case)
+    schedulers = sorted({scheduler for _, scheduler in by_crossing})
     ordered = sorted(groups, key=formatting.control_first)
-    tiles = {key: _tile(question, key, cases, open_) for key, cases in crossing.items()}
+    tiles = {key: _tile(question, key, cases, open_) for key, cases in by_crossing.items()}
     rows = [
         (Markup("{}").format(formatting.subject(name)), [tiles.get((name, each)) for each in schedulers])
         for name in ordered
     ]
     heads = [Markup("{}").format(each or "—") for each in schedulers]
-    rank = {WORD[char]: place for place, char in enumerate(ORDER[: ORDER.index(PASS)])}
+    rank = {OUTCOME_NAMES[char]: place for place, char in enumerate(ORDER[: ORDER.index(PASS)])}
     attention = sorted(
         (case for case in facts["cases"] if case["outcome"] in rank), key=lambda case: rank[case["outcome"]]
     )
@@ -77,7 +77,7 @@ def _tile(question: Question, key: tuple[str, str], cases: Sequence[Facts], open
     return markup.tile(
         f"#{formatting.anchor(key[0])}",
         f"{key[0]} on {key[1]}",
-        markup.shown(outcomes, open_),
+        markup.overall_outcome(outcomes, open_),
         markup.counts_of(outcomes, open_),
         now=question.now,
         emulated=emulated,
@@ -87,12 +87,12 @@ def _tile(question: Question, key: tuple[str, str], cases: Sequence[Facts], open
 
 
 def _case(run: Any, cell: Any, outcome: str, record: Any, tries: int, planned: bool) -> Facts:
-    described = {
+    case = {
         "case_id": cell.case_id,
         "cell": cell.id,
         "subject": cell.subject,
         "scheduler": cell.scheduler,
-        "outcome": markup.shown(outcome, run.state is None),
+        "outcome": markup.overall_outcome(outcome, run.state is None),
         "char": outcome,
         "planned": planned,
         "attempts": tries,
@@ -106,8 +106,8 @@ def _case(run: Any, cell: Any, outcome: str, record: Any, tries: int, planned: b
         "emulated": False,
     }
     if record is None:
-        return described
-    return described | {
+        return case
+    return case | {
         "record_id": record_id(run.site, run.system, run.run_id, cell.case_id, record.attempt),
         "cause": record.cause,
         "phase": record.phase,
@@ -122,21 +122,24 @@ def _case(run: Any, cell: Any, outcome: str, record: Any, tries: int, planned: b
 def _notices(run: Any, manifest: Manifest | None) -> list[str]:
     notices = []
     if manifest is None:
-        notices.append("The manifest of this run has not come: what was planned, and so what is missing, is not known.")
+        notices.append("The manifest of this run has not been received: its planned and missing cases are unknown.")
     if run.state == "interrupted":
-        notices.append("This run was interrupted; resuming it completes it.")
+        notices.append("This run was interrupted. Resume it to complete it.")
     if run.closing is not None and manifest is not None:
-        told = msgspec.json.decode(run.closing, type=Closing).recorded
-        here = len(run.outcomes[: len(manifest.planned)].replace(MISSING, ""))
-        if told > here:
-            notices.append(f"The run counted {told} recorded cases, {here} have come: push its results again.")
+        recorded = msgspec.json.decode(run.closing, type=Closing).recorded
+        received = len(run.outcomes[: len(manifest.planned)].replace(MISSING, ""))
+        if recorded > received:
+            notices.append(
+                f"The run recorded {recorded} cases, but only {received} of them were received. "
+                "Push the results of the run again."
+            )
     if run.state is not None and run.outcomes:
         planned = [each.component for each in manifest.planned] if manifest is not None else []
         passed = [place for place, outcome in enumerate(run.outcomes) if outcome in PASSED]
         if not passed:
             notices.append("Nothing passed in this run.")
         elif {*planned} != {CONTROL} and all(planned[place : place + 1] == [CONTROL] for place in passed):
-            notices.append("Nothing but controls passed in this run.")
+            notices.append("Only control cases passed in this run.")
     return notices
 
 

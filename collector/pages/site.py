@@ -1,4 +1,4 @@
-"""A site, for its staff: how long jobs wait and run, what it costs, whether uploads come, and what is waived."""
+"""One site, for its staff: queue waits, run times, cost in node-hours, last contact, and waivers."""
 
 from __future__ import annotations
 
@@ -8,12 +8,18 @@ from sqlalchemy import select
 
 from collector import formatting
 from collector.clock import duration_seconds
-from collector.rendering.base import Facts, Page, Question, not_here
+from collector.rendering.base import Facts, Page, Question, not_found
 from collector.rendering.health import health, health_query
 from collector.rendering.plots import Series, plot
 from collector.rendering.run_lines import run_line
 from collector.status import queries
-from collector.status.waivers import About, about_systems, described, of_site_files, standing
+from collector.status.waivers import (
+    ManifestFacts,
+    administrator_waivers,
+    describe_waivers,
+    manifest_facts,
+    site_file_waivers,
+)
 from collector.store.tables import days
 
 DAYS = 90
@@ -24,45 +30,46 @@ DAY_MS = 86_400_000
 def answer(question: Question) -> Facts:
     site, now, connection = question.path["site"], question.now, question.connection
     visibility = question.visibility.within(site)
-    found: dict[int, list[Any]] = {}
+    by_system_key: dict[int, list[Any]] = {}
     for row in connection.execute(visibility.of(health_query())):
-        found.setdefault(row.id, []).append(row)
-    if not found:
-        raise not_here("site", site)
+        by_system_key.setdefault(row.id, []).append(row)
+    if not by_system_key:
+        raise not_found("site", site)
     today = now // DAY_MS
     measured = (
         select(days)
-        .where(days.c.system.in_(list(found)), days.c.day > today - DAYS, days.c.day <= today)
+        .where(days.c.system.in_(list(by_system_key)), days.c.day > today - DAYS, days.c.day <= today)
         .order_by(days.c.system, days.c.day)
     )
     by_system: dict[int, list[Any]] = {}
     for day in connection.execute(measured):
         by_system.setdefault(day.system, []).append(day)
-    about = about_systems(connection, visibility)
+    manifests = manifest_facts(connection, visibility)
     recent = [run_line(row, question.now) for row in queries.latest_runs(connection, visibility, RECENT)]
-    waived = [*standing(connection, visibility, now), *of_site_files(about)]
+    waived = [*administrator_waivers(connection, visibility, now), *site_file_waivers(manifests)]
     return {
         "site": site,
         "systems": [
-            _system(rows, by_system.get(key, []), about.get((site, rows[0].system)), now) for key, rows in found.items()
+            _system(rows, by_system.get(key, []), manifests.get((site, rows[0].system)), now)
+            for key, rows in by_system_key.items()
         ],
-        "waivers": described(sorted(waived, key=lambda each: each.expires), now),
+        "waivers": describe_waivers(sorted(waived, key=lambda each: each.expires), now),
         "runs": recent,
     }
 
 
 def draw(question: Question, facts: Facts) -> Facts:
     today = question.now // DAY_MS
-    said = [
-        ("Queue wait", "s, mean of a day", "queue_wait", False),
-        ("Run time", "s, mean of a day", "run", False),
-        ("Infrastructure failures", "% of a day's attempts", "infra_percent", False),
-        ("Spent", "node-hours a day", "node_hours", True),
+    charts = [
+        ("Queue wait", "s, mean per day", "queue_wait", False),
+        ("Run time", "s, mean per day", "run", False),
+        ("Infrastructure failures", "% of the attempts of a day", "infra_percent", False),
+        ("Cost", "node-hours per day", "node_hours", True),
     ]
     first = min((each["days"][0]["day"] for each in facts["systems"] if each["days"]), default=today - DAYS)
     plots = [
         plot(title, unit, [_series(each, key) for each in facts["systems"]], first, today, bars)
-        for title, unit, key, bars in said
+        for title, unit, key, bars in charts
     ]
     return {"plots": plots, "lines": facts["runs"]}
 
@@ -71,9 +78,9 @@ def _series(system: Facts, key: str) -> Series:
     return Series(system["system"], [(each["day"], each[key]) for each in system["days"] if each[key] is not None])
 
 
-def _system(rows: list[Any], measured: list[Any], about: About | None, now: int) -> Facts:
+def _system(rows: list[Any], measured: list[Any], manifest: ManifestFacts | None, now: int) -> Facts:
     contact = rows[0].contact
-    cadence = duration_seconds(about.cadence) if about else None
+    cadence = duration_seconds(manifest.cadence) if manifest else None
     late = cadence is not None and contact is not None and now - contact > 1500 * cadence
     month = [day for day in measured if day.day > now // DAY_MS - 30]
     attempts, infra = sum(day.records for day in month), sum(day.infra for day in month)
@@ -83,10 +90,10 @@ def _system(rows: list[Any], measured: list[Any], about: About | None, now: int)
         "late": late,
         "figures": rows[0].trended,
         "worse": rows[0].worse,
-        "cadence": about.cadence if about else None,
-        "stale_after": about.stale_after if about else None,
-        "owner": about.owner if about else None,
-        "redaction": about.redaction if about else None,
+        "cadence": manifest.cadence if manifest else None,
+        "stale_after": manifest.stale_after if manifest else None,
+        "owner": manifest.owner if manifest else None,
+        "redaction": manifest.redaction if manifest else None,
         "attempts_30_days": attempts,
         "infra_rate_30_days": round(infra / attempts, 4) if attempts else None,
         "node_hours_30_days": round(sum(day.node_ms for day in month) / 3_600_000, 1),

@@ -1,4 +1,4 @@
-"""All sites: each with its systems, how they stand and when they last said something."""
+"""All sites: each with its systems, their health and their last contact."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from collector.rendering.health import health, health_query
 
 
 def answer(question: Question) -> Facts:
-    found: dict[str, dict[str, list[Any]]] = {}
+    by_site: dict[str, dict[str, list[Any]]] = {}
     for row in question.connection.execute(question.visibility.of(health_query())):
-        found.setdefault(row.site, {}).setdefault(row.system, []).append(row)
+        by_site.setdefault(row.site, {}).setdefault(row.system, []).append(row)
     return {
         "sites": [
             {
                 "site": site,
                 "systems": [
                     {"system": name, "contact": formatting.at_or_none(rows[0].contact)} | health(rows, question.now)
-                    for name, rows in of.items()
+                    for name, rows in by_system.items()
                 ],
             }
-            for site, of in found.items()
+            for site, by_system in by_site.items()
         ]
     }
 

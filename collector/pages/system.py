@@ -1,7 +1,7 @@
-"""The history of a system: a row a case, a column a run, headed by release, stack and scheduler.
+"""The history of a system: a row per case and a column per run, headed by release, stack and scheduler.
 
-A run is one packed string, so a column is a look-up of its characters in the order of the rows, and a row of the table
-is joined from ready pieces: a hundred runs of three hundred cases are thirty thousand cells.
+The outcomes of a run are stored as one string, so a column takes the characters of that string in the order of the
+rows. The rows are joined from prepared strings and not drawn by the template: 100 runs of 300 cases are 30,000 cells.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sqlalchemy import Row, select, tuple_
 from collector import formatting
 from collector.outcomes import MISSING, PASS
 from collector.rendering import markup
-from collector.rendering.base import Facts, Page, Question, not_here
+from collector.rendering.base import Facts, Page, Question, not_found
 from collector.store.rollups import parse_cells
 from collector.store.streaks import flake_score, is_flaky
 from collector.store.tables import cells, plans, runs, systems
@@ -39,7 +39,7 @@ COLUMNS = (
 )
 
 CLASS = {MISSING: "m", markup.PENDING: "o"}
-_NOT_THERE = "<td>"
+_EMPTY = "<td>"
 
 
 def answer(question: Question) -> Facts:
@@ -49,8 +49,8 @@ def answer(question: Question) -> Facts:
     query = select(*COLUMNS).where(runs.c.system == system.id)
     before = question.query.get("before")
     if before:
-        found = connection.execute(select(runs.c.started).where(runs.c.run_id == before)).scalar()
-        query = query.where(tuple_(runs.c.started, runs.c.run_id) < tuple_(-1 if found is None else found, before))
+        started = connection.execute(select(runs.c.started).where(runs.c.run_id == before)).scalar()
+        query = query.where(tuple_(runs.c.started, runs.c.run_id) < tuple_(-1 if started is None else started, before))
     newest = query.order_by(runs.c.started.desc(), runs.c.run_id.desc()).limit(limit)
     rows: list[Any] = list(connection.execute(newest))
     wanted = {row.plan for row in rows if row.plan is not None}
@@ -93,9 +93,10 @@ def draw(question: Question, facts: Facts) -> Facts:
     shown: list[Facts] = facts["runs"]
     hrefs = [link("runs", run["run_id"]) for run in shown]
     pieces = {
-        char: f"<td class={CLASS.get(char, char)}>{formatting.GLYPH[word]}" for char, word in markup.WORDS.items()
+        char: f"<td class={CLASS.get(char, char)}>{formatting.GLYPH[word]}"
+        for char, word in markup.DISPLAY_NAMES.items()
     }
-    pieces[NONE] = _NOT_THERE
+    pieces[NONE] = _EMPTY
     linked = {char: f'<td class={CLASS.get(char, char)}><a href="' for char in pieces if char not in (PASS, NONE)}
     cell_href = _cell_links(link)
     body: list[str] = []
@@ -110,7 +111,7 @@ def draw(question: Question, facts: Facts) -> Facts:
             joined = "".join(map(pieces.__getitem__, outcomes))
         else:
             mark = f"#k{case['cell']}"
-            ends = {char: f'{mark}">{formatting.GLYPH[markup.WORDS[char]]}</a>' for char in linked}
+            ends = {char: f'{mark}">{formatting.GLYPH[markup.DISPLAY_NAMES[char]]}</a>' for char in linked}
             joined = "".join(
                 [
                     pieces[char] if char in "p " else f"{linked[char]}{href}{ends[char]}"
@@ -119,7 +120,7 @@ def draw(question: Question, facts: Facts) -> Facts:
             )
         body.append(_row(case, cell_href(case["cell"]), joined))
     return {
-        "heads": [_merged(shown, key) for key in ("release", "stack", "carried")],
+        "heads": [_merged(shown, key) for key in ("release", "stack", "scheduler_versions")],
         "columns": [(href, run) for href, run in zip(hrefs, shown, strict=True)],
         "body": Markup("".join(body)),  # noqa: S704 made of escaped parts
         "older": link("systems", facts["site"], facts["system"], before=facts["before"]) if facts["before"] else None,
@@ -138,47 +139,48 @@ def _row(case: Facts, href: str, joined: str) -> str:
 
 
 def _cell_links(link: Callable[..., str]) -> Callable[[int], str]:
-    """Return how the link of a case is written, worked out once for all of them."""
+    """Return a function that writes the link of a cell; the common parts are computed only once."""
     before, _, after = link("cells", "0").partition("/cells/0")
     return lambda cell: str(Markup("{}").format(f"{before}/cells/{cell}{after}"))
 
 
 def _columns(rows: Sequence[Row[Any]], layouts: Sequence[tuple[int, ...]], order: Sequence[int]) -> list[list[str]]:
-    """Return for each run its outcomes in the order of the rows; runs of one layout share the look-up."""
-    places: dict[tuple[int, ...], list[int]] = {}
+    """Return the outcomes of each run in the order of the rows; runs with the same layout share the positions."""
+    positions: dict[tuple[int, ...], list[int]] = {}
     columns = []
     for row, layout in zip(rows, layouts, strict=True):
-        if layout not in places:
-            at = {cell: place for place, cell in enumerate(layout)}
-            places[layout] = [at.get(cell, -1) for cell in order]
+        if layout not in positions:
+            index = {cell: position for position, cell in enumerate(layout)}
+            positions[layout] = [index.get(cell, -1) for cell in order]
         outcomes = (row.outcomes if row.state is not None else row.outcomes.replace(MISSING, markup.PENDING)) + NONE
-        columns.append([outcomes[place] for place in places[layout]])
+        columns.append([outcomes[position] for position in positions[layout]])
     return columns
 
 
 def _run(row: Row[Any]) -> Facts:
-    carried = json.loads(row.schedulers or "{}")
+    schedulers = json.loads(row.schedulers or "{}")
     return {
         "run_id": row.run_id,
         "started": formatting.at(row.started),
         "release": row.release,
         "stack": row.stack,
-        "schedulers": carried,
-        "carried": ", ".join(f"{name} {version}" for name, version in carried.items() if name != "local") or None,
+        "schedulers": schedulers,
+        "scheduler_versions": ", ".join(f"{name} {version}" for name, version in schedulers.items() if name != "local")
+        or None,
         "trigger": row.trigger,
         "state": row.state or "open",
     }
 
 
 def _merged(shown: Iterable[Facts], key: str) -> list[tuple[str, int]]:
-    """Return what heads neighbouring runs, each with how many of them it heads."""
+    """Return the column heads for a key; neighbouring runs with the same value share one head, with its width."""
     merged: list[tuple[str, int]] = []
     for run in shown:
-        said = run[key] or "—"
-        if merged and merged[-1][0] == said:
-            merged[-1] = (said, merged[-1][1] + 1)
+        text = run[key] or "—"
+        if merged and merged[-1][0] == text:
+            merged[-1] = (text, merged[-1][1] + 1)
         else:
-            merged.append((said, 1))
+            merged.append((text, 1))
     return merged
 
 
@@ -187,12 +189,12 @@ def _find(question: Question) -> Row[Any]:
     query = select(systems).where(systems.c.site == path["site"], systems.c.system == path["system"])
     row = question.connection.execute(question.visibility.of(query)).one_or_none()
     if row is None:
-        raise not_here("system", f"{path['site']}/{path['system']}")
+        raise not_found("system", f"{path['site']}/{path['system']}")
     return row
 
 
-def _limit(said: str | None) -> int:
-    return min(max(int(said), 1), 400) if said and said.isascii() and said.isdigit() and len(said) < 6 else RUNS
+def _limit(text: str | None) -> int:
+    return min(max(int(text), 1), 400) if text and text.isascii() and text.isdigit() and len(text) < 6 else RUNS
 
 
 PAGE = Page("/systems/{site}/{system}", "system.html", answer, draw, section="sites")

@@ -1,4 +1,4 @@
-"""What the cases of a system measure, over time: the figures that got worse first."""
+"""What the cases of a system measure over time; the figures that got worse come first."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import Any
 
 from sqlalchemy import select
 
-from collector.rendering.base import Facts, Page, Question, not_here
+from collector.rendering.base import Facts, Page, Question, not_found
 from collector.rendering.plots import Series, plot
-from collector.status.figures import DAY_MS, series_query, told
+from collector.status.figures import DAY_MS, series_facts, series_query
 from collector.store.tables import points, systems
 
 DAYS = 180
 DRAWN = 60
-"""So many figures are drawn; the others are listed."""
+"""The number of figures that are drawn as plots; the others are listed."""
 
 
 def answer(question: Question) -> Facts:
@@ -21,7 +21,7 @@ def answer(question: Question) -> Facts:
     query = select(systems.c.id).where(systems.c.site == path["site"], systems.c.system == path["system"])
     system = connection.execute(question.visibility.of(query)).scalar()
     if system is None:
-        raise not_here("system", f"{path['site']}/{path['system']}")
+        raise not_found("system", f"{path['site']}/{path['system']}")
     rows = connection.execute(series_query().where(systems.c.id == system)).all()
     values: dict[int, list[Any]] = {row.id: [] for row in rows[:DRAWN]}
     if values:
@@ -33,7 +33,7 @@ def answer(question: Question) -> Facts:
         )
         for key, started, value in connection.execute(measured):
             values[key].append([started, value])
-    figures = [told(row) | {"values": values.get(row.id)} for row in rows]
+    figures = [series_facts(row) | {"values": values.get(row.id)} for row in rows]
     return {"site": path["site"], "system": path["system"], "figures": figures}
 
 

@@ -1,4 +1,4 @@
-"""Triage: every open failure, grouped by what it seems to be, with who looks after it and what is waived."""
+"""Triage: every open failure, grouped by its probable cause, with owners and waivers."""
 
 from __future__ import annotations
 
@@ -8,9 +8,16 @@ from typing import Any
 from sqlalchemy import select
 
 from collector import formatting
-from collector.outcomes import MISSING, ORDER, WORD
+from collector.outcomes import MISSING, ORDER, OUTCOME_NAMES
 from collector.rendering.base import Facts, Page, Question
-from collector.status.waivers import Standing, about_systems, covering, describe, of_site_files, standing
+from collector.status.waivers import (
+    SystemWaiver,
+    administrator_waivers,
+    covering_waiver,
+    describe,
+    manifest_facts,
+    site_file_waivers,
+)
 from collector.store.tables import cells, records, runs, systems
 from dashboard_client.schema import record_id
 
@@ -24,16 +31,16 @@ _VARYING = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{7,}\b|\d+", re.IGNORECASE)
 def answer(question: Question) -> Facts:
     connection, now = question.connection, question.now
     failing = open_cells(question)
-    about = about_systems(connection, question.visibility)
-    waived = [*standing(connection, question.visibility, now), *of_site_files(about)]
+    manifests = manifest_facts(connection, question.visibility)
+    waived = [*administrator_waivers(connection, question.visibility, now), *site_file_waivers(manifests)]
     grouped: dict[tuple[Any, ...], Facts] = {}
     for row in failing:
-        waiver = covering(waived, row.site, row.name, row.case_id, now)
-        told = about.get((row.site, row.name))
+        waiver = covering_waiver(waived, row.site, row.name, row.case_id, now)
+        manifest = manifests.get((row.site, row.name))
         section = _section(row, waiver, now)
         key = (section, row.last_outcome, row.cause, row.phase, row.rule, _VARYING.sub("#", row.evidence or "")[:120])
         group = grouped.setdefault(key, _group(section, row))
-        group["cases"].append(_case(row, told.owner if told else None, waiver, now))
+        group["cases"].append(_case(row, manifest.owner if manifest else None, waiver, now))
     groups = sorted(grouped.values(), key=_weight)
     for group in groups:
         group["systems"] = sorted({f"{case['site']} / {case['system']}" for case in group["cases"]})
@@ -46,7 +53,10 @@ def answer(question: Question) -> Facts:
 
 
 def open_cells(question: Question) -> list[Any]:
-    """Return every current cell whose latest outcome wants an eye; those that full runs leave out are retired."""
+    """Return every current cell whose latest outcome needs attention.
+
+    A cell that the newest full run of its tier no longer plans is not current.
+    """
     columns = (cells.c.id, cells.c.case_id, cells.c.subject, cells.c.tier, cells.c.last_outcome, cells.c.last_started)
     query = (
         select(*columns, cells.c.since_started, cells.c.fail_started, cells.c.last_record, cells.c.last_emulated)
@@ -64,23 +74,23 @@ def open_cells(question: Question) -> list[Any]:
 
 
 def since_of(row: Any) -> int:
-    """Return when it began: the first failure after the last pass, else the first of this outcome in a row."""
-    began: int = row.fail_started if row.fail_started is not None and row.last_outcome in "fe" else row.since_started
-    return began
+    """Return when a failure began: the first failure after the last pass, else the first of these equal outcomes."""
+    start: int = row.fail_started if row.fail_started is not None and row.last_outcome in "fe" else row.since_started
+    return start
 
 
 def draw(question: Question, facts: Facts) -> Facts:
-    said = {
+    titles = {
         "open": "Open failures",
         "missing": "Missing: planned, never reported",
         "waived": "Waived by an administrator",
         "known": "Known failures of site files",
     }
-    sections = [(name, said[name], [g for g in facts["groups"] if g["section"] == name]) for name in SECTIONS]
+    sections = [(name, titles[name], [g for g in facts["groups"] if g["section"] == name]) for name in SECTIONS]
     return {"sections": [section for section in sections if section[2]]}
 
 
-def _section(row: Any, waiver: Standing | None, now: int) -> str:
+def _section(row: Any, waiver: SystemWaiver | None, now: int) -> str:
     if row.last_outcome == KNOWN:
         return "known"
     if waiver is not None and waiver.source == "administrator" and waiver.valid(now):
@@ -91,7 +101,7 @@ def _section(row: Any, waiver: Standing | None, now: int) -> str:
 def _group(section: str, row: Any) -> Facts:
     return {
         "section": section,
-        "outcome": WORD[row.last_outcome],
+        "outcome": OUTCOME_NAMES[row.last_outcome],
         "cause": row.cause,
         "phase": row.phase,
         "rule": row.rule,
@@ -100,7 +110,7 @@ def _group(section: str, row: Any) -> Facts:
     }
 
 
-def _case(row: Any, owner: str | None, waiver: Standing | None, now: int) -> Facts:
+def _case(row: Any, owner: str | None, waiver: SystemWaiver | None, now: int) -> Facts:
     named = row.last_record is not None and row.attempt is not None
     return {
         "case_id": row.case_id,
@@ -118,9 +128,9 @@ def _case(row: Any, owner: str | None, waiver: Standing | None, now: int) -> Fac
 
 
 def _weight(group: Facts) -> tuple[int, int, int]:
-    places = {(case["site"], case["system"]) for case in group["cases"]}
-    rank = next(place for place, char in enumerate(ORDER) if WORD[char] == group["outcome"])
-    return (-len(places), -len(group["cases"]), rank)
+    systems_ = {(case["site"], case["system"]) for case in group["cases"]}
+    rank = next(position for position, char in enumerate(ORDER) if OUTCOME_NAMES[char] == group["outcome"])
+    return (-len(systems_), -len(group["cases"]), rank)
 
 
 PAGE = Page("/triage", "triage.html", answer, draw, section="triage")

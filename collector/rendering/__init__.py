@@ -1,4 +1,4 @@
-"""What pages are made of: the page base class, markup, plots, badges, lines of runs, templates and style sheets.
+"""What pages are made of: the base of a page, markup, plots, badges, rows of runs, templates and the style sheet.
 
 May import ``web`` and below.
 """

@@ -1,4 +1,4 @@
-"""Badges: one component on one system, as an image for a README or a wiki elsewhere."""
+"""Badges: the state of one component on one system, as an image for a README or a wiki of another site."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from sqlalchemy import Connection
 
 from collector.auth.visibility import Visibility, visibility_of
 from collector.clock import now_ms
-from collector.rendering.base import not_here
+from collector.rendering.base import not_found
 from collector.rendering.health import health, health_query
 from collector.store.tables import board, systems
-from collector.web.context import Ask, server_of
+from collector.web.context import HttpRequest, server_of
 
 ALL = "all"
 SVG = ".svg"
@@ -33,15 +33,15 @@ CHARACTER, PADDING = 6.6, 12
 
 
 @get("/badge/{site:str}/{system:str}/{component:str}")
-async def badge(request: Ask) -> Response[bytes]:
-    """Draw how a component stands on a system; ``all`` stands for every component."""
+async def badge(request: HttpRequest) -> Response[bytes]:
+    """Draw the state of a component on a system; ``all`` means every component."""
     server = server_of(request)
     bearer = await server.bearer(request, "read")
     site, system, component = (str(request.path_params[name]) for name in ("site", "system", "component"))
 
     def work() -> bytes:
         if not component.endswith(SVG):
-            raise not_here("badge", component)
+            raise not_found("badge", component)
         with server.store.reading() as connection:
             return draw_badge(connection, visibility_of(bearer), site, system, component[: -len(SVG)], now_ms())
 
@@ -52,32 +52,32 @@ async def badge(request: Ask) -> Response[bytes]:
 def draw_badge(
     connection: Connection, visibility: Visibility, site: str, system: str, component: str, now: int
 ) -> bytes:
-    """Return the badge; a component that never reported there has none.
+    """Return the badge as SVG.
 
     Raises:
-        Problem: 404.
+        Problem: 404, the component never reported on this system, or the reader may not see the site.
     """
     query = health_query().where(systems.c.site == site, systems.c.system == system)
     if component != ALL:
         query = query.where(board.c.subject == component)
     rows = connection.execute(visibility.of(query)).all()
     if not rows:
-        raise not_here("badge", f"{site}/{system}/{component}")
-    told = health(list(rows), now)
-    word: str = told["outcome"]
-    doubts = [name for name, holds in (("stale", told["stale"]), ("emulated", told["only_emulated"])) if holds]
-    colour = GREY if word == "pass" and doubts else COLOURS[word]
+        raise not_found("badge", f"{site}/{system}/{component}")
+    state = health(list(rows), now)
+    outcome: str = state["outcome"]
+    qualifiers = [name for name, holds in (("stale", state["stale"]), ("emulated", state["only_emulated"])) if holds]
+    colour = GREY if outcome == "pass" and qualifiers else COLOURS[outcome]
     left = f"{component} on {system}" if component != ALL else f"{site}/{system}"
-    return _svg(left, ", ".join([word, *doubts]), colour).encode()
+    return _svg(left, ", ".join([outcome, *qualifiers]), colour).encode()
 
 
 def _svg(left: str, right: str, colour: str) -> str:
     first, second = (round(len(text) * CHARACTER + PADDING) for text in (left, right))
-    whole, named = first + second, escape(f"{left}: {right}")
+    total, label = first + second, escape(f"{left}: {right}")
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{whole}" height="20" role="img" aria-label="{named}">'
-        f'<title>{named}</title><rect width="{whole}" height="20" rx="4" fill="#3b4350"/>'
-        f'<path d="M{first} 0H{whole - 4}a4 4 0 0 1 4 4v12a4 4 0 0 1 -4 4H{first}z" fill="{colour}"/>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{total}" height="20" role="img" aria-label="{label}">'
+        f'<title>{label}</title><rect width="{total}" height="20" rx="4" fill="#3b4350"/>'
+        f'<path d="M{first} 0H{total - 4}a4 4 0 0 1 4 4v12a4 4 0 0 1 -4 4H{first}z" fill="{colour}"/>'
         f'<g fill="#fff" text-anchor="middle" font-family="Verdana,DejaVu Sans,sans-serif" font-size="11">'
         f'<text x="{first / 2:g}" y="14">{escape(left)}</text>'
         f'<text x="{first + second / 2:g}" y="14">{escape(right)}</text></g></svg>'

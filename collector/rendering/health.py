@@ -1,4 +1,4 @@
-"""How a system stands now, from its rows of the board: the worst of its cases, and whether that is old or emulated."""
+"""The health of a system now, from its rows of the board: its worst outcome, and whether it is stale or emulated."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ COLUMNS = (
 
 
 def health_query() -> Select[Any]:
-    """Select each subject of each system as it is now; a system without any has one row without a subject."""
+    """Select the present state of each subject of each system; a system without subjects has one row without one."""
     query = select(*COLUMNS).outerjoin(board, board.c.system == systems.c.id).outerjoin(runs, runs.c.id == board.c.run)
     return query.order_by(systems.c.site, systems.c.system, board.c.subject)
 
 
 def health(rows: list[Any], now: int) -> Facts:
-    """Describe what rows come to together; nothing at all is pending."""
-    told = [row for row in rows if row.outcomes]
-    outcomes = "".join(sorted("".join(row.outcomes for row in told), key=ORDER.index))
-    emulated = sum(row.emulated for row in told)
-    latest = max((row.started for row in told), default=None)
+    """Summarize the rows of one system; without any result its outcome is ``pending``."""
+    reported = [row for row in rows if row.outcomes]
+    outcomes = "".join(sorted("".join(row.outcomes for row in reported), key=ORDER.index))
+    emulated = sum(row.emulated for row in reported)
+    latest = max((row.started for row in reported), default=None)
     return {
-        "outcome": markup.shown(outcomes),
+        "outcome": markup.overall_outcome(outcomes),
         "counts": markup.counts_of(outcomes),
         "missing": outcomes.count(MISSING),
-        "stale": any(row.stale_after is not None and now - row.started > row.stale_after * 1000 for row in told),
+        "stale": any(row.stale_after is not None and now - row.started > row.stale_after * 1000 for row in reported),
         "emulated": emulated,
         "only_emulated": markup.only_emulated(outcomes, emulated),
         "latest": formatting.at_or_none(latest),

@@ -1,4 +1,4 @@
-"""Plots as inline SVG: lines and bars over days, with axes that say what they measure; no script, no own style."""
+"""Plots as inline SVG: lines and bars over days, with labelled axes; without scripts and without inline styles."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from markupsafe import Markup
 WIDTH, HEIGHT = 440, 150
 LEFT, RIGHT, TOP, BOTTOM = 44, 8, 8, 20
 KEYS = tuple(f"{colour}{dash}" for dash in ("", " dash") for colour in "abcd")
-"""Four colours, each whole and dashed."""
+"""CSS classes: four colours, each with a solid and a dashed line."""
 
 Scale = Callable[[float], float]
 
 
 @dataclass(frozen=True)
 class Series:
-    """One line: its name, and a value for each day that has one."""
+    """One line or set of bars: its name, and the values by day (days since 1970); a day may have none."""
 
     name: str
     values: Sequence[tuple[int, float]]
 
 
 def plot(title: str, unit: str, series: Sequence[Series], first: int, last: int, bars: bool = False) -> Markup:
-    """Draw series over days (numbers since 1970) as a figure; the table of values is the page's JSON."""
+    """Draw series over days (days since 1970) as a figure; the values themselves are in the JSON of the page."""
     measured = [each for each in series if each.values]
     drawn = measured[: len(KEYS)]
     more = f"; {len(measured) - len(drawn)} more are not drawn" if len(measured) > len(drawn) else ""
@@ -67,7 +67,7 @@ def plot(title: str, unit: str, series: Sequence[Series], first: int, last: int,
 
 
 def nice(value: float) -> float:
-    """Return a round number that is not below the value, for the top of an axis."""
+    """Return a round number that is at least the value, for the top of an axis."""
     if value <= 0:
         return 1.0
     size = 10.0 ** len(str(int(value))) / 10 if value >= 1 else 0.1
@@ -75,7 +75,7 @@ def nice(value: float) -> float:
 
 
 def figure(value: float) -> str:
-    """Write a number as short as it may be."""
+    """Write a number in a short form, such as ``12,345`` or ``0.25``."""
     return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.2g}"
 
 
@@ -88,7 +88,7 @@ def _line(series: Series, key: str, x: Scale, y: Scale) -> str:
 
 
 def _bars(series: Series, key: str, x: Scale, y: Scale, span: int, stacked: dict[int, float]) -> str:
-    """Draw a bar a day on top of what stands there already, and add it to that."""
+    """Draw one bar per day on top of the bars that are already there, and update ``stacked``."""
     wide = max((WIDTH - LEFT - RIGHT) / (span + 1) * 0.8, 1)
     drawn = []
     for day, value in series.values:

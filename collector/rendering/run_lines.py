@@ -1,4 +1,4 @@
-"""A run in a line: what lists of runs show of each."""
+"""The summary of a run in one row, as the lists of runs show it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from collector.rendering import markup
 
 
 def run_line(row: Any, now: int) -> dict[str, Any]:
-    """Describe a run in plain facts."""
+    """Return the facts of a run that its row shows."""
     open_ = row.state is None
-    carried = json.loads(row.schedulers or "{}")
+    schedulers = json.loads(row.schedulers or "{}")
     return {
         "run_id": row.run_id,
         "site": row.site,
         "system": row.system,
-        "outcome": markup.shown(row.outcomes, open_),
+        "outcome": markup.overall_outcome(row.outcomes, open_),
         "counts": markup.counts_of(row.outcomes, open_),
         "total": len(row.outcomes),
         "passed": row.outcomes.count(PASS),
@@ -29,8 +29,8 @@ def run_line(row: Any, now: int) -> dict[str, Any]:
         "tier": row.tier,
         "release": row.release,
         "stack": row.stack,
-        "schedulers": carried,
-        "emulated": any(version.endswith("(emulated)") for version in carried.values()),
+        "schedulers": schedulers,
+        "emulated": any(version.endswith("(emulated)") for version in schedulers.values()),
         "stale": row.stale_after is not None and now - row.started > row.stale_after * 1000,
         "partial": bool(row.partial and row.digest is not None),
         "state": row.state or "open",

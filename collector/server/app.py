@@ -1,4 +1,4 @@
-"""The application: handlers, headers that every answer carries, and how errors become answers."""
+"""The application: its handlers, the headers of every response, and the responses to errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from collector.errors import Problem
 from collector.limits import MAX_BODY
 from collector.rendering import badges
 from collector.server import problems
-from collector.web.context import Ask, Server
+from collector.web.context import HttpRequest, Server
 
 STATIC = Path(__file__).resolve().parents[1] / "rendering" / "static"
 
@@ -32,41 +32,45 @@ HEADERS = {
 
 _RAW_HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
 
-KINDS = {".css": "text/css", ".svg": "image/svg+xml"}
+MEDIA_TYPES = {".css": "text/css", ".svg": "image/svg+xml"}
 
 
 @get("/static/{name:str}")
-async def static(request: Ask) -> Response[bytes]:
-    """Serve the style sheet and the mark; nothing of theirs is private."""
+async def static(request: HttpRequest) -> Response[bytes]:
+    """Serve the style sheet and the icon; neither is private."""
     name = str(request.path_params["name"])
     file = STATIC / name
-    if file.suffix not in KINDS or file.parent != STATIC or not file.is_file():
-        raise Problem(404, "not-found", "No such file.")
+    if file.suffix not in MEDIA_TYPES or file.parent != STATIC or not file.is_file():
+        raise Problem(404, "not-found", f"No file {name[:128]!r} is served under /static.")
     headers = {"Cache-Control": "max-age=300"}
-    return Response(content=file.read_bytes(), media_type=KINDS[file.suffix], headers=headers)
+    return Response(content=file.read_bytes(), media_type=MEDIA_TYPES[file.suffix], headers=headers)
 
 
 async def _add_headers(message: Message, scope: Scope) -> None:
-    """Put the headers on every answer, those of errors included."""
+    """Add the headers to every response, also to errors."""
     if message["type"] == "http.response.start":
         counters = scope["litestar_app"].state.server.counters
         counters.add("exaworks_collector_requests_total", labels=f'status="{message["status"] // 100}xx"')
-        there = {name.lower() for name, _ in message["headers"]}
-        more = [(name, value) for name, value in _RAW_HEADERS if name not in there]
+        present = {name.lower() for name, _ in message["headers"]}
+        more = [(name, value) for name, value in _RAW_HEADERS if name not in present]
         message["headers"] = [*message["headers"], *more]
 
 
 def make_app(server: Server) -> Litestar:
-    """Put the application together around one server object."""
+    """Create the application around a server object."""
 
-    async def known_host(request: Ask) -> None:
-        """Refuse a loopback server under a foreign name, which is how a web page elsewhere would read it."""
+    async def known_host(request: HttpRequest) -> None:
+        """Refuse a foreign host name on a loopback server; a foreign web page would use one to read it."""
         if server.hosts is None:
             return
         host = request.headers.get("host", "")
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
         if name.strip("[]").lower() not in server.hosts:
-            raise Problem(400, "host", "This collector is reached by the name of this machine's loopback only.")
+            raise Problem(
+                400,
+                "host",
+                f"Host {name[:80]!r} is refused: this collector answers on loopback only. Use http://127.0.0.1.",
+            )
 
     return Litestar(
         route_handlers=[

@@ -1,7 +1,7 @@
-"""The dashboard as a folder of files: every page that matters, for GitLab Pages or a disk, without a server.
+"""Export of the dashboard to a folder of files that need no server, such as for GitLab Pages.
 
-Pages are drawn as for an anonymous reader. Links between what is written are made relative; a link to what is not
-written loses its address and keeps its words.
+The pages are those that an anonymous reader sees. Links between exported pages become relative. A link to a page that
+is not exported becomes plain text.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collector.auth.visibility import Visibility
 from collector.errors import ExportError
 from collector.pages import all_pages
 from collector.rendering.badges import ALL, SVG, draw_badge
-from collector.rendering.base import Facts, Page, Question, draw, tell
+from collector.rendering.base import Facts, Page, Question, render_html, render_json
 
 STATIC = Path(__file__).resolve().parents[1] / "rendering" / "static"
 MARK = ".exaworks-export"
@@ -27,26 +27,28 @@ _HREF = re.compile(r'href="(/[^"#?]*)(\?[^"#]*)?(#[^"]*)?"')
 
 
 def export(connection: Connection, visibility: Visibility, folder: Path, now: int, runs: int = RUNS) -> int:
-    """Write the dashboard into a folder and return how many files that makes; what an earlier export left goes.
+    """Write the dashboard into a folder, replace an earlier export, and return the number of files.
+
+    ``runs``: the number of newest runs of each system to export.
 
     Raises:
-        ExportError: the folder holds something else, or cannot be written.
+        ExportError: the folder contains files that no export wrote, or cannot be written.
     """
     try:
-        _make_room(folder)
+        _remove_earlier_export(folder)
         pages = {page.path: page for page in all_pages()}
         places = dict(_places(connection, visibility, pages, now, runs))
         written = []
         for address, (page, path) in places.items():
             question = Question(connection, visibility, now, path, static=True)
             file = _file(address)
-            html = draw(page, question).decode()
+            html = render_html(page, question).decode()
             written.append(_write(folder, file, _relative(html, file, places).encode()))
             written.append(
                 _write(
                     folder,
                     file.with_suffix(".json") if file.name != "index.html" else Path("index.json"),
-                    tell(page, question),
+                    render_json(page, question),
                 )
             )
         written += _badges(connection, visibility, folder, pages, now)
@@ -60,9 +62,9 @@ def export(connection: Connection, visibility: Visibility, folder: Path, now: in
 def _places(
     connection: Connection, visibility: Visibility, pages: dict[str, Page], now: int, runs: int
 ) -> Iterator[tuple[str, tuple[Page, dict[str, str]]]]:
-    """Yield the address of everything that is written, with its page and the names in its path."""
+    """Yield the address of each exported page, with the page and the names in its path."""
 
-    def ask(path: str, **names: str) -> Facts:
+    def facts_of(path: str, **names: str) -> Facts:
         return pages[path].answer(Question(connection, visibility, now, names, static=True))
 
     def place(path: str, **names: str) -> tuple[str, tuple[Page, dict[str, str]]]:
@@ -72,26 +74,26 @@ def _places(
         return address, (pages[path], names)
 
     yield from (place(path) for path in pages if "{" not in path)
-    shown = {tile["run_id"]: None for tile in ask("/")["tiles"]}
-    for site in ask("/sites")["sites"]:
+    shown = {tile["run_id"]: None for tile in facts_of("/")["tiles"]}
+    for site in facts_of("/sites")["sites"]:
         yield place("/sites/{site}", site=site["site"])
         for system in site["systems"]:
             names = {"site": site["site"], "system": system["system"]}
             yield place("/systems/{site}/{system}", **names)
-            grid = ask("/systems/{site}/{system}", **names)
+            grid = facts_of("/systems/{site}/{system}", **names)
             if grid["figures"]:
                 yield place("/trends/{site}/{system}", **names)
             shown |= {run["run_id"]: None for run in grid["runs"][:runs]}
-    for release in ask("/releases")["releases"]:
+    for release in facts_of("/releases")["releases"]:
         yield place("/releases/{release}", release=release["release"])
-        shown |= {run["run_id"]: None for run in ask("/releases/{release}", release=release["release"])["runs"]}
-    for group in ask("/triage")["groups"]:
+        shown |= {run["run_id"]: None for run in facts_of("/releases/{release}", release=release["release"])["runs"]}
+    for group in facts_of("/triage")["groups"]:
         for case in group["cases"]:
             yield place("/cells/{cell}", cell=str(case["cell"]))
             shown[case["run_id"]] = None
     for run_id in shown:
         yield place("/runs/{run_id}", run_id=run_id)
-        for case in ask("/runs/{run_id}", run_id=run_id)["cases"]:
+        for case in facts_of("/runs/{run_id}", run_id=run_id)["cases"]:
             if case["record_id"] is not None and case["outcome"] != "pass":
                 yield place("/records/{record_id}", record_id=case["record_id"])
 
@@ -112,23 +114,23 @@ def _badges(
 
 
 def _file(address: str) -> Path:
-    """Return where a page lies; a name is quoted, so that no slash or dot in it leads elsewhere."""
+    """Return the file of a page; names stay quoted, so that a slash or dot in them cannot lead out of the folder."""
     if address == "/":
         return Path("index.html")
     return Path(*address.strip("/").split("/")[:-1], address.rpartition("/")[2] + ".html")
 
 
 def _relative(html: str, file: Path, places: dict[str, tuple[Page, dict[str, str]]]) -> str:
-    """Rewrite the links of a page for its place in the folder."""
+    """Rewrite the links of a page so that they work from its file in the folder."""
     up = "../" * (len(file.parts) - 1) or "./"
 
-    def rewrite(found: re.Match[str]) -> str:
-        address, query, mark = found[1], found[2], found[3] or ""
+    def rewrite(link: re.Match[str]) -> str:
+        address, query, fragment = link[1], link[2], link[3] or ""
         if address.startswith("/static/"):
             return f'href="{up}{address[1:]}"'
         if query or address not in places:
             return ""
-        return f'href="{up}{quote(str(_file(address)), safe="/")}{mark}"'
+        return f'href="{up}{quote(str(_file(address)), safe="/")}{fragment}"'
 
     return _HREF.sub(rewrite, html).replace('src="/static/', f'src="{up}static/')
 
@@ -140,15 +142,15 @@ def _write(folder: Path, file: Path, body: bytes) -> str:
     return str(file)
 
 
-def _make_room(folder: Path) -> None:
-    """Take away what an earlier export wrote, and nothing else."""
+def _remove_earlier_export(folder: Path) -> None:
+    """Remove the files that an earlier export wrote, and no others."""
     folder.mkdir(parents=True, exist_ok=True)
-    mark = folder / MARK
-    if not mark.exists():
+    listing = folder / MARK
+    if not listing.exists():
         if any(folder.iterdir()):
-            raise ExportError(f"{folder} holds files that no export wrote. Name an empty folder, or a new one.")
+            raise ExportError(f"{folder} contains files that no export wrote. Name an empty or a new folder with --to.")
         return
-    for line in mark.read_text(encoding="utf-8").splitlines():
+    for line in listing.read_text(encoding="utf-8").splitlines():
         file = folder / line
         if file.resolve().is_relative_to(folder.resolve()):
             file.unlink(missing_ok=True)

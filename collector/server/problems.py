@@ -1,4 +1,4 @@
-"""What a client is told when something cannot be done: a problem document, or a page for a person's browser."""
+"""The responses to errors: a problem document (RFC 9457) for programs, a page for browsers."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from litestar.exceptions import HTTPException
 from sqlalchemy.exc import OperationalError
 
 from collector.errors import Problem
+from collector.limits import MAX_BODY
 from collector.rendering.base import prefers_json
-from collector.web.context import Ask
+from collector.web.context import HttpRequest
 
 log = logging.getLogger("collector")
 
@@ -23,11 +24,11 @@ PAGE = """<!doctype html>
 </head><body><main class="lost"><h1>{title}</h1><p>{detail}</p></main></body></html>
 """
 
-PRIVATE = "This dashboard is private. Open it by the whole address that was printed when it started, token included."
+PRIVATE = "This dashboard is private. Open the whole address that was printed when it started, including the token."
 
 
-def answer_problem(request: Ask, problem: Problem) -> Response[bytes]:
-    """Answer with the problem in the form that the asker reads."""
+def answer_problem(request: HttpRequest, problem: Problem) -> Response[bytes]:
+    """Respond with a problem, in the form that the client accepts."""
     headers: dict[str, str] = {}
     if problem.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="collector"'
@@ -36,8 +37,8 @@ def answer_problem(request: Ask, problem: Problem) -> Response[bytes]:
     if problem.status == 429:
         headers["Retry-After"] = str(problem.more.get("retry_after", 1))
     path = request.url.path
-    reads = path.endswith(".json") or prefers_json(request.headers.get("accept", ""))
-    if reads or path.startswith(("/api/", "/healthz", "/readyz", "/metrics", "/result")):
+    wants_json = path.endswith(".json") or prefers_json(request.headers.get("accept", ""))
+    if wants_json or path.startswith(("/api/", "/healthz", "/readyz", "/metrics", "/result")):
         body, kind = msgspec.json.encode(problem.document()), "application/problem+json"
     else:
         detail = PRIVATE if problem.status == 401 else problem.detail
@@ -46,25 +47,26 @@ def answer_problem(request: Ask, problem: Problem) -> Response[bytes]:
     return Response(content=body, status_code=problem.status, media_type=kind, headers=headers)
 
 
-def answer_framework(request: Ask, error: HTTPException) -> Response[bytes]:
-    """Answer what the framework refuses by itself: no such path or method, a body over its limit."""
+def answer_framework(request: HttpRequest, error: HTTPException) -> Response[bytes]:
+    """Respond to what the framework refuses: an unknown path or method, or a body that is too large."""
     kinds = {404: "not-found", 405: "method", 413: "too-large"}
     kind = kinds.get(error.status_code, "bad-request" if error.status_code < 500 else "internal")
     details: dict[str, Any] = {
-        "not-found": f"Nothing is at {request.url.path[:200]!r}.",
-        "method": f"{request.method} is not possible here.",
-        "too-large": "The body is over 33554432 bytes as sent.",
+        "not-found": f"There is no page at {request.url.path[:200]!r}.",
+        "method": f"{request.url.path[:200]} does not accept {request.method}.",
+        "too-large": f"The body is larger than {MAX_BODY} bytes. Send smaller batches.",
     }
     return answer_problem(request, Problem(error.status_code, kind, details.get(kind, "The request cannot be read.")))
 
 
-def answer_database(request: Ask, error: OperationalError) -> Response[bytes]:
-    """Answer that the database cannot take it now; what was sent was not stored and should be sent again."""
+def answer_database(request: HttpRequest, error: OperationalError) -> Response[bytes]:
+    """Respond that the database is not available; the request was not stored and should be sent again."""
     log.error("database: %s", error.orig)
-    return answer_problem(request, Problem(503, "database", "The database did not take it now. Send it again."))
+    detail = "The database is not available now. Nothing was stored; send the request again."
+    return answer_problem(request, Problem(503, "database", detail))
 
 
-def answer_bug(request: Ask, error: Exception) -> Response[bytes]:
-    """Answer without telling what broke; the log has it."""
+def answer_bug(request: HttpRequest, error: Exception) -> Response[bytes]:
+    """Respond to an unexpected error without its details, which are in the log."""
     log.error("%s %s", request.method, request.url.path, exc_info=error)
-    return answer_problem(request, Problem(500, "internal", "The collector failed; its log says how."))
+    return answer_problem(request, Problem(500, "internal", "The collector failed. Its log shows the error."))

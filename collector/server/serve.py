@@ -1,4 +1,4 @@
-"""The server process: its socket, its lock, its ready file, and how it ends."""
+"""The server process: its socket, its lock, its ready file, and its end."""
 
 from __future__ import annotations
 
@@ -35,9 +35,10 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 GRACE_SECONDS = 5
 
 GC_THRESHOLD = (10_000, 100, 100)
-"""A batch makes some hundred thousand objects and no cycles; looking for cycles at the usual rate costs a third.
+"""Thresholds of Python's garbage collector. A batch creates some hundred thousand objects and no cycles.
 
-The young ones alone are looked through often, in about 4 ms: a page that is drawn meanwhile waits for it.
+With the default thresholds, a third of the time is spent on the search for cycles. With these, only the youngest
+generation is searched often. That takes about 4 ms, during which a page that is being drawn waits.
 """
 
 Addresses = Sequence[tuple[socket.AddressFamily, tuple[str, int]]]
@@ -45,7 +46,7 @@ Addresses = Sequence[tuple[socket.AddressFamily, tuple[str, int]]]
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line says."""
+    """The options of ``exaworks collector serve``."""
 
     url: URL
     key_file: Path
@@ -61,7 +62,7 @@ class Options:
 
 
 class Uvicorn(uvicorn.Server):
-    """Uvicorn that says when it accepts connections and ends with exit code 0 on SIGTERM and SIGINT."""
+    """Uvicorn that calls ``ready`` once it accepts connections, and exits with code 0 on SIGTERM and SIGINT."""
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None], exit_with: int | None) -> None:
         super().__init__(config)
@@ -91,10 +92,10 @@ class Uvicorn(uvicorn.Server):
         self.should_exit = True
 
     def _watch(self, process: int) -> None:
-        """End when the process that needed this server is gone, however it went."""
+        """Stop this server when the given process ends, for whatever reason."""
         loop = asyncio.get_running_loop()
 
-        def gone() -> None:
+        def stop() -> None:
             loop.remove_reader(descriptor)
             os.close(descriptor)
             self.should_exit = True
@@ -103,10 +104,10 @@ class Uvicorn(uvicorn.Server):
             descriptor = os.pidfd_open(process)
         except ProcessLookupError:
             self.should_exit = True
-        except (AttributeError, OSError):  # a kernel or C library before pidfd
+        except (AttributeError, OSError):  # the kernel or the C library has no pidfd
             self._poll(loop, process)
         else:
-            loop.add_reader(descriptor, gone)
+            loop.add_reader(descriptor, stop)
 
     def _poll(self, loop: asyncio.AbstractEventLoop, process: int) -> None:
         try:
@@ -119,21 +120,21 @@ class Uvicorn(uvicorn.Server):
             loop.call_later(1, self._poll, loop, process)
 
 
-def serve(options: Options, say: Callable[[str], None]) -> None:
-    """Serve until told to stop.
+def serve(options: Options, echo: Callable[[str], None]) -> None:
+    """Serve until SIGTERM, SIGINT, or the end of the process in ``exit_with``. ``echo`` prints one line for the user.
 
     Raises:
-        CollectorError: the database or the address cannot be had.
+        CollectorError: the database cannot be opened, or the address cannot be used.
     """
     line = "%(asctime)s %(name)s %(levelname)s %(message)s"
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format=line)
     addresses = _addresses(options)
     settings = read_settings(options.config_file)
     with ExitStack() as stack:
-        lock = stack.enter_context(_locked(options.url, say)) if options.url.get_backend_name() == "sqlite" else None
-        for left_over in (options.ready_file, options.token_file):  # of a server that was killed
-            if left_over is not None:
-                _remove(left_over)
+        lock = stack.enter_context(_locked(options.url, echo)) if options.url.get_backend_name() == "sqlite" else None
+        for stale_file in (options.ready_file, options.token_file):  # of a server that was killed
+            if stale_file is not None:
+                _remove(stale_file)
         key = load_key(options.key_file)
         store = open_store(options.url)
         stack.callback(store.close)
@@ -152,7 +153,7 @@ def serve(options: Options, say: Callable[[str], None]) -> None:
             hosts=LOOPBACK_NAMES | {host, options.host.lower()} if loopback else None,
         )
         for notice in store.notices:
-            say(f"notice: {notice}")
+            echo(f"notice: {notice}")
 
         def ready() -> None:
             about = {"url": url, "pid": os.getpid(), "started": iso(now_ms())}
@@ -166,7 +167,7 @@ def serve(options: Options, say: Callable[[str], None]) -> None:
             if options.ready_file is not None:
                 _write_private(options.ready_file, json.dumps(about))
                 stack.callback(_remove, options.ready_file)
-            say(f"collector at {url}/{'?token=' + token if options.private and token else ''}  (Ctrl-C ends it)")
+            echo(f"collector at {url}/{'?token=' + token if options.private and token else ''}  (Ctrl-C stops it)")
 
         config = uvicorn.Config(
             make_app(server),
@@ -180,7 +181,7 @@ def serve(options: Options, say: Callable[[str], None]) -> None:
             limit_concurrency=256,
         )
         if options.exit_with is not None:
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it goes with its process, not with the terminal
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it ends with that process, not with the terminal
         stack.enter_context(delivering(server))
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLD)
@@ -189,15 +190,17 @@ def serve(options: Options, say: Callable[[str], None]) -> None:
 
 def _addresses(options: Options) -> Addresses:
     try:
-        found = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        results = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
-        raise AddressError(f"--host {options.host!r}: {error.strerror}.") from error
-    addresses = [(family, (str(address[0]), int(address[1]))) for family, _, _, _, address in found]
+        raise AddressError(
+            f"--host {options.host!r} cannot be resolved: {error.strerror}. Use an address of this machine."
+        ) from error
+    addresses = [(family, (str(address[0]), int(address[1]))) for family, _, _, _, address in results]
     open_to_others = [address for _, (address, _) in addresses if not ipaddress.ip_address(address).is_loopback]
     if open_to_others and not options.allow_remote:
         raise AddressError(
-            f"--host {options.host} can be reached from other machines, and this server speaks plain HTTP. "
-            "Keep it on 127.0.0.1 behind a proxy with TLS, or say --allow-remote."
+            f"--host {options.host} can be reached from other machines, and this server uses plain HTTP without "
+            "encryption. Use 127.0.0.1 behind a proxy with TLS, or add --allow-remote."
         )
     return addresses
 
@@ -210,21 +213,21 @@ def _listening(addresses: Addresses, options: Options) -> Iterator[socket.socket
         try:
             listening.bind(address)
         except OSError as error:
-            said = f"cannot listen on {address[0]} port {address[1]}: {error.strerror}."
-            raise AddressError(f"{said} --port 0 takes any that is free.") from error
+            reason = f"cannot listen on {address[0]} port {address[1]}: {error.strerror}."
+            raise AddressError(f"{reason} --port 0 chooses a free port.") from error
         yield listening
 
 
 @contextmanager
-def _locked(url: URL, say: Callable[[str], None]) -> Iterator[int]:
-    """Hold the side file of a SQLite database, so that it has one server."""
+def _locked(url: URL, echo: Callable[[str], None]) -> Iterator[int]:
+    """Hold a lock on the file beside a SQLite database, so that only one server uses the database."""
     database = Path(url.database or "")
-    side = database.with_name(f"{database.name}.lock")
+    lock_file = database.with_name(f"{database.name}.lock")
     try:
-        side.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(side, os.O_RDWR | os.O_CREAT, 0o600)
+        lock_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(lock_file, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
-        raise CollectorError(f"cannot open {side}: {error.strerror}") from error
+        raise CollectorError(f"cannot open {lock_file}: {error.strerror}") from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -232,11 +235,15 @@ def _locked(url: URL, say: Callable[[str], None]) -> Iterator[int]:
             with suppress(ValueError, KeyError):
                 about = json.loads(os.pread(descriptor, 4096, 0))
                 raise StoreBusyError(
-                    f"{database} is already served at {about['url']} by process {about['pid']}."
+                    f"{database} is already served at {about['url']} by process {about['pid']}. "
+                    "Use that one, or stop it first."
                 ) from error
-            raise StoreBusyError(f"{database} is already served by another process.") from error
+            raise StoreBusyError(f"{database} is already served by another process. Stop it first.") from error
         except OSError as error:
-            say(f"notice: {side} cannot be locked ({error.strerror}); see to it that only one collector serves it.")
+            echo(
+                f"notice: {lock_file} cannot be locked ({error.strerror}). "
+                f"Make sure that only one collector serves {database}."
+            )
         yield descriptor
         with suppress(OSError):
             os.ftruncate(descriptor, 0)
@@ -245,7 +252,7 @@ def _locked(url: URL, say: Callable[[str], None]) -> Iterator[int]:
 
 
 def _write_private(file: Path, text: str) -> None:
-    """Write a file that only its owner reads, so that who sees it sees all of it."""
+    """Write a file that only its owner can read; the rename makes it appear complete."""
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     fresh = file.with_name(f".{file.name}.{os.getpid()}")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

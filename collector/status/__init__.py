@@ -1,4 +1,4 @@
-"""What is known now, derived from the store: the state of cells, figures, metrics, waivers, and queries for lists.
+"""The present status, derived from the store: states of cells, figures, metrics, waivers, and queries for the pages.
 
 May import ``store`` and ``auth``.
 """

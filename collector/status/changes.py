@@ -1,4 +1,4 @@
-"""What differs between two records of a case: everything below the payload that could explain a change of outcome."""
+"""The differences between two records of a case: everything below the payload that could explain a new outcome."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Side = dict[str, str]
 
 
 def differences(before: Record, after: Record) -> list[dict[str, Any]]:
-    """Return each thing that either record names, with both values and whether they differ; what does comes first."""
+    """Return every item that either record names, with both values and whether they differ; differences come first."""
     left, right = dict(_named(before)), dict(_named(after))
     both = [
         {"name": name, "before": left.get(name), "after": right.get(name), "changed": left.get(name) != right.get(name)}
@@ -50,13 +50,13 @@ def _named(record: Record) -> Iterator[tuple[str, str]]:
 
 
 def _component(component: Component) -> str:
-    words = [component.version or "absent", component.provider and f"by {component.provider}"]
-    words += [
+    parts = [component.version or "absent", component.provider and f"by {component.provider}"]
+    parts += [
         component.spec,
         component.dag_hash and f"/{component.dag_hash[:7]}",
         component.commit and component.commit[:12],
     ]
-    return " ".join(word for word in words if word)
+    return " ".join(part for part in parts if part)
 
 
 def _software(software: Software) -> str:

@@ -1,4 +1,4 @@
-"""Figures that records measure, as pages and the digest show them."""
+"""The figures that cases measure, as the pages and the digest show them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FRESH_DAYS = 30
 
 
 def series_query() -> Select[Any]:
-    """Select series with what they are of: those that got worse first, then those that got better."""
+    """Select series with their case and system: those that got worse first, then those that got better."""
     rank = case((series.c.change == WORSE, 0), (series.c.change.is_not(None), 1), else_=2)
     return (
         select(series, cells.c.case_id, systems.c.site, systems.c.system)
@@ -27,13 +27,13 @@ def series_query() -> Select[Any]:
     )
 
 
-def worse(connection: Connection, visibility: Visibility, now: int) -> list[Row[Any]]:
-    """Return the series that are worse than they were, of those that were measured of late."""
+def worse_series(connection: Connection, visibility: Visibility, now: int) -> list[Row[Any]]:
+    """Return the series that got worse and that were measured within the last ``FRESH_DAYS`` days."""
     fresh = (series.c.change == WORSE, series.c.last_started > now - FRESH_DAYS * DAY_MS)
     return list(connection.execute(visibility.of(series_query().where(*fresh))))
 
 
-def told(row: Row[Any]) -> dict[str, Any]:
+def series_facts(row: Row[Any]) -> dict[str, Any]:
     """Return a series as facts."""
     return {
         "case_id": row.case_id,

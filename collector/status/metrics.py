@@ -1,4 +1,7 @@
-"""``/metrics`` for Prometheus: what the process does, and what the sites' boards show, without scanning history."""
+"""``/metrics`` for Prometheus: counters of the process, and the boards of the systems, without scanning history.
+
+The format is https://prometheus.io/docs/instrumenting/exposition_formats/ (text, version 0.0.4).
+"""
 
 from __future__ import annotations
 
@@ -10,29 +13,32 @@ from pathlib import Path
 from sqlalchemy import Connection, func, select
 
 from collector.auth.visibility import Visibility
-from collector.outcomes import ORDER, WORD
+from collector.outcomes import ORDER, OUTCOME_NAMES
 from collector.store.tables import board, runs, systems
 
 KIND = "text/plain; version=0.0.4"
 
 HELP = {
     "exaworks_collector_requests_total": ("counter", "Requests answered, by the first digit of the status."),
-    "exaworks_collector_records_total": ("counter", "Records taken or acknowledged again since the process started."),
+    "exaworks_collector_records_total": ("counter", "Records stored or acknowledged again since the process started."),
     "exaworks_collector_rejected_total": ("counter", "Records refused since the process started."),
-    "exaworks_collector_ingest_seconds_total": ("counter", "Seconds spent on taking batches."),
+    "exaworks_collector_ingest_seconds_total": ("counter", "Seconds spent on storing batches of records."),
     "exaworks_collector_started_seconds": ("gauge", "When the process started, seconds since 1970."),
     "exaworks_collector_memory_bytes": ("gauge", "Resident memory of the process."),
-    "exaworks_cells": ("gauge", "Cells of a system by their latest outcome; missing is one that did not report."),
-    "exaworks_flaky_cells": ("gauge", "Cells of a system that change their outcome on the same stack."),
-    "exaworks_figures": ("gauge", "Figures that the cases of a system measure and that are followed over time."),
+    "exaworks_cells": ("gauge", "Cells of a system by their latest outcome; a missing cell did not report."),
+    "exaworks_flaky_cells": ("gauge", "Cells of a system whose outcome changes on the same stack."),
+    "exaworks_figures": ("gauge", "Figures of a system that are followed over time."),
     "exaworks_figures_worse": ("gauge", "Figures of a system that are worse than usual."),
     "exaworks_last_run_seconds": ("gauge", "When the newest run of a system began, seconds since 1970."),
-    "exaworks_last_contact_seconds": ("gauge", "When something of a system last came, seconds since 1970."),
+    "exaworks_last_contact_seconds": (
+        "gauge",
+        "When the collector last received something of a system, seconds since 1970.",
+    ),
 }
 
 
 class Counters:
-    """What this process counts."""
+    """The counters of this process."""
 
     def __init__(self) -> None:
         self.started = time.time()
@@ -44,20 +50,20 @@ class Counters:
             self._values[name, labels] = self._values.get((name, labels), 0) + amount
 
     def lines(self) -> list[tuple[str, str, float]]:
-        """Return name, labels and value of each."""
+        """Return the name, labels and value of each counter."""
         with self._lock:
-            found = [(name, labels, value) for (name, labels), value in sorted(self._values.items())]
-        found.append(("exaworks_collector_started_seconds", "", round(self.started, 3)))
+            lines = [(name, labels, value) for (name, labels), value in sorted(self._values.items())]
+        lines.append(("exaworks_collector_started_seconds", "", round(self.started, 3)))
         resident = _resident()
         if resident is not None:
-            found.append(("exaworks_collector_memory_bytes", "", resident))
-        return found
+            lines.append(("exaworks_collector_memory_bytes", "", resident))
+        return lines
 
 
 def board_lines(connection: Connection, visibility: Visibility) -> list[tuple[str, str, float]]:
-    """Return what the board of each system shows, to who may see it."""
+    """Return the lines about each system that the reader may see, from its board."""
     names = (systems.c.site, systems.c.system)
-    found: list[tuple[str, str, float]] = []
+    lines: list[tuple[str, str, float]] = []
     counted: dict[tuple[str, str], dict[str, int]] = {}
     flaky: dict[tuple[str, str], int] = {}
     query = visibility.of(select(*names, board.c.outcomes, board.c.flaky).join(systems, systems.c.id == board.c.system))
@@ -67,38 +73,40 @@ def board_lines(connection: Connection, visibility: Visibility) -> list[tuple[st
             counts[char] += 1
         flaky[site, system] = flaky.get((site, system), 0) + turning
     for place, counts in counted.items():
-        found += [
-            ("exaworks_cells", labels(site=place[0], system=place[1], outcome=WORD[char]), number)
+        lines += [
+            ("exaworks_cells", labels(site=place[0], system=place[1], outcome=OUTCOME_NAMES[char]), number)
             for char, number in counts.items()
         ]
-        found.append(("exaworks_flaky_cells", labels(site=place[0], system=place[1]), flaky[place]))
+        lines.append(("exaworks_flaky_cells", labels(site=place[0], system=place[1]), flaky[place]))
     newest = select(runs.c.system, func.max(runs.c.started).label("started")).group_by(runs.c.system).subquery()
     times = select(*names, systems.c.contact, newest.c.started, systems.c.trended, systems.c.worse)
-    told = times.outerjoin(newest, newest.c.system == systems.c.id)
-    for site, system, contact, started, trended, worse in connection.execute(visibility.of(told).order_by(*names)):
+    joined = times.outerjoin(newest, newest.c.system == systems.c.id)
+    for site, system, contact, started, trended, worse in connection.execute(visibility.of(joined).order_by(*names)):
         if trended:
             place_labels = labels(site=site, system=system)
-            found += [("exaworks_figures", place_labels, trended), ("exaworks_figures_worse", place_labels, worse)]
+            lines += [("exaworks_figures", place_labels, trended), ("exaworks_figures_worse", place_labels, worse)]
         for name, value in (("exaworks_last_run_seconds", started), ("exaworks_last_contact_seconds", contact)):
             if value is not None:
-                found.append((name, labels(site=site, system=system), value / 1000))
-    return found
+                lines.append((name, labels(site=site, system=system), value / 1000))
+    return lines
 
 
 def write(lines: Iterable[tuple[str, str, float]]) -> bytes:
-    """Write the exposition format, each name's lines together under its help."""
+    """Write lines in the exposition format, grouped by name under the help text of each."""
     by_name: dict[str, list[str]] = {}
-    for name, marks, value in lines:
-        by_name.setdefault(name, []).append(f"{name}{{{marks}}} {value:.15g}" if marks else f"{name} {value:.15g}")
+    for name, label_text, value in lines:
+        by_name.setdefault(name, []).append(
+            f"{name}{{{label_text}}} {value:.15g}" if label_text else f"{name} {value:.15g}"
+        )
     text = []
-    for name, (kind, about) in HELP.items():
+    for name, (kind, help_text) in HELP.items():
         if name in by_name:
-            text += [f"# HELP {name} {about}", f"# TYPE {name} {kind}", *by_name[name]]
+            text += [f"# HELP {name} {help_text}", f"# TYPE {name} {kind}", *by_name[name]]
     return ("\n".join(text) + "\n").encode()
 
 
 def labels(**values: str) -> str:
-    """Write labels, escaped as the format wants it."""
+    """Write labels, escaped as the format requires."""
     return ",".join(f'{name}="{_escaped(value)}"' for name, value in values.items())
 
 

@@ -1,6 +1,6 @@
-"""Reading for the pages and the JSON: each function is one question, answered in a handful of statements.
+"""Queries for the pages and the JSON interface; each function needs only a few statements.
 
-``seen`` limits an answer to what its reader may see.
+``visibility`` limits the result to the sites that the reader may see.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ RUN_COLUMNS = (
 def latest_runs(
     connection: Connection, visibility: Visibility, limit: int, system: str | None = None, before: str | None = None
 ) -> list[Row[Any]]:
-    """Return runs, newest first; ``before`` names the run after which to go on."""
+    """Return runs, newest first; ``before`` is the id of the last run of the previous page."""
     query = visibility.of(select(*RUN_COLUMNS).join(systems, systems.c.id == runs.c.system))
     if system is not None:
         query = query.where(systems.c.system == system)
@@ -68,7 +68,7 @@ def latest_runs(
 
 
 def find_run(connection: Connection, run_id: str, visibility: Visibility) -> Row[Any] | None:
-    """Return a run with its manifest, plan and newest closing."""
+    """Return a run with its manifest, plan and newest closing; None if the reader may not see it or it is unknown."""
     query = (
         select(*RUN_COLUMNS, runs.c.manifest, plans.c.cells.label("plan"), closings.c.body.label("closing"))
         .join(systems, systems.c.id == runs.c.system)
@@ -80,15 +80,15 @@ def find_run(connection: Connection, run_id: str, visibility: Visibility) -> Row
 
 
 def run_cells(connection: Connection, run: Row[Any]) -> list[Row[Any]]:
-    """Return the cells of a run in planned order, then those nobody planned."""
+    """Return the cells of a run in planned order, then those that were not planned."""
     layout = (*(parse_cells(run.plan) if run.plan else ()), *parse_cells(run.extra))
     if not layout:
         return []
     columns = (cells.c.id, cells.c.case_id, cells.c.component, cells.c.subject, cells.c.scheduler, cells.c.tier)
     within = cells.c.id.between(min(layout), max(layout))
     query = select(*columns).where(cells.c.system == run.system_key, within)
-    found: dict[int, Any] = {row.id: row for row in connection.execute(query)}
-    return [found[cell] for cell in layout]
+    by_id: dict[int, Any] = {row.id: row for row in connection.execute(query)}
+    return [by_id[cell] for cell in layout]
 
 
 def run_records(connection: Connection, run: int) -> list[Row[Any]]:
@@ -97,7 +97,7 @@ def run_records(connection: Connection, run: int) -> list[Row[Any]]:
 
 
 def record_bodies(connection: Connection, run: int, after: int, limit: int) -> list[tuple[int, bytes]]:
-    """Return a page of a run's canonical records with their numbers, in the order they came."""
+    """Return a page of a run's canonical records with their numbers, in the order of their arrival."""
     first = (run << RECORD_BITS) + after
     within = bodies.c.record.between(first, ((run + 1) << RECORD_BITS) - 1)
     query = select(bodies.c.record, bodies.c.body).where(within).order_by(bodies.c.record).limit(limit)
@@ -105,7 +105,7 @@ def record_bodies(connection: Connection, run: int, after: int, limit: int) -> l
 
 
 def find_record(connection: Connection, record_id: str, visibility: Visibility) -> Row[Any] | None:
-    """Return a record with its body, where it is still kept, and its run."""
+    """Return a record with its run and, if it is still stored, its body."""
     if len(record_id) != 64 or set(record_id) - set("0123456789abcdef"):
         return None
     newest = connection.execute(select(func.max(runs.c.id))).scalar() or 0
@@ -123,17 +123,20 @@ def find_record(connection: Connection, record_id: str, visibility: Visibility) 
 
 
 def row_record_id(row: Row[Any]) -> str:
-    """Return the id of a record from what identifies it."""
+    """Return the id of a record, computed from its site, system, run, case and attempt."""
     return schema_record_id(row.site, row.system, row.run_id, row.case_id, row.attempt)
 
 
 def is_whole(row: Row[Any]) -> bool | None:
-    """Tell whether a record's body is the one that was acknowledged; retention may have taken its output, or all."""
+    """Return whether the body of a record is the acknowledged one; None if there is no body.
+
+    Retention may have removed the output from the body, or the whole body.
+    """
     return None if row.body is None else hashlib.sha256(row.body).digest() == bytes(row.digest)
 
 
 def attempts(connection: Connection, run: int, cell: int) -> list[Row[Any]]:
-    """Return all attempts at one case within a run."""
+    """Return all attempts of one case within a run."""
     query = select(records).where(records.c.run == run, records.c.cell == cell).order_by(records.c.attempt)
     return list(connection.execute(query))
 

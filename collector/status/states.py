@@ -1,4 +1,4 @@
-"""States that nobody uploads: missing, stale, flaky, failing; each read from the roll-ups, without scanning history."""
+"""Derived states, which no record contains: missing, stale, flaky, failing; read from roll-ups, not from history."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, Connection, Row, cast, select
 
 from collector.auth.visibility import Visibility
 from collector.clock import iso
-from collector.outcomes import MISSING, WORD
+from collector.outcomes import MISSING, OUTCOME_NAMES
 from collector.store.streaks import flake_score, is_flaky
 from collector.store.tables import cells, runs, systems
 
@@ -23,7 +23,10 @@ def cell_states(
     state: str | None = None,
     after: int = 0,
 ) -> tuple[list[dict[str, Any]], int | None]:
-    """Return cells with their states, and where to go on; ``state`` keeps those alone that are in it."""
+    """Return a page of cells with their states, and the key after which the next page starts, or None.
+
+    ``state`` limits the result to cells in that state.
+    """
     limit = 1000
     latest, first = runs.alias("latest"), runs.alias("first")
     query = (
@@ -46,22 +49,22 @@ def cell_states(
     elif state == "stale":
         query = query.where(cells.c.last_started < now - cast(latest.c.stale_after, BigInteger) * 1000)
     rows = connection.execute(visibility.of(query).order_by(cells.c.id).limit(limit)).all()
-    found = [_told(row, now) for row in rows if _current(row)]
-    return found, rows[-1].id if len(rows) == limit else None
+    current = [_cell_facts(row, now) for row in rows if _current(row)]
+    return current, rows[-1].id if len(rows) == limit else None
 
 
 def is_stale(started: int, stale_after: int | None, now: int) -> bool:
-    """Tell whether a result is older than its site lets one count."""
+    """Return whether a result is older than its site accepts; ``stale_after`` is in seconds, the times in ms."""
     return stale_after is not None and now - started > stale_after * 1000
 
 
 def _current(row: Row[Any]) -> bool:
-    """Leave out what the newest full run of its tier no longer plans."""
-    begun = getattr(row, f"full_{row.tier}", None)
-    return begun is None or row.last_started >= begun
+    """Return whether the newest full run of the tier still plans the cell."""
+    full_run_started = getattr(row, f"full_{row.tier}", None)
+    return full_run_started is None or row.last_started >= full_run_started
 
 
-def _told(row: Row[Any], now: int) -> dict[str, Any]:
+def _cell_facts(row: Row[Any], now: int) -> dict[str, Any]:
     states = {
         "flaky": is_flaky(row.turns),
         "failing": row.fail_run is not None,
@@ -72,7 +75,7 @@ def _told(row: Row[Any], now: int) -> dict[str, Any]:
         "site": row.site,
         "system": row.system_name,
         "case_id": row.case_id,
-        "outcome": WORD[row.last_outcome],
+        "outcome": OUTCOME_NAMES[row.last_outcome],
         "states": [name for name in STATES if states[name]],
         "run_id": row.run_id,
         "started": iso(row.last_started),
@@ -82,6 +85,6 @@ def _told(row: Row[Any], now: int) -> dict[str, Any]:
         "first_fail_run": row.fail_run_id,
         "version": row.last_version,
         "emulated": bool(row.last_emulated),
-        "history": [WORD[char] for char in row.history or ""],
+        "history": [OUTCOME_NAMES[char] for char in row.history or ""],
         "flake_score": flake_score(row.history, row.turns),
     }

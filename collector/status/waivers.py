@@ -1,7 +1,7 @@
-"""Waivers: failures that somebody looked at and lets stand until a day, from a site's file or from an administrator.
+"""Waivers: failures that are accepted until a given day, by a site file or by an administrator of the collector.
 
-Those of site files come with every manifest and are read from the newest one of a system. Those of administrators are
-kept here; they change how a failure is listed, never its outcome.
+Waivers of site files are read from the newest manifest of each system. Waivers of administrators are stored in the
+database; they change where a failure is listed, never its outcome.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ LONGEST = 512
 
 
 @dataclass(frozen=True)
-class Standing:
-    """A waiver that applies to a system, wherever it comes from; ``system`` is None for all of the site."""
+class SystemWaiver:
+    """A waiver from either source; ``system`` is None if it applies to all systems of the site."""
 
     site: str
     system: str | None
@@ -46,8 +46,8 @@ class Standing:
         return ms(self.expires) > now
 
 
-class About(msgspec.Struct, frozen=True):
-    """What a manifest tells of its system beside the plan; decoding skips the rest."""
+class ManifestFacts(msgspec.Struct, frozen=True):
+    """The facts about a system in a manifest, without the plan; decoding skips all other keys."""
 
     owner: str | None = None
     cadence: str | None = None
@@ -56,8 +56,8 @@ class About(msgspec.Struct, frozen=True):
     waivers: list[Waiver] = []
 
 
-class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A waiver as an administrator asks for it; ``expires`` is the last day on which it counts."""
+class WaiverRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A waiver as an administrator requests it; ``expires`` is the last day on which it is valid."""
 
     site: str
     cases: str
@@ -67,20 +67,20 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     owner: str | None = None
 
 
-def standing(connection: Connection, visibility: Visibility, now: int) -> list[Standing]:
-    """Return the administrators' waivers that a reader may know of, the ones that ran out in the last 90 days too."""
+def administrator_waivers(connection: Connection, visibility: Visibility, now: int) -> list[SystemWaiver]:
+    """Return the waivers of administrators that a reader may see, also those that expired within the last 90 days."""
     allowed = select(systems.c.site).where(*visibility.limits())
     query = select(waivers).where(
         waivers.c.ended.is_(None), waivers.c.expires > now - 90 * 86_400_000, waivers.c.site.in_(allowed)
     )
     return [
-        Standing(row.site, row.system, row.cases, row.reason, row.owner, at(row.expires), "administrator", row.id)
+        SystemWaiver(row.site, row.system, row.cases, row.reason, row.owner, at(row.expires), "administrator", row.id)
         for row in connection.execute(query.order_by(waivers.c.expires, waivers.c.id))
     ]
 
 
-def about_systems(connection: Connection, visibility: Visibility) -> dict[tuple[str, str], About]:
-    """Return what the newest manifest of each system says of it."""
+def manifest_facts(connection: Connection, visibility: Visibility) -> dict[tuple[str, str], ManifestFacts]:
+    """Return the facts in the newest manifest of each system, by site and system."""
     newest = (
         select(runs.c.id)
         .where(runs.c.system == systems.c.id, runs.c.digest.is_not(None))
@@ -90,77 +90,87 @@ def about_systems(connection: Connection, visibility: Visibility) -> dict[tuple[
         .scalar_subquery()
     )
     query = select(systems.c.site, systems.c.system, runs.c.manifest).join(runs, runs.c.id == newest)
-    return {(row.site, row.system): _about(bytes(row.manifest)) for row in connection.execute(visibility.of(query))}
+    return {(row.site, row.system): _decode(bytes(row.manifest)) for row in connection.execute(visibility.of(query))}
 
 
-def of_site_files(about: dict[tuple[str, str], About]) -> list[Standing]:
-    """Return the waivers that the systems' own files declare."""
-    found = []
-    for (site, system), told in about.items():
-        for waiver in told.waivers:
-            expires = last_day(waiver.expires)
+def site_file_waivers(manifests: dict[tuple[str, str], ManifestFacts]) -> list[SystemWaiver]:
+    """Return the waivers that the site files of the systems declare."""
+    declared = []
+    for (site, system), manifest in manifests.items():
+        for waiver in manifest.waivers:
+            expires = end_of_day(waiver.expires)
             if expires is not None:
-                found.append(Standing(site, system, waiver.cases, waiver.reason, waiver.owner, expires, "site file"))
-    return found
+                declared.append(
+                    SystemWaiver(site, system, waiver.cases, waiver.reason, waiver.owner, expires, "site file")
+                )
+    return declared
 
 
-def covering(all_: Sequence[Standing], site: str, system: str, case_id: str, now: int) -> Standing | None:
-    """Return the waiver that covers a case: the one that lasts longest; one that ran out only where no other is."""
-    those = [each for each in all_ if each.covers(site, system, case_id)]
-    return max(those, key=lambda each: each.expires) if those else None
+def covering_waiver(
+    all_: Sequence[SystemWaiver], site: str, system: str, case_id: str, now: int
+) -> SystemWaiver | None:
+    """Return the waiver that covers a case and lasts longest, even if it has expired; None if no waiver covers it."""
+    matching = [each for each in all_ if each.covers(site, system, case_id)]
+    return max(matching, key=lambda each: each.expires) if matching else None
 
 
-def last_day(said: str) -> datetime | None:
-    """Return the end of the day that an ISO date names, in UTC; None where it is no date."""
+def end_of_day(text: str) -> datetime | None:
+    """Return the end of the day that an ISO date names, in UTC; None if the text is not such a date."""
     try:
-        return datetime.strptime(said, "%Y-%m-%d").replace(tzinfo=timezone.utc) + timedelta(days=1)
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=timezone.utc) + timedelta(days=1)
     except ValueError:
         return None
 
 
-def add_waiver(connection: Connection, asked: Asked, token: str | None) -> int:
-    """Keep a waiver and return its number.
+def add_waiver(connection: Connection, request: WaiverRequest, token: str | None) -> int:
+    """Store a waiver and return its number.
 
     Raises:
-        Problem: 422, a field does not hold what it should.
+        Problem: 422, a field is not valid.
     """
-    expires = last_day(asked.expires)
+    expires = end_of_day(request.expires)
     if expires is None:
-        raise Problem(422, "invalid", f"{asked.expires[:40]!r} is not a day such as 2027-01-31.", "expires")
+        raise Problem(422, "invalid", f"{request.expires[:40]!r} is not a date. Write it as 2027-01-31.", "expires")
     if ms(expires) <= now_ms():
-        raise Problem(422, "invalid", f"{asked.expires} is over.", "expires")
+        raise Problem(422, "invalid", f"{request.expires} has passed. Give a later day.", "expires")
     for name in ("site", "cases", "reason", "system", "owner"):
-        value = getattr(asked, name)
-        if value is not None and (not value.strip() or len(value) > (LONGEST if name in ("cases", "reason") else 128)):
-            raise Problem(422, "invalid", "must hold something, and not be too long.", name)
+        value = getattr(request, name)
+        most = LONGEST if name in ("cases", "reason") else 128
+        if value is not None and (not value.strip() or len(value) > most):
+            raise Problem(422, "invalid", f"must not be empty, and must have at most {most} characters.", name)
         if value is not None and "\0" in value:
-            raise Problem(422, "invalid", "must not hold a NUL.", name)
-    values = {name: getattr(asked, name) for name in ("site", "system", "cases", "reason", "owner")}
-    made = insert(waivers).values(**values, expires=ms(expires), made=now_ms(), token=token).returning(waivers.c.id)
-    key: int = connection.execute(made).scalar_one()
+            raise Problem(422, "invalid", "must not contain a NUL character.", name)
+    values = {name: getattr(request, name) for name in ("site", "system", "cases", "reason", "owner")}
+    statement = (
+        insert(waivers).values(**values, expires=ms(expires), made=now_ms(), token=token).returning(waivers.c.id)
+    )
+    key: int = connection.execute(statement).scalar_one()
     return key
 
 
-def end_waiver(connection: Connection, key: int, sites: str | None) -> bool:
-    """End a waiver at once; False where there is none, or it is another site's."""
+def end_waiver(connection: Connection, key: int, site: str | None) -> bool:
+    """End a waiver now; return False if no such waiver is valid, or if it belongs to another site.
+
+    ``site`` is the one site whose waivers may be ended; None for every site.
+    """
     statement = update(waivers).where(waivers.c.id == key, waivers.c.ended.is_(None))
-    if sites is not None:
-        statement = statement.where(waivers.c.site == sites)
+    if site is not None:
+        statement = statement.where(waivers.c.site == site)
     return bool(connection.execute(statement.values(ended=now_ms())).rowcount)
 
 
-def described(these: Iterable[Standing], now: int) -> list[dict[str, Any]]:
+def describe_waivers(listed: Iterable[SystemWaiver], now: int) -> list[dict[str, Any]]:
     """Return waivers as facts."""
-    return [describe(each, now) for each in these]
+    return [describe(each, now) for each in listed]
 
 
-def describe(waiver: Standing, now: int) -> dict[str, Any]:
+def describe(waiver: SystemWaiver, now: int) -> dict[str, Any]:
     """Return a waiver as facts."""
     names = ("id", "site", "system", "cases", "reason", "owner", "expires", "source")
-    told = {name: getattr(waiver, name) for name in names}
-    return told | {"valid": waiver.valid(now), "last_day": (waiver.expires - timedelta(days=1)).date()}
+    facts = {name: getattr(waiver, name) for name in names}
+    return facts | {"valid": waiver.valid(now), "last_day": (waiver.expires - timedelta(days=1)).date()}
 
 
 @lru_cache(maxsize=256)
-def _about(manifest: bytes) -> About:
-    return msgspec.json.decode(manifest, type=About)
+def _decode(manifest: bytes) -> ManifestFacts:
+    return msgspec.json.decode(manifest, type=ManifestFacts)

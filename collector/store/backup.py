@@ -1,8 +1,9 @@
-"""A whole database in one file and back, whichever of the two databases it is: also the way from one to the other.
+"""Backup of a whole database to one file, and restore into either kind of database.
 
-The file is gzip: a header, then each table in blocks of rows, then the number of rows of each; every part is
-MessagePack behind its length. It is read in one transaction, so it is one state of the database, while the server goes
-on. The key of the tokens is not in it: without the key file beside the database, tokens have to be made anew.
+The file is a gzip stream of parts: a header, then the rows of each table in blocks, then the number of rows of each
+table. Each part is a MessagePack value after its length (4 bytes, big-endian). All rows are read in one transaction, so
+the file holds one state of the database while the server continues. The key of the tokens is not in the file: without
+``token.key``, all tokens must be created again.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from collector.store.tables import HEAD, metadata
 
 MAGIC = "exaworks-collector-backup"
 _ROWS = 500
-_LONGEST = 2**31
+_MAX_PART_BYTES = 2**31
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -32,17 +33,17 @@ class Header(msgspec.Struct, frozen=True):
 
     magic: str
     schema: str
-    made: str
+    created: str = msgspec.field(name="made")
 
 
 def backup(store: Store, file: Path) -> dict[str, int]:
-    """Write a backup and return the number of rows of each table; an existing file is left alone.
+    """Write a backup and return the number of rows of each table. An existing file is never overwritten.
 
     Raises:
-        BackupError: the file is there already, or cannot be written.
+        BackupError: the file exists already, or cannot be written.
     """
     if file.exists():
-        raise BackupError(f"{file} is there already: name another file.")
+        raise BackupError(f"{file} exists already. Name another file.")
     fresh = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -63,16 +64,16 @@ def backup(store: Store, file: Path) -> dict[str, int]:
 
 
 def restore(store: Store, file: Path) -> dict[str, int]:
-    """Fill an empty database from a backup, all of it or nothing, and return the number of rows of each table.
+    """Restore a backup into an empty database, completely or not at all; return the number of rows of each table.
 
     Raises:
-        BackupError: the database is not empty, or the file is damaged, none of ours or of another schema.
+        BackupError: the database is not empty, or the file is damaged, is not a backup or has another schema.
     """
     try:
         with file.open("rb") as raw, gzip.GzipFile(fileobj=raw) as stream, store.writing() as connection:
             return _read(connection, stream, file)
     except (OSError, EOFError, zlib.error, msgspec.MsgspecError) as error:
-        raise BackupError(f"{file}: cannot be read as a backup: {error}") from error
+        raise BackupError(f"{file}: cannot be read as a backup: {error}. Nothing was restored.") from error
 
 
 def _write(connection: Connection, out: gzip.GzipFile) -> dict[str, int]:
@@ -92,40 +93,40 @@ def _read(connection: Connection, stream: gzip.GzipFile, file: Path) -> dict[str
     parts = _parts(stream)
     header = msgspec.msgpack.decode(next(parts, b"\xc0"), type=Header)
     if header.magic != MAGIC:
-        raise BackupError(f"{file}: is no backup of a collector.")
+        raise BackupError(f"{file}: is not a backup of a collector.")
     if header.schema != HEAD:
         raise BackupError(
-            f"{file}: is of schema {header.schema}, this collector has {HEAD}. Restore it with the exaworks that made "
-            "it; opening that database with this one then brings it up to date."
+            f"{file}: has schema {header.schema}, and this collector needs {HEAD}. Restore it with the version of "
+            "exaworks that wrote it. This version then updates that database when it opens it."
         )
     tables = {str(table.name): table for table in metadata.sorted_tables}
     for table in tables.values():
         if connection.execute(select(func.count()).select_from(table)).scalar_one():
-            raise BackupError("the database is not empty: restore into a new one.")
+            raise BackupError("the database is not empty. Name a new database with --database.")
     counts = dict.fromkeys(tables, 0)
-    told: Any = None
+    value: Any = None
     for part in parts:
-        told = msgspec.msgpack.decode(part)
-        if isinstance(told, dict):
+        value = msgspec.msgpack.decode(part)
+        if isinstance(value, dict):
             break
-        name, columns, rows = told
+        name, columns, rows = value
         connection.execute(insert(tables[name]), [dict(zip(columns, row, strict=True)) for row in rows])
         counts[name] += len(rows)
-    if told != counts:
-        raise BackupError(f"{file}: ends in the middle; nothing was restored.")
+    if value != counts:
+        raise BackupError(f"{file}: is truncated. Nothing was restored.")
     if connection.dialect.name == "postgresql":
-        _go_on_counting(connection)
+        _advance_sequences(connection)
     return counts
 
 
-def _go_on_counting(connection: Connection) -> None:
-    """Set the sequences behind the keys that were restored."""
+def _advance_sequences(connection: Connection) -> None:
+    """Set each sequence to the highest key that was restored."""
     for table in metadata.sorted_tables:
         column = table.autoincrement_column
         if column is None:
             continue
-        named = {"table": table.name, "column": column.name}
-        sequence = connection.execute(text("SELECT pg_get_serial_sequence(:table, :column)"), named).scalar()
+        parameters = {"table": table.name, "column": column.name}
+        sequence = connection.execute(text("SELECT pg_get_serial_sequence(:table, :column)"), parameters).scalar()
         highest = connection.execute(select(func.max(column))).scalar()
         if sequence is not None and highest is not None:
             connection.execute(text("SELECT setval(:name, :value)"), {"name": sequence, "value": highest})
@@ -142,7 +143,7 @@ def _parts(stream: gzip.GzipFile) -> Iterator[bytes]:
         if not size:
             return
         length = int.from_bytes(size, "big")
-        part = stream.read(length) if len(size) == 4 and length < _LONGEST else b""
+        part = stream.read(length) if len(size) == 4 and length < _MAX_PART_BYTES else b""
         if len(part) != length or not part:
-            raise EOFError("it ends in the middle")
+            raise EOFError("it is truncated")
         yield part

@@ -1,7 +1,7 @@
-"""Many rows in one statement, handed to the driver as they are: on the way of every record, each microsecond counts.
+"""Insert and update many rows in one statement. Every record passes through here, so the speed matters.
 
-SQLite takes them by ``executemany``; PostgreSQL by binary COPY and, for updates, as one statement that joins arrays.
-An array is written here as the text PostgreSQL reads, since the driver takes some thirty times as long for it.
+On SQLite the rows go through ``executemany``. On PostgreSQL, inserts use binary COPY, and an update is one statement
+that joins arrays. The text form of an array is written here, because the driver needs some thirty times as long for it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from sqlalchemy.types import UserDefinedType
 
 
 def insert_many(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Insert rows that give every column of the table, in its order."""
+    """Insert rows; each tuple has a value for every column of the table, in the order of the columns."""
     if not rows:
         return
     if connection.dialect.name != "postgresql":
@@ -50,7 +50,7 @@ def insert_many(connection: Connection, table: Table, rows: Sequence[tuple[Any, 
 def update_many(
     connection: Connection, table: Table, columns: tuple[Column[Any], ...], rows: Sequence[tuple[Any, ...]]
 ) -> None:
-    """Set the columns of rows; each tuple gives their values, then the key of the row."""
+    """Update columns of rows; each tuple has the new values, then the key of the row."""
     if not rows:
         return
     statement = _update(table, columns, connection.dialect)
@@ -61,16 +61,16 @@ def update_many(
 
 
 def among(connection: Connection, column: ColumnElement[Any], values: Iterable[int | str]) -> ColumnElement[bool]:
-    """Tell that a column is one of many values: a statement of one text, however many they are."""
+    """Return the condition that a column is one of the values. Its SQL text is the same for any number of values."""
     if connection.dialect.name == "postgresql":
         kind = BigInteger() if isinstance(column.type, Integer) else Text()
-        return column == func.any(cast(bindparam(None, array(values), type_=_Written()), ARRAY(kind)))
+        return column == func.any(cast(bindparam(None, array(values), type_=_UntypedText()), ARRAY(kind)))
     listed = func.json_each(bindparam(None, json.dumps(list(values)), type_=Text())).table_valued("value")
     return column.in_(select(listed.c.value))
 
 
-class _Written(UserDefinedType[str]):
-    """A text that goes to the database without a type, so that it is read as what it is cast to, and read once."""
+class _UntypedText(UserDefinedType[str]):
+    """A parameter that is sent without a type, so that PostgreSQL parses it once, as the type that it is cast to."""
 
     cache_ok = True
 
@@ -79,7 +79,7 @@ class _Written(UserDefinedType[str]):
 
 
 def array(values: Iterable[Any]) -> str:
-    """Write a one-dimensional array as PostgreSQL reads it."""
+    """Format a one-dimensional array as PostgreSQL parses it."""
     return "{" + ",".join(map(_element, values)) + "}"
 
 

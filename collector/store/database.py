@@ -1,7 +1,7 @@
-"""Opening the database: SQLite in a file, or PostgreSQL by URL, with its schema brought up to date.
+"""Open the database, SQLite in a file or PostgreSQL by URL, and update its schema.
 
-On SQLite one connection writes, guarded by a lock, and a pool of others only reads. Writing is synchronous to the
-disk: what was acknowledged is there after a power cut.
+On SQLite, one connection writes, protected by a lock, and a pool of other connections only reads. Writes are
+synchronous to the disk, so that everything that was acknowledged survives a power failure.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 @dataclass
 class Store:
-    """An open database: ``writing()`` and ``reading()`` give a connection within a transaction."""
+    """An open database. ``writing()`` and ``reading()`` yield a connection inside a transaction."""
 
     url: URL
     writer: Engine
@@ -36,12 +36,12 @@ class Store:
 
     @property
     def file(self) -> Path | None:
-        """The SQLite file, or None where another process holds the database."""
+        """The SQLite file, or None for PostgreSQL."""
         return Path(self.url.database or "") if self.url.get_backend_name() == "sqlite" else None
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """Yield a connection whose work is committed at the end, or undone by an exception."""
+        """Yield a connection whose work is committed at the end, or rolled back after an exception."""
         if self.file is None:
             with self.writer.begin() as connection:
                 yield connection
@@ -50,8 +50,8 @@ class Store:
             yield connection
 
     @contextmanager
-    def held(self) -> Iterator[Connection]:
-        """Yield a connection that keeps all other writers out; what it does is undone unless it commits."""
+    def exclusive(self) -> Iterator[Connection]:
+        """Yield a connection that locks out all other writers; its work is rolled back unless the caller commits it."""
         with self._lock, self.writer.connect() as connection:
             if self.file is None:
                 connection.execute(text("LOCK TABLE systems, runs IN SHARE ROW EXCLUSIVE MODE"))
@@ -59,7 +59,7 @@ class Store:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """Yield a connection that sees one state of the database throughout."""
+        """Yield a connection that reads one state of the database until its end."""
         with self.reader.begin() as connection:
             yield connection
 
@@ -70,10 +70,10 @@ class Store:
 
 
 def database_url(database: str | None, folder: Path) -> URL:
-    """Read what ``--database`` says: nothing, a path, or a URL.
+    """Return the URL for the value of ``--database``: nothing, a path, or a URL.
 
     Raises:
-        StoreError: it is neither, or names a database that this build does not know.
+        StoreError: the value is not valid, or names a kind of database that is not supported.
     """
     if not database:
         return URL.create("sqlite", database=str(folder / "collector.db"))
@@ -82,31 +82,35 @@ def database_url(database: str | None, folder: Path) -> URL:
     try:
         url = make_url(database)
     except ArgumentError as error:
-        raise StoreError(f"--database {database!r} is no URL: use a path, sqlite:///PATH or postgresql://…") from error
+        message = f"--database {database!r} is not a valid URL. Use a path, sqlite:///PATH or postgresql://HOST/NAME."
+        raise StoreError(message) from error
     if url.get_backend_name() == "sqlite":
         if not url.database or url.database == ":memory:":
-            raise StoreError("--database: a SQLite database needs a file; name a path.")
+            raise StoreError("--database: a SQLite database needs a file. Name a path.")
         return url.set(database=str(Path(url.database).absolute()))
     if url.drivername in ("postgresql", "postgres"):
         return url.set(drivername="postgresql+psycopg")
     if url.get_backend_name() != "postgresql":
-        raise StoreError(f"--database {url.drivername}: only SQLite and PostgreSQL are supported.")
+        raise StoreError(
+            f"--database {url.drivername}: is not supported. Use SQLite (a path) or PostgreSQL (postgresql://HOST/NAME)."
+        )
     return url
 
 
 def open_store(url: URL) -> Store:
-    """Open the database, making it or bringing its schema up to date where needed.
+    """Open the database; create it, or update its schema, if needed.
 
     Raises:
         StoreError: it cannot be opened or written, or its driver is not installed.
-        StoreNewerError: a newer collector has migrated it.
+        StoreNewerError: a newer collector has updated its schema.
     """
     try:
         store = _sqlite(url) if url.get_backend_name() == "sqlite" else _postgresql(url)
         with store.writing() as connection:
-            _bring_up_to_date(connection, url)
+            _update_schema(connection, url)
     except (ImportError, NoSuchModuleError) as error:
-        raise StoreError(f"the driver for {url.drivername} is not installed: pip install 'psycopg[binary]'") from error
+        message = f"the driver for {url.drivername} is not installed. Run: pip install 'psycopg[binary]'"
+        raise StoreError(message) from error
     except (OSError, DBAPIError) as error:
         cause = getattr(error, "orig", None) or error
         raise StoreError(f"cannot open the database {url.render_as_string()}: {cause}") from error
@@ -114,9 +118,9 @@ def open_store(url: URL) -> Store:
 
 
 def _postgresql(url: URL) -> Store:
-    # Said by the client, UTF-8 holds for a database of SQL_ASCII too, of which texts would come as bytes.
-    spoken = {"client_encoding": "UTF8"}
-    engine = create_engine(url, pool_pre_ping=True, isolation_level="READ COMMITTED", connect_args=spoken)
+    # Without a client encoding, psycopg returns bytes for the texts of a database whose encoding is SQL_ASCII.
+    arguments = {"client_encoding": "UTF8"}
+    engine = create_engine(url, pool_pre_ping=True, isolation_level="READ COMMITTED", connect_args=arguments)
     return Store(url=url, writer=engine, reader=engine.execution_options(isolation_level="REPEATABLE READ"))
 
 
@@ -133,15 +137,15 @@ def _sqlite(url: URL) -> Store:
     def _open_writer(connection: Any, _record: Any) -> None:
         connection.isolation_level = None
         connection.execute("PRAGMA busy_timeout = 30000")
-        wanted = "DELETE" if shared else "WAL"
-        got = str(connection.execute(f"PRAGMA journal_mode = {wanted}").fetchone()[0]).upper()
+        requested = "DELETE" if shared else "WAL"
+        mode = str(connection.execute(f"PRAGMA journal_mode = {requested}").fetchone()[0]).upper()
         if shared:
             store.notices.append(
-                f"{file} lies on {shared}, where SQLite's write-ahead log does not work: journal mode {got} is used, "
-                "and readers may wait for writers. A local disk is faster; PostgreSQL is better for a shared one."
+                f"{file} is on the shared file system {shared}, where SQLite's write-ahead log does not work. Journal "
+                f"mode {mode} is used, and readers may wait for writers. Use a local disk, or PostgreSQL."
             )
-        elif got != "WAL":
-            store.notices.append(f"{file}: SQLite chose journal mode {got} over WAL; readers may wait for writers.")
+        elif mode != "WAL":
+            store.notices.append(f"{file}: SQLite uses journal mode {mode}, not WAL; readers may wait for writers.")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA cache_size = -32768")
@@ -165,26 +169,26 @@ def _sqlite(url: URL) -> Store:
     return store
 
 
-def _bring_up_to_date(connection: Connection, url: URL) -> None:
-    """Make or migrate the schema within the given transaction; Alembic is imported only where there is an old one."""
+def _update_schema(connection: Connection, url: URL) -> None:
+    """Create or migrate the schema in the given transaction; Alembic is imported only to migrate an old schema."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(7305124)"))
-    here: str | None = None
+    revision: str | None = None
     if inspect(connection).has_table("alembic_version"):
-        here = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-    if here == HEAD:
+        revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    if revision == HEAD:
         return
-    if here is None:
+    if revision is None:
         metadata.create_all(connection)
         tune(connection)
         connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
         connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})
         return
-    migrate(connection, url, here)
+    migrate(connection, url, revision)
 
 
-def migrate(connection: Connection, url: URL, here: str | None) -> None:
-    """Take the schema from one revision to the newest, and make the roll-ups anew where there were facts."""
+def migrate(connection: Connection, url: URL, revision: str | None) -> None:
+    """Migrate the schema from a revision to the newest, and recompute the roll-ups if their columns changed."""
     from alembic import command
     from alembic.config import Config
     from alembic.script import ScriptDirectory
@@ -192,24 +196,25 @@ def migrate(connection: Connection, url: URL, here: str | None) -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if here is not None and here not in known:
+    if revision is not None and revision not in known:
         raise StoreNewerError(
-            f"the database {url.render_as_string()} has schema {here}, which is newer than this collector's {HEAD}. "
-            "Use the newer exaworks that made it, or another --database."
+            f"the database {url.render_as_string()} has schema {revision}, which is newer than this collector's {HEAD}."
+            " Use the newer version of exaworks that updated it, or another --database."
         )
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
     tune(connection)
-    if here is not None and here < ROLLED_UP:
-        from collector.store.recompute import rebuild
+    if revision is not None and revision < ROLLED_UP:
+        from collector.store.recompute import recompute_rollups
 
-        rebuild(connection)
+        recompute_rollups(connection)
 
 
 def tune(connection: Connection) -> None:
-    """Have PostgreSQL pack bodies by LZ4 where it was built with that: its own way takes as long as the rest of ingest.
+    """Set storage options of PostgreSQL.
 
-    Cells keep room beside each row for its next state, so that an update touches no index.
+    Bodies are compressed with LZ4 if the server was built with it; the default method takes as long as the rest of
+    ingest. Pages of ``cells`` keep free space, so that an update of a row touches no index.
     """
     if connection.dialect.name != "postgresql":
         return

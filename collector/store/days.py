@@ -1,4 +1,4 @@
-"""Sums per system and day, from which the plots of a site are drawn: each record is added once, when it is stored."""
+"""Sums for each system and day, which the plots of a site show. Each record is added once, when it is stored."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ from typing import Any
 from sqlalchemy import Connection, func
 from sqlalchemy.dialects import postgresql, sqlite
 
-from collector.outcomes import WORD
+from collector.outcomes import OUTCOME_NAMES
 from collector.store.tables import days, records
 
 DAY_MS = 86_400_000
 
 SUMS = tuple(column.name for column in days.c if column.name not in ("system", "day"))
 
-_PLACE = {column.name: place for place, column in enumerate(records.c)}
+_POSITION = {column.name: position for position, column in enumerate(records.c)}
 _RUN, _RECEIVED, _OUTCOME, _STARTED, _ENDED, _WAIT, _SECONDS, _NODES = (
-    _PLACE[name] for name in ("run", "received", "outcome", "started", "ended", "queue_wait", "seconds", "nodes")
+    _POSITION[name] for name in ("run", "received", "outcome", "started", "ended", "queue_wait", "seconds", "nodes")
 )
 
 Sums = dict[tuple[int, int], dict[str, int]]
 
 
 def add_to_days(connection: Connection, systems: Mapping[int, int], rows: Iterable[Sequence[Any]]) -> None:
-    """Add new rows of ``records`` to their days; ``systems`` gives the system of each run."""
+    """Add new rows of ``records`` to the sums of their days; ``systems`` maps each run to its system."""
     write_days(connection, sum_days(systems, rows))
 
 
 def sum_days(systems: Mapping[int, int], rows: Iterable[Sequence[Any]], into: Sums | None = None) -> Sums:
-    """Return the sums of rows of ``records`` by system and day."""
+    """Return the sums of rows of ``records`` by system and day, added to ``into`` if it is given."""
     sums: Sums = {} if into is None else into
     for row in rows:
         instant = row[_STARTED] or row[_ENDED] or row[_RECEIVED]
-        place = (systems[row[_RUN]], instant // DAY_MS)
-        day = sums.get(place)
+        key = (systems[row[_RUN]], instant // DAY_MS)
+        day = sums.get(key)
         if day is None:
-            day = sums[place] = dict.fromkeys(SUMS, 0)
+            day = sums[key] = dict.fromkeys(SUMS, 0)
         day["records"] += 1
-        day[WORD[row[_OUTCOME]]] += 1
+        day[OUTCOME_NAMES[row[_OUTCOME]]] += 1
         wait, seconds = row[_WAIT], row[_SECONDS]
         if wait is not None:
             day["waits"] += 1
@@ -51,16 +51,16 @@ def sum_days(systems: Mapping[int, int], rows: Iterable[Sequence[Any]], into: Su
 
 
 def write_days(connection: Connection, sums: Sums) -> None:
-    """Add sums to what is there."""
+    """Add sums to those that are stored."""
     if not sums:
         return
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    adding: Any = dialect.insert(days)
-    more = {name: func.coalesce(days.c[name], 0) + adding.excluded[name] for name in SUMS}
-    values = [{"system": system, "day": day, **found} for (system, day), found in sorted(sums.items())]
-    connection.execute(adding.on_conflict_do_update(index_elements=["system", "day"], set_=more), values)
+    statement: Any = dialect.insert(days)
+    totals = {name: func.coalesce(days.c[name], 0) + statement.excluded[name] for name in SUMS}
+    values = [{"system": system, "day": day, **added} for (system, day), added in sorted(sums.items())]
+    connection.execute(statement.on_conflict_do_update(index_elements=["system", "day"], set_=totals), values)
 
 
 def _ms(seconds: float) -> int:
-    """Return whole milliseconds, within what a column holds: a figure that cannot be is no reason to fail."""
+    """Return whole milliseconds within the range of the column; an impossible value must not make ingest fail."""
     return round(min(max(seconds, 0.0), 1e9) * 1000)

@@ -1,6 +1,6 @@
-"""What arrives, made into values: decoding, the canonical form and its digest, and every check that needs no database.
+"""Decode and check requests: the schema, the canonical form and its digest, and every check that needs no database.
 
-A record that is refused says why by itself; the others of its batch are not touched by it.
+Each record of a batch is decoded and refused on its own; the other records of the batch are not affected.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from dashboard_client.schema import Closing, Evidence, Manifest, Record, Stack, 
 T = TypeVar("T")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+@-]{0,127}")
-_PLACE = re.compile(r"(?P<message>.*?)(?: - at `(?P<path>.*)`)?", re.DOTALL)
+_ERROR_TEXT = re.compile(r"(?P<message>.*?)(?: - at `(?P<path>.*)`)?", re.DOTALL)
 
 
 class Batch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The envelope of records; each is decoded on its own, so that one that is broken costs no other."""
+    """The envelope of records; each record is decoded on its own, so that a wrong one does not affect the others."""
 
     records: list[msgspec.Raw]
 
@@ -35,12 +35,16 @@ _batch = msgspec.json.Decoder(Batch)
 _record = msgspec.json.Decoder(Record)
 _manifest = msgspec.json.Decoder(Manifest)
 _closing = msgspec.json.Decoder(Closing)
-_NOTHING = Evidence()
+_NO_EVIDENCE = Evidence()
 
 
 @dataclass(frozen=True)
-class Arrival:
-    """A record that may be stored: its canonical bytes, their digest, what its columns need, and its instants read."""
+class DecodedRecord:
+    """A record that passed all checks.
+
+    ``record``: the parts that the columns need. ``body``: the canonical bytes. ``started`` and ``ended``: milliseconds
+    since 1970. ``first``: the earliest instant that the record contains.
+    """
 
     index: int
     record: Record
@@ -52,8 +56,8 @@ class Arrival:
 
 
 @dataclass(frozen=True)
-class Opening:
-    """A manifest that may be stored."""
+class DecodedManifest:
+    """A manifest that passed all checks. ``body``: the canonical bytes."""
 
     manifest: Manifest
     body: bytes
@@ -62,8 +66,8 @@ class Opening:
 
 
 @dataclass(frozen=True)
-class Close:
-    """A closing that may be stored."""
+class DecodedClosing:
+    """A closing that passed all checks. ``body``: the canonical bytes."""
 
     closing: Closing
     body: bytes
@@ -71,59 +75,60 @@ class Close:
     ended: int
 
 
-def read_batch(body: Body, now: int) -> Iterator[Arrival | tuple[int, str | None, Problem]]:
-    """Yield each record as an arrival, or its index, its id where it could be read, and what is wrong with it.
+def read_batch(body: Body, now: int) -> Iterator[DecodedRecord | tuple[int, str | None, Problem]]:
+    """Yield each record decoded, or its index, its id if it could be read, and the problem.
 
     Raises:
-        Problem: the envelope itself cannot be taken.
+        Problem: the envelope itself is wrong.
     """
     raws = _decode(_batch, body).records
     if len(raws) > limits.MAX_RECORDS:
-        raise Problem(413, "too-many-records", f"{len(raws)} records; a batch takes {limits.MAX_RECORDS}.", "records")
+        detail = f"The batch has {len(raws)} records; the limit is {limits.MAX_RECORDS}."
+        raise Problem(413, "too-many-records", detail, "records")
     for index, raw in enumerate(raws):
         try:
-            yield _arrival(index, raw, now)
+            yield _decode_record(index, raw, now)
         except Problem as problem:
-            yield index, _id_of(raw), problem
+            yield index, _record_id(raw), problem
 
 
-def read_manifest(body: Body, now: int) -> Opening:
+def read_manifest(body: Body, now: int) -> DecodedManifest:
     """Decode and check a manifest.
 
     Raises:
-        Problem: it cannot be taken; the field says where.
+        Problem: the manifest is wrong; its field names the place.
     """
-    _shallow(body)
+    _check_depth(body)
     manifest = _decode(_manifest, body)
     if manifest.closed is not None:
         raise _invalid("closed", "must be absent: a run is closed by POST /api/v1/runs/{run_id}/close")
-    _named(manifest.site, "site")
-    _named(manifest.system, "system")
-    _named(manifest.run_id, "run_id")
+    _check_name(manifest.site, "site")
+    _check_name(manifest.system, "system")
+    _check_name(manifest.run_id, "run_id")
     if len(manifest.planned) > limits.MAX_PLANNED:
-        raise _invalid("planned", f"{len(manifest.planned)} cases; a run takes {limits.MAX_PLANNED}")
-    visibility: set[str] = set()
+        raise _invalid("planned", f"has {len(manifest.planned)} cases; the limit is {limits.MAX_PLANNED}")
+    case_ids: set[str] = set()
     for position, planned in enumerate(manifest.planned):
         where = f"planned[{position}]"
-        _printable(planned.case_id, f"{where}.case_id", 512)
-        _printable(planned.component, f"{where}.component", 128)
+        _check_printable(planned.case_id, f"{where}.case_id", 512)
+        _check_printable(planned.component, f"{where}.component", 128)
         for partner in planned.partners:
-            _printable(partner, f"{where}.partners", 128)
-        if planned.case_id in visibility:
+            _check_printable(partner, f"{where}.partners", 128)
+        if planned.case_id in case_ids:
             raise _invalid(f"{where}.case_id", f"{planned.case_id!r} is planned twice")
-        visibility.add(planned.case_id)
+        case_ids.add(planned.case_id)
     started = _instant(manifest.started, "started", now)
     encoded = _encode(manifest)
-    return Opening(manifest, encoded, hashlib.sha256(encoded).digest(), started)
+    return DecodedManifest(manifest, encoded, hashlib.sha256(encoded).digest(), started)
 
 
-def read_closing(body: Body, now: int) -> Close:
+def read_closing(body: Body, now: int) -> DecodedClosing:
     """Decode and check a closing.
 
     Raises:
-        Problem: it cannot be taken; the field says where.
+        Problem: the closing is wrong; its field names the place.
     """
-    _shallow(body)
+    _check_depth(body)
     closing = _decode(_closing, body)
     if closing.state not in ("complete", "interrupted"):
         raise _invalid("state", f"{closing.state[:40]!r} is neither complete nor interrupted")
@@ -132,30 +137,31 @@ def read_closing(body: Body, now: int) -> Close:
             raise _invalid(name, f"{getattr(closing, name)} is not a number from {low} to 2147483647")
     ended = _instant(closing.ended, "ended", now)
     encoded = _encode(closing)
-    return Close(closing, encoded, hashlib.sha256(encoded).digest(), ended)
+    return DecodedClosing(closing, encoded, hashlib.sha256(encoded).digest(), ended)
 
 
 def is_name(value: str) -> bool:
-    """Tell whether a text can name a site, a system or a run."""
+    """Return whether a text is a valid name of a site, a system or a run."""
     return _NAME.fullmatch(value) is not None
 
 
-def _arrival(index: int, raw: msgspec.Raw, now: int) -> Arrival:
+def _decode_record(index: int, raw: msgspec.Raw, now: int) -> DecodedRecord:
     size = len(memoryview(raw))
     if size > limits.MAX_RECORD_BYTES:
-        detail = f"{size} bytes; a record takes {limits.MAX_RECORD_BYTES}"
-        raise Problem(413, "too-large", f"{detail}.", _longest(raw))
+        detail = f"The record has {size} bytes; the limit is {limits.MAX_RECORD_BYTES}."
+        raise Problem(413, "too-large", detail, _largest_member(raw))
     if limits.too_deep(memoryview(raw)):
-        raise Problem(422, "too-deep", f"Nested more than {limits.MAX_DEPTH} deep.", _deepest(raw))
+        detail = f"The record is nested more than {limits.MAX_DEPTH} levels deep."
+        raise Problem(422, "too-deep", detail, _deepest_member(raw))
     record = _decode(_record, raw)
     context, attempt = record.context, record.retries.attempt
-    _named(record.run_id, "run_id")
-    _named(context.site, "context.site")
-    _named(context.system, "context.system")
-    _printable(record.case_id, "case_id", 512)
-    _printable(record.case.component, "case.component", 128)
+    _check_name(record.run_id, "run_id")
+    _check_name(context.site, "context.site")
+    _check_name(context.system, "context.system")
+    _check_printable(record.case_id, "case_id", 512)
+    _check_printable(record.case.component, "case.component", 128)
     for partner in record.case.partners:
-        _printable(partner, "case.partners", 128)
+        _check_printable(partner, "case.partners", 128)
     if not 1 <= attempt <= 1000:
         raise _invalid("retries.attempt", f"{attempt} is not a number from 1 to 1000")
     timing = record.timing
@@ -164,24 +170,25 @@ def _arrival(index: int, raw: msgspec.Raw, now: int) -> Arrival:
     ended = _optional_instant(timing.ended, "timing.ended", now)
     expected = record_id(context.site, context.system, record.run_id, record.case_id, attempt)
     if record.record_id != expected:
-        raise _invalid("record_id", f"is not the digest of site, system, run_id, case_id and attempt, {expected}")
+        raise _invalid("record_id", f"must be {expected}, the digest of site, system, run_id, case_id and attempt")
     encoded = _encode(record)
     known = [instant for instant in (submitted, started, ended) if instant is not None]
     first = min(known) if known else None
-    return Arrival(index, _light(record), encoded, hashlib.sha256(encoded).digest(), started, ended, first)
+    digest = hashlib.sha256(encoded).digest()
+    return DecodedRecord(index, _without_body_parts(record), encoded, digest, started, ended, first)
 
 
-def _light(record: Record) -> Record:
-    """Let go of what only the body is for: of a batch of thousands, this is most of the memory."""
+def _without_body_parts(record: Record) -> Record:
+    """Drop the parts that only the body contains; in a batch of thousands they are most of the memory."""
     own = [each for each in record.stack.components if each.name == record.case.component]
-    return msgspec.structs.replace(record, stack=Stack(components=own), evidence=_NOTHING, extras={})
+    return msgspec.structs.replace(record, stack=Stack(components=own), evidence=_NO_EVIDENCE, extras={})
 
 
 def _decode(decoder: msgspec.json.Decoder[T], data: Body | msgspec.Raw) -> T:
     try:
         return decoder.decode(data)
     except msgspec.ValidationError as error:
-        match = _PLACE.fullmatch(str(error))
+        match = _ERROR_TEXT.fullmatch(str(error))
         message, path = (match["message"], match["path"]) if match else (str(error), None)
         field = (path or "").removeprefix("key in ").replace("$.", "").replace("$", "") or None
         unknown = re.search(r"unknown field `(.*)`", message)
@@ -192,30 +199,30 @@ def _decode(decoder: msgspec.json.Decoder[T], data: Body | msgspec.Raw) -> T:
             field = f"{field}.{missing[1]}" if field else missing[1]
         raise _invalid(field, message) from error
     except msgspec.DecodeError as error:
-        raise Problem(400, "not-json", f"{error}.") from error
+        raise Problem(400, "not-json", f"The body is not valid JSON: {error}.") from error
     except UnicodeDecodeError as error:
-        raise Problem(400, "not-utf-8", f"{error}.") from error
+        raise Problem(400, "not-utf-8", f"The body is not valid UTF-8: {error}.") from error
     except RecursionError as error:
-        raise Problem(400, "too-deep", f"Nested more than {limits.MAX_DEPTH} deep.") from error
+        raise Problem(400, "too-deep", f"The JSON is nested more than {limits.MAX_DEPTH} levels deep.") from error
 
 
 def _encode(value: Manifest | Closing | Record) -> bytes:
     try:
         return encode(value)
     except (OverflowError, ValueError, UnicodeError, RecursionError) as error:
-        raise _invalid(None, f"has no canonical form: {error}") from error
+        raise _invalid(None, f"cannot be written in canonical form: {error}") from error
 
 
 def _invalid(field: str | None, message: str) -> Problem:
     return Problem(422, "invalid", f"{field}: {message}." if field else f"{message}.", field)
 
 
-def _named(value: str, field: str) -> None:
+def _check_name(value: str, field: str) -> None:
     if not is_name(value):
         raise _invalid(field, f"{value[:80]!r} is not 1 to 128 letters, digits and . _ : + @ -")
 
 
-def _printable(value: str, field: str, longest: int) -> None:
+def _check_printable(value: str, field: str, longest: int) -> None:
     if not 0 < len(value) <= longest or not value.isprintable():
         raise _invalid(field, f"{value[:80]!r} is not 1 to {longest} printable characters")
 
@@ -234,31 +241,31 @@ def _optional_instant(value: str | None, field: str, now: int) -> int | None:
     return None if value is None else _instant(value, field, now)
 
 
-def _id_of(raw: msgspec.Raw) -> str | None:
-    """Read the id of a record that cannot be taken, so that its sender can tell which one it was."""
+def _record_id(raw: msgspec.Raw) -> str | None:
+    """Return the id of a record that is refused, so that its sender knows which one it is."""
 
-    class Named(msgspec.Struct):
+    class Identified(msgspec.Struct):
         record_id: str
 
     try:
-        return msgspec.json.decode(raw, type=Named).record_id[:64]
+        return msgspec.json.decode(raw, type=Identified).record_id[:64]
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 
-def _shallow(body: Body) -> None:
+def _check_depth(body: Body) -> None:
     if limits.too_deep(body):
-        raise Problem(422, "too-deep", f"Nested more than {limits.MAX_DEPTH} deep.")
+        raise Problem(422, "too-deep", f"The JSON is nested more than {limits.MAX_DEPTH} levels deep.")
 
 
-def _deepest(raw: msgspec.Raw) -> str | None:
-    """Name the first top-level member that is nested too deep."""
+def _deepest_member(raw: msgspec.Raw) -> str | None:
+    """Return the name of the first top-level member that is nested too deep."""
     members = _members(raw)
     return next((name for name, value in members.items() if limits.too_deep(value, limits.MAX_DEPTH - 1)), None)
 
 
-def _longest(raw: msgspec.Raw) -> str | None:
-    """Name the top-level member that makes a record too large."""
+def _largest_member(raw: msgspec.Raw) -> str | None:
+    """Return the name of the largest top-level member of a record."""
     members = _members(raw)
     return max(members, key=lambda name: len(members[name])) if members else None
 

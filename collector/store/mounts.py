@@ -1,4 +1,4 @@
-"""Which file system a path lies on, where that decides how SQLite may be used."""
+"""Find out whether a path is on a shared file system, where SQLite cannot use its write-ahead log."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ SHARED = frozenset(
         "fuse.sshfs",
     }
 )
-"""File systems that other hosts write too, on which the shared memory of SQLite's write-ahead log does not work."""
+"""File systems that several hosts can write to. The shared memory of SQLite's write-ahead log does not work there."""
 
 MOUNTS = Path("/proc/self/mountinfo")
 
 
 def shared_file_system(path: Path, mounts: Path = MOUNTS) -> str | None:
-    """Return the kind of the shared file system that holds ``path``, or None where it is local or not known."""
+    """Return the kind of the shared file system that contains ``path``, or None if it is local or unknown."""
     try:
         lines = mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:

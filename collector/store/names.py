@@ -1,4 +1,4 @@
-"""Finding or making what facts hang on: systems, cells and plans; and the problems that name them."""
+"""Find or create the systems, cells and plans that facts refer to, and the problems that name them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from collector.store.tables import cells, plans, runs, systems
 
 @dataclass(frozen=True)
 class CellName:
-    """What makes a new cell, taken from a plan or from the first record of an unplanned case."""
+    """The values of a new cell, from a plan or from the first record of an unplanned case."""
 
     case_id: str
     component: str
@@ -27,20 +27,20 @@ class CellName:
     def row(self, system: int) -> dict[str, Any]:
         subject = "+".join([self.component, *self.partners])[:256]
         scheduler = self.case_id.rpartition("@")[2].partition("/")[0][:256] if "@" in self.case_id else ""
-        named = {"case_id": self.case_id, "component": self.component, "subject": subject}
-        return {"system": system, **named, "scheduler": scheduler, "tier": self.tier}
+        values = {"case_id": self.case_id, "component": self.component, "subject": subject}
+        return {"system": system, **values, "scheduler": scheduler, "tier": self.tier}
 
 
 def run_query() -> Any:
-    """Select runs for changing them, each with its site and plan but without its manifest."""
-    narrow = [column for column in runs.c if column.name != "manifest"]
-    query = select(*narrow, systems.c.site, plans.c.cells.label("plan_cells"))
+    """Return the query that selects and locks runs, with site and plan but without the manifest."""
+    columns = [column for column in runs.c if column.name != "manifest"]
+    query = select(*columns, systems.c.site, plans.c.cells.label("plan_cells"))
     joined = query.join(systems, systems.c.id == runs.c.system).outerjoin(plans, plans.c.id == runs.c.plan)
     return joined.with_for_update(of=runs, key_share=True)
 
 
 def system_key(connection: Connection, site: str, system: str) -> int:
-    """Return the key of a system, making it if it is new, and keep other writers off it until the commit."""
+    """Return the key of a system, create the system if it is new, and lock it until the commit."""
     query = (
         select(systems.c.id).where(systems.c.site == site, systems.c.system == system).with_for_update(key_share=True)
     )
@@ -50,27 +50,27 @@ def system_key(connection: Connection, site: str, system: str) -> int:
     return key
 
 
-def contacted(connection: Connection, keys: Iterable[int], now: int) -> None:
-    """Note that something of these systems came."""
+def note_contact(connection: Connection, keys: Iterable[int], now: int) -> None:
+    """Store the time of the last contact of systems."""
     later = func.coalesce(systems.c.contact, 0) < now
     connection.execute(update(systems).where(systems.c.id.in_(sorted(keys)), later).values(contact=now))
 
 
-def hold_system_of(connection: Connection, run_id: str) -> None:
-    """Keep other writers off the system of a run, before the run itself: everyone takes the two in that order."""
+def lock_system_of(connection: Connection, run_id: str) -> None:
+    """Lock the system of a run. Every writer locks the system before the run, so that no deadlock is possible."""
     of_run = select(runs.c.system).where(runs.c.run_id == run_id).scalar_subquery()
     connection.execute(select(systems.c.id).where(systems.c.id == of_run).with_for_update(key_share=True))
 
 
 def cell_keys(connection: Connection, system: int, names: Iterable[CellName]) -> dict[str, int]:
-    """Return the key of each case, making those that are new."""
+    """Return the key of the cell of each case; create the cells that are new."""
     wanted = {name.case_id: name for name in names}
-    found = _find_cells(connection, system, wanted)
-    fresh = [name.row(system) for case_id, name in wanted.items() if case_id not in found]
-    if fresh:
-        connection.execute(insert(cells), fresh)
-        found |= _find_cells(connection, system, [row["case_id"] for row in fresh])
-    return found
+    keys = _find_cells(connection, system, wanted)
+    new = [name.row(system) for case_id, name in wanted.items() if case_id not in keys]
+    if new:
+        connection.execute(insert(cells), new)
+        keys |= _find_cells(connection, system, [row["case_id"] for row in new])
+    return keys
 
 
 def _find_cells(connection: Connection, system: int, case_ids: Iterable[str]) -> dict[str, int]:
@@ -80,7 +80,7 @@ def _find_cells(connection: Connection, system: int, case_ids: Iterable[str]) ->
 
 
 def plan_key(connection: Connection, layout: list[int]) -> int:
-    """Return the key of a plan; a system's runs mostly share one."""
+    """Return the key of a plan, and create the plan if it is new; most runs of a system share one."""
     packed = json.dumps(layout, separators=(",", ":"))
     digest = hashlib.sha256(packed.encode()).digest()
     key: int | None = connection.execute(select(plans.c.id).where(plans.c.digest == digest)).scalar()
@@ -90,10 +90,11 @@ def plan_key(connection: Connection, layout: list[int]) -> int:
 
 
 def conflict(detail: str, stored: bytes, sent: bytes) -> Problem:
-    """Say that a name is taken by other content, with both digests."""
+    """Return the problem that an id is stored with other content; it names both digests."""
     return Problem(409, "conflict", detail, stored_digest=bytes(stored).hex(), sent_digest=sent.hex())
 
 
-def elsewhere(run_id: str) -> Problem:
-    """Say that a run is another system's."""
-    return Problem(409, "run-of-another-system", f"Run {run_id} belongs to another site or system.", "run_id")
+def run_of_another_system(run_id: str) -> Problem:
+    """Return the problem that a run belongs to another system."""
+    detail = f"Run {run_id} belongs to another site or system. Use another run_id."
+    return Problem(409, "run-of-another-system", detail, "run_id")

@@ -1,6 +1,6 @@
-"""Figures that records measured: put aside as points of series, and what each series comes to.
+"""The figures that records measured: points of series, and the roll-up of each series.
 
-A figure counts where its record passed. As with every roll-up, the order in which records came makes no difference.
+A figure counts only if its record passed. The roll-ups do not depend on the order in which the records arrived.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from collector.store.tables import cells, points, series, systems
 from collector.store.trends import DIRECTIONS, KEPT, WORSE, judge
 from dashboard_client.schema import Metric
 
-MOST = 64
-"""So many figures of a record are followed."""
+MAX_FIGURES = 64
+"""The number of figures of one record that are stored; the others are ignored."""
 
 RETIRED_MS = 60 * 86_400_000
-"""A series without a value in the sixty days before its system's newest one is not counted."""
+"""A series is counted only if it has a value in the sixty days before the newest value of its system."""
 
 ROLLED_UP = tuple(series.c)[5:]
 
 Name = tuple[int, str, str, str]
-"""Of a series: cell, name, unit, and which way is better."""
+"""What identifies a series: cell, name, unit, and whether lower or higher is better."""
 
 
 Point = tuple[int, int, float]
-"""Of a series: when, which record, and the value; they are ordered so."""
+"""One point of a series: when, the key of the record, and the value. Points are sorted in this order."""
 
 
-class Measured(NamedTuple):
-    """What one record measured."""
+class RecordMetrics(NamedTuple):
+    """The figures that one record measured."""
 
     record: int
     cell: int
@@ -42,47 +42,47 @@ class Measured(NamedTuple):
     metrics: Sequence[Metric]
 
     def values(self) -> Mapping[Name, float]:
-        """Return the figures that can be followed; the first of a name counts."""
-        found: dict[Name, float] = {}
-        for metric in self.metrics[:MOST]:
+        """Return the figures that can be compared over time; of several with one name, the first counts."""
+        values: dict[Name, float] = {}
+        for metric in self.metrics[:MAX_FIGURES]:
             name = (self.cell, _line(metric.name, 128), _line(metric.unit, 32), metric.better)
             if metric.better in DIRECTIONS and math.isfinite(metric.value):
-                found.setdefault(name, float(metric.value))
-        return found
+                values.setdefault(name, float(metric.value))
+        return values
 
 
-def add_points(connection: Connection, system: int, measured: Iterable[Measured]) -> None:
-    """Add what new records of a system measured."""
-    values = [(each, each.values()) for each in measured]
-    names = sorted({name for _, found in values for name in found})
+def add_points(connection: Connection, system: int, measured: Iterable[RecordMetrics]) -> None:
+    """Store the figures of new records of a system, and update the roll-ups of their series."""
+    figures = [(each, each.values()) for each in measured]
+    names = sorted({name for _, values in figures for name in values})
     if not names:
         return
     keys = _series_keys(connection, names)
     new: dict[int, list[Point]] = {}
-    for each, found in values:
-        for name, value in found.items():
+    for each, values in figures:
+        for name, value in values.items():
             new.setdefault(keys[name], []).append((each.started, each.record, value))
     rows = [(key, record, started, value) for key, some in new.items() for started, record, value in some]
     insert_many(connection, points, rows)
     query = select(series.c.id, series.c.better, series.c.count, series.c.kept)
-    told = []
+    updates = []
     for key, better, count, packed in connection.execute(query.where(among(connection, series.c.id, sorted(new)))):
         kept: list[Point] = [tuple(point) for point in json.loads(packed)]
-        newest = sorted([*kept, *new[key]])[-KEPT:]  # all newer ones are among them, whichever came first
-        told.append((*_rolled_up(newest, better, count + len(new[key])), key))
-    update_many(connection, series, ROLLED_UP, told)
+        newest = sorted([*kept, *new[key]])[-KEPT:]  # the newest points are among these, in any order of arrival
+        updates.append((*_rolled_up(newest, better, count + len(new[key])), key))
+    update_many(connection, series, ROLLED_UP, updates)
     _count(connection, system)
 
 
-def follow(connection: Connection, system: int) -> None:
-    """Work out anew, from all points, what the series of a system come to."""
+def recompute_series(connection: Connection, system: int) -> None:
+    """Recompute the roll-ups of all series of a system from their points."""
     query = select(series.c.id, series.c.better).join(cells, cells.c.id == series.c.cell)
-    told = []
+    updates = []
     for key, better in connection.execute(query.where(cells.c.system == system)).all():
         of_series = select(points.c.started, points.c.record, points.c.value).where(points.c.series == key)
-        found: list[Point] = sorted(tuple(row) for row in connection.execute(of_series))
-        told.append((*_rolled_up(found[-KEPT:], better, len(found)), key))
-    update_many(connection, series, ROLLED_UP, told)
+        all_points: list[Point] = sorted(tuple(row) for row in connection.execute(of_series))
+        updates.append((*_rolled_up(all_points[-KEPT:], better, len(all_points)), key))
+    update_many(connection, series, ROLLED_UP, updates)
     _count(connection, system)
 
 
@@ -99,32 +99,32 @@ def _rolled_up(newest: Sequence[Point], better: str, count: int) -> tuple[Any, .
 
 
 def _count(connection: Connection, system: int) -> None:
-    """Count the series of a system and those that are worse than they were."""
+    """Store the number of current series of a system, and of those that got worse."""
     of_system = select(series.c.last_started, series.c.change).join(cells, cells.c.id == series.c.cell)
-    found = connection.execute(of_system.where(cells.c.system == system, series.c.count > 0)).all()
-    newest = max((started for started, _ in found if started is not None), default=0)
-    current = [change for started, change in found if started is not None and started >= newest - RETIRED_MS]
+    rows = connection.execute(of_system.where(cells.c.system == system, series.c.count > 0)).all()
+    newest = max((started for started, _ in rows if started is not None), default=0)
+    current = [change for started, change in rows if started is not None and started >= newest - RETIRED_MS]
     values = {"trended": len(current), "worse": current.count(WORSE)}
     connection.execute(update(systems).where(systems.c.id == system).values(**values))
 
 
 def _series_keys(connection: Connection, names: Sequence[Name]) -> dict[Name, int]:
-    """Return the key of each series, making those that are new."""
+    """Return the key of each series; create the series that are new."""
     columns = (series.c.cell, series.c.name, series.c.unit, series.c.better)
 
-    def known() -> dict[Name, int]:
+    def stored() -> dict[Name, int]:
         query = select(*columns, series.c.id).where(among(connection, series.c.cell, {name[0] for name in names}))
         return {(cell, name, unit, better): key for cell, name, unit, better, key in connection.execute(query)}
 
-    found = known()
-    fresh = [name for name in names if name not in found]
-    if not fresh:
-        return found
+    keys = stored()
+    new = [name for name in names if name not in keys]
+    if not new:
+        return keys
     fields = [column.name for column in columns]
     connection.execute(
-        insert(series), [{**dict(zip(fields, name, strict=True)), "count": 0, "kept": "[]"} for name in fresh]
+        insert(series), [{**dict(zip(fields, name, strict=True)), "count": 0, "kept": "[]"} for name in new]
     )
-    return known()
+    return stored()
 
 
 def _line(text: str, longest: int) -> str:

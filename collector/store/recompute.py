@@ -1,4 +1,4 @@
-"""Making the roll-ups anew from the facts, to repair them or to prove that they are right."""
+"""Recompute the roll-ups from the facts, to repair them or to verify that they are right."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sqlalchemy import BigInteger, Connection, Row, delete, literal_column, sele
 from collector.outcomes import MISSING, PASS
 from collector.store.bulk import among, update_many
 from collector.store.days import Sums, sum_days, write_days
-from collector.store.points import ROLLED_UP, Measured, add_points, follow
+from collector.store.points import ROLLED_UP, RecordMetrics, add_points, recompute_series
 from collector.store.records import name_schedulers, pack_schedulers
 from collector.store.rollups import (
     DETAILS,
@@ -23,8 +23,8 @@ from collector.store.rollups import (
     details,
     note_full_runs,
     parse_cells,
+    recompute_streaks,
     refresh_board,
-    retell,
 )
 from collector.store.streaks import Streak
 from collector.store.tables import (
@@ -43,7 +43,8 @@ from collector.store.tables import (
 from dashboard_client.schema import Metric, Scheduler
 
 _PAGE = 2000
-SHOWN = 20
+MAX_PROBLEMS = 20
+"""The number of problems of one kind that a verification describes; the others are only counted."""
 
 SYSTEM_SUMS = ("full_smoke", "full_integration", "full_scale", "trended", "worse")
 
@@ -59,7 +60,7 @@ SNAPSHOTS = {
 
 
 class Body(msgspec.Struct, frozen=True):
-    """What of a body is rolled up and in no column of its record."""
+    """The parts of a body that are rolled up and that no column of the record contains."""
 
     scheduler: Scheduler
     metrics: list[Metric] = []
@@ -69,75 +70,75 @@ _body = msgspec.json.Decoder(Body)
 
 
 @dataclass
-class Findings:
-    """What a verification found: how much was looked at, and what is wrong, the first few in words."""
+class VerificationReport:
+    """The result of a verification: how much was checked, how much is wrong, and the first problems as text."""
 
     runs: int = 0
     records: int = 0
     bodies: int = 0
     wrong: int = 0
-    said: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
-    def add(self, what: str) -> None:
+    def add(self, problem: str) -> None:
         self.wrong += 1
-        if len(self.said) < SHOWN:
-            self.said.append(what)
+        if len(self.problems) < MAX_PROBLEMS:
+            self.problems.append(problem)
 
 
-def rebuild(connection: Connection, findings: Findings | None = None) -> None:
-    """Write every roll-up anew; on the way compare bodies with digests and records with what they hang on."""
-    findings = Findings() if findings is None else findings
+def recompute_rollups(connection: Connection, report: VerificationReport | None = None) -> None:
+    """Recompute every roll-up; while doing so, compare each body with its digest and count records and bodies."""
+    report = VerificationReport() if report is None else report
     connection.execute(delete(days))
     of_run: dict[int, int] = {}
     sums: Sums = {}
-    measured: dict[int, list[Measured]] = {}
-    whole: list[int] = []
+    measured: dict[int, list[RecordMetrics]] = {}
+    complete: list[int] = []
     for run in _runs(connection):
         of_run[run.id] = run.system
         rows = _records(connection, run.id)
         sum_days(of_run, rows, sums)
-        schedulers, found = _read_bodies(connection, run, rows, findings)
-        if found is not None:
-            whole.append(run.id)
-            measured.setdefault(run.system, []).extend(found)
+        schedulers, metrics = _read_bodies(connection, run, rows, report)
+        if metrics is not None:
+            complete.append(run.id)
+            measured.setdefault(run.system, []).extend(metrics)
         values = _outcomes(run, rows) | {"schedulers": schedulers}
         if any(getattr(run, name) != value for name, value in values.items()):
             connection.execute(update(runs).where(runs.c.id == run.id).values(**values))
     write_days(connection, sums)
     run_of_point = points.c.record.op(">>", return_type=BigInteger())(literal_column(str(RECORD_BITS)))
-    connection.execute(delete(points).where(among(connection, run_of_point, whole)))
+    connection.execute(delete(points).where(among(connection, run_of_point, complete)))
     for system in connection.execute(select(systems.c.id).order_by(systems.c.id)).scalars().all():
         wanted = set(connection.execute(select(cells.c.id).where(cells.c.system == system)).scalars())
-        told: dict[int, Streak] = retell(connection, system, wanted)
-        found_details = details(connection, told)
-        changed = [(*streak, *found_details.get(cell, NO_DETAILS), cell) for cell, streak in sorted(told.items())]
-        update_many(connection, cells, (*STREAK, *DETAILS), changed)
+        streaks: dict[int, Streak] = recompute_streaks(connection, system, wanted)
+        latest = details(connection, streaks)
+        updates = [(*streak, *latest.get(cell, NO_DETAILS), cell) for cell, streak in sorted(streaks.items())]
+        update_many(connection, cells, (*STREAK, *DETAILS), updates)
         note_full_runs(connection, system)
         refresh_board(connection, system)
         add_points(connection, system, measured.get(system, []))
-        follow(connection, system)
+        recompute_series(connection, system)
 
 
-def verify(connection: Connection) -> Findings:
-    """Rebuild the roll-ups and compare them with what was there; check every body against its digest.
+def verify(connection: Connection) -> VerificationReport:
+    """Recompute the roll-ups and compare them with the stored ones; check every body against its digest.
 
-    The transaction then holds what was rebuilt: commit it to repair, or undo it.
+    The transaction then contains the recomputed roll-ups. Commit it to repair the database, or roll it back.
     """
-    findings = Findings()
-    _check_keys(connection, findings)
+    report = VerificationReport()
+    _check_keys(connection, report)
     before = _snapshot(connection)
-    rebuild(connection, findings)
+    recompute_rollups(connection, report)
     after = _snapshot(connection)
     for table, rows in after.items():
         for key in sorted(rows.keys() | before[table].keys()):
-            was, ought = before[table].get(key), rows.get(key)
-            if was != ought:
-                findings.add(f"{table} {'/'.join(map(str, key))}: is {was}, but the facts make it {ought}")
-    return findings
+            stored, computed = before[table].get(key), rows.get(key)
+            if stored != computed:
+                report.add(f"{table} {'/'.join(map(str, key))}: is {stored}, but the facts give {computed}")
+    return report
 
 
-def _check_keys(connection: Connection, findings: Findings) -> None:
-    """Find what hangs on nothing: the database itself does not look after the keys of these tables."""
+def _check_keys(connection: Connection, report: VerificationReport) -> None:
+    """Find rows that refer to a missing row; these columns have no foreign key in the database."""
     for column, other in (
         (records.c.run, runs.c.id),
         (records.c.cell, cells.c.id),
@@ -145,50 +146,51 @@ def _check_keys(connection: Connection, findings: Findings) -> None:
         (points.c.record, records.c.id),
         (points.c.series, series.c.id),
     ):
-        lost = select(column).where(~select(other).where(other == column).exists()).limit(SHOWN)
-        for key in connection.execute(lost).scalars():
-            findings.add(f"{column.table.name}: {column.name} {key} is not in {other.table.name}")
+        dangling = select(column).where(~select(other).where(other == column).exists()).limit(MAX_PROBLEMS)
+        for key in connection.execute(dangling).scalars():
+            report.add(f"{column.table.name}: {column.name} {key} is not in {other.table.name}")
 
 
 def _read_bodies(
-    connection: Connection, run: Row[Any], rows: list[Row[Any]], findings: Findings
-) -> tuple[str | None, list[Measured] | None]:
-    """Check the bodies of a run, and return its schedulers and what it measured; None where not all bodies are there.
+    connection: Connection, run: Row[Any], rows: list[Row[Any]], report: VerificationReport
+) -> tuple[str | None, list[RecordMetrics] | None]:
+    """Check the bodies of a run; return its schedulers and its metrics, or None for the metrics if a body is missing.
 
-    Retention may have taken tails, and with them the match with the digest, or whole bodies: then what they said stays.
+    Retention may have removed output tails, so that the digest no longer matches, or whole bodies. In that case the
+    stored schedulers are kept.
     """
-    findings.runs += 1
-    findings.records += len(rows)
+    report.runs += 1
+    report.records += len(rows)
     if run.records != len(rows):
-        findings.add(f"run {run.run_id}: says {run.records} records, has {len(rows)}")
+        report.add(f"run {run.run_id}: the stored number of records is {run.records}, but there are {len(rows)}")
     within = bodies.c.record.between(run.id << RECORD_BITS, ((run.id + 1) << RECORD_BITS) - 1)
     by_key = {row.id: row for row in rows}
     schedulers: dict[str, str] = {}
-    measured: list[Measured] = []
+    measured: list[RecordMetrics] = []
     kept = []
     for key, body in connection.execute(select(bodies.c.record, bodies.c.body).where(within)):
         kept.append(key)
         row = by_key.get(key)
         if run.pruned is None and (row is None or bytes(row.digest) != hashlib.sha256(body).digest()):
-            findings.add(f"run {run.run_id}: the body of record {key} is not the one that was acknowledged")
+            report.add(f"run {run.run_id}: the body of record {key} does not match the digest that was acknowledged")
         try:
-            said = _body.decode(body)
+            decoded = _body.decode(body)
         except msgspec.MsgspecError:
             continue
-        name_schedulers(schedulers, said.scheduler)
-        if said.metrics and row is not None and row.outcome == PASS:
+        name_schedulers(schedulers, decoded.scheduler)
+        if decoded.metrics and row is not None and row.outcome == PASS:
             when = row.started or row.ended or row.received
-            measured.append(Measured(key, row.cell, when, said.metrics))
-    findings.bodies += len(kept)
+            measured.append(RecordMetrics(key, row.cell, when, decoded.metrics))
+    report.bodies += len(kept)
     if run.pruned is None and len(kept) != len(rows):
-        findings.add(f"run {run.run_id}: {len(rows) - len(kept)} records have lost their body")
+        report.add(f"run {run.run_id}: {len(rows) - len(kept)} records have no body")
     if len(kept) != len(rows):
         return run.schedulers, None
     return pack_schedulers(schedulers), measured
 
 
 def _runs(connection: Connection) -> Iterator[Any]:
-    """Yield every run with its plan, some at a time, so that they may be changed meanwhile."""
+    """Yield every run with its plan, in pages, so that the caller may change the runs while it iterates."""
     names = ("id", "run_id", "system", "extra", "outcomes", "records", "schedulers", "pruned")
     query = select(*(runs.c[name] for name in names), plans.c.cells.label("plan"))
     query = query.outerjoin(plans, plans.c.id == runs.c.plan).order_by(runs.c.id).limit(_PAGE)
@@ -204,20 +206,20 @@ def _records(connection: Connection, run: int) -> list[Row[Any]]:
 
 
 def _outcomes(run: Row[Any], rows: list[Row[Any]]) -> dict[str, Any]:
-    """Return what the records of a run make of it: planned cells first, the others in the order they came."""
+    """Return the roll-up columns of a run: planned cells first, the others in the order in which they arrived."""
     layout = list(parse_cells(run.plan)) if run.plan else []
-    best: dict[int, tuple[int, str]] = dict.fromkeys(layout, (0, MISSING))
+    latest: dict[int, tuple[int, str]] = dict.fromkeys(layout, (0, MISSING))
     for row in rows:
-        if row.attempt > best.get(row.cell, (0, ""))[0]:
-            best[row.cell] = (row.attempt, row.outcome)
-    extra = list(best)[len(layout) :]
+        if row.attempt > latest.get(row.cell, (0, ""))[0]:
+            latest[row.cell] = (row.attempt, row.outcome)
+    extra = list(latest)[len(layout) :]
     packed = json.dumps(extra, separators=(",", ":"))
-    return {"extra": packed, "outcomes": "".join(char for _, char in best.values()), "records": len(rows)}
+    return {"extra": packed, "outcomes": "".join(char for _, char in latest.values()), "records": len(rows)}
 
 
 def _snapshot(connection: Connection) -> dict[str, dict[tuple[Any, ...], tuple[Any, ...]]]:
-    taken = {}
+    tables = {}
     for name, (_, key, columns) in SNAPSHOTS.items():
         rows = connection.execute(select(*key, *columns))
-        taken[name] = {tuple(row[: len(key)]): tuple(row[len(key) :]) for row in rows}
-    return taken
+        tables[name] = {tuple(row[: len(key)]): tuple(row[len(key) :]) for row in rows}
+    return tables

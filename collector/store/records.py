@@ -1,4 +1,4 @@
-"""Adding records: all work is done in the transaction it is given, roll-ups included."""
+"""Store records and update the roll-ups, all in the transaction of the caller."""
 
 from __future__ import annotations
 
@@ -13,33 +13,47 @@ from collector.errors import Problem
 from collector.outcomes import CHAR
 from collector.store.bulk import insert_many
 from collector.store.days import add_to_days
-from collector.store.decoding import Arrival
-from collector.store.names import CellName, cell_keys, conflict, contacted, elsewhere, run_query, system_key
-from collector.store.points import Measured, add_points
-from collector.store.rollups import positions, settle
+from collector.store.decoding import DecodedRecord
+from collector.store.names import (
+    CellName,
+    cell_keys,
+    conflict,
+    note_contact,
+    run_of_another_system,
+    run_query,
+    system_key,
+)
+from collector.store.points import RecordMetrics, add_points
+from collector.store.rollups import positions, update_rollups
 from collector.store.tables import RECORD_BITS, bodies, records, runs
 from dashboard_client.schema import Outcome, Scheduler
 
 Refusal = tuple[int, str | None, Problem]
-"""The index of a record in its batch, its id where it could be read, and what is wrong with it."""
+"""The index of a record in its batch, its id if it could be read, and the problem."""
 
-MOST_SCHEDULERS = 16
+MAX_SCHEDULERS = 16
 
-NEW_SINCE = 0
-"""What ``runs.pruned`` holds when a record was added since: retention looks at the run again."""
+PRUNE_AGAIN = 0
+"""The value of ``runs.pruned`` if a record was added after the run was pruned; retention then prunes it again."""
 
 
 @dataclass
 class OpenRun:
-    """A run while records are added to it."""
+    """A run while records are added to it.
+
+    ``dated``: a manifest gave its start; before that, a run starts at the earliest instant in its records.
+    ``fresh``: this batch created the run. ``positions``: the position of each cell in ``outcomes``. ``planned``: the
+    number of planned cells. ``moved``: the start changed after records were stored. ``touched``: cells whose outcome or
+    history may have changed.
+    """
 
     key: int
     run_id: str
     system: int
     started: int
-    dated: bool  # by its manifest; until that comes a run began with the earliest instant in its records
-    fresh: bool  # made by this batch
-    places: dict[int, int]  # of each cell in the outcomes
+    dated: bool
+    fresh: bool
+    positions: dict[int, int]
     planned: int
     outcomes: list[str]
     records: int
@@ -48,48 +62,48 @@ class OpenRun:
     moved: bool = False
     added: int = 0
     touched: set[int] = field(default_factory=set)
-    arrivals: list[tuple[Arrival, int]] = field(default_factory=list)
+    batch: list[tuple[DecodedRecord, int]] = field(default_factory=list)
 
-    def date(self, first: int | None) -> None:
-        """Take an earlier start from a record; what every cell's latest is may change with it."""
+    def update_start(self, first: int | None) -> None:
+        """Move the start to an earlier instant of a record; this may change the latest run of every cell."""
         if self.dated or first is None or (first >= self.started and not self.fresh):
             return
         self.moved |= bool(self.records)
         self.started, self.fresh = first, False
-        self.touched.update(self.places)
+        self.touched.update(self.positions)
 
-    def show(self, cell: int, outcome: str) -> None:
-        """Write a cell's outcome, making a place for a case that nobody planned."""
-        place = self.places.setdefault(cell, len(self.outcomes))
-        if place == len(self.outcomes):
+    def set_outcome(self, cell: int, outcome: str) -> None:
+        """Set the outcome of a cell; a cell that is not planned is added after the others."""
+        position = self.positions.setdefault(cell, len(self.outcomes))
+        if position == len(self.outcomes):
             self.outcomes.append(outcome)
-        self.outcomes[place] = outcome
+        self.outcomes[position] = outcome
         self.touched.add(cell)
 
     def values(self) -> dict[str, Any]:
-        """Return the columns that adding records changes."""
-        extra = list(self.places)[self.planned :]
+        """Return the columns of ``runs`` that change when records are added."""
+        extra = list(self.positions)[self.planned :]
         packed = {"extra": json.dumps(extra, separators=(",", ":")), "outcomes": "".join(self.outcomes)}
-        told = pack_schedulers(self.schedulers)
-        summed = {"records": self.records + self.added, "started": self.started, "schedulers": told}
-        return packed | summed | {"pruned": None if self.pruned is None else NEW_SINCE}
+        sums: dict[str, Any] = {"records": self.records + self.added, "started": self.started}
+        sums["schedulers"] = pack_schedulers(self.schedulers)
+        return packed | sums | {"pruned": None if self.pruned is None else PRUNE_AGAIN}
 
 
-def store_records(connection: Connection, arrivals: Sequence[Arrival], now: int) -> list[Refusal]:
-    """Add records, skip those that are there already, and return those that contradict what is there."""
+def store_records(connection: Connection, batch: Sequence[DecodedRecord], now: int) -> list[Refusal]:
+    """Store records, skip those that are already stored, and return those that are refused."""
     refused: list[Refusal] = []
-    opened = _open_runs(connection, arrivals, now, refused)
+    opened = _open_runs(connection, batch, now, refused)
     rows: list[tuple[Any, ...]] = []
     documents: list[tuple[int, bytes]] = []
-    measured: dict[int, list[Measured]] = {}
+    measured: dict[int, list[RecordMetrics]] = {}
     for run in opened:
-        for key, cell, arrival in _new_of(connection, run, refused):
-            rows.append(_row(key, run.key, cell, arrival, now))
-            documents.append((key, arrival.body))
-            record = arrival.record
+        for key, cell, decoded in _new_records(connection, run, refused):
+            rows.append(_row(key, run.key, cell, decoded, now))
+            documents.append((key, decoded.body))
+            record = decoded.record
             if record.metrics and record.verdict.outcome is Outcome.PASS:
-                when = arrival.started or arrival.ended or now
-                measured.setdefault(run.system, []).append(Measured(key, cell, when, record.metrics))
+                when = decoded.started or decoded.ended or now
+                measured.setdefault(run.system, []).append(RecordMetrics(key, cell, when, record.metrics))
     insert_many(connection, records, rows)
     insert_many(connection, bodies, documents)
     changed: dict[int, list[OpenRun]] = {}
@@ -97,129 +111,135 @@ def store_records(connection: Connection, arrivals: Sequence[Arrival], now: int)
         if run.added:
             connection.execute(update(runs).where(runs.c.id == run.key).values(**run.values()))
             changed.setdefault(run.system, []).append(run)
-    for system, some in sorted(changed.items()):
-        settle(connection, system, {run.key: run.touched for run in some}, any(run.moved for run in some))
-    for system, found in sorted(measured.items()):
-        add_points(connection, system, found)
+    for system, members in sorted(changed.items()):
+        touched = {run.key: run.touched for run in members}
+        update_rollups(connection, system, touched, any(run.moved for run in members))
+    for system, metrics in sorted(measured.items()):
+        add_points(connection, system, metrics)
     add_to_days(connection, {run.key: run.system for run in opened}, rows)
-    contacted(connection, {run.system for run in opened}, now)
+    note_contact(connection, {run.system for run in opened}, now)
     return refused
 
 
 def record_key(record_id: str) -> int:
-    """Return the number under which a record is looked up."""
+    """Return the number in ``records.record_key``: the first eight bytes of the record's id."""
     return int.from_bytes(bytes.fromhex(record_id[:16]), "big", signed=True)
 
 
-def _open_runs(connection: Connection, arrivals: Sequence[Arrival], now: int, refused: list[Refusal]) -> list[OpenRun]:
-    """Find or make the run and the cell of each record, in an order that cannot deadlock two writers."""
-    places = sorted({(arrival.record.context.site, arrival.record.context.system) for arrival in arrivals})
-    systems = {place: system_key(connection, *place) for place in places}
-    grouped: dict[str, list[Arrival]] = {}
-    for arrival in arrivals:
-        grouped.setdefault(arrival.record.run_id, []).append(arrival)
+def _open_runs(
+    connection: Connection, batch: Sequence[DecodedRecord], now: int, refused: list[Refusal]
+) -> list[OpenRun]:
+    """Find or create the run and the cell of each record, in a fixed order, so that two writers cannot deadlock."""
+    pairs = sorted({(decoded.record.context.site, decoded.record.context.system) for decoded in batch})
+    systems = {pair: system_key(connection, *pair) for pair in pairs}
+    grouped: dict[str, list[DecodedRecord]] = {}
+    for decoded in batch:
+        grouped.setdefault(decoded.record.run_id, []).append(decoded)
     opened: list[OpenRun] = []
     names: dict[int, dict[str, CellName]] = {}
     for run_id, members in sorted(grouped.items()):
         context = members[0].record.context
         run = open_run(connection, run_id, systems[context.site, context.system], now)
         opened.append(run)
-        for arrival in members:
-            record = arrival.record
+        for decoded in members:
+            record = decoded.record
             if systems[record.context.site, record.context.system] != run.system:
-                refused.append((arrival.index, record.record_id, elsewhere(run_id)))
+                refused.append((decoded.index, record.record_id, run_of_another_system(run_id)))
                 continue
-            run.arrivals.append((arrival, 0))
+            run.batch.append((decoded, 0))
             if record.case_id not in names.setdefault(run.system, {}):
                 case = record.case
                 name = CellName(record.case_id, case.component, tuple(case.partners), case.tier.value)
                 names[run.system][record.case_id] = name
     keys = {system: cell_keys(connection, system, wanted.values()) for system, wanted in sorted(names.items())}
     for run in opened:
-        run.arrivals = [(arrival, keys[run.system][arrival.record.case_id]) for arrival, _ in run.arrivals]
+        run.batch = [(decoded, keys[run.system][decoded.record.case_id]) for decoded, _ in run.batch]
     return opened
 
 
 def open_run(connection: Connection, run_id: str, system: int, now: int) -> OpenRun:
-    """Find a run, or make one that is known by what comes of it alone."""
+    """Return a run, and create it without a manifest if it is new."""
     row = connection.execute(run_query().where(runs.c.run_id == run_id)).one_or_none()
     if row is None:
         values = {"run_id": run_id, "system": system, "received": now, "started": now, "partial": True}
         empty = {"extra": "[]", "outcomes": "", "records": 0}
         key = connection.execute(insert(runs).values(**values, **empty).returning(runs.c.id)).scalar_one()
         return OpenRun(key, run_id, system, now, False, True, {}, 0, [], 0)
-    places = dict(positions(row.plan_cells, row.extra))
+    cell_positions = dict(positions(row.plan_cells, row.extra))
     planned = len(positions(row.plan_cells, "[]"))
     dated = row.digest is not None
-    outcomes, told = list(row.outcomes), json.loads(row.schedulers or "{}")
-    named = (row.id, run_id, row.system, row.started, dated, False, places, planned)
-    return OpenRun(*named, outcomes, row.records, told, row.pruned)
+    outcomes, schedulers = list(row.outcomes), json.loads(row.schedulers or "{}")
+    identity = (row.id, run_id, row.system, row.started, dated, False)
+    return OpenRun(*identity, cell_positions, planned, outcomes, row.records, schedulers, row.pruned)
 
 
-def _new_of(connection: Connection, run: OpenRun, refused: list[Refusal]) -> list[tuple[int, int, Arrival]]:
-    """Return key, cell and arrival of each record of the batch that the run does not hold yet."""
-    there = _already_there(connection, run)
+def _new_records(connection: Connection, run: OpenRun, refused: list[Refusal]) -> list[tuple[int, int, DecodedRecord]]:
+    """Return key, cell and content of each record of the batch that is not stored yet."""
+    digests = _stored_digests(connection, run)
     highest: dict[int, int] = {}
-    for cell, attempt in there:
+    for cell, attempt in digests:
         highest[cell] = max(attempt, highest.get(cell, 0))
     new = []
-    for arrival, cell in run.arrivals:
-        record_id, attempt = arrival.record.record_id, arrival.record.retries.attempt
-        stored = there.get((cell, attempt))
+    for decoded, cell in run.batch:
+        record_id, attempt = decoded.record.record_id, decoded.record.retries.attempt
+        stored = digests.get((cell, attempt))
         if stored is not None:
-            if stored != arrival.digest:
-                problem = conflict("The record is there with other content.", stored, arrival.digest)
-                refused.append((arrival.index, record_id, problem))
+            if stored != decoded.digest:
+                problem = conflict("The record is already stored with other content.", stored, decoded.digest)
+                refused.append((decoded.index, record_id, problem))
             continue
         number = run.records + run.added
         if number >> RECORD_BITS:
-            full = Problem(422, "run-full", f"Run {run.run_id} holds {1 << RECORD_BITS} records and takes no more.")
-            refused.append((arrival.index, record_id, full))
+            detail = f"Run {run.run_id} has {1 << RECORD_BITS} records, which is the limit. Use another run_id."
+            refused.append((decoded.index, record_id, Problem(422, "run-full", detail)))
             continue
-        there[cell, attempt] = arrival.digest
-        new.append(((run.key << RECORD_BITS) | number, cell, arrival))
+        digests[cell, attempt] = decoded.digest
+        new.append(((run.key << RECORD_BITS) | number, cell, decoded))
         run.added += 1
         if attempt > highest.get(cell, 0):
             highest[cell] = attempt
-            run.show(cell, CHAR[arrival.record.verdict.outcome])
-        name_schedulers(run.schedulers, arrival.record.scheduler)
-        run.date(arrival.first)
+            run.set_outcome(cell, CHAR[decoded.record.verdict.outcome])
+        name_schedulers(run.schedulers, decoded.record.scheduler)
+        run.update_start(decoded.first)
     return new
 
 
-def _already_there(connection: Connection, run: OpenRun) -> dict[tuple[int, int], bytes]:
-    """Return the digest of each attempt stored for the cells that the batch is about."""
-    if not run.arrivals or not run.records:
+def _stored_digests(connection: Connection, run: OpenRun) -> dict[tuple[int, int], bytes]:
+    """Return the digests of the stored records of a run by cell and attempt, for the cells of the batch."""
+    if not run.batch or not run.records:
         return {}
-    about = [cell for _, cell in run.arrivals]
+    batch_cells = [cell for _, cell in run.batch]
     query = select(records.c.cell, records.c.attempt, records.c.digest).where(
-        records.c.run == run.key, records.c.cell.between(min(about), max(about))
+        records.c.run == run.key, records.c.cell.between(min(batch_cells), max(batch_cells))
     )
     return {(cell, attempt): bytes(digest) for cell, attempt, digest in connection.execute(query)}
 
 
-def name_schedulers(told: dict[str, str], scheduler: Scheduler) -> None:
-    """Note the version of each scheduler of a record: the greatest of a name and the first 16 names, in any order."""
+def name_schedulers(versions: dict[str, str], scheduler: Scheduler) -> None:
+    """Add the schedulers of a record to ``versions``: the highest version of each of the first 16 names.
+
+    The result does not depend on the order of the records.
+    """
     for software in (scheduler.outer, scheduler.nested):
         if software is not None and software.version:
             name, version = software.name[:64], software.version[:64] + (" (emulated)" if software.emulated else "")
-            if version > told.get(name, ""):
-                told[name] = version
-                if len(told) > MOST_SCHEDULERS:
-                    del told[max(told)]
+            if version > versions.get(name, ""):
+                versions[name] = version
+                if len(versions) > MAX_SCHEDULERS:
+                    del versions[max(versions)]
 
 
-def pack_schedulers(told: dict[str, str]) -> str | None:
-    """Write what ``runs.schedulers`` holds."""
-    return json.dumps(told, separators=(",", ":"), sort_keys=True) if told else None
+def pack_schedulers(versions: dict[str, str]) -> str | None:
+    """Return the value of ``runs.schedulers``."""
+    return json.dumps(versions, separators=(",", ":"), sort_keys=True) if versions else None
 
 
-def _row(key: int, run: int, cell: int, arrival: Arrival, now: int) -> tuple[Any, ...]:
+def _row(key: int, run: int, cell: int, decoded: DecodedRecord, now: int) -> tuple[Any, ...]:
     """Return the columns of ``records``, in their order."""
-    record = arrival.record
+    record = decoded.record
     cause, timing, scheduler = record.verdict.cause, record.timing, record.scheduler
     component = record.case.component
-    version = next((found.version for found in record.stack.components if found.name == component), None)
+    version = next((each.version for each in record.stack.components if each.name == component), None)
     outer, nested = scheduler.outer, scheduler.nested
     return (
         key,
@@ -228,7 +248,7 @@ def _row(key: int, run: int, cell: int, arrival: Arrival, now: int) -> tuple[Any
         record.retries.attempt,
         record.retries.final,
         record_key(record.record_id),
-        arrival.digest,
+        decoded.digest,
         now,
         record.origin.value,
         CHAR[record.verdict.outcome],
@@ -238,8 +258,8 @@ def _row(key: int, run: int, cell: int, arrival: Arrival, now: int) -> tuple[Any
         _line(cause.evidence, 512) if cause else None,
         _line(version, 128) if version else None,
         (outer is not None and outer.emulated) or (nested is not None and nested.emulated),
-        arrival.started,
-        arrival.ended,
+        decoded.started,
+        decoded.ended,
         timing.queue_wait.seconds if timing.queue_wait else None,
         timing.run.seconds if timing.run else None,
         len(record.context.nodes) or None,

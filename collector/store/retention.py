@@ -1,7 +1,7 @@
-"""Letting go of what is old: output tails first, whole bodies later if wanted; verdicts and roll-ups always stay.
+"""Delete old data: output tails first, whole bodies later. Verdicts and roll-ups always stay.
 
-The digest of a record stays too, so that sending it again is acknowledged as before and brings nothing back. A run is
-of the tier that its manifest says, and goes without one only where no tier is asked for.
+The digest of a record stays too, so that a record that is sent again is acknowledged as before and restores nothing.
+The tier of a run is that of its manifest. A run without a manifest is pruned only if no tier is given.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from collector.store.tables import RECORD_BITS, bodies, runs
 from dashboard_client.schema import Record, encode
 
 TAILS, BODIES = 1, 2
-_AT_ONCE = 20
+_RUNS_PER_TRANSACTION = 20
 
 
 @dataclass
 class Pruned:
-    """What was let go, or would be."""
+    """The number of runs, records and bytes that were pruned, or would be."""
 
     runs: int = 0
     records: int = 0
@@ -30,32 +30,33 @@ class Pruned:
 
 
 def prune(store: Store, level: int, before: int, dry: bool = False, tiers: Collection[str] = ()) -> Pruned:
-    """Take tails or bodies from runs that began before an instant, of some tiers or all, a few runs in a transaction.
+    """Delete output tails or bodies of runs that started before an instant, a few runs in each transaction.
 
-    ``dry`` looks at everything, changes nothing and keeps writers waiting no longer than a change would.
+    ``level``: ``TAILS`` or ``BODIES``. ``before``: milliseconds since 1970. ``dry``: count only, change nothing.
+    ``tiers``: only runs of these tiers; empty for all runs.
     """
-    done = Pruned()
+    pruned = Pruned()
     last = -1
     while True:
         with store.writing() as connection:
             due = (runs.c.started < before, or_(runs.c.pruned.is_(None), runs.c.pruned < level), runs.c.id > last)
-            wanted = (runs.c.tier.in_(tiers),) if tiers else ()
-            query = select(runs.c.id).where(*due, *wanted).order_by(runs.c.id).limit(_AT_ONCE).with_for_update()
-            some = list(connection.execute(query).scalars())
-            if not some:
-                return done
-            last = some[-1]
-            for run in some:
+            of_tiers = (runs.c.tier.in_(tiers),) if tiers else ()
+            query = select(runs.c.id).where(*due, *of_tiers).order_by(runs.c.id).limit(_RUNS_PER_TRANSACTION)
+            batch = list(connection.execute(query.with_for_update()).scalars())
+            if not batch:
+                return pruned
+            last = batch[-1]
+            for run in batch:
                 within = bodies.c.record.between(run << RECORD_BITS, ((run + 1) << RECORD_BITS) - 1)
                 for key, body in connection.execute(select(bodies.c.record, bodies.c.body).where(within)).all():
-                    short = b"" if level == BODIES else _without_tail(body)
-                    if len(short) == len(body):
+                    shorter = b"" if level == BODIES else _without_tail(body)
+                    if len(shorter) == len(body):
                         continue
-                    done.records += 1
-                    done.bytes += len(body) - len(short)
+                    pruned.records += 1
+                    pruned.bytes += len(body) - len(shorter)
                     if not dry and level == TAILS:
-                        connection.execute(update(bodies).where(bodies.c.record == key).values(body=short))
-                done.runs += 1
+                        connection.execute(update(bodies).where(bodies.c.record == key).values(body=shorter))
+                pruned.runs += 1
                 if not dry:
                     if level == BODIES:
                         connection.execute(delete(bodies).where(within))

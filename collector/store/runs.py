@@ -1,4 +1,4 @@
-"""Opening and closing runs; each function does all its work in the transaction it is given, roll-ups included."""
+"""Open and close runs and update the roll-ups, all in the transaction of the caller."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ from sqlalchemy import Connection, insert, select, update
 from collector.clock import duration_seconds
 from collector.errors import Problem
 from collector.outcomes import MISSING
-from collector.store.decoding import Close, Opening
+from collector.store.decoding import DecodedClosing, DecodedManifest
 from collector.store.names import (
     CellName,
     cell_keys,
     conflict,
-    contacted,
-    elsewhere,
-    hold_system_of,
+    lock_system_of,
+    note_contact,
     plan_key,
+    run_of_another_system,
     run_query,
     system_key,
 )
-from collector.store.rollups import note_full_runs, parse_cells, positions, settle
+from collector.store.rollups import note_full_runs, parse_cells, positions, update_rollups
 from collector.store.tables import closings, runs
 from dashboard_client.schema import Manifest
 
 
-def store_manifest(connection: Connection, opening: Opening, now: int, origin: str | None = None) -> bool:
-    """Open a run, or give one that is known by its records its manifest; False where it is there already.
+def store_manifest(connection: Connection, decoded: DecodedManifest, now: int, origin: str | None = None) -> bool:
+    """Open a run, or add the manifest of a run that is known from its records. Return False if it was already stored.
 
     Raises:
-        Problem: 409, the run is there with another manifest or belongs to another system.
+        Problem: 409 if the run is stored with another manifest, or belongs to another system.
     """
-    manifest = opening.manifest
+    manifest = decoded.manifest
     system = system_key(connection, manifest.site, manifest.system)
-    contacted(connection, [system], now)
+    note_contact(connection, [system], now)
     row = connection.execute(run_query().where(runs.c.run_id == manifest.run_id)).one_or_none()
     if row is not None and row.system != system:
-        raise elsewhere(manifest.run_id)
+        raise run_of_another_system(manifest.run_id)
     if row is not None and row.digest is not None:
-        if row.digest == opening.digest:
+        if row.digest == decoded.digest:
             return False
-        raise conflict(f"Run {manifest.run_id} is there with another manifest.", row.digest, opening.digest)
+        raise conflict(f"Run {manifest.run_id} is already stored with another manifest.", row.digest, decoded.digest)
     names = [
         CellName(planned.case_id, planned.component, tuple(planned.partners), planned.tier.value)
         for planned in manifest.planned
@@ -54,9 +54,9 @@ def store_manifest(connection: Connection, opening: Opening, now: int, origin: s
     extra = [cell for cell in before if cell not in planned_cells]
     values = {
         "system": system,
-        "digest": opening.digest,
-        "manifest": opening.body,
-        "started": opening.started,
+        "digest": decoded.digest,
+        "manifest": decoded.body,
+        "started": decoded.started,
         "trigger": manifest.trigger[:64],
         "release": (manifest.release or "")[:128] or None,
         "tier": manifest.selection.tier.value,
@@ -75,43 +75,48 @@ def store_manifest(connection: Connection, opening: Opening, now: int, origin: s
         connection.execute(update(runs).where(runs.c.id == row.id).values(**values))
         if row.state is not None:
             note_full_runs(connection, system)
-        settle(connection, system, {row.id: [*layout, *extra]}, moved=True)
+        update_rollups(connection, system, {row.id: [*layout, *extra]}, moved=True)
     return True
 
 
-def store_closing(connection: Connection, run_id: str, close: Close, allowed: str, now: int) -> None:
-    """Close a run; the highest sequence counts, whichever comes last.
+def store_closing(connection: Connection, run_id: str, decoded: DecodedClosing, allowed: str, now: int) -> None:
+    """Close a run. The closing with the highest sequence counts, in any order of arrival.
+
+    ``allowed``: the site that the sender may write, or ``*``.
 
     Raises:
-        Problem: 404 no such run, 403 it is another site's, 409 the sequence is there with other content.
+        Problem: 404 if the run is unknown, 403 if it is of another site, 409 if the sequence is stored with other
+            content.
     """
-    hold_system_of(connection, run_id)
+    lock_system_of(connection, run_id)
     row = connection.execute(run_query().where(runs.c.run_id == run_id)).one_or_none()
     if row is None:
-        raise Problem(404, "no-such-run", f"No run {run_id[:128]!r}: send its manifest or a record of it first.")
+        raise Problem(404, "no-such-run", f"No run {run_id[:128]!r}. Send its manifest or one of its records first.")
     if allowed not in ("*", row.site):
-        raise Problem(403, "wrong-site", f"The token is for site {allowed}, the run is of site {row.site}.", "run_id")
-    contacted(connection, [row.system], now)
-    closing = close.closing
+        detail = f"The token is for site {allowed}, and the run is of site {row.site}."
+        raise Problem(403, "wrong-site", detail, "run_id")
+    note_contact(connection, [row.system], now)
+    closing = decoded.closing
     same = (closings.c.run == row.id, closings.c.sequence == closing.sequence)
     stored = connection.execute(select(closings.c.digest).where(*same)).scalar()
     if stored is not None:
-        if stored == close.digest:
+        if stored == decoded.digest:
             return
-        raise conflict(f"Run {run_id} is closed as {closing.sequence} with other content.", stored, close.digest)
-    fact = {"run": row.id, "sequence": closing.sequence, "digest": close.digest, "body": close.body}
-    connection.execute(insert(closings).values(**fact, received=now))
+        detail = f"Closing {closing.sequence} of run {run_id} is already stored with other content."
+        raise conflict(detail, stored, decoded.digest)
+    values = {"run": row.id, "sequence": closing.sequence, "digest": decoded.digest, "body": decoded.body}
+    connection.execute(insert(closings).values(**values, received=now))
     if row.sequence is not None and row.sequence > closing.sequence:
         return
-    values = {"sequence": closing.sequence, "state": closing.state, "ended": close.ended}
-    connection.execute(update(runs).where(runs.c.id == row.id).values(**values, exit_code=closing.exit_code))
-    settle(connection, row.system, {row.id: positions(row.plan_cells, row.extra)})
+    rollup = {"sequence": closing.sequence, "state": closing.state, "ended": decoded.ended}
+    connection.execute(update(runs).where(runs.c.id == row.id).values(**rollup, exit_code=closing.exit_code))
+    update_rollups(connection, row.system, {row.id: positions(row.plan_cells, row.extra)})
     note_full_runs(connection, row.system)
 
 
 def stack_of(manifest: Manifest) -> str | None:
-    """Return a short name for what is under test; it changes whenever a deployment does."""
+    """Return a short digest of the deployments under test; it changes whenever a deployment changes."""
     if not manifest.deployments:
         return None
-    told = sorted((each.name, each.kind, each.digest) for each in manifest.deployments)
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+    deployments = sorted((each.name, each.kind, each.digest) for each in manifest.deployments)
+    return hashlib.sha256(json.dumps(deployments).encode()).hexdigest()[:16]

@@ -1,7 +1,7 @@
-"""What a cell came to over time: one step a run that says something about it, from the oldest to the newest.
+"""The history of a cell: one step for each run that has an outcome of it, from the oldest run to the newest.
 
-Whoever folds all runs of a system in order gets the same as who takes one step a time as they come, so that the usual
-case (a newer run) costs one step, and everything else is told anew from the beginning.
+A history that is extended run by run equals one that is computed from all runs. So the usual case, a newer run, costs
+one step. In every other case the history is recomputed from the first run on.
 """
 
 from __future__ import annotations
@@ -11,19 +11,22 @@ from typing import NamedTuple
 from collector.outcomes import PASS
 
 KEPT = 32
-"""How many outcomes a cell's history holds."""
+"""The number of outcomes in the history of a cell."""
 
 DECISIVE = "pfe"
-"""Outcomes that tell whether the thing works: pass, fail, error."""
+"""The outcomes that show whether the component works: pass, fail, error."""
 
 FLAKY_TURNS = 2
-"""So many turns on the same stack within the history, there and back, make a cell flaky."""
+"""A cell with at least this many turns in its history is flaky.
+
+A turn is a change between pass and fail or error on the same stack. Two turns are one change and one change back.
+"""
 
 TURNED, STEADY = "!", "-"
 
 
-class Say(NamedTuple):
-    """One run's word on a cell."""
+class Observation(NamedTuple):
+    """The outcome of a cell in one run."""
 
     run: int
     started: int
@@ -32,7 +35,7 @@ class Say(NamedTuple):
 
 
 class Streak(NamedTuple):
-    """The columns of ``cells`` that tell its history; before its first word all are None."""
+    """The columns of ``cells`` that hold its history; all are None before the first outcome."""
 
     last_run: int | None = None
     last_started: int | None = None
@@ -48,9 +51,9 @@ class Streak(NamedTuple):
     decided: str | None = None
     decided_stack: str | None = None
 
-    def then(self, say: Say) -> Streak:
-        """Return the streak after one more word, newer than all before."""
-        run, started, outcome, stack = say
+    def extended(self, observation: Observation) -> Streak:
+        """Return the history with one more observation, which is newer than all before."""
+        run, started, outcome, stack = observation
         decisive, passed, same = outcome in DECISIVE, outcome == PASS, outcome == self.last_outcome
         decided, decided_stack = self.decided, self.decided_stack
         turned = decisive and decided is not None and decided_stack == stack and (decided == PASS) != passed
@@ -76,7 +79,7 @@ class Streak(NamedTuple):
 
 
 def is_flaky(turns: str | None) -> bool:
-    """Tell whether a cell changes its mind although nothing under test changed."""
+    """Return whether the outcome of a cell changes although nothing under test changed."""
     return turns is not None and turns.count(TURNED) >= FLAKY_TURNS
 
 

@@ -1,10 +1,11 @@
-"""What a figure does over time: a change that stays is told from scatter and from a single odd value.
+"""Trends of a figure: distinguish a lasting change from scatter and from a single odd value.
 
-The newest 40 values are cut where two medians fit them best: one for what was before, one for what came since. It is a
-change where both what came since and the newest three lie, by their medians, on the same side of what was usual and
-farther from it than four times its scatter (the median absolute deviation, scaled to compare with a standard deviation)
-and than five hundredths of it. So one odd value alone is never a change, and one that went away is none any more; what
-lasts longer than the 40 values is what is usual. Fewer than eight values before, or three since, say nothing.
+The newest 40 values are cut where two medians, one before and one after the cut, fit them best. It is a change if two
+medians lie on the same side of the median before the cut: the median after the cut, and that of the newest three
+values. Both must differ from the median before the cut by more than four times its scatter (1.4826 times the median
+absolute deviation), and by more than 5 % of it. So a single odd value is never a change, and a change that disappears
+is no longer one. A level that lasts longer than the 40 values is the usual one. At least eight values before the cut
+and three after it are needed.
 """
 
 from __future__ import annotations
@@ -24,7 +25,11 @@ DIRECTIONS = ("lower", "higher")
 
 
 class Trend(NamedTuple):
-    """``level`` is what is usual, ``recent`` what it is now; ``place`` is that of the first value since a change."""
+    """The trend of a series.
+
+    ``level``: the usual value. ``spread``: its scatter. ``recent``: the value now. ``place``: the index of the first
+    value after a change.
+    """
 
     level: float
     spread: float
@@ -34,7 +39,7 @@ class Trend(NamedTuple):
 
 
 def judge(values: Sequence[float], better: str) -> Trend | None:
-    """Return what values come to, the oldest first; of many, the newest ``KEPT`` count. None where there is none."""
+    """Return the trend of values, the oldest first; None without values. Only the newest ``KEPT`` values count."""
     offset = max(len(values) - KEPT, 0)
     trend = _judge(values[offset:], better)
     return trend if trend is None or trend.place is None else trend._replace(place=trend.place + offset)
@@ -63,7 +68,7 @@ def _judge(values: Sequence[float], better: str) -> Trend | None:
 
 
 def _best_cut(values: Sequence[float]) -> int | None:
-    """Return where two medians leave the least to explain; None where there are too few values to cut."""
+    """Return the cut that minimises the distances from the two medians; None if there are too few values."""
     if len(values) < FEWEST + LAST:
         return None
     left, right = _costs(values), _costs(values[::-1])
@@ -71,7 +76,7 @@ def _best_cut(values: Sequence[float]) -> int | None:
 
 
 def _costs(values: Sequence[float]) -> list[float]:
-    """Return the sum of distances from their median for the first none, one, two, … of the values."""
+    """Return the sums of the distances from the median for the first 0, 1, 2, … values."""
     ordered: list[float] = []
     costs = [0.0]
     for value in values:

@@ -1,4 +1,4 @@
-"""What every request handler needs: the server object, the caller's identity, and links.
+"""What every request handler needs: the server object, the identity of the caller, and links.
 
 May import ``status`` and below.
 """

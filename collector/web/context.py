@@ -1,4 +1,4 @@
-"""What a request needs of the server: the store, the key, who may do what, and how a link is written."""
+"""What the request handlers share: the store, the server's key, authentication, and links."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
     from collector.auth.oidc import Verifier
 
 T = TypeVar("T")
-Ask = Request[None, None, State]
+HttpRequest = Request[None, None, State]
 
-TRIES = 4
+WRITE_TRIES = 4
 
-BIG = 256 * 1024
-"""Of a body as it was sent: such are decoded and stored one at a time."""
+LARGE_BODY = 256 * 1024
+"""Bodies with more bytes than this, as they were sent, are decoded and stored one at a time."""
 
 
 class Server:
-    """The one object that handlers share.
+    """The object that all handlers share.
 
-    ``process_token`` is accepted for uploading and reading by this process only; ``private`` asks readers for a token
-    too; ``hosts`` are the names by which a loopback server may be asked, None for any.
+    ``process_token``: a token that only this process accepts, for uploading and reading. ``private``: readers need a
+    token too. ``hosts``: the host names under which a loopback server may be requested; None for any.
     """
 
     def __init__(
@@ -61,64 +61,64 @@ class Server:
         self.counters = Counters()
         self.guesses = Buckets(self.settings.rates.guesses_per_second, self.settings.rates.guesses)
         self.oidc = _verifier(self.settings)
-        self._gate = asyncio.Semaphore(2)  # how many bodies are decoded and stored at once, which bounds memory
-        self._big = asyncio.Semaphore(1)  # and how many big ones
+        self._gate = asyncio.Semaphore(2)  # at most two bodies are decoded and stored at once, to limit memory
+        self._large = asyncio.Semaphore(1)  # and at most one large body
 
     def write(self, work: Callable[[Connection], T]) -> T:
-        """Do work in a transaction, again from the start where another writer on the same database came between."""
-        for left in range(TRIES - 1, -1, -1):
+        """Run ``work`` in a transaction; repeat it if another writer on the same database caused a conflict."""
+        for tries_left in range(WRITE_TRIES - 1, -1, -1):
             try:
                 with self.store.writing() as connection:
                     return work(connection)
             except (IntegrityError, OperationalError):
-                if self.store.file is not None or not left:
+                if self.store.file is not None or not tries_left:
                     raise
         raise AssertionError("unreachable")
 
     @asynccontextmanager
-    async def room(self, body: Body) -> AsyncIterator[None]:
-        """Wait until there is room for decoding and storing a body."""
+    async def decoding_slot(self, body: Body) -> AsyncIterator[None]:
+        """Wait until this body may be decoded and stored."""
         async with AsyncExitStack() as stack:
-            if len(body) > BIG:
-                await stack.enter_async_context(self._big)
+            if len(body) > LARGE_BODY:
+                await stack.enter_async_context(self._large)
             await stack.enter_async_context(self._gate)
             yield
 
-    async def bearer(self, request: Ask, need: str) -> Bearer:
-        """Find out who asks, and that they may.
+    async def bearer(self, request: HttpRequest, need: str) -> Bearer:
+        """Authenticate a request and check that it is permitted. ``need``: read, upload or admin.
 
         Raises:
-            Problem: 401 without a token that holds, 403 where it does not permit this, 429 where it asks too often.
+            Problem: 401 without a valid token, 403 if the token does not permit this, 429 after too many requests.
         """
         token = token_of(request)
         if token is None:
             if need == "read" and not self.private:
                 return ANYONE
-            raise Problem(401, "token-needed", "Send a token: Authorization: Bearer TOKEN.")
+            raise Problem(401, "token-needed", "A token is needed. Send the header Authorization: Bearer TOKEN.")
         if self._is_process(token):
-            bearer = self.known(token)
+            bearer = self.identify(token)
         else:
-            asker = request.client.host if request.client is not None else ""
-            self.guesses.look(asker)
+            address = request.client.host if request.client is not None else ""
+            self.guesses.check(address)
             try:
-                bearer = await asyncio.to_thread(self.known, token)
+                bearer = await asyncio.to_thread(self.identify, token)
             except Problem as problem:
                 if problem.status == 401:
-                    self.guesses.take(asker)
+                    self.guesses.take(address)
                 raise
         self.rates.take(bearer.token or "")
         if need not in bearer.grants:
-            raise Problem(403, "scope", f"The token does not permit {need}.")
+            raise Problem(403, "scope", f"The token does not permit {need}. Use a token with another scope.")
         return bearer
 
     def _is_process(self, token: str) -> bool:
         return self.process_token is not None and hmac.compare_digest(token.encode(), self.process_token.encode())
 
-    def known(self, token: str) -> Bearer:
-        """Find out whose token it is, of whichever kind.
+    def identify(self, token: str) -> Bearer:
+        """Return the bearer of a token of any kind.
 
         Raises:
-            Problem: 401 where it does not hold, 403 where no rule is for an identity token.
+            Problem: 401 if the token is not valid, 403 if no rule matches an identity token.
         """
         if self._is_process(token):
             return Bearer(site=ANY_SITE, grants=GRANTS["process"], token="process")  # noqa: S106
@@ -134,48 +134,49 @@ class Server:
 
 
 def looks_like_jwt(token: str) -> bool:
-    """Tell an identity token from one of the collector's own."""
+    """Return whether a token is an identity token rather than one of the collector's own."""
     return token.count(".") == 2 and token.startswith("ey")
 
 
 def _verifier(settings: Settings) -> Verifier | None:
-    """Return what checks identity tokens; its libraries are asked for only where the configuration names an issuer."""
+    """Return the verifier of identity tokens; its libraries are needed only if the configuration names an issuer."""
     if not settings.oidc:
         return None
     try:
         from collector.auth.oidc import Verifier
     except ImportError as error:
-        raise SettingsError("identity tokens need PyJWT and cryptography: pip install 'exaworks-sdk[oidc]'") from error
+        message = "the configuration file names an issuer of identity tokens, which needs PyJWT and cryptography"
+        raise SettingsError(f"{message}. Run: pip install 'exaworks-sdk[oidc]'") from error
     return Verifier(settings.oidc)
 
 
-def server_of(request: Ask) -> Server:
-    """Return the server object of the application that was asked."""
+def server_of(request: HttpRequest) -> Server:
+    """Return the server object of the application that received the request."""
     server: Server = request.app.state.server
     return server
 
 
-def token_of(request: Ask) -> str | None:
-    """Return the token a request bears: in its header, or for a reader in the address."""
+def token_of(request: HttpRequest) -> str | None:
+    """Return the token of a request: from its header, or for a read also from the address."""
     header = request.headers.get("authorization")
     if header is not None:
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
-            raise Problem(401, "token-needed", "Send a token as Authorization: Bearer TOKEN.")
+            raise Problem(401, "token-needed", "The Authorization header is wrong. Send Authorization: Bearer TOKEN.")
         return token.strip()
     if request.method in ("GET", "HEAD"):
-        said = request.query_params.get("token")
-        return str(said) if said else None
+        parameter = request.query_params.get("token")
+        return str(parameter) if parameter else None
     return None
 
 
-def linker(request: Ask) -> Callable[..., str]:
-    """Return how pages write links, so that a token in the address goes along; no cookie is ever set."""
+def linker(request: HttpRequest) -> Callable[..., str]:
+    """Return the function that writes links; it keeps a token of the address, because no cookie is ever set."""
     token = request.query_params.get("token")
 
     def link(*parts: str, **query: str) -> str:
         path = "/" + "/".join(quote(part, safe="") for part in parts)
-        asked = {**query, **({"token": str(token)} if token else {})}
-        return f"{path}?{urlencode(asked)}" if asked else path
+        parameters = {**query, **({"token": str(token)} if token else {})}
+        return f"{path}?{urlencode(parameters)}" if parameters else path
 
     return link

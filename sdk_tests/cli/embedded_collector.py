@@ -1,4 +1,4 @@
-"""The collector of a run on a machine without one: a process of our own on loopback, gone when the run ends."""
+"""The embedded collector: a collector on the loopback interface that runs only during a run."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from exaworks_sdk.paths import Places
 
 READY_LIMIT = 20.0
+"""Seconds within which the collector must accept connections."""
 
 
 @dataclass
-class Embedded:
-    """A running collector: its address, and the token that reads and writes it as long as it lives.
+class EmbeddedCollector:
+    """A running collector: its address, and a token for reading and writing that is valid as long as it runs.
 
-    ``process`` is None where it ran before: such a one is not ours to end.
+    process: None if the collector was running before; then ``close`` does not stop it.
     """
 
     url: str
@@ -34,11 +35,11 @@ class Embedded:
 
     @property
     def page(self) -> str:
-        """The address to open; a login node is shared, so it carries the token."""
+        """The address to open in a browser. It contains the token, because other users share a login node."""
         return f"{self.url}/?token={self.token}"
 
     def close(self) -> None:
-        """End it, if the run started it; its file stays."""
+        """Stop the collector if this run started it; its database file stays."""
         if self.process is None:
             return
         self.process.terminate()
@@ -49,28 +50,28 @@ class Embedded:
             self.process.wait()
 
 
-def running(places: Places) -> Embedded | None:
-    """Return the collector that already serves the results kept in ``places``, if one does and answers."""
+def running_collector(places: Places) -> EmbeddedCollector | None:
+    """Return the collector that serves the results in ``places``; None if there is none or it does not answer."""
     import requests
 
     try:
-        said = json.loads((places.collector / "ready.json").read_text(encoding="utf-8"))
-        token = Path(said["token_file"]).read_text(encoding="utf-8").strip()
-        answer = requests.get(f"{said['url']}/healthz", timeout=2)
+        ready = json.loads((places.collector / "ready.json").read_text(encoding="utf-8"))
+        token = Path(ready["token_file"]).read_text(encoding="utf-8").strip()
+        answer = requests.get(f"{ready['url']}/healthz", timeout=2)
     except (OSError, ValueError, KeyError, TypeError, requests.RequestException):
         return None
-    return Embedded(str(said["url"]), token) if answer.ok else None
+    return EmbeddedCollector(str(ready["url"]), token) if answer.ok else None
 
 
-def start(places: Places) -> Embedded:
-    """Take the one that runs, else start one on the results kept in ``places``; return when it accepts connections.
+def start(places: Places) -> EmbeddedCollector:
+    """Return the running collector, or else start one on the results in ``places``; it accepts connections then.
 
     Raises:
-        RunError: it did not come up; carries its own last line (another server may hold the file).
+        RunError: it did not start; the message contains its last line (another server may have locked the database).
     """
-    found = running(places)
-    if found is not None:
-        return found
+    existing = running_collector(places)
+    if existing is not None:
+        return existing
     places.collector.mkdir(parents=True, exist_ok=True)
     log = places.collector / "embedded.log"
     token = secrets.token_urlsafe(32)
@@ -90,20 +91,20 @@ def start(places: Places) -> Embedded:
     while time.monotonic() < deadline:
         address = _address(places.collector / "ready.json", process.pid)
         if address is not None:
-            return Embedded(address, token, process)
+            return EmbeddedCollector(address, token, process)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=0.05)
             break
     if process.poll() is None:
         process.kill()
         process.wait()
-    said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    raise RunError(f"the collector of this run did not start: {said[-1] if said else 'it said nothing'} ({log})")
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    raise RunError(f"the collector of this run did not start: {lines[-1] if lines else 'no output'}; its log is {log}")
 
 
-def _address(ready: Path, pid: int) -> str | None:
+def _address(ready_file: Path, pid: int) -> str | None:
     try:
-        found = json.loads(ready.read_text(encoding="utf-8"))
+        ready = json.loads(ready_file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return str(found["url"]) if found["pid"] == pid else None
+    return str(ready["url"]) if ready["pid"] == pid else None

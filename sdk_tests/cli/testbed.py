@@ -1,4 +1,4 @@
-"""``exaworks testbed``: throw-away private schedulers on this machine."""
+"""``exaworks testbed``: private, throw-away schedulers on this machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 EXAMPLES = """\b
 Examples:
-  exaworks testbed up slurm --nodes 4        a private Slurm of four nodes; prints its name
+  exaworks testbed up slurm --nodes 4        start a private Slurm with four nodes; prints its name
   eval "$(exaworks testbed env slurm-1a2b3c)"
   exaworks testbed list
   exaworks testbed down --all
@@ -27,7 +27,7 @@ def _home(context: click.Context) -> Path:
 
 @click.group(epilog=EXAMPLES)
 def testbed() -> None:
-    """Throw-away private schedulers on this machine, touching no file of the system."""
+    """Private, throw-away schedulers on this machine; no file of the system is changed."""
 
 
 @testbed.command(
@@ -35,22 +35,22 @@ def testbed() -> None:
 Examples:
   exaworks testbed up slurm                  two nodes
   exaworks testbed up slurm --nodes 4 --cores 16
-  exaworks testbed up pbs                    an emulated PBS
+  exaworks testbed up pbs                    OpenPBS if it is installed, otherwise the emulator
 """
 )
 @click.argument("kind")
-@click.option("--nodes", type=click.IntRange(1, 64), default=2, show_default=True, help="How many nodes it has.")
+@click.option("--nodes", type=click.IntRange(1, 64), default=2, show_default=True, help="Number of nodes.")
 @click.option(
-    "--cores", type=click.IntRange(1, 1024), default=None, help="CPUs of each node; more than real is allowed."
+    "--cores", type=click.IntRange(1, 1024), default=None, help="CPUs of each node; may exceed those of the machine."
 )
 @click.pass_context
 def up(context: click.Context, kind: str, nodes: int, cores: int | None) -> None:
-    """Bring up a testbed of KIND (slurm, flux, or emulated: lsf, cobalt, pbs); it stays until it is taken down."""
+    """Start a testbed of KIND (slurm, flux, pbs, or emulated: lsf, cobalt, pbs-emulated); it runs until `down`."""
     from sdk_tests.testbeds import manage
 
-    made = manage.up(kind, _home(context), nodes=nodes, cores=cores or manage.CORES)
-    click.echo(made.id)
-    click.echo(f'To use it here: eval "$(exaworks testbed env {made.id})"', err=True)
+    testbed = manage.up(kind, _home(context), nodes=nodes, cores=cores or manage.CORES)
+    click.echo(testbed.id)
+    click.echo(f'To use it in this shell: eval "$(exaworks testbed env {testbed.id})"', err=True)
 
 
 @testbed.command(
@@ -64,14 +64,14 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of a table.")
 @click.pass_context
 def list_(context: click.Context, as_json: bool) -> None:
-    """List the testbeds there are; those a crash has left behind are taken down first."""
+    """List the testbeds; those that a crash left behind are stopped first."""
     import json
 
     from sdk_tests.testbeds import manage
 
     home = _home(context)
     for id in manage.reap(home):
-        click.echo(f"taken down, nobody owned it any more: {id}", err=True)
+        click.echo(f"stopped {id}: its owner or its daemons were gone", err=True)
     rows: list[dict[str, Any]] = [
         {
             "id": one.id,
@@ -105,10 +105,10 @@ Examples:
 """
 )
 @click.argument("ids", metavar="[ID]...", nargs=-1)
-@click.option("--all", "every", is_flag=True, help="Take down every testbed of this user.")
+@click.option("--all", "every", is_flag=True, help="Stop every testbed of this user.")
 @click.pass_context
 def down(context: click.Context, ids: tuple[str, ...], every: bool) -> None:
-    """Take testbeds down: their jobs, their daemons, their folders."""
+    """Stop testbeds: end their jobs and daemons and remove their folders."""
     from sdk_tests.testbeds import manage
 
     if bool(ids) == every:

@@ -1,4 +1,4 @@
-"""``exaworks validate``: the main job."""
+"""``exaworks validate``: options and help of the command that runs the cases."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import click
 
 EXAMPLES = """\b
 Examples:
-  exaworks validate                                   everything this machine can run
-  exaworks validate --list                            what would run, and why the rest would not
+  exaworks validate                                   everything that this machine can run
+  exaworks validate --list                            print what would run, and why the rest would not
   exaworks validate --tier smoke --scheduler slurm
   exaworks validate --case 'psij/*' --deployment venv:~/my-env
-  exaworks validate --resume last                     what an interrupted run still owes
+  exaworks validate --cases ~/my-cases                cases of your own, see docs/extending.md
+  exaworks validate --resume last                     the unfinished cases of the last run
 
 \b
 Exit codes: 0 all planned cases passed or were skipped for a reason the site allows, 1 a failure,
@@ -22,22 +23,31 @@ Exit codes: 0 all planned cases passed or were skipped for a reason the site all
 
 
 @click.command(epilog=EXAMPLES)
-@click.option("--site", metavar="SITE/SYSTEM", help="The system; default: recognised by host name and environment.")
+@click.option("--site", metavar="SITE/SYSTEM", help="The system; default: detected from host name and environment.")
 @click.option(
-    "--site-file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="A site file of your own."
+    "--site-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="A site file of your own, read before the packaged ones.",
 )
 @click.option(
     "--deployment",
     metavar="KIND:NAME",
-    help="venv:DIR, spack:ENV-or-PREFIX, module:NAME, conda:NAME, image:NAME-or-SIF, path, release[:NAME], or spack, "
-    "which is what `exaworks install` has made. Default: the site file's.",
+    help="The deployment to test: venv:DIR, spack:ENV-or-PREFIX, module:NAME, conda:NAME, image:NAME-or-SIF, path, "
+    "release[:NAME], or spack, which is what `exaworks install` made. Default: that of the site file.",
 )
 @click.option(
     "--case",
     "cases",
     multiple=True,
     metavar="PATTERN",
-    help="Shell pattern of case ids, each of which must fit one; may be repeated.",
+    help="Only cases whose id matches this shell pattern; may be repeated, and each pattern must match a case.",
+)
+@click.option(
+    "--cases",
+    "cases_folder",
+    metavar="DIR",
+    type=click.Path(path_type=Path, exists=True, file_okay=False, resolve_path=True),
+    help="Run the cases of this folder instead of the packaged ones; the control cases are always included.",
 )
 @click.option(
     "--component", "components", multiple=True, metavar="NAME", help="Only cases of this component, alone or in a pair."
@@ -51,17 +61,25 @@ Exit codes: 0 all planned cases passed or were skipped for a reason the site all
 @click.option(
     "--max-jobs", type=click.IntRange(min=1), metavar="N", help="At most N batch jobs at once on a scheduler."
 )
-@click.option("--resume", metavar="RUN", help="Go on with a run: a run's name, the beginning of it, or 'last'.")
-@click.option("--no-upload", is_flag=True, help="Keep the results here; start no collector.")
+@click.option(
+    "--resume",
+    metavar="RUN",
+    help="Run the unfinished cases of an earlier run: its name, the beginning of its name, or 'last'.",
+)
+@click.option("--no-upload", is_flag=True, help="Do not upload the results, and start no collector.")
 @click.option("--trigger", default="manual", hidden=True)
-@click.option("--wheelhouse", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Install offline.")
+@click.option(
+    "--wheelhouse",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Install the release from this folder of wheels, without network access.",
+)
 @click.option("--list", "only_list", is_flag=True, help="Print the plan and run nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
 @click.pass_context
 def validate(context: click.Context, /, **given: Any) -> None:
-    """Run real jobs of every component through every scheduler here, and say what works.
+    """Run real jobs of every component through every scheduler of this system, and report what works.
 
-    The results, with a report to keep, are written to a folder of their own; its name is printed.
+    The results and a report are written to a new folder, whose name is printed at the end.
     """
     from sdk_tests.cli.validation import run
 

@@ -1,4 +1,4 @@
-"""What ``exaworks validate`` does: prepare, run pytest on the packaged cases, and print what it came to."""
+"""The work of ``exaworks validate``: prepare, run pytest on the packaged cases, and print the summary."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from dashboard_client.runs import RunFolder
 from dashboard_client.schema import Manifest, Record, Selection, Tier
 from dashboard_client.upload import push
 from dashboard_client.wire import Policy
-from sdk_tests.cli.embedded_collector import Embedded, start
+from sdk_tests.cli import own_cases
+from sdk_tests.cli.embedded_collector import EmbeddedCollector, start
 from sdk_tests.errors import PlanError, RunError
 from sdk_tests.judging.harness import Harness
 from sdk_tests.judging.item_state import CELL
@@ -29,7 +30,7 @@ from sdk_tests.plan.cells import Cell
 from sdk_tests.plan.options import Options
 from sdk_tests.plan.preparation import Echo, Preparation
 from sdk_tests.plan.prepare import prepare
-from sdk_tests.plan.resume import resumed
+from sdk_tests.plan.resume import resumed_options
 from sdk_tests.recording.run import RunDisplay
 from sdk_tests.report import Progress, summary, summary_json
 from sdk_tests.report.stream import write_safely
@@ -39,20 +40,23 @@ if TYPE_CHECKING:
     from exaworks_sdk.paths import Places
 
 INTEGRATION = Path(__file__).resolve().parents[1] / "integration"
-PUSH_EVERY = 5.0
-BRIEFLY = Policy(connect_timeout=1, read_timeout=5, attempts=1)
+PUSH_INTERVAL = 5.0
+"""Seconds between two uploads to the embedded collector during a run."""
+SHORT_PUSH = Policy(connect_timeout=1, read_timeout=5, attempts=1)
 
 
 class _Display(RunDisplay):
-    """Shows progress, and keeps the collector that this run started up to date while the run goes on."""
+    """Displays progress, and sends new records to the embedded collector during the run."""
 
-    def __init__(self, progress: Progress, collector: Embedded | None) -> None:
+    def __init__(self, progress: Progress, collector: EmbeddedCollector | None) -> None:
         self.progress = progress
         self.harness: Harness | None = None
         self._collector = collector
         self._pushed = 0.0
 
     def planned(self, manifest: Manifest, prejudged: int) -> None:
+        if self.harness is not None and self.harness.run is not None and self.harness.preparation.options.cases:
+            own_cases.record(self.harness.run.folder, self.harness.preparation.options.cases)
         self.progress.planned(manifest, prejudged)
 
     def event(self, case_id: str, what: str, detail: str = "") -> None:
@@ -63,16 +67,16 @@ class _Display(RunDisplay):
 
     def tick(self) -> None:
         self.progress.tick()
-        if self._collector is not None and time.monotonic() - self._pushed >= PUSH_EVERY:
+        if self._collector is not None and time.monotonic() - self._pushed >= PUSH_INTERVAL:
             self._push(self._collector)
             self._pushed = time.monotonic()
 
-    def _push(self, collector: Embedded) -> None:
-        """Push what is recorded so far; stop doing so when the collector is gone, which the end of the run reports."""
+    def _push(self, collector: EmbeddedCollector) -> None:
+        """Send the records so far. If the collector does not answer, stop trying; the end of the run reports that."""
         if self.harness is None or self.harness.run is None:
             return
         try:
-            push(self.harness.run.folder, collector.url, collector.token, policy=BRIEFLY)
+            push(self.harness.run.folder, collector.url, collector.token, policy=SHORT_PUSH)
         except UploadError:
             self._collector = None
 
@@ -80,8 +84,8 @@ class _Display(RunDisplay):
         self.progress.finish()
 
 
-class _Listing:
-    """Takes the items of a session that is only collected."""
+class _CollectedCells:
+    """A pytest plugin that stores the cells of a session in which nothing is run."""
 
     def __init__(self) -> None:
         self.cells: list[Cell] = []
@@ -92,19 +96,21 @@ class _Listing:
 
 
 def run(places: Places, given: Mapping[str, Any]) -> int:
-    """Validate and return the exit code of the design.
+    """Run the command and return its exit code.
 
     Raises:
-        click.ClickException: exit code 2: nothing could be run, with the reason.
+        click.ClickException: nothing could be run; exit code 2, and the message states the reason.
     """
-    # A termination unwinds like Ctrl-C until the run's own handlers take over, so that testbeds and servers go down.
+    # Until the run has its own handlers, SIGTERM works like Ctrl-C, so that testbeds and servers are stopped.
     signal.signal(signal.SIGTERM, _as_interrupt)
-    for name in ("stdout", "stderr"):  # closed by whoever started this; pytest wants one
+    for name in ("stdout", "stderr"):  # the caller has closed it; pytest needs one
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
     echo = _echo_error if given["as_json"] else _echo
     try:
-        options = resumed(_options(given), places)
+        options = own_cases.resumed(resumed_options(_options(given), places))
+        if options.cases is not None:
+            own_cases.check_folder(options.cases)
         preparation = prepare(options, places, echo)
         try:
             return (
@@ -127,7 +133,7 @@ def _options(given: Mapping[str, Any]) -> Options:
         schedulers=list(given["schedulers"]),
         tier=Tier(given["tier"]),
         nodes=given["nodes"],
-        partial=any(chosen) or given["nodes"] is not None,
+        partial=any(chosen) or given["nodes"] is not None or given["cases_folder"] is not None,
     )
     return Options(
         site=given["site"],
@@ -139,6 +145,7 @@ def _options(given: Mapping[str, Any]) -> Options:
         resume=given["resume"],
         trigger=given["trigger"],
         wheelhouse=given["wheelhouse"],
+        cases=given["cases_folder"],
     )
 
 
@@ -150,13 +157,13 @@ def _run(preparation: Preparation, as_json: bool, echo: Echo) -> int:
         target = (collector.url, collector.token) if collector is not None else None
         harness = Harness(preparation, echo=echo, display=display, collector=target)
         display.harness = harness
-        _pytest([], harness)
+        _pytest([], preparation.options.cases, harness)
     finally:
         progress.finish()
         if collector is not None:
             collector.close()
     if harness.run is None:
-        raise _why_nothing_ran(harness)
+        raise _error_without_run(harness)
     folder = harness.run.folder
     if harness.exit_code is None:
         raise RunError(f"the run was not closed; its results so far are in {folder.path}")
@@ -170,15 +177,16 @@ def _run(preparation: Preparation, as_json: bool, echo: Echo) -> int:
     return harness.exit_code
 
 
-def _why_nothing_ran(harness: Harness) -> BaseException:
+def _error_without_run(harness: Harness) -> BaseException:
     if harness.exit_code == 130:
         return KeyboardInterrupt()
     if harness.collection_errors or harness.exit_code is None:
         message = "\n".join(harness.collection_errors) or "pytest did not start"
         return RunError(
-            f"{message}\nThe cases cannot be read, so nothing was run. Mend that, or install the SDK again."
+            f"{message}\nThe cases cannot be imported, so nothing was run. "
+            "Correct the errors above, or install the SDK again."
         )
-    message = "; ".join(harness.unmet) or "the selection matches no case"
+    message = "; ".join(harness.unmatched) or "the selection matches no case"
     return PlanError(f"{message}; nothing was run. `exaworks validate --list` shows the cases of this system")
 
 
@@ -195,25 +203,30 @@ def _summary(folder: RunFolder, as_json: bool, collector: bool) -> str:
     return "\n".join([*lines, "dashboard: exaworks collector serve"] if collector else lines)
 
 
-def _pytest(arguments: list[str], *plugins: object) -> None:
-    """Run pytest on the packaged cases, apart from any configuration or plugin of the user's."""
+def _pytest(arguments: list[str], cases: Path | None, harness: Harness, *plugins: object) -> None:
+    """Run pytest on the packaged cases, or those of a folder, without any configuration or plugin of the user."""
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     os.environ.pop("PYTEST_ADDOPTS", None)
     os.environ.pop("PYTEST_PLUGINS", None)
     configuration = Path(__file__).with_name("validate.ini")
     fixed = ["-c", str(configuration), "--rootdir", str(configuration.parent), "-p", "sdk_tests.judging.plugin"]
     quiet = ["-p", "no:terminalreporter", "-p", "no:cacheprovider", "-p", "no:stepwise", "--capture=no"]
-    pytest.main([*fixed, "--noconftest", *quiet, *arguments, str(INTEGRATION)], plugins=list(plugins))
+    paths, own = [INTEGRATION], []
+    if cases is not None:
+        paths, own = [own_cases.CONTROL, cases], [own_cases.OwnCases(cases, harness)]
+    pytest.main([*fixed, "--noconftest", *quiet, *arguments, *map(str, paths)], plugins=[harness, *own, *plugins])
 
 
-def _collector(preparation: Preparation, echo: Any) -> Embedded | None:
+def _collector(preparation: Preparation, echo: Any) -> EmbeddedCollector | None:
     collector = preparation.system.collector
     if not preparation.options.upload or collector.url is not None or not collector.embedded:
         return None
     try:
         started = start(preparation.places)
     except RunError as error:
-        echo(f"warning: {error.format_message()}; results stay here and can be pushed later")
+        echo(
+            f"warning: {error.format_message()}; the results are kept, and `exaworks results push` can send them later"
+        )
         return None
     echo(f"dashboard of this run: {started.page}")
     return started
@@ -221,14 +234,16 @@ def _collector(preparation: Preparation, echo: Any) -> Embedded | None:
 
 def _list(preparation: Preparation, as_json: bool) -> int:
     preparation.options = replace(preparation.options, upload=False)
-    collected = _Listing()
+    collected = _CollectedCells()
     harness = Harness(preparation, echo=_echo_error)
-    _pytest(["--collect-only", "-q"], harness, collected)
+    _pytest(["--collect-only", "-q"], preparation.options.cases, harness, collected)
     if harness.collection_errors:
-        raise _why_nothing_ran(harness)
+        raise _error_without_run(harness)
     rows = listing.rows(collected.cells, preparation)
-    if harness.unmet and all(cell.control for cell in collected.cells) and len(rows) == len(collected.cells):
-        raise PlanError("; ".join(harness.unmet))
+    if preparation.options.cases is not None:  # the reasons that follow the planned cases are about the packaged cases
+        rows = rows[: len(collected.cells)]
+    if harness.unmatched and all(cell.control for cell in collected.cells) and len(rows) == len(collected.cells):
+        raise PlanError("; ".join(harness.unmatched))
     if not rows:
         raise PlanError("the selection matches no case on this system")
     click.echo(json.dumps(rows, indent=1) if as_json else listing.table(rows))

@@ -4,19 +4,37 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 
-from sdk_tests.deployments.activation import OTHER_PYTHONS, deployment_by_script
-from sdk_tests.deployments.deployment import Deployment
+from sdk_tests.deployments.activation import activate, deployment_by_script, not_activated
+from sdk_tests.deployments.deployment import Deployment, without_python
+
+ACTIVE = ("CONDA_PREFIX", "CONDA_DEFAULT_ENV", "CONDA_SHLVL", "CONDA_PROMPT_MODIFIER", "VIRTUAL_ENV")
+"""Variables of an environment that is active already; without them, an activation has to set its own."""
 
 
 def resolve(name: str, environ: Mapping[str, str]) -> Deployment:
-    """Return the deployment that ``conda activate NAME`` gives."""
-    return deployment_by_script(f"conda:{name}", "conda", _script(name), environ, dropped=OTHER_PYTHONS)
+    """Return the deployment that ``conda activate NAME`` gives.
 
-
-def _script(name: str) -> str:
-    return (
+    Raises:
+        DeploymentError: there is no conda or no such environment, or the activation did not set its variables.
+    """
+    text = f"conda:{name}"
+    start = {key: value for key, value in without_python(environ).items() if key not in ACTIVE}
+    quoted = shlex.quote(name)
+    script = (
         'conda_bin=$(command -v conda || echo "${CONDA_EXE:-}")\n'
         'if [ -z "$conda_bin" ]; then echo "no conda on PATH" >&2; exit 1; fi\n'
-        f'eval "$("$conda_bin" shell.bash hook)" && conda activate {shlex.quote(name)} || exit 1'
+        'hook=$("$conda_bin" shell.bash hook) || exit 1\n'
+        f'eval "$hook" && exaworks_step conda activate {quoted} && conda activate {quoted} || exit 1'
     )
+    activated = activate(text, script, start)
+    prefix, active = activated.get("CONDA_PREFIX"), activated.get("CONDA_DEFAULT_ENV")
+    if not prefix or not Path(prefix).is_dir():
+        raise not_activated(text, "CONDA_PREFIX names no folder", f"it is {prefix!r}")
+    if active is not None and Path(active).name != Path(name).name:
+        raise not_activated(text, f"the active environment is not {name}", f"CONDA_DEFAULT_ENV is {active!r}")
+    deployment = deployment_by_script(text, "conda", start, activated)
+    if not Path(deployment.python).is_relative_to(prefix):
+        raise not_activated(text, f"python3 is not in {prefix}", f"it is {deployment.python}")
+    return deployment

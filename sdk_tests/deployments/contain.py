@@ -32,6 +32,7 @@ PASSED = (
     *("PSIJ_", "PARSL_", "RADICAL_", "TURBINE_", "ADLB_"),
     *("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "TZ"),
     "EXAWORKS_CASE_MARK",
+    "PYTHONNOUSERSITE",
 )
 """Beginnings of the names of variables that reach into the container."""
 

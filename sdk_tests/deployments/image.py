@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sdk_tests.deployments.deployment import Deployment
+from sdk_tests.deployments.deployment import ALWAYS, Deployment, without_python
 from sdk_tests.errors import DeploymentError
 
 OCI = ("podman", "docker")
@@ -94,8 +94,8 @@ def image_deployment(text: str, environ: Mapping[str, str], settings: Mapping[st
         name=text,
         kind="image",
         python="python3",
-        environ=dict(environ),
-        delta={key: value for key, value in environ.items() if key.startswith(SETTINGS)},
+        environ={**without_python(environ), **ALWAYS},
+        delta={**ALWAYS, **{key: value for key, value in environ.items() if key.startswith(SETTINGS)}},
         digest=digest,
         engine=engine,
         image=image,

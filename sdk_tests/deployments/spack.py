@@ -2,32 +2,68 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from sdk_tests.deployments.activation import OTHER_PYTHONS, deployment_by_script
-from sdk_tests.deployments.deployment import Deployment
+from sdk_tests.deployments.activation import activate, deployment_by_script, not_activated
+from sdk_tests.deployments.deployment import Deployment, without_python
+
+ACTIVE = ("SPACK_ENV", "SPACK_ENV_VIEW", "SPACK_LOADED_HASHES", "VIRTUAL_ENV")
+"""Variables of an environment that is active already; without them, an activation has to set its own."""
 
 
 def resolve(name: str, environ: Mapping[str, str]) -> Deployment:
-    """Return the deployment of a Spack environment, view or prefix."""
-    return deployment_by_script(f"spack:{name}", "spack", _script(name), environ, dropped=OTHER_PYTHONS)
+    """Return the deployment of a Spack environment, view or prefix.
 
-
-def _script(name: str) -> str:
-    """A view or install prefix is put on PATH; anything else is a Spack environment to activate."""
-    if (Path(name).expanduser() / "bin").is_dir():
-        prefix = Path(name).expanduser().absolute()
-        sites = sorted(str(site) for site in prefix.glob("lib*/python3*/site-packages"))
-        path = f'export PATH={shlex.quote(str(prefix / "bin"))}:"$PATH"'
-        return path + (f"\nexport PYTHONPATH={shlex.quote(':'.join(sites))}" if sites else "")
+    Raises:
+        DeploymentError: there is no Spack or no such environment, or its activation did not activate it.
+    """
+    text = f"spack:{name}"
+    start = {key: value for key, value in without_python(environ).items() if key not in ACTIVE}
     folder = Path(name).expanduser().absolute()
+    if (folder / "bin").is_dir():
+        deployment = deployment_by_script(text, "spack", start, activate(text, _prefix_script(folder), start))
+        return replace(deployment, prefixes=(str(folder), *(deployment.prefixes or ())))
+    activated = activate(text, _environment_script(name, folder), start)
+    active = activated.get("SPACK_ENV")
+    if not active or not _same(name, folder, active):
+        raise not_activated(text, f"the environment {name} is not active", f"SPACK_ENV is {active!r}")
+    deployment = deployment_by_script(text, "spack", start, activated)
+    if not deployment.prefixes:
+        raise not_activated(
+            text,
+            "it added nothing to PATH",
+            f"the environment in {active} has no view, or nothing is installed in it; run `spack -e {name} install`",
+        )
+    return replace(deployment, prefixes=(active, *deployment.prefixes))
+
+
+def _same(name: str, folder: Path, active: str) -> bool:
+    return Path(active).name == name or os.path.realpath(active) == os.path.realpath(folder)
+
+
+def _prefix_script(prefix: Path) -> str:
+    sites = sorted(str(site) for site in prefix.glob("lib*/python3*/site-packages"))
+    path = f'export PATH={shlex.quote(str(prefix / "bin"))}:"$PATH"'
+    return path + (f"\nexport PYTHONPATH={shlex.quote(':'.join(sites))}" if sites else "")
+
+
+def _environment_script(name: str, folder: Path) -> str:
+    """Return the script that activates an environment; a failed command substitution must not be lost in an eval."""
     own = folder.parent / "spack" / "bin" / "spack"
-    if (folder / "spack.yaml").is_file() and own.is_file():  # as `exaworks install` lays them out
-        return f'eval "$({shlex.quote(str(own))} env activate --sh {shlex.quote(str(folder))})"'
+    if (folder / "spack.yaml").is_file() and own.is_file():  # the layout of `exaworks install`
+        find, wanted = f"spack_bin={shlex.quote(str(own))}\n", str(folder)
+    else:
+        find = (
+            'spack_bin=$(command -v spack || echo "${SPACK_ROOT:-/nonexistent}/bin/spack")\n'
+            'if [ ! -x "$spack_bin" ]; then echo "no spack on PATH and SPACK_ROOT does not name one" >&2; exit 1; fi\n'
+        )
+        wanted = str(folder) if (folder / "spack.yaml").is_file() else name
     return (
-        'spack_bin=$(command -v spack || echo "${SPACK_ROOT:-/nonexistent}/bin/spack")\n'
-        'if [ ! -x "$spack_bin" ]; then echo "no spack on PATH and SPACK_ROOT does not name one" >&2; exit 1; fi\n'
-        f'eval "$("$spack_bin" env activate --sh {shlex.quote(name)})"'
+        f"{find}exaworks_step spack env activate {shlex.quote(wanted)}\n"
+        f'script=$("$spack_bin" env activate --sh {shlex.quote(wanted)}) || exit 1\n'
+        'eval "$script"'
     )

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from sdk_tests.deployments.deployment import Deployment, activated_deployment
+from sdk_tests.deployments.deployment import Deployment, activated_deployment, without_python
 from sdk_tests.errors import DeploymentError
 
 
@@ -16,7 +16,7 @@ def resolve(name: str, environ: Mapping[str, str]) -> Deployment:
 
 
 def virtual_environment(folder: Path, environ: Mapping[str, str], name: str | None = None) -> Deployment:
-    """Take a virtual environment by its folder.
+    """Return the deployment of a virtual environment.
 
     Raises:
         DeploymentError: there is no ``bin/python`` in it.
@@ -25,6 +25,6 @@ def virtual_environment(folder: Path, environ: Mapping[str, str], name: str | No
     python = folder / "bin" / "python"
     if not os.access(python, os.X_OK):
         raise DeploymentError(f"--deployment venv:{folder}: no program {python}; name a virtual environment's folder")
-    start = {key: value for key, value in environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
+    start = without_python(environ)
     activated = {**start, "VIRTUAL_ENV": str(folder)}
-    return activated_deployment(name or f"venv:{folder.name}", "venv", str(python), dict(environ), activated)
+    return activated_deployment(name or f"venv:{folder.name}", "venv", str(python), start, activated, (str(folder),))

@@ -1,4 +1,4 @@
-"""What the commands of every dialect share: asking the engine, spooling a script, and refusing what is not known."""
+"""Functions that the commands of every dialect share: send requests to the engine, spool scripts, parse options."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 VARIABLE = "EMULATED_SCHEDULER"
-"""Names the folder of the emulated scheduler, as LSF_ENVDIR or PBS_CONF_FILE name a real one's."""
+"""The variable that contains the folder of the emulated scheduler, like LSF_ENVDIR or PBS_CONF_FILE of a real one."""
 
 
 class DownError(Exception):
-    """Nobody listens: the scheduler's daemon is not there."""
+    """The daemon of the scheduler does not answer."""
 
 
 class RefusedError(Exception):
-    """The command line or a directive asks for what this dialect does not have; the message says what."""
+    """The command line or a directive contains something that this dialect does not implement; the message names it."""
 
 
 def folder() -> Path:
-    """Return the folder of the scheduler this environment means.
+    """Return the folder of the emulated scheduler that the environment names.
 
     Raises:
-        DownError: none is named.
+        DownError: the environment names none.
     """
     named = os.environ.get(VARIABLE)
     if not named:
@@ -34,11 +34,11 @@ def folder() -> Path:
     return Path(named)
 
 
-def ask(op: str, **given: Any) -> Any:
+def request(op: str, **given: Any) -> Any:
     """Send one request to the engine and return its answer.
 
     Raises:
-        DownError: it does not answer.
+        DownError: the engine does not answer.
     """
     try:
         here = os.open(folder(), os.O_PATH | os.O_DIRECTORY)
@@ -59,13 +59,13 @@ def ask(op: str, **given: Any) -> Any:
 
 
 def submit(**given: Any) -> dict[str, Any]:
-    """Submit a job of this user and return its number and queue, or why it was refused."""
-    answer: dict[str, Any] = ask("submit", user=user(), **given)
+    """Submit a job of this user. Return its number and queue, or the reason why it was refused."""
+    answer: dict[str, Any] = request("submit", user=user(), **given)
     return answer
 
 
 def user() -> str:
-    """Return the name of the user who runs this command, or his number where he has none."""
+    """Return the name of the user who runs this command, or the user id if there is no name."""
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
@@ -73,19 +73,19 @@ def user() -> str:
 
 
 def spool(script: Path | None, text: str | None = None) -> str:
-    """Keep a copy of a script, as a scheduler does: what is changed or removed after submission changes no job."""
-    place = folder() / "spool" / f"{os.getpid()}-{os.urandom(4).hex()}"
+    """Store a copy of a script, as a scheduler does, so that later changes of the script do not affect the job."""
+    path = folder() / "spool" / f"{os.getpid()}-{os.urandom(4).hex()}"
     if text is not None:
-        place.write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     else:
         assert script is not None
-        shutil.copyfile(script, place)
-    place.chmod(0o700)
-    return str(place)
+        shutil.copyfile(script, path)
+    path.chmod(0o700)
+    return str(path)
 
 
 def interpreter(script: str, shell: str | None = None) -> list[str]:
-    """Return how a spooled script is run: by the shell asked for, else by its first line, else by /bin/sh."""
+    """Return the command that runs a spooled script: the requested shell, else its ``#!`` line, else /bin/sh."""
     if shell is not None:
         return [shell, script]
     with Path(script).open("rb") as file:
@@ -93,41 +93,42 @@ def interpreter(script: str, shell: str | None = None) -> list[str]:
 
 
 def refuse(message: str) -> NoReturn:
+    """Refuse the command with this message."""
     raise RefusedError(message)
 
 
-def options(words: list[str], valued: str | tuple[str, ...], flags: str | tuple[str, ...]) -> tuple[Any, list[str]]:
-    """Read options until the first word that is none; return them as (name, value) pairs, and the other words.
+def options(arguments: list[str], valued: str | tuple[str, ...], flags: str | tuple[str, ...]) -> tuple[Any, list[str]]:
+    """Parse options up to the first argument that is none. Return (name, value) pairs and the remaining arguments.
 
-    valued and flags: names without their dashes. A value may be joined to a one-letter option, or by ``=`` to a long
-    one with two dashes.
+    valued, flags: names of options with and without a value, without their dashes. A value may directly follow a
+    one-letter option, or follow ``=`` after a long option with two dashes.
 
     Raises:
-        RefusedError: an option that is not among them, or one without its value.
+        RefusedError: an option is unknown, or its value is missing.
     """
-    found: list[tuple[str, str | None]] = []
-    rest = list(words)
+    pairs: list[tuple[str, str | None]] = []
+    rest = list(arguments)
     while rest and rest[0].startswith("-") and rest[0] not in ("-", "--"):
-        word = rest.pop(0)
-        name, joined, value = word.lstrip("-").partition("=") if word.startswith("--") else (word[1:], "", "")
+        option = rest.pop(0)
+        name, joined, value = option.lstrip("-").partition("=") if option.startswith("--") else (option[1:], "", "")
         if name in flags and not joined:
-            found.append((name, None))
+            pairs.append((name, None))
         elif name in valued:
             if not joined and not rest:
-                refuse(f"option {word} needs a value")
-            found.append((name, value if joined else rest.pop(0)))
-        elif not word.startswith("--") and name[:1] in valued and len(name[:1]) == 1 and len(name) > 1:
-            found.append((name[0], name[1:]))
+                refuse(f"option {option} needs a value")
+            pairs.append((name, value if joined else rest.pop(0)))
+        elif not option.startswith("--") and name[:1] in valued and len(name[:1]) == 1 and len(name) > 1:
+            pairs.append((name[0], name[1:]))
         else:
-            refuse(f"option {word} is not known to this emulator")
-    return found, rest
+            refuse(f"option {option} is not known to this emulator")
+    return pairs, rest
 
 
 def seconds(text: str) -> float:
-    """Read SS, MM:SS or HH:MM:SS.
+    """Parse SS, MM:SS or HH:MM:SS into seconds.
 
     Raises:
-        ValueError: it is none of these.
+        ValueError: the text has none of these forms.
     """
     total = 0.0
     for part in text.split(":"):
@@ -136,6 +137,6 @@ def seconds(text: str) -> float:
 
 
 def clock(span: float) -> str:
-    """Return HH:MM:SS."""
+    """Format a span in seconds as HH:MM:SS."""
     whole = int(span)
     return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"

@@ -1,4 +1,4 @@
-"""Nodes, queues and jobs of an emulated scheduler, and the decisions about them; nothing is started or stopped here."""
+"""Nodes, queues and jobs of an emulated scheduler, and the scheduling decisions. This module runs no processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ HAS_NODES = ("running", "lost")
 
 @dataclass
 class Node:
-    """A node by name; ``up`` is False while it is dead."""
+    """A node. ``up`` is False while an injected fault keeps it down."""
 
     name: str
     cores: int
@@ -22,9 +22,9 @@ class Node:
 
 @dataclass(frozen=True)
 class Queue:
-    """A queue with its limits; walltimes in seconds, None where there is no limit.
+    """A queue with its limits. Walltimes are in seconds; None means no limit.
 
-    steps: pairs of a node count and the longest walltime of a job of up to that many nodes, in rising order.
+    steps: pairs of a node count and the longest walltime of a job with up to that many nodes, in ascending order.
     """
 
     name: str
@@ -37,16 +37,17 @@ class Queue:
     steps: list[list[float]] = field(default_factory=list)
 
     def longest(self, nodes: int) -> float | None:
-        """Return the longest walltime of a job of so many nodes."""
+        """Return the longest walltime, in seconds, of a job with this number of nodes."""
         return next((limit for size, limit in self.steps if nodes <= size), self.max_walltime)
 
 
 @dataclass
 class Job:
-    """A job as its owner asked for it, and what has become of it.
+    """A job: the request of its owner, and its current state.
 
-    state: ``queued``, ``held``, ``running``, ``lost`` (its node is dead, and nobody knows), ``done``. ended_by: None
-    where it ended by itself, else ``user``, ``walltime``, ``node``. ``lines`` and ``env`` are the dialect's own.
+    state: ``queued``, ``held``, ``running``, ``lost`` (its node is down, so its fate is not known yet) or ``done``.
+    ended_by: ``user``, ``walltime`` or ``node``; None if the job ended by itself. The dialect defines the contents of
+    ``lines`` and ``env``.
     """
 
     number: int
@@ -81,17 +82,18 @@ class Job:
     ending: bool = False
     lines: dict[str, Any] = field(default_factory=dict)
 
-    def told(self) -> dict[str, Any]:
-        """Return what a status command may know: all but the environment."""
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields that status commands receive: all except the environment."""
         return {name: value for name, value in self.__dict__.items() if name != "env"}
 
 
 @dataclass
 class Cluster:
-    """Everything the scheduler knows. ``host`` is the server's name.
+    """The complete state of the scheduler. ``host`` is the name of its server.
 
-    exclusive: jobs get whole nodes. accounts: those that may be charged, None for any. resources: names a job may ask
-    for beside the dialect's own; required: those it must. refusing and holding are injected faults.
+    exclusive: jobs get whole nodes. accounts: the accounts that may be charged; None permits every account. resources:
+    the resources that a job may request in addition to those of the dialect. required: the resources that a job must
+    request. refusing and holding are injected faults.
     """
 
     dialect: str
@@ -110,11 +112,15 @@ class Cluster:
     holding: bool = False
 
     def queue(self, name: str | None) -> Queue | None:
-        wanted = name or self.default_queue
-        return next((queue for queue in self.queues if queue.name == wanted), None)
+        """Return the queue with this name, or the default queue if the name is empty; None if there is none."""
+        queue_name = name or self.default_queue
+        return next((queue for queue in self.queues if queue.name == queue_name), None)
 
     def refusal(self, job: Job) -> tuple[str, Any] | None:
-        """Return why a job may not enter, as a word the dialect has a message for and the limit it breaks."""
+        """Return the reason to refuse a job and the limit that it exceeds; None if the job is accepted.
+
+        The reason is a key of the dialect's table of messages.
+        """
         queue = self.queue(job.queue)
         if self.refusing is not None:
             return "refused", self.refusing
@@ -133,50 +139,50 @@ class Cluster:
             return "walltime-over", longest
         if queue.min_walltime is not None and job.walltime < queue.min_walltime:
             return "walltime-under", queue.min_walltime
-        mine = sum(1 for other in self.of(queue) if other.user == job.user)
-        if queue.max_queued is not None and mine >= queue.max_queued:
+        same_user = sum(1 for other in self.unfinished(queue) if other.user == job.user)
+        if queue.max_queued is not None and same_user >= queue.max_queued:
             return "queued-over", queue.max_queued
         return None
 
-    def of(self, queue: Queue) -> Iterator[Job]:
-        """Yield the jobs of a queue that have not ended."""
+    def unfinished(self, queue: Queue) -> Iterator[Job]:
+        """Return the jobs of a queue that have not ended."""
         return (job for job in self.jobs.values() if job.queue == queue.name and job.state != "done")
 
-    def free(self, node: Node) -> int:
-        """Return how many cores of a node are free; all or none where somebody has the node for himself."""
-        here = [job for job in self.jobs.values() if job.state in HAS_NODES and node.name in job.hosts]
-        if not node.up or any(job.exclusive for job in here):
+    def free_cores(self, node: Node) -> int:
+        """Return the number of free cores of a node: 0 if the node is down or a job has it exclusively."""
+        jobs = [job for job in self.jobs.values() if job.state in HAS_NODES and node.name in job.hosts]
+        if not node.up or any(job.exclusive for job in jobs):
             return 0
-        return node.cores - sum(job.cores for job in here)
+        return node.cores - sum(job.cores for job in jobs)
 
-    def startable(self) -> list[tuple[Job, list[str]]]:
-        """Return the jobs that can start now with their hosts; the others get the reason why they wait."""
-        chosen: list[tuple[Job, list[str]]] = []
+    def start_jobs(self) -> list[Job]:
+        """Assign nodes to every job that can start, and return these jobs. Give every other job its wait reason."""
+        started: list[Job] = []
         for job in sorted(self.jobs.values(), key=lambda job: job.number):
             if job.state != "queued":
                 continue
             queue = self.queue(job.queue)
             assert queue is not None
-            running = sum(1 for other in self.of(queue) if other.state in HAS_NODES and other.user == job.user)
+            running = sum(1 for other in self.unfinished(queue) if other.state in HAS_NODES and other.user == job.user)
             if queue.max_running is not None and running >= queue.max_running:
                 job.reason = "user-limit"
                 continue
             fitting = [
                 node.name
                 for node in self.nodes
-                if node.up and self.free(node) >= (node.cores if job.exclusive else job.cores)
+                if node.up and self.free_cores(node) >= (node.cores if job.exclusive else job.cores)
             ]
             if len(fitting) < job.nodes:
                 job.reason = "resources"
                 continue
             job.hosts, job.state, job.reason = fitting[: job.nodes], "running", None
-            chosen.append((job, job.hosts))
-        return chosen
+            started.append(job)
+        return started
 
 
-def read(given: dict[str, Any]) -> Cluster:
-    """Make a cluster from its configuration file's content."""
-    rest = {key: value for key, value in given.items() if key not in ("nodes", "queues")}
-    return Cluster(
-        nodes=[Node(**node) for node in given["nodes"]], queues=[Queue(**queue) for queue in given["queues"]], **rest
-    )
+def from_configuration(configuration: dict[str, Any]) -> Cluster:
+    """Create a cluster from the content of its configuration file."""
+    nodes = [Node(**node) for node in configuration["nodes"]]
+    queues = [Queue(**queue) for queue in configuration["queues"]]
+    rest = {key: value for key, value in configuration.items() if key not in ("nodes", "queues")}
+    return Cluster(nodes=nodes, queues=queues, **rest)

@@ -1,9 +1,9 @@
-"""Cobalt's dialect: qsub, qstat, qdel, cqwait, nodelist and partlist, as Cobalt 1.0 on Theta.
+"""The Cobalt dialect: qsub, qstat, qdel, cqwait, nodelist and partlist of Cobalt 1.0 on Theta.
 
-After Cobalt's own manual pages (man/POSIX/qsub.1, qstat.1, qdel.1 and man/cqwait.1 of github.com/ido/cobalt) and, where
-those are silent, what its commands do: directives must follow the first line without a gap and are split at white
-space, with no regard for quotes; a job without a walltime is refused; a job that has ended is known to no command, and
-only its .cobaltlog file tells how it went.
+It follows Cobalt's own manual pages (man/POSIX/qsub.1, qstat.1, qdel.1 and man/cqwait.1 of github.com/ido/cobalt) and,
+where they give no answer, the source of the commands. Directives must follow the first line without a gap; they are
+split at white space, and quotes have no effect. A job without a walltime is refused. No command knows a job that has
+ended; only its .cobaltlog file contains how it ended.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ REFUSALS = {
     "refused": "{limit}",
 }
 
-# -- what the engine asks ---------------------------------------------------------------------------------------------
+# -- called by the engine ---------------------------------------------------------------------------------------------
 
 
 def variables(cluster: Cluster, job: Job) -> dict[str, str]:
@@ -76,7 +76,7 @@ def signals(by: str) -> tuple[int, ...]:
 
 
 def accepted(cluster: Cluster, job: Job) -> None:
-    """Put the id into the names of the job's files, and begin its log as qsub does."""
+    """Insert the job id into the names of the job's files, and write the first lines of its log, as qsub does."""
     files = {"stdout": job.stdout or f"{job.cwd}/{job.number}.output"}
     files["stderr"] = job.stderr or f"{job.cwd}/{job.number}.error"
     files["log"] = job.lines["log"] or f"{job.cwd}/{job.number}.cobaltlog"
@@ -90,8 +90,8 @@ def ending(cluster: Cluster, job: Job) -> None:
     if job.ended_by == "walltime":
         _log(job, f"{_stamp()} Info: maximum execution time exceeded; initiating job termination\n")
     elif job.ended_by == "user":
-        said = f"user delete with signal SIGTERM requested by user {job.user}"
-        _log(job, f"{_stamp()} Info: {said}; initiating job cleanup and removal\n")
+        event = f"user delete with signal SIGTERM requested by user {job.user}"
+        _log(job, f"{_stamp()} Info: {event}; initiating job cleanup and removal\n")
 
 
 def ended(cluster: Cluster, job: Job) -> None:
@@ -103,12 +103,12 @@ def ended(cluster: Cluster, job: Job) -> None:
         _log(job, f"{_stamp()} Info: maximum execution time exceeded; initiating job cleanup and removal\n")
     elif job.ended_by is None:
         code = job.exit_code if job.exit_code is not None else 128 + (job.signal or 0)
-        said = f"task completed normally with an exit code of {code}"
-        _log(job, f"{_stamp()} Info: {said}; initiating job cleanup and removal\n")
+        event = f"task completed normally with an exit code of {code}"
+        _log(job, f"{_stamp()} Info: {event}; initiating job cleanup and removal\n")
 
 
 def forgotten(cluster: Cluster, job: Job) -> None:
-    """A job that the queue manager lost leaves a log without an end."""
+    """Write nothing: the log of a job that the queue manager has lost does not contain its end."""
 
 
 def _stamp() -> str:
@@ -123,10 +123,10 @@ def _log(job: Job, text: str) -> None:
 # -- qsub -------------------------------------------------------------------------------------------------------------
 
 
-def qsub(words: list[str]) -> int:
-    if words == ["--version"]:
+def qsub(arguments: list[str]) -> int:
+    if arguments == ["--version"]:
         return cobalt_status.version("qsub")
-    _, rest = client.options(words, VALUED, FLAGS)
+    _, rest = client.options(arguments, VALUED, FLAGS)
     if not rest:
         client.refuse("No executable or script specified")
     script = Path(rest[0]).absolute()
@@ -134,7 +134,7 @@ def qsub(words: list[str]) -> int:
         client.refuse(f"command {script} not found, or is not a file")
     if not os.access(script, os.X_OK | os.R_OK):
         client.refuse(f"command {script} is not executable")
-    full = _directives(script) + words
+    full = _directives(script) + arguments
     given, rest = client.options(full, VALUED, FLAGS)
     options = {LONG.get(name, name): value for name, value in given if value is not None}
     if "t" not in options:
@@ -151,7 +151,7 @@ def qsub(words: list[str]) -> int:
         argv=argv,
         cwd=cwd,
         nodes=nodes,
-        cores=max(node["cores"] for node in client.ask("cluster")["nodes"]),
+        cores=max(node["cores"] for node in client.request("cluster")["nodes"]),
         exclusive=True,
         walltime=_minutes(options["t"]) * 60.0,
         env=_environment([value for name, value in given if name == "env"]),
@@ -168,8 +168,8 @@ def qsub(words: list[str]) -> int:
     )
     if "refused" in answer:
         span = answer["limit"] if isinstance(answer["limit"], float | int) else 0
-        said = REFUSALS[answer["refused"]].format(account=options.get("A"), clock=client.clock(span), **answer)
-        print(f"component error: XMLRPC failure in queue-manager.add_jobs: {said}", file=sys.stderr)
+        message = REFUSALS[answer["refused"]].format(account=options.get("A"), clock=client.clock(span), **answer)
+        print(f"component error: XMLRPC failure in queue-manager.add_jobs: {message}", file=sys.stderr)
         return 1
     print(answer["number"])
     return 0
@@ -181,19 +181,19 @@ def _is_text(path: Path) -> bool:
 
 
 def _directives(script: Path) -> list[str]:
-    """Return the words of the ``#COBALT`` lines that follow the first line of a script at once."""
+    """Return the arguments in the ``#COBALT`` lines directly below the first line of a script."""
     lines = script.read_text(encoding="utf-8", errors="replace").split("\n")
-    words: list[str] = []
+    arguments: list[str] = []
     if lines[0].startswith("#!"):
         for line in lines[1:]:
             if not line.startswith("#COBALT ") or len(line) <= len("#COBALT "):
                 break
-            words += line[len("#COBALT ") :].split()
-    return words
+            arguments += line[len("#COBALT ") :].split()
+    return arguments
 
 
 def _minutes(text: str) -> int:
-    """Read minutes, HH:MM, HH:MM:SS or DD:HH:MM:SS; seconds count for nothing."""
+    """Parse minutes, HH:MM, HH:MM:SS or DD:HH:MM:SS into minutes; seconds are ignored."""
     units = ("minutes",), ("hours", "minutes"), ("hours", "minutes", "seconds"), ("days", "hours", "minutes", "seconds")
     parts = text.split(":")
     if len(parts) > len(units):
@@ -212,12 +212,12 @@ def _count(text: str, what: str) -> int:
     return int(text)
 
 
-def _environment(asked: list[str | None]) -> dict[str, str]:
-    """Return what a job gets: a login's own variables, the PATH of qsub, and what ``--env`` names."""
+def _environment(values: list[str | None]) -> dict[str, str]:
+    """Return the environment of a job: the variables of a login, the PATH of qsub, and the values of ``--env``."""
     own = os.environ
     kept = {name: own[name] for name in ("PATH", "LANG") if name in own}
     kept.update(HOME=own.get("HOME", "/"), USER=client.user(), LOGNAME=client.user(), SHELL="/bin/bash")
-    for pair in (pair for value in asked for pair in re.split(r":(?=\w+=)", value or "")):
+    for pair in (pair for text in values for pair in re.split(r":(?=\w+=)", text or "")):
         name, sign, value = pair.partition("=")
         if not sign:
             client.refuse(f"Improperly formatted argument to env : {pair!r}")
@@ -234,32 +234,32 @@ def _path(path: str | None, cwd: str) -> str | None:
     return str(full)
 
 
-def qdel(words: list[str]) -> int:
-    _, names = client.options(words, (), ("d", "debug"))
+def qdel(arguments: list[str]) -> int:
+    _, names = client.options(arguments, (), ("d", "debug"))
     if not names:
         client.refuse("No Jobid(s) given")
     for name in names:
         if not name.isdecimal():
             client.refuse(f"jobid must be an integer, found {name!r}")
-    said = client.ask("cancel", numbers=[int(name) for name in names])
-    deleted = [[number, client.user()] for number, what in said.items() if what == "ended"]
+    results = client.request("cancel", numbers=[int(name) for name in names])
+    deleted = [[number, client.user()] for number, result in results.items() if result == "ended"]
     if deleted:
         print("      Deleted Jobs")
         cobalt_status.table(["JobID", "User"], deleted)
     return 0
 
 
-def _answered(name: str, command: Callable[[list[str]], int]) -> Callable[[list[str]], int]:
-    """Say what a command of Cobalt says where the queue manager is not there."""
+def _with_connection_error(command: Callable[[list[str]], int]) -> Callable[[list[str]], int]:
+    """Wrap a command so that it prints the error message of Cobalt while the queue manager is down."""
 
-    def tried(words: list[str]) -> int:
+    def run(arguments: list[str]) -> int:
         try:
-            return command(words)
+            return command(arguments)
         except client.DownError as down:
             print(f"component error: Failed to connect to queue-manager: {down}", file=sys.stderr)
             return 1
 
-    return tried
+    return run
 
 
 _COMMANDS = {
@@ -270,4 +270,4 @@ _COMMANDS = {
     "nodelist": cobalt_status.nodelist,
     "partlist": cobalt_status.partlist,
 }
-COMMANDS = {name: _answered(name, command) for name, command in _COMMANDS.items()}
+COMMANDS = {name: _with_connection_error(command) for name, command in _COMMANDS.items()}

@@ -1,4 +1,4 @@
-"""What Cobalt tells of jobs, queues and nodes: qstat, cqwait, nodelist and partlist, after their manual pages."""
+"""The commands of Cobalt that report jobs, queues and nodes: qstat, cqwait, nodelist and partlist."""
 
 from __future__ import annotations
 
@@ -53,35 +53,35 @@ FIELDS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "command": lambda job: job["argv"][0],
     "short_state": lambda job: SHORT[_state(job)],
 }
-USUAL = ("JobID", "User", "WallTime", "Nodes", "State", "Location")
+DEFAULT_COLUMNS = ("JobID", "User", "WallTime", "Nodes", "State", "Location")
 FULL = ("JobID", "JobName", "User", "WallTime", "QueuedTime", "RunTime", "Nodes", "State", "Location", "Mode", "Procs")
 LONGEST = (*FULL, "Queue", "StartTime", "SubmitTime", "OutputDir", "ErrorPath", "OutputPath", "Project", "short_state")
 
 
-def qstat(words: list[str]) -> int:
-    if words == ["--version"]:
+def qstat(arguments: list[str]) -> int:
+    if arguments == ["--version"]:
         return version("qstat")
     flags = ("f", "full", "l", "long", "Q", "reverse")
-    given, names = client.options(words, ("header", "u", "user", "sort"), flags)
-    options, on = dict(given), {name[0] for name, value in given if value is None}
-    if "Q" in on:
+    given, names = client.options(arguments, ("header", "u", "user", "sort"), flags)
+    options, enabled = dict(given), {name[0] for name, value in given if value is None}
+    if "Q" in enabled:
         return _queues(names)
-    header: tuple[str, ...] = USUAL
+    header: tuple[str, ...] = DEFAULT_COLUMNS
     if "header" in options:
         header = tuple(options["header"].split(":"))
-    elif "f" in on:
-        header = LONGEST if "l" in on else FULL
+    elif "f" in enabled:
+        header = LONGEST if "l" in enabled else FULL
     for name in names:
         if not name.isdecimal():
             client.refuse(f"{name} is not a valid jobid or queue name")
-    jobs = client.ask("jobs", numbers=[int(name) for name in names] or None)
+    jobs = client.request("jobs", numbers=[int(name) for name in names] or None)
     user = options.get("user") or options.get("u")
     jobs = [job for job in jobs if job["state"] != "done" and user in (None, job["user"])]
     if names and not jobs:
         return 1
     rows = [[_cell(name.lower(), job) for name in header] for job in jobs]
     shown = ["S" if name == "short_state" else name for name in header]
-    if "l" in on:
+    if "l" in enabled:
         width = max(map(len, shown)) + 1
         for row in rows:
             print(f"{shown[0]}: {row[0]}")
@@ -98,6 +98,7 @@ def _cell(name: str, job: dict[str, Any]) -> str:
 
 
 def table(header: list[str], rows: list[list[str]]) -> None:
+    """Print a table in the format of Cobalt."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     print("".join(f"{cell:<{width}}  " for cell, width in zip(header, widths, strict=True)))
     print("=" * (sum(widths) + 2 * len(widths)))
@@ -106,7 +107,7 @@ def table(header: list[str], rows: list[list[str]]) -> None:
 
 
 def _queues(names: list[str]) -> int:
-    queues = [queue for queue in client.ask("cluster")["queues"] if not names or queue["name"] in names]
+    queues = [queue for queue in client.request("cluster")["queues"] if not names or queue["name"] in names]
     if names and not queues:
         return 1
     head = ["Name", "Users", "Groups", "MinTime", "MaxTime", "MaxRunning", "MaxQueued", "MaxUserNodes", "MaxNodeHours"]
@@ -119,26 +120,26 @@ def _queues(names: list[str]) -> int:
     return 0
 
 
-def cqwait(words: list[str]) -> int:
-    _, names = client.options(words, (), ("r", "v"))
-    while any(job["state"] != "done" for job in client.ask("jobs", numbers=[int(name) for name in names])):
+def cqwait(arguments: list[str]) -> int:
+    _, names = client.options(arguments, (), ("r", "v"))
+    while any(job["state"] != "done" for job in client.request("jobs", numbers=[int(name) for name in names])):
         time.sleep(0.1)
     return 0
 
 
-def nodelist(words: list[str]) -> int:
-    if words == ["--version"]:
+def nodelist(arguments: list[str]) -> int:
+    if arguments == ["--version"]:
         return version("nodelist")
     rows = []
-    for node in client.ask("cluster")["nodes"]:
+    for node in client.request("cluster")["nodes"]:
         state = "down" if not node["up"] else "idle" if node["free"] == node["cores"] else "allocated"
         rows.append([node["name"], "*", state, "-"])
     table(["Host", "Queue", "State", "Backfill"], rows)
     return 0
 
 
-def partlist(words: list[str]) -> int:
-    return version("partlist") if words == ["--version"] else nodelist(words)
+def partlist(arguments: list[str]) -> int:
+    return version("partlist") if arguments == ["--version"] else nodelist(arguments)
 
 
 def version(name: str) -> int:

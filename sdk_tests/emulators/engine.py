@@ -1,7 +1,8 @@
-"""The daemon of an emulated scheduler: takes requests on a socket in its folder, runs jobs, and enforces their limits.
+"""The daemon of an emulated scheduler: accepts requests on a socket in its folder, runs jobs, and enforces limits.
 
-``cluster.json`` beside the socket says what there is. A request is one JSON object a connection, and so is its answer.
-While it plays a scheduler that is down, the socket is gone and the jobs go on, as they do under real node daemons.
+``cluster.json`` beside the socket describes nodes and queues. Each connection carries one request and one answer, both
+JSON objects. While the engine simulates a scheduler that is down, the socket does not exist and the jobs continue, as
+they do under the node daemons of a real scheduler.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from types import ModuleType
 from typing import Any
 
 from sdk_tests.emulators import work
-from sdk_tests.emulators.cluster import HAS_NODES, WAITING, Cluster, Job, read
+from sdk_tests.emulators.cluster import HAS_NODES, WAITING, Cluster, Job, from_configuration
 
 SOCKET = "engine.sock"
 CONFIGURATION = "cluster.json"
 
 
 class Engine:
-    """One emulated scheduler; ``dialect`` gives a job its variables, its end, and the signals of its end."""
+    """One emulated scheduler. ``dialect`` defines the variables of a job, the signals that end it, and its log."""
 
     def __init__(self, folder: str, cluster: Cluster, dialect: ModuleType) -> None:
         self.folder, self.cluster, self.dialect = folder, cluster, dialect
@@ -47,8 +48,8 @@ class Engine:
         self.running = False
 
     def listen(self) -> None:
-        """Open the socket; relative to our folder, since a socket's path may have 108 bytes."""
-        self.deafen()
+        """Open the socket. Its path is relative to the folder, since the path of a socket is limited to 108 bytes."""
+        self.close_socket()
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(SOCKET)
         Path(SOCKET).chmod(0o600)
@@ -57,8 +58,8 @@ class Engine:
         self.selector.register(listener, selectors.EVENT_READ, self._accept)
         self.listener = listener
 
-    def deafen(self) -> None:
-        """Close the socket: from here on no command finds a scheduler."""
+    def close_socket(self) -> None:
+        """Close the socket, so that the scheduler appears to be down."""
         if self.listener is not None:
             self.selector.unregister(self.listener)
             self.listener.close()
@@ -66,23 +67,25 @@ class Engine:
         Path(SOCKET).unlink(missing_ok=True)
 
     def run(self) -> None:
+        """Process requests, timers and ended jobs until SIGTERM, then kill every job."""
         while self.running:
             now = time.monotonic()
-            due = min((at for at, _ in self.timers), default=now + 60.0)
-            for key, _ in self.selector.select(max(0.0, min(60.0, due - now))):
+            next_timer = min((due for due, _ in self.timers), default=now + 60.0)
+            for key, _ in self.selector.select(max(0.0, min(60.0, next_timer - now))):
                 key.data()
             self._reap()
             now = time.monotonic()
-            ready = [then for at, then in self.timers if at <= now]
-            self.timers = [(at, then) for at, then in self.timers if at > now]
-            for then in ready:
-                then()
+            callbacks = [callback for due, callback in self.timers if due <= now]
+            self.timers = [(due, callback) for due, callback in self.timers if due > now]
+            for callback in callbacks:
+                callback()
             self._schedule()
         for job, _ in self.children.values():
-            work.clear(job, self.folder)
+            work.kill(job, self.folder)
 
-    def after(self, seconds: float, then: Callable[[], None]) -> None:
-        self.timers.append((time.monotonic() + seconds, then))
+    def call_after(self, seconds: float, callback: Callable[[], None]) -> None:
+        """Call a function after this number of seconds."""
+        self.timers.append((time.monotonic() + seconds, callback))
 
     # -- requests -----------------------------------------------------------------------------------------------------
 
@@ -115,18 +118,18 @@ class Engine:
 
     def do_jobs(self, numbers: list[int] | None = None) -> list[dict[str, Any]]:
         jobs = self.cluster.jobs
-        wanted = jobs.values() if numbers is None else [jobs[number] for number in numbers if number in jobs]
-        return [job.told() for job in wanted]
+        selected = jobs.values() if numbers is None else [jobs[number] for number in numbers if number in jobs]
+        return [job.as_dict() for job in selected]
 
     def do_cancel(self, numbers: list[int]) -> dict[str, str]:
-        """Return for each number ``ended`` (it now does), ``done`` (it had) or ``unknown``."""
-        said = {}
+        """Cancel jobs. Return for each number ``ended`` (it is ending now), ``done`` (it had ended) or ``unknown``."""
+        results = {}
         for number in numbers:
             job = self.cluster.jobs.get(number)
-            said[str(number)] = "unknown" if job is None else "done" if job.state == "done" else "ended"
+            results[str(number)] = "unknown" if job is None else "done" if job.state == "done" else "ended"
             if job is not None:
                 self.end(job, "user")
-        return said
+        return results
 
     def do_release(self, numbers: list[int]) -> None:
         for job in self.cluster.jobs.values():
@@ -141,12 +144,12 @@ class Engine:
             "default_queue": cluster.default_queue,
             "resources": cluster.resources,
             "required": cluster.required,
-            "nodes": [{**vars(node), "free": cluster.free(node)} for node in cluster.nodes],
+            "nodes": [{**vars(node), "free": cluster.free_cores(node)} for node in cluster.nodes],
             "queues": [
                 {
                     **vars(queue),
-                    "waiting": sum(1 for job in cluster.of(queue) if job.state in WAITING),
-                    "running": sum(1 for job in cluster.of(queue) if job.state in HAS_NODES),
+                    "waiting": sum(1 for job in cluster.unfinished(queue) if job.state in WAITING),
+                    "running": sum(1 for job in cluster.unfinished(queue) if job.state in HAS_NODES),
                 }
                 for queue in cluster.queues
             ],
@@ -155,59 +158,59 @@ class Engine:
     # -- faults -------------------------------------------------------------------------------------------------------
 
     def do_refuse(self, message: str | None) -> None:
-        """Refuse every submission with this message; None ends it."""
+        """Refuse every submission with this message. None ends the fault."""
         self.cluster.refusing = message
 
     def do_hold(self, on: bool) -> None:
-        """Hold every job that is submitted from now on."""
+        """Hold every newly submitted job, or stop doing so."""
         self.cluster.holding = on
 
     def do_down(self, seconds: float) -> None:
-        """Answer nobody for so long."""
-        self.after(0.0, self.deafen)
-        self.after(seconds, self.listen)
+        """Answer no requests for this number of seconds."""
+        self.call_after(0.0, self.close_socket)
+        self.call_after(seconds, self.listen)
 
     def do_node(self, name: str, seconds: float = 1.0) -> None:
-        """Let a node die with all that runs on it; it is back, without its jobs, after so long."""
+        """Let a node die with all its jobs. It is up again, without these jobs, after this number of seconds."""
         node = next(node for node in self.cluster.nodes if node.name == name)
         node.up = False
         lost = [job for job in self.cluster.jobs.values() if job.state == "running" and name in job.hosts]
         for job in lost:
             job.state = "lost"
-            work.clear(job, self.folder)
+            work.kill(job, self.folder)
 
         def back() -> None:
             node.up = True
             for job in lost:
                 self._ended(job, None, None, "node")
 
-        self.after(seconds, back)
+        self.call_after(seconds, back)
 
     def do_requeue(self, number: int) -> None:
-        """Take a running job's nodes away and put it back in the queue, held until it is released."""
+        """Take the nodes of a running job away and return it to the queue, held until it is released."""
         job = self.cluster.jobs[number]
-        child = next((pid for pid, (mine, _) in self.children.items() if mine is job), None)
-        work.clear(job, self.folder)
+        child = next((pid for pid, (owner, _) in self.children.items() if owner is job), None)
+        work.kill(job, self.folder)
         if child is not None:
             self.children.pop(child)[1].wait()
         job.state, job.reason, job.hosts, job.started, job.pid = "held", "requeued", [], None, None
         job.queued = time.time()
 
     def do_expire(self, number: int) -> None:
-        """Let a job's walltime be over now."""
+        """Let the walltime of a job expire now."""
         self.end(self.cluster.jobs[number], "walltime")
 
     def do_vanish(self, number: int) -> None:
-        """Forget a job, its history included, and kill it without a word."""
+        """Forget a job and its history, and kill its processes without recording its end."""
         job = self.cluster.jobs.pop(number)
-        job.state = "done"  # so that its end is nobody's news
+        job.state = "done"  # so that _reap does not record its end
         self.dialect.forgotten(self.cluster, job)
-        work.clear(job, self.folder)
+        work.kill(job, self.folder)
 
     # -- jobs ---------------------------------------------------------------------------------------------------------
 
     def _schedule(self) -> None:
-        for job, _ in self.cluster.startable():
+        for job in self.cluster.start_jobs():
             job.started, job.runs = time.time(), job.runs + 1
             try:
                 process = work.start(job, {**job.env, **self.dialect.variables(self.cluster, job)}, self.folder)
@@ -217,21 +220,23 @@ class Engine:
                 continue
             job.pid = process.pid
             self.children[process.pid] = (job, process)
-            self.after(job.walltime, lambda job=job, run=job.runs: self._time_is_up(job, run))  # type: ignore[misc]
+            self.call_after(job.walltime, lambda job=job, run=job.runs: self._expire(job, run))  # type: ignore[misc]
 
-    def _time_is_up(self, job: Job, run: int) -> None:
+    def _expire(self, job: Job, run: int) -> None:
+        """End a job at its walltime, unless it has been requeued and started again since."""
         if job.runs == run:
             self.end(job, "walltime")
 
     def end(self, job: Job, by: str) -> None:
-        """End a job as its dialect does: where it waits at once, where it runs by one signal after the other."""
+        """End a waiting job at once, and a running job with the signals of its dialect, one after the other."""
         if job.state in WAITING:
             self._ended(job, None, None, by)
         elif job.state in HAS_NODES and not job.ending:
             job.ending, job.ended_by = True, by
             self.dialect.ending(self.cluster, job)
             for step, number in enumerate((*self.dialect.signals(by), signal.SIGKILL)):
-                self.after(step * self.cluster.kill_delay, lambda number=number: self._signal(job, number))  # type: ignore[misc]
+                delay = step * self.cluster.kill_delay
+                self.call_after(delay, lambda number=number: self._signal(job, number))  # type: ignore[misc]
 
     def _signal(self, job: Job, number: int) -> None:
         if job.state == "running":
@@ -243,7 +248,7 @@ class Engine:
             if code is None:
                 continue
             del self.children[pid]
-            work.clear(job, self.folder)
+            work.kill(job, self.folder)
             if job.state == "running":
                 self._ended(job, code if code >= 0 else None, -code if code < 0 else None, job.ended_by)
 
@@ -258,11 +263,11 @@ class Engine:
 
 
 def serve(folder: str, dialect: ModuleType) -> None:
-    """Run until SIGTERM; then every job is killed."""
+    """Run the engine of the scheduler in ``folder`` until SIGTERM, then kill every job."""
     os.chdir(folder)
-    cluster = read(json.loads(Path(CONFIGURATION).read_text(encoding="utf-8")))
+    cluster = from_configuration(json.loads(Path(CONFIGURATION).read_text(encoding="utf-8")))
     for name in ("spool", "nodefiles"):
         Path(name).mkdir(mode=0o700, exist_ok=True)
-    cluster_engine = Engine(folder, cluster, dialect)
-    cluster_engine.run()
-    cluster_engine.deafen()
+    engine = Engine(folder, cluster, dialect)
+    engine.run()
+    engine.close_socket()

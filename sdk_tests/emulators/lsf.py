@@ -1,8 +1,8 @@
-"""LSF's dialect: bsub, bjobs, bkill, bqueues, bhosts and lsid, as Spectrum LSF 10.1 with LSB_BSUB_PARSE_SCRIPT=Y.
+"""The LSF dialect: bsub, bjobs, bkill, bqueues, bhosts and lsid of Spectrum LSF 10.1 with LSB_BSUB_PARSE_SCRIPT=Y.
 
-After https://www.ibm.com/docs/en/spectrum-lsf/10.1.0?topic=reference-command: bsub and its options -nnodes and
--alloc_flags for the machines at LLNL and ORNL, bjobs -o and -json, the termination reasons. While mbatchd is down a
-command tries again for ever, or LSB_NTRIES times.
+It follows https://www.ibm.com/docs/en/spectrum-lsf/10.1.0?topic=reference-command: bsub with the options -nnodes and
+-alloc_flags of the machines at LLNL and ORNL, bjobs -o and -json, the termination reasons. While mbatchd is down, a
+command retries for ever, or LSB_NTRIES times.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ VALUED = (
     *("alloc_flags", "core_isolation", "jsm", "csm", "ln_mem", "ln_slots", "stage", "step_cgroup"),
 )
 LOGIN: tuple[str, ...] = ("PATH", "HOME", "USER")
-"""What a job has with ``-env none``."""
+"""The variables of a job that is submitted with ``-env none``."""
 FLAGS = ("K", "x", "r", "rn", "H", "N", "B")
 REFUSALS = {
     "no-queue": "{queue}: No such queue. Job not submitted.",
@@ -39,11 +39,11 @@ REFUSALS = {
     "refused": "{limit}. Job not submitted.",
 }
 
-# -- what the engine asks ---------------------------------------------------------------------------------------------
+# -- called by the engine ---------------------------------------------------------------------------------------------
 
 
 def variables(cluster: Cluster, job: Job) -> dict[str, str]:
-    """Return what sbatchd sets for a job, and write its host file."""
+    """Return the variables that sbatchd sets for a job, and write its host file."""
     slots = [host for host in job.hosts for _ in range(job.cores)]
     hosts = Path("nodefiles", f"{job.number}").absolute()
     hosts.write_text("".join(f"{host}\n" for host in slots))
@@ -72,23 +72,24 @@ def accepted(cluster: Cluster, job: Job) -> None:
         path = getattr(job, name)
         if path:
             setattr(job, name, path.replace("%J", str(job.number)))
-    job.stderr = job.stderr or job.stdout  # without -e, standard error goes where standard output goes
+    job.stderr = job.stderr or job.stdout  # without -e, standard error goes to the file of standard output
 
 
-def nothing(cluster: Cluster, job: Job) -> None:
-    """LSF tells the user of no other moment."""
+def no_action(cluster: Cluster, job: Job) -> None:
+    """LSF writes nothing for the user when a job ends or is forgotten."""
 
 
-forgotten = ending = ended = nothing
+forgotten = ending = ended = no_action
 
 # -- bsub -------------------------------------------------------------------------------------------------------------
 
 
-def bsub(words: list[str]) -> int:
-    given, rest = client.options(words, VALUED, FLAGS)
+def bsub(arguments: list[str]) -> int:
+    """Submit a job, and with ``-K`` wait for its end."""
+    given, rest = client.options(arguments, VALUED, FLAGS)
     cluster = lsf_status.cluster()
     if rest and (len(rest) > 1 or not _is_script(rest[0])):
-        argv = ["/bin/sh", "-c", " ".join(rest)]  # LSF joins the words and lets a shell read them
+        argv = ["/bin/sh", "-c", " ".join(rest)]  # LSF joins the arguments and runs the result in a shell
     else:
         text = Path(rest[0]).read_text(encoding="utf-8") if rest else sys.stdin.read()
         lines = [line for line in text.splitlines() if line.startswith("#BSUB")]
@@ -96,7 +97,7 @@ def bsub(words: list[str]) -> int:
         embedded, more = client.options(directives, VALUED, FLAGS)
         if more:
             client.refuse(f"#BSUB {' '.join(more)}: not an option")
-        given = embedded + given  # the command line comes last and wins
+        given = embedded + given  # the command line comes last, so it takes precedence
         argv = client.interpreter(client.spool(None, text.lstrip("\n")))
     flags = {name for name, value in given if value is None}
     options = {name: value for name, value in given if value is not None}
@@ -154,17 +155,17 @@ def _minutes(text: str | None) -> float:
     if text is None:
         return 60.0
     try:
-        return client.seconds(text.partition("/")[0])  # [hours:]minutes counts as [minutes:]seconds does
+        return client.seconds(text.partition("/")[0])  # [hours:]minutes has the form of [minutes:]seconds
     except ValueError:
         client.refuse(f"{text}: Bad RUNLIMIT specification")
 
 
-def _environment(asked: list[str]) -> dict[str, str]:
-    """Return what ``-env`` lets through: everything, nothing, or what is named. Of several, each adds to the others."""
+def _environment(values: list[str]) -> dict[str, str]:
+    """Return the environment that the values of ``-env`` select: all, none, or named variables. Values add up."""
     own: dict[str, str] = dict(os.environ)
-    if not asked:
+    if not values:
         return own
-    parts = [part.strip() for value in asked for part in value.split(",")]
+    parts = [part.strip() for value in values for part in value.split(",")]
     kept: dict[str, str] = own if "all" in parts else {name: own[name] for name in LOGIN if name in own}
     for part in parts:
         name, sign, value = part.partition("=")
@@ -180,7 +181,7 @@ def _environment(asked: list[str]) -> dict[str, str]:
 def _wait(number: int) -> int:
     print("<<Waiting for dispatch ...>>", flush=True)
     while True:
-        jobs = client.ask("jobs", numbers=[number])
+        jobs = client.request("jobs", numbers=[number])
         if not jobs:
             return 255
         if jobs[0]["state"] == "done":
@@ -189,25 +190,25 @@ def _wait(number: int) -> int:
         time.sleep(0.1)
 
 
-def bkill(words: list[str]) -> int:
-    given, ids = client.options(words, ("C", "s"), ("r", "b"))
+def bkill(arguments: list[str]) -> int:
+    given, ids = client.options(arguments, ("C", "s"), ("r", "b"))
     if any(name == "s" and value not in ("KILL", "9", "TERM", "15") for name, value in given):
         client.refuse("only KILL and TERM are known to this emulator's bkill -s")
     if not ids:
         client.refuse("Job ID or 0 must be specified.")
     numbers = [int(word) if word.isdecimal() else client.refuse(f"{word}: Illegal job ID.") for word in ids]
     if numbers == [0]:
-        numbers = [job["number"] for job in client.ask("jobs") if job["state"] != "done"]
-    said = client.ask("cancel", numbers=numbers)
-    for number, what in said.items():
-        if what == "ended":
+        numbers = [job["number"] for job in client.request("jobs") if job["state"] != "done"]
+    results = client.request("cancel", numbers=numbers)
+    for number, result in results.items():
+        if result == "ended":
             print(f"Job <{number}> is being terminated")
         else:
             print(
-                f"Job <{number}>: {'No matching job found' if what == 'unknown' else 'Job has already finished'}",
+                f"Job <{number}>: {'No matching job found' if result == 'unknown' else 'Job has already finished'}",
                 file=sys.stderr,
             )
-    return 255 if any(what != "ended" for what in said.values()) else 0
+    return 255 if any(result != "ended" for result in results.values()) else 0
 
 
 _COMMANDS = {
@@ -220,11 +221,11 @@ _COMMANDS = {
 }
 
 
-def _patient(command: Callable[[list[str]], int]) -> Callable[[list[str]], int]:
-    """Make a command try again while the master is down, as LSF's library does."""
+def _with_retries(command: Callable[[list[str]], int]) -> Callable[[list[str]], int]:
+    """Wrap a command so that it retries while the master is down, as LSF's library does."""
 
-    def tried(words: list[str]) -> int:
-        if words == ["-V"]:
+    def run(arguments: list[str]) -> int:
+        if arguments == ["-V"]:
             print(lsf_status.VERSION, file=sys.stderr)
             return 0
         tries: Iterable[int] = itertools.count()
@@ -232,14 +233,14 @@ def _patient(command: Callable[[list[str]], int]) -> Callable[[list[str]], int]:
             tries = range(int(os.environ["LSB_NTRIES"]))
         for _ in tries:
             try:
-                return command(words)
+                return command(arguments)
             except client.DownError:
                 print("batch system daemon not responding ... still trying", file=sys.stderr, flush=True)
                 time.sleep(1.0)
         print("Failed in LSF library call: Slave LIM configuration is not ready yet", file=sys.stderr)
         return 255
 
-    return tried
+    return run
 
 
-COMMANDS = {name: _patient(command) for name, command in _COMMANDS.items()}
+COMMANDS = {name: _with_retries(command) for name, command in _COMMANDS.items()}

@@ -1,4 +1,4 @@
-"""What LSF tells of jobs, queues and hosts: bjobs, bqueues, bhosts and lsid, after their manual pages."""
+"""The commands of LSF that report jobs, queues and hosts: bjobs, bqueues, bhosts and lsid, as in their manual pages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REASONS = {
     "walltime": "TERM_RUNLIMIT: job killed after reaching LSF run time limit",
     "node": "TERM_ZOMBIE: job exited while LSF was not available",
 }
-WAITS = {
+PEND_REASONS = {
     "resources": "Not enough hosts to meet the job's spanning requirement",
     "user-limit": "User has reached the per-user job slot limit of the queue",
     "requeued": "Job was preempted and requeued; waiting to be scheduled",
@@ -27,6 +27,7 @@ WAITS = {
 
 
 def code(job: dict[str, Any]) -> int:
+    """Return the exit code that LSF reports for an ended job; 128 plus the number of a signal."""
     if job["ended_by"] == "node":
         return 255
     return int(job["exit_code"] if job["exit_code"] is not None else 128 + (job["signal"] or signal.SIGINT))
@@ -40,7 +41,7 @@ def _stat(job: dict[str, Any]) -> str:
     return {"queued": "PEND", "running": "RUN", "lost": "UNKWN"}[job["state"]]
 
 
-def _moment(instant: float | None) -> str:
+def _time(instant: float | None) -> str:
     return time.strftime("%b %e %H:%M", time.localtime(instant)) if instant else ""
 
 
@@ -61,32 +62,32 @@ FIELDS: dict[str, Callable[[dict[str, Any]], str]] = {
     "EXIT_REASON": lambda job: REASONS.get(job["ended_by"], "") if _stat(job) == "EXIT" else "",
     "KILL_REASON": lambda job: "",
     "SUSPEND_REASON": lambda job: "",
-    "PEND_REASON": lambda job: f"{WAITS.get(job['reason'], '')}; " if job["reason"] in WAITS else "",
+    "PEND_REASON": lambda job: f"{PEND_REASONS.get(job['reason'], '')}; " if job["reason"] in PEND_REASONS else "",
     "PEND_TIME": _pend,
-    "SUBMIT_TIME": lambda job: _moment(job["submitted"]),
-    "START_TIME": lambda job: _moment(job["started"]),
-    "FINISH_TIME": lambda job: _moment(job["ended"]),
+    "SUBMIT_TIME": lambda job: _time(job["submitted"]),
+    "START_TIME": lambda job: _time(job["started"]),
+    "FINISH_TIME": lambda job: _time(job["ended"]),
     "SUB_CWD": lambda job: str(job["cwd"]),
     "COMMAND": lambda job: " ".join(job["argv"]),
 }
 BY_STATE = {"r": ("RUN",), "p": ("PEND",), "d": ("DONE", "EXIT")}
-USUAL = ("JOBID", "USER", "STAT", "QUEUE", "FROM_HOST", "EXEC_HOST", "JOB_NAME", "SUBMIT_TIME")
+DEFAULT_FIELDS = ("JOBID", "USER", "STAT", "QUEUE", "FROM_HOST", "EXEC_HOST", "JOB_NAME", "SUBMIT_TIME")
 
 
-def bjobs(words: list[str]) -> int:
-    given, ids = client.options(words, ("o", "u"), ("json", "a", "noheader", "w", "r", "p", "d"))
+def bjobs(arguments: list[str]) -> int:
+    given, ids = client.options(arguments, ("o", "u"), ("json", "a", "noheader", "w", "r", "p", "d"))
     flags = {name for name, value in given if value is None}
     options = {name: value for name, value in given if value is not None}
-    names, delimiter = _fields(options["o"]) if "o" in options else (USUAL, None)
+    names, delimiter = _fields(options["o"]) if "o" in options else (DEFAULT_FIELDS, None)
     numbers = [int(word) if word.isdecimal() else client.refuse(f"{word}: Illegal job ID.") for word in ids]
-    jobs = client.ask("jobs", numbers=numbers or None)
+    jobs = client.request("jobs", numbers=numbers or None)
     if not numbers:
         owner = options.get("u", client.user())
         jobs = [job for job in jobs if owner in ("all", job["user"]) and ("a" in flags or job["state"] != "done")]
-    asked_states = [states for flag, states in BY_STATE.items() if flag in flags]
+    selected_states = [states for flag, states in BY_STATE.items() if flag in flags]
     missing = sorted(set(numbers) - {job["number"] for job in jobs})
-    if asked_states:
-        jobs = [job for job in jobs if any(_stat(job) in states for states in asked_states)]
+    if selected_states:
+        jobs = [job for job in jobs if any(_stat(job) in states for states in selected_states)]
     if "json" in flags:
         records: list[dict[str, str]] = [{name: FIELDS[name](job) for name in names} for job in jobs]
         records += [{"JOBID": str(number), "ERROR": f"Job <{number}> is not found"} for number in missing]
@@ -125,12 +126,13 @@ def _table(rows: list[list[str]], delimiter: str | None = None) -> None:
 
 
 def cluster() -> dict[str, Any]:
-    found: dict[str, Any] = client.ask("cluster")
-    return found
+    """Return the nodes, queues and settings of the cluster."""
+    answer: dict[str, Any] = client.request("cluster")
+    return answer
 
 
-def bqueues(words: list[str]) -> int:
-    given, names = client.options(words, ("o",), ("l", "w", "noheader"))
+def bqueues(arguments: list[str]) -> int:
+    given, names = client.options(arguments, ("o",), ("l", "w", "noheader"))
     queues = [queue for queue in cluster()["queues"] if not names or queue["name"] in names]
     if names and not queues:
         client.refuse(f"{names[0]}: No such queue")
@@ -154,8 +156,8 @@ def _queue(queue: dict[str, Any]) -> list[str]:
     return [queue["name"], "30", "Open:Active", "-", "-", "-", "-", *map(str, counts)]
 
 
-def bhosts(words: list[str]) -> int:
-    client.options(words, (), ("w",))
+def bhosts(arguments: list[str]) -> int:
+    client.options(arguments, (), ("w",))
     rows = [["HOST_NAME", "STATUS", "JL/U", "MAX", "NJOBS", "RUN", "SSUSP", "USUSP", "RSV"]]
     for node in cluster()["nodes"]:
         used = node["cores"] - node["free"] if node["up"] else 0
@@ -165,7 +167,7 @@ def bhosts(words: list[str]) -> int:
     return 0
 
 
-def lsid(words: list[str]) -> int:
-    client.options(words, (), ())
+def lsid(arguments: list[str]) -> int:
+    client.options(arguments, (), ())
     print(f"{VERSION}\n\nMy cluster name is emulated\nMy master name is {cluster()['host']}")
     return 0

@@ -1,4 +1,4 @@
-"""Starts an emulator's daemon or one of its commands: ``python -I -S main.py DIALECT COMMAND [ARGUMENT]...``."""
+"""Start the daemon or a command of an emulator: ``python -I -S main.py DIALECT COMMAND [ARGUMENT]...``."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ if __package__ in (None, ""):
 from sdk_tests.emulators import client
 
 
-def main(words: list[str]) -> int:
-    dialect = import_module(f"sdk_tests.emulators.{words[0]}")
-    if words[1] == "daemon":
+def main(argv: list[str]) -> int:
+    """Run the command ``argv[1]`` of the dialect ``argv[0]`` and return its exit code."""
+    dialect, command, arguments = import_module(f"sdk_tests.emulators.{argv[0]}"), argv[1], argv[2:]
+    if command == "daemon":
         from sdk_tests.emulators.engine import serve
 
-        serve(words[2], dialect)
+        serve(arguments[0], dialect)
         return 0
     try:
-        code: int = dialect.COMMANDS[words[1]](words[2:])
+        code: int = dialect.COMMANDS[command](arguments)
         return code
     except client.RefusedError as refused:
-        print(f"{words[1]}: {refused}", file=sys.stderr)
+        print(f"{command}: {refused}", file=sys.stderr)
         return int(getattr(dialect, "REFUSED", 255))
     except FileNotFoundError as missing:
-        print(f"{words[1]}: {missing.filename}: {missing.strerror}", file=sys.stderr)
+        print(f"{command}: {missing.filename}: {missing.strerror}", file=sys.stderr)
         return 1
     except BrokenPipeError:
         return 1

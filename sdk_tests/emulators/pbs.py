@@ -1,8 +1,8 @@
-"""PBS's dialect: qsub, qstat, qdel, qselect and pbsnodes, as PBS Professional 2022.1 and OpenPBS 23.06.
+"""The PBS dialect: qsub, qstat, qdel, qselect and pbsnodes of PBS Professional 2022.1 and OpenPBS 23.06.
 
-After their manual pages (qsub(1B), qstat(1B), qdel(1B), qselect(1B), pbsnodes(8B), pbs_job_attributes(7B)) and the
-Reference Guide's tables of job states and job exit codes. ``filesystems`` is ALCF's own resource, which its hook asks
-of every job; a cluster's configuration says which resources there are beside PBS's own.
+It follows the manual pages qsub(1B), qstat(1B), qdel(1B), qselect(1B), pbsnodes(8B) and pbs_job_attributes(7B), and the
+tables of job states and job exit codes in the Reference Guide. ``filesystems`` is a resource of ALCF that a hook there
+requires of every job. The configuration of a cluster lists the resources in addition to those of PBS.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ REFUSALS = {
     "refused": ("qsub: {limit}", 32),
 }
 
-# -- what the engine asks ---------------------------------------------------------------------------------------------
+# -- called by the engine ---------------------------------------------------------------------------------------------
 
 
 def variables(cluster: Cluster, job: Job) -> dict[str, str]:
-    """Return what MOM sets for a job, and write its node file: a line for each MPI process."""
+    """Return the variables that MOM sets for a job, and write its node file: one line for each MPI process."""
     nodefile = Path("nodefiles", f"{job.number}").absolute()
     nodefile.write_text("".join(f"{host}\n" * job.lines.get("mpiprocs", 1) for host in job.hosts))
     return {
@@ -62,7 +62,7 @@ def signals(by: str) -> tuple[int, ...]:
 
 
 def accepted(cluster: Cluster, job: Job) -> None:
-    """Name the files a job leaves, as qsub(1B) does where nothing or only a folder is given for them."""
+    """Set the output files of a job. Without ``-o`` or ``-e``, or with a folder, the names follow qsub(1B)."""
     for name, letter in (("stdout", "o"), ("stderr", "e")):
         path = Path(job.cwd, getattr(job, name) or f"{job.name}.{letter}{job.number}")
         path = path / f"{job.number}.{cluster.host}.{'OU' if letter == 'o' else 'ER'}" if path.is_dir() else path
@@ -79,19 +79,19 @@ def ending(cluster: Cluster, job: Job) -> None:
             file.write(f"=>> PBS: job killed: walltime {used} exceeded limit {int(job.walltime)}\n")
 
 
-def nothing(cluster: Cluster, job: Job) -> None:
-    """PBS tells the user of no other moment."""
+def no_action(cluster: Cluster, job: Job) -> None:
+    """PBS writes nothing for the user when a job has ended or is forgotten."""
 
 
-forgotten = ended = nothing
+forgotten = ended = no_action
 
 # -- qsub -------------------------------------------------------------------------------------------------------------
 
 
-def qsub(words: list[str]) -> int:
-    if words == ["--version"]:
+def qsub(arguments: list[str]) -> int:
+    if arguments == ["--version"]:
         return pbs_status.version()
-    given, rest = client.options(words, VALUED, FLAGS)
+    given, rest = client.options(arguments, VALUED, FLAGS)
     if rest and rest[0] == "--":
         argv, name = rest[1:], Path(rest[1]).name
     else:
@@ -102,15 +102,15 @@ def qsub(words: list[str]) -> int:
         embedded, more = client.options(_directives(text), VALUED, FLAGS)
         if more:
             client.refuse(f"#PBS {' '.join(more)}: not an option")
-        given = embedded + given  # the command line comes last and wins
+        given = embedded + given  # the command line comes last, so it takes precedence
         shell = dict(given).get("S")
         argv = client.interpreter(client.spool(None, text.lstrip("\n")), shell)
     options = {key: value for key, value in given if value is not None}
     job_name = options.get("N", name)
     if "N" in options and not re.fullmatch(r"[\w+][\w.+-]{0,229}", job_name, re.ASCII):
         client.refuse("illegal -N value")
-    cluster = client.ask("cluster")
-    asked, wanted = _resources([value for key, value in given if key == "l" and value], cluster)
+    cluster = client.request("cluster")
+    lines, request = _resources([value for key, value in given if key == "l" and value], cluster)
     attributes = dict(part.split("=", 1) for part in options.get("W", "").split(",") if "=" in part)
     flags = {key for key, value in given if value is None}
     answer = client.submit(
@@ -122,10 +122,10 @@ def qsub(words: list[str]) -> int:
         rerunnable=options.get("r", "y") == "y",
         env=_environment(options, flags),
         umask=int(attributes.get("umask", "077"), 8),
-        stdout=_host_off(options.get("o")),
-        stderr=_host_off(options.get("e")),
-        lines={**asked, "join": options.get("j", "n"), "workdir": str(Path.cwd()), "direct": "--" in rest[:1]},
-        **wanted,
+        stdout=_without_host(options.get("o")),
+        stderr=_without_host(options.get("e")),
+        lines={**lines, "join": options.get("j", "n"), "workdir": str(Path.cwd()), "direct": "--" in rest[:1]},
+        **request,
     )
     if "refused" in answer:
         message, code = REFUSALS[answer["refused"]]
@@ -137,30 +137,30 @@ def qsub(words: list[str]) -> int:
 
 
 def _directives(text: str) -> list[str]:
-    """Return the words of ``#PBS`` lines up to the first line that does something."""
-    words: list[str] = []
+    """Return the arguments in the ``#PBS`` lines before the first command of a script."""
+    arguments: list[str] = []
     for line in text.splitlines():
         if line.startswith("#PBS"):
-            words += shlex.split(line[4:])
+            arguments += shlex.split(line[4:])
         elif line.strip() and not line.lstrip().startswith(("#", ":")):
             break
-    return words
+    return arguments
 
 
-def _resources(asked: list[str], cluster: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Read ``-l``: return what qstat shows of it, and what the engine has to know."""
-    found: dict[str, str] = {}
-    for part in (part for value in asked for part in value.split(",")):
+def _resources(values: list[str], cluster: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Parse the values of ``-l``. Return the resources that qstat displays, and the request for the engine."""
+    resources: dict[str, str] = {}
+    for part in (part for text in values for part in text.split(",")):
         name, sign, value = part.partition("=")
         if name not in OWN and name not in cluster["resources"]:
             client.refuse(f"Unknown resource: {name}")
         if not sign or not value:
             client.refuse("illegal -l value")
-        found[name] = value
+        resources[name] = value
     for name in cluster["required"]:
-        if name not in found:
+        if name not in resources:
             client.refuse(f"Resource: {name} is required to be set.")
-    chunk = found.get("select") or found.get("nodes") or "1"
+    chunk = resources.get("select") or resources.get("nodes") or "1"
     if "+" in chunk:
         client.refuse(f"select={chunk}: this emulator knows one kind of chunk in a job")
     count, *properties = chunk.split(":")
@@ -171,14 +171,14 @@ def _resources(asked: list[str], cluster: dict[str, Any]) -> tuple[dict[str, Any
             client.refuse(f"Unknown resource: {name}")
         options[name] = value
     try:
-        cores = int(options.get("ncpus") or options.get("ppn") or found.get("ncpus") or 1)
-        nodes, walltime = int(count), client.seconds(found.get("walltime", "01:00:00"))
+        cores = int(options.get("ncpus") or options.get("ppn") or resources.get("ncpus") or 1)
+        nodes, walltime = int(count), client.seconds(resources.get("walltime", "01:00:00"))
         mpiprocs = int(options.get("mpiprocs") or options.get("ppn") or 1)
     except ValueError:
         client.refuse("illegal -l value")
-    place = found.get("place", "")
-    shown = {"resources": {**found, "walltime": client.clock(walltime)}, "mpiprocs": mpiprocs}
-    return shown, {"nodes": nodes, "cores": cores, "walltime": walltime, "exclusive": "excl" in place}
+    place = resources.get("place", "")
+    lines = {"resources": {**resources, "walltime": client.clock(walltime)}, "mpiprocs": mpiprocs}
+    return lines, {"nodes": nodes, "cores": cores, "walltime": walltime, "exclusive": "excl" in place}
 
 
 def _environment(options: dict[str, str], flags: set[str]) -> dict[str, str]:
@@ -195,19 +195,19 @@ def _environment(options: dict[str, str], flags: set[str]) -> dict[str, str]:
 
 
 def _commas(text: str) -> list[str]:
-    """Split at commas outside quotes."""
+    """Split a text at the commas outside quotes."""
     lexer = shlex.shlex(text, posix=True)
     lexer.whitespace, lexer.whitespace_split, lexer.commenters = ",", True, ""
     return list(lexer)
 
 
-def _host_off(path: str | None) -> str | None:
+def _without_host(path: str | None) -> str | None:
     return path.partition(":")[2] if path and re.match(r"[\w.-]+:/", path) else path
 
 
 def _wait(number: int) -> int:
     while True:
-        jobs = client.ask("jobs", numbers=[number])
+        jobs = client.request("jobs", numbers=[number])
         if not jobs:
             return 3
         if jobs[0]["state"] == "done":
@@ -215,29 +215,29 @@ def _wait(number: int) -> int:
         time.sleep(0.1)
 
 
-def qdel(words: list[str]) -> int:
-    _, names = client.options(words, ("W",), ("x",))
+def qdel(arguments: list[str]) -> int:
+    _, names = client.options(arguments, ("W",), ("x",))
     if not names:
         client.refuse("no job ids")
-    host = client.ask("cluster")["host"]
-    known = {str(job["number"]): job for job in client.ask("jobs")}
-    chosen, code = pbs_status.named(names, known, host, False, "qdel")
-    client.ask("cancel", numbers=[job["number"] for job in chosen])
+    host = client.request("cluster")["host"]
+    known = {str(job["number"]): job for job in client.request("jobs")}
+    selected, code = pbs_status.select(names, known, host, False, "qdel")
+    client.request("cancel", numbers=[job["number"] for job in selected])
     return code
 
 
-def _answered(name: str, command: Callable[[list[str]], int]) -> Callable[[list[str]], int]:
-    """Say what a command of PBS says where its server does not listen."""
+def _with_connection_error(name: str, command: Callable[[list[str]], int]) -> Callable[[list[str]], int]:
+    """Wrap a command so that it prints the error message of PBS while the server is down."""
 
-    def tried(words: list[str]) -> int:
+    def run(arguments: list[str]) -> int:
         try:
-            return command(words)
+            return command(arguments)
         except client.DownError:
-            said = f"Connection refused\n{name}: cannot connect to server (errno={errno.ECONNREFUSED})"
-            print(said, file=sys.stderr)
+            message = f"Connection refused\n{name}: cannot connect to server (errno={errno.ECONNREFUSED})"
+            print(message, file=sys.stderr)
             return errno.ECONNREFUSED
 
-    return tried
+    return run
 
 
 _COMMANDS = {
@@ -247,4 +247,4 @@ _COMMANDS = {
     "qselect": pbs_status.qselect,
     "pbsnodes": pbs_status.pbsnodes,
 }
-COMMANDS = {name: _answered(name, command) for name, command in _COMMANDS.items()}
+COMMANDS = {name: _with_connection_error(name, command) for name, command in _COMMANDS.items()}

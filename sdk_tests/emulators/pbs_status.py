@@ -1,4 +1,4 @@
-"""What PBS tells of jobs, queues and nodes: qstat, qselect and pbsnodes, after their manual pages."""
+"""The commands of PBS that report jobs, queues and nodes: qstat, qselect and pbsnodes, as in their manual pages."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from sdk_tests.emulators import client
 
 VERSION = "23.06.06 (emulated by the ExaWorks SDK)"
 ENDINGS = {"walltime": -29, "node": -20}
-"""JOB_EXEC_KILL_WALLTIME, JOB_EXEC_RERUN_MS_FAIL."""
+"""The exit codes JOB_EXEC_KILL_WALLTIME and JOB_EXEC_RERUN_MS_FAIL."""
 UNKNOWN, FINISHED = 153, 35
 
 
 def exit_status(job: dict[str, Any]) -> int:
+    """Return the Exit_status that PBS reports for an ended job."""
     if job["ended_by"] in ENDINGS:
         return ENDINGS[job["ended_by"]]
     if job["exit_code"] is not None:
         return int(job["exit_code"])
-    # of a script its shell tells; only a program that was submitted itself dies before PBS's eyes
-    told = 256 if job["ended_by"] or job["lines"]["direct"] else 128
-    return told + int(job["signal"] or signal.SIGTERM)
+    # A shell reports a signal of its script as 128 + signal; PBS reports a signal of its own child as 256 + signal
+    base = 256 if job["ended_by"] or job["lines"]["direct"] else 128
+    return base + int(job["signal"] or signal.SIGTERM)
 
 
 def _state(job: dict[str, Any]) -> str:
@@ -70,7 +71,7 @@ def _time(instant: float) -> str:
 
 
 def _attributes(job: dict[str, Any], host: str) -> dict[str, Any]:
-    """Return a job's attributes in qstat's order; nested ones are of the kind that is written with a dot in text."""
+    """Return the attributes of a job in the order of qstat. The text format prints nested ones as ``name.key``."""
     now = time.time()
     shown: dict[str, Any] = {"Job_Name": job["name"], "Job_Owner": f"{job['user']}@{host}"}
     if job["started"]:
@@ -103,63 +104,64 @@ def _attributes(job: dict[str, Any], host: str) -> dict[str, Any]:
     return shown
 
 
-def qstat(words: list[str]) -> int:
-    if words == ["--version"]:
+def qstat(arguments: list[str]) -> int:
+    if arguments == ["--version"]:
         return version()
-    given, names = client.options(words, ("F", "u"), ("f", "x", "Q", "H", "w", "B", "a"))
+    given, names = client.options(arguments, ("F", "u"), ("f", "x", "Q", "H", "w", "B", "a"))
     flags = {name for name, value in given if value is None}
     options = {name: value for name, value in given if value is not None}
     if "u" in options and "f" in flags:
         client.refuse("conflicting options.")
     if options.get("F", "json") != "json":
         client.refuse(f"-F {options['F']}: only json is known to this emulator")
-    host = client.ask("cluster")["host"]
+    host = client.request("cluster")["host"]
     if "Q" in flags:
         return _queues(names, "F" in options, "f" in flags)
-    jobs = client.ask("jobs")
+    jobs = client.request("jobs")
     history = bool({"x", "H"} & flags)
     if "u" in options:
         jobs = [job for job in jobs if job["user"] in options["u"].split(",")]
-    code, chosen = 0, [job for job in jobs if history or job["state"] != "done"]
+    code, selected = 0, [job for job in jobs if history or job["state"] != "done"]
     if names:
-        chosen, code = named(names, {f"{job['number']}": job for job in jobs}, host, history, "qstat")
+        selected, code = select(names, {f"{job['number']}": job for job in jobs}, host, history, "qstat")
     if "F" in options:
         document = {"timestamp": int(time.time()), "pbs_version": VERSION.split()[0], "pbs_server": host}
-        told = {f"{job['number']}.{host}": _attributes(job, host) for job in chosen}
-        print(json.dumps({**document, **({"Jobs": told} if told else {})}, indent=4))
+        attributes = {f"{job['number']}.{host}": _attributes(job, host) for job in selected}
+        print(json.dumps({**document, **({"Jobs": attributes} if attributes else {})}, indent=4))
     elif "f" in flags:
-        for job in chosen:
+        for job in selected:
             print(f"Job Id: {job['number']}.{host}")
             _print(_attributes(job, host))
-    elif chosen:
+    elif selected:
         print(f"{'Job id':<17} {'Name':<16} {'User':<17} {'Time Use':<8} S Queue")
         print(f"{'-' * 16}  {'-' * 16} {'-' * 16}  {'-' * 8} - {'-' * 5}")
-        for job in chosen:
+        for job in selected:
             name = f"{job['number']}.{host}"
             print(f"{name:<17} {job['name'][:16]:<16} {job['user'][:16]:<17} {'0':<8} {_state(job)} {job['queue']}")
     return code
 
 
-def named(
-    names: list[str], known: dict[str, dict[str, Any]], host: str, history: bool, who: str
+def select(
+    names: list[str], known: dict[str, dict[str, Any]], host: str, history: bool, command: str
 ) -> tuple[list[dict[str, Any]], int]:
-    chosen, code = [], 0
+    """Return the jobs with these ids and the exit code of ``command``. Print an error for each other id."""
+    selected, code = [], 0
     for name in names:
         job = known.get(name.partition(".")[0])
         if job is None:
-            print(f"{who}: Unknown Job Id {name.partition('.')[0]}.{host}", file=sys.stderr)
+            print(f"{command}: Unknown Job Id {name.partition('.')[0]}.{host}", file=sys.stderr)
             code = UNKNOWN
         elif job["state"] == "done" and not history:
-            hint = ", use -x or -H to obtain historical job information" if who == "qstat" else ""
-            print(f"{who}: {job['number']}.{host} Job has finished{hint}", file=sys.stderr)
+            hint = ", use -x or -H to obtain historical job information" if command == "qstat" else ""
+            print(f"{command}: {job['number']}.{host} Job has finished{hint}", file=sys.stderr)
             code = FINISHED
         else:
-            chosen.append(job)
-    return chosen, code
+            selected.append(job)
+    return selected, code
 
 
 def _print(attributes: dict[str, Any]) -> None:
-    """Print attributes as text: four spaces, long lines folded at the 80th column with a tab."""
+    """Print attributes as text: indented by four spaces; long lines continue after 79 characters, with a tab."""
     for name, value in attributes.items():
         pairs = {name: value}
         if name == "Variable_List":
@@ -175,16 +177,17 @@ def _print(attributes: dict[str, Any]) -> None:
 
 
 def _queues(names: list[str], as_json: bool, full: bool) -> int:
-    queues = [queue for queue in client.ask("cluster")["queues"] if not names or queue["name"] in names]
+    queues = [queue for queue in client.request("cluster")["queues"] if not names or queue["name"] in names]
     if names and not queues:
         print(f"qstat: Unknown queue {names[0]}", file=sys.stderr)
         return 170
-    told = {queue["name"]: _queue(queue) for queue in queues}
+    by_name = {queue["name"]: _queue(queue) for queue in queues}
     if as_json:
-        print(json.dumps({"timestamp": int(time.time()), "pbs_version": VERSION.split()[0], "Queue": told}, indent=4))
+        document = {"timestamp": int(time.time()), "pbs_version": VERSION.split()[0], "Queue": by_name}
+        print(json.dumps(document, indent=4))
         return 0
     if full:
-        for name, attributes in told.items():
+        for name, attributes in by_name.items():
             print(f"Queue: {name}")
             _print(attributes)
         return 0
@@ -208,22 +211,22 @@ def _queue(queue: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in shown.items() if value != {}} | {"enabled": "True", "started": "True"}
 
 
-def qselect(words: list[str]) -> int:
-    given, rest = client.options(words, ("u",), ("x",))
+def qselect(arguments: list[str]) -> int:
+    given, rest = client.options(arguments, ("u",), ("x",))
     if rest:
         client.refuse(f"{rest[0]}: not an option")
-    host, users = client.ask("cluster")["host"], dict(given).get("u", "").split(",")
-    for job in client.ask("jobs"):
+    host, users = client.request("cluster")["host"], dict(given).get("u", "").split(",")
+    for job in client.request("jobs"):
         if (job["user"] in users or users == [""]) and (job["state"] != "done" or ("x", None) in given):
             print(f"{job['number']}.{host}")
     return 0
 
 
-def pbsnodes(words: list[str]) -> int:
-    if words == ["--version"]:
+def pbsnodes(arguments: list[str]) -> int:
+    if arguments == ["--version"]:
         return version()
-    client.options(words, (), ("a", "v"))
-    for node in client.ask("cluster")["nodes"]:
+    client.options(arguments, (), ("a", "v"))
+    for node in client.request("cluster")["nodes"]:
         state = "down" if not node["up"] else "free" if node["free"] else "job-busy"
         print(f"{node['name']}\n     Mom = {node['name']}\n     ntype = PBS\n     state = {state}")
         print(f"     pcpus = {node['cores']}\n     resources_available.host = {node['name']}")

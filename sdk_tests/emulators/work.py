@@ -1,4 +1,4 @@
-"""The processes of an emulated job: started in a session of its own, and ended with all they have started."""
+"""The processes of an emulated job: start them in a session of their own, find all of them, and signal them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from sdk_tests.emulators.client import VARIABLE
 from sdk_tests.emulators.cluster import Job
 
 MARK = "EMULATED_JOB"
-"""Set for whatever a job starts: FOLDER#NUMBER; by it also a process that left the job's session is found."""
+"""Set to FOLDER#NUMBER for every process of a job. It identifies a process that has left the session of the job."""
 NODE = "EMULATED_NODENAME"
-"""The emulated node a process is meant to be on: all nodes share this machine's own host name."""
+"""The emulated node of a process. All nodes share the host name of this machine."""
 
 
 def start(job: Job, env: dict[str, str], folder: str) -> subprocess.Popen[bytes]:
-    """Start a job's program on its first node.
+    """Start the program of a job on its first node.
 
     Raises:
-        OSError: it cannot be started, or a file of its streams cannot be opened.
+        OSError: the program cannot be started, or a file for its input or output cannot be opened.
     """
     full = {**env, VARIABLE: folder, MARK: f"{folder}#{job.number}", NODE: job.hosts[0]}
     with contextlib.ExitStack() as files:
@@ -43,25 +43,25 @@ def start(job: Job, env: dict[str, str], folder: str) -> subprocess.Popen[bytes]
 
 
 def send(job: Job, number: int, folder: str) -> int:
-    """Send a signal to every process of a job; return how many there were."""
-    found = processes(job, folder)
-    for pid in found:
+    """Send a signal to every process of a job. Return the number of processes."""
+    pids = processes(job, folder)
+    for pid in pids:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)
-    return len(found)
+    return len(pids)
 
 
-def clear(job: Job, folder: str) -> None:
-    """Kill what is left of a job; what those start meanwhile is found in the next round."""
+def kill(job: Job, folder: str) -> None:
+    """Kill all remaining processes of a job. Repeat this for processes that they start in the meantime."""
     for _ in range(20):
         if not send(job, signal.SIGKILL, folder):
             return
 
 
 def processes(job: Job, folder: str) -> list[int]:
-    """Return the live processes of a job: those of its session, and those that carry its mark."""
+    """Return the pids of the live processes of a job: those in its session and those with its mark."""
     mark = f"{MARK}={folder}#{job.number}".encode()
-    found = []
+    pids = []
     for entry in os.scandir("/proc"):
         if not entry.name.isdigit():
             continue
@@ -70,7 +70,7 @@ def processes(job: Job, folder: str) -> list[int]:
             if fields[0] in "ZX":
                 continue
             if int(fields[3]) == job.pid or mark in Path(entry.path, "environ").read_bytes().split(b"\0"):
-                found.append(int(entry.name))
+                pids.append(int(entry.name))
         except (OSError, IndexError):
             continue
-    return found
+    return pids

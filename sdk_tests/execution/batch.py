@@ -1,32 +1,51 @@
-"""The batch jobs the harness submits itself: one per case that wants its own, one per group that shares an allocation.
+"""The batch jobs that the harness submits itself: one for a case that wants its own, or for a group that shares one.
 
-Lives in the supervisor. Submission, one bulk status query an interval, and cancellation are native commands run as
-children with a time limit.
+Lives in the supervisor. Submission, status queries (one for all jobs each interval) and cancellation are native
+commands of the scheduler, run as children with a time limit. What an answer means for a job is in ``job``; here are the
+questions: all jobs at once, then those that the answer did not mention one by one, then the accounting.
+
+A job that may still exist is never forgotten: a submission whose answer was lost is looked for by the job's name, a
+cancellation is repeated until the scheduler no longer lists the job, and what remains at the end is reported.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-from sdk_tests.execution.job import Job
-from sdk_tests.execution.job_scripts import Place, own_script, shared_script, tail
-from sdk_tests.execution.messages import AttemptFinished, Event, LaunchRequest, SchedulerSetup, Setup, attempt_finished
+from sdk_tests.execution.job import Job, Phase
+from sdk_tests.execution.job_scripts import Allocation, tail, write_job
+from sdk_tests.execution.messages import (
+    AttemptFinished,
+    Event,
+    LaunchRequest,
+    SchedulerSetup,
+    Setup,
+    attempt_finished,
+)
 from sdk_tests.execution.process_table import ProcessEnd, ProcessTable
-from sdk_tests.schedulers import CommandFailed, Finished, JobSpec, JobState, JobStatus, SchedulerKind
+from sdk_tests.schedulers import CommandFailed, CommandResult, JobSpec, JobState, JobStatus, SchedulerKind
 
 COMMAND_LIMIT = 30.0
-"""Seconds a native command may take."""
+"""Seconds that a native command may take."""
 KILL_MARGIN = 5.0
 """Seconds past a case's walltime before its own job is cancelled; schedulers round walltimes up to minutes."""
 SHARED_MARGIN = 90.0
-"""Seconds more for a shared one, which its scheduler ends by itself unless it has lost its node or the job."""
+"""Seconds more for a shared job; its scheduler ends it, unless it has lost its node or the job."""
+SEARCH_LIMIT = 10.0
+"""Seconds after a failed submission during which the job may still appear in the queue."""
+CANCEL_AGAIN = 5.0
+"""Seconds after which a cancellation that has not taken effect is repeated."""
+LINGER_LIMIT = 120.0
+"""Seconds after its last result in which a job must leave the queue by itself, or it is cancelled."""
+SINGLE_QUERIES = 20
+"""Jobs that are asked about one by one in an interval, at most."""
 
 
 class Batch:
-    """All jobs of one scheduler."""
+    """All jobs of one scheduler. ``relaunch`` takes requests that must be submitted again in another allocation."""
 
     def __init__(
         self,
@@ -36,14 +55,15 @@ class Batch:
         setup: Setup,
         processes: ProcessTable,
         send: Callable[[Event | AttemptFinished], None],
+        relaunch: Callable[[list[LaunchRequest]], None],
     ) -> None:
-        self.kind, self.given, self.setup, self.processes, self.send = kind, given, setup, processes, send
+        self.kind, self.given, self.setup, self.processes = kind, given, setup, processes
+        self.send, self.relaunch = send, relaunch
         self.name = name
         self.within = given.inner.within if given.inner else name
-        """The scheduler in whose queue its jobs are."""
+        """The scheduler in whose queue the jobs are."""
         self.jobs: list[Job] = []
         self.interval = given.spec.status_interval
-        self.grace = max(1.0, 3 * self.interval)
         self.unreachable_after = max(10.0, 20 * self.interval)
         self._next_query = 0.0
         self._querying = False
@@ -51,200 +71,329 @@ class Batch:
         self._count = 0
 
     def live(self) -> int:
-        """Jobs that hold a place in the queue."""
-        return sum(1 for job in self.jobs if job.gone_at is None)
+        """Return how many jobs hold, or may hold, a place in the queue."""
+        return sum(job.in_queue for job in self.jobs)
+
+    def live_ids(self) -> list[str]:
+        """Return the ids of the jobs that may still be in the queue."""
+        return [job.job_id for job in self.jobs if job.job_id is not None and job.in_queue]
 
     def submit(self, requests: list[LaunchRequest], shared: bool) -> None:
-        """Write the job's script and submit it; ``orders`` share one node count."""
+        """Write the job's files and submit it; ``requests`` have the same node count."""
         self._count += 1
         folder = Path(self.setup.folder) / f"{self.name}-job{self._count:03d}"
-        folder.mkdir(parents=True)
-        slots = min(sum(o.cores for o in requests), max(self.given.payload_cores, *(o.cores for o in requests)))
+        slots = min(sum(r.cores for r in requests), max(self.given.payload_cores, *(r.cores for r in requests)))
         longest = max(request.walltime for request in requests)
-        walltime = max(longest, sum(o.walltime * o.cores for o in requests) / slots) + 60 if shared else longest
-        first = requests[0]
-        asked = self.kind.walltime(first.queue, first.nodes, walltime + KILL_MARGIN)
-        walltime = min(walltime, asked - KILL_MARGIN)
-        job = Job(f"ex-{self._count}", folder, requests, shared, slots, walltime)
-        cores = self.given.payload_cores if self.given.spec.exclusive else slots
-        place = Place(first.nodes, cores, self.given.inner)
-        script = (
-            shared_script(folder, requests, slots, self.setup, place)
-            if shared
-            else own_script(folder, first, self.setup, place)
-        )
-        path = folder / "job.sh"
-        path.write_text(script, encoding="utf-8")
-        path.chmod(0o755)
-        spec = JobSpec(job.name, path, folder / "job.out", first.nodes, asked, first.queue, first.account, slots)
-        job.submitted = time.time()
+        walltime = max(longest, sum(r.walltime * r.cores for r in requests) / slots) + 60 if shared else longest
+        job = Job(f"ex-{self._count}-{self.setup.job_token}", folder, requests, shared, slots, walltime)
         self.jobs.append(job)
-        self._command(self.kind.submit_argv(spec), lambda done: self._submitted(job, done))
+        self._guarded(job, lambda: self._submit(job))
+
+    def _submit(self, job: Job) -> None:
+        first = job.requests[0]
+        asked = self.kind.walltime(first.queue, first.nodes, job.walltime + KILL_MARGIN)
+        job.walltime = min(job.walltime, asked - KILL_MARGIN)
+        job.folder.mkdir(parents=True)
+        cores = self.given.payload_cores if self.given.spec.exclusive else job.slots
+        allocation = Allocation(first.nodes, cores, self.given.inner)
+        inner = self.kind.inner_commands(self.given.inner)
+        script = write_job(job.folder, job.requests, job.slots, self.setup, allocation, inner)
+        output = job.folder / "job.out"
+        spec = JobSpec(job.name, script, output, first.nodes, asked, first.queue, first.account, job.slots)
+        argv = self.kind.submit_argv(spec)
+        job.command = tuple(argv)
+        job.submitted = job.queued_since = time.time()
+        self._run(argv, lambda done: self._guarded(job, lambda: self._submitted(job, done)))
 
     def tick(self) -> None:
-        """Collect what has landed, and ask the scheduler once an interval."""
+        """Collect results, apply the limits, and query the scheduler once an interval."""
         now = time.time()
         for job in self.jobs:
-            if job.job_id is not None:
-                self._collect(job)
-                self._enforce(job, now)
-        self.jobs = [job for job in self.jobs if len(job.landed) < len(job.requests) or job.gone_at is None]
-        ids = [job.job_id for job in self.jobs if job.job_id is not None and job.gone_at is None]
-        if ids and not self._querying and now >= self._next_query:
-            self._querying = True
+            self._guarded(job, partial(self._advance, job, now))
+        self.jobs = [job for job in self.jobs if job.open or job.in_queue]
+        if self._querying or now < self._next_query:
+            return
+        ids = self.live_ids()
+        searched = any(job.phase is Phase.SUBMITTING and job.submit_error for job in self.jobs)
+        if searched or ids:
             self._next_query = now + self.interval
-            self._command(self.kind.status_argv(ids), lambda done: self._answered(set(ids), done))
+        if searched:
+            self._search()
+        if ids:
+            self._query(ids)
+
+    def _query(self, ids: list[str]) -> None:
+        try:
+            argv = self.kind.status_argv(ids)
+        except Exception as error:  # noqa: BLE001  # a kind that cannot ask has no answer, which ends no job at once
+            self._answered(ids, CommandResult(("status",), 1, "", f"{type(error).__name__}: {error}"))
+            return
+        self._querying = True
+        self._run(argv, lambda done: self._answered(ids, done))
 
     def cancel_all(self) -> None:
-        """Cancel every live job; their cases land as cancelled."""
-        ids = [job.job_id for job in self.jobs if job.job_id is not None and job.gone_at is None]
+        """Cancel every job; its open cases end as cancelled."""
         for job in self.jobs:
-            job.cancel_ending = job.cancel_ending or "cancelled"
-        if ids:
-            self._command(self.kind.cancel_argv(ids), lambda done: None)
+            self._cancel(job, "cancelled", "the run was stopped")
+        self.tick()
 
     def abandon(self) -> None:
-        """Land what is still open as cancelled, without waiting for the scheduler."""
+        """End what is still open as cancelled, without waiting for the scheduler."""
         for job in self.jobs:
             self._finish_rest(job, "cancelled", "the run was stopped")
         self.jobs.clear()
 
-    def live_ids(self) -> list[str]:
-        return [job.job_id for job in self.jobs if job.job_id is not None and job.gone_at is None]
+    # -- submission ---------------------------------------------------------------------------------------------------
 
-    # -- what comes back ---------------------------------------------------------------------------------------------
-
-    def _submitted(self, job: Job, done: Finished) -> None:
+    def _submitted(self, job: Job, done: CommandResult) -> None:
         try:
-            job.job_id = self.kind.parse_submit(done)
-        except CommandFailed as refused:
-            job.gone_at = time.time()
-            self._finish_rest(job, "refused", str(refused))
+            job_id = self.kind.parse_submit(done)
+        except Exception as failed:  # noqa: BLE001  # whatever cannot be read, the job may have been accepted
+            job.submit_error = str(failed) if isinstance(failed, CommandFailed) else _unreadable(done, failed)
+            job.search_until = time.time() + SEARCH_LIMIT
+            if self.kind.own_jobs_argv() is None:
+                self._refused(job)
+            else:
+                self._search()
             return
-        for request in job.requests:
-            self.send(Event(case_id=request.case_id, what="submitted", detail=job.job_id))
-        if job.cancel_ending:
-            self._command(self.kind.cancel_argv([job.job_id]), lambda done: None)
+        self._accepted(job, job_id)
 
-    def _answered(self, asked: set[str], done: Finished) -> None:
-        self._querying = False
+    def _accepted(self, job: Job, job_id: str) -> None:
+        job.job_id, job.phase = job_id, Phase.QUEUED
+        for request in job.requests:
+            self.send(Event(case_id=request.case_id, what="submitted", detail=job_id))
+
+    def _refused(self, job: Job) -> None:
+        job.phase, job.left_at = Phase.GONE, time.time()
+        self._finish_rest(job, "refused", job.submit_error)
+
+    def _search(self) -> None:
+        """Look in the queue for jobs whose submission failed: the scheduler may have accepted them all the same."""
+        argv = self.kind.own_jobs_argv()
+        if argv is not None:
+            self._run(argv, self._searched)
+
+    def _searched(self, done: CommandResult) -> None:
         try:
-            statuses = self.kind.parse_status(done)
-        except CommandFailed as silent:
-            now = time.time()
+            names = {own.name: job_id for job_id, own in self.kind.parse_own_jobs(done).items()}
+        except Exception:  # noqa: BLE001  # whatever is wrong with the listing, it names none of the jobs
+            names = {}
+        for job in self.jobs:
+            if job.phase is Phase.SUBMITTING and job.submit_error:
+                if job.name in names:
+                    self._accepted(job, names[job.name])
+                elif time.time() >= job.search_until:
+                    self._refused(job)
+
+    # -- status -------------------------------------------------------------------------------------------------------
+
+    def _answered(self, asked: list[str], done: CommandResult) -> None:
+        self._querying = False
+        statuses = self._statuses(asked, done)
+        now = time.time()
+        if statuses is None:
             self._silent_since = self._silent_since or now
-            if now - self._silent_since >= self.unreachable_after:
-                for job in self.jobs:
-                    job.gone_at = job.gone_at or now
-                    self._finish_rest(job, "unreachable", str(silent))
+            for job in self._asked(asked):
+                job.lose(now)
             return
         self._silent_since = None
-        # Asked for several jobs, the qstat of OpenPBS 23.06 tells of the first alone: ask for each other by itself.
-        untold = sorted(asked - set(statuses)) if len(asked) > 1 else []
-        for number in untold:
-            self._command(self.kind.status_argv([number]), partial(self._answered, {number}))
-        for job in self.jobs:
-            if job.job_id in asked and job.job_id not in untold and job.gone_at is None:
-                self._update(job, statuses.get(job.job_id))
+        absent = []
+        for job in self._asked(asked):
+            status = statuses.get(self.kind.job_key(job.job_id or ""))
+            if status is None:
+                job.lose(now)
+                absent.append(job)
+            else:
+                self._guarded(job, partial(self._report, job, status))
+        for job in absent[:SINGLE_QUERIES]:
+            try:
+                self._ask_singly(job, len(asked) > 1)
+            except Exception as error:  # noqa: BLE001  # a kind that cannot ask has no answer either
+                self._problem = f"{type(error).__name__}: {error}"
 
-    def _update(self, job: Job, status: JobStatus | None) -> None:
-        now = time.time()
-        if status is None:
-            job.gone_at = now
-            return
-        if status.state is JobState.RUNNING and job.first_seen_running is None:
-            job.first_seen_running = now
+    def _ask_singly(self, job: Job, several: bool) -> None:
+        """Ask about one job that an answer did not mention: by itself, then in the accounting, in turns."""
+        assert job.job_id is not None
+        job.asked_singly += 1
+        accounting = self.kind.accounting_argv([job.job_id]) if job.asked_singly % 2 == 0 or not several else None
+        argv = accounting or self.kind.status_argv([job.job_id])
+        parse = self.kind.parse_accounting if accounting else None
+        self._run(argv, lambda done: self._answered_singly(job, done, parse))
+
+    def _answered_singly(
+        self, job: Job, done: CommandResult, parse: Callable[[CommandResult], dict[str, JobStatus]] | None
+    ) -> None:
+        assert job.job_id is not None
+        statuses = self._statuses([job.job_id], done, parse)
+        status = (statuses or {}).get(self.kind.job_key(job.job_id))
+        if status is not None and not job.phase.left:
+            self._guarded(job, partial(self._report, job, status))
+
+    def _statuses(
+        self,
+        asked: list[str],
+        done: CommandResult,
+        parse: Callable[[CommandResult], dict[str, JobStatus]] | None = None,
+    ) -> dict[str, JobStatus] | None:
+        """Return statuses by job key; None where the answer is none, whatever the kind makes of it."""
+        try:
+            parsed = (parse or self.kind.parse_status)(done)
+        except CommandFailed as failed:
+            self._problem = str(failed)
+            return None
+        except Exception as error:  # noqa: BLE001  # a kind that cannot read an answer must not end the supervisor
+            self._problem = _unreadable(done, error)
+            return None
+        return {self.kind.job_key(job_id): status for job_id, status in parsed.items()}
+
+    _problem = ""
+
+    def _asked(self, asked: Iterable[str]) -> list[Job]:
+        ids = set(asked)
+        return [job for job in self.jobs if job.job_id in ids and job.in_queue]
+
+    def _report(self, job: Job, status: JobStatus) -> None:
         self._collect(job)
-        has_run = job.first_seen_running is not None or bool(job.begun)
-        if status.state is JobState.QUEUED and has_run and job.cancel_ending is None:
-            assert job.job_id is not None
-            job.cancel_ending = "preempted"
-            said = " ".join(part for part in (status.native_state, status.reason) if part)
-            job.cancelled_for = f"job {job.job_id} had run and is back in the queue: {said}"
-            self._command(self.kind.cancel_argv([job.job_id]), lambda done: None)
-        if job.status is None or job.status.native_state != status.native_state:
+        before = job.status
+        job.report(status, time.time())
+        if before is None or before.native_state != status.native_state:
             for request in job.requests:
                 self.send(Event(case_id=request.case_id, what=status.state.value, detail=status.reason or ""))
-        job.status = status
-        if status.state.ended:
-            job.gone_at = now
 
-    def _enforce(self, job: Job, now: float) -> None:
-        assert job.job_id is not None
-        if job.gone_at is not None:
-            if now - job.gone_at >= self.grace:
-                self._finish_rest(job, *self._why_ended(job))
+    # -- limits -------------------------------------------------------------------------------------------------------
+
+    def _advance(self, job: Job, now: float) -> None:
+        job.look(now)
+        self._collect(job)
+        spec = self.given.spec
+        if job.phase is Phase.UNKNOWN and job.unknown_since is not None:
+            if self._silent_since is None and now - job.unknown_since >= spec.job_unknown_limit:
+                job.give_up()
+            elif self._silent_since is not None and now - self._silent_since >= self.unreachable_after:
+                job.cancel_wanted = True  # for when it answers again, and for the end of the run
+                self._finish_rest(job, "unreachable", self._problem)
+        if job.phase is Phase.QUEUED and job.open and now - job.queued_since > job.requests[0].queue_wait:
+            self._cancel(job, "queue-wait", f"job {job.job_id} did not start within the site's queue-wait limit")
+        elif job.running_since is not None and job.in_queue:
+            margin = KILL_MARGIN + (SHARED_MARGIN if job.shared else 0.0)
+            if now - job.running_since > job.walltime + margin:
+                self._cancel(job, "timeout", f"job {job.job_id} was cancelled by the harness after its time limit")
+        if not job.open and job.in_queue and now - (job.last_result or now) > LINGER_LIMIT:
+            job.cancel_wanted = True
+        self._send_cancel(job, now)
+        if job.open and self._over(job, now):
+            self._finish_rest(job, *self._why_ended(job))
+
+    def _over(self, job: Job, now: float) -> bool:
+        """Return whether no more results can come from a job."""
+        if job.ending == "cancelled":
+            return job.phase.left
+        return job.phase.left and now - (job.left_at or now) >= self.given.spec.result_grace
+
+    def _cancel(self, job: Job, ending: str, detail: str) -> None:
+        if job.ending is None:
+            job.ending, job.ending_detail = ending, detail
+        job.cancel_wanted = True
+
+    def _send_cancel(self, job: Job, now: float) -> None:
+        if not job.cancel_wanted or job.job_id is None or job.phase.left:
             return
-        ending = None
-        if job.first_seen_running is None and now - job.submitted > job.requests[0].queue_wait:
-            ending = "queue-wait"
-        elif job.first_seen_running is not None and now - job.first_seen_running > job.walltime + KILL_MARGIN + (
-            SHARED_MARGIN if job.shared else 0.0
-        ):
-            ending = "timeout"
-        if ending and job.cancel_ending is None:
-            job.cancel_ending = ending
-            self._command(self.kind.cancel_argv([job.job_id]), lambda done: None)
+        if job.cancel_sent is None or now - job.cancel_sent >= CANCEL_AGAIN:
+            job.cancel_sent = now
+            self._run(self.kind.cancel_argv([job.job_id]), lambda _: None)
 
     def _why_ended(self, job: Job) -> tuple[str, str]:
+        if job.ending:
+            return job.ending, job.ending_detail
         status = job.status
-        if job.cancel_ending:
-            return job.cancel_ending, job.cancelled_for or f"job {job.job_id} was cancelled by the harness"
-        if status is None or not status.state.ended:
-            return "vanished", f"job {job.job_id} left the queue without a final state or a result"
+        if job.phase is Phase.GONE or status is None:
+            waited = f"{self.given.spec.job_unknown_limit:g} s"
+            return "vanished", (
+                f"job {job.job_id} is no longer in the queue: for {waited} the scheduler reported nothing about it, "
+                "and it left no result"
+            )
+        words = f"job {job.job_id} ended as {status.native_state}"
         if status.state is JobState.TIMEOUT:
-            return "timeout", f"job {job.job_id} ended as {status.native_state}"
+            return "timeout", words
         if status.state in (JobState.NODE_FAIL, JobState.PREEMPTED):
-            return status.state.value, f"job {job.job_id} ended as {status.native_state} {status.reason or ''}".rstrip()
-        return "job-ended", f"job {job.job_id} ended as {status.native_state} before the case had a result"
+            return status.state.value, f"{words} {status.reason or ''}".rstrip()
+        return "job-ended", f"{words} before the case had a result" + (f": {status.reason}" if status.reason else "")
 
-    # -- files --------------------------------------------------------------------------------------------------------
+    # -- results ------------------------------------------------------------------------------------------------------
 
     def _collect(self, job: Job) -> None:
+        if job.job_id is None or not job.open:
+            return
+        given_back = []
         for index, request in enumerate(job.requests):
-            if index not in job.begun and (job.folder / f"{index}.started").exists():
-                job.begun.add(index)
-                self.send(Event(case_id=request.case_id, what="started", detail=job.job_id or ""))
-            if index not in job.landed and (job.folder / f"{index}.json").exists() and self._told(job):
-                job.landed.add(index)
-                self.send(job.read(index))
+            if index in job.finished:
+                continue
+            if index not in job.started and (job.folder / f"{index}.started").exists():
+                job.started.add(index)
+                self.send(Event(case_id=request.case_id, what="started", detail=job.job_id))
+            if not (job.folder / f"{index}.json").exists() or not self._reported(job):
+                continue
+            result = job.result(index)
+            if result is None or result["ending"] == "terminated":  # then the end of the job says why
+                continue
+            job.finished.add(index)
+            job.last_result = time.time()
+            if result["ending"] == "not-started":
+                given_back.append(request)
+            else:
+                ending = result.pop("ending")
+                self.send(attempt_finished(request, ending, **result))
+        if given_back:
+            self.relaunch(given_back)
 
-    def _told(self, job: Job) -> bool:
-        """Whether the scheduler has said when the job started, or has had its time to: a result may outrun a query."""
+    def _reported(self, job: Job) -> bool:
+        """Return whether the scheduler has reported the job's start, or had time to: a result may outrun a query."""
         now = time.time()
         job.first_result = job.first_result or now
         started = job.status is not None and job.status.started is not None
-        return started or job.gone_at is not None or now - job.first_result >= self.grace
+        return started or job.phase.left or now - job.first_result >= max(1.0, 3 * self.interval)
 
     def _finish_rest(self, job: Job, ending: str, detail: str) -> None:
+        """End the cases that have no result."""
         self._collect(job)
-        said = tail(job.folder / "job.out")
+        output = tail(job.folder / "job.out")
         for index, request in enumerate(job.requests):
-            if index not in job.landed:
-                job.landed.add(index)
+            if index not in job.finished:
+                job.finished.add(index)
                 self.send(
                     attempt_finished(
                         request,
                         ending,
-                        tail=said,
+                        tail=output,
                         detail=detail,
                         timing=job.timing(None, None),
                         **job.native(),
                     )
                 )
 
-    def _command(self, argv: list[str], then: Callable[[Finished], None]) -> None:
-        def done(ended: ProcessEnd) -> None:
-            code = ended.exit_code if ended.ending == "exited" else None
-            if ended.ending == "unstarted":
+    # -- commands -----------------------------------------------------------------------------------------------------
+
+    def _guarded(self, job: Job, step: Callable[[], None]) -> None:
+        """Take a step for one job; an exception in it ends that job's cases, and nothing else."""
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001  # a defect of a scheduler kind costs its own case, not the run
+            detail = f"the harness failed on job {job.job_id or job.name}: {type(error).__name__}: {error}"
+            job.cancel_wanted = True
+            if job.job_id is None:
+                job.phase, job.left_at = Phase.GONE, time.time()
+            self._finish_rest(job, "harness-error", detail)
+
+    def _run(self, argv: list[str], then: Callable[[CommandResult], None]) -> None:
+        def done(end: ProcessEnd) -> None:
+            code = end.exit_code if end.ending == "exited" else None
+            if end.ending == "unstarted":
                 code = 127
-            then(
-                Finished(
-                    tuple(argv),
-                    code,
-                    ended.stdout.decode(errors="replace"),
-                    (ended.detail or ended.stderr.decode(errors="replace")),
-                )
-            )
+            errors = end.detail or end.stderr.decode(errors="replace")
+            then(CommandResult(tuple(argv), code, end.stdout.decode(errors="replace"), errors))
 
         self.processes.spawn(f"command {argv[0]}", argv, self.given.env, self.setup.folder, COMMAND_LIMIT, done)
+
+
+def _unreadable(done: CommandResult, error: Exception) -> str:
+    return f"the answer of {Path(done.argv[0]).name} could not be read: {type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""The files a batch job of the harness is made of: its script, and the bounded reading of what it leaves."""
+"""The files of a batch job of the harness: its script, the agent's requests, and bounded reading of what it leaves."""
 
 from __future__ import annotations
 
@@ -9,47 +9,51 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sdk_tests.execution.marked_processes import MARK
 from sdk_tests.execution.messages import InnerSetup, LaunchRequest, Setup
 from sdk_tests.execution.process_table import STDERR_CAP, STDOUT_CAP
 
+AGENT = Path(__file__).with_name("agent.py")
+
 
 @dataclass(frozen=True)
-class Place:
-    """The allocation a job gets: nodes, cores of each, and the scheduler that is started in it."""
+class Allocation:
+    """The allocation that a job gets: nodes, cores of each, and the scheduler that is started in it."""
 
     nodes: int
     cores: int
     inner: InnerSetup | None = None
 
-    def opening(self) -> list[str]:
-        """Return the first lines of the job's script."""
-        variables = self.inner.variables if self.inner else {}
-        return ["#!/bin/sh", *exports(variables)]
-
-    def around(self, argv: Sequence[str]) -> list[str]:
-        """Return the command that runs ``argv`` under the scheduler that is started here, or ``argv`` itself."""
+    def command(self, argv: Sequence[str]) -> list[str]:
+        """Return the command that runs ``argv`` in the allocation, under the inner scheduler if there is one."""
         if self.inner is None:
             return [*argv]
         values = {"{nodes}": self.nodes, "{cores}": self.cores, "{gpus}": self.inner.gpus}
-        words = list(self.inner.start)
+        start = list(self.inner.start)
         for name, value in values.items():
-            words = [word.replace(name, f"{value}") for word in words]
-        return [*words, *argv]
+            start = [word.replace(name, str(value)) for word in start]
+        return [*start, *argv]
 
 
-def exports(variables: Mapping[str, str]) -> list[str]:
-    """Return the lines that set variables, but for those that are a shell's functions."""
-    return [f"export {name}={shlex.quote(value)}" for name, value in variables.items() if name.isidentifier()]
+def write_job(
+    folder: Path,
+    requests: Sequence[LaunchRequest],
+    slots: int,
+    setup: Setup,
+    allocation: Allocation,
+    inner: Mapping[str, Sequence[str]] | None,
+) -> Path:
+    """Write the agent's requests and the script that starts the agent in the allocation; return the script.
 
-
-def shared_script(folder: Path, requests: Sequence[LaunchRequest], slots: int, setup: Setup, place: Place) -> str:
-    """Write what the agent is to run beside it; return the script that starts the agent inside the allocation."""
+    inner: commands with which the agent checks a scheduler inside the allocation (``agent.InnerScheduler``).
+    """
     cases = [
         {
             "key": request.key,
             "argv": request.argv,
-            "env": setup.deltas[request.env],
+            "environment": {
+                "set": setup.changes[request.env].set,
+                "unset": setup.changes[request.env].unset,
+            },
             "scratch": request.scratch,
             "walltime": request.walltime,
             "cores": request.cores,
@@ -58,32 +62,28 @@ def shared_script(folder: Path, requests: Sequence[LaunchRequest], slots: int, s
         for request in requests
     ]
     path = folder / "requests.json"
-    path.write_text(json.dumps({"slots": slots, "cases": cases}), encoding="utf-8")
-    agent = Path(__file__).with_name("agent.py")
-    start = place.around([setup.python, "-I", str(agent), str(path)])
-    return "\n".join([*place.opening(), f"exec {shlex.join(start)}"]) + "\n"
+    path.write_text(json.dumps({"slots": slots, "cases": cases, "inner": inner}), encoding="ascii")
+    variables = allocation.inner.variables if allocation.inner else {}
+    start = allocation.command([setup.python, "-I", str(AGENT), str(path)])
+    lines = ["#!/bin/sh", *_exports(variables), f"exec {shlex.join([*_unexportable(variables), *start])}"]
+    script = folder / "job.sh"
+    script.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="surrogateescape")
+    script.chmod(0o755)
+    return script
 
 
-def own_script(folder: Path, request: LaunchRequest, setup: Setup, place: Place) -> str:
-    """Return the script that runs one case in a job of its own, leaving the files the agent would leave."""
-    variables = {**setup.deltas[request.env], MARK: f"{setup.mark}/{request.key}"}
-    lines = [*place.opening(), *exports(variables)]
-    base = shlex.quote(str(folder / "0"))
-    lines += [
-        f"cd {shlex.quote(request.scratch)} || exit 97",
-        f": > {base}.started",
-        "started=$(date +%s.%N)",
-        f"{shlex.join(place.around(request.argv))} > {base}.out 2> {base}.err < /dev/null",
-        "code=$?",
-        'printf \'{"exit_code": %d, "started": %s, "ended": %s}\\n\' "$code" "$started" "$(date +%s.%N)" '
-        f"> {base}.tmp && mv {base}.tmp {base}.json",
-        'exit "$code"',
-    ]
-    return "\n".join(lines) + "\n"
+def _exports(variables: Mapping[str, str]) -> list[str]:
+    return [f"export {name}={shlex.quote(value)}" for name, value in variables.items() if name.isidentifier()]
+
+
+def _unexportable(variables: Mapping[str, str]) -> list[str]:
+    """Return ``env NAME=VALUE …`` for names that a shell cannot export, as those of bash's exported functions."""
+    words = [f"{name}={value}" for name, value in variables.items() if not name.isidentifier()]
+    return ["env", *words] if words else []
 
 
 def head(path: Path) -> bytes:
-    """Read as much of a payload's standard output as an answer may have; nothing where there is no file."""
+    """Read as much of a payload's standard output as an answer may have; nothing if there is no file."""
     try:
         with path.open("rb") as file:
             return file.read(STDOUT_CAP)
@@ -92,7 +92,7 @@ def head(path: Path) -> bytes:
 
 
 def tail(path: Path) -> str:
-    """Read the end of a file of messages; nothing where there is no file."""
+    """Read the end of a file of messages; nothing if there is no file."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - STDERR_CAP))

@@ -1,6 +1,6 @@
-"""Telling whose a process is, from /proc: what a case left running must be found wherever it has gone.
+"""Finding out from /proc to which case a process belongs, so that its orphans are found wherever they went.
 
-Standard library only, like ``procs``, which uses it.
+Standard library only, like ``process_table``, which uses it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ MARK = "EXAWORKS_CASE_MARK"
 
 
 def kill_marked(prefix: str, folder: str) -> list[str]:
-    """Kill every process whose mark begins with ``prefix`` or that works in ``folder``: where their parent is gone."""
+    """Kill every process whose mark begins with ``prefix`` or that works in ``folder``; return their names.
+
+    For the case that the process which had started them is gone.
+    """
     killed = []
     for entry in os.scandir("/proc"):
         if not entry.name.isdigit():
@@ -27,9 +30,29 @@ def kill_marked(prefix: str, folder: str) -> list[str]:
 
 
 def belongs(pid: int, group: int, mark: str | None, folder: str) -> bool:
-    """Whether a process is a case's: of its group, with its mark, or, since a process that renames itself
-    (setproctitle) overwrites its mark, at work in its folder."""
+    """Return whether a process belongs to a case: by its group, by its mark, or by its working directory.
+
+    The working directory counts because a process that renames itself (setproctitle) overwrites its mark.
+    """
     return _group_of(pid) == group or (mark is not None and (_mark_of(pid) == mark or _works_in(pid, folder)))
+
+
+def starvation(group: int, mark: str | None, folder: str, seconds: float) -> float:
+    """Return the largest share of ``seconds`` for which a thread of a case could have run and had no core.
+
+    Source: the run delay in ``/proc/PID/task/TID/schedstat`` (sched-stats in the kernel's documentation), of the
+    processes of the case that are alive. 0 where the kernel keeps none. A program that only sleeps is not starved,
+    however busy the machine is.
+    """
+    longest = 0
+    for entry in os.scandir("/proc"):
+        if not entry.name.isdigit() or not belongs(int(entry.name), group, mark, folder):
+            continue
+        with contextlib.suppress(OSError):
+            for task in os.scandir(f"/proc/{entry.name}/task"):
+                with contextlib.suppress(OSError, ValueError, IndexError), open(f"{task.path}/schedstat") as file:  # noqa: PTH123
+                    longest = max(longest, int(file.read().split()[1]))
+    return round(min(1.0, longest / 1e9 / max(seconds, 0.001)), 3)
 
 
 def _works_in(pid: int, folder: str) -> bool:

@@ -1,4 +1,8 @@
-"""What the harness tells its supervisor: the set-up once, then one order an attempt; JSON lines over a pipe."""
+"""What the harness and its supervisor send to each other: one JSON object a line, over two pipes.
+
+Strings may hold bytes of another encoding than UTF-8, as environment variables and file names do; they travel as lone
+surrogates, which Python's ``json`` can carry and msgspec's encoder cannot.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +12,23 @@ from typing import Any
 import msgspec
 
 from dashboard_client.schema import Timing
+from sdk_tests.execution.answers import read_answers
 from sdk_tests.model.attempt import AttemptResult
 from site_configs.schema import SchedulerSpec
 
 
-class InnerSetup(msgspec.Struct, frozen=True, kw_only=True):
-    """A scheduler to be started in the allocations of another: the command, and the variables with which it is found.
+class EnvironmentChange(msgspec.Struct, frozen=True, kw_only=True):
+    """What turns the environment of a batch job into that of a payload: variables to set, and names to remove."""
 
-    ``within`` is what the outer one is called, whose limits hold for both; ``gpus`` are those of a node.
+    set: dict[str, str] = {}
+    unset: list[str] = []
+
+
+class InnerSetup(msgspec.Struct, frozen=True, kw_only=True):
+    """A scheduler to be started inside allocations of another one.
+
+    within: the outer scheduler's name; its limits hold for both. start: the command that starts the inner one.
+    variables: with which its commands are found. gpus: of each node.
     """
 
     within: str
@@ -27,33 +40,44 @@ class InnerSetup(msgspec.Struct, frozen=True, kw_only=True):
 class SchedulerSetup(msgspec.Struct, frozen=True, kw_only=True):
     """A scheduler as the supervisor uses it: its spec and the complete environment of its commands.
 
-    Of a nested one these are the outer scheduler's, which grants its allocations; ``inner`` says what is started there.
+    Of a nested scheduler these are the outer one's, which grants its allocations, and ``inner`` is set. payload_cores:
+    cores that a shared allocation asks for on each node. testbed: whether its jobs run on this machine.
     """
 
     spec: SchedulerSpec
     env: dict[str, str]
     payload_cores: int = 2
-    """Cores the shared allocation asks for on each node."""
     inner: InnerSetup | None = None
+    testbed: bool = False
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True, tag="setup"):
-    """Sent once. ``envs`` are complete environments by name, ``deltas`` what they add to a batch job's own."""
+    """The first message, sent once.
+
+    envs: complete environments by name. changes: by the same names, what turns a batch job's own environment into the
+    payload's. mark: the value of ``MARK`` begins with it; it is the run's id. job_token: ends the name of every job of
+    the run. local_cores: cores that local cases may use; login_slots: payloads beside the schedulers at once;
+    machine_cores: cores of this machine, which everything that runs on it shares, testbeds included.
+    """
 
     folder: str
     envs: dict[str, dict[str, str]]
-    deltas: dict[str, dict[str, str]]
+    changes: dict[str, EnvironmentChange]
     schedulers: dict[str, SchedulerSetup]
     local_cores: int
     login_slots: int
+    machine_cores: int
     python: str
     mark: str
+    job_token: str
 
 
 class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True, tag="launch"):
-    """One attempt at one cell. ``limit`` bounds a process beside the scheduler; all times are seconds.
+    """Start one attempt at one cell. All times are seconds.
 
-    ``first`` is the control of its scheduler, which goes before all others.
+    env: name of the environment in ``Setup``. limit: bounds a process beside the scheduler. queue_wait: after it, a job
+    that has not started is given up. frame: the token around the payload's answer. first: whether it goes before all
+    others, as the control of a scheduler does.
     """
 
     case_id: str
@@ -70,9 +94,11 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True, tag="launch"):
     limit: float = 60.0
     queue_wait: float = 3600.0
     answer: bool = True
+    frame: str = ""
     queue: str | None = None
     account: str | None = None
     first: bool = False
+    alone: bool = False
 
     @property
     def key(self) -> str:
@@ -80,7 +106,7 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True, tag="launch"):
 
 
 class Stop(msgspec.Struct, frozen=True, tag="stop"):
-    """Cancel everything, land what is left as cancelled, and leave."""
+    """Cancel everything, report every open attempt as cancelled, and leave."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag="event"):
@@ -92,56 +118,58 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag="event"):
 
 
 class AttemptFinished(msgspec.Struct, frozen=True, kw_only=True, tag="attempt_finished"):
-    """The end of one attempt; each order ends in exactly one."""
+    """The end of one attempt; each launch request ends in exactly one."""
 
     result: AttemptResult
 
 
-class CleanupFailed(msgspec.Struct, frozen=True, kw_only=True, tag="left"):
-    """What the supervisor could not clear away before it left: jobs that may still be in the queue."""
+class CleanupFailed(msgspec.Struct, frozen=True, kw_only=True, tag="cleanup_failed"):
+    """Jobs that may still be in the queue of ``scheduler`` when the supervisor leaves, and how to cancel them by hand.
+
+    command: empty where the jobs could not even be listed.
+    """
 
     scheduler: str
     detail: str
+    command: str = ""
 
 
-class SupervisorStopped(msgspec.Struct, frozen=True, tag="gone"):
+class SupervisorStopped(msgspec.Struct, frozen=True, tag="supervisor_stopped"):
     """The supervisor has stopped everything and leaves."""
 
 
 Instruction = Setup | LaunchRequest | Stop
 Message = Event | AttemptFinished | CleanupFailed | SupervisorStopped
 
-_instructions = msgspec.json.Decoder(Setup | LaunchRequest | Stop)
-_messages = msgspec.json.Decoder(Event | AttemptFinished | CleanupFailed | SupervisorStopped)
-
 
 def line(value: msgspec.Struct) -> bytes:
     """Encode one message as one line."""
-    return msgspec.json.encode(value) + b"\n"
+    return json.dumps(msgspec.to_builtins(value)).encode("ascii") + b"\n"
 
 
-def instruction(text: bytes) -> Setup | LaunchRequest | Stop:
+def instruction(text: bytes) -> Instruction:
     """Decode one line from the harness."""
-    given: Setup | LaunchRequest | Stop = _instructions.decode(text)
-    return given
+    decoded: Instruction = msgspec.convert(json.loads(text), Setup | LaunchRequest | Stop)
+    return decoded
 
 
 def message(text: bytes) -> Message:
     """Decode one line from the supervisor."""
-    given: Message = _messages.decode(text)
-    return given
+    decoded: Message = msgspec.convert(json.loads(text), Event | AttemptFinished | CleanupFailed | SupervisorStopped)
+    return decoded
 
 
 def attempt_finished(
     request: LaunchRequest, ending: str, *, stdout: bytes = b"", stdout_bytes: int = 0, **rest: Any
 ) -> AttemptFinished:
-    """Make a landing, reading the answer out of what the payload printed."""
+    """Return the message that ends an attempt; the answer is read from what the payload printed."""
     detail = rest.pop("detail", "")
     answers: tuple[dict[str, Any], ...] = ()
     if request.answer and ending == "exited":
-        answers, problem = read_answers(stdout, stdout_bytes)
+        answers, problem = read_answers(stdout, stdout_bytes, request.frame)
         detail = detail or problem
     rest.setdefault("timing", Timing())
+    rest.setdefault("argv", tuple(request.argv))
     return AttemptFinished(
         result=AttemptResult(
             case_id=request.case_id,
@@ -150,36 +178,6 @@ def attempt_finished(
             answers=answers,
             stdout_bytes=stdout_bytes,
             detail=detail,
-            argv=tuple(request.argv),
             **rest,
         )
     )
-
-
-def read_answers(stdout: bytes, size: int) -> tuple[tuple[dict[str, Any], ...], str]:
-    """Read the JSON objects a payload printed; the second value says what else was there, empty where nothing was."""
-    if size > len(stdout):
-        return (), f"standard output has {size} bytes, more than the {len(stdout)} an answer may have"
-    try:
-        text = stdout.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return (), f"standard output is not UTF-8 at byte {error.start}"
-    decoder = json.JSONDecoder(parse_constant=_refuse)
-    found: list[dict[str, Any]] = []
-    rest = text.strip()
-    while rest:
-        try:
-            value, end = decoder.raw_decode(rest)
-        except (ValueError, RecursionError):
-            return tuple(found), f"standard output is not one JSON object: {rest[:60]!r}"
-        if not isinstance(value, dict):
-            return tuple(found), f"standard output holds a JSON {type(value).__name__}, not an object"
-        found.append(value)
-        rest = rest[end:].lstrip()
-    if len(found) != 1:
-        return tuple(found), "standard output holds no JSON object" if not found else f"{len(found)} JSON objects"
-    return tuple(found), ""
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")

@@ -1,9 +1,9 @@
 """A table of child processes on one thread: bounded output, hard time limits, and no orphan when a child ends.
 
-Standard library only, since the agent inside an allocation uses it too. Every child leads a session of its own. When
-it ends, what is left of its process group is killed before the leader is reaped, so its id cannot have been taken by
-another. Descendants that made a session of their own (daemons, pilot agents) are adopted by this process (child
-subreaper, prctl(2)) and found by the value of ``MARK`` in their environment.
+Standard library only, since the agent inside an allocation uses it too. Every child leads a session of its own. When a
+child ends, the rest of its process group is killed before the leader is reaped, so that the group's id cannot belong to
+another process yet. Descendants in sessions of their own (daemons, pilot agents) become children of this process
+(PR_SET_CHILD_SUBREAPER of prctl(2)) and are found by the value of ``MARK`` in their environment.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sdk_tests.execution.marked_processes import MARK, belongs, name_of
+from sdk_tests.execution.marked_processes import MARK, belongs, name_of, starvation
 
 GRACE = 3.0
 """Seconds between SIGTERM and SIGKILL."""
@@ -33,7 +33,11 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 @dataclass(frozen=True)
 class ProcessEnd:
-    """How a child left: ``exited``, ``timeout``, ``cancelled`` or ``unstarted``; times are seconds since the epoch."""
+    """How a child ended. Times are seconds since the epoch.
+
+    ending: ``exited``, ``timeout``, ``unstarted``, or what ``cancel`` was called with. stdout: its first ``STDOUT_CAP``
+    bytes of ``stdout_bytes`` in total; stderr: its last ``STDERR_CAP`` bytes.
+    """
 
     key: str
     ending: str
@@ -44,8 +48,10 @@ class ProcessEnd:
     stderr: bytes
     started: float
     ended: float
-    leftovers: tuple[str, ...] = ()
+    orphan_processes: tuple[str, ...] = ()
     detail: str = ""
+    starved: float = 0.0
+    """For a timeout: the share of its time for which one of its threads could have run and had no core."""
 
 
 @dataclass
@@ -61,6 +67,7 @@ class _Child:
     stdout_bytes: int = 0
     stderr: bytearray = field(default_factory=bytearray)
     ending: str = "exited"
+    starved: float = 0.0
     kill_at: float | None = None
 
 
@@ -120,19 +127,19 @@ class ProcessTable:
             self.selector.register(stream, selectors.EVENT_READ, _bind(take, child))
 
     def cancel(self, key: str, ending: str = "cancelled") -> bool:
-        """Ask a child's group to end; SIGKILL follows after ``GRACE``. False where no such child runs."""
+        """End a child's group by SIGTERM, and by SIGKILL after ``GRACE``; return whether such a child runs."""
         for child in self._children.values():
             if child.key == key:
                 self._terminate(child, ending)
                 return True
         return False
 
-    def cancel_all(self) -> None:
+    def cancel_all(self, ending: str = "cancelled") -> None:
         for child in list(self._children.values()):
-            self._terminate(child, "cancelled")
+            self._terminate(child, ending)
 
     def kill_all(self) -> None:
-        """Kill every child's group and marked descendant at once, without a callback: the last thing before leaving."""
+        """Kill every child's group and its marked descendants at once, without callbacks, before this process exits."""
         for child in list(self._children.values()):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.popen.pid, signal.SIGKILL)
@@ -140,7 +147,7 @@ class ProcessTable:
             self._sweep(child)
 
     def poll(self, timeout: float) -> None:
-        """Wait up to ``timeout`` seconds for output, an end or a limit, and deal with what came."""
+        """Wait up to ``timeout`` seconds for output, an end or a time limit, and handle it."""
         now = time.monotonic()
         for child in self._children.values():
             due = child.kill_at if child.kill_at is not None else child.deadline
@@ -162,7 +169,7 @@ class ProcessTable:
                 pass
 
     def _read(self, stream: Any) -> bytes | None:
-        """Return what is there now; None where nothing is, b"" at the end."""
+        """Return what can be read now: None if nothing, b"" at the end of the stream."""
         try:
             return os.read(stream.fileno(), 1 << 16)
         except BlockingIOError:
@@ -204,20 +211,21 @@ class ProcessTable:
                     os.killpg(child.popen.pid, signal.SIGKILL)
                 child.kill_at = now + GRACE
             elif child.kill_at is None and child.deadline is not None and now >= child.deadline:
+                child.starved = starvation(child.popen.pid, child.mark, child.cwd, time.time() - child.started)
                 self._terminate(child, "timeout")
 
     def _reap(self) -> None:
         for pid, child in list(self._children.items()):
             if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
                 continue
-            leftovers = self._sweep(child)
+            orphans = self._sweep(child)
             code = child.popen.wait()
             del self._children[pid]
             for stream, take in ((child.popen.stdout, self._take_stdout), (child.popen.stderr, self._take_stderr)):
                 assert stream is not None
                 while not stream.closed and take(child, stream):
                     pass
-                if not stream.closed:  # held open by a process that outlives the case's own group
+                if not stream.closed:  # a process outside the child's group holds it open
                     self.selector.unregister(stream)
                     stream.close()
             child.done(
@@ -231,7 +239,8 @@ class ProcessTable:
                     bytes(child.stderr[-STDERR_CAP:]),
                     child.started,
                     time.time(),
-                    tuple(leftovers),
+                    tuple(orphans),
+                    starved=child.starved,
                 )
             )
         self._bury()
@@ -250,19 +259,19 @@ class ProcessTable:
                 os.waitpid(pid, os.WNOHANG)
 
     def _sweep(self, child: _Child) -> list[str]:
-        """Kill what a case left behind: its group, and adopted descendants that carry its mark or sit in its folder.
+        """Kill the orphans of a child: its group, and adopted descendants that carry its mark or work in its folder.
 
-        Whatever a dead leader leaves is a child of this process from then on; killing one may hand over its own
-        children, so repeat until there are none.
+        The children of a killed orphan become children of this process in turn, so repeat until there are none.
+        Returns the names of what was killed.
         """
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child.popen.pid, signal.SIGKILL)
         killed: list[str] = []
         for _ in range(100):
-            mine = [pid for pid in self._adopted() if belongs(pid, child.popen.pid, child.mark, child.cwd)]
-            if not mine:
+            orphans = [pid for pid in self._adopted() if belongs(pid, child.popen.pid, child.mark, child.cwd)]
+            if not orphans:
                 break
-            for pid in mine:
+            for pid in orphans:
                 killed.append(name_of(pid))
                 with contextlib.suppress(ProcessLookupError, ChildProcessError, PermissionError):
                     os.kill(pid, signal.SIGKILL)

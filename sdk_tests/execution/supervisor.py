@@ -1,8 +1,8 @@
-"""The supervisor process: starts everything as soon as the limits admit it, and reports each end.
+"""The supervisor process: starts every attempt as soon as the limits admit it, and reports how each ended.
 
-A process of its own, because launching from a program that also runs tests races their changes to the environment, and
-because the end of its input pipe is the one signal that survives any death of the harness: then every process group is
-killed and every batch job cancelled.
+It is a process of its own for two reasons. Launching from a program that also runs tests would race with the tests'
+changes to the environment. And the end of its input pipe is the one signal that survives any death of the harness: then
+it kills every process group and cancels every batch job.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import selectors
 import signal
 import time
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dashboard_client.schema import Span, Timing
 from sdk_tests.execution.batch import Batch
-from sdk_tests.execution.leftover_jobs import LeftoverJobs
+from sdk_tests.execution.leftover_jobs import LeftoverJobs, clear
 from sdk_tests.execution.messages import (
     CleanupFailed,
     Event,
@@ -36,7 +37,11 @@ from sdk_tests.schedulers import JobSpec, SchedulerKind
 from sdk_tests.schedulers.registry import kinds
 
 STOP_LIMIT = 10.0
-"""Seconds a stop may take before what is left is abandoned and killed."""
+"""Seconds that a stop may take before what still runs is killed."""
+CLEAR_LIMIT = 40.0
+"""Seconds in which the jobs of all schedulers must have left their queues at the end, or they are reported."""
+OVERCOMMIT = 2
+"""Cases of this machine's own kind of work run at once, per core: most of them wait for most of their time."""
 
 
 class Supervisor:
@@ -54,10 +59,11 @@ class Supervisor:
             kind = known[given.spec.kind](given.spec, given.env)
             self.kinds[name] = kind
             if kind.batch:
-                self.batches[name] = Batch(name, kind, given, setup, processes, self.send)
+                self.batches[name] = Batch(name, kind, given, setup, processes, self.send, self._relaunch)
                 self.leftover_jobs[name] = LeftoverJobs(kind, given.env, setup.folder, processes)
         self.pending: list[LaunchRequest] = []
         self.beside: dict[str, LaunchRequest] = {}
+        self._controls = 0
         self.stopping: float | None = None
 
     # -- output, never blocking ---------------------------------------------------------------------------------------
@@ -86,33 +92,69 @@ class Supervisor:
     # -- admission ----------------------------------------------------------------------------------------------------
 
     def take(self, requests: Iterable[LaunchRequest]) -> None:
-        """Queue orders: controls first, then the longest, so that the run ends soonest."""
+        """Queue requests: controls first, then the longest, so that the run ends soonest."""
         self.pending += requests
         self.pending.sort(key=lambda request: (not request.first, -request.walltime))
 
+    def _relaunch(self, requests: list[LaunchRequest]) -> None:
+        """Queue requests again whose allocation could not be used to its end."""
+        for request in requests:
+            self.send(Event(case_id=request.case_id, what="relaunch", detail="its allocation was not healthy any more"))
+        self.take(requests)
+
     def admit(self) -> None:
-        """Start whatever the limits admit; each pending order is looked at once."""
-        still: list[LaunchRequest] = []
+        """Start whatever the limits admit; each pending request is considered once."""
+        waiting: list[LaunchRequest] = []
         groups: dict[tuple[str, int], list[LaunchRequest]] = {}
         for request in self.pending:
             batch = self.batches.get(request.scheduler)
-            if batch and request.where == "allocation":
+            if batch and request.where == "allocation" and not request.alone:
                 groups.setdefault((request.scheduler, request.nodes), []).append(request)
-            elif batch and request.where == "job":
-                if self._room(request.scheduler, 1):
+            elif batch and request.where in ("allocation", "job"):
+                if self._room(request.scheduler, 1) and self._machine_has_room(request.scheduler, self._cost(request)):
                     batch.submit([request], shared=False)
                 else:
-                    still.append(request)
-            elif self._slot(request) and self._room(request.scheduler, self._jobs_of(request)):
+                    waiting.append(request)
+            elif (
+                self._slot(request)
+                and self._room(request.scheduler, self._jobs_of(request))
+                and self._machine_has_room(request.scheduler, self._cost(request))
+            ):
                 self._start(request)
             else:
-                still.append(request)
+                waiting.append(request)
         for (scheduler, _), requests in groups.items():
-            if self._room(scheduler, 1):
+            cost = max(request.cores for request in requests)
+            if self._room(scheduler, 1) and self._machine_has_room(scheduler, cost):
                 self.batches[scheduler].submit(requests, shared=True)
             else:
-                still += requests
-        self.pending = still
+                waiting += requests
+        self.pending = waiting
+
+    def _cost(self, request: LaunchRequest) -> int:
+        return self._budget if request.alone else request.cores
+
+    @property
+    def _budget(self) -> int:
+        return OVERCOMMIT * max(1, self.setup.machine_cores)
+
+    def _runs_here(self, scheduler: str) -> bool:
+        """Return whether the work of a scheduler's cases is done on this machine."""
+        return scheduler not in self.batches or self.setup.schedulers[scheduler].testbed
+
+    def _machine_has_room(self, scheduler: str, cost: int) -> bool:
+        """Return whether this machine has cores for more work, whichever scheduler it comes from."""
+        if not self._runs_here(scheduler):
+            return True
+        used = sum(self._cost(request) for request in self.beside.values() if self._runs_here(request.scheduler))
+        for name, batch in self.batches.items():
+            if self._runs_here(name):
+                used += sum(
+                    max(job.slots, *(self._cost(request) for request in job.requests))
+                    for job in batch.jobs
+                    if job.open and job.in_queue
+                )
+        return used == 0 or used + cost <= self._budget
 
     def _jobs_of(self, request: LaunchRequest) -> int:
         if request.scheduler not in self.batches:
@@ -120,6 +162,7 @@ class Supervisor:
         return max(1, request.jobs) if request.where == "control" else request.jobs
 
     def _room(self, scheduler: str, jobs: int) -> bool:
+        """Return whether the site's limit of jobs in the queue admits so many more."""
         batch = self.batches.get(scheduler)
         if batch is None or jobs == 0:
             return True
@@ -130,57 +173,66 @@ class Supervisor:
         return used == 0 or used + jobs <= batch.given.spec.max_jobs
 
     def _slot(self, request: LaunchRequest) -> bool:
-        """Whether this machine has room: cores for cases that work here, slots for those that only wait for jobs."""
+        """Return whether the site file's limits for this node admit one more process beside the schedulers."""
         if request.scheduler in self.batches:
-            waiting = sum(o.cores for o in self.beside.values() if o.scheduler in self.batches)
+            waiting = sum(r.cores for r in self.beside.values() if r.scheduler in self.batches)
             return waiting == 0 or waiting + request.cores <= self.setup.login_slots
-        used = sum(o.cores for o in self.beside.values() if o.scheduler not in self.batches)
+        used = sum(r.cores for r in self.beside.values() if r.scheduler not in self.batches)
         return used == 0 or used + request.cores <= self.setup.local_cores
 
     def _start(self, request: LaunchRequest) -> None:
         argv = list(request.argv)
         if request.where == "control":
+            self._controls += 1
+            kind = self.kinds[request.scheduler]
             spec = JobSpec(
-                f"ex-{request.key}"[:40],
+                f"ex-c{self._controls}-{self.setup.job_token}",
                 script=Path(request.scratch),
                 output=Path(request.scratch),
                 nodes=request.nodes,
-                walltime=self.kinds[request.scheduler].walltime(request.queue, request.nodes, request.walltime),
+                walltime=kind.walltime(request.queue, request.nodes, request.walltime),
                 queue=request.queue,
                 account=request.account,
             )
-            argv = self.kinds[request.scheduler].control_argv(argv, spec)
+            try:
+                argv = kind.control_argv(argv, spec)
+            except Exception as error:  # noqa: BLE001  # a defect of a scheduler kind costs its own case, not the run
+                detail = f"the harness failed on the control: {type(error).__name__}: {error}"
+                self.send(attempt_finished(request, "harness-error", detail=detail))
+                return
         self.beside[request.key] = request
         self.send(Event(case_id=request.case_id, what="started"))
         mark = f"{self.setup.mark}/{request.key}"
         env = self.setup.envs[request.env]
-        self.processes.spawn(
-            request.key, argv, env, request.scratch, request.limit, lambda e: self._ended(request, e), mark=mark
-        )
+        done = partial(self._ended, request, tuple(argv))
+        self.processes.spawn(request.key, argv, env, request.scratch, request.limit, done, mark=mark)
 
-    def _ended(self, request: LaunchRequest, ended: ProcessEnd) -> None:
+    def _ended(self, request: LaunchRequest, argv: tuple[str, ...], end: ProcessEnd) -> None:
         del self.beside[request.key]
-        clean = ended.ending == "exited" and ended.exit_code == 0
+        clean = end.ending == "exited" and end.exit_code == 0
         if request.scheduler in self.leftover_jobs:
             self.leftover_jobs[request.scheduler].hold(request.scratch, self._jobs_of(request))
-            if request.where == "login" and not clean:
+            if request.where in ("login", "control") and not clean:
                 self.leftover_jobs[request.scheduler].seek(request.scratch)
         self.send(
             attempt_finished(
                 request,
-                ended.ending,
-                stdout=ended.stdout,
-                stdout_bytes=ended.stdout_bytes,
-                exit_code=ended.exit_code,
-                signal=ended.signal,
-                tail=ended.stderr.decode(errors="replace"),
-                detail=ended.detail,
-                leftovers=ended.leftovers,
+                end.ending,
+                stdout=end.stdout,
+                stdout_bytes=end.stdout_bytes,
+                exit_code=end.exit_code,
+                signal=end.signal,
+                tail=end.stderr.decode(errors="replace"),
+                detail=end.detail,
+                orphan_processes=end.orphan_processes,
+                argv=argv,
+                submit_command=argv if request.where == "control" else (),
+                starved=end.starved,
                 timing=Timing(
-                    submitted=utc(ended.started),
-                    started=utc(ended.started),
-                    ended=utc(ended.ended),
-                    run=Span(seconds=round(ended.ended - ended.started, 6), source="harness"),
+                    submitted=utc(end.started),
+                    started=utc(end.started),
+                    ended=utc(end.ended),
+                    run=Span(seconds=round(end.ended - end.started, 6), source="harness"),
                 ),
             )
         )
@@ -201,7 +253,7 @@ class Supervisor:
         self.processes.poll(min(interval, 1.0))
 
     def stop(self) -> None:
-        """Cancel everything; what was not started lands as cancelled at once."""
+        """Cancel everything; what was not started ends as cancelled at once."""
         self.stopping = time.monotonic()
         for request in self.pending:
             self.send(attempt_finished(request, "cancelled", detail="the run was stopped before this case started"))
@@ -212,16 +264,22 @@ class Supervisor:
             batch.cancel_all()
 
     def leave(self) -> None:
-        """Kill at once what is left, jobs included, and say what could not be cleared away."""
+        """Kill at once what still runs, jobs included, and report the jobs that may still be in a queue."""
         running = list(self.beside.values())
         self.processes.kill_all()
+        limit = max(5.0, CLEAR_LIMIT / max(1, len(self.batches)))
         for name, batch in self.batches.items():
             ids = batch.live_ids()
+            in_doubt = batch.live() > len(ids) or any(r.scheduler == name and r.where == "control" for r in running)
             batch.abandon()
             scratches = [request.scratch for request in running if request.scheduler == name]
-            failed = self.leftover_jobs[name].clear(ids, scratches)
-            if failed is not None:
-                self.send(CleanupFailed(scheduler=name, detail=failed))
+            scratches += self.leftover_jobs[name].sought
+            if not ids and not scratches and not in_doubt:
+                continue
+            kind, env = self.kinds[name], self.setup.schedulers[name].env
+            left = clear(kind, env, ids, scratches, self.setup.job_token if in_doubt else "", limit=limit)
+            if left is not None:
+                self.send(CleanupFailed(scheduler=name, detail=left[0], command=left[1]))
         os.set_blocking(self._out, True)
         self.flush()
 

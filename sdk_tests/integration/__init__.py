@@ -1,6 +1,6 @@
-"""The cases: one file a component, each test the judge of a payload's answer on every scheduler it is planned for.
+"""The packaged cases: one file for each component. Each test judges the answer of a payload on every planned scheduler.
 
-A test asserts an effect that only a real run can have: a computed value, a file's content, a host, a job id on which
-scheduler and component agree. It may import ``sdk_tests.model.case`` and ``sdk_tests.model.attempt``, never a component: those are
-imported by payloads, in the deployment's own interpreter.
+A test asserts an effect that only a real run can have: a computed value, the content of a file, a host, a job id that
+scheduler and component both report. It imports ``case``, ``EVERY`` and ``Outcome`` from ``sdk_tests``, and never a
+component: payloads import components, in the interpreter of the deployment.
 """

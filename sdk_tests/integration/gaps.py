@@ -1,6 +1,6 @@
-"""Why a case that there is on some schedulers has no cell on others; ``docs/matrix.md`` says it below each table.
+"""Why a case is planned on some schedulers and not on others; ``docs/matrix.md`` lists the reasons below each table.
 
-Where a component or a pair has no case at all on a scheduler, ``pairs.py`` says why.
+The reasons why a component or a pair has no case at all on a scheduler are in ``pairs.py``.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 OTHERS = ("cobalt", "lsf", "pbs")
-"""Neither Slurm nor Flux."""
+"""The batch schedulers other than Slurm and Flux."""
 
 
 @dataclass(frozen=True)
 class Gap:
-    """Cases, as patterns of ``family/name``, that are not planned on some schedulers, and why."""
+    """Cases, as patterns of ``family/name``, that are not planned on some schedulers, with the reason."""
 
     cases: tuple[str, ...]
     schedulers: tuple[str, ...]
@@ -29,16 +29,16 @@ GAPS: tuple[Gap, ...] = (
     Gap(
         ("flux/nodes/2n",),
         OTHERS,
-        "brokers on several nodes find each other by the PMI of what starts them: of Slurm's `srun` or of `flux run`; "
-        "here neither OpenPBS nor an emulated launcher has one",
+        "brokers on several nodes need a launcher that provides PMI, such as Slurm's `srun` or `flux run`; neither "
+        "OpenPBS nor the emulated launchers provide it",
     ),
     Gap(
         ("swift-t/nodes/2n",),
         OTHERS,
-        "MPICH's mpiexec reaches further nodes by ssh, and a testbed's nodes have no such server",
+        "MPICH's mpiexec uses ssh to start processes on other nodes, and the nodes of a testbed run no ssh server",
     ),
-    Gap(("swift-t/mpiexec",), ("local", *OTHERS), "there every case of Swift/T is started by mpiexec"),
-    Gap(("swift-t/submit*",), ("local",), "nothing to submit to"),
+    Gap(("swift-t/mpiexec",), ("local", *OTHERS), "there mpiexec starts every case of Swift/T"),
+    Gap(("swift-t/submit*",), ("local",), "there is no scheduler to submit to"),
     Gap(
         ("swift-t/submit*",),
         ("flux",),
@@ -47,90 +47,104 @@ GAPS: tuple[Gap, ...] = (
     Gap(
         ("swift-t/submit*",),
         ("lsf",),
-        "its script for LSF starts the ranks by `jsrun`, whose stand-in starts processes that no MPI joins "
+        "its script for LSF starts the ranks with `jsrun`; the emulated `jsrun` starts processes without MPI "
         "([turbine-lsf.sh.m4](https://github.com/swift-lang/swift-t/blob/master/turbine/code/scripts/submit/lsf/turbine-lsf.sh.m4))",
     ),
     Gap(
         ("swift-t/submit*",),
         ("cobalt",),
-        "turbine 1.5.2's script for Cobalt ends in a bracket too many, and its first line stays as it is under the "
-        "`m4 -P` it is made with: no shell runs it "
+        "turbine 1.5.2's script for Cobalt has one closing bracket too many, and `m4 -P` does not expand its first "
+        "line, so that no shell can run it "
         "([turbine-cobalt.sh.m4](https://github.com/swift-lang/swift-t/blob/master/turbine/code/scripts/submit/cobalt/turbine-cobalt.sh.m4))",
     ),
     Gap(
-        ("swift-t+psij/arguments",), ("pbs", "slurm"), "known to fail for what Swift/T does before a scheduler is asked"
+        ("swift-t+psij/arguments",),
+        ("pbs", "slurm"),
+        "a known failure: Swift/T loses the arguments before it contacts a scheduler",
     ),
     Gap(("parsl/htex:*",), ("cobalt",), "Parsl 2026.10.26 has no provider for Cobalt"),
-    Gap(("parsl/htex:*",), ("flux",), "Parsl has no provider for Flux but an executor, which is the pair parsl+flux"),
+    Gap(("parsl/htex:*",), ("flux",), "Parsl has an executor for Flux instead of a provider; see the pair parsl+flux"),
     Gap(
         ("parsl/mpi:launcher=mpiexec",),
         ("local", "cobalt", "flux", "lsf"),
-        "Parsl's MPIExecutor learns its nodes from `SLURM_NODELIST` or `PBS_NODEFILE` alone "
+        "Parsl's MPIExecutor reads the names of its nodes only from `SLURM_NODELIST` or `PBS_NODEFILE` "
         "(parsl/executors/high_throughput/mpi_resource_management.py)",
     ),
-    Gap(("*launcher=srun*",), ("local", "cobalt", "flux", "lsf", "pbs"), "`srun` is Slurm's"),
+    Gap(("*launcher=srun*",), ("local", "cobalt", "flux", "lsf", "pbs"), "`srun` belongs to Slurm"),
     Gap(
         ("psij/cancel_running",),
         ("lsf",),
-        "psij 0.9.11 fails to read an end's reason from bjobs, and then waits for ever",
+        "psij 0.9.11 cannot parse the exit reason that bjobs reports, and then waits for ever",
     ),
-    Gap(("psij/cancel_queued",), ("local",), "nothing is queued"),
+    Gap(("psij/cancel_queued",), ("local",), "there is no queue"),
     Gap(
         ("psij/cancel_queued",),
         ("flux", *OTHERS),
-        "the job is kept waiting by `--begin` of Slurm, which PSI/J hands on as it is; there `cancel_running` cancels",
+        "the case delays its job with Slurm's option `--begin`, which PSI/J passes on unchanged; on other schedulers "
+        "`cancel_running` tests cancellation",
     ),
     Gap(
         ("psij/walltime",),
         ("local",),
-        "psij 0.9.11's local executor keeps to no duration (src/psij/executors/local.py)",
+        "psij 0.9.11's local executor does not enforce a duration (src/psij/executors/local.py)",
     ),
-    Gap(("psij/walltime",), ("lsf",), "psij 0.9.11 fails to read an end's reason from bjobs, and then waits for ever"),
+    Gap(
+        ("psij/walltime",),
+        ("lsf",),
+        "psij 0.9.11 cannot parse the exit reason that bjobs reports, and then waits for ever",
+    ),
     Gap(
         ("psij/multi_node/2n",),
         ("flux",),
-        "psij 0.9.11's executor for Flux takes neither nodes nor a launcher",
+        "psij 0.9.11's executor for Flux supports neither a number of nodes nor a launcher",
     ),
     Gap(
         ("psij/multi_node/2n",),
         ("cobalt",),
-        "psij 0.9.11 submits no job to Cobalt, see `hello`",
+        "psij 0.9.11 cannot submit a job to Cobalt; see `hello`",
     ),
     Gap(
         ("psij/multi_node/2n",),
         ("pbs",),
-        "psij 0.9.11 has no launcher for mpiexec, and its mpirun reaches further nodes by ssh, of which a testbed's "
-        "nodes have no server",
+        "psij 0.9.11 has no launcher for mpiexec, and its mpirun uses ssh to start processes on other nodes; the nodes "
+        "of a testbed run no ssh server",
     ),
     Gap(
         ("psij/gpus",),
         ("local", "cobalt", "flux", "lsf", "pbs"),
-        "psij 0.9.11 asks for GPUs by the process, and Slurm's is the one of its launchers that hands each its own",
+        "psij 0.9.11 requests GPUs for each process, and only its launcher for Slurm gives each process its own GPU",
     ),
-    Gap(("psij/attach_failing",), ("local",), "PSI/J documents that a job it attached to ends with 0 there"),
-    Gap(("psij/*executor=pbs_classic",), ("local", "cobalt", "flux", "lsf", "slurm"), "an executor for PBS"),
+    Gap(
+        ("psij/attach_failing",),
+        ("local",),
+        "PSI/J documents that an attached job always ends with exit code 0 on `local`",
+    ),
+    Gap(
+        ("psij/*executor=pbs_classic",), ("local", "cobalt", "flux", "lsf", "slurm"), "this executor supports only PBS"
+    ),
     Gap(
         ("psij/serialize_duration",),
         ("cobalt", "flux", "lsf", "pbs", "slurm"),
-        "known to fail before any scheduler is asked",
+        "a known failure that does not depend on the scheduler",
     ),
     Gap(
         ("psij/throughput:*",),
         ("cobalt", "flux", "lsf", "pbs"),
-        "measured beside the same by `sbatch` and `squeue` alone, or by a bare loop here",
+        "the figures are compared with `sbatch` and `squeue` on Slurm and with a plain loop on `local`; there is no "
+        "such comparison for this scheduler",
     ),
     Gap(
         ("radical.entk/ensemble:staging=link", "radical.entk/fatal"),
         ("pbs", "slurm"),
-        "known to fail whatever the scheduler is",
+        "a known failure that does not depend on the scheduler",
     ),
-    Gap(("radical.pilot+flux/pilot",), ("flux",), "there the pilot is in a job of Flux: `inside`"),
+    Gap(("radical.pilot+flux/pilot",), ("flux",), "there the pilot runs inside a Flux job; see `inside`"),
     Gap(
         ("radical.pilot+flux/failing_task",),
         ("flux", "pbs"),
-        "how a task's end comes from Flux to the pilot is the same wherever that Flux is",
+        "Flux reports the end of a task to the pilot in the same way wherever that Flux runs",
     ),
-    Gap(("radical.pilot+flux/inside",), ("local", "pbs", "slurm"), "there Flux is started by the pilot: `pilot`"),
+    Gap(("radical.pilot+flux/inside",), ("local", "pbs", "slurm"), "there the pilot starts Flux; see `pilot`"),
 )
 
 

@@ -1,4 +1,4 @@
-"""Flux: an instance inside whatever allocation a case is in, its jobs, its Python API, and what works on top of it."""
+"""Flux: an instance inside the allocation of a case, its jobs, its Python API, and components that use it."""
 
 from __future__ import annotations
 
@@ -7,26 +7,25 @@ from typing import Any
 
 import pytest
 
-from sdk_tests.model.attempt import Outcome
-from sdk_tests.model.case import case
+from sdk_tests import Outcome, case
 
 BROKERS = {"brokers": 2}
-"""Right here an instance has two brokers, so that more than one takes part; in an allocation, one on each node."""
+"""On ``local`` an instance has two brokers, to test more than one; in an allocation it has one on each node."""
 
 LOG = ["submit", "depend", "priority", "alloc", "start", "finish", "release", "free", "clean"]
-"""The events of a job that runs and ends, in order: RFC 21."""
+"""The events of a job that runs and ends, in order; see Flux RFC 21."""
 
 FIGURES = {
     *("tasks_per_second", "submissions_per_second", "bare_tasks_per_second", "overhead_per_task"),
     *("launch_latency_p50", "launch_latency_p99", "memory_broker"),
 }
-"""What is measured where many jobs run; docs/performance.md says how."""
+"""The figures of many short jobs; docs/performance.md explains them."""
 
 
-def started(outcome: Outcome, size: int) -> dict[str, Any]:
-    """Assert that one instance of so many brokers ran a task on each; return the answer."""
+def instance_runs(outcome: Outcome, size: int) -> dict[str, Any]:
+    """Assert that one instance with ``size`` brokers ran a task on each of them; return the answer."""
     answer = outcome.answer
-    assert answer["size"] == size, "not one instance of that many brokers"
+    assert answer["size"] == size, "the brokers do not form one instance"
     assert [broker["rank"] for broker in answer["brokers"]] == list(range(size))
     assert len({(broker["node"], broker["pid"]) for broker in answer["brokers"]}) == size
     assert answer["tasks"] == [f"{rank} of {size}" for rank in range(size)]
@@ -37,7 +36,7 @@ def started(outcome: Outcome, size: int) -> dict[str, Any]:
 
 @case(payload="flux/instance.py", component="flux", tier="smoke", cores=2, params=BROKERS, walltime=180)
 def test_an_instance_starts_and_runs_a_task_on_every_broker(outcome: Outcome) -> None:
-    started(outcome, outcome.params["brokers"] if outcome.scheduler == "local" else outcome.case.nodes)
+    instance_runs(outcome, outcome.params["brokers"] if outcome.scheduler == "local" else outcome.case.nodes)
 
 
 @case(
@@ -50,17 +49,17 @@ def test_an_instance_starts_and_runs_a_task_on_every_broker(outcome: Outcome) ->
     walltime=180,
 )
 def test_an_instance_over_an_allocation_has_a_broker_on_each_node(outcome: Outcome) -> None:
-    brokers = started(outcome, outcome.case.nodes)["brokers"]
-    # The nodes of a Flux on one machine bear one name; those of Slurm never do.
+    brokers = instance_runs(outcome, outcome.case.nodes)["brokers"]
+    # All nodes of a Flux on one machine have the same name; the nodes of Slurm have different names.
     if len(set(outcome.nodes)) > 1:
         assert len({broker["node"] for broker in brokers}) == outcome.case.nodes
 
 
 @case(payload="flux/run.py", component="flux", walltime=180)
-def test_flux_run_gives_a_program_its_environment_and_folder(outcome: Outcome) -> None:
+def test_flux_run_sets_the_environment_and_the_folder_of_a_program(outcome: Outcome) -> None:
     answer = outcome.answer
     assert answer["exit_code"] == 0
-    assert answer["said"] == "of two words; 'quoted' hidden"
+    assert answer["output"] == "of two words; 'quoted' hidden"
     assert answer["in_folder"]
     assert "on stderr" in answer["stderr"]
 
@@ -72,8 +71,8 @@ def test_flux_run_gives_a_program_its_environment_and_folder(outcome: Outcome) -
     variants={"exit=7": {"ending": "exit 7", "code": 7}, "signal=9": {"ending": "kill -9 $$", "code": 137}},
     walltime=180,
 )
-def test_flux_run_ends_as_its_program_ended(outcome: Outcome) -> None:
-    assert outcome.answer["said"], "the program did not run"
+def test_flux_run_returns_the_exit_code_of_its_program(outcome: Outcome) -> None:
+    assert outcome.answer["output"], "the program did not run"
     assert outcome.answer["exit_code"] == outcome.params["code"]
 
 
@@ -92,7 +91,7 @@ def test_a_hundred_jobs_of_one_submission_each_have_their_result(outcome: Outcom
     bad = [number for number in range(count) if (number + 1) % failing == 0]
     ends = [["FAILED", 3] if number in bad else ["COMPLETED", 0] for number in range(count)]
     assert [list(end) for _, *end in answer["ends"]] == ends
-    assert answer["exit_code"] == 3, "the submission that waited for its jobs does not tell of the worst of them"
+    assert answer["exit_code"] == 3, "flux submit --wait does not return the largest exit code of its jobs"
 
 
 @case(
@@ -133,59 +132,58 @@ def test_a_job_whose_dependency_failed_never_runs(outcome: Outcome) -> None:
 
 
 @case(payload="flux/cancel.py", component="flux", walltime=180)
-def test_a_cancelled_job_stops_working_and_a_held_one_never_begins(outcome: Outcome) -> None:
+def test_a_cancelled_job_stops_working_and_a_held_one_never_starts(outcome: Outcome) -> None:
     answer = outcome.answer
     assert (answer["running"]["before"], answer["running"]["status"]) == ("RUN", "CANCELED")
     assert answer["steps"] > 0
-    assert answer["stopped"], "the job is told cancelled and still writes"
+    assert answer["stopped"], "the job is reported as cancelled and still writes"
     assert (answer["held"]["before"], answer["held"]["status"]) == ("SCHED", "CANCELED")
-    assert not answer["ran"], "a job that was held ran"
+    assert not answer["ran"], "the held job ran"
 
 
 @case(payload="flux/too_big.py", component="flux", cores=2, params=BROKERS, walltime=180)
-def test_a_job_bigger_than_the_instance_is_refused_and_one_as_big_runs(outcome: Outcome) -> None:
+def test_a_job_larger_than_the_instance_is_refused_and_one_as_large_runs(outcome: Outcome) -> None:
     answer = outcome.answer
-    assert (answer["all"]["exit_code"], answer["all"]["ran"]) == (0, True), answer["all"]["said"]
+    assert (answer["all"]["exit_code"], answer["all"]["ran"]) == (0, True), answer["all"]["message"]
     for name in ("a node more", "a core more"):
         refused = answer[name]
         assert refused["exit_code"] != 0
         assert not refused["ran"]
-        assert "unsatisfiable" in refused["said"]
+        assert "unsatisfiable" in refused["message"]
 
 
 @case(payload="flux/nested.py", component="flux", partners=("flux",), params={"deeper": 2}, walltime=180)
-def test_instances_two_deep_each_have_their_own_jobs(outcome: Outcome) -> None:
-    """Flux in Flux, twice."""
+def test_nested_instances_each_have_their_own_jobs_and_resources(outcome: Outcome) -> None:
     instances = outcome.answer["instances"]
     first = int(instances[0]["instance-level"])
     assert [int(each["instance-level"]) for each in instances] == [first + deep for deep in range(3)]
     assert len({each["local-uri"] for each in instances}) == 3
     for outer, inner in pairwise(instances):
         assert inner["jobid-path"].startswith(outer["jobid-path"].rstrip("/") + "/")
-        assert (inner["size"], inner["cores"]) == ("1", 1), "it has more than its job was given"
+        assert (inner["size"], inner["cores"]) == ("1", 1), "the instance has more than the resources of its job"
     for each in instances:
-        assert each["ran"] == each["local-uri"], "a job ran in another instance than it was given to"
+        assert each["ran"] == each["local-uri"], "a job ran in another instance than the one it was submitted to"
 
 
 def in_order(events: list[str]) -> bool:
-    """Tell whether all events of a job that runs and ends are there, in order, others between them or not."""
-    rest = iter(events)
-    return all(event in rest for event in LOG)
+    """Return whether the events include, in order, all events of a job that runs and ends."""
+    remaining = iter(events)
+    return all(event in remaining for event in LOG)
 
 
 @case(payload="flux/python_api.py", component="flux", params={**BROKERS, "jobs": 10}, cores=2, walltime=180)
-def test_futures_of_the_python_api_tell_ends_and_events_in_order(outcome: Outcome) -> None:
+def test_futures_of_the_python_api_return_exit_codes_and_events_in_order(outcome: Outcome) -> None:
     answer = outcome.answer
     assert answer["codes"] == list(range(outcome.params["jobs"]))
     assert len(set(answer["ids"])) == outcome.params["jobs"]
     assert in_order(answer["log"]), answer["log"]
-    assert answer["rising"], "the log's times do not rise"
-    assert answer["heard"] == [event for event in answer["log"] if event in answer["heard"]]
-    assert {"submit", "alloc", "start", "finish", "clean"} <= set(answer["heard"])
+    assert answer["log_in_time_order"], "the times of the event log do not increase"
+    assert answer["events"] == [event for event in answer["log"] if event in answer["events"]]
+    assert {"submit", "alloc", "start", "finish", "clean"} <= set(answer["events"])
 
 
 @case(payload="flux/python_api.py", component="flux", name="python_api_fails", params=BROKERS, cores=2, walltime=180)
-def test_futures_of_the_python_api_raise_what_went_wrong(outcome: Outcome) -> None:
+def test_futures_of_the_python_api_raise_the_exception_of_their_job(outcome: Outcome) -> None:
     absent, too_big, cancelled = outcome.answer["raised"]
     for raised, kind in ((absent, "type=exec"), (too_big, "type=alloc"), (cancelled, "type=cancel")):
         assert raised.startswith("JobException"), raised
@@ -197,12 +195,14 @@ def test_futures_of_the_python_api_raise_what_went_wrong(outcome: Outcome) -> No
 def test_fluxion_schedules_where_it_is_installed(outcome: Outcome) -> None:
     answer = outcome.answer
     assert answer["job"] == "COMPLETED"
-    if not answer["found"]:
+    if not answer["fluxion_modules"]:
         pytest.skip(f"flux-sched is not installed: no sched-fluxion-*.so in {', '.join(answer['folders'])}")
-    if outcome.scheduler == "cobalt" and not answer["told"]:
-        pytest.skip("Cobalt hands a job none of its submitter's environment, such as FLUX_MODPROBE_PATH_APPEND")
-    assert answer["schedules"], "no module offers to schedule"
-    assert all(module.startswith("sched-fluxion") for module in answer["schedules"]), "another scheduler is loaded"
+    if outcome.scheduler == "cobalt" and not answer["module_path_set"]:
+        pytest.skip("Cobalt does not pass the environment to a job, so FLUX_MODPROBE_PATH_APPEND is not set")
+    assert answer["loaded_schedulers"], "no scheduler module is loaded"
+    assert all(module.startswith("sched-fluxion") for module in answer["loaded_schedulers"]), (
+        "another scheduler is loaded"
+    )
 
 
 @case(
@@ -218,7 +218,7 @@ def test_psij_runs_jobs_in_a_flux_instance(outcome: Outcome) -> None:
     answer, count = outcome.answer, outcome.params["jobs"]
     assert answer["squares"] == [number * number for number in range(count)]
     assert len(set(answer["ids"])) == count
-    assert {(each["state"], each["flux_says"]) for each in answer["ends"]} == {("COMPLETED", "COMPLETED")}
+    assert {(each["state"], each["flux_status"]) for each in answer["ends"]} == {("COMPLETED", "COMPLETED")}
 
 
 @case(
@@ -230,11 +230,11 @@ def test_psij_runs_jobs_in_a_flux_instance(outcome: Outcome) -> None:
     cores=2,
     walltime=180,
 )
-def test_psij_tells_how_a_job_of_flux_failed_or_was_cancelled(outcome: Outcome) -> None:
+def test_psij_reports_failed_and_cancelled_jobs_of_flux(outcome: Outcome) -> None:
     failing, cancelled = outcome.answer["failing"], outcome.answer["cancelled"]
-    assert (failing["state"], failing["exit_code"], failing["flux_says"]) == ("FAILED", 7, "FAILED")
+    assert (failing["state"], failing["exit_code"], failing["flux_status"]) == ("FAILED", 7, "FAILED")
     assert outcome.answer["before"] == "ACTIVE"
-    assert (cancelled["state"], cancelled["flux_says"]) == ("CANCELED", "CANCELED")
+    assert (cancelled["state"], cancelled["flux_status"]) == ("CANCELED", "CANCELED")
 
 
 @case(
@@ -264,7 +264,7 @@ def test_parsl_apps_are_jobs_of_a_flux_instance(outcome: Outcome) -> None:
     cores=2,
     walltime=240,
 )
-def test_a_parsl_apps_exception_comes_back_from_flux_and_so_does_its_death(outcome: Outcome) -> None:
+def test_the_exception_and_the_death_of_a_parsl_app_are_reported_through_flux(outcome: Outcome) -> None:
     raised, died = outcome.answer["raised"]
     assert raised == "ArithmeticError: -1 is less than nothing"
     assert died.startswith("AppException")

@@ -1,26 +1,25 @@
-"""Maestro: a study whose steps are jobs of the scheduler. No component of the release: absent, it skips."""
+"""Maestro: a study whose steps are jobs of the scheduler. It is not in the release; if it is missing, it is skipped."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sdk_tests.model.attempt import Outcome
-from sdk_tests.model.case import case
+from sdk_tests import Outcome, case
 
 ADAPTERS = ("local", "slurm", "flux", "lsf")
-"""Schedulers that Maestro has an adapter for."""
+"""Schedulers for which Maestro has an adapter."""
 
 
 def finished(outcome: Outcome, name: str) -> dict[str, Any]:
-    """Assert that a step has ended well in a job of its own; return what it wrote."""
+    """Assert that a step has finished in a job of its own; return its result."""
     step = outcome.answer["steps"][name]
     assert step["state"] == "FINISHED", name
-    assert len(step["wrote"]) == 1, f"{name} has written nothing"
-    wrote = step["wrote"][0]
+    assert len(step["results"]) == 1, f"{name} has not written one result"
+    result = step["results"][0]
     if outcome.scheduler != "local":
-        assert (wrote["job_id"] or "").lstrip("ƒf") == step["job_id"].lstrip("ƒf")
-        assert not outcome.nodes or wrote["node"] in outcome.nodes
-    return dict(wrote)
+        assert (result["job_id"] or "").lstrip("ƒf") == step["job_id"].lstrip("ƒf")
+        assert not outcome.nodes or result["node"] in outcome.nodes
+    return dict(result)
 
 
 @case(
@@ -32,7 +31,7 @@ def finished(outcome: Outcome, name: str) -> dict[str, Any]:
     walltime=120,
     params={"numbers": [2, 3, 7]},
 )
-def test_a_step_for_each_value_runs_in_its_own_job_and_one_waits_for_all(outcome: Outcome) -> None:
+def test_one_step_for_each_value_runs_in_its_own_job_and_a_last_step_waits_for_all(outcome: Outcome) -> None:
     answer, numbers = outcome.answer, outcome.params["numbers"]
     assert answer["exit_code"] == 0
     assert set(answer["steps"]) == {*(f"square_NUMBER.{number}" for number in numbers), "total"}
@@ -53,11 +52,11 @@ def test_a_step_for_each_value_runs_in_its_own_job_and_one_waits_for_all(outcome
     walltime=120,
     params={"numbers": [2, 13]},
 )
-def test_a_step_that_fails_fails_what_depends_on_it_and_nothing_beside(outcome: Outcome) -> None:
+def test_a_failed_step_fails_its_dependents_and_no_other_step(outcome: Outcome) -> None:
     answer, stems = outcome.answer, ("square", "after")
-    assert answer["exit_code"] not in (0, None), "the study is told as a success"
+    assert answer["exit_code"] not in (0, None), "the study is reported as successful"
     assert set(answer["steps"]) == {f"{stem}_NUMBER.{number}" for stem in stems for number in outcome.params["numbers"]}
     failed = {name for name, step in answer["steps"].items() if step["state"] == "FAILED"}
     assert failed == {"square_NUMBER.13", "after_NUMBER.13"}
-    assert answer["steps"]["after_NUMBER.13"]["wrote"] == [], "it ran although what it depends on had failed"
+    assert answer["steps"]["after_NUMBER.13"]["results"] == [], "it ran although the step it depends on had failed"
     assert finished(outcome, "square_NUMBER.2")["value"] == finished(outcome, "after_NUMBER.2")["value"] == 4

@@ -1,14 +1,13 @@
-"""Parsl: apps and their futures inside an allocation, and blocks that Parsl asks the scheduler for by itself."""
+"""Parsl: apps and their futures inside an allocation, and blocks that Parsl itself requests from the scheduler."""
 
 from __future__ import annotations
 
 import pytest
 
-from sdk_tests.model.attempt import Outcome
-from sdk_tests.model.case import EVERY, case
+from sdk_tests import EVERY, Outcome, case
 
 BLOCKS = ("local", "slurm", "lsf", "pbs")
-"""Schedulers the payload has a Parsl provider for."""
+"""Schedulers for which the payload has a Parsl provider."""
 
 
 @case(
@@ -32,7 +31,7 @@ def test_a_python_app_returns_a_computed_value_from_a_worker(outcome: Outcome) -
     walltime=120,
     params={"numbers": [100, 20, 3, 3000, 7], "code": 3},
 )
-def test_a_bash_app_reads_and_writes_files_and_tells_its_exit_code(outcome: Outcome) -> None:
+def test_a_bash_app_reads_and_writes_files_and_its_exit_code_is_reported(outcome: Outcome) -> None:
     answer = outcome.answer
     assert answer["exit_code"] == 0
     assert answer["sorted"] == sorted(outcome.params["numbers"])
@@ -41,7 +40,7 @@ def test_a_bash_app_reads_and_writes_files_and_tells_its_exit_code(outcome: Outc
 
 
 @case(payload="parsl/diamond.py", component="parsl", walltime=120, params={"number": 6})
-def test_a_diamond_of_futures_runs_in_order_and_carries_values(outcome: Outcome) -> None:
+def test_a_diamond_of_futures_runs_in_order_and_passes_values_on(outcome: Outcome) -> None:
     answer, top = outcome.answer, outcome.params["number"] + 1
     values = {name: each["value"] for name, each in answer.items()}
     assert values == {"top": top, "left": top * 10, "right": top * top, "bottom": top * 10 - top * top}
@@ -51,15 +50,15 @@ def test_a_diamond_of_futures_runs_in_order_and_carries_values(outcome: Outcome)
 
 
 @case(payload="parsl/exception.py", component="parsl", walltime=120, params={"number": 84})
-def test_an_apps_exception_arrives_at_its_future_and_stops_what_depends_on_it(outcome: Outcome) -> None:
+def test_the_exception_of_an_app_is_raised_by_its_future_and_stops_dependent_apps(outcome: Outcome) -> None:
     answer, number = outcome.answer, outcome.params["number"]
     assert (answer["type"], answer["message"]) == ("ArithmeticError", f"{number} by nothing")
     assert (answer["dependent"], answer["dependent_because_of"]) == ("DependencyError", answer["message"])
-    assert answer["other"] == number / 2, "an app that has nothing to do with the failure was stopped"
+    assert answer["other"] == number / 2, "an app that does not depend on the failed app was stopped"
 
 
-def worked(outcome: Outcome, blocks: int) -> None:
-    """Assert that every block did work at the same time, each with its own manager and batch job."""
+def blocks_worked(outcome: Outcome, blocks: int) -> None:
+    """Assert that all blocks worked at the same time, each with its own manager and batch job."""
     tasks, jobs = outcome.answer["tasks"], outcome.answer["jobs"]
     assert [each["square"] for each in tasks] == [number * number for number in range(len(tasks))]
     assert {each["block"] for each in tasks} == set(jobs)
@@ -81,7 +80,7 @@ def worked(outcome: Outcome, blocks: int) -> None:
     walltime=120,
 )
 def test_the_workers_of_one_block_run_at_the_same_time(outcome: Outcome) -> None:
-    worked(outcome, 1)
+    blocks_worked(outcome, 1)
 
 
 @case(
@@ -94,43 +93,43 @@ def test_the_workers_of_one_block_run_at_the_same_time(outcome: Outcome) -> None
     cores=2,
     walltime=120,
 )
-def test_two_blocks_each_their_own_job_run_at_the_same_time(outcome: Outcome) -> None:
-    worked(outcome, 2)
+def test_two_blocks_in_jobs_of_their_own_run_at_the_same_time(outcome: Outcome) -> None:
+    blocks_worked(outcome, 2)
 
 
 @case(payload="parsl/join.py", component="parsl", walltime=120, params={"depth": 6})
-def test_an_app_that_calls_itself_gives_the_value_of_its_futures_and_the_failure_of_one(outcome: Outcome) -> None:
+def test_a_recursive_join_app_returns_the_values_of_its_futures_or_their_failure(outcome: Outcome) -> None:
     answer = outcome.answer
-    assert answer["value"] == 13  # the leaves of fibonacci(6), each worth one
-    assert answer["tasks"] == 25  # 13 leaves and the 12 sums over them, each of which ran once
+    assert answer["value"] == 13  # fibonacci(6) has 13 leaves, and each counts as one
+    assert answer["tasks"] == 25  # the 13 leaves and the 12 sums, each of which ran once
     assert answer["wide"] == [1, 2, 3]
     assert (answer["error"], answer["reasons"]) == ("JoinError", ["no such leaf"])
 
 
 @case(payload="parsl/checkpoint.py", component="parsl", walltime=180, params={"numbers": 4})
-def test_a_second_load_returns_what_the_first_checkpointed_and_runs_again_only_what_failed(outcome: Outcome) -> None:
+def test_a_second_load_reuses_checkpointed_results_and_reruns_only_failed_apps(outcome: Outcome) -> None:
     first, second = outcome.answer["first"], outcome.answer["second"]
     count = outcome.params["numbers"]
     assert first["values"] == [number * number for number in range(count)]
     assert first["ran"] == sorted([*map(str, range(count)), "second_time"])
     assert "not yet" in first["error"]
     assert second["values"] == [number * number for number in range(count + 1)]
-    assert second["ran"] == sorted([str(count), "second_time"]), "the second load ran what was checkpointed"
+    assert second["ran"] == sorted([str(count), "second_time"]), "the second load ran checkpointed apps again"
     assert second["error"] is None
 
 
 @case(payload="parsl/killed_worker.py", component="parsl", walltime=180, params={"retries": 1})
-def test_a_killed_workers_task_is_tried_by_another_as_often_as_retries_allow(outcome: Outcome) -> None:
+def test_the_task_of_a_killed_worker_is_retried_as_often_as_retries_allow(outcome: Outcome) -> None:
     answer, retries = outcome.answer, outcome.params["retries"]
     assert answer["tries"]["spared"] == [answer["pids"]["spared"]]
-    assert len(answer["tries"]["once"]) == 1 + retries, "the same worker, or too few of them"
+    assert len(answer["tries"]["once"]) == 1 + retries, "the number of workers that tried the task is not 1 + retries"
     assert answer["pids"]["once"] in answer["tries"]["once"]
-    assert len(answer["tries"]["again"]) == 1 + retries, "tried more or less often than retries allow"
+    assert len(answer["tries"]["again"]) == 1 + retries, "the task was not tried as often as retries allow"
     assert (answer["error"], "loss of worker" in answer["message"]) == ("WorkerLost", True)
 
 
 @case(payload="parsl/monitoring.py", component="parsl", walltime=180, params={"numbers": [2, 3, 4]})
-def test_monitoring_holds_every_tasks_states_in_order(outcome: Outcome) -> None:
+def test_monitoring_records_the_states_of_every_task_in_order(outcome: Outcome) -> None:
     answer, numbers = outcome.answer, outcome.params["numbers"]
     if "absent" in answer:
         pytest.skip(answer["absent"])
@@ -146,15 +145,15 @@ def test_monitoring_holds_every_tasks_states_in_order(outcome: Outcome) -> None:
     assert answer["functions"] == ["half"] * len(numbers)
     assert len(answer["states"]) == len(numbers)
     for number, states in zip(numbers, answer["states"], strict=True):
-        # the worker's own two states come by another way and may be written before or after its neighbours
-        told = [state for state in states if not state.startswith("running")]
-        assert told == ["pending", "launched", "failed" if number in odd else "exec_done"], f"half({number})"
+        # the worker itself reports its two states, so they may be recorded before or after their neighbours
+        recorded = [state for state in states if not state.startswith("running")]
+        assert recorded == ["pending", "launched", "failed" if number in odd else "exec_done"], f"half({number})"
         assert {"running", "running_ended"} <= set(states), f"half({number})"
     assert len(answer["hosts"]) == 1
 
 
-def launched(outcome: Outcome) -> None:
-    """Assert that two ranks knew of each other, spread over the nodes, and that failures were told."""
+def mpi_ranks_ran(outcome: Outcome) -> None:
+    """Assert that two ranks of one job ran, distributed over the nodes, and that failures were reported."""
     answer = outcome.answer
     if "absent" in answer:
         pytest.skip(answer["absent"])
@@ -164,7 +163,7 @@ def launched(outcome: Outcome) -> None:
     assert len(nodes) == outcome.case.nodes
     assert not outcome.nodes or nodes <= set(outcome.nodes)
     assert answer["failed_with"] == 3
-    assert answer["unsized"] == "InvalidResourceSpecification", "an app that asks for no ranks was taken"
+    assert answer["unsized"] == "InvalidResourceSpecification", "Parsl accepted an app that requests no ranks"
 
 
 @case(
@@ -176,7 +175,7 @@ def launched(outcome: Outcome) -> None:
     walltime=120,
 )
 def test_an_mpi_app_has_its_two_ranks_through_mpiexec(outcome: Outcome) -> None:
-    launched(outcome)
+    mpi_ranks_ran(outcome)
 
 
 @case(
@@ -188,7 +187,7 @@ def test_an_mpi_app_has_its_two_ranks_through_mpiexec(outcome: Outcome) -> None:
     walltime=120,
 )
 def test_an_mpi_app_has_its_two_ranks_through_srun(outcome: Outcome) -> None:
-    launched(outcome)
+    mpi_ranks_ran(outcome)
 
 
 @case(
@@ -200,4 +199,4 @@ def test_an_mpi_app_has_its_two_ranks_through_srun(outcome: Outcome) -> None:
     walltime=120,
 )
 def test_an_mpi_app_has_a_rank_on_each_of_two_nodes(outcome: Outcome) -> None:
-    launched(outcome)
+    mpi_ranks_ran(outcome)

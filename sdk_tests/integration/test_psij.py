@@ -1,4 +1,4 @@
-"""PSI/J: jobs submitted, followed, redirected, cancelled and attached to, through the scheduler itself."""
+"""PSI/J: submit, monitor, redirect, cancel and attach to jobs of the scheduler."""
 
 from __future__ import annotations
 
@@ -6,47 +6,46 @@ from typing import Any
 
 import pytest
 
-from sdk_tests.model.attempt import Outcome
-from sdk_tests.model.case import EVERY, case
+from sdk_tests import EVERY, Outcome, case
 
 OVERWRITTEN: list[list[Any]] = [[], [["FAILED", 137]]]
-"""What PSI/J 0.9.11 may say after CANCELED on ``local``.
+"""The state changes that PSI/J 0.9.11 may report after CANCELED on ``local``.
 
-It kills a job's children before the launcher's shell, which now and then reaches its own exit first; that 137 then
-overwrites the end. Seen in 4 of 5 cancels with a slow ``date``, which the launcher calls; whoever waits for the job is
-told CANCELED all the same.
+It kills a job's children before the launcher's shell. Sometimes the shell exits first, and its exit code 137 overwrites
+the state. With a slow ``date``, which the launcher calls, this happened in 4 of 5 cancellations. A wait for the job
+still returns CANCELED.
 """
 
 
 UPSTREAM = "https://github.com/ExaWorks/psij-python/blob/0.9.11/src"
-"""Where psij's code stands that a known failure is about."""
+"""The source of psij, to which the known failures refer."""
 
 NO_WALLTIME = {
-    "cobalt": "psij 0.9.11 leaves the walltime of a Cobalt job empty, which Cobalt's qsub refuses: "
+    "cobalt": "psij 0.9.11 writes an empty walltime for a Cobalt job, and Cobalt's qsub refuses the job: "
     f"{UPSTREAM}/psij/executors/batch/cobalt/cobalt.mustache#L17"
 }
 
-NOTHING_HANDED_ON = {
-    "flux": "psij 0.9.11's executor for Flux hands on neither a job's environment nor its directory: "
+NO_ENVIRONMENT = {
+    "flux": "psij 0.9.11's executor for Flux passes on neither the environment nor the directory of a job: "
     f"{UPSTREAM}/psij/executors/flux.py#L147"
 }
 
-UNCANCELLED = {
-    "pbs": "psij 0.9.11 takes only a job that died of SIGKILL for cancelled; qdel sends SIGTERM first: "
+NOT_CANCELLED = {
+    "pbs": "psij 0.9.11 reports only jobs that SIGKILL ended as cancelled, but qdel sends SIGTERM first: "
     f"{UPSTREAM}/psij/executors/batch/pbs_base.py#L136",
 }
 
 
 CANCELLING = ("local", "slurm", "flux", "pbs", "cobalt")
-"""Not LSF: psij 0.9.11 cannot read what bjobs says once a job was ended by somebody, and waits for it for ever."""
+"""Without LSF: psij 0.9.11 cannot parse the exit reason that bjobs reports, and waits for ever."""
 
 
-def ended(outcome: Outcome, state: str, exit_code: int | None) -> dict[str, Any]:
-    """Assert how PSI/J says the job ended, and that it has a native id; return the answer."""
+def job_ended(outcome: Outcome, state: str, exit_code: int | None) -> dict[str, Any]:
+    """Assert the final state and exit code that PSI/J reports, and that the job has a native id; return the answer."""
     answer = outcome.answer
     assert answer["state"] == state, answer["message"]
     if outcome.scheduler == "flux" and exit_code == 0:
-        exit_code = None  # psij 0.9.11's executor for Flux tells no exit code of 0
+        exit_code = None  # psij 0.9.11's executor for Flux does not report an exit code of 0
     assert answer["exit_code"] == exit_code
     assert answer["native_id"].split(".")[0].strip("[]").isalnum()
     return answer
@@ -63,7 +62,7 @@ def ended(outcome: Outcome, state: str, exit_code: int | None) -> dict[str, Any]
     broken_on=NO_WALLTIME,
 )
 def test_a_job_runs_on_a_node_and_knows_its_id(outcome: Outcome) -> None:
-    answer = ended(outcome, "COMPLETED", 0)
+    answer = job_ended(outcome, "COMPLETED", 0)
     assert answer["greeting"] == "Hello World!"
     assert not outcome.nodes or answer["node"] in outcome.nodes
     if outcome.scheduler != "local":
@@ -81,10 +80,10 @@ def test_a_job_runs_on_a_node_and_knows_its_id(outcome: Outcome) -> None:
         "variable": "of two words; and $HOME",
         "stdin": "first line\nsecond line, with an umlaut: ü\n",
     },
-    broken_on={**NO_WALLTIME, **NOTHING_HANDED_ON},
+    broken_on={**NO_WALLTIME, **NO_ENVIRONMENT},
 )
 def test_arguments_environment_and_streams_reach_a_job_unchanged(outcome: Outcome) -> None:
-    answer = ended(outcome, "COMPLETED", 0)
+    answer = job_ended(outcome, "COMPLETED", 0)
     assert {key: answer[key] for key in ("arguments", "variable", "stdin")} == outcome.params
     assert answer["in_directory"]
     assert answer["stderr"] == "this is stderr\n"
@@ -99,8 +98,8 @@ def test_arguments_environment_and_streams_reach_a_job_unchanged(outcome: Outcom
     params={"code": 7},
     broken_on=NO_WALLTIME,
 )
-def test_a_job_that_exits_with_7_has_failed_with_7(outcome: Outcome) -> None:
-    assert ended(outcome, "FAILED", 7)["file"] == "ran"
+def test_a_job_that_exits_with_7_fails_with_exit_code_7(outcome: Outcome) -> None:
+    assert job_ended(outcome, "FAILED", 7)["file"] == "ran"
 
 
 @case(
@@ -110,21 +109,21 @@ def test_a_job_that_exits_with_7_has_failed_with_7(outcome: Outcome) -> None:
     where="login",
     jobs=1,
     walltime=120,
-    broken_on={**NO_WALLTIME, **UNCANCELLED},
+    broken_on={**NO_WALLTIME, **NOT_CANCELLED},
 )
 def test_a_running_job_that_is_cancelled_stops_working(outcome: Outcome) -> None:
-    answer = ended(outcome, "CANCELED", None)
+    answer = job_ended(outcome, "CANCELED", None)
     assert answer["before"] == "ACTIVE"
-    assert answer["steps"] > 0, "the job had not begun to work"
-    assert answer["stopped"], "the job is told cancelled and still writes"
-    heard, later = answer["heard"][:3], answer["heard"][3:]
-    assert [state for state, _ in heard] == ["QUEUED", "ACTIVE", "CANCELED"]
+    assert answer["steps"] > 0, "the job had not started to work"
+    assert answer["stopped"], "the job is reported as cancelled and still writes"
+    changes, later = answer["status_changes"][:3], answer["status_changes"][3:]
+    assert [state for state, _ in changes] == ["QUEUED", "ACTIVE", "CANCELED"]
     assert later in (OVERWRITTEN if outcome.scheduler == "local" else [[]]), "CANCELED was followed by another state"
 
 
 @case(payload="psij/cancel_queued.py", component="psij", schedulers=("slurm",), where="login", jobs=1, walltime=120)
 def test_a_queued_job_that_is_cancelled_never_runs(outcome: Outcome) -> None:
-    answer = ended(outcome, "CANCELED", None)
+    answer = job_ended(outcome, "CANCELED", None)
     assert (answer["before"], answer["native_before"]) == ("QUEUED", "PENDING")
     assert answer["native_after"].startswith("CANCELLED")
     assert not answer["ran"]
@@ -140,12 +139,12 @@ def test_a_queued_job_that_is_cancelled_never_runs(outcome: Outcome) -> None:
     params={"duration": 60},
     broken_on=NO_WALLTIME,
 )
-def test_a_job_that_outlives_its_duration_is_ended_and_failed(outcome: Outcome) -> None:
+def test_a_job_that_exceeds_its_duration_is_ended_and_fails(outcome: Outcome) -> None:
     answer = outcome.answer
     assert answer["state"] == "FAILED"
     if outcome.scheduler == "slurm":
         assert "time limit" in answer["message"]
-    assert answer["lasted"] > outcome.params["duration"] / 2, "ended long before its time was up"
+    assert answer["lasted"] > outcome.params["duration"] / 2, "the job ended long before its duration was over"
     assert not answer["ended_by_itself"]
 
 
@@ -158,12 +157,12 @@ def test_a_job_that_outlives_its_duration_is_ended_and_failed(outcome: Outcome) 
     nodes=2,
     walltime=120,
     broken_on={
-        "lsf": "psij 0.9.11 has its launcher for jsrun under the name of jrun: "
+        "lsf": "psij 0.9.11 registers its launcher for jsrun under the wrong name jrun: "
         f"{UPSTREAM}/psij-descriptors/jsrun_descriptor.py#L5"
     },
 )
 def test_the_sites_launcher_puts_one_process_on_each_node(outcome: Outcome) -> None:
-    answer = ended(outcome, "COMPLETED", 0)
+    answer = job_ended(outcome, "COMPLETED", 0)
     processes = answer["processes"]
     assert len(processes) == len({each["node"] for each in processes}) == outcome.case.nodes
     assert not outcome.nodes or {each["node"] for each in processes} <= set(outcome.nodes)
@@ -185,16 +184,16 @@ def test_fifty_jobs_each_pass_through_their_states_in_legal_order(outcome: Outco
     assert len({each["native_id"] for each in jobs}) == len(jobs)
     for number, each in enumerate(jobs):
         fails = (number + 1) % outcome.params["failing_every"] == 0
-        # PSI/J infers from a completed job that it was active; a failed one may have been too quick for its polls
+        # PSI/J adds ACTIVE before COMPLETED by itself; a failed job may have run only between two polls
         legal = [["QUEUED", "ACTIVE", "FAILED"], ["QUEUED", "FAILED"]] if fails else [["QUEUED", "ACTIVE", "COMPLETED"]]
         assert each["states"] in legal, f"job {number}"
-        good = None if outcome.scheduler == "flux" else 0  # see ended()
-        assert each["exit_code"] == (3 if fails else good), f"job {number}"
+        success = None if outcome.scheduler == "flux" else 0  # see job_ended()
+        assert each["exit_code"] == (3 if fails else success), f"job {number}"
 
 
 @case(payload="psij/attach.py", component="psij", where="login", jobs=1, walltime=120, broken_on=NO_WALLTIME)
 def test_a_second_executor_follows_a_job_by_its_native_id(outcome: Outcome) -> None:
-    answer = ended(outcome, "COMPLETED", 0)
+    answer = job_ended(outcome, "COMPLETED", 0)
     assert answer["before"] == "ACTIVE"
     assert answer["file"] == "done"
 
@@ -210,9 +209,8 @@ def test_a_second_executor_follows_a_job_by_its_native_id(outcome: Outcome) -> N
     params={"code": 7},
     broken_on=NO_WALLTIME,
 )
-def test_a_second_executor_learns_the_exit_code_of_a_job_it_did_not_submit(outcome: Outcome) -> None:
-    """Not on ``local``, where PSI/J documents that an attached job always ends with 0."""
-    answer = ended(outcome, "FAILED", 7)
+def test_a_second_executor_reports_the_exit_code_of_a_job_it_did_not_submit(outcome: Outcome) -> None:
+    answer = job_ended(outcome, "FAILED", 7)
     assert answer["before"] == "ACTIVE"
 
 
@@ -239,8 +237,8 @@ def test_a_job_runs_through_the_executor_for_classic_pbs(outcome: Outcome) -> No
     walltime=120,
     params={"code": 7},
 )
-def test_a_job_that_exits_with_7_has_failed_with_7_for_classic_pbs_too(outcome: Outcome) -> None:
-    assert ended(outcome, "FAILED", 7)["file"] == "ran"
+def test_a_job_that_exits_with_7_fails_with_exit_code_7_through_classic_pbs(outcome: Outcome) -> None:
+    assert job_ended(outcome, "FAILED", 7)["file"] == "ran"
 
 
 @case(
@@ -249,13 +247,13 @@ def test_a_job_that_exits_with_7_has_failed_with_7_for_classic_pbs_too(outcome: 
     where="login",
     jobs=1,
     walltime=120,
-    params={"arguments": ["two words", "$HOME", "it's", "ü"], "word": "a 'word' and $HOME"},
-    broken_on={**NO_WALLTIME, **NOTHING_HANDED_ON},
+    params={"arguments": ["two words", "$HOME", "it's", "ü"], "variable": "a 'word' and $HOME"},
+    broken_on={**NO_WALLTIME, **NO_ENVIRONMENT},
 )
 def test_a_specification_read_back_from_json_equals_the_first_and_runs(outcome: Outcome) -> None:
     assert outcome.answer["differ"] == []
-    answer = ended(outcome, "COMPLETED", 0)
-    assert {key: answer[key] for key in ("arguments", "word")} == outcome.params
+    answer = job_ended(outcome, "COMPLETED", 0)
+    assert {key: answer[key] for key in ("arguments", "variable")} == outcome.params
     assert answer["in_directory"]
 
 
@@ -267,15 +265,15 @@ def test_a_specification_read_back_from_json_equals_the_first_and_runs(outcome: 
     where="login",
     walltime=60,
     params={"duration": 300},
-    xfail="psij 0.9.11 writes a duration as '300.0 s' and reads back none: 0 s; its own default of 10 minutes alone "
-    f"survives, since it is left out: {UPSTREAM}/psij/job_attributes.py#L149",
+    xfail="psij 0.9.11 writes a duration as '300.0 s' but reads it as 0 s; only the default of 10 minutes is kept, "
+    f"because it is not written: {UPSTREAM}/psij/job_attributes.py#L149",
 )
 def test_a_duration_survives_being_written_as_json(outcome: Outcome) -> None:
     assert outcome.answer["durations"] == [outcome.params["duration"]] * 2
 
 
-def started(outcome: Outcome) -> list[dict[str, Any]]:
-    """Assert that a launcher's job ended well and its failing twin did not; return what its processes said."""
+def started_processes(outcome: Outcome) -> list[dict[str, Any]]:
+    """Assert that the launcher's job completed and its failing job failed; return the answers of the processes."""
     if "absent" in outcome.answer:
         pytest.skip(outcome.answer["absent"])
     failing = outcome.answer["failing"]
@@ -295,8 +293,8 @@ def started(outcome: Outcome) -> list[dict[str, Any]]:
     walltime=120,
     params={"processes": 2},
 )
-def test_the_launcher_single_starts_one_process_whatever_was_asked_for(outcome: Outcome) -> None:
-    assert len(started(outcome)) == 1
+def test_the_launcher_single_starts_one_process_whatever_was_requested(outcome: Outcome) -> None:
+    assert len(started_processes(outcome)) == 1
 
 
 @case(
@@ -307,8 +305,8 @@ def test_the_launcher_single_starts_one_process_whatever_was_asked_for(outcome: 
     walltime=120,
     params={"processes": 2},
 )
-def test_a_launcher_of_several_processes_starts_each_with_its_own_number(outcome: Outcome) -> None:
-    processes = started(outcome)
+def test_a_launcher_of_several_processes_starts_each_with_its_own_rank(outcome: Outcome) -> None:
+    processes = started_processes(outcome)
     first = 1 if outcome.params["launcher"] == "multiple" else 0
     assert sorted(int(each["rank"]) for each in processes) == [first, first + 1]
 
@@ -324,5 +322,5 @@ def test_a_launcher_of_several_processes_starts_each_with_its_own_number(outcome
     params={"processes": 2},
 )
 def test_the_launcher_srun_starts_each_process_with_its_own_rank(outcome: Outcome) -> None:
-    """In a job of PSI/J's own: the launcher leaves the number of processes to srun, which takes the allocation's."""
-    assert sorted(int(each["rank"]) for each in started(outcome)) == [0, 1]
+    """The case runs in a job of PSI/J, because the launcher takes the number of processes from the allocation."""
+    assert sorted(int(each["rank"]) for each in started_processes(outcome)) == [0, 1]

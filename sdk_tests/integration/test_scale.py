@@ -1,9 +1,8 @@
-"""The scale tier: many short tasks. That each ran is asserted; how quickly is measured, and judged by references."""
+"""The scale tier: many short tasks. The cases assert that each task ran; references of the site judge the figures."""
 
 from __future__ import annotations
 
-from sdk_tests.model.attempt import Outcome
-from sdk_tests.model.case import EVERY, case
+from sdk_tests import EVERY, Outcome, case
 
 FIGURES = {
     "tasks_per_second",
@@ -14,11 +13,11 @@ FIGURES = {
     "launch_latency_p99",
     "memory_client",
 }
-"""What every component of this tier measures; docs/performance.md says how."""
+"""The figures of every component of this tier; docs/performance.md explains them."""
 
 
-def measured(outcome: Outcome, *more: str) -> None:
-    """Assert that every task was run and every figure was taken; only the overhead, a difference, may be negative."""
+def tasks_measured(outcome: Outcome, *more: str) -> None:
+    """Assert that every task ran and every figure was measured; only the overhead, a difference, may be negative."""
     answer = outcome.answer
     assert answer["tasks"] == outcome.params["tasks"]
     figures = {each["name"]: each["value"] for each in answer["metrics"]}
@@ -39,7 +38,7 @@ def measured(outcome: Outcome, *more: str) -> None:
 )
 def test_parsl_runs_every_one_of_many_short_tasks(outcome: Outcome) -> None:
     assert outcome.answer["failed"] == 0
-    measured(outcome, "memory_interchange", "memory_pool")
+    tasks_measured(outcome, "memory_interchange", "memory_pool")
 
 
 @case(
@@ -54,7 +53,7 @@ def test_parsl_runs_every_one_of_many_short_tasks(outcome: Outcome) -> None:
 )
 def test_psij_runs_every_one_of_many_short_jobs_here(outcome: Outcome) -> None:
     assert outcome.answer["states"] == ["COMPLETED"]
-    measured(outcome)
+    tasks_measured(outcome)
 
 
 @case(
@@ -70,4 +69,4 @@ def test_psij_runs_every_one_of_many_short_jobs_here(outcome: Outcome) -> None:
 )
 def test_psij_runs_every_one_of_many_short_jobs_through_the_scheduler(outcome: Outcome) -> None:
     assert outcome.answer["states"] == ["COMPLETED"]
-    measured(outcome)
+    tasks_measured(outcome)

@@ -1,69 +1,88 @@
-"""Whose fault it is: the rules from how an attempt ended to an outcome and its cause, first match first.
+"""Classification of failures: rules from the ending of an attempt to an outcome and its cause. The first match counts.
 
-``infra`` needs positive evidence against the site or its scheduler; what no rule recognises is ``error``.
+``infra`` requires positive evidence against the site or its scheduler. An ending that no rule covers is ``error``.
 """
 
 from __future__ import annotations
 
-import re
 import signal
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from dashboard_client.schema import Cause, CauseClass, Outcome, Phase
+from sdk_tests.judging.message_rules import SIGNALS, matches, telling_line
 from sdk_tests.model.attempt import AttemptResult, Judgement
 
 
 @dataclass(frozen=True)
 class Health:
-    """A scheduler: the evidence of its failed ``control`` case, and of its unanswered ping (``dead``)."""
+    """Evidence against a scheduler. control: its control case failed; unreachable: it does not answer a ping."""
 
     control: str | None = None
-    dead: str | None = None
+    unreachable: str | None = None
 
 
-Rule = Callable[[AttemptResult], "Judgement | None"]
+STARVED = 0.25
+"""Share of an attempt's time without a core above which a reached time limit says nothing about the component."""
+
+
+def overloaded(result: AttemptResult) -> bool:
+    """Return whether an attempt reached its time limit on a machine that had no core for it for much of that time."""
+    return result.ending == "timeout" and result.starved >= STARVED
+
+
+def repeatable(result: AttemptResult) -> str:
+    """Return why a non-pass must be repeated before it counts; empty if it counts."""
+    if result.disturbed:
+        return f"its allocation was not healthy: {result.disturbed}"
+    if overloaded(result):
+        return f"it had no core for {result.starved:.0%} of its time: the machine was overloaded"
+    return ""
 
 
 def usable(result: AttemptResult, answers: bool) -> bool:
-    """Whether there is something to judge: the payload ended by itself with 0, and answered as it should."""
+    """Return whether the test function can judge the attempt: the payload exited with 0 and printed its answer."""
     if result.ending != "exited" or result.exit_code != 0:
         return False
     return not answers or (len(result.answers) == 1 and not result.detail)
 
 
 def classify(result: AttemptResult, health: Health, control: bool) -> Judgement:
-    """Return outcome and cause of an attempt that gave nothing to judge."""
+    """Return outcome and cause of an attempt that no test function can judge."""
     if result.ending == "cancelled":
         return interrupted(result.detail or "the run was stopped while this case ran")
-    own = _by_ending(result) or _by_exit(result) or _unrecognised(result)
-    if control:
-        evidence = f"the control case itself failed: {own.cause.evidence}"
-        return _made(Outcome.INFRA, own.cause.phase, CauseClass.SITE, "control-failed", evidence)
-    if own.outcome is Outcome.INFRA:
-        return own
-    return blame_site(own, health)
+    judgement = _by_ending(result) or _by_exit(result) or _unrecognised(result)
+    if control and judgement.cause.cls is not CauseClass.HARNESS:
+        return control_failed(judgement)
+    if judgement.outcome is Outcome.INFRA:
+        return judgement
+    return blame_site(judgement, health)
 
 
-def blame_site(own: Judgement, health: Health) -> Judgement:
-    """Turn a non-pass into ``infra`` where its scheduler is shown not to work; otherwise leave it as it is."""
-    if own.outcome not in (Outcome.FAIL, Outcome.ERROR) or own.cause.rule == "interrupted":
-        return own
-    said = f"; the case: {own.cause.evidence}"
-    if health.dead:
-        evidence = health.dead + said
-        return _made(Outcome.INFRA, own.cause.phase, CauseClass.SCHEDULER, "scheduler-unreachable", evidence)
+def control_failed(judgement: Judgement) -> Judgement:
+    """Return the judgement of a control case that did not pass: the site is at fault, whatever the reason."""
+    evidence = f"the control case itself failed: {judgement.cause.evidence}"
+    return _judgement(Outcome.INFRA, judgement.cause.phase, CauseClass.SITE, "control-failed", evidence)
+
+
+def blame_site(judgement: Judgement, health: Health) -> Judgement:
+    """Turn a failure or error into ``infra`` if its scheduler is known not to work; otherwise return it unchanged."""
+    if judgement.outcome not in (Outcome.FAIL, Outcome.ERROR) or judgement.cause.rule == "interrupted":
+        return judgement
+    phase, case_evidence = judgement.cause.phase, f"; the case: {judgement.cause.evidence}"
+    if health.unreachable:
+        evidence = health.unreachable + case_evidence
+        return _judgement(Outcome.INFRA, phase, CauseClass.SCHEDULER, "scheduler-unreachable", evidence)
     if health.control:
-        return _made(Outcome.INFRA, own.cause.phase, CauseClass.SITE, "control-failed", health.control + said)
-    return own
+        return _judgement(Outcome.INFRA, phase, CauseClass.SITE, "control-failed", health.control + case_evidence)
+    return judgement
 
 
 def interrupted(evidence: str) -> Judgement:
-    """The verdict of a planned case that a stopped run still owes."""
-    return _made(Outcome.ERROR, Phase.RUN, CauseClass.HARNESS, "interrupted", evidence)
+    """Return the verdict of a planned case that was unfinished when its run was stopped."""
+    return _judgement(Outcome.ERROR, Phase.RUN, CauseClass.HARNESS, "interrupted", evidence)
 
 
-def _made(outcome: Outcome, phase: Phase, cls: CauseClass, rule: str, evidence: str) -> Judgement:
+def _judgement(outcome: Outcome, phase: Phase, cls: CauseClass, rule: str, evidence: str) -> Judgement:
     return Judgement(outcome, Cause(phase=phase, cls=cls, rule=rule, evidence=evidence))
 
 
@@ -80,58 +99,58 @@ def _by_ending(result: AttemptResult) -> Judgement | None:
     if result.ending in _INFRA:
         phase, rule, default = _INFRA[result.ending]
         cls = CauseClass.SITE if rule == "node-failure" else CauseClass.SCHEDULER
-        return _made(Outcome.INFRA, phase, cls, rule, result.detail or default)
+        return _judgement(Outcome.INFRA, phase, cls, rule, result.detail or default)
+    if result.ending == "harness-error":
+        return _judgement(Outcome.ERROR, Phase.RUN, CauseClass.HARNESS, "harness-error", result.detail)
     if result.ending == "timeout":
         evidence = result.detail or "the payload was still running at its time limit and was killed"
-        last = _last_line(result.tail)
-        return _made(
-            Outcome.FAIL, Phase.RUN, CauseClass.COMPONENT, "time-limit", evidence + (f"; {last}" if last else "")
-        )
+        line = telling_line(result.tail)
+        evidence += f"; {line}" if line else ""
+        if overloaded(result):
+            evidence = (
+                f"the machine was overloaded: the case had no core for {result.starved:.0%} of its time; {evidence}"
+            )
+            return _judgement(Outcome.ERROR, Phase.RUN, CauseClass.HARNESS, "machine-overloaded", evidence)
+        return _judgement(Outcome.FAIL, Phase.RUN, CauseClass.COMPONENT, "time-limit", evidence)
     if result.ending == "vanished":
-        return _made(Outcome.ERROR, Phase.RUN, CauseClass.UNKNOWN, "job-vanished", result.detail)
+        return _judgement(Outcome.ERROR, Phase.RUN, CauseClass.UNKNOWN, "job-vanished", result.detail)
     if result.ending == "job-ended":
-        return _made(Outcome.ERROR, Phase.RUN, CauseClass.UNKNOWN, "job-ended", result.detail)
+        return _judgement(Outcome.ERROR, Phase.RUN, CauseClass.UNKNOWN, "job-ended", result.detail)
     if result.ending == "unstarted":
-        return _made(Outcome.FAIL, Phase.LAUNCH, CauseClass.DISTRIBUTION, "not-executable", result.detail)
+        return _judgement(Outcome.FAIL, Phase.LAUNCH, CauseClass.DISTRIBUTION, "not-executable", result.detail)
     return None
 
 
-_IMPORT = re.compile(
-    r"^(?:ModuleNotFoundError|ImportError|pkg_resources\.\w+|importlib\.metadata\.\w+): .*", re.MULTILINE
-)
-_SPACE = re.compile(r"^.*(?:No space left on device|Disk quota exceeded).*", re.MULTILINE)
-
-
 def _by_exit(result: AttemptResult) -> Judgement | None:
-    if result.ending != "exited":
+    if result.ending != "exited" or (result.signal is None and not result.exit_code):
         return None
+    if "OUT_OF_MEM" in (result.native_state or "").upper():
+        evidence = f"the scheduler reported {result.native_state}"
+        return _judgement(Outcome.INFRA, Phase.RUN, CauseClass.SITE, "out-of-memory", evidence)
+    by_signal = SIGNALS.get(result.signal or 0)
+    if by_signal is not None:
+        evidence = f"the payload was killed by {signal.Signals(result.signal or 0).name}"
+        line = telling_line(result.tail)
+        evidence += f"; {line}" if line else ""
+        return _judgement(by_signal.outcome, Phase.RUN, by_signal.cls, by_signal.rule, evidence)
+    rule, line = next(matches(result.tail), (None, ""))
+    if rule is not None:
+        return _judgement(rule.outcome, Phase.RUN, rule.cls, rule.rule, line)
+    line = telling_line(result.tail)
     if result.signal is not None:
         try:
             name = signal.Signals(result.signal).name
         except ValueError:
             name = f"signal {result.signal}"
-        return _made(Outcome.FAIL, Phase.RUN, CauseClass.COMPONENT, "killed-by-signal", f"the payload died of {name}")
-    if result.exit_code:
-        space = _SPACE.search(result.tail)
-        if space:
-            return _made(Outcome.INFRA, Phase.RUN, CauseClass.SITE, "disk-full", space.group().strip())
-        missing = _IMPORT.search(result.tail)
-        if missing:
-            return _made(Outcome.FAIL, Phase.RUN, CauseClass.DISTRIBUTION, "import-failed", missing.group().strip())
-        said = _last_line(result.tail) or "it said nothing"
-        evidence = f"the payload exited with {result.exit_code}: {said}"
-        return _made(Outcome.FAIL, Phase.RUN, CauseClass.COMPONENT, "payload-failed", evidence)
-    return None
+        evidence = f"the payload was killed by {name}" + (f"; {line}" if line else "")
+        return _judgement(Outcome.FAIL, Phase.RUN, CauseClass.COMPONENT, "killed-by-signal", evidence)
+    evidence = f"the payload exited with {result.exit_code}: {line or 'it printed no message'}"
+    return _judgement(Outcome.FAIL, Phase.RUN, CauseClass.COMPONENT, "payload-failed", evidence)
 
 
 def _unrecognised(result: AttemptResult) -> Judgement:
     if result.ending == "exited":
         rule = {0: "no-answer", 1: "garbled-answer"}.get(len(result.answers), "several-answers")
         evidence = result.detail or "the payload's answer could not be used"
-        return _made(Outcome.ERROR, Phase.COLLECT, CauseClass.HARNESS, rule, evidence)
-    return _made(Outcome.ERROR, Phase.RUN, CauseClass.UNKNOWN, "unclassified", f"{result.ending}: {result.detail}")
-
-
-def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:300] if lines else ""
+        return _judgement(Outcome.ERROR, Phase.COLLECT, CauseClass.HARNESS, rule, evidence)
+    return _judgement(Outcome.ERROR, Phase.RUN, CauseClass.UNKNOWN, "unclassified", f"{result.ending}: {result.detail}")

@@ -1,17 +1,18 @@
-"""The harness as a pytest plugin: plans the cells, opens the run, hands the items to the loop, and closes the run."""
+"""The harness as a pytest plugin: it plans the cells, opens the run, passes the items to the loop, closes the run."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
+from functools import cached_property
 
 import pytest
 
 from dashboard_client.runs import RunFolder
-from sdk_tests.judging.item_state import ANSWERED, CELL, RAISED, REPORTS
+from sdk_tests.judging.item_state import CELL, EXCEPTIONS, JUDGE_INPUT, REPORTS
 from sdk_tests.judging.loop import Loop
 from sdk_tests.judging.signals import Signals
-from sdk_tests.model.metrics import compare, measured
-from sdk_tests.plan.cells import Cell, cells, pruned, selected, unmet
+from sdk_tests.model.metrics import answer_metrics, compare
+from sdk_tests.plan.cells import Cell, cells, selected, unmatched, without_idle_controls
 from sdk_tests.plan.preparation import Echo, Preparation
 from sdk_tests.plan.resume import unfinished_attempts
 from sdk_tests.recording.finish import finish
@@ -22,7 +23,8 @@ class Harness:
     """One run within one pytest session.
 
     run: None until the run is open. exit_code: None until it is closed. collection_errors: modules that could not be
-    collected; unmet: parts of the selection that match no case. Where there are any of either, nothing runs.
+    collected. unmatched: parts of the selection that match no case. If there is any of the two, nothing runs. case_ids:
+    all cases of the system; empty where only some of its schedulers were planned.
     """
 
     def __init__(
@@ -40,24 +42,29 @@ class Harness:
         self.run: Run | None = None
         self.exit_code: int | None = None
         self.collection_errors: list[str] = []
-        self.unmet: list[str] = []
-        self._resumed: RunFolder | None = None
-        self._case_ids: list[str] = []  # of all cases of the system, where all its schedulers were planned
+        self.unmatched: list[str] = []
+        self.case_ids: list[str] = []
         self._interrupted = False
         self._stopped_early = False
+
+    @cached_property
+    def resumed_run(self) -> RunFolder | None:
+        """The earlier run that this one continues."""
+        name = self.preparation.options.resume
+        return None if name is None else RunFolder.open(name, self.preparation.places.runs)
 
     # -- collection ---------------------------------------------------------------------------------------------------
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         declared = getattr(metafunc.function, "exaworks_cases", None)
         if declared is not None:
-            spread = cells(declared, self.preparation)
+            declared_cells = cells(declared, self.preparation)
             metafunc.fixturenames.append("_cell")
-            metafunc.parametrize("_cell", spread, ids=[cell.case_id for cell in spread])
+            metafunc.parametrize("_cell", declared_cells, ids=[cell.case_id for cell in declared_cells])
 
     @pytest.fixture
     def _cell(self) -> None:
-        """Only carries the parameter."""
+        """Hold the parameter; its value is not used."""
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
@@ -68,18 +75,21 @@ class Harness:
         kept: list[pytest.Item] = []
         dropped: list[pytest.Item] = []
         options = self.preparation.options
-        spread = [cell for cell in map(_cell_of, items) if cell]
-        wanted = {cell.case_id for cell in pruned([cell for cell in spread if selected(cell, options.selection)])}
-        resumed = self._unfinished()
-        self._case_ids = [] if options.selection.schedulers else [cell.case_id for cell in spread]
-        self.unmet = unmet(spread, options.selection) if resumed is None else []
+        all_cells = [cell for cell in map(_cell_of, items) if cell]
+        self.case_ids = [] if options.selection.schedulers else [cell.case_id for cell in all_cells]
+        if self.resumed_run is None:
+            self.unmatched = unmatched(all_cells, options.selection)
+            chosen = without_idle_controls([cell for cell in all_cells if selected(cell, options.selection)])
+            wanted = {cell.case_id for cell in chosen}
+        else:
+            wanted = set(unfinished_attempts(self.resumed_run))
         for item in items:
             cell = _cell_of(item)
             if cell is None:
                 (dropped if hasattr(getattr(item, "function", None), "exaworks_cases") else kept).append(item)
-            elif cell.case_id in (wanted if resumed is None else resumed):
+            elif cell.case_id in wanted:
                 item.stash[CELL] = cell
-                reason = cell.waiver or cell.case.xfail or self._broken(cell)
+                reason = cell.waiver or cell.case.xfail or self._broken_on(cell)
                 if reason:
                     item.add_marker(pytest.mark.xfail(reason=reason, strict=False))
                 kept.append(item)
@@ -89,22 +99,16 @@ class Harness:
             config.hook.pytest_deselected(items=dropped)
             items[:] = kept
 
-    def _broken(self, cell: Cell) -> str | None:
-        """Why the case is known to fail on that scheduler, or on any of its kind."""
-        ready = self.preparation.schedulers.get(cell.scheduler)
-        names = (cell.scheduler, ready.kind.kind if ready else cell.scheduler)
+    def _broken_on(self, cell: Cell) -> str | None:
+        """Return why the case is known to fail on its scheduler, or on every scheduler of that kind."""
+        scheduler = self.preparation.schedulers.get(cell.scheduler)
+        names = (cell.scheduler, scheduler.kind.kind if scheduler else cell.scheduler)
         return next((cell.case.broken_on[name] for name in names if name in cell.case.broken_on), None)
-
-    def _unfinished(self) -> dict[str, int] | None:
-        if self.preparation.options.resume is None:
-            return None
-        self._resumed = RunFolder.open(self.preparation.options.resume, self.preparation.places.runs)
-        return unfinished_attempts(self._resumed)
 
     # -- the run ------------------------------------------------------------------------------------------------------
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """Stopped before the run had its own handlers; pytest's own reasons to stop are of another type."""
+        """Note a Ctrl-C before the run has its own handlers; pytest's own reasons to stop have other types."""
         self._interrupted = self._interrupted or excinfo.type is KeyboardInterrupt
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
@@ -112,15 +116,15 @@ class Harness:
             return None
         if self.collection_errors and not session.config.option.continue_on_collection_errors:
             raise session.Interrupted(f"{len(self.collection_errors)} errors during collection: nothing was run")
-        if self.unmet:
-            raise session.Interrupted("; ".join(self.unmet))
+        if self.unmatched:
+            raise session.Interrupted("; ".join(self.unmatched))
         items = {item.stash[CELL].case_id: item for item in session.items if CELL in item.stash}
         for item in session.items:
             if CELL not in item.stash:
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=session)
-        if not items and self._resumed is None:
+        if not items and self.resumed_run is None:
             return True
-        with Signals() as signals:  # before the plan is on disk, so that every planned case gets its record
+        with Signals() as signals:  # before the plan is written, so that every planned case gets its record
             self.run = self._open([item.stash[CELL] for item in items.values()])
             signals.console = self.run.folder.private / "console.log"
             with self.run.folder.lock():
@@ -133,19 +137,19 @@ class Harness:
         return True
 
     def _open(self, planned: list[Cell]) -> Run:
-        if self._resumed is not None:
-            return reopen_run(self.preparation, self._resumed, self.display, self.echo)
+        if self.resumed_run is not None:
+            return reopen_run(self.preparation, self.resumed_run, self.display, self.echo)
         return open_run(self.preparation, planned, self.display, self.echo)
 
     # -- judging ------------------------------------------------------------------------------------------------------
 
     @pytest.hookimpl(wrapper=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-        """Where the case's own test function was content, hold its figures against the site's references."""
+        """After a test function that raised nothing, compare the figures of the case with the site's references."""
         result = yield
-        _, answered = pyfuncitem.stash.get(ANSWERED, (None, None))
-        if answered is not None:
-            compare(answered.case_id, measured(answered.answer), self.preparation.system.references)
+        _, outcome = pyfuncitem.stash.get(JUDGE_INPUT, (None, None))
+        if outcome is not None:
+            compare(outcome.case_id, answer_metrics(outcome.answer), self.preparation.system.references)
         return result
 
     @pytest.hookimpl(wrapper=True)
@@ -156,7 +160,7 @@ class Harness:
         if CELL in item.stash:
             item.stash.setdefault(REPORTS, {})[report.when or ""] = report
             if call.excinfo is not None:
-                item.stash.setdefault(RAISED, {})[report.when or ""] = call.excinfo.type
+                item.stash.setdefault(EXCEPTIONS, {})[report.when or ""] = call.excinfo.type
         return report
 
     # -- the end ------------------------------------------------------------------------------------------------------
@@ -173,7 +177,7 @@ class Harness:
                 self.run,
                 interrupted=self._interrupted,
                 stopped_early=self._stopped_early,
-                case_ids=self._case_ids,
+                case_ids=self.case_ids,
                 collector=self.collector,
             )
         if session.exitstatus != pytest.ExitCode.INTERNAL_ERROR:
@@ -184,5 +188,5 @@ class Harness:
 
 def _cell_of(item: pytest.Item) -> Cell | None:
     callspec = getattr(item, "callspec", None)
-    found = callspec.params.get("_cell") if callspec is not None else None
-    return found if isinstance(found, Cell) else None
+    parameter = callspec.params.get("_cell") if callspec is not None else None
+    return parameter if isinstance(parameter, Cell) else None

@@ -1,4 +1,4 @@
-"""What the harness keeps on pytest's items, where the plugin, the loop and the front ends find it."""
+"""The values that the harness stores on pytest's items for the plugin, the loop and the front ends."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from sdk_tests.model.attempt import Judgement, Outcome
 from sdk_tests.plan.cells import Cell
 
 CELL = pytest.StashKey[Cell]()
-ANSWERED = pytest.StashKey[tuple[Judgement | None, Outcome | None]]()
-RAISED: pytest.StashKey[dict[str, type[BaseException]]] = pytest.StashKey()
+"""The cell that an item stands for."""
+JUDGE_INPUT = pytest.StashKey[tuple[Judgement | None, Outcome | None]]()
+"""What the test function gets: a judgement that is already final, or else the outcome to assert on."""
+EXCEPTIONS: pytest.StashKey[dict[str, type[BaseException]]] = pytest.StashKey()
+"""The type of the exception that each phase (setup, call, teardown) raised."""
 REPORTS: pytest.StashKey[dict[str, pytest.TestReport]] = pytest.StashKey()
+"""pytest's report of each phase."""

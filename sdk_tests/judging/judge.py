@@ -1,4 +1,4 @@
-"""From pytest's reports of one item to a verdict."""
+"""Derive the verdict of a test item from pytest's reports."""
 
 from __future__ import annotations
 
@@ -14,44 +14,50 @@ from sdk_tests.model.metrics import NotComparable, OutOfReference
 
 def verdict(
     reports: Mapping[str, pytest.TestReport],
-    raised: Mapping[str, type[BaseException]],
+    exceptions: Mapping[str, type[BaseException]],
     judgement: Judgement | None,
 ) -> Judgement | None:
-    """Return what an item came to; None is a pass. ``preset`` is what was known before the test function ran."""
-    expected = _wasxfail(reports)
+    """Return the verdict of a test item; None means that it passed.
+
+    reports: pytest's report of each phase. exceptions: the type of the exception that each phase raised. judgement: the
+    verdict, if it was known before the test function ran.
+    """
+    expected = _expected_failure(reports)
     if judgement is not None:
         if judgement.outcome is Outcome.FAIL and expected is not None:
-            return _known(expected, judgement.cause.evidence)
+            return _known_failure(expected, judgement.cause.evidence)
         return judgement
     teardown = reports.get("teardown")
     call = reports.get("call")
     setup = reports.get("setup")
     if setup is not None and setup.failed:
-        return _judge_raised("setup", setup)
+        return _judge_error("setup", setup)
     if expected is not None:
         if call is not None and call.passed:
             evidence = f"passed although listed as known to fail: {expected}"
-            return _made(Outcome.XPASS, CauseClass.COMPONENT, "unexpected-pass", evidence)
-        return _known(expected, _said(call or setup))
+            return _judgement(Outcome.XPASS, CauseClass.COMPONENT, "unexpected-pass", evidence)
+        return _known_failure(expected, _message(call or setup))
     skipped = next((report for report in (setup, call) if report is not None and report.skipped), None)
     if skipped is not None:
-        return _made(Outcome.SKIP, CauseClass.HARNESS, "skipped-by-case", _said(skipped))
+        return _judgement(Outcome.SKIP, CauseClass.HARNESS, "skipped-by-case", _message(skipped))
     if call is None:
-        return _made(Outcome.ERROR, CauseClass.HARNESS, "not-judged", "pytest did not run the case's test function")
+        evidence = "pytest did not run the case's test function"
+        return _judgement(Outcome.ERROR, CauseClass.HARNESS, "not-judged", evidence)
     if call.failed:
-        kind = raised.get("call")
+        kind = exceptions.get("call")
         if kind is not None and issubclass(kind, (OutOfReference, NotComparable)):
-            return _made(Outcome.FAIL, kind.cls, kind.rule, _said(call).partition(": ")[2])  # after its own name
+            _, _, evidence = _message(call).partition(": ")  # without the name of the exception
+            return _judgement(Outcome.FAIL, kind.cls, kind.rule, evidence)
         if kind is not None and issubclass(kind, (AssertionError, pytest.fail.Exception)):
-            return _made(Outcome.FAIL, CauseClass.COMPONENT, "assertion", _said(call))
-        return _judge_raised("call", call)
+            return _judgement(Outcome.FAIL, CauseClass.COMPONENT, "assertion", _message(call))
+        return _judge_error("call", call)
     if teardown is not None and teardown.failed:
-        return _judge_raised("teardown", teardown)
+        return _judge_error("teardown", teardown)
     return None
 
 
 def synthetic_report(item: pytest.Item, judgement: Judgement) -> pytest.TestReport:
-    """Make the report of an item that never went through pytest's protocol."""
+    """Return a report for an item that pytest's run-test protocol never ran."""
     return pytest.TestReport(
         nodeid=item.nodeid,
         location=item.location,
@@ -62,21 +68,21 @@ def synthetic_report(item: pytest.Item, judgement: Judgement) -> pytest.TestRepo
     )
 
 
-def _made(outcome: Outcome, cls: CauseClass, rule: str, evidence: str) -> Judgement:
+def _judgement(outcome: Outcome, cls: CauseClass, rule: str, evidence: str) -> Judgement:
     return Judgement(outcome, Cause(phase=Phase.JUDGE, cls=cls, rule=rule, evidence=evidence))
 
 
-def _judge_raised(phase: str, report: pytest.TestReport) -> Judgement:
-    return _made(
-        Outcome.ERROR, CauseClass.HARNESS, "judge-raised", f"{phase} of the case's test function: {_said(report)}"
+def _judge_error(phase: str, report: pytest.TestReport) -> Judgement:
+    return _judgement(
+        Outcome.ERROR, CauseClass.HARNESS, "judge-raised", f"{phase} of the case's test function: {_message(report)}"
     )
 
 
-def _known(reason: str, evidence: str) -> Judgement:
-    return _made(Outcome.XFAIL, CauseClass.COMPONENT, "known-failure", f"{reason}; {evidence}")
+def _known_failure(reason: str, evidence: str) -> Judgement:
+    return _judgement(Outcome.XFAIL, CauseClass.COMPONENT, "known-failure", f"{reason}; {evidence}")
 
 
-def _wasxfail(reports: Mapping[str, pytest.TestReport]) -> str | None:
+def _expected_failure(reports: Mapping[str, pytest.TestReport]) -> str | None:
     for report in reports.values():
         reason = getattr(report, "wasxfail", None)
         if reason is not None:
@@ -84,8 +90,8 @@ def _wasxfail(reports: Mapping[str, pytest.TestReport]) -> str | None:
     return None
 
 
-def _said(report: Any) -> str:
-    """One line that says what was wrong: the message of the failed assertion, or the reason of a skip."""
+def _message(report: Any) -> str:
+    """Return one line: the message of the failed assertion or exception, or the reason of a skip."""
     longrepr = getattr(report, "longrepr", None)
     if isinstance(longrepr, tuple):
         return str(longrepr[2]).removeprefix("Skipped: ")

@@ -1,4 +1,4 @@
-"""Launch everything, judge as each lands: pytest's run-test loop, turned inside out."""
+"""The loop of a run: start every attempt, and judge each one as soon as it has ended. It replaces pytest's own loop."""
 
 from __future__ import annotations
 
@@ -14,8 +14,16 @@ from sdk_tests.execution.leftover_jobs import clear
 from sdk_tests.execution.marked_processes import kill_marked
 from sdk_tests.execution.messages import AttemptFinished, CleanupFailed, Event, LaunchRequest, Message
 from sdk_tests.execution.supervisor_link import Link
-from sdk_tests.judging.classification import Health, blame_site, classify, interrupted, usable
-from sdk_tests.judging.item_state import ANSWERED, CELL, RAISED, REPORTS
+from sdk_tests.judging.classification import (
+    Health,
+    blame_site,
+    classify,
+    control_failed,
+    interrupted,
+    repeatable,
+    usable,
+)
+from sdk_tests.judging.item_state import CELL, EXCEPTIONS, JUDGE_INPUT, REPORTS
 from sdk_tests.judging.judge import synthetic_report, verdict
 from sdk_tests.judging.scheduler_health import SchedulerHealths
 from sdk_tests.judging.signals import Signals
@@ -27,11 +35,12 @@ from sdk_tests.recording.recorder import Recorder
 from sdk_tests.recording.run import Run
 
 STOP_LIMIT = 20.0
+"""Seconds that the supervisor has to stop everything; then the loop ends without it."""
 
 
 @dataclass
-class _Draft:
-    """A judged case whose non-pass waits for the control of its scheduler."""
+class _PendingJudgement:
+    """A judged case that did not pass and that waits for the control case of its scheduler."""
 
     item: pytest.Item
     result: AttemptResult
@@ -39,26 +48,39 @@ class _Draft:
 
 
 class Loop:
-    """One pass over all items of a run; ``run`` returns when each has its record or the run was stopped."""
+    """One pass over all items of a run; ``run`` returns when each has its record or the run was stopped.
+
+    interrupted: a signal stopped the run. stopped_early: pytest stopped it (``-x``, ``--maxfail``). leftover_jobs: what
+    may still be in a queue at the end, with the command that cancels it.
+    """
 
     def __init__(self, run: Run, session: pytest.Session, items: dict[str, pytest.Item], signals: Signals) -> None:
         self._run, self.session, self.items, self.signals = run, session, items, signals
         self.preparation, self.folder = run.preparation, run.folder
         self.interrupted = False
         self.stopped_early = False
+        self.leftover_jobs: list[str] = []
         self.recorder = Recorder(run)
         self.attempts = unfinished_attempts(run.folder)
         self.open = dict(items)
         self.total = len(run.manifest.planned)
+        self.deselected = len(self.attempts.keys() - items.keys())
+        """Unfinished cases of a resumed run that this session does not run."""
         self.healths = SchedulerHealths(self.preparation.schedulers)
         self.requests = LaunchRequests(self.preparation, self.folder.path, self.folder.private, list(items))
         self.waiting_controls = {
             cell.scheduler for cell in map(_cell, items.values()) if cell.control and cell.judgement is None
         }
-        self.held: list[AttemptResult] = []
-        self.drafts: list[_Draft] = []
+        """Schedulers whose control case has no verdict so far."""
+        self.held_results: list[AttemptResult] = []
+        """Results that cannot be classified before the control case of their scheduler has a verdict."""
+        self.pending_judgements: list[_PendingJudgement] = []
+        self.repeated: set[str] = set()
+        """Cases of which an attempt did not count, because of the conditions on this machine or in its allocation."""
         self.submitted: dict[str, set[str]] = {}
+        """The ids of the jobs that the supervisor submitted, by scheduler."""
         self.stopping: float | None = None
+        """When the run began to stop, in monotonic seconds."""
 
     # -- running ------------------------------------------------------------------------------------------------------
 
@@ -66,78 +88,83 @@ class Loop:
         """Run everything.
 
         Raises:
-            pytest.Session.Interrupted: a signal stopped the run; what had landed is on disk.
+            pytest.Session.Interrupted: a signal stopped the run; the records so far are on disk.
             pytest.Session.Failed: pytest's own -x or --maxfail stopped it.
         """
-        judgements = [item for item in self.items.values() if _cell(item).judgement is not None]
-        self._run.display.planned(self._run.manifest, len(judgements))
+        judged_by_plan = [item for item in self.items.values() if _cell(item).judgement is not None]
+        self._run.display.planned(self._run.manifest, len(judged_by_plan))
         link = Link(self.folder.private / "supervisor.log")
         try:
             link.watch(self.signals.wake)
             link.send(self.requests.setup())
             link.send(*(self._launch_request(item) for item in self.items.values() if _cell(item).judgement is None))
-            for item in judgements:
+            for item in judged_by_plan:
                 self._judge(item, None, _cell(item).judgement)
             self._until_done(link)
-        except RunError as lost:
-            self._run.echo(f"error: {lost.format_message()}")
-            self._clear_after_lost_supervisor()
-            self._give_up(_lost(lost.format_message()), final=True)
+        except RunError as error:
+            self._run.echo(f"error: {error.format_message()}")
+            self._clean_up_after_lost_supervisor()
+            self._close_open_cases(_supervisor_gone(error.format_message()), final=True)
         finally:
             self._report_failed_cleanup(link.close())
         if self.interrupted:
-            raise self.session.Interrupted("stopped by a signal; `--resume` goes on with what is owed")
+            raise self.session.Interrupted("stopped by a signal; use --resume to run the unfinished cases")
         if self.session.shouldfail:
             raise self.session.Failed(self.session.shouldfail)
         if self.session.shouldstop:
             raise self.session.Interrupted(self.session.shouldstop)
 
     def _until_done(self, link: Link) -> None:
-        ticked = 0.0
+        last_tick = 0.0
         while self.open:
             for message in link.receive(1.0):
                 if isinstance(message, Event):
-                    self._happened(message)
+                    self._on_event(message)
                 elif isinstance(message, AttemptFinished):
-                    self._attempt_finished(message.result, link)
+                    self._on_attempt_finished(message.result, link)
                 elif isinstance(message, CleanupFailed):
                     self._report_failed_cleanup([message])
                 else:
-                    self._give_up(interrupted("the run was stopped before this case ended"), final=False)
+                    self._close_open_cases(interrupted("the run was stopped before this case ended"), final=False)
                     return
                 self._check_stop(link)
             self._check_stop(link)
-            if time.monotonic() - ticked >= 1.0:
-                ticked = time.monotonic()
+            if time.monotonic() - last_tick >= 1.0:
+                last_tick = time.monotonic()
                 self._run.display.tick()
             if self.stopping is not None and time.monotonic() - self.stopping > STOP_LIMIT:
-                self._give_up(interrupted("the run was stopped before this case ended"), final=False)
+                self._close_open_cases(interrupted("the run was stopped before this case ended"), final=False)
 
-    def _happened(self, event: Event) -> None:
+    def _on_event(self, event: Event) -> None:
         if event.what == "submitted":
             self.submitted.setdefault(_cell(self.items[event.case_id]).scheduler, set()).add(event.detail)
         self._run.display.event(event.case_id, event.what, event.detail)
 
-    def _report_failed_cleanup(self, said: list[Message]) -> None:
-        for message in said:
+    def _report_failed_cleanup(self, messages: list[Message]) -> None:
+        for message in messages:
             if isinstance(message, CleanupFailed):
-                self._run.echo(f"warning: left on {message.scheduler}: {message.detail}")
+                by_hand = f"; cancel them by hand: {message.command}" if message.command else ""
+                self.leftover_jobs.append(f"{message.scheduler}: {message.detail}{by_hand}")
+                self._run.echo(f"warning: jobs may be left on {message.scheduler}: {message.detail}{by_hand}")
 
-    def _clear_after_lost_supervisor(self) -> None:
-        """Do what it would have done at its end: kill the payloads and cancel the jobs it had submitted."""
+    def _clean_up_after_lost_supervisor(self) -> None:
+        """Do what the supervisor does at its end: kill the payloads and cancel the jobs that it submitted."""
         kill_marked(f"{self.folder.path.name}/", str(self.requests.work))
-        for scheduler, ready in self.preparation.schedulers.items():
-            kind = ready.outermost.kind
-            failed = clear(kind, kind.env, sorted(self.submitted.get(scheduler, ())), [str(self.requests.work)])
-            if failed is not None:
-                self._report_failed_cleanup([CleanupFailed(scheduler=scheduler, detail=failed)])
+        for name, scheduler in self.preparation.schedulers.items():
+            kind = scheduler.outermost.kind
+            ids, token = sorted(self.submitted.get(name, ())), self.requests.job_token
+            left = clear(kind, kind.env, ids, [str(self.requests.work)], token) if kind.batch else None
+            if left is not None:
+                self._report_failed_cleanup([CleanupFailed(scheduler=name, detail=left[0], command=left[1])])
 
     def _check_stop(self, link: Link) -> None:
         if self.stopping is not None:
             return
         if self.signals.count:
             self.interrupted = True
-            self._run.echo("stopping: cancelling processes and jobs, keeping what has finished (again: leave at once)")
+            self._run.echo(
+                "stopping: processes and jobs are cancelled, finished results are kept (a second signal exits at once)"
+            )
         elif self.session.shouldfail or self.session.shouldstop:
             self.stopped_early = True
         else:
@@ -145,28 +172,32 @@ class Loop:
         self.stopping = time.monotonic()
         link.stop()
 
-    # -- landing ------------------------------------------------------------------------------------------------------
+    # -- judging ------------------------------------------------------------------------------------------------------
 
-    def _attempt_finished(self, result: AttemptResult, link: Link) -> None:
+    def _on_attempt_finished(self, result: AttemptResult, link: Link) -> None:
         item = self.open.get(result.case_id)
         if item is None or result.attempt != self.attempts[result.case_id]:
             return
         cell = _cell(item)
         self._run.display.event(result.case_id, "finished", result.ending)
         if usable(result, cell.case.answer):
-            self._judge(item, result, None)
+            self._judge(item, result, None, link)
         elif not cell.control and cell.scheduler in self.waiting_controls and result.ending != "cancelled":
-            self.held.append(result)
+            self.held_results.append(result)
             return
         else:
-            self._unusable(item, result, link)
-        if cell.case_id in self.open:  # it is tried once more
+            self._classify(item, result, link)
+        if cell.case_id in self.open:  # another attempt was requested
             return
         if cell.control and cell.scheduler in self.waiting_controls:
             self.waiting_controls.discard(cell.scheduler)
-            self._control_known(cell.scheduler, link)
+            self._on_control_judged(cell.scheduler, link)
 
-    def _unusable(self, item: pytest.Item, result: AttemptResult, link: Link | None) -> None:
+    def _classify(self, item: pytest.Item, result: AttemptResult, link: Link | None) -> None:
+        """Record an attempt that no test function can judge; request another attempt where the site allows that.
+
+        link: None where nothing can be started any more.
+        """
         cell = _cell(item)
         health = self.healths.of(cell) if result.ending != "cancelled" else Health()
         judgement = classify(result, health, cell.control)
@@ -174,70 +205,89 @@ class Loop:
             self._record(item, judgement, result, final=False)
             self._report_to_pytest(item, judgement)
             return
-        attempt = self.attempts[cell.case_id]
-        if (
-            judgement.outcome is Verdict.INFRA
-            and attempt <= self.preparation.system.limits.infra_retries
-            and link is not None
-            and not self.stopping
-        ):
-            self._record(item, judgement, result, final=False)
-            self.open[cell.case_id] = item
-            self.attempts[cell.case_id] = attempt + 1
-            self._run.display.event(cell.case_id, "retry", judgement.cause.evidence)
-            link.send(self._launch_request(item))
+        if self._must_repeat(cell, result, link):
+            self._attempt_again(item, result, judgement, link, repeatable(result))
             return
-        self._judge(item, result, judgement)
+        if judgement.outcome is Verdict.INFRA and link is not None and not self.stopping:
+            attempt = self.attempts[cell.case_id] - len(self.repeated & {cell.case_id})
+            if attempt <= self.preparation.system.limits.infra_retries:
+                self._attempt_again(item, result, judgement, link, judgement.cause.evidence)
+                return
+        self._judge(item, result, judgement, link)
 
-    def _control_known(self, scheduler: str, link: Link) -> None:
-        held, self.held = self.held, []
-        for result in held:
-            self._attempt_finished(result, link)
-        drafts, self.drafts = self.drafts, []
-        for draft in drafts:
-            if _cell(draft.item).scheduler == scheduler:
-                self._settle(draft)
+    def _must_repeat(self, cell: Cell, result: AttemptResult, link: Link | None) -> bool:
+        """Return whether a non-pass came about under conditions that a case alone on a healthy machine has not."""
+        return bool(link and not self.stopping and repeatable(result) and cell.case_id not in self.repeated)
+
+    def _attempt_again(
+        self, item: pytest.Item, result: AttemptResult, judgement: Judgement, link: Link | None, reason: str
+    ) -> None:
+        """Record an attempt that does not count, and request the next one: alone, if the conditions were at fault."""
+        assert link is not None
+        cell, alone = _cell(item), bool(repeatable(result))
+        self._record(item, judgement, result, final=False)
+        self.open[cell.case_id] = item
+        self.attempts[cell.case_id] += 1
+        if alone:
+            self.repeated.add(cell.case_id)
+        self._run.display.event(cell.case_id, "retry", reason)
+        link.send(self.requests.request(cell, self.attempts[cell.case_id], alone=alone))
+
+    def _on_control_judged(self, scheduler: str, link: Link) -> None:
+        """Judge what waited for the control case of a scheduler."""
+        results, self.held_results = self.held_results, []
+        for result in results:
+            self._on_attempt_finished(result, link)
+        pending, self.pending_judgements = self.pending_judgements, []
+        for each in pending:
+            if _cell(each.item).scheduler == scheduler:
+                self._finalize(each)
             else:
-                self.drafts.append(draft)
+                self.pending_judgements.append(each)
 
-    def _judge(self, item: pytest.Item, result: AttemptResult | None, judgement: Judgement | None) -> None:
-        """Let pytest run the case's test function on what landed, and record what it came to."""
+    def _judge(
+        self,
+        item: pytest.Item,
+        result: AttemptResult | None,
+        judgement: Judgement | None,
+        link: Link | None = None,
+    ) -> None:
+        """Let pytest run the case's test function on an attempt, and record the verdict.
+
+        judgement: the verdict, if it is known already; the test function then has nothing to assert on. link: None
+        where nothing can be started any more.
+        """
         cell = _cell(item)
-        answer = self._outcome(cell, result) if result is not None and judgement is None else None
-        item.stash[ANSWERED] = (judgement, answer)
+        outcome = self._outcome(cell, result) if result is not None and judgement is None else None
+        item.stash[JUDGE_INPUT] = (judgement, outcome)
         reports: dict[str, pytest.TestReport] = {}
-        raised: dict[str, type[BaseException]] = {}
-        item.stash[REPORTS], item.stash[RAISED] = reports, raised
-        # The session as successor keeps session fixtures and still reports an error of this item's own teardown.
+        exceptions: dict[str, type[BaseException]] = {}
+        item.stash[REPORTS], item.stash[EXCEPTIONS] = reports, exceptions
+        # The session as next item keeps session fixtures and still reports an error of this item's own teardown.
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=self.session)
-        final = verdict(reports, raised, judgement)
-        if result is None:
-            self._record(item, final, None, final=True)
+        final = verdict(reports, exceptions, judgement)
+        if result is None or final is None:
+            self._record(item, final, result, final=True)
             return
-        if final is None:
-            self._record(item, None, result, final=True)
+        if judgement is None and self._must_repeat(cell, result, link):
+            self._attempt_again(item, result, final, link, repeatable(result))
             return
-        draft = _Draft(item, result, final)
+        pending = _PendingJudgement(item, result, final)
         if not cell.control and cell.scheduler in self.waiting_controls:
-            self.drafts.append(draft)
+            self.pending_judgements.append(pending)
         else:
-            self._settle(draft)
+            self._finalize(pending)
 
-    def _settle(self, draft: _Draft) -> None:
-        cell = _cell(draft.item)
-        judgement = draft.judgement
+    def _finalize(self, pending: _PendingJudgement) -> None:
+        """Record a judgement other than a pass, after a check whether the site is at fault."""
+        cell, judgement = _cell(pending.item), pending.judgement
         if cell.control and judgement.outcome in (Verdict.FAIL, Verdict.ERROR):
-            cause = judgement.cause
-            evidence = f"the control case itself failed: {cause.evidence}"
-            judgement = Judgement(
-                Verdict.INFRA,
-                Cause(phase=cause.phase, cls=CauseClass.SITE, rule="control-failed", evidence=evidence),
-            )
+            judgement = control_failed(judgement)
         elif judgement.outcome in (Verdict.FAIL, Verdict.ERROR):
             judgement = blame_site(judgement, self.healths.of(cell))
         if cell.control and judgement.outcome is Verdict.INFRA:
             self.healths.control_failed(cell.scheduler, judgement.cause.evidence)
-        self._record(draft.item, judgement, draft.result, final=True)
+        self._record(pending.item, judgement, pending.result, final=True)
 
     # -- recording ----------------------------------------------------------------------------------------------------
 
@@ -247,27 +297,24 @@ class Loop:
         cell = _cell(item)
         record = self.recorder.record(cell, judgement, result, attempt=self.attempts[cell.case_id], final=final)
         self.open.pop(cell.case_id, None)
-        done = self.total - len(self.open) - len(self._not_mine())
+        done = self.total - len(self.open) - self.deselected
         self._run.display.recorded(record, done, self.total)
 
-    def _not_mine(self) -> set[str]:
-        return {case_id for case_id in self.attempts if case_id not in self.items}
-
-    def _give_up(self, judgement: Judgement, *, final: bool) -> None:
-        """Give every case that is still open a record that says why it has no verdict."""
+    def _close_open_cases(self, judgement: Judgement, *, final: bool) -> None:
+        """Write a record for every case that is still open; ``judgement`` states why such a case has no verdict."""
         self.stopping = self.stopping or time.monotonic()
-        held, self.held = self.held, []
-        for result in held:
-            self._unusable(self.open[result.case_id], result, None)
-        for draft in self.drafts:
-            self._settle(draft)
-        self.drafts.clear()
+        results, self.held_results = self.held_results, []
+        for result in results:
+            self._classify(self.open[result.case_id], result, None)
+        for pending in self.pending_judgements:
+            self._finalize(pending)
+        self.pending_judgements.clear()
         for item in list(self.open.values()):
             self._record(item, judgement, None, final=final)
             self._report_to_pytest(item, judgement)
 
     def _report_to_pytest(self, item: pytest.Item, judgement: Judgement) -> None:
-        """Report an item that was not run through pytest's protocol, so that its reporters count it too."""
+        """Report an item that pytest's run-test protocol never ran, so that pytest's reporters count it too."""
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         item.ihook.pytest_runtest_logreport(report=synthetic_report(item, judgement))
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
@@ -277,14 +324,14 @@ class Loop:
         return self.requests.request(cell, self.attempts[cell.case_id])
 
     def _outcome(self, cell: Cell, result: AttemptResult) -> Outcome:
-        ready = self.preparation.schedulers[cell.scheduler]
+        scheduler = self.preparation.schedulers[cell.scheduler]
         return Outcome(
             case=cell.case,
             case_id=cell.case_id,
-            scheduler=ready.kind.kind,
+            scheduler=scheduler.kind.kind,
             answer=result.answers[0] if result.answers else {},
             exit_code=result.exit_code,
-            nodes=result.nodes or (ready.kind.granted() if ready.inside else ready.probe.nodes),
+            nodes=result.nodes or (scheduler.allocation_nodes if scheduler.inside else scheduler.probe.nodes),
             job_ids=result.job_ids,
             tail=result.tail,
             params=dict(cell.case.params),
@@ -295,7 +342,7 @@ def _cell(item: pytest.Item) -> Cell:
     return item.stash[CELL]
 
 
-def _lost(message: str) -> Judgement:
+def _supervisor_gone(message: str) -> Judgement:
     return Judgement(
         Verdict.ERROR,
         Cause(phase=Phase.RUN, cls=CauseClass.HARNESS, rule="supervisor-gone", evidence=message),

@@ -1,4 +1,4 @@
-"""The pytest plugin: inert without ``--site``; with it, every case of the collected modules runs on that system.
+"""The pytest plugin. It is inactive without ``--site``; with it, every case of the collected modules runs on a system.
 
 pytest --pyargs sdk_tests.integration --site auto --tier smoke -k psij
 """
@@ -14,28 +14,28 @@ if TYPE_CHECKING:
     from sdk_tests.model.attempt import Outcome
 
 AUTO = "auto"
-REFUSED = ("setuponly", "setupplan", "setupshow")
+INCOMPATIBLE_OPTIONS = ("setuponly", "setupplan", "setupshow")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("exaworks", "ExaWorks: run cases on a system")
-    group.addoption("--site", metavar="SITE/SYSTEM", help="run the cases on this system; 'auto' recognises it")
-    group.addoption("--site-file", metavar="FILE", type=Path, help="a site file that comes before the packaged ones")
-    group.addoption("--deployment", metavar="KIND:NAME", help="what is tested; default: what the site file says")
+    group.addoption("--site", metavar="SITE/SYSTEM", help="run the cases on this system; 'auto' detects it")
+    group.addoption("--site-file", metavar="FILE", type=Path, help="read this site file before the packaged ones")
+    group.addoption("--deployment", metavar="KIND:NAME", help="deployment to test; default: that of the site file")
     group.addoption("--case", metavar="PATTERN", action="append", default=[], help="shell pattern of case ids")
     group.addoption("--component", metavar="NAME", action="append", default=[], help="only cases with this component")
     group.addoption("--scheduler", metavar="NAME", action="append", default=[], help="only cases on this scheduler")
     group.addoption("--tier", choices=("smoke", "integration", "scale"), default="integration", help="how much to run")
     group.addoption("--max-jobs", type=int, metavar="N", help="at most N batch jobs at once on each scheduler")
-    group.addoption("--no-upload", action="store_true", help="keep the results here")
-    group.addoption("--resume", metavar="RUN", help="run what is still owed of an earlier run")
+    group.addoption("--no-upload", action="store_true", help="do not upload the results")
+    group.addoption("--resume", metavar="RUN", help="run the unfinished cases of an earlier run")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     site = config.getoption("--site")
     if site is None:
         return
-    refuse_what_cannot_work(config)
+    refuse_incompatible_options(config)
     import click
 
     from dashboard_client.schema import Selection, Tier
@@ -63,40 +63,41 @@ def pytest_configure(config: pytest.Config) -> None:
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     echo = reporter.write_line if reporter else print
     try:
-        from sdk_tests.plan.resume import resumed
+        from sdk_tests.plan.resume import resumed_options
 
-        preparation = prepare(resumed(options, places()), places(), echo)
+        preparation = prepare(resumed_options(options, places()), places(), echo)
     except click.ClickException as error:
         raise pytest.UsageError(error.format_message()) from error
     config.add_cleanup(preparation.close)
     config.pluginmanager.register(Harness(preparation, echo=echo), "exaworks-harness")
 
 
-def refuse_what_cannot_work(config: pytest.Config) -> None:
-    """Refuse options of pytest under which a case would look judged without having been.
+def refuse_incompatible_options(config: pytest.Config) -> None:
+    """Refuse options of pytest with which a case would be reported as judged although it never ran.
 
     Raises:
         pytest.UsageError: names the option.
     """
     if config.getoption("numprocesses", None) or config.getoption("dist", "no") != "no":
-        raise pytest.UsageError("--site runs all cases at once by itself; leave out pytest-xdist's -n and --dist")
-    for name in REFUSED:
+        raise pytest.UsageError("--site already runs all cases in parallel; remove pytest-xdist's -n and --dist")
+    for name in INCOMPATIBLE_OPTIONS:
         if config.getoption(name, False):
-            raise pytest.UsageError(f"--site cannot be combined with --{name.replace('setup', 'setup-')}")
+            option = f"--{name.replace('setup', 'setup-')}"
+            raise pytest.UsageError(f"--site cannot be combined with {option}; remove one of the two")
 
 
 @pytest.fixture
 def outcome(request: pytest.FixtureRequest) -> Outcome:
-    """What the case's payload answered; skips or fails where there is nothing to assert on."""
-    from sdk_tests.judging.item_state import ANSWERED
+    """Return the outcome of the case's attempt; skip or fail if there is nothing to assert on."""
+    from sdk_tests.judging.item_state import JUDGE_INPUT
 
-    landed = request.node.stash.get(ANSWERED, None)
-    if landed is None:
+    judge_input = request.node.stash.get(JUDGE_INPUT, None)
+    if judge_input is None:
         pytest.fail("a case runs only under the harness: add --site auto (or use `exaworks validate`)", pytrace=False)
-    judgement, answer = landed
+    judgement, attempt_outcome = judge_input
     if judgement is not None:
-        said = f"[{judgement.cause.cls.value}/{judgement.cause.rule}] {judgement.cause.evidence}"
+        message = f"[{judgement.cause.cls.value}/{judgement.cause.rule}] {judgement.cause.evidence}"
         if judgement.outcome.value == "skip":
-            pytest.skip(said)
-        pytest.fail(said, pytrace=False)
-    return answer  # type: ignore[no-any-return]
+            pytest.skip(message)
+        pytest.fail(message, pytrace=False)
+    return attempt_outcome  # type: ignore[no-any-return]

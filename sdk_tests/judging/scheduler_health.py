@@ -1,4 +1,4 @@
-"""What is known of each scheduler while a run goes on: its control's verdict, and whether it still answers."""
+"""The health of each scheduler during a run: the verdict of its control case, and whether it answers a ping."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from sdk_tests.plan.available_scheduler import AvailableScheduler
 from sdk_tests.plan.cells import Cell
 
 COMMAND_LIMIT = 5.0
-"""Seconds a short native command may take."""
-ASK_AGAIN = 2.0
-"""Seconds for which an answer to a ping holds."""
+"""Seconds that a short command of the scheduler may take."""
+PING_INTERVAL = 2.0
+"""Seconds after which the result of a ping is too old, and the scheduler is asked again."""
 
 
 class SchedulerHealths:
-    """Evidence for or against each scheduler, asked for only after something has gone wrong."""
+    """Evidence against each scheduler, collected only after a case on it has failed."""
 
     def __init__(self, schedulers: Mapping[str, AvailableScheduler]) -> None:
         self._schedulers = schedulers
@@ -25,24 +25,24 @@ class SchedulerHealths:
         self._pings: dict[str, tuple[float, str | None]] = {}
 
     def control_failed(self, scheduler: str, evidence: str) -> None:
-        """Remember that the control case of a scheduler did not pass."""
+        """Store the evidence that the control case of a scheduler did not pass."""
         self._controls[scheduler] = evidence
 
     def of(self, cell: Cell) -> Health:
-        """Return what speaks against the scheduler of a case; a control is no evidence against itself."""
+        """Return the evidence against the scheduler of a cell; a control case is no evidence against itself."""
         kind = self._schedulers[cell.scheduler].outermost.kind
         control = None if cell.control else self._controls.get(cell.scheduler)
         if not kind.batch:
             return Health(control=control)
-        asked, dead = self._pings.get(cell.scheduler, (float("-inf"), None))
-        if time.monotonic() - asked > ASK_AGAIN:
-            dead = run_briefly(kind.ping_argv(), kind.env)
-            self._pings[cell.scheduler] = (time.monotonic(), dead)
-        return Health(control=control, dead=dead)
+        pinged, unreachable = self._pings.get(cell.scheduler, (float("-inf"), None))
+        if time.monotonic() - pinged > PING_INTERVAL:
+            unreachable = run_briefly(kind.ping_argv(), kind.env)
+            self._pings[cell.scheduler] = (time.monotonic(), unreachable)
+        return Health(control=control, unreachable=unreachable)
 
 
 def run_briefly(argv: Sequence[str], env: Mapping[str, str]) -> str | None:
-    """Run a short native command; return None where it exits 0, else a line of evidence."""
+    """Run a short command of a scheduler; return None if it exits with 0, else one line of evidence."""
     try:
         done = subprocess.run(
             argv,
@@ -60,5 +60,5 @@ def run_briefly(argv: Sequence[str], env: Mapping[str, str]) -> str | None:
         return f"{' '.join(argv)}: {error}"
     if done.returncode == 0:
         return None
-    said = (done.stderr.strip() or done.stdout.strip()).splitlines()
-    return f"{' '.join(argv)}: exit {done.returncode}: {said[-1] if said else 'no message'}"
+    lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
+    return f"{' '.join(argv)}: exit {done.returncode}: {lines[-1] if lines else 'no message'}"

@@ -1,4 +1,4 @@
 """The values that the other rooms exchange: cases, attempt results, judgements, metrics and timestamps.
 
-May import the record schema of ``dashboard_client``, and nothing else of the project but ``errors``.
+This room may import the record schema of ``dashboard_client``, ``errors``, and nothing else of the project.
 """

@@ -1,4 +1,4 @@
-"""What comes back from one attempt, before and while it is judged."""
+"""The results of attempts: before judging, as a verdict, and as the value that a test function asserts on."""
 
 from __future__ import annotations
 
@@ -12,12 +12,19 @@ from sdk_tests.model.case import Case
 
 @dataclass(frozen=True)
 class AttemptResult:
-    """One attempt at one case, as the supervisor reports it.
+    """How one attempt at one case ended, as the supervisor reports it.
 
-    ``ending`` says how the payload left: ``exited``, ``timeout`` (its walltime), ``queue-wait``, ``total`` (its whole
-    budget), ``refused`` (submission), ``unreachable`` (the scheduler stopped answering), ``vanished`` (its job left
-    the queue without a word), ``job-ended`` (its allocation ended first), ``node_fail``, ``preempted``, ``unstarted``
-    (the program could not be started), ``cancelled``.
+    ending: ``exited``; ``timeout`` (the walltime is over); ``queue-wait`` (the job did not start in time); ``refused``
+    (the scheduler refused the submission); ``unreachable`` (the scheduler stopped answering); ``vanished`` (the job is
+    no longer in the queue and the scheduler reports no end state); ``job-ended`` (the allocation ended first);
+    ``node_fail``; ``preempted``; ``unstarted`` (the program could not be started); ``cancelled``; ``harness-error`` (a
+    defect of the harness). answers: the JSON objects that the payload printed. tail: the end of its output on stderr.
+    detail: one line of evidence. native_state, native_reason, job_ids and nodes are those that the scheduler reported.
+    orphan_processes: commands of the processes that outlived the case and were killed. argv: the command line as it was
+    started; submit_command: the one that submitted its job. requeues: how often that job went back into the queue.
+    clock_offset: seconds by which the node's clock was ahead of this machine's, where that was noticed. disturbed: why
+    its allocation was not healthy while it ran; empty if it was. starved: the share of its time for which it could have
+    run and had no core, if it reached a time limit.
     """
 
     case_id: str
@@ -34,13 +41,18 @@ class AttemptResult:
     native_state: str | None = None
     native_reason: str | None = None
     timing: Timing = field(default_factory=Timing)
-    leftovers: tuple[str, ...] = ()
+    orphan_processes: tuple[str, ...] = ()
     argv: tuple[str, ...] = ()
+    submit_command: tuple[str, ...] = ()
+    requeues: int = 0
+    clock_offset: float | None = None
+    disturbed: str = ""
+    starved: float = 0.0
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """A verdict reached before any attempt (skip, or a promised component that is absent), or by classification."""
+    """The outcome of a cell and its cause, decided by the plan, by classification or from pytest's reports."""
 
     outcome: Verdict
     cause: Cause
@@ -48,11 +60,11 @@ class Judgement:
 
 @dataclass
 class Outcome:
-    """The fixture ``outcome``: what a case's test function asserts on.
+    """The value of the fixture ``outcome``, on which a case's test function asserts.
 
-    answer: the payload's JSON object (empty for a case with ``answer=False``). nodes: names of the nodes its
-    allocation had, or of all nodes of the system. job_ids: jobs the harness submitted for it. scheduler: the kind.
-    tail: the end of what it printed on stderr.
+    answer: the payload's JSON object (empty for a case with ``answer=False``). nodes: the names of the nodes of its
+    allocation, or of all nodes of the system. job_ids: the jobs that the harness submitted for it. scheduler: the kind
+    of scheduler. tail: the end of its output on stderr.
     """
 
     case: Case

@@ -1,35 +1,42 @@
-"""The declaration of a case: which payload, of which component, on which schedulers, and what it may use."""
+"""The declaration of a case: its payload, its component, its schedulers, and the resources that it may use."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from dashboard_client.schema import Tier
 from sdk_tests.errors import CaseError
 
 EVERY: tuple[str, ...] = ("*",)
-"""Every scheduler the system has."""
+"""Every scheduler of the system."""
 
 Where = Literal["login", "allocation", "job", "control"]
+
+PAYLOADS = Path(__file__).resolve().parents[1] / "payloads"
+"""The folder of the packaged payloads."""
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
 class Case:
-    """One row of the matrix; with a scheduler it becomes a cell.
+    """One row of the matrix; a case on one scheduler is a cell.
 
-    where: ``login`` runs beside the scheduler and submits by itself; ``allocation`` runs inside an allocation shared
+    where: ``login`` runs on the login node and submits jobs itself; ``allocation`` runs inside an allocation shared
     with all cases of the same node count; ``job`` runs inside an allocation of its own; ``control`` runs under the
-    scheduler's own blocking command, with the harness's Python. On the ``local`` scheduler all four run right here.
-    jobs: batch jobs the payload itself has in the queue at once. cores: cores it keeps busy on the node it runs on.
-    gpus: GPUs a node must have; it is planned only where the site file says so, and ``local`` where that is the node.
-    walltime: seconds the payload may run; total: seconds for everything, queue wait of its own jobs included. answer:
-    whether the payload prints one JSON object; without, its exit code alone is judged. xfail: why it is known to fail;
-    broken_on: the schedulers on which it is known to fail, each with why. versions: for which version of a component it
-    is meant, as ``{"radical.pilot": "1.90.*"}``; with another it is skipped.
+    scheduler's own blocking command, with the harness's Python. On the ``local`` scheduler all four run on this
+    machine. jobs: batch jobs that the payload has in the queue at the same time. cores: cores that it keeps busy on its
+    node. gpus: GPUs that a node must have; the case is planned only where the site file gives nodes that many, and on
+    ``local`` only where this machine is such a node. walltime: seconds the payload may run. total: seconds for the
+    whole case, including the time its own jobs wait in the queue. answer: whether the payload prints one JSON object;
+    if not, only its exit code is judged. xfail: the reason why it is known to fail. broken_on: the schedulers on which
+    it is known to fail, each with the reason. versions: the version of a component that the case needs, such as
+    ``{"radical.pilot": "1.90.*"}``; with another version it is skipped. payload_file: the payload, if it is not one of
+    the packaged payloads.
     """
 
     component: str
@@ -51,9 +58,10 @@ class Case:
     xfail: str | None = None
     broken_on: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    payload_file: Path | None = None
 
     def case_id(self, scheduler: str, launcher: str | None = None) -> str:
-        """Return ``component[+partner]/name[:variant]@scheduler[/launcher][/Nn]``; no brackets, so that it globs."""
+        """Return ``component[+partner]/name[:variant]@scheduler[/launcher][/Nn]``, free of shell pattern characters."""
         stem = "+".join((self.component, *self.partners)) + "/" + self.name
         if self.variant:
             stem += f":{self.variant}"
@@ -75,24 +83,27 @@ def case(
     params: Mapping[str, Any] | None = None,
     **rest: Any,
 ) -> Callable[[_Function], _Function]:
-    """Declare the test function under it as the judge of a payload's answer.
+    """Declare a case: the decorated test function judges the payload's answer.
 
-    payload: path below ``sdk_tests/payloads``. variants: ``{"blocks=2": {"blocks": 2}}`` makes one case each, its
-    params laid over ``params``. The function takes the fixture ``outcome`` (see ``sdk_tests.model.attempt.Outcome``).
+    payload: a path relative to the folder of the test module or, without such a file, to ``sdk_tests/payloads``; or an
+    absolute path. variants: a name and the params of each variant, such as
+    ``{"blocks=2": {"blocks": 2}}``; each variant is a case of its own, and its params override ``params``. The function
+    takes the fixture ``outcome`` (see ``sdk_tests.model.attempt.Outcome``).
 
     Raises:
-        CaseError: an argument no case has, or a name the id's grammar does not allow.
+        CaseError: an argument is unknown, a name contains a character that case ids do not allow, or there is no such
+            payload.
     """
-    chosen = name or payload.rsplit("/", 1)[-1].removesuffix(".py")
-    if any(sign in chosen + component for sign in "[]@/: +*?"):
-        raise CaseError(f"case {component}/{chosen}: a name may not hold any of []@/:+*? or a space")
+    case_name = name or payload.rsplit("/", 1)[-1].removesuffix(".py")
+    if any(character in case_name + component for character in "[]@/: +*?"):
+        raise CaseError(f"case {component}/{case_name}: a name must not contain any of []@/:+*? or a space")
     base = dict(params or {})
-    spread: list[tuple[str | None, Mapping[str, Any]]] = [*variants.items()] if variants else [(None, {})]
+    variant_params: list[tuple[str | None, Mapping[str, Any]]] = [*variants.items()] if variants else [(None, {})]
     try:
         cases = tuple(
             Case(
                 component=component,
-                name=chosen,
+                name=case_name,
                 payload=payload,
                 variant=variant,
                 tier=Tier(tier),
@@ -101,13 +112,33 @@ def case(
                 params={**base, **extra},
                 **rest,
             )
-            for variant, extra in spread
+            for variant, extra in variant_params
         )
     except (TypeError, ValueError) as error:
-        raise CaseError(f"case {component}/{chosen}: {error}") from error
+        raise CaseError(f"case {component}/{case_name}: {error}") from error
 
     def mark(function: _Function) -> _Function:
-        function.exaworks_cases = cases  # type: ignore[attr-defined]
+        file = _own_payload(payload, function, f"case {component}/{case_name}")
+        function.exaworks_cases = tuple(replace(each, payload_file=file) for each in cases)  # type: ignore[attr-defined]
         return function
 
     return mark
+
+
+def _own_payload(payload: str, function: Callable[..., Any], name: str) -> Path | None:
+    """Return the payload beside the test module of a function; None if it is packaged, or an absolute path.
+
+    Raises:
+        CaseError: the payload is in neither folder.
+    """
+    if Path(payload).is_absolute():
+        return None
+    folder = Path(inspect.unwrap(function).__code__.co_filename).absolute().parent
+    if (folder / payload).is_file():
+        return folder / payload
+    if (PAYLOADS / payload).is_file():
+        return None
+    raise CaseError(
+        f"{name}: there is no payload {payload!r}, neither in the folder of the test module ({folder}) nor among the "
+        f"packaged payloads ({PAYLOADS}); correct the argument `payload` of @case, or create the file"
+    )

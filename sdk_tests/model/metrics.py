@@ -1,7 +1,7 @@
-"""Figures a payload measured, and whether they are as good as the site's references ask.
+"""The figures that payloads measure, and their comparison with the references of the site file.
 
-A figure is recorded wherever a payload answers with one. It decides over a verdict only where the site file holds a
-reference for it, and only in its bad direction: better than expected is never a failure.
+Every figure in a payload's answer is recorded. A figure affects the verdict only if the site file has a reference for
+it, and only if it is worse than the reference allows: a figure that is better than expected is never a failure.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from site_configs.schema import Reference
 
 
 class OutOfReference(AssertionError):
-    """A figure is worse than its reference allows. Whose fault that is, a figure alone cannot say."""
+    """A figure is worse than its reference allows. The figure alone does not show whose fault that is."""
 
     cls = CauseClass.UNKNOWN
     rule = "out-of-reference"
 
 
 class NotComparable(AssertionError):
-    """A reference cannot be held against what was measured: another unit, or no such figure."""
+    """A reference cannot be compared with the figures of a case: its unit differs, or the case has no such figure."""
 
     cls = CauseClass.SITE
     rule = "reference-unusable"
 
 
-def measured(answer: Mapping[str, Any]) -> list[Metric]:
-    """Return the figures of an answer: its list ``metrics``, in the record's own shape.
+def answer_metrics(answer: Mapping[str, Any]) -> list[Metric]:
+    """Return the figures in a payload's answer: the list ``metrics``, in the shape that the record schema defines.
 
     Raises:
-        ValueError: they are not in that shape, or one is no number, or its better direction is neither of the two.
+        ValueError: the list has another shape, a value is not finite, or ``better`` is not ``lower`` or ``higher``.
     """
     try:
         metrics = msgspec.convert(answer.get("metrics", []), list[Metric])
@@ -47,44 +47,59 @@ def measured(answer: Mapping[str, Any]) -> list[Metric]:
     return metrics
 
 
-def applying(case_id: str, metrics: Sequence[Metric], references: Sequence[Reference]) -> dict[str, Reference]:
-    """Return the reference for each figure that has one: of several that fit, the first in the file."""
-    fitting = [each for each in references if _fits(case_id, each.cases)]
-    found = ((metric.name, [each for each in fitting if each.metric == metric.name]) for metric in metrics)
-    return {name: those[0] for name, those in found if those}
+def applicable_references(
+    case_id: str, metrics: Sequence[Metric], references: Sequence[Reference]
+) -> dict[str, Reference]:
+    """Return the reference of each figure that has one, by figure name; the first match in the file is used."""
+    applicable: dict[str, Reference] = {}
+    for metric in metrics:
+        matches = (each for each in references if each.metric == metric.name and _matches(case_id, each.cases))
+        first = next(matches, None)
+        if first is not None:
+            applicable[metric.name] = first
+    return applicable
 
 
 def compare(case_id: str, metrics: Sequence[Metric], references: Sequence[Reference]) -> None:
-    """Hold every figure against its reference.
+    """Compare every figure with its reference.
 
     Raises:
-        OutOfReference: at least one is out of tolerance in its bad direction; the message gives each.
-        NotComparable: a reference is in another unit, or names this very case and a figure that it did not give.
+        OutOfReference: at least one figure is worse than its tolerance allows; the message names each of them.
+        NotComparable: a reference has another unit, or it names exactly this case and a figure that is not reported.
     """
-    using = applying(case_id, metrics, references)
+    applicable = applicable_references(case_id, metrics, references)
     for reference in references:
         if reference.cases == case_id and reference.metric not in {metric.name for metric in metrics}:
-            given = ", ".join(metric.name for metric in metrics) or "none"
-            message = f"the site's reference {reference.metric} is no figure of this case; it gave {given}"
+            reported = ", ".join(metric.name for metric in metrics) or "none"
+            message = (
+                f"the site file has a reference for {reference.metric}, but this case did not report that figure; "
+                f"it reported {reported}"
+            )
             raise NotComparable(message)
-    said = []
+    deviations = []
     for metric in metrics:
-        wanted = using.get(metric.name)
+        wanted = applicable.get(metric.name)
         if wanted is None:
             continue
         if metric.unit != wanted.unit:
-            message = f"{metric.name} is measured in {metric.unit}, the site's reference is in {wanted.unit}"
+            message = (
+                f"{metric.name} is measured in {metric.unit}, but the site's reference for it is in {wanted.unit}: "
+                f"change the unit in the site file"
+            )
             raise NotComparable(message)
-        said += _worse(metric, wanted)
-    if said:
-        raise OutOfReference("; ".join(said))
+        if not meets_reference(metric, wanted):
+            deviations.append(_describe_deviation(metric, wanted))
+    if deviations:
+        raise OutOfReference("; ".join(deviations))
 
 
-def unused(references: Sequence[Reference], case_ids: Collection[str], records: Iterable[Record]) -> Iterator[str]:
-    """Say which references decided nothing though one would think so.
+def unused_references(
+    references: Sequence[Reference], case_ids: Collection[str], records: Iterable[Record]
+) -> Iterator[str]:
+    """Yield one warning for each reference that was compared with no figure, probably because of a wrong name.
 
-    ``case_ids`` are all cases that there are on the system, none where only some schedulers were looked at; of the
-    records those count that passed.
+    case_ids: all cases that exist on the system; empty where only some of its schedulers were planned. records: the
+    records of the run; only those of passed cases are used.
     """
     figures = {
         record.case_id: {metric.name for metric in record.metrics}
@@ -92,48 +107,45 @@ def unused(references: Sequence[Reference], case_ids: Collection[str], records: 
         if record.verdict.outcome is Outcome.PASS
     }
     for reference in references:
-        about = f"the site's reference {reference.metric} of {reference.cases!r}"
-        if case_ids and not any(_fits(case_id, reference.cases) for case_id in case_ids):
-            yield f"{about} fits no case on this system"
+        subject = f"the site's reference {reference.metric} of {reference.cases!r}"
+        if case_ids and not any(_matches(case_id, reference.cases) for case_id in case_ids):
+            yield f"{subject} matches no case on this system"
             continue
-        given = [names for case_id, names in figures.items() if _fits(case_id, reference.cases)]
-        if given and not any(reference.metric in names for names in given):
-            named = ", ".join(sorted(set().union(*given))) or "no figure"
-            yield f"{about} was held against nothing: what fits it gave {named}"
+        matching = [names for case_id, names in figures.items() if _matches(case_id, reference.cases)]
+        if matching and not any(reference.metric in names for names in matching):
+            reported = ", ".join(sorted(set().union(*matching))) or "no figure"
+            yield f"{subject} was not used: the cases that it matches reported {reported}"
 
 
-def bound(metric: Metric, wanted: Reference) -> tuple[str, float]:
-    """Return the worst that a reference allows, and on which side of it a figure must be."""
-    share = wanted.tolerance / 100
+def allowed_limit(metric: Metric, reference: Reference) -> tuple[str, float]:
+    """Return the worst value that a reference allows, after ``at least`` or ``at most``."""
+    share = reference.tolerance / 100
     if metric.better == "higher":
-        return "at least", wanted.value * (1 - share)
-    return "at most", wanted.value * (1 + share)
+        return "at least", reference.value * (1 - share)
+    return "at most", reference.value * (1 + share)
 
 
-def holds(metric: Metric, wanted: Reference) -> bool | None:
-    """Say whether a figure is as good as its reference asks; None where it is in another unit."""
-    if metric.unit != wanted.unit:
+def meets_reference(metric: Metric, reference: Reference) -> bool | None:
+    """Return whether a figure is as good as its reference requires; None if the units differ."""
+    if metric.unit != reference.unit:
         return None
-    side, limit = bound(metric, wanted)
+    side, limit = allowed_limit(metric, reference)
     return metric.value >= limit if side == "at least" else metric.value <= limit
 
 
-def off(metric: Metric, wanted: Reference) -> str:
-    """Say how far a figure is from its reference, in percent of that, and on which side."""
-    share = metric.value / wanted.value - 1
+def deviation(metric: Metric, reference: Reference) -> str:
+    """Return how far a figure is from its reference, such as ``20 % below``, in percent of the reference."""
+    share = metric.value / reference.value - 1
     return f"{abs(share) * 100:.0f} % {'below' if share < 0 else 'above'}"
 
 
-def _worse(metric: Metric, wanted: Reference) -> list[str]:
-    """Say how a figure misses its reference; nothing where it does not."""
-    if holds(metric, wanted):
-        return []
-    side, limit = bound(metric, wanted)
-    return [
-        f"{metric.name} is {metric.value:g} {metric.unit}, {off(metric, wanted)} the site's reference of "
-        f"{wanted.value:g} {wanted.unit} with a tolerance of {wanted.tolerance:g} % ({side} {limit:g})"
-    ]
+def _describe_deviation(metric: Metric, reference: Reference) -> str:
+    side, limit = allowed_limit(metric, reference)
+    return (
+        f"{metric.name} is {metric.value:g} {metric.unit}, {deviation(metric, reference)} the site's reference of "
+        f"{reference.value:g} {reference.unit} with a tolerance of {reference.tolerance:g} % ({side} {limit:g})"
+    )
 
 
-def _fits(case_id: str, pattern: str) -> bool:
+def _matches(case_id: str, pattern: str) -> bool:
     return fnmatchcase(case_id, pattern) or fnmatchcase(case_id.partition("@")[0], pattern)

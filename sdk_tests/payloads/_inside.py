@@ -1,9 +1,8 @@
-"""The first process of a container: runs one program and ends with it, or as soon as the harness outside is gone.
+"""The first process of a container: runs one program, and ends with it or as soon as the harness outside is gone.
 
-``python3 _inside.py LIFELINE PROGRAM ARGUMENT...``. ``LIFELINE`` is a named pipe whose other end the harness's side
-holds open; its end of file is the one sign of death that reaches into a container whatever killed the client. As
-process 1 this is also the one whose exit takes every other process of the container along. Standard library only, for
-any Python from 3.6.
+``python3 _inside.py LIFELINE PROGRAM ARGUMENT...``. ``LIFELINE`` is a named pipe; the harness keeps its other end open.
+If the harness or its client dies, for whatever reason, this process reads an end of file. Because it is process 1, its
+exit also ends every other process of the container. Standard library only, for Python 3.6 and later.
 """
 
 import os
@@ -18,15 +17,15 @@ def main():
     os.set_blocking(waker, False)
     signal.set_wakeup_fd(waker)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    held = os.open(lifeline, os.O_RDONLY | os.O_NONBLOCK)
-    if _closed(held):  # select does not tell of an end that came before this process opened the pipe
+    pipe = os.open(lifeline, os.O_RDONLY | os.O_NONBLOCK)
+    if _closed(pipe):  # select does not report a pipe that was closed before this process opened it
         os._exit(137)
     child = os.fork()
     if child == 0:
         os.setsid()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        os.close(held)
+        os.close(pipe)
         try:
             os.execvp(argv[0], argv)
         except OSError as error:
@@ -35,8 +34,8 @@ def main():
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda n, _: _kill(child, n))
     while True:
-        ready, _, _ = select.select([wake, held], [], [])
-        if held in ready and _closed(held):
+        ready, _, _ = select.select([wake, pipe], [], [])
+        if pipe in ready and _closed(pipe):
             _kill(child, signal.SIGKILL)
             os._exit(137)
         if wake in ready:
@@ -46,15 +45,15 @@ def main():
                 os._exit(code)
 
 
-def _closed(held):
+def _closed(pipe):
     try:
-        return not os.read(held, 1)
+        return not os.read(pipe, 1)
     except BlockingIOError:
         return False
 
 
 def _kill(child, number):
-    for kill in (os.killpg, os.kill):  # the child alone where it has not made its group yet
+    for kill in (os.killpg, os.kill):  # only the child if it has not created its process group yet
         try:
             return kill(child, number)
         except ProcessLookupError:
@@ -62,7 +61,7 @@ def _kill(child, number):
 
 
 def _reap(child):
-    """Bury whatever has ended; return the exit code to give where that was the program itself."""
+    """Reap all ended children; return the exit code of the program if it is among them, else None."""
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)

@@ -1,4 +1,4 @@
-"""Prints what a deployment's interpreter sees: versions, places, MPI, modules. Reads metadata; imports no component.
+"""Prints the contents of a deployment as JSON: versions, locations, MPI, modules. It reads metadata only.
 
 Run by the harness as ``python _probe.py '{"distributions": [...], "commands": {"flux": ["version"]}}'``.
 """
@@ -12,23 +12,25 @@ import sys
 
 
 def distributions(names):
+    """Return version and location of each named distribution, or None, and the requirements of all distributions."""
     from importlib import metadata
 
-    found, everything = {}, []
+    named, every = {}, []
     for dist in metadata.distributions():
         name = dist.metadata["Name"]
         if name:
-            everything.append(f"{name.lower()}=={dist.version}")
+            every.append(f"{name.lower()}=={dist.version}")
     for name in names:
         try:
             dist = metadata.distribution(name)
-            found[name] = {"version": dist.version, "location": str(dist.locate_file(""))}
+            named[name] = {"version": dist.version, "location": str(dist.locate_file(""))}
         except metadata.PackageNotFoundError:
-            found[name] = None
-    return found, sorted(set(everything))
+            named[name] = None
+    return named, sorted(set(every))
 
 
-def said(argv):
+def output_of(argv):
+    """Return the output of a command, or why it could not be run."""
     try:
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -37,22 +39,22 @@ def said(argv):
 
 
 def main():
-    given = json.loads(sys.argv[1])
-    found, everything = distributions(given["distributions"])
+    question = json.loads(sys.argv[1])
+    named, every = distributions(question["distributions"])
     commands = {}
-    for name, args in given["commands"].items():
-        place = shutil.which(name)
-        commands[name] = {"location": place, "says": said([place, *args])} if place else None
-    mpi = next((place for place in map(shutil.which, ("mpiexec", "mpirun")) if place), None)
+    for name, args in question["commands"].items():
+        path = shutil.which(name)
+        commands[name] = {"location": path, "version_output": output_of([path, *args])} if path else None
+    mpi = next((path for path in map(shutil.which, ("mpiexec", "mpirun")) if path), None)
     answer = {
         "python": platform.python_version(),
         "executable": sys.executable,
         "prefix": sys.prefix,
         "machine": platform.machine(),
-        "distributions": found,
-        "everything": everything,
+        "distributions": named,
+        "all_distributions": every,
         "commands": commands,
-        "mpi": {"location": mpi, "says": said([mpi, "--version"])} if mpi else None,
+        "mpi": {"location": mpi, "version_output": output_of([mpi, "--version"])} if mpi else None,
         "modules": [name for name in os.environ.get("LOADEDMODULES", "").split(":") if name],
         "path": sys.path,
     }

@@ -1,4 +1,4 @@
-"""The plan: every cell of case by scheduler, named, with the reason beside each that cannot run."""
+"""The plan: every cell (a case on one scheduler), with the reason for each cell that cannot run."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from dashboard_client.schema import CONTROL, Cause, CauseClass, Outcome, Phase, PlannedCase, Selection, Tier
 from sdk_tests.model.attempt import Judgement
 from sdk_tests.model.case import Case
+from sdk_tests.plan.available_scheduler import AvailableScheduler
 from sdk_tests.plan.preparation import Preparation
 from site_configs.schema import System
 
@@ -17,7 +18,7 @@ TIERS = (Tier.SMOKE, Tier.INTEGRATION, Tier.SCALE)
 
 @dataclass(frozen=True)
 class Cell:
-    """One planned case. ``preset`` is its verdict where that is known before anything runs."""
+    """One case on one scheduler. judgement: its verdict, if that is known before anything runs."""
 
     case: Case
     scheduler: str
@@ -30,7 +31,7 @@ class Cell:
         return self.case.component == CONTROL
 
     def planned(self) -> PlannedCase:
-        """As the manifest names it."""
+        """Return the cell as the manifest lists it."""
         return PlannedCase(
             case_id=self.case_id,
             component=self.case.component,
@@ -41,28 +42,28 @@ class Cell:
 
 
 def cells(cases: Iterable[Case], preparation: Preparation) -> list[Cell]:
-    """Spread cases over the schedulers they are meant for, those that should be here but are not among them."""
-    spread = []
+    """Return the cells of each case: one for each scheduler it is meant for, absent schedulers included."""
+    planned = []
     for case in cases:
         for scheduler in [*preparation.schedulers, *preparation.absent]:
-            ready = preparation.schedulers.get(scheduler)
-            names = {scheduler, ready.kind.kind if ready else scheduler.rpartition("+")[2]}
+            available = preparation.schedulers.get(scheduler)
+            names = {scheduler, available.kind.kind if available else scheduler.rpartition("+")[2]}
             if any(fnmatchcase(name, pattern) for name in names for pattern in case.schedulers):
                 if case.gpus and not _has_gpus(case, scheduler, preparation.system):
                     continue
                 case_id = case.case_id(scheduler)
-                judgement = _preset(case, scheduler, preparation)
-                spread.append(Cell(case, scheduler, case_id, judgement, _waiver(case_id, preparation)))
-    return spread
+                judgement = _judgement_by_plan(case, scheduler, preparation)
+                planned.append(Cell(case, scheduler, case_id, judgement, _waiver(case_id, preparation)))
+    return planned
 
 
 def selected(cell: Cell, selection: Selection) -> bool:
-    """Whether the selection takes a cell in. A control comes with its scheduler, to place faults."""
+    """Return whether the selection includes a cell. A control case is included with its scheduler, as evidence."""
     if selection.schedulers and cell.scheduler not in selection.schedulers:
         return False
     if cell.control:
         return True
-    if selection.cases and not any(_fits(cell.case_id, pattern) for pattern in selection.cases):
+    if selection.cases and not any(_matches(cell.case_id, pattern) for pattern in selection.cases):
         return False
     names = {cell.case.component, *cell.case.partners}
     if selection.components and not names.intersection(selection.components):
@@ -72,103 +73,114 @@ def selected(cell: Cell, selection: Selection) -> bool:
     return TIERS.index(cell.case.tier) <= TIERS.index(selection.tier)
 
 
-def pruned(chosen: Sequence[Cell]) -> list[Cell]:
-    """Drop the controls of schedulers on which nothing else was selected, unless nothing but controls was."""
+def without_idle_controls(chosen: Sequence[Cell]) -> list[Cell]:
+    """Drop the control case of each scheduler without another selected case; keep all if only controls are selected."""
     needed = {cell.scheduler for cell in chosen if not cell.control}
     return [cell for cell in chosen if not needed or cell.scheduler in needed]
 
 
-def unmet(spread: Sequence[Cell], selection: Selection) -> list[str]:
-    """Say why of each pattern and each component asked for that takes nothing in: a control alone proves nothing."""
-    asked = [
-        (f"--case {pattern!r}", [cell for cell in spread if _fits(cell.case_id, pattern)])
+def unmatched(all_cells: Sequence[Cell], selection: Selection) -> list[str]:
+    """Return a message for each requested pattern or component that selects no cell; a control alone proves nothing."""
+    requested = [
+        (f"--case {pattern!r}", [cell for cell in all_cells if _matches(cell.case_id, pattern)])
         for pattern in selection.cases
     ]
     for name in selection.components:
-        of_it = [cell for cell in spread if name in (cell.case.component, *cell.case.partners)]
-        asked.append((f"--component {name}", of_it))
+        of_component = [cell for cell in all_cells if name in (cell.case.component, *cell.case.partners)]
+        requested.append((f"--component {name}", of_component))
     return [
-        f"{what} {_why_not(fitting, selection)}"
-        for what, fitting in asked
-        if not any(selected(cell, selection) for cell in fitting)
+        f"{option} {_why_unmatched(matches, selection)}"
+        for option, matches in requested
+        if not any(selected(cell, selection) for cell in matches)
     ]
 
 
-def _why_not(fitting: Sequence[Cell], selection: Selection) -> str:
-    if not fitting:
-        return "fits no case on this system"
-    here = [cell for cell in fitting if not selection.schedulers or cell.scheduler in selection.schedulers]
-    if not here:
-        return f"fits no case on {', '.join(selection.schedulers)}"
-    lowest = min(TIERS.index(cell.case.tier) for cell in here)
+def _why_unmatched(matches: Sequence[Cell], selection: Selection) -> str:
+    if not matches:
+        return "matches no case on this system"
+    on_scheduler = [cell for cell in matches if not selection.schedulers or cell.scheduler in selection.schedulers]
+    if not on_scheduler:
+        return f"matches no case on {', '.join(selection.schedulers)}"
+    lowest = min(TIERS.index(cell.case.tier) for cell in on_scheduler)
     if lowest > TIERS.index(selection.tier):
-        return f"fits only cases beyond tier {selection.tier.value}; say --tier {TIERS[lowest].value}"
-    return "fits no case that the rest of the selection takes in"
+        return f"matches only cases that tier {selection.tier.value} does not include; use --tier {TIERS[lowest].value}"
+    return "matches no case that the other options select"
 
 
 def _has_gpus(case: Case, scheduler: str, system: System) -> bool:
-    """Whether the nodes that a scheduler leads to have the GPUs: ``local`` leads to a login node, if there are such."""
+    """Return whether the nodes have the GPUs. With a scheduler, ``local`` is a login node, which counts as without."""
     return system.node.gpus >= case.gpus and not (scheduler == "local" and system.schedulers)
 
 
-def _fits(case_id: str, pattern: str) -> bool:
+def _matches(case_id: str, pattern: str) -> bool:
     return fnmatchcase(case_id, pattern) or fnmatchcase(case_id.partition("@")[0], pattern)
 
 
 def _waiver(case_id: str, preparation: Preparation) -> str | None:
     for waiver in preparation.system.waivers:
-        if _fits(case_id, waiver.cases):
+        if _matches(case_id, waiver.cases):
             return f"{waiver.reason} (waived until {waiver.expires})"
     return None
 
 
-def _preset(case: Case, scheduler: str, preparation: Preparation) -> Judgement | None:
-    """Decide what can be decided from the probe alone."""
+def _judgement_by_plan(case: Case, scheduler: str, preparation: Preparation) -> Judgement | None:
+    """Return the verdict that follows from the probe and the site file alone; None if the cell has to run."""
     if scheduler in preparation.absent:
         return _skip("scheduler-absent", CauseClass.SITE, preparation.absent[scheduler])
     for component in (case.component, *case.partners):
         if component == CONTROL:
             continue
-        broken = _component(component, preparation)
-        if broken:
-            return broken
-    for component, meant in case.versions.items():
-        seen = preparation.contents.components.get(component)
-        if seen is not None and not fnmatchcase(seen.version or "", meant):
-            reason = f"meant for {component} {meant}; it is {seen.version} in deployment {preparation.deployment.name}"
+        judgement = _judgement_of_component(component, preparation)
+        if judgement:
+            return judgement
+    for component, needed in case.versions.items():
+        deployed = preparation.contents.components.get(component)
+        if deployed is not None and not fnmatchcase(deployed.version or "", needed):
+            reason = (
+                f"needs {component} {needed}; deployment {preparation.deployment.name} has {component} "
+                f"{deployed.version}"
+            )
             return _skip("other-version", CauseClass.DISTRIBUTION, reason)
-    ready = preparation.schedulers[scheduler]
-    if ready.inside and case.where != "allocation":
-        return _skip("inside-allocation", CauseClass.SITE, f"the harness itself runs inside a job of {scheduler}")
-    unable = preparation.deployment.unable("allocation" if ready.outer else case.where, ready.kind.batch)
+    available = preparation.schedulers[scheduler]
+    if available.inside and case.where != "allocation":
+        reason = f"the harness itself runs inside a job of {scheduler}; this case runs only from a login node"
+        return _skip("inside-allocation", CauseClass.SITE, reason)
+    unable = preparation.deployment.unable("allocation" if available.outer else case.where, available.kind.batch)
     if unable:
         return _skip("outside-image", CauseClass.DISTRIBUTION, unable)
-    if case.nodes > 1:
-        there = len(ready.kind.granted() if ready.inside else ready.probe.nodes) if ready.kind.batch else 1
-        if there and case.nodes > there:
-            return _skip("too-few-nodes", CauseClass.SITE, f"needs {case.nodes} nodes, {scheduler} has {there}")
-    if ready.kind.batch and ready.outer is None and case.jobs > ready.kind.spec.max_jobs:
-        allowed = ready.kind.spec.max_jobs
-        return _skip("too-many-jobs", CauseClass.SITE, f"needs {case.jobs} jobs at once, {scheduler} allows {allowed}")
+    nodes = _node_count(available) if case.nodes > 1 else 0
+    if nodes and case.nodes > nodes:
+        return _skip("too-few-nodes", CauseClass.SITE, f"needs {case.nodes} nodes; {scheduler} has {nodes}")
+    if available.kind.batch and available.outer is None and case.jobs > available.kind.spec.max_jobs:
+        allowed = available.kind.spec.max_jobs
+        return _skip("too-many-jobs", CauseClass.SITE, f"needs {case.jobs} jobs at once; {scheduler} allows {allowed}")
     return None
 
 
-def _component(name: str, preparation: Preparation) -> Judgement | None:
-    found, promises = preparation.contents, preparation.deployment.promises
-    whose = (
+def _node_count(scheduler: AvailableScheduler) -> int:
+    """Return the number of nodes that cases can use; 0 if it is unknown."""
+    if not scheduler.kind.batch:
+        return 1
+    return len(scheduler.kind.allocation_nodes() if scheduler.inside else scheduler.probe.nodes)
+
+
+def _judgement_of_component(name: str, preparation: Preparation) -> Judgement | None:
+    contents, promises = preparation.contents, preparation.deployment.promises
+    source = (
         f"release {preparation.release.name}" if preparation.release else f"site file of {preparation.system.system}"
     )
-    seen = found.components.get(name)
-    if seen is None:
-        reason = found.absent.get(name, f"the harness does not know a component called {name}")
+    deployed = contents.components.get(name)
+    if deployed is None:
+        reason = contents.absent.get(name, f"the harness knows no component called {name}")
         if name in promises:
             return _fail(
-                "promised-absent", f"{reason}, although {whose} promises {name} {promises[name] or ''}".rstrip()
+                "promised-absent", f"{reason}, although {source} promises {name} {promises[name] or ''}".rstrip()
             )
         return _skip("not-deployed", CauseClass.DISTRIBUTION, reason)
-    wanted = promises.get(name)
-    if wanted is not None and seen.version != wanted:
-        return _fail("version-mismatch", f"{name} is {seen.version} in {seen.location}, {whose} pins {wanted}")
+    pinned = promises.get(name)
+    if pinned is not None and deployed.version != pinned:
+        evidence = f"{name} in {deployed.location} has version {deployed.version}, but {source} pins {pinned}"
+        return _fail("version-mismatch", evidence)
     return None
 
 

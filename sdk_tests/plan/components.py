@@ -1,4 +1,4 @@
-"""What the harness knows of a component: how its presence is seen. Others join under ``exaworks.components``."""
+"""The components that the harness knows and how it detects them. Packages add more under ``exaworks.components``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 
 @dataclass(frozen=True)
 class ComponentKind:
-    """``distribution`` is a Python distribution; ``command`` a program that says its version."""
+    """A component is detected by a Python ``distribution``, or by a ``command`` that prints its version."""
 
     name: str
     distribution: str | None = None
@@ -25,6 +25,6 @@ SWIFT_T = ComponentKind("swift-t", command="swift-t", version_args=("-v",))
 
 
 def components() -> dict[str, ComponentKind]:
-    """Return every known component by name, in order of name."""
-    found = [point.load() for point in entry_points(group="exaworks.components")]
-    return {kind.name: kind for kind in sorted(found, key=lambda kind: kind.name)}
+    """Return every known component by name, sorted by name."""
+    component_kinds = [point.load() for point in entry_points(group="exaworks.components")]
+    return {kind.name: kind for kind in sorted(component_kinds, key=lambda kind: kind.name)}

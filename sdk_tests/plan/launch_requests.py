@@ -1,14 +1,18 @@
-"""From planned cells to orders: folders, environments, requests and limits."""
+"""From planned cells to launch requests: folders, environments, payload requests and limits."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
 import sys
 from pathlib import Path
 
-from sdk_tests.execution.messages import InnerSetup, LaunchRequest, SchedulerSetup, Setup
+import msgspec
+
+from sdk_tests.execution.agent import payload_environment
+from sdk_tests.execution.messages import EnvironmentChange, InnerSetup, LaunchRequest, SchedulerSetup, Setup
 from sdk_tests.plan import nesting
 from sdk_tests.plan.available_scheduler import AvailableScheduler
 from sdk_tests.plan.cells import Cell
@@ -19,9 +23,10 @@ from site_configs.schema import seconds
 
 
 class LaunchRequests:
-    """Makes the supervisor's set-up and the orders of one run.
+    """Makes the supervisor's set-up and the launch requests of one run.
 
-    ``work`` holds a scratch folder an attempt; compute nodes must see it, so a site may name a shared one.
+    work: the folder that contains the scratch folder of each attempt. Compute nodes must be able to access it, so a
+    site file may name a shared folder.
     """
 
     def __init__(self, preparation: Preparation, run: Path, private: Path, case_ids: list[str]) -> None:
@@ -34,13 +39,18 @@ class LaunchRequests:
             base = Path(os.path.expandvars(shared)).expanduser() / "exaworks" / run.name
         self.work = base / "work"
         self.work.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._jobs = base / "jobs" / secrets.token_hex(2)
+        session = secrets.token_hex(2)
+        self.job_token = hashlib.sha256(f"{run.name} {session}".encode()).hexdigest()[:8]
+        """Ends the names of all batch jobs that this session submits, so that they can be found by name."""
+        self._jobs = base / "jobs" / session
         self._jobs.mkdir(parents=True)
 
     def setup(self) -> Setup:
-        """Return what the supervisor is told first."""
+        """Return the first message to the supervisor."""
         preparation = self.preparation
         deployment = preparation.deployment
+        schedulers = preparation.schedulers
+        own = EnvironmentChange(set=dict(deployment.delta), unset=list(deployment.unset))
         cores = len(os.sched_getaffinity(0))
         node = preparation.system.node
         return Setup(
@@ -48,46 +58,64 @@ class LaunchRequests:
             envs={
                 "deployment": dict(deployment.environ),
                 "harness": preparation.environ,
-                "inside": {**preparation.outer, **deployment.delta},
+                "inside": payload_environment(preparation.outer, msgspec.structs.asdict(own)),
             },
-            deltas={"deployment": dict(deployment.delta), "harness": {}}
-            | {name: nesting.delta(ready, deployment) for name, ready in preparation.schedulers.items() if ready.outer},
+            changes={
+                "deployment": own,
+                "harness": EnvironmentChange(),
+                **{
+                    name: EnvironmentChange(set=nesting.payload_variables(scheduler, deployment), unset=own.unset)
+                    for name, scheduler in schedulers.items()
+                    if scheduler.outer
+                },
+            },
             schedulers={
                 name: SchedulerSetup(
-                    spec=ready.outermost.kind.spec,
-                    env=ready.outermost.kind.env,
+                    spec=scheduler.outermost.kind.spec,
+                    env=scheduler.outermost.kind.env,
                     payload_cores=node.usable_cores or node.cores or 2,
-                    inner=self._inner(ready),
+                    inner=self._inner(scheduler),
+                    testbed=scheduler.outermost.testbed is not None,
                 )
-                for name, ready in preparation.schedulers.items()
+                for name, scheduler in schedulers.items()
             },
             local_cores=preparation.system.local.bound(cores),
             login_slots=max(4, 2 * preparation.system.local.bound(cores)),
+            machine_cores=cores,
             python=sys.executable,
             mark=self._name,
+            job_token=self.job_token,
         )
 
-    def _inner(self, ready: AvailableScheduler) -> InnerSetup | None:
-        if ready.outer is None:
+    def _inner(self, scheduler: AvailableScheduler) -> InnerSetup | None:
+        if scheduler.outer is None:
             return None
-        within = next(name for name, other in self.preparation.schedulers.items() if other is ready.outer)
-        variables, gpus = nesting.added(ready), self.preparation.system.node.gpus
-        return InnerSetup(within=within, start=ready.kind.spec.start, variables=variables, gpus=gpus)
+        within = next(name for name, other in self.preparation.schedulers.items() if other is scheduler.outer)
+        variables, gpus = nesting.added_variables(scheduler), self.preparation.system.node.gpus
+        return InnerSetup(within=within, start=scheduler.kind.spec.start, variables=variables, gpus=gpus)
 
-    def request(self, cell: Cell, attempt: int) -> LaunchRequest:
-        """Return the order for one attempt at a cell; its scratch folder exists then."""
+    def request(self, cell: Cell, attempt: int, *, alone: bool = False) -> LaunchRequest:
+        """Return the launch request for one attempt at a cell, and create the scratch folder of the attempt.
+
+        alone: nothing else may run on this machine at the same time.
+        """
         case, preparation = cell.case, self.preparation
-        ready = preparation.schedulers[cell.scheduler]
+        scheduler = preparation.schedulers[cell.scheduler]
         number = self._numbers[cell.case_id]
         slug = "".join(c if c.isalnum() or c in ".-" else "-" for c in cell.case_id)
         scratch = self.work / f"{number:03d}-{slug[:40]}-{attempt}"
         scratch.mkdir(exist_ok=True)
-        waits = ready.kind.batch and not ready.inside
-        nested = ready.outer is not None
+        waits = scheduler.kind.batch and not scheduler.inside
+        nested = scheduler.outer is not None
         wait = float(seconds(preparation.system.limits.queue_wait)) if waits else 0.0
         limit = case.total if case.total is not None else case.walltime + (0.0 if nested else wait)
-        view = {**ready.kind.view(case.nodes), "loopback": ready.testbed is not None or not ready.kind.batch}
+        view = {
+            **scheduler.kind.view(case.nodes),
+            "loopback": scheduler.testbed is not None or not scheduler.kind.batch,
+        }
+        frame = secrets.token_hex(16)
         payload_request = {
+            "frame": frame,
             "params": dict(case.params),
             "scratch": str(scratch),
             "nodes": case.nodes,
@@ -99,20 +127,23 @@ class LaunchRequests:
             "bin": preparation.deployment.bin,
             "scheduler": view,
         }
-        payload = PAYLOADS / case.payload  # absolute where a case brings its own
+        payload = case.payload_file or PAYLOADS / case.payload  # an absolute path replaces the folder of payloads
         argv = [str(payload), json.dumps(payload_request)]
-        if payload.suffix == ".py":  # anything else is a program in its own right
-            argv.insert(0, sys.executable if cell.control else preparation.deployment.python)
+        if payload.suffix == ".py":  # any other payload is an executable program
+            argv[:0] = [sys.executable, "-I"] if cell.control else [preparation.deployment.python]
         if not cell.control:
             argv = preparation.deployment.wrap(argv)
         where, env = case.where, "harness" if cell.control else "deployment"
-        if ready.inside:
+        if scheduler.inside:
             where, env = "login", "inside"
-        elif nested:  # it has no login side: what submits by itself does so from within
+            argv = [*scheduler.enter, *argv]
+        elif nested:  # it has no login node: payloads submit jobs from inside the allocation
             where, env = "job" if case.where == "job" else "allocation", env if cell.control else cell.scheduler
             if cell.control:
-                argv = ready.kind.control_argv(argv, JobSpec("control", Path(scratch), Path(scratch), 1, case.walltime))
-        asked = ready.outermost.kind.view(case.nodes)
+                argv = scheduler.kind.control_argv(
+                    argv, JobSpec("control", Path(scratch), Path(scratch), 1, case.walltime)
+                )
+        outer_view = scheduler.outermost.kind.view(case.nodes)
         return LaunchRequest(
             case_id=cell.case_id,
             attempt=attempt,
@@ -128,7 +159,9 @@ class LaunchRequests:
             limit=limit,
             queue_wait=wait,
             answer=case.answer,
-            queue=asked["queue_name"],
-            account=asked["account"],
+            frame=frame,
+            queue=outer_view["queue_name"],
+            account=outer_view["account"],
             first=cell.control,
+            alone=alone,
         )

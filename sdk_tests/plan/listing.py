@@ -1,4 +1,4 @@
-"""What ``exaworks validate --list`` prints: the plan, then what is not in it because there is no such thing."""
+"""The output of ``exaworks validate --list``: the plan, then the combinations that are not planned, with reasons."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from sdk_tests.plan.cells import Cell
 from sdk_tests.plan.preparation import Preparation
 
 NOT_PLANNED, DOES_NOT_EXIST = "not planned", "does not exist"
-"""What stands as the verdict of a row that is no case of the plan."""
+"""The verdicts of rows that are not cases of the plan."""
 
 
 def rows(cells: Sequence[Cell], preparation: Preparation) -> list[dict[str, Any]]:
-    """Return a row for each planned case, then for each that the selection asks for and that is not there."""
-    kinds = {name: ready.kind.kind for name, ready in preparation.schedulers.items()}
+    """Return a row for each planned case, then for each selected combination that is not planned or does not exist."""
+    kinds = {name: scheduler.kind.kind for name, scheduler in preparation.schedulers.items()}
     kinds |= {name: name.rpartition("+")[2] for name in preparation.absent}
-    chosen = preparation.options.selection
-    return [*map(_planned, cells), *_unplanned(chosen, kinds), *_not_there(chosen, kinds)]
+    selection = preparation.options.selection
+    return [*map(_planned, cells), *_unplanned(selection, kinds), *_not_there(selection, kinds)]
 
 
-def table(found: Sequence[Mapping[str, Any]]) -> str:
-    """Return the rows as people read them."""
+def table(listed: Sequence[Mapping[str, Any]]) -> str:
+    """Return the rows as a table for people."""
     from tabulate import tabulate
 
-    lines = [(*(row[key] for key in ("case", "tier", "where", "nodes")), _told(row)) for row in found]
+    lines = [(*(row[key] for key in ("case", "tier", "where", "nodes")), _what_happens(row)) for row in listed]
     return tabulate(lines, headers=("case", "tier", "where", "nodes", "what happens"))
 
 
@@ -43,49 +43,51 @@ def _planned(cell: Cell) -> dict[str, Any]:
     )
 
 
-def _unplanned(chosen: Selection, kinds: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    """Yield the families that have no case on a scheduler of this system, as docs/matrix.md has them."""
+def _unplanned(selection: Selection, kinds: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """Yield the families without a case on a scheduler of this system, with the reasons of docs/matrix.md."""
     for each in UNPLANNED:
         for family in each.families:
             for name, kind in kinds.items():
-                if kind in each.schedulers and _asked(chosen, family, name):
+                if kind in each.schedulers and _is_selected(selection, family, name):
                     yield _row(f"{family}/*@{name}", NOT_PLANNED, each.why)
 
 
-def _not_there(chosen: Selection, kinds: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    """Yield what does not exist and is asked for; what is about one kind of scheduler, where this system has that."""
+def _not_there(selection: Selection, kinds: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """Yield the selected combinations that do not exist, as far as they concern a kind of scheduler of this system."""
     for each in NOT_THERE:
         family, _, name = each.case.partition("@")[0].partition("/")
-        places = [label for label, kind in kinds.items() if each.scheduler in ("", kind)]
-        if any(_asked(chosen, family, label, name) for label in places):
+        schedulers = [label for label, kind in kinds.items() if each.scheduler in ("", kind)]
+        if any(_is_selected(selection, family, label, name) for label in schedulers):
             yield _row(each.case, DOES_NOT_EXIST, f"{each.what}: {each.why}", each.reference)
 
 
-def _asked(chosen: Selection, family: str, scheduler: str, name: str | None = None) -> bool:
-    """Whether the selection takes in a family on a scheduler, or one thing of it by name."""
-    if chosen.schedulers and scheduler not in chosen.schedulers:
+def _is_selected(selection: Selection, family: str, scheduler: str, name: str | None = None) -> bool:
+    """Return whether the selection includes a family on a scheduler, or one case of the family by name."""
+    if selection.schedulers and scheduler not in selection.schedulers:
         return False
-    if chosen.components and not set(family.split("+")).intersection(chosen.components):
+    if selection.components and not set(family.split("+")).intersection(selection.components):
         return False
-    return not chosen.cases or any(_fits(family, scheduler, name, pattern) for pattern in chosen.cases)
+    return not selection.cases or any(_matches(family, scheduler, name, pattern) for pattern in selection.cases)
 
 
-def _fits(family: str, scheduler: str, name: str | None, pattern: str) -> bool:
-    """Hold a pattern of case ids against a family, or one thing of it; without a ``/`` it is for whole ids."""
+def _matches(family: str, scheduler: str, name: str | None, pattern: str) -> bool:
+    """Match a pattern of case ids against a family, or one case of it; a pattern without ``/`` is for whole ids."""
     stem, slash, rest = pattern.partition("/")
     if not slash:
         return fnmatchcase(f"{family}/{name or ''}@{scheduler}", pattern)
-    wanted, _, where = rest.partition("@")
-    named = name is None or fnmatchcase(name, wanted)
-    return fnmatchcase(family, stem) and named and fnmatchcase(scheduler, where or "*")
+    name_pattern, _, scheduler_pattern = rest.partition("@")
+    name_matches = name is None or fnmatchcase(name, name_pattern)
+    return fnmatchcase(family, stem) and name_matches and fnmatchcase(scheduler, scheduler_pattern or "*")
 
 
-def _row(case: str, verdict: str | None, reason: str | None, reference: str | None = None, **of: Any) -> dict[str, Any]:
-    told = {name: of.get(name) for name in ("tier", "where", "nodes", "jobs")}
-    return {"case": case, **told, "verdict": verdict, "reason": reason, "reference": reference}
+def _row(
+    case: str, verdict: str | None, reason: str | None, reference: str | None = None, **case_columns: Any
+) -> dict[str, Any]:
+    columns = {name: case_columns.get(name) for name in ("tier", "where", "nodes", "jobs")}
+    return {"case": case, **columns, "verdict": verdict, "reason": reason, "reference": reference}
 
 
-def _told(row: Mapping[str, Any]) -> str:
+def _what_happens(row: Mapping[str, Any]) -> str:
     if not row["verdict"]:
         return "run"
     return f"{row['verdict']}: {row['reason']}" + (f" ({row['reference']})" if row["reference"] else "")

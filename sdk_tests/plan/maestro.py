@@ -1,6 +1,6 @@
-"""Maestro (maestrowf): no part of the release, joined to the harness as a package of anybody's would join.
+"""Maestro (maestrowf), which is not part of the release: an example of a component that another package adds.
 
-All there is of it: this kind, its line under the entry point group ``exaworks.components``, the payloads and the cases.
+It consists of this kind, a line in the entry point group ``exaworks.components``, its payloads and its cases.
 """
 
 from __future__ import annotations

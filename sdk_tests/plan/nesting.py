@@ -1,8 +1,8 @@
-"""Schedulers that are started inside an allocation of another, which a site file calls ``nested``.
+"""Nested schedulers: schedulers that are started inside an allocation of another one (``nested`` in a site file).
 
-Such a one has no queue of its own. A cell on it is named after both (``…@slurm+flux``): the harness asks the outer one
-for an allocation, starts the inner one in it by the site's own command, and in that runs what is meant for the inner
-kind, also what submits by itself.
+A nested scheduler has no queue of its own. A cell on it is named after both schedulers (``…@slurm+flux``). The harness
+requests an allocation from the outer scheduler, starts the inner one in it with the command of the site file, and runs
+all cases of the inner kind under it, including those that submit jobs themselves.
 """
 
 from __future__ import annotations
@@ -19,50 +19,55 @@ from site_configs.schema import SchedulerSpec, System
 
 
 def outer_label(system: System, spec: SchedulerSpec) -> str:
-    """Return what the scheduler is called in which a nested one runs."""
+    """Return the name of the scheduler in whose allocations a nested one is started."""
     return spec.within or next((other.label for other in system.schedulers if not other.nested), "another scheduler")
 
 
 def label(system: System, spec: SchedulerSpec) -> str:
-    """Return what a nested scheduler is called: both names."""
+    """Return the name of a nested scheduler: ``outer+inner``."""
     return f"{outer_label(system, spec)}+{spec.label}"
 
 
-def ready(
+def nested_scheduler(
     kind: type[SchedulerKind], spec: SchedulerSpec, outer: AvailableScheduler, deployment: Deployment
 ) -> AvailableScheduler | str:
-    """Return a nested scheduler that can be started in ``outer``, or why it cannot.
+    """Return a nested scheduler that can be started in ``outer``, or the reason why it cannot.
 
-    Its commands are those of the modules that its entry names, or else the deployment's and the user's own.
+    Its commands come from the modules that its entry in the site file names, or else from the deployment and the
+    user's PATH.
     """
     if outer.inside:
-        return f"the harness itself runs inside a job of {outer.kind.kind}, which it has not to give away"
+        return f"the harness itself runs inside a job of {outer.kind.kind} and cannot request an allocation there"
     if not spec.start:
-        return f"the site file does not say how {spec.label} is started in an allocation: give start"
+        return f"the site file does not define how {spec.label} is started in an allocation: add the key start"
     env = {**outer.kind.env, **deployment.delta}
     try:
-        made = kind(spec, with_modules(spec.modules, outer.kind.env) if spec.modules else env)
+        inner = kind(spec, with_modules(spec.modules, outer.kind.env) if spec.modules else env)
     except DeploymentError as error:
         return error.format_message().removeprefix("--deployment ")
-    seen = made.installed()
-    if not seen.found:
-        return seen.reason or f"{spec.label} is not here"
-    return AvailableScheduler(made, replace(seen, nodes=outer.probe.nodes, queues=()), outer.testbed, outer=outer)
+    installed = inner.installed()
+    if not installed.available:
+        return installed.reason or f"{spec.label} is not installed"
+    return AvailableScheduler(inner, replace(installed, nodes=outer.probe.nodes, queues=()), outer.testbed, outer=outer)
 
 
-def added(ready: AvailableScheduler) -> dict[str, str]:
-    """Return what it takes to find a nested scheduler's commands in the environment of the outer one's jobs."""
-    if ready.outer is None:
+def added_variables(scheduler: AvailableScheduler) -> dict[str, str]:
+    """Return the variables that a job of the outer scheduler needs in order to run a nested scheduler's commands."""
+    if scheduler.outer is None:
         return {}
-    before = ready.outer.kind.env
-    return {name: value for name, value in ready.kind.env.items() if before.get(name) != value}
+    before = scheduler.outer.kind.env
+    return {name: value for name, value in scheduler.kind.env.items() if before.get(name) != value}
 
 
-def delta(ready: AvailableScheduler, deployment: Deployment) -> dict[str, str]:
-    """Return what payloads get beside their job's environment: the deployment's, and what modules put on PATH."""
-    made = {**added(ready), **deployment.delta}
-    if "PATH" in deployment.delta and "PATH" in added(ready):
+def payload_variables(scheduler: AvailableScheduler, deployment: Deployment) -> dict[str, str]:
+    """Return the variables that payloads get in addition to the environment of their job.
+
+    On PATH, the deployment's interpreter comes first, then the modules' commands, then the rest of the deployment.
+    """
+    added = added_variables(scheduler)
+    variables = {**added, **deployment.delta}
+    if "PATH" in deployment.delta and "PATH" in added:
         first = deployment.delta["PATH"].split(os.pathsep)
-        rest = [part for part in ready.kind.env["PATH"].split(os.pathsep) if part not in first]
-        made["PATH"] = os.pathsep.join([first[0], *rest, *first[1:]])
-    return made
+        rest = [part for part in scheduler.kind.env["PATH"].split(os.pathsep) if part not in first]
+        variables["PATH"] = os.pathsep.join([first[0], *rest, *first[1:]])
+    return variables

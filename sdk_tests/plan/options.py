@@ -1,4 +1,4 @@
-"""What the person asked for on the command line."""
+"""The options of a run, as the user gave them on the command line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from dashboard_client.schema import Selection
 
 @dataclass(frozen=True)
 class Options:
-    """What the person asked for."""
+    """The options of a run. None means that the site file or the environment decides.
+
+    cases: the folder of a user's own cases, which are run instead of the packaged ones.
+    """
 
     site: str | None = None
     site_file: Path | None = None
@@ -21,3 +24,4 @@ class Options:
     resume: str | None = None
     trigger: str = "manual"
     wheelhouse: Path | None = None
+    cases: Path | None = None

@@ -1,4 +1,4 @@
-"""Everything a plan needs to know: the system, its schedulers, the deployment and its contents."""
+"""The input of a plan: the system, its schedulers, the deployment and its contents."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ Echo = Callable[[str], None]
 
 @dataclass
 class Preparation:
-    """The outcome of preparation; ``close`` takes down what was brought up for this run."""
+    """The result of ``prepare``; ``close`` stops the testbeds that were started for this run.
+
+    absent: the schedulers that should exist and cannot be used, each with the reason. environ: the environment of the
+    harness's own commands and payloads. outer: the environment outside any testbed. testbeds: ids, in start order.
+    """
 
     options: Options
     places: Places

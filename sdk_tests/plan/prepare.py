@@ -1,4 +1,4 @@
-"""Everything a plan needs to know before it is made: the system, its schedulers, the deployment, and what is in it."""
+"""Preparation of a plan: detect the system, start testbeds, probe the schedulers, activate and probe the deployment."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ import msgspec
 
 from sdk_tests.deployments import Deployment, base_environ, resolve
 from sdk_tests.deployments.venv import virtual_environment
-from sdk_tests.errors import PlanError
+from sdk_tests.errors import PlanError, TestbedError
 from sdk_tests.plan import nesting
 from sdk_tests.plan.available_scheduler import AvailableScheduler
 from sdk_tests.plan.components import components
 from sdk_tests.plan.options import Options
 from sdk_tests.plan.preparation import Echo, Preparation
 from sdk_tests.plan.probe import DeploymentContents, probe
-from sdk_tests.schedulers.registry import answers, kinds
+from sdk_tests.schedulers import AllocationCheck, SchedulerKind
+from sdk_tests.schedulers.registry import answering_schedulers, kinds
 from site_configs.schema import SchedulerSpec, State, System
 
 if TYPE_CHECKING:
@@ -27,10 +28,10 @@ if TYPE_CHECKING:
 
 
 def prepare(options: Options, places: Places, echo: Echo, environ: Mapping[str, str] | None = None) -> Preparation:
-    """Recognise the system, bring up testbeds where its file asks for them, activate and probe the deployment.
+    """Detect the system, start the testbeds that its site file asks for, activate and probe the deployment.
 
     Raises:
-        click.ClickException: exit code 2, one message: any of this is not possible.
+        click.ClickException: one of these steps failed; exit code 2, one message.
     """
     from sdk_tests.testbeds import VARIABLE
     from sdk_tests.testbeds.manage import down
@@ -41,40 +42,52 @@ def prepare(options: Options, places: Places, echo: Echo, environ: Mapping[str, 
     named = {str(name).lstrip("$") for spec in system.schedulers for name in (spec.account_env, spec.reservation)}
     outer = {**base_environ(given, secrets), **{name: given[name] for name in named & given.keys()}}
     known = kinds()
-    inside = next((name for name, kind in known.items() if kind.job_variable and kind.job_variable in outer), None)
     env = outer
     for kind_class in known.values():
-        env = kind_class(SchedulerSpec(kind=kind_class.kind), env).scrubbed(env)
+        env = kind_class(SchedulerSpec(kind=kind_class.kind), env).without_allocation(env)
+    env = {**env, **{name: given[name] for name in named & given.keys()}}  # an account may be named SLURM_ACCOUNT
     testbeds: list[str] = []
     try:
         specs, env, absent = _schedulers(system, options, places, env, testbeds, echo)
-        ready = {}
+        available: dict[str, AvailableScheduler] = {}
         for name, (spec, testbed) in specs.items():
-            here = spec.kind == inside and testbed is None
-            kind = known[spec.kind](spec, outer if here else env)
-            seen = kind.probe()
-            if seen.found:
-                ready[name] = AvailableScheduler(kind, seen, testbed or given.get(VARIABLE), inside=here)
-                echo(f"scheduler {name} {seen.version or ''}{' (throw-away testbed)' if testbed else ''}".rstrip())
+            here = any(scheduler.inside for scheduler in available.values())
+            allocation = None if testbed or here else _allocation(known[spec.kind](spec, outer), outer, name, echo)
+            kind = known[spec.kind](spec, outer if allocation else env)
+            probed = kind.probe()
+            if probed.available:
+                available[name] = AvailableScheduler(
+                    kind,
+                    probed,
+                    testbed or given.get(VARIABLE),
+                    inside=allocation is not None,
+                    allocation_nodes=allocation.nodes if allocation else (),
+                    enter=allocation.enter if allocation else (),
+                )
+                echo(f"scheduler {name} {probed.version or ''}{' (throw-away testbed)' if testbed else ''}".rstrip())
             else:
-                absent[name] = seen.reason or f"{name} does not answer"
-        if not ready:
-            raise PlanError(f"{system.system} permits no local cases and none of its schedulers answers: {absent}")
+                absent[name] = probed.reason or f"{name} does not answer"
+        if not available:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in absent.items()) or "the site file names none"
+            raise PlanError(
+                f"{system.system} permits no local cases and none of its schedulers can be used ({reasons}); "
+                "nothing was run"
+            )
         deployment, release = _deployment(options, system, places, env, echo)
-        _nested(system, ready, absent, deployment, echo)
+        _add_nested(system, available, absent, deployment, echo)
         known_components = components()
         contents = probe(deployment, known_components)
     except BaseException:
         for identity in testbeds:
             down(places.home, identity)
         raise
-    echo(f"deployment {deployment.name}: Python {contents.python}, {_listed(contents)}")
+    echo(f"deployment {deployment.name}: Python {contents.python}, {_component_list(contents)}")
     return Preparation(
         options=options,
         places=places,
         system=system,
         release=release,
-        schedulers=ready,
+        schedulers=available,
         absent=absent,
         deployment=deployment,
         contents=contents,
@@ -85,8 +98,20 @@ def prepare(options: Options, places: Places, echo: Echo, environ: Mapping[str, 
     )
 
 
-def _listed(found: DeploymentContents) -> str:
-    return ", ".join(f"{c.name} {c.version}" for c in found.components.values()) or "no component found"
+def _allocation(kind: SchedulerKind, environ: Mapping[str, str], name: str, echo: Echo) -> AllocationCheck | None:
+    """Return the allocation that the harness is in; None if it is in none, whatever its variables say."""
+    check = kind.allocation_of(environ) if kind.batch else None
+    if check is None:
+        return None
+    if not check.alive:
+        echo(f"not inside a job of {name} although {kind.job_variable}={check.job_id}: {check.reason}")
+        return None
+    echo(f"inside job {check.job_id} of {name}" + (f": {check.reason}" if check.reason else ""))
+    return check
+
+
+def _component_list(contents: DeploymentContents) -> str:
+    return ", ".join(f"{c.name} {c.version}" for c in contents.components.values()) or "no component found"
 
 
 def _system(options: Options, environ: Mapping[str, str]) -> System:
@@ -98,16 +123,16 @@ def _system(options: Options, environ: Mapping[str, str]) -> System:
     elif options.site is not None:
         system = find(options.site, site_file=options.site_file)
     else:
-        return detect(scheduler_answers=lambda: answers(environ))
+        return detect(scheduler_answers=lambda: answering_schedulers(environ))
     if system.state is State.RETIRED:
-        raise PlanError(f"{system.system} is retired; try its plan with `exaworks rehearse {system.system}`")
+        raise PlanError(f"{system.system} is retired; rehearse its plan with `exaworks rehearse {system.system}`")
     return system
 
 
 def _schedulers(
     system: System, options: Options, places: Places, env: dict[str, str], testbeds: list[str], echo: Echo
 ) -> tuple[dict[str, tuple[SchedulerSpec, str | None]], dict[str, str], dict[str, str]]:
-    """Return the schedulers to probe, the environment in which they answer, and those that cannot be had, with why."""
+    """Return the schedulers to probe, the environment for their commands, and the absent ones with the reason."""
     from sdk_tests.testbeds import manage
 
     specs: dict[str, tuple[SchedulerSpec, str | None]] = {}
@@ -125,37 +150,43 @@ def _schedulers(
         if reason:
             absent[name] = reason
             continue
-        echo(f"bringing up a throw-away {name}")
-        bed = manage.up(name, places.home, owner_pid=os.getpid())
-        testbeds.append(bed.id)
-        env = manage.environment(bed, env)
-        specs[name] = (bed.scheduler, bed.id)
+        echo(f"starting a throw-away {name} testbed")
+        try:
+            testbed = manage.up(name, places.home, owner_pid=os.getpid())
+        except TestbedError as error:  # the site file asks for one where it can be had; its cases are skipped
+            absent[name] = f"the {name} testbed did not start: {error.format_message()}"
+            echo(f"note: {absent[name]}")
+            continue
+        testbeds.append(testbed.id)
+        env = manage.environment(testbed, env)
+        specs[name] = (testbed.scheduler, testbed.id)
     if options.max_jobs is not None:
         limit = options.max_jobs
         specs = {
-            name: (msgspec.structs.replace(spec, max_jobs=min(spec.max_jobs, limit)), bed)
-            for name, (spec, bed) in specs.items()
+            name: (msgspec.structs.replace(spec, max_jobs=min(spec.max_jobs, limit)), testbed_id)
+            for name, (spec, testbed_id) in specs.items()
         }
     return specs, env, absent
 
 
-def _nested(
-    system: System, ready: dict[str, AvailableScheduler], absent: dict[str, str], deployment: Deployment, echo: Echo
+def _add_nested(
+    system: System, available: dict[str, AvailableScheduler], absent: dict[str, str], deployment: Deployment, echo: Echo
 ) -> None:
-    """Add the schedulers that are started inside allocations of those that answer."""
+    """Add each nested scheduler to ``available``, or to ``absent`` with the reason why it cannot be started."""
     for spec in system.schedulers:
         if not spec.nested:
             continue
         name, within = nesting.label(system, spec), nesting.outer_label(system, spec)
-        if within not in ready:
-            absent[name] = f"{spec.label} is started inside {within}: {absent.get(within, 'which is not here')}"
+        if within not in available:
+            reason = absent.get(within, f"{within} is not available")
+            absent[name] = f"{spec.label} is started inside {within}: {reason}"
             continue
-        made = nesting.ready(kinds()[spec.kind], spec, ready[within], deployment)
-        if isinstance(made, str):
-            absent[name] = made
+        nested = nesting.nested_scheduler(kinds()[spec.kind], spec, available[within], deployment)
+        if isinstance(nested, str):
+            absent[name] = nested
         else:
-            ready[name] = made
-            echo(f"scheduler {name} {made.probe.version or ''}".rstrip())
+            available[name] = nested
+            echo(f"scheduler {name} {nested.probe.version or ''}".rstrip())
 
 
 def _deployment(
@@ -166,27 +197,27 @@ def _deployment(
         return _spack(system, places, env)
     if text != "release" and not text.startswith("release:"):
         deployment = resolve(text, env)
-        promised: dict[str, str | None] = dict.fromkeys(system.promises)
-        return replace(deployment, promises=promised), None
+        promises: dict[str, str | None] = dict.fromkeys(system.promises)
+        return replace(deployment, promises=promises), None
     from exaworks_sdk.install import pip_deployment
     from exaworks_sdk.release import load
 
     release = load(text.partition(":")[2] or None)
     folder = pip_deployment(places, release, progress=echo, wheelhouse=options.wheelhouse)
     deployment = virtual_environment(folder, env, name=f"release {release.name}")
-    promised = {c.name: c.version for c in release.components if c.promised}
+    promises = {c.name: c.version for c in release.components if c.promised}
     for name in system.promises:
-        promised.setdefault(name, None)
-    return replace(deployment, promises=promised, release=release.name), release
+        promises.setdefault(name, None)
+    return replace(deployment, promises=promises, release=release.name), release
 
 
 def _spack(system: System, places: Places, env: dict[str, str]) -> tuple[Deployment, Release]:
-    """Take what ``exaworks install`` has made here; it promises all that it was concretized to hold."""
+    """Return the deployment that ``exaworks install`` made with Spack; it promises every component in it."""
     from exaworks_sdk.install import spack_deployment
     from exaworks_sdk.release import load
 
     release = load(None)
-    folder, held = spack_deployment(places, release)
-    promised = {**dict.fromkeys(system.promises), **held}
+    folder, concretized = spack_deployment(places, release)
+    promises = {**dict.fromkeys(system.promises), **concretized}
     deployment = replace(resolve(f"spack:{folder}", env), name=f"spack {release.name}")
-    return replace(deployment, promises=promised, release=release.name), release
+    return replace(deployment, promises=promises, release=release.name), release

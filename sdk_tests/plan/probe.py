@@ -1,4 +1,4 @@
-"""What is really there: the components of a deployment, read from metadata by its own interpreter, and the machine."""
+"""The probe of a deployment: its own interpreter reads its components from metadata, and describes the machine."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from sdk_tests.plan.components import ComponentKind
 
 PAYLOADS = Path(__file__).resolve().parents[1] / "payloads"
 PROBE_LIMIT = 60.0
+"""Seconds that the probe may take."""
 
 
 @dataclass(frozen=True)
 class DeploymentContents:
-    """The probe's answer. ``absent`` maps a component that is not there to what was looked for and where."""
+    """What a deployment contains. absent: the missing components, each with what was looked for and where."""
 
     components: dict[str, Component]
     absent: dict[str, str]
@@ -34,16 +35,16 @@ class DeploymentContents:
 
 
 def probe(deployment: Deployment, kinds: Mapping[str, ComponentKind]) -> DeploymentContents:
-    """Ask the deployment's interpreter.
+    """Run the probe with the deployment's interpreter.
 
     Raises:
-        DeploymentError: it does not run, or does not answer in time.
+        DeploymentError: the interpreter does not run, or does not answer in time.
     """
-    question = {
+    request = {
         "distributions": [kind.distribution for kind in kinds.values() if kind.distribution],
         "commands": {kind.command: list(kind.version_args) for kind in kinds.values() if kind.command},
     }
-    argv = deployment.wrap([deployment.python, str(PAYLOADS / "_probe.py"), json.dumps(question)])
+    argv = deployment.wrap([deployment.python, str(PAYLOADS / "_probe.py"), json.dumps(request)])
     try:
         done = subprocess.run(
             argv,
@@ -55,61 +56,70 @@ def probe(deployment: Deployment, kinds: Mapping[str, ComponentKind]) -> Deploym
             cwd="/",
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise DeploymentError(f"deployment {deployment.name}: its interpreter does not answer: {error}") from error
+        raise DeploymentError(
+            f"deployment {deployment.name}: its interpreter {deployment.python} does not answer: {error}"
+        ) from error
     try:
-        said: dict[str, Any] = json.loads(done.stdout)
+        answer: dict[str, Any] = json.loads(done.stdout)
     except ValueError as error:
         last = (done.stderr.decode(errors="replace").strip().splitlines() or [f"exit {done.returncode}"])[-1]
         raise DeploymentError(f"deployment {deployment.name}: {deployment.python} cannot be probed: {last}") from error
     components, absent = {}, {}
     for name, kind in kinds.items():
-        seen, reason = _component(kind, said, deployment)
-        if seen is None:
+        component, reason = _component(kind, answer, deployment)
+        if component is None:
             absent[name] = reason
         else:
-            components[name] = seen
-    commands = {name: answer["says"] for name, answer in said["commands"].items() if answer}
+            components[name] = component
+    commands = {name: command["version_output"] for name, command in answer["commands"].items() if command}
     return DeploymentContents(
         components=components,
         absent=absent,
-        digest=deployment.digest or digest(deployment.kind, said["python"], said["everything"], commands),
-        python=said["python"],
-        executable=said["executable"],
-        machine=said["machine"],
-        mpi=_mpi(said["mpi"]),
-        modules=said["modules"],
+        digest=deployment.digest or digest(deployment.kind, answer["python"], answer["all_distributions"], commands),
+        python=answer["python"],
+        executable=answer["executable"],
+        machine=answer["machine"],
+        mpi=_mpi(answer["mpi"]),
+        modules=answer["modules"],
     )
 
 
-def _component(kind: ComponentKind, said: dict[str, Any], deployment: Deployment) -> tuple[Component | None, str]:
+def _component(kind: ComponentKind, answer: dict[str, Any], deployment: Deployment) -> tuple[Component | None, str]:
     if kind.distribution:
-        seen = said["distributions"][kind.distribution]
-        if seen is None:
+        distribution = answer["distributions"][kind.distribution]
+        if distribution is None:
             return (
                 None,
                 f"no distribution {kind.distribution!r} for {deployment.python} of deployment {deployment.name}",
             )
+        if not deployment.holds(distribution["location"]):
+            return None, (
+                f"{kind.distribution} {distribution['version']} is in {distribution['location']}, which is not part of "
+                f"deployment {deployment.name} ({', '.join(deployment.prefixes or ())})"
+            )
         return Component(
-            name=kind.name, version=seen["version"], provider=deployment.kind, location=seen["location"]
+            name=kind.name, version=distribution["version"], provider=deployment.kind, location=distribution["location"]
         ), ""
-    seen = said["commands"].get(kind.command)
-    if seen is None:
+    command = answer["commands"].get(kind.command)
+    if command is None:
         return None, f"no `{kind.command}` on PATH of deployment {deployment.name}"
-    version = re.search(r"\d+\.\d+(?:\.\w+)*", seen["says"])
-    # Such an environment hides nothing else of PATH: a command there is used and tested, and is not of the environment.
-    outside = deployment.kind in ("venv", "conda") and not Path(seen["location"]).is_relative_to(said["prefix"])
+    version = re.search(r"\d+\.\d+(?:\.\w+)*", command["version_output"])
+    # A deployment does not hide the rest of PATH: a command outside of it is tested as well, and its provider is
+    # recorded as PATH.
+    outside = not deployment.holds(command["location"])
     return Component(
         name=kind.name,
         version=version.group() if version else None,
         provider="path" if outside else deployment.kind,
-        location=seen["location"],
+        location=command["location"],
     ), ""
 
 
-def _mpi(seen: dict[str, str] | None) -> str | None:
-    if seen is None:
+def _mpi(launcher: dict[str, str] | None) -> str | None:
+    if launcher is None:
         return None
-    version = re.search(r"(?:Version:\s*|\)\s*)?(\d+\.\d+[\w.]*)", seen["says"])
-    family = "Open MPI" if "Open MPI" in seen["says"] or "OpenRTE" in seen["says"] else "MPICH"
-    family = family if family in seen["says"] or "HYDRA" in seen["says"] or family == "Open MPI" else "MPI"
-    return f"{family} {version.group(1)} ({seen['location']})" if version else f"{family} ({seen['location']})"
+    output = launcher["version_output"]
+    version = re.search(r"(?:Version:\s*|\)\s*)?(\d+\.\d+[\w.]*)", output)
+    family = "Open MPI" if "Open MPI" in output or "OpenRTE" in output else "MPICH"
+    family = family if family in output or "HYDRA" in output or family == "Open MPI" else "MPI"
+    return f"{family} {version.group(1)} ({launcher['location']})" if version else f"{family} ({launcher['location']})"

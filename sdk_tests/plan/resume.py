@@ -1,6 +1,6 @@
-"""Going on with an earlier run: the same system and deployment, and only the cases without a final record.
+"""Resuming an earlier run: the same system and deployment, and only the cases without a final record.
 
-One that was stopped when nothing was owed any more is merely closed.
+A run that was stopped after its last final record, but before it was closed, is only closed.
 """
 
 from __future__ import annotations
@@ -16,20 +16,23 @@ if TYPE_CHECKING:
     from sdk_tests.plan.options import Options
 
 
-def resumed(options: Options, places: Places) -> Options:
-    """Take system, deployment and selection from the run that is resumed; without ``--resume`` nothing changes.
+def resumed_options(options: Options, places: Places) -> Options:
+    """Take system, selection and trigger from the run to resume; without ``--resume`` return the options unchanged.
 
     Raises:
         RunFolderError: there is no such run.
-        RunError: it is complete: every planned case has its final record, and they have been counted.
+        RunError: the run is complete: it is closed, and every planned case has a final record.
     """
     if options.resume is None:
         return options
     run = RunFolder.open(options.resume, places.runs)
     manifest = run.manifest
-    counted = manifest.closed is not None and manifest.closed.state == "complete"
-    if counted and not unfinished_attempts(run):
-        raise RunError(f"run {manifest.run_id} has a final record of all its {len(manifest.planned)} cases")
+    closed = manifest.closed is not None and manifest.closed.state == "complete"
+    if closed and not unfinished_attempts(run):
+        raise RunError(
+            f"run {manifest.run_id} is complete: it has a final record of all its {len(manifest.planned)} cases; "
+            f"start a new run instead"
+        )
     return replace(
         options,
         resume=str(run.path),
@@ -40,13 +43,13 @@ def resumed(options: Options, places: Places) -> Options:
 
 
 def unfinished_attempts(run: RunFolder) -> dict[str, int]:
-    """Return the planned cases still owed, each with the number of its next attempt."""
+    """Return the planned cases without a final record, each with the number of its next attempt."""
     effective = run.effective()
-    found = {}
+    attempts = {}
     for planned in run.manifest.planned:
         record = effective.get(planned.case_id)
         if record is None:
-            found[planned.case_id] = 1
+            attempts[planned.case_id] = 1
         elif not record.retries.final:
-            found[planned.case_id] = record.retries.attempt + 1
-    return found
+            attempts[planned.case_id] = record.retries.attempt + 1
+    return attempts

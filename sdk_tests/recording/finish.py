@@ -1,4 +1,4 @@
-"""Closing a run: the count, the upload, and the files that people and programs read."""
+"""Closing a run: count the outcomes, upload the records, and write the reports."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dashboard_client.compare import since_last_pass
 from dashboard_client.durable import write_whole
 from dashboard_client.upload import push
 from dashboard_client.verdict import closing
-from sdk_tests.model.metrics import unused
+from sdk_tests.model.metrics import unused_references
 from sdk_tests.model.timestamps import now
 from sdk_tests.recording.run import Run
 from sdk_tests.report import html, junit
@@ -26,31 +26,31 @@ def finish(
     case_ids: Iterable[str],
     collector: tuple[str, str] | None = None,
 ) -> int:
-    """Close the run, upload it, and write its report; return the exit code of the design.
+    """Close the run, upload it, and write its reports; return the exit code of ``exaworks validate``.
 
     interrupted: a signal stopped the run. stopped_early: pytest stopped it (``-x``, ``--maxfail``). case_ids: all cases
-    of the system, where all its schedulers were planned, to find references that no case uses. collector: address and
-    token of a collector that this run started. An upload that fails changes no verdict: the user is informed, and
-    ``exaworks results push`` delivers the results later.
+    of the system, used to find references that match none; empty where only some schedulers were planned. collector:
+    address and token of a collector that this run started. A failed upload changes no verdict: it is reported, and
+    ``exaworks results push`` can deliver the results later.
     """
     system = run.preparation.system
     effective = run.folder.effective()
-    count = closing(
+    closed = closing(
         run.folder.manifest, effective, ended=now(), interrupted=interrupted, allowed_skips=system.allowed_skips
     )
     if stopped_early:
-        count = msgspec.structs.replace(count, state="interrupted")
-    run.folder.close(count)
-    for problem in unused(system.references, list(case_ids), effective.values()):
+        closed = msgspec.structs.replace(closed, state="interrupted")
+    run.folder.close(closed)
+    for problem in unused_references(system.references, list(case_ids), effective.values()):
         run.echo(f"warning: {problem}")
     if run.preparation.options.upload:
         _upload(run, collector or _site_collector(run))
     _write_reports(run)
-    return count.exit_code
+    return closed.exit_code
 
 
 def _write_reports(run: Run) -> None:
-    """Write junit.xml and report.html; where the disk is full, report that: the records are already safe."""
+    """Write junit.xml and report.html. A full disk is only reported, because the records are already on disk."""
     folder = run.folder
     manifest, records = folder.manifest, folder.records()
     try:
@@ -69,11 +69,11 @@ def _upload(run: Run, target: tuple[str, str] | None) -> None:
         report = push(run.folder, url, token)
     except click.ClickException as error:
         run.echo(f"upload failed: {error.format_message()}")
-        run.echo(f"nothing is lost: exaworks results push {run.folder.path.name} --to {url}")
+        run.echo(f"the results are kept; send them later with: exaworks results push {run.folder.path.name} --to {url}")
         return
     run.echo(f"collector {url} has {report.sent + report.already} of {report.total} records of this run")
     for rejection in report.rejected:
-        run.echo(f"collector refused {rejection.case_id}: {rejection.reason}")
+        run.echo(f"collector {url} refused the record of {rejection.case_id}: {rejection.reason}")
 
 
 def _site_collector(run: Run) -> tuple[str, str] | None:
@@ -84,6 +84,9 @@ def _site_collector(run: Run) -> tuple[str, str] | None:
     names = [name for name in (collector.token_env, "EXAWORKS_COLLECTOR_TOKEN") if name]
     token = next((os.environ[name] for name in names if os.environ.get(name)), None)
     if token is None:
-        run.echo(f"not uploaded: no token for {collector.url}; set {names[0]} and run `exaworks results push last`")
+        run.echo(
+            f"not uploaded: no token for the collector {collector.url}; set {names[0]} and run "
+            "`exaworks results push last`"
+        )
         return None
     return collector.url, token

@@ -1,4 +1,4 @@
-"""From one attempt to one record: what the payload, the scheduler and the judge said, redacted once, then on disk."""
+"""From one attempt to one record: the results of payload, scheduler and judge, redacted once and written to disk."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from dashboard_client import schema
 from dashboard_client.redact import redact
 from dashboard_client.schema import Evidence, Record, Retries, Stack, Timing, Verdict, record_id
 from sdk_tests.model.attempt import AttemptResult, Judgement
-from sdk_tests.model.metrics import applying, measured
+from sdk_tests.model.metrics import answer_metrics, applicable_references
 from sdk_tests.model.timestamps import now
 from sdk_tests.plan.available_scheduler import AvailableScheduler
 from sdk_tests.plan.cells import Cell
 from sdk_tests.recording.run import Run
 from site_configs.schema import Reference
 
-TAIL = 8192
-"""Characters of output a record carries; the private folder keeps more."""
+TAIL_LIMIT = 8192
+"""Characters of output that a record contains; the private folder of the run keeps more."""
 
 
 class Recorder:
@@ -37,20 +37,20 @@ class Recorder:
     def record(
         self, cell: Cell, judgement: Judgement | None, result: AttemptResult | None, *, attempt: int, final: bool
     ) -> Record:
-        """Make, redact and store one record; returns it as stored. ``preset`` None is a pass."""
-        made = self._make(cell, judgement, result, attempt, final)
-        stored = redact(made, self.manifest.redaction, **self.private)
+        """Create, redact and store one record; return it as stored. A ``judgement`` of None is a pass."""
+        complete = valid_text(self._create(cell, judgement, result, attempt, final))
+        stored = redact(complete, self.manifest.redaction, **self.private)
         if result is not None and result.tail:
-            self._keep(made.record_id, result)
+            self._keep_output(complete.record_id, result)
         self.folder.append(stored)
         return stored
 
-    def _keep(self, name: str, result: AttemptResult) -> None:
+    def _keep_output(self, name: str, result: AttemptResult) -> None:
         path = self.folder.private / "output" / f"{name[:16]}.log"
         path.parent.mkdir(exist_ok=True)
         path.write_text(result.tail, encoding="utf-8", errors="replace")
 
-    def _make(
+    def _create(
         self, cell: Cell, judgement: Judgement | None, result: AttemptResult | None, attempt: int, final: bool
     ) -> Record:
         manifest = self.manifest
@@ -59,7 +59,7 @@ class Recorder:
         def identity(number: int) -> str:
             return record_id(manifest.site, manifest.system, manifest.run_id, case_id, number)
 
-        ready = self.preparation.schedulers.get(cell.scheduler)
+        scheduler = self.preparation.schedulers.get(cell.scheduler)
         node = self.preparation.system.node
         outcome = judgement.outcome if judgement else schema.Outcome.PASS
         metrics = _metrics(result)
@@ -77,7 +77,7 @@ class Recorder:
             context=schema.Context(
                 site=manifest.site,
                 system=manifest.system,
-                queue=ready.outermost.kind.spec.default_queue if ready else None,
+                queue=scheduler.outermost.kind.spec.default_queue if scheduler else None,
                 nodes=list(result.nodes) if result else [],
                 architecture=node.architecture or self.preparation.contents.machine,
                 gpu=node.gpu,
@@ -86,9 +86,9 @@ class Recorder:
             ),
             stack=self._stack(),
             scheduler=schema.Scheduler(
-                outer=_scheduler(ready.outermost) if ready else None,
-                nested=_scheduler(ready) if ready and ready.outer else None,
-                launcher=_launcher(ready.kind.spec.launchers[0].name) if ready and ready.kind.spec.launchers else None,
+                outer=_software(scheduler.outermost) if scheduler else None,
+                nested=_software(scheduler) if scheduler and scheduler.outer else None,
+                launcher=_launcher(scheduler),
                 job_ids=_job_ids(result),
                 native_state=result.native_state if result else None,
                 native_reason=result.native_reason if result else None,
@@ -99,12 +99,12 @@ class Recorder:
             verdict=Verdict(outcome=outcome, cause=judgement.cause if judgement else None),
             retries=Retries(attempt=attempt, final=final, supersedes=identity(attempt - 1) if attempt > 1 else None),
             evidence=Evidence(
-                output_tail=result.tail[-TAIL:] if result and result.tail else None,
+                output_tail=result.tail[-TAIL_LIMIT:] if result and result.tail else None,
                 redaction=manifest.redaction,
                 reproduce=reproduce(result),
             ),
             metrics=metrics,
-            extras=_extras(result, applying(case_id, metrics, self.preparation.system.references)),
+            extras=_extras(result, applicable_references(case_id, metrics, self.preparation.system.references)),
         )
 
     def _stack(self) -> Stack:
@@ -118,54 +118,88 @@ class Recorder:
         )
 
 
+def valid_text(record: Record) -> Record:
+    """Return the record with every string valid UTF-8: other bytes, in a path or a variable, become ``\\xNN``."""
+
+    def valid(value: Any) -> Any:
+        if isinstance(value, str):
+            return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        if isinstance(value, dict):
+            return {valid(name): valid(one) for name, one in value.items()}
+        return [valid(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+    try:
+        msgspec.json.encode(record)
+    except UnicodeEncodeError:
+        return msgspec.convert(valid(msgspec.to_builtins(record)), Record)
+    return record
+
+
 def reproduce(result: AttemptResult | None) -> str | None:
-    """The command that runs the payload again by hand: its request without the scratch folder, then the current one."""
+    """Return the command that runs the payload again by hand, in the current folder instead of its scratch folder."""
     if result is None or not result.argv:
         return None
     *command, request = result.argv
     try:
-        given = json.loads(request)
-        given.pop("scratch", None)
-        request = json.dumps(given)
+        payload_request = json.loads(request)
+        payload_request.pop("scratch", None)
+        payload_request.pop("frame", None)
+        request = json.dumps(payload_request)
     except (ValueError, AttributeError):
         pass
     return shlex.join([*command, request])
 
 
-def _scheduler(ready: AvailableScheduler) -> schema.Software:
-    return schema.Software(name=ready.kind.kind, version=ready.probe.version, emulated=ready.kind.spec.emulated)
+def _software(scheduler: AvailableScheduler) -> schema.Software:
+    kind = scheduler.kind
+    return schema.Software(name=kind.kind, version=scheduler.probe.version, emulated=kind.spec.emulated)
 
 
-def _launcher(name: str) -> schema.Software:
-    return schema.Software(name=name)
+def _launcher(scheduler: AvailableScheduler | None) -> schema.Software | None:
+    """Return the first launcher that the site file lists for a scheduler."""
+    if scheduler is None or not scheduler.kind.spec.launchers:
+        return None
+    return schema.Software(name=scheduler.kind.spec.launchers[0].name)
 
 
 def _job_ids(result: AttemptResult | None) -> list[str]:
-    """The harness's own jobs, and those the payload says it had: ``job_ids`` or ``job_id`` of its answer."""
+    """Return the harness's own jobs, and those that the payload's answer names in ``job_ids`` or ``job_id``."""
     if result is None:
         return []
     ids = list(result.job_ids)
     for answer in result.answers:
-        said: Any = answer.get("job_ids") or answer.get("job_id") or []
-        ids += [str(one) for one in (said if isinstance(said, list) else [said])]
+        reported: Any = answer.get("job_ids") or answer.get("job_id") or []
+        ids += [str(job_id) for job_id in (reported if isinstance(reported, list) else [reported])]
     return list(dict.fromkeys(ids))
 
 
 def _metrics(result: AttemptResult | None) -> list[schema.Metric]:
-    """Figures a payload measured. Those not in the schema's shape are the case's own error, in its verdict."""
+    """Return the figures in the payload's answer. Figures in a wrong shape are an error that the verdict reports."""
     if result is None or len(result.answers) != 1:
         return []
     try:
-        return measured(result.answers[0])
+        return answer_metrics(result.answers[0])
     except ValueError:
         return []
 
 
-def _extras(result: AttemptResult | None, used: dict[str, Reference]) -> dict[str, Any]:
-    """What stayed behind, and the references that figures were held against."""
-    found: dict[str, Any] = {}
-    if result is not None and result.leftovers:
-        found["leftovers"] = list(result.leftovers)
-    if used:
-        found["references"] = {name: msgspec.to_builtins(reference) for name, reference in used.items()}
-    return found
+def _extras(result: AttemptResult | None, references: dict[str, Reference]) -> dict[str, Any]:
+    """Return what has no field of its own.
+
+    That is the orphan processes, the submit command as sent, what the job and its allocation went through, and the
+    references that the figures were compared with.
+    """
+    extras: dict[str, Any] = {}
+    if result is not None:
+        facts = {
+            "leftovers": list(result.orphan_processes),
+            "submit_command": shlex.join(result.submit_command),
+            "requeues": result.requeues,
+            "node_clock_offset_seconds": result.clock_offset and round(result.clock_offset, 1),
+            "disturbed": result.disturbed,
+            "waited_for_cores": result.starved,
+        }
+        extras = {name: value for name, value in facts.items() if value}
+    if references:
+        extras["references"] = {name: msgspec.to_builtins(reference) for name, reference in references.items()}
+    return extras

@@ -1,4 +1,4 @@
-"""An open run: the values that judging, recording and finishing share, and how a run is opened."""
+"""An open run: the values that judging, recording and finishing share, and the functions that open a run."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ SECRET_NAMES = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "API_KEY", "PRIVATE_KEY
 
 
 class RunDisplay:
-    """What a front end may listen to; the default displays nothing."""
+    """The callbacks that display the progress of a run; this base class displays nothing."""
 
     def planned(self, manifest: Manifest, prejudged: int) -> None:
-        """The run is open; ``prejudged`` of its cases have a verdict without being run."""
+        """Called when the run is open; ``prejudged`` of its cases already have a verdict and do not run."""
 
     def event(self, case_id: str, what: str, detail: str = "") -> None:
-        """Something happened to a case."""
+        """Called when a case is submitted, queued, started, finished or tried again; ``what`` names the event."""
 
     def recorded(self, record: Record, done: int, total: int) -> None:
-        """A record is on disk."""
+        """Called when a record is on disk."""
 
     def tick(self) -> None:
         """Called about once a second."""
 
     def finish(self) -> None:
-        """Nothing more will run."""
+        """Called when everything has run."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run whose manifest is on disk. ``private``: what redaction masks, as keyword arguments of ``redact``."""
+    """A run whose manifest is on disk. private: the values that redaction masks, as keyword arguments of ``redact``."""
 
     preparation: Preparation
     folder: RunFolder
@@ -59,14 +59,14 @@ class Run:
 def open_run(preparation: Preparation, planned: Iterable[Cell], display: RunDisplay, echo: Echo) -> Run:
     """Create the folder and the manifest of a new run."""
     system = preparation.system
-    begun = time.time()
-    started = utc(begun)
+    start_time = time.time()
+    started = utc(start_time)
     assert started is not None
     deployment = preparation.deployment
     private = private_values(preparation)
     manifest = redact_manifest(
         Manifest(
-            run_id=new_run_id(system.name, datetime.fromtimestamp(begun, timezone.utc)),
+            run_id=new_run_id(system.name, datetime.fromtimestamp(start_time, timezone.utc)),
             site=system.site,
             system=system.name,
             started=started,
@@ -95,24 +95,24 @@ def reopen_run(preparation: Preparation, folder: RunFolder, display: RunDisplay,
     """Continue an earlier run.
 
     Raises:
-        RunError: that run tested another state of its deployment.
+        RunError: the content of the deployment has changed since that run.
     """
     manifest = folder.manifest
     if preparation.contents.digest not in {deployment.digest for deployment in manifest.deployments}:
-        raise RunError(f"run {manifest.run_id} tested another state of its deployment; start a new run instead")
+        raise RunError(f"run {manifest.run_id} tested another state of this deployment; start a new run instead")
     return Run(preparation, folder, manifest, private_values(preparation), display, echo)
 
 
 def private_values(preparation: Preparation) -> dict[str, Any]:
-    """Return what redaction masks: the values of secret variables, the home folder, and the user's name."""
+    """Return the values that redaction masks: those of secret variables, the home folder, and the user's name."""
     try:
         user = getpass.getuser()
     except (OSError, KeyError):  # no entry for this uid, as in some containers
         user = str(os.getuid())
     system = preparation.system
-    named = [system.collector.token_env, *(spec.account_env for spec in system.schedulers)]
+    secret_variables = [system.collector.token_env, *(spec.account_env for spec in system.schedulers)]
     secrets = [value for name, value in os.environ.items() if _is_secret(name) and len(value) >= 8]
-    secrets += [os.environ[name] for name in named if name and os.environ.get(name)]
+    secrets += [os.environ[name] for name in secret_variables if name and os.environ.get(name)]
     return {"secrets": secrets, "home": os.path.expanduser("~"), "user": user}  # noqa: PTH111
 
 

@@ -1,4 +1,4 @@
-"""A system's plan, carried out on a private testbed that has the system's scheduler, queues and limits.
+"""Rehearsals: run the plan of a system on a private testbed with the scheduler, queues and limits of that system.
 
-May import ``plan``, ``testbeds``, ``schedulers`` and ``site_configs``.
+This room may import ``plan``, ``testbeds``, ``schedulers`` and ``site_configs``.
 """

@@ -1,9 +1,8 @@
-"""What a run leaves for people and programs: pure renderings of the redacted manifest and records, and live progress.
+"""The reports of a run for people and programs, rendered from the redacted manifest and records, and live progress.
 
-May import ``dashboard_client`` only: a report says nothing that the records do not, and reads no private file. One
-module a form: ``junit_xml``, ``summary`` (terminal), ``report_html``, ``summary_json``, ``Progress`` (while it runs).
-They share ``view`` (planned cases beside their records, and the verdict in words) and ``text`` (what components print
-is never trusted).
+A report shows nothing that is not in the records and reads no private file. Each form is one module: ``junit_xml``,
+``summary`` (terminal), ``report_html``, ``summary_json``, and ``Progress`` (during the run). They share ``view`` (each
+planned case with its records, and the verdict as text) and ``text`` (the output of components is never trusted).
 """
 
 from __future__ import annotations

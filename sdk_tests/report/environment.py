@@ -1,4 +1,4 @@
-"""What was under test and below it, gathered from the records: the facts that could explain a change of outcome."""
+"""The environment of a run, collected from its records: the facts that could explain a change of outcome."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sdk_tests.report.view import View
 
 @dataclass(frozen=True)
 class Environment:
-    """Distinct values over all records, each list in the order first seen; empty where no record says."""
+    """Distinct values of all records, in the order of their first occurrence; empty if no record contains one."""
 
     deployments: dict[str, list[Component]]
     schedulers: list[Software]
@@ -28,15 +28,15 @@ class Environment:
 
 
 def environment(run: View) -> Environment:
-    """Gather the environment of a run; a value that differs between records is listed once each."""
+    """Collect the environment of a run; if records differ, every value is listed once."""
     records = run.records()
     deployments: dict[str, list[Component]] = {deployment.name: [] for deployment in run.manifest.deployments}
     for record in records:
         if record.stack.deployment:
             known = deployments.setdefault(record.stack.deployment.name, [])
-            known.extend(found for found in record.stack.components if found not in known)
+            known.extend(component for component in record.stack.components if component not in known)
     return Environment(
-        deployments={name: sorted(found, key=lambda part: part.name) for name, found in deployments.items()},
+        deployments={name: sorted(parts, key=lambda part: part.name) for name, parts in deployments.items()},
         schedulers=_software((record.scheduler.outer, record.scheduler.nested) for record in records),
         launchers=_software((record.scheduler.launcher,) for record in records),
         mpi=_distinct(record.stack.mpi for record in records),
@@ -52,9 +52,9 @@ def environment(run: View) -> Environment:
 
 
 def named(software: Software) -> str:
-    """Say a scheduler or launcher with its version where that is known, and that it is an emulator where it is one."""
-    said = f"{software.name} {software.version}" if software.version else software.name
-    return f"{said} (emulated)" if software.emulated else said
+    """Return the name of a scheduler or launcher with its version, if known, and a mark if it is emulated."""
+    text = f"{software.name} {software.version}" if software.version else software.name
+    return f"{text} (emulated)" if software.emulated else text
 
 
 def _commits(record: Record) -> str | None:

@@ -1,4 +1,4 @@
-"""Figures that cases measured, each beside the site's reference for it and whether it holds."""
+"""The figures that cases measured, each with the site's reference and whether the figure meets it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from dashboard_client.schema import Metric, Record
-from sdk_tests.model.metrics import bound, holds, off
+from sdk_tests.model.metrics import allowed_limit, deviation, meets_reference
 from sdk_tests.report.view import Line, View
 from site_configs.schema import Reference
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure in words. ``kept`` says whether it is as good as its reference asks: None where nobody can say."""
+    """One figure as text. ``kept``: whether it meets its reference; None without a comparable reference."""
 
     name: str
     value: str
@@ -31,32 +31,38 @@ def figures(run: View) -> list[tuple[Line, list[Figure]]]:
 
 
 def quantity(value: float, unit: str) -> str:
-    """Say a value as it was measured, to four digits; thousands in full, set apart."""
+    """Write a measured value with four significant digits; from 1,000 on as a whole number."""
     return f"{value:,.0f} {unit}" if abs(value) >= 1000 else f"{value:.4g} {unit}"
 
 
 def _figure(metric: Metric, record: Record) -> Figure:
-    """Put a figure beside the reference that is on record with it."""
-    plain = Figure(metric.name, quantity(metric.value, metric.unit), metric.better)
+    """Compare a figure with the reference in its record."""
+    figure = Figure(metric.name, quantity(metric.value, metric.unit), metric.better)
     wanted = _reference(metric.name, record)
     if wanted is None:
-        return plain
-    side, limit = bound(metric, wanted)
-    kept = holds(metric, wanted)
+        return figure
+    side, limit = allowed_limit(metric, wanted)
+    kept = meets_reference(metric, wanted)
     verdict = {
-        True: "holds",
-        False: f"misses, {off(metric, wanted)}",
-        None: "another unit: not compared",
+        True: "meets the reference",
+        False: f"does not meet it: {deviation(metric, wanted)}",
+        None: "not compared: another unit",
     }
     sign = "-" if side == "at least" else "+"
-    held = f"{quantity(wanted.value, wanted.unit)} {sign} {wanted.tolerance:g} %: {side} {quantity(limit, wanted.unit)}"
-    return replace(plain, reference=held, kept=kept, verdict=verdict[kept])
+    reference = (
+        f"{quantity(wanted.value, wanted.unit)} {sign} {wanted.tolerance:g} %: {side} {quantity(limit, wanted.unit)}"
+    )
+    return replace(figure, reference=reference, kept=kept, verdict=verdict[kept])
 
 
 def _reference(name: str, record: Record) -> Reference | None:
-    """Read what the figure was held against; ``extras`` is free, so what is not a reference is none."""
-    held = record.extras.get("references")
+    """Return the reference of a figure; ``extras`` has no fixed form, so an invalid reference is ignored."""
+    references = record.extras.get("references")
     try:
-        return msgspec.convert(held[name], Reference) if isinstance(held, dict) and name in held else None
+        return (
+            msgspec.convert(references[name], Reference)
+            if isinstance(references, dict) and name in references
+            else None
+        )
     except msgspec.ValidationError:
         return None

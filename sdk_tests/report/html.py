@@ -1,4 +1,4 @@
-"""The report a facility keeps and signs: one self-contained page that needs no script and reaches no other host."""
+"""The report that a facility keeps and signs: one self-contained page without scripts and without external files."""
 
 from __future__ import annotations
 
@@ -38,23 +38,23 @@ if TYPE_CHECKING:
     from dashboard_client.compare import Comparison
 
 _MEANINGS = {
-    "pass": "Every assertion on what the payload answered held.",
-    "fail": "What was promised did not happen, is absent, or is another version.",
+    "pass": "Every assertion about the payload's answer held.",
+    "fail": "An assertion failed, or something promised is missing or has another version.",
     "error": "No verdict could be reached, and nothing shows that the site is at fault.",
-    "infra": "Not run to a verdict; the evidence shows that the site or its scheduler is at fault.",
-    MISSING: "Planned, but there is no record of it. Counts as a failure.",
-    "xpass": "Passed although listed as known to fail: the listing is out of date.",
-    "xfail": "Failed as a known, listed problem says it does.",
-    "skip": "Not run, because nobody promised it; the reason says what was looked for and where.",
+    "infra": "The case got no verdict, and evidence shows that the site or its scheduler is at fault.",
+    MISSING: "Planned, but without a record. Counts as a failure.",
+    "xpass": "Passed although it is listed as a known failure: the listing is out of date.",
+    "xfail": "Failed as expected: a known defect of upstream, or a valid waiver.",
+    "skip": "Not run, because nobody promised it; the reason states what was looked for and where.",
 }
 _SIGNS = {"pass": "✓", "fail": "✗", "error": "!", "infra": "▲", MISSING: "?", "xpass": "✓", "xfail": "~", "skip": "○"}
 _BAR = 90
-"""Width of the longest bar in the table of all cases."""
+"""Width of the longest bar in the table of all cases, in pixels."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """What one component did on one scheduler."""
+    """The results of one component on one scheduler."""
 
     row: str
     scheduler: str
@@ -63,7 +63,7 @@ class Part:
 
     @property
     def tone(self) -> str:
-        """The class a cell is drawn in: its worst state; a pass only where nothing needs a look."""
+        """The CSS class of the cell: its worst state; a pass only if nothing needs attention."""
         for state in PROBLEMS:
             if self.counts[state]:
                 return state
@@ -78,21 +78,21 @@ class Part:
 
 
 def report_html(manifest: Manifest, records: Sequence[Record], *, comparison: Comparison | None = None) -> str:
-    """Return the page; with a comparison it says what changed since the last run that passed."""
+    """Return the page; with a comparison it also shows what changed since the last run that passed."""
     from markupsafe import Markup
 
     run = view(manifest, records)
     templates = _templates()
     style, _, _ = templates.loader.get_source(templates, "report.css")  # type: ignore[union-attr]
     allowed = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    # The one thing on the page that is not escaped: our own style sheet, named by its digest in the page's policy.
+    # Only our own style sheet is not escaped; the content policy of the page allows it by its digest.
     return templates.get_template("report.html").render(
         style=Markup(style),  # noqa: S704
         style_digest=allowed,
         run=run,
         manifest=manifest,
         verdict=run.verdict,
-        about=environment(run),
+        environment=environment(run),
         parts=_parts(run),
         short=_short(run),
         blamed=_blamed(run),
@@ -117,9 +117,9 @@ def report_html(manifest: Manifest, records: Sequence[Record], *, comparison: Co
 
 
 def seal(manifest: Manifest, records: Sequence[Record]) -> str | None:
-    """Name the data under the report: sha256 over the digests of the manifest and the records, a line each.
+    """Return the sha256 over the digests of the manifest and the records, one digest per line.
 
-    A signature on paper then belongs to these records and no others. None where something cannot be written to a file.
+    It ties a signature on paper to exactly these records. None if a value cannot be encoded.
     """
     try:
         lines = [digest(canonical(manifest)), *sorted({digest(canonical(record)) for record in records})]
@@ -129,21 +129,21 @@ def seal(manifest: Manifest, records: Sequence[Record]) -> str | None:
 
 
 def duration(span: Span | None) -> str:
-    """Say a duration as a person would, marked where the scheduler measured it; unknown is a dash, never zero."""
+    """Write a duration for people, with a mark if the scheduler measured it; an unknown one is a dash, never zero."""
     if span is None:
         return "—"
     seconds = span.seconds
     if seconds < 100:
-        said = f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
+        text = f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
     else:
         minutes, rest = divmod(round(seconds), 60)
         hours, minutes = divmod(minutes, 60)
-        said = f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
-    return f"{said}†" if span.source == "scheduler" else said
+        text = f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+    return f"{text}†" if span.source == "scheduler" else text
 
 
 def _finalize(value: Any) -> Any:
-    """Clean whatever the template prints; Jinja2 escapes it afterwards."""
+    """Clean every value that the template prints; Jinja2 escapes it afterwards."""
     return clean(value) if type(value) is str else value
 
 
@@ -160,7 +160,7 @@ def _templates() -> Environment:
         finalize=_finalize,
     )
     templates.filters.update(
-        about_attempt=_about_attempt,
+        attempt_facts=_attempt_facts,
         breakable=_breakable,
         cases=cases,
         counted=_counted,
@@ -174,12 +174,12 @@ def _templates() -> Environment:
 
 
 def _instant(text: str | None) -> str:
-    """Say an instant as it is on record, without its machine punctuation."""
+    """Write a recorded instant in a readable form."""
     return text.replace("T", " ").replace("Z", " UTC") if text else "—"
 
 
 def _breakable(case_id: str) -> Markup:
-    """Let a long case id break after its signs, and nowhere else while there is room."""
+    """Allow line breaks in a long case id after its separators."""
     from markupsafe import Markup, escape
 
     return Markup("").join(
@@ -189,10 +189,10 @@ def _breakable(case_id: str) -> Markup:
     )
 
 
-def _about_attempt(record: Record, line: Line) -> list[tuple[str, str]]:
-    """The scheduler's facts of one attempt that did not pass, those that are known."""
+def _attempt_facts(record: Record, line: Line) -> list[tuple[str, str]]:
+    """Return what is known about an attempt that did not pass: jobs, nodes, state, exit code, earlier attempts."""
     scheduler = record.scheduler
-    word = " ".join(part for part in (scheduler.native_state, scheduler.native_reason) if part)
+    native = " ".join(part for part in (scheduler.native_state, scheduler.native_reason) if part)
     before = "; ".join(
         f"{LABELS[attempt.verdict.outcome.value]}: {one_line(attempt.verdict.cause.evidence)}"
         for attempt in line.earlier
@@ -201,13 +201,13 @@ def _about_attempt(record: Record, line: Line) -> list[tuple[str, str]]:
     facts = (
         ("Jobs", ", ".join(scheduler.job_ids)),
         ("Nodes", ", ".join(record.context.nodes)),
-        ("Scheduler's word", word),
+        ("Native state", native),
         ("Exit code", "" if scheduler.exit_code is None else str(scheduler.exit_code)),
         ("Signal", "" if scheduler.signal is None else str(scheduler.signal)),
         ("Attempt", f"{record.retries.attempt}, after {before}" if before else ""),
-        ("Not final", "" if record.retries.final else "another attempt is still owed"),
+        ("Not final", "" if record.retries.final else "another attempt follows"),
     )
-    return [(name, said) for name, said in facts if said]
+    return [(name, value) for name, value in facts if value]
 
 
 def _counted(number: int, noun: str) -> str:
@@ -215,20 +215,20 @@ def _counted(number: int, noun: str) -> str:
 
 
 def _parts(run: View) -> dict[tuple[str, str], Part]:
-    """The matrix: one part for each component and scheduler that were planned together."""
-    found: dict[tuple[str, str], list[Line]] = {}
+    """Return the matrix: one part for each planned combination of component and scheduler."""
+    grouped: dict[tuple[str, str], list[Line]] = {}
     for line in run.lines:
-        found.setdefault((line.row, line.planned.scheduler), []).append(line)
+        grouped.setdefault((line.row, line.planned.scheduler), []).append(line)
     return {
         (row, scheduler): Part(
             row, scheduler, any(line.emulated for line in lines), Counter(line.state for line in lines)
         )
-        for (row, scheduler), lines in found.items()
+        for (row, scheduler), lines in grouped.items()
     }
 
 
 def _short(run: View) -> dict[str, dict[str, list[Part]]]:
-    """What works, what does not and what was not tried, each by scheduler."""
+    """Return what works, what does not work and what was not run, each by scheduler."""
     short: dict[str, dict[str, list[Part]]] = {"works": {}, "broken": {}, "untried": {}}
     order = run.schedulers()
     for part in sorted(_parts(run).values(), key=lambda part: order.index(part.scheduler)):
@@ -240,19 +240,19 @@ def _short(run: View) -> dict[str, dict[str, list[Part]]]:
 
 
 def _blamed(run: View) -> list[tuple[str, int]]:
-    """Who is at fault for how many cases, most first; a missing case is on nobody's account."""
-    found = Counter(BLAME[line.cause.cls] for line in run.problems if line.cause)
-    return found.most_common()
+    """Return who is at fault for how many cases, most cases first; missing cases are not counted."""
+    cases_by_fault = Counter(BLAME[line.cause.cls] for line in run.problems if line.cause)
+    return cases_by_fault.most_common()
 
 
 def _bars(run: View) -> dict[str, list[tuple[str, float, float]]]:
-    """The bar of each case in the table of all cases: kind, left edge and width of each known duration."""
+    """Return the bar of each case in the table of all cases: kind, left edge and width of each known duration."""
     spans = {line.case_id: _spans(line.record.timing) for line in run.lines if line.record}
-    longest = max((sum(seconds for _, seconds in found) for found in spans.values()), default=0.0)
+    longest = max((sum(seconds for _, seconds in parts) for parts in spans.values()), default=0.0)
     bars: dict[str, list[tuple[str, float, float]]] = {}
-    for case_id, found in spans.items():
+    for case_id, parts in spans.items():
         left = 0.0
-        for kind, seconds in found:
+        for kind, seconds in parts:
             width = max(round(seconds / longest * _BAR, 1), 0.7) if longest else 0.0
             bars.setdefault(case_id, []).append((kind, round(left, 1), width))
             left += width

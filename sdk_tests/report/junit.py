@@ -1,8 +1,8 @@
-"""JUnit XML in the flavour pytest calls xunit2, as GitLab and Jenkins read it: one suite a scheduler, one case a cell.
+"""JUnit XML in the format that pytest calls xunit2, for GitLab and Jenkins: a suite per scheduler, a case per cell.
 
-GitLab shows the text of a failure and not its message, and knows no properties of a single case: so the text repeats
-the cause, and what belongs to one case (job ids, times, attempts) is in its system-out; what the component printed is
-in system-err.
+GitLab shows the text of a failure and not its message, and does not read properties of a single case. So the text
+repeats the cause, and the facts of a case (job ids, times, attempts) are in its system-out. The output of the component
+is in system-err.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ _ELEMENT = {
     "skip": "skipped",
     "xfail": "skipped",
 }
-"""The element that tells each state; a pass and an unexpected pass have none."""
+"""The element for each state; a pass and an unexpected pass have none."""
 
 PASS_TAIL = 2_048
-"""Characters of the output of a case that passed; nobody looks for more there."""
+"""Characters of output that are included for a case that passed."""
 
 
 def junit_xml(manifest: Manifest, records: Sequence[Record]) -> str:
-    """Return the run as JUnit XML; every planned case is in it exactly once, so its counts add up to the planned cases.
+    """Return the run as JUnit XML; it contains every planned case once, so its counts add up.
 
-    The time of a case is its payload's run time and is absent where unknown. Earlier attempts are ``flakyFailure`` and
-    ``flakyError`` of a case that passed in the end, else ``rerunFailure`` and ``rerunError``.
+    The time of a case is the run time of its payload, and is left out if unknown. Earlier attempts are ``flakyFailure``
+    and ``flakyError`` if the case passed in the end, else ``rerunFailure`` and ``rerunError``.
     """
     run = view(manifest, records)
     root = Element("testsuites", name=clean(f"exaworks {place(manifest)}"))
@@ -54,7 +54,7 @@ def junit_xml(manifest: Manifest, records: Sequence[Record]) -> str:
 def _suite_attributes(run: View, scheduler: str, lines: Sequence[Line]) -> dict[str, str]:
     elements = [_ELEMENT.get(line.state) for line in lines]
     spans = [line.record.timing.run for line in lines if line.record]
-    began = [line.record.timing.submitted or line.record.timing.started for line in lines if line.record]
+    starts = [line.record.timing.submitted or line.record.timing.started for line in lines if line.record]
     return {
         "name": clean(_suite_name(scheduler, any(line.emulated for line in lines))),
         "tests": str(len(lines)),
@@ -62,7 +62,7 @@ def _suite_attributes(run: View, scheduler: str, lines: Sequence[Line]) -> dict[
         "errors": str(elements.count("error")),
         "skipped": str(elements.count("skipped")),
         "time": f"{sum(span.seconds for span in spans if span):.3f}",
-        "timestamp": clean(min((instant for instant in began if instant), default=run.manifest.started)),
+        "timestamp": clean(min((instant for instant in starts if instant), default=run.manifest.started)),
         "hostname": clean(place(run.manifest)),
     }
 
@@ -72,29 +72,29 @@ def _suite_name(scheduler: str, emulated: bool) -> str:
 
 
 def _properties(run: View, scheduler: str, lines: Sequence[Line]) -> Iterator[tuple[str, str]]:
-    """What the suite ran on; only of its own records, so that two schedulers may differ."""
-    manifest, about = run.manifest, environment(View(run.manifest, tuple(lines)))
+    """Yield the environment of a suite, from its own records only, since schedulers may differ."""
+    manifest, facts = run.manifest, environment(View(run.manifest, tuple(lines)))
     yield "run_id", manifest.run_id
     yield "site", manifest.site
     yield "system", manifest.system
-    yield "scheduler", ", ".join(map(named, about.schedulers)) or scheduler
+    yield "scheduler", ", ".join(map(named, facts.schedulers)) or scheduler
     yield "trigger", manifest.trigger
     yield "started", manifest.started
     yield "release", manifest.release or "none"
     yield "harness", " ".join(filter(None, (manifest.harness.version, manifest.harness.commit)))
     for deployment in manifest.deployments:
         yield f"deployment.{deployment.name}", f"{deployment.kind} {deployment.digest}"
-    several = len(about.deployments) > 1
-    for name, components in about.deployments.items():
+    several = len(facts.deployments) > 1
+    for name, components in facts.deployments.items():
         for component in components:
             key = f"component.{name}.{component.name}" if several else f"component.{component.name}"
             yield key, component.version or "unknown"
-    for key, values in (("python", about.python), ("mpi", about.mpi), ("modules", about.modules)):
+    for key, values in (("python", facts.python), ("mpi", facts.mpi), ("modules", facts.modules)):
         if values:
             yield key, ", ".join(values)
-    if about.launchers:
-        yield "launcher", ", ".join(map(named, about.launchers))
-    yield "verdict", run.verdict.word
+    if facts.launchers:
+        yield "launcher", ", ".join(map(named, facts.launchers))
+    yield "verdict", run.verdict.name
     if run.verdict.exit_code is not None:
         yield "exit_code", str(run.verdict.exit_code)
 
@@ -111,19 +111,19 @@ def _testcase(suite: Element, line: Line, run_id: str) -> None:
         case.set("time", f"{record.timing.run.seconds:.3f}")
     element = _ELEMENT.get(line.state)
     if element and record is None:
-        told = SubElement(case, element, type=MISSING, message="missing: planned, but no record of it")
-        told.text = clean(
-            f"No attempt at it was recorded. Run what is missing with: exaworks validate --resume {run_id}"
+        child = SubElement(case, element, type=MISSING, message="missing: planned, but without a record")
+        child.text = clean(
+            f"No attempt of this case was recorded. To run the missing cases: exaworks validate --resume {run_id}"
         )
     elif element and record is not None:
-        told = SubElement(case, element, _cause_attributes(record))
-        told.text = _cause_text(record)
+        child = SubElement(case, element, _cause_attributes(record))
+        child.text = _cause_text(record)
     kind = "flaky" if line.state in ("pass", "xpass") else "rerun"
     for attempt in line.earlier:
-        what = "Failure" if attempt.verdict.outcome.value == "fail" else "Error"
-        again = SubElement(case, kind + what, _cause_attributes(attempt))
-        SubElement(again, "stackTrace").text = _cause_text(attempt)
-        _output(again, attempt, TAIL)
+        suffix = "Failure" if attempt.verdict.outcome.value == "fail" else "Error"
+        earlier = SubElement(case, kind + suffix, _cause_attributes(attempt))
+        SubElement(earlier, "stackTrace").text = _cause_text(attempt)
+        _output(earlier, attempt, TAIL)
     if record is not None:
         SubElement(case, "system-out").text = "\n".join(_facts(line, record))
         _output(case, record, TAIL if element else PASS_TAIL)
@@ -139,25 +139,23 @@ def _cause_attributes(record: Record) -> dict[str, str]:
 
 def _cause_text(record: Record) -> str:
     cause = record.verdict.cause
-    said = []
+    text = []
     if cause is not None:
-        said.append(one_line(cause.evidence, 2000))
+        text.append(one_line(cause.evidence, 2000))
         if record.verdict.outcome is not Outcome.SKIP:
-            said.append(f"At fault: {BLAME[cause.cls]} (rule {cause.rule}, phase {cause.phase.value})")
+            text.append(f"At fault: {BLAME[cause.cls]} (rule {cause.rule}, phase {cause.phase.value})")
     if record.evidence.reproduce:
-        said.append(f"Reproduce: {record.evidence.reproduce}")
-    return clean("\n".join(said))
+        text.append(f"Reproduce: {record.evidence.reproduce}")
+    return clean("\n".join(text))
 
 
 def _facts(line: Line, record: Record) -> Iterator[str]:
     scheduler = record.scheduler
     if is_emulated(record):
-        yield "The scheduler was emulated: this says nothing of the real one."
+        yield "The scheduler was emulated: this result proves nothing about the real one."
     if line.state == "xpass" and record.verdict.cause:
-        yield f"Passed although listed as known to fail: {one_line(record.verdict.cause.evidence)}"
-    yield f"Attempt {record.retries.attempt}" + (
-        "" if record.retries.final else ", not final: another one is still owed"
-    )
+        yield f"Passed although it is listed as a known failure: {one_line(record.verdict.cause.evidence)}"
+    yield f"Attempt {record.retries.attempt}" + ("" if record.retries.final else ", not final: another attempt follows")
     if scheduler.job_ids:
         yield one_line(f"Jobs: {', '.join(scheduler.job_ids)}")
     if scheduler.native_state:

@@ -1,4 +1,4 @@
-"""The display on a terminal; the one module here that imports rich, and it is imported only where it draws."""
+"""The live display on a terminal. Only this module imports rich, and it is imported only if the display is used."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from sdk_tests.report.text import fit, one_line
 from sdk_tests.report.view import counted
 
 ROWS = 8
-"""Cases under way that are named; the rest are a number."""
+"""Active cases that have a line of their own; the others are counted."""
 
 INTERVAL = 0.1
-"""Seconds between two drawings, unless one is forced."""
+"""Seconds between two updates of the display, unless an update is forced."""
 
 _STYLES = {"pass": "green", "fail": "bold red", "error": "bold red", "infra": "bold magenta", "xpass": "yellow"}
 
 
 class _Terminal(Console):
-    """A console that says when its reader is gone; rich's own would end the process."""
+    """A console that raises an error if its reader is gone; the one of rich would end the process."""
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError(errno.EPIPE, "nobody reads the display")
 
 
 class LiveDisplay:
-    """A few lines that are drawn over; everything in them is cut to the width and to what the stream can encode."""
+    """A few lines that are redrawn in place, cut to the width and to the encoding of the terminal."""
 
     def __init__(self, stream: TextIO) -> None:
         self._encoding = stream.encoding
@@ -45,7 +45,7 @@ class LiveDisplay:
             vertical_overflow="crop",
         )
         self._live.start()
-        # A run that is killed cannot bring the cursor back, so it is never taken away.
+        # A killed run cannot show the cursor again, so the cursor is not hidden.
         self._console.show_cursor(True)
         self._drawn = 0.0
 
@@ -71,7 +71,7 @@ class LiveDisplay:
                 )
             )
         if len(active) > ROWS:
-            lines.append(self._line(f"{'':>8}  and {len(active) - ROWS} more under way", "dim"))
+            lines.append(self._line(f"{'':>8}  and {len(active) - ROWS} more active", "dim"))
         lines.append(self._bar(state, now))
         return lines
 
@@ -79,7 +79,7 @@ class LiveDisplay:
         width = 24
         full = width * min(state.done, state.total) // max(state.total, 1)
         bar = Text(
-            "[" + "#" * full + "." * (width - full) + f"] {state.done}/{state.total}  {elapsed(now - state.began)}"
+            "[" + "#" * full + "." * (width - full) + f"] {state.done}/{state.total}  {elapsed(now - state.started)}"
         )
         for outcome, number in state.counts().items():
             bar.append("  ")
@@ -94,9 +94,8 @@ class LiveDisplay:
 
 
 def elapsed(seconds: float) -> str:
-    """Say a duration as a clock does: ``7 s``, ``3:05``, ``1:02:03``."""
-    whole = max(int(seconds), 0)
-    minutes, rest = divmod(whole, 60)
+    """Write a duration as a clock does: ``7 s``, ``3:05``, ``1:02:03``."""
+    minutes, rest = divmod(max(int(seconds), 0), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
         return f"{hours}:{minutes:02d}:{rest:02d}"

@@ -1,4 +1,4 @@
-"""What is known of a run while it goes on, for the live display and the plain progress lines."""
+"""The state of a run in progress, for the live display and the plain progress lines."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ PHASES = {
 
 @dataclass
 class RunState:
-    """What is known of the run so far; instants are of the progress's own clock."""
+    """The state of the run so far; instants are times of the progress clock, in seconds."""
 
-    began: float
+    started: float
     total: int = 0
     done: int = 0
     outcomes: dict[str, str] = field(default_factory=dict)
@@ -30,9 +30,9 @@ class RunState:
     note: str = ""
 
     def counts(self) -> dict[str, int]:
-        found = list(self.outcomes.values())
-        return {state: found.count(state) for state in STATES if state in found}
+        outcomes = list(self.outcomes.values())
+        return {state: outcomes.count(state) for state in STATES if state in outcomes}
 
     def phases(self) -> dict[str, int]:
-        found = [phase for phase, _ in self.active.values()]
-        return {phase: found.count(phase) for phase in dict.fromkeys(PHASES.values()) if phase in found}
+        phases = [phase for phase, _ in self.active.values()]
+        return {phase: phases.count(phase) for phase in dict.fromkeys(PHASES.values()) if phase in phases}

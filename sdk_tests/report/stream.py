@@ -1,4 +1,4 @@
-"""Saying something to whoever listens, where nobody listening must not stop what is said about."""
+"""Writing to a stream whose reader may be gone, without stopping the work that is reported on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TextIO
 
 
 def write_safely(stream: TextIO | None, write: Callable[[], object]) -> str | None:
-    """Write, and return why the stream is of no more use: closed, full, or gone with its terminal or reader."""
+    """Write, and return why the stream can no longer be used: closed, full, or its reader is gone; None if it can."""
     try:
         write()
     except BlockingIOError:
@@ -24,11 +24,11 @@ def write_safely(stream: TextIO | None, write: Callable[[], object]) -> str | No
 
 
 def _silence(stream: TextIO | None) -> None:
-    """Point a stream whose other end is gone at nothing, or its buffer fails again when the process exits."""
+    """Redirect a stream without a reader to the null device; otherwise flushing it fails again at exit."""
     try:
         descriptor = stream.fileno() if stream is not None else -1
-        nothing = os.open(os.devnull, os.O_WRONLY)
+        null = os.open(os.devnull, os.O_WRONLY)
     except (OSError, ValueError):
         return
-    os.dup2(nothing, descriptor)
-    os.close(nothing)
+    os.dup2(null, descriptor)
+    os.close(null)

@@ -1,4 +1,4 @@
-"""The run as one JSON object, for ``exaworks validate --json`` and the programs that read it."""
+"""The summary of a run as one JSON object, for ``exaworks validate --json``."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from sdk_tests.report.view import EXIT_CODES, Line, view
 
 
 def summary_json(manifest: Manifest, effective: Mapping[str, Record], folder: Path) -> dict[str, Any]:
-    """Return what a program needs to know of a run.
+    """Return the summary of a run for programs.
 
-    run_id, site, system, release, started, ended: of the manifest; ``ended`` is null while the run is open.
+    run_id, site, system, release, started, ended: from the manifest; ``ended`` is null while the run is open.
     verdict: ``passed``, ``failed``, ``infra``, ``interrupted``, ``nothing-passed``, ``not-judged``, ``unfinished`` or
-    ``inconsistent`` (the closing count and the records disagree; ``message`` says where). Only ``passed`` is good news.
-    message: the verdict in words. exit_code: the process's, null while the run is open. meaning: that code in words.
+    ``inconsistent`` (the manifest's counts and the records disagree; ``message`` names where). Only ``passed`` is a
+    success.
+    message: the verdict as text. exit_code: of the process, null while the run is open. meaning: that code as text.
     planned: number of planned cases. counts: how many are ``pass``, ``fail``, ``error``, ``infra``, ``missing``,
-    ``xpass``, ``xfail``, ``skip``; every key is there and they add up to ``planned``. emulated_passes: how many of the
-    passes an emulated scheduler carried.
-    cases: one object a planned case, in planned order: case_id, component, partners, scheduler, outcome (or
+    ``xpass``, ``xfail``, ``skip``; every key is present and they add up to ``planned``. emulated_passes: how many of
+    the passes ran on an emulated scheduler.
+    cases: one object per planned case, in planned order: case_id, component, partners, scheduler, outcome (or
     ``missing``), cause (null, or phase, class, rule, evidence), attempts, emulated, seconds (queue_wait, launch, run;
     unknown is null), reproduce.
-    paths: folder, and the files in it: manifest, records, junit, report; null for a file that is not there.
+    paths: folder, and the files in it: manifest, records, junit, report; null for a file that does not exist.
     """
     run = view(manifest, effective)
     verdict = run.verdict
     files = {"manifest": "manifest.json", "records": "records.jsonl", "junit": "junit.xml", "report": "report.html"}
-    found = {key: str(folder / name) if (folder / name).is_file() else None for key, name in files.items()}
+    paths = {key: str(folder / name) if (folder / name).is_file() else None for key, name in files.items()}
     return {
         "run_id": manifest.run_id,
         "site": manifest.site,
@@ -37,7 +38,7 @@ def summary_json(manifest: Manifest, effective: Mapping[str, Record], folder: Pa
         "release": manifest.release,
         "started": manifest.started,
         "ended": manifest.closed.ended if manifest.closed else None,
-        "verdict": verdict.word,
+        "verdict": verdict.name,
         "message": f"{verdict.title}. {verdict.detail}".strip(),
         "exit_code": verdict.exit_code,
         "meaning": EXIT_CODES.get(verdict.exit_code) if verdict.exit_code is not None else None,
@@ -45,7 +46,7 @@ def summary_json(manifest: Manifest, effective: Mapping[str, Record], folder: Pa
         "counts": dict(run.counts),
         "emulated_passes": run.emulated_passes,
         "cases": [_case(line) for line in run.lines],
-        "paths": {"folder": str(folder), **found},
+        "paths": {"folder": str(folder), **paths},
     }
 
 

@@ -1,6 +1,7 @@
-"""The run on a terminal: component by scheduler, then everything that needs someone to look, then the verdict.
+"""The report on a terminal: component by scheduler, then everything that needs attention, then the verdict.
 
-Only ASCII of our own, so that it prints anywhere; what components said is cleaned of anything that drives a terminal.
+The report itself is ASCII, so that every terminal can print it. Control sequences are removed from the output of
+components.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from sdk_tests.report.view import (
 )
 
 SHOWN = 3
-"""Commands that are shown for one cause; the report has them all."""
+"""Number of commands that are shown for one cause; report.html contains all of them."""
 
 _Painter = Callable[[str, str], str]
 
@@ -44,7 +45,7 @@ _COLOURS = {
 
 
 def summary(manifest: Manifest, effective: Mapping[str, Record], *, colour: bool) -> str:
-    """Return the table and what follows it; ``effective`` maps each case id to the record that counts for it."""
+    """Return the report; ``effective`` maps each case id to the record that counts for it."""
     run = view(manifest, effective)
     paint = _paint if colour else _plain
     parts = (_table(run, paint), *_problems(run, paint), _skips(run, paint), _end(run, paint))
@@ -58,23 +59,23 @@ def _table(run: View, paint: _Painter) -> str:
     heads = [clean(name) + (" (emulated)" if run.column_emulated(name) else "") for name in schedulers]
     rows = [[clean(row), *(_cell(run.cell(row, name), paint) for name in schedulers)] for row in run.rows()]
     if not rows:
-        return "Nothing was planned."
+        return "No case was planned."
     return tabulate(rows, ["component", *heads], tablefmt="simple", disable_numparse=True)
 
 
 def _cell(lines: Sequence[Line], paint: _Painter) -> str:
-    """Say one cell; its passes are green only where nothing in it needs a look and no emulator carried any."""
+    """Return the text of a cell; passes are green only if nothing needs attention and no case ran on an emulator."""
     if not lines:
         return "-"
     counts = {state: sum(line.state == state for line in lines) for state in STATES}
-    clouded = any(counts[state] for state in PROBLEMS)
+    problems = any(counts[state] for state in PROBLEMS)
     emulated = any(line.emulated for line in lines)
-    said = []
+    parts = []
     for state in STATES:
         if counts[state]:
-            tone = "" if state == "pass" and clouded else "emulated" if state == "pass" and emulated else state
-            said.append(paint(counted(state, counts[state]), tone))
-    return " ".join(said)
+            tone = "" if state == "pass" and problems else "emulated" if state == "pass" and emulated else state
+            parts.append(paint(counted(state, counts[state]), tone))
+    return " ".join(parts)
 
 
 def _problems(run: View, paint: _Painter) -> Iterator[str]:
@@ -83,13 +84,13 @@ def _problems(run: View, paint: _Painter) -> Iterator[str]:
 
 
 def _problem(lines: Sequence[Line], paint: _Painter) -> Iterator[str]:
-    """Say one cause and the cases it took down."""
+    """Yield the lines about one cause and the cases that failed because of it."""
     for line in lines:
         attempts = f" after {len(line.earlier) + 1} attempts" if line.earlier else ""
         yield f"{paint(LABELS[line.state], line.state)} {paint(clean(line.case_id), 'strong')}{attempts}"
     cause = lines[0].cause
     if cause is None:
-        yield "  planned, but no record of it"
+        yield "  planned, but without a record"
     else:
         yield f"  at fault:  {BLAME[cause.cls]} ({clean(cause.rule)}, phase {cause.phase.value})"
         yield f"  evidence:  {one_line(cause.evidence)}"
@@ -97,31 +98,31 @@ def _problem(lines: Sequence[Line], paint: _Painter) -> Iterator[str]:
     for number, command in enumerate(commands[:SHOWN]):
         yield f"  {'' if number else 'reproduce:':<10} {indent(clean(command), ' ' * 13).lstrip()}"
     if len(commands) > SHOWN:
-        yield f"{'':13}and {len(commands) - SHOWN} more, in the report"
+        yield f"{'':13}and {len(commands) - SHOWN} more, see report.html"
 
 
 def _skips(run: View, paint: _Painter) -> str:
     grouped = run.skips()
     if not grouped:
         return ""
-    said = [paint(f"Skipped ({run.counts['skip']})", "strong")]
+    text = [paint(f"Skipped ({run.counts['skip']})", "strong")]
     for reason, lines in grouped.items():
         rows = ", ".join(dict.fromkeys(f"{line.row}@{line.planned.scheduler}" for line in lines))
-        said.append(f"  {len(lines)} x {one_line(reason)}\n      {one_line(rows)}")
-    return "\n".join(said)
+        text.append(f"  {len(lines)} x {one_line(reason)}\n      {one_line(rows)}")
+    return "\n".join(text)
 
 
 def _end(run: View, paint: _Painter) -> str:
     verdict = run.verdict
-    tone = "pass" if verdict.good else "infra" if verdict.word == "infra" else "fail"
-    said = [f"{len(run.lines)} planned: {tally(run.counts)}", paint(clean(verdict.title), tone)]
+    tone = "pass" if verdict.good else "infra" if verdict.name == "infra" else "fail"
+    text = [f"{len(run.lines)} planned: {tally(run.counts)}", paint(clean(verdict.title), tone)]
     if verdict.detail:
-        said.append(clean(verdict.detail))
+        text.append(clean(verdict.detail))
     if run.unplanned:
-        said.append(f"{len(run.unplanned)} records of cases that were not planned are left out.")
+        text.append(f"{len(run.unplanned)} records of cases that were not planned are not counted.")
     if verdict.exit_code is not None:
-        said.append(f"Exit code {verdict.exit_code}: {EXIT_CODES.get(verdict.exit_code, 'not one of this project')}")
-    return "\n".join(said)
+        text.append(f"Exit code {verdict.exit_code}: {EXIT_CODES.get(verdict.exit_code, 'unknown')}")
+    return "\n".join(text)
 
 
 def _paint(text: str, tone: str) -> str:

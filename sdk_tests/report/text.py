@@ -1,7 +1,7 @@
-"""Make text that a component printed safe to show: in a terminal, in XML, in a page a reader trusts.
+"""Make the output of components safe to show: on a terminal, in XML, and on a page.
 
-Output tails and evidence lines come from whatever ran. They may hold escape sequences that repaint a terminal, bytes
-XML forbids, halves of surrogate pairs, and direction marks that make a line read as another one.
+Output tails and evidence lines come from the programs under test. They may contain escape sequences that control a
+terminal, characters that XML forbids, unpaired surrogates, and direction marks that make a line look like another one.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 
 TAIL = 16_384
-"""Characters of an output tail that a report shows: 1,000 failures stay below the 30 MB that GitLab reads as JUnit."""
+"""Characters of an output tail in a report: 1,000 failures stay below the 30 MB of JUnit XML that GitLab accepts."""
 
 _ESCAPES = re.compile(
     r"\x1b\[[0-?]{0,64}[ -/]{0,8}[@-~]"  # control sequences: colours, cursor movements
-    r"|\x1b[\]PX^_][^\x07\x1b\n]{0,2048}(?:\x07|\x1b\\)"  # strings to the terminal, only where they are ended
-    r"|\x1b[ -/]{0,8}[0-~]"  # the other, short ones
+    r"|\x1b[\]PX^_][^\x07\x1b\n]{0,2048}(?:\x07|\x1b\\)"  # strings to the terminal, only if they are terminated
+    r"|\x1b[ -/]{0,8}[0-~]"  # the other, short sequences
     r"|\x9b[0-?]{0,64}[ -/]{0,8}[@-~]"
 )
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffe\uffff]")
@@ -23,9 +23,9 @@ _SPACE = re.compile(r"\s+")
 
 
 def clean(text: str) -> str:
-    """Return text of printable characters, newlines and tabs only, all of them legal in XML 1.0.
+    """Return the text with only printable characters, newlines and tabs, all of them legal in XML 1.0.
 
-    Escape sequences and control characters go; halves of surrogate pairs and direction marks stay, as ``\\uXXXX``.
+    Escape sequences and control characters are removed; unpaired surrogates and direction marks become ``\\uXXXX``.
     """
     if not text.isascii():
         text = text.encode("utf-8", "backslashreplace").decode("utf-8")
@@ -35,23 +35,23 @@ def clean(text: str) -> str:
 
 
 def one_line(text: str, limit: int = 400) -> str:
-    """Return the text on one line, cut with a mark where it is longer than the limit."""
+    """Return the text on one line; a text longer than ``limit`` characters is cut and ends in `` ...``."""
     flat = _SPACE.sub(" ", clean(text)).strip()
     return flat if len(flat) <= limit else flat[: limit - 4].rstrip() + " ..."
 
 
 def tail(text: str | None, limit: int = TAIL) -> str:
-    """Return the clean end of an output; what was left out is counted in its first line."""
+    """Return the cleaned end of an output; if it was cut, the first line states how many characters are missing."""
     if not text:
         return ""
     shown = clean(text).strip("\n")
     if len(shown) <= limit:
         return shown
-    return f"[the first {len(shown) - limit:,} characters are left out here]\n{shown[-limit:]}"
+    return f"[the first {len(shown) - limit:,} characters are not shown]\n{shown[-limit:]}"
 
 
 def fit(text: str, encoding: str | None) -> str:
-    """Return the text with every character the encoding lacks written as an escape, so that printing it cannot fail."""
+    """Return the text with escapes for all characters that the encoding lacks, so that printing it cannot fail."""
     name = encoding or "ascii"
     try:
         return text.encode(name, "backslashreplace").decode(name)

@@ -1,7 +1,7 @@
-"""A run as every report sees it: each planned case with the record that counts, the counts, and the verdict in words.
+"""The view of a run that all reports share: each planned case with its record, the counts, and the verdict as text.
 
-The counts are made here from the planned cases and the records at hand; the closing count of the manifest is compared
-with them, never believed in their stead.
+The counts are computed here from the planned cases and the records. The counts in the manifest are only compared with
+them.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from dashboard_client.schema import Cause, CauseClass, Manifest, Outcome, Planne
 from dashboard_client.verdict import proven, verdict_code
 
 MISSING = "missing"
-"""The state of a planned case without a record; derived here, never uploaded."""
+"""The state of a planned case without a record; derived here, never part of a record."""
 
 STATES: tuple[str, ...] = ("pass", "fail", "error", "infra", MISSING, "xpass", "xfail", "skip")
-"""Every state a planned case can be in, worst news after the passes first."""
+"""Every state of a planned case: passes first, then from the worst to the most harmless."""
 
 PROBLEMS: tuple[str, ...] = ("fail", "error", "infra", MISSING)
-"""The states that need someone to look."""
+"""The states that need attention."""
 
 LABELS: Mapping[str, str] = {
     "pass": "pass",
@@ -39,21 +39,21 @@ BLAME: Mapping[CauseClass, str] = {
     CauseClass.COMPONENT: "the component",
     CauseClass.DISTRIBUTION: "the distribution",
     CauseClass.HARNESS: "the test harness",
-    CauseClass.UNKNOWN: "not known (not enough evidence)",
+    CauseClass.UNKNOWN: "unknown (not enough evidence)",
 }
 
 EXIT_CODES: Mapping[int, str] = {
-    0: "everything planned passed, or was skipped for a reason the site file allows",
-    1: "something failed, reached no verdict or did not report, or nothing but controls passed",
-    2: "usage or configuration error: nothing was judged",
-    3: "only the site's infrastructure failed: the SDK was not judged there",
+    0: "every planned case passed, or was skipped for a reason that the site allows",
+    1: "a case failed, reached no verdict or is missing, or only control cases passed",
+    2: "usage or configuration error: no case was run",
+    3: "only the site's infrastructure failed",
     130: "interrupted before every planned case had a verdict",
 }
 
 
 @dataclass(frozen=True)
 class Line:
-    """One planned case, the record that counts for it (its highest attempt), and the attempts before that."""
+    """One planned case, the record of its last attempt, and the records of the earlier attempts."""
 
     planned: PlannedCase
     record: Record | None = None
@@ -77,31 +77,31 @@ class Line:
 
     @property
     def emulated(self) -> bool:
-        """Whether a dialect emulator stood in for the scheduler, outer or nested."""
+        """Whether the outer or the nested scheduler was emulated."""
         return self.record is not None and is_emulated(self.record)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the run came to: ``word`` for programs, ``title`` and ``detail`` for people.
+    """The verdict of a run: ``name`` for programs, ``title`` and ``detail`` for people.
 
-    word: ``passed``, ``failed``, ``infra``, ``interrupted``, ``nothing-passed``, ``not-judged``, ``unfinished`` or
-    ``inconsistent``. exit_code: of the closing count; None where the run was never closed.
+    name: ``passed``, ``failed``, ``infra``, ``interrupted``, ``nothing-passed``, ``not-judged``, ``unfinished`` or
+    ``inconsistent``. exit_code: from the manifest; None if the run was not closed.
     """
 
-    word: str
+    name: str
     title: str
     detail: str
     exit_code: int | None
 
     @property
     def good(self) -> bool:
-        return self.word == "passed"
+        return self.name == "passed"
 
 
 @dataclass(frozen=True)
 class View:
-    """A manifest and its records, put side by side."""
+    """A manifest with its records."""
 
     manifest: Manifest
     lines: tuple[Line, ...]
@@ -109,7 +109,7 @@ class View:
 
     @cached_property
     def counts(self) -> dict[str, int]:
-        """Number of planned cases in each state, all states named; they add up to the planned cases."""
+        """Number of planned cases in each state; every state is a key, and the numbers add up to the planned cases."""
         counts = dict.fromkeys(STATES, 0)
         for line in self.lines:
             counts[line.state] += 1
@@ -117,11 +117,11 @@ class View:
 
     @property
     def problems(self) -> list[Line]:
-        """Failures first, then what reached no verdict, then what did not report."""
+        """The cases that need attention: failures, then cases without a verdict, then cases that did not report."""
         return [line for state in PROBLEMS for line in self.lines if line.state == state]
 
     def grouped_problems(self) -> list[list[Line]]:
-        """Problems with one and the same cause together: a component that is absent fails all its cases at once."""
+        """Return the problems grouped by cause: a missing component, for example, fails all of its cases."""
         grouped: dict[tuple[object, ...], list[Line]] = {}
         for line in self.problems:
             cause = line.cause
@@ -131,12 +131,12 @@ class View:
 
     @property
     def passes(self) -> int:
-        """Passes, the unexpected ones too."""
+        """Number of passes, including unexpected ones."""
         return self.counts["pass"] + self.counts["xpass"]
 
     @property
     def proven(self) -> int:
-        """Passes of more than controls, where more was planned."""
+        """Number of passes that prove something: control cases do not count if other cases were planned."""
         return proven(self.manifest, {line.case_id: line.record for line in self.lines if line.record is not None})
 
     @property
@@ -145,7 +145,7 @@ class View:
 
     @property
     def unfinished_attempts(self) -> int:
-        """Cases whose last record says that another attempt is to follow."""
+        """Number of cases whose last record is not final."""
         return sum(not record.retries.final for record in self.records())
 
     @cached_property
@@ -153,11 +153,11 @@ class View:
         return _verdict(self)
 
     def records(self) -> list[Record]:
-        """The records that count, in planned order."""
+        """Return the records that count, in planned order."""
         return [line.record for line in self.lines if line.record]
 
     def skips(self) -> dict[str, list[Line]]:
-        """Skipped cases by the evidence that says why, in planned order."""
+        """Return the skipped cases by their reason, in planned order."""
         grouped: dict[str, list[Line]] = {}
         for line in self.lines:
             if line.state == "skip" and line.cause:
@@ -182,7 +182,7 @@ def is_emulated(record: Record) -> bool:
 
 
 def view(manifest: Manifest, records: Sequence[Record] | Mapping[str, Record]) -> View:
-    """Put records beside the planned cases. A record that was read twice counts once; the highest attempt counts."""
+    """Assign records to planned cases. A record that is given twice counts once; the last attempt counts."""
     attempts: dict[str, dict[int, Record]] = {}
     for record in records.values() if isinstance(records, Mapping) else records:
         attempts.setdefault(record.case_id, {})[record.retries.attempt] = record
@@ -190,22 +190,22 @@ def view(manifest: Manifest, records: Sequence[Record] | Mapping[str, Record]) -
     for planned in manifest.planned:
         ordered = _by_attempt(attempts.pop(planned.case_id, {}))
         lines.append(Line(planned, ordered[-1] if ordered else None, tuple(ordered[:-1])))
-    strays = tuple(record for found in attempts.values() for record in _by_attempt(found))
-    return View(manifest, tuple(lines), strays)
+    unplanned = tuple(record for rest in attempts.values() for record in _by_attempt(rest))
+    return View(manifest, tuple(lines), unplanned)
 
 
 def place(manifest: Manifest) -> str:
-    """The machine's full name, site and system."""
+    """Return the full name of the system: ``site/system``."""
     return f"{manifest.site}/{manifest.system}"
 
 
 def tally(counts: Mapping[str, int]) -> str:
-    """Say counts in words, passes first: ``3 pass, 1 FAIL, missing 2``."""
+    """Write counts as text, passes first: ``3 pass, 1 FAIL, missing 2``."""
     return ", ".join(counted(state, counts[state]) for state in STATES if counts.get(state)) or "nothing"
 
 
 def counted(state: str, number: int) -> str:
-    """Say one count; what is missing is no result, so it reads the other way round."""
+    """Write one count: ``3 pass``, but ``missing 2``, because a missing case has no result."""
     return f"missing {number}" if state == MISSING else f"{number} {LABELS[state]}"
 
 
@@ -213,12 +213,14 @@ def cases(number: int) -> str:
     return f"{number} case" if number == 1 else f"{number} cases"
 
 
-def _by_attempt(found: Mapping[int, Record]) -> list[Record]:
-    return [found[attempt] for attempt in sorted(found)]
+def _by_attempt(attempts: Mapping[int, Record]) -> list[Record]:
+    return [attempts[attempt] for attempt in sorted(attempts)]
 
 
 def _listed(parts: Iterable[str]) -> str:
-    *most, last = [part for part in parts if part] or ["the run ended in an error or skipped what it should not"]
+    *most, last = [part for part in parts if part] or [
+        "the run ended with an error or skipped cases that must not be skipped"
+    ]
     return f"{', '.join(most)} and {last}" if most else last
 
 
@@ -228,71 +230,77 @@ def _verdict(run: View) -> Verdict:
     if closed is None:
         return Verdict(
             "unfinished",
-            "Not finished: the run was never closed",
-            f"{recorded} of {cases(planned)} have a record. {_carry_on(run)}",
+            "Unfinished: the run was not closed",
+            f"{recorded} of {cases(planned)} have a record. {_resume_advice(run)}",
             None,
         )
     code = closed.exit_code
-    wrong = _contradictions(run)
-    if wrong:
-        return Verdict("inconsistent", "No verdict: the closing count does not agree with the records", wrong, code)
+    contradictions = _contradictions(run)
+    if contradictions:
+        return Verdict(
+            "inconsistent", "No verdict: the manifest and the records contradict each other", contradictions, code
+        )
     if closed.state == "interrupted" or code == 130:
-        return Verdict("interrupted", "Interrupted: no verdict on the whole", _carry_on(run), code)
+        return Verdict("interrupted", "Interrupted: the run has no verdict", _resume_advice(run), code)
     if code == 2:
         return Verdict("not-judged", "Not judged: usage or configuration error", "", code)
     if not run.proven and not any(counts[state] for state in PROBLEMS):
-        but = " but controls" if run.passes else ""
-        return Verdict("nothing-passed", f"Nothing{but} passed, so nothing is validated", _notes(run), code)
+        what = "Only control cases" if run.passes else "Nothing"
+        return Verdict("nothing-passed", f"{what} passed, so nothing is validated", _notes(run), code)
     if code == 0:
         only = " on emulated schedulers only" if run.emulated_passes == run.passes else ""
         return Verdict("passed", f"Passed{only}: {cases(run.passes)} passed and none failed", _notes(run), code)
-    troubles = _listed(
+    problems = _listed(
         (
             f"{counts['fail']} failed" if counts["fail"] else "",
             f"{counts['error']} reached no verdict" if counts["error"] else "",
-            f"{counts['infra']} could not run for the site's own reasons" if counts["infra"] else "",
+            f"{counts['infra']} could not run because of the site" if counts["infra"] else "",
             f"{counts[MISSING]} did not report" if counts[MISSING] else "",
-            f"{run.unfinished_attempts} still to be tried again" if run.unfinished_attempts else "",
+            f"{run.unfinished_attempts} unfinished" if run.unfinished_attempts else "",
         )
     )
     if code == 3:
-        title = f"Not validated: of {cases(planned)}, {troubles}"
+        title = f"Not validated: of {cases(planned)}, {problems}"
         return Verdict("infra", title, f"Only the site's infrastructure failed. {_notes(run)}".strip(), code)
-    return Verdict("failed", f"Failed: of {cases(planned)}, {troubles}", _notes(run), code)
+    return Verdict("failed", f"Failed: of {cases(planned)}, {problems}", _notes(run), code)
 
 
-def _carry_on(run: View) -> str:
-    return f"Carry on with: exaworks validate --resume {run.manifest.run_id}"
+def _resume_advice(run: View) -> str:
+    return f"To continue it: exaworks validate --resume {run.manifest.run_id}"
 
 
 def _notes(run: View) -> str:
-    """What a reader must know beside the heading and the counts; mostly nothing."""
-    said = []
+    """Return what a reader must know in addition to the title and the counts; usually empty."""
+    notes = []
     if run.emulated_passes:
-        said.append(
-            f"{cases(run.emulated_passes)} passed on an emulated scheduler, which proves nothing of the real one."
+        notes.append(
+            f"{cases(run.emulated_passes)} passed on an emulated scheduler, which proves nothing about the real one."
         )
     if run.counts["xpass"]:
-        said.append(
-            f"{cases(run.counts['xpass'])} passed although listed as known to fail: the listing is out of date."
+        notes.append(
+            f"{cases(run.counts['xpass'])} passed although listed as a known failure: the listing is out of date."
         )
-    return " ".join(said)
+    return " ".join(notes)
 
 
 def _contradictions(run: View) -> str:
     closed, counts = run.manifest.closed, run.counts
     if closed is None:
         return ""
-    found = []
+    contradictions = []
     if closed.planned != len(run.lines):
-        found.append(f"the closing count says {closed.planned} planned, the manifest names {len(run.lines)}")
+        contradictions.append(f"the manifest counts {closed.planned} planned cases, but names {len(run.lines)}")
     if closed.missing != counts[MISSING]:
-        found.append(f"the closing count says {closed.missing} missing, {counts[MISSING]} have no record here")
+        contradictions.append(
+            f"the manifest counts {closed.missing} missing cases, but {counts[MISSING]} have no record"
+        )
     for outcome in Outcome:
-        said = closed.counts.get(outcome.value, 0)
-        if said != counts[outcome.value]:
-            found.append(f"the closing count says {said} {outcome.value}, the records here say {counts[outcome.value]}")
-    meant = verdict_code(run.manifest, {record.case_id: record for record in run.records()})
-    if closed.exit_code in (0, 3) and meant != closed.exit_code:
-        found.append(f"the exit code is {closed.exit_code}, the records here mean {meant}")
-    return "; ".join(found) + "." if found else ""
+        closing_count = closed.counts.get(outcome.value, 0)
+        if closing_count != counts[outcome.value]:
+            contradictions.append(
+                f"the manifest counts {closing_count} {outcome.value}, but the records {counts[outcome.value]}"
+            )
+    expected_code = verdict_code(run.manifest, {record.case_id: record for record in run.records()})
+    if closed.exit_code in (0, 3) and expected_code != closed.exit_code:
+        contradictions.append(f"the exit code is {closed.exit_code}, but the records mean {expected_code}")
+    return "; ".join(contradictions) + "." if contradictions else ""

@@ -1,19 +1,31 @@
-"""The scheduler kinds: how to submit to, query and cancel on each scheduler, and how to read its answers.
+"""The scheduler kinds: how to submit, query and cancel jobs on each scheduler, and how to read its answers.
 
-One module a kind; adding a kind is one new file and one line under the entry point group ``exaworks.schedulers``. This
-room may import ``site_configs``, ``sdk_tests.errors`` and nothing else of the project.
+Each kind is one module. To add a kind, write one new file and add one line to the entry point group
+``exaworks.schedulers``. This room may import only ``site_configs`` and ``sdk_tests.errors`` of the project.
 """
 
 from __future__ import annotations
 
 from sdk_tests.schedulers.base import (
+    AllocationCheck,
     CommandFailed,
-    Finished,
+    CommandResult,
     JobSpec,
     JobState,
     JobStatus,
+    OwnJob,
     Probe,
     SchedulerKind,
 )
 
-__all__ = ["CommandFailed", "Finished", "JobSpec", "JobState", "JobStatus", "Probe", "SchedulerKind"]
+__all__ = [
+    "AllocationCheck",
+    "CommandFailed",
+    "CommandResult",
+    "JobSpec",
+    "JobState",
+    "JobStatus",
+    "OwnJob",
+    "Probe",
+    "SchedulerKind",
+]

@@ -1,8 +1,8 @@
-"""The seam to a scheduler: pure functions that say what to run and read what came back.
+"""The interface to a scheduler: pure functions that return commands and parse the output of commands.
 
-A kind never runs its submit, status and cancel commands itself; the supervisor does, each in its own process group with
-a time limit, so that a hung ``squeue`` holds up nothing. Adding a kind is one new file here and one line under the
-entry point group ``exaworks.schedulers``.
+A kind never runs its submit, status and cancel commands itself. The supervisor runs them, each in its own process group
+with a time limit, so that a hung ``squeue`` blocks nothing. To add a kind, write one new file here and add one line to
+the entry point group ``exaworks.schedulers``.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from site_configs.schema import SchedulerSpec, seconds
 
 
 class JobState(str, enum.Enum):
-    """A native job's state in the harness's own terms."""
+    """The state of a native job, the same for every scheduler."""
 
     QUEUED = "queued"
-    """Accepted, not started; held and configuring count as queued."""
+    """Accepted but not started. Held jobs and jobs whose nodes are being configured count as queued."""
     RUNNING = "running"
-    """Has its nodes, or is finishing."""
+    """The job has its nodes, or is finishing."""
     DONE = "done"
-    """Ended by itself with exit code 0."""
+    """The job ended by itself with exit code 0."""
     FAILED = "failed"
-    """Ended by itself with another exit code, or by a signal of its own."""
+    """The job ended by itself with another exit code, or died of a signal that the scheduler did not send."""
     CANCELLED = "cancelled"
-    """Ended because someone asked for it."""
+    """A user or an administrator cancelled the job."""
     TIMEOUT = "timeout"
-    """Ended by the scheduler at its walltime."""
+    """The scheduler ended the job at its walltime."""
     NODE_FAIL = "node_fail"
-    """Lost its node: positive evidence against the site."""
+    """The job lost a node: evidence against the site."""
     PREEMPTED = "preempted"
-    """Gave way to another job: positive evidence against the scheduler, not the SDK."""
+    """The scheduler ended the job in favour of another one: evidence against the scheduler, not the SDK."""
     UNKNOWN = "unknown"
-    """The scheduler said something this kind does not know; never taken for an end."""
+    """The scheduler reported a state that this kind does not know. It never counts as the end of the job."""
 
     @property
     def ended(self) -> bool:
@@ -47,7 +47,7 @@ class JobState(str, enum.Enum):
 
 @dataclass(frozen=True)
 class JobSpec:
-    """An allocation the harness asks for: ``script`` is an executable file, ``walltime`` is in seconds."""
+    """An allocation that the harness requests. ``script`` is an executable file; ``walltime`` is in seconds."""
 
     name: str
     script: Path
@@ -61,7 +61,7 @@ class JobSpec:
 
 @dataclass(frozen=True)
 class JobStatus:
-    """What one status query said of one job; instants are seconds since the epoch, unknown is None."""
+    """The status of one job from one query. Times are in seconds since the epoch; an unknown value is None."""
 
     state: JobState
     native_state: str
@@ -72,13 +72,13 @@ class JobStatus:
     nodes: tuple[str, ...] = ()
     exit_code: int | None = None
     signal: int | None = None
-    waited: float | None = None
-    """Seconds in the queue, from a scheduler that tells those and no instants fine enough to subtract."""
+    queue_wait: float | None = None
+    """Seconds in the queue, if the scheduler reports this span and no times precise enough to compute it from."""
 
 
 @dataclass(frozen=True)
-class Finished:
-    """A native command that has ended; ``exit_code`` is None where it was killed at its time limit."""
+class CommandResult:
+    """The result of a native command. ``exit_code`` is None if the command was killed at its time limit."""
 
     argv: tuple[str, ...]
     exit_code: int | None
@@ -86,23 +86,48 @@ class Finished:
     stderr: str
 
     @property
-    def line(self) -> str:
-        """One line that says what failed, for evidence."""
-        said = (self.stderr.strip() or self.stdout.strip()).splitlines()
+    def evidence(self) -> str:
+        """One line that describes the failure: the command, its exit code, and the last line that it printed."""
+        lines = (self.stderr.strip() or self.stdout.strip()).splitlines()
         how = "did not answer in time" if self.exit_code is None else f"exit {self.exit_code}"
-        return f"{self.argv[0]}: {how}" + (f": {said[-1]}" if said else "")
+        return f"{self.argv[0]}: {how}" + (f": {lines[-1]}" if lines else "")
 
 
 class CommandFailed(Exception):
-    """A native command refused or could not be read; the message is the evidence line."""
+    """A native command failed, or its output cannot be parsed. The message is the evidence line."""
+
+
+@dataclass(frozen=True)
+class OwnJob:
+    """A live job of this user: its name, and its working directory (empty if the scheduler reports none)."""
+
+    name: str
+    folder: str
+
+
+@dataclass(frozen=True)
+class AllocationCheck:
+    """What the scheduler reports about the allocation that the environment claims to be in.
+
+    alive: whether the job runs and is this user's. here: whether this process is on one of its nodes. enter: the words
+    before a command that runs it on the allocation's first node, for a shell that is not (``salloc``). reason: why the
+    allocation cannot be used, or is entered with a launcher.
+    """
+
+    job_id: str
+    alive: bool
+    here: bool = False
+    nodes: tuple[str, ...] = ()
+    enter: tuple[str, ...] = ()
+    reason: str = ""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What a scheduler kind found here; ``reason`` says what was looked for where it was not found."""
+    """Whether a scheduler is available on this machine. If it is not, ``reason`` states what is missing."""
 
     kind: str
-    found: bool
+    available: bool
     version: str | None = None
     location: str | None = None
     reason: str | None = None
@@ -112,23 +137,23 @@ class Probe:
 
 
 class SchedulerKind(abc.ABC):
-    """One kind of scheduler as one system's site file uses it.
+    """One kind of scheduler, configured by one entry of a site file.
 
-    ``env`` is the complete environment its commands run in (a testbed adds SLURM_CONF and PATH entries there).
+    ``env`` is the complete environment of its commands. A testbed adds SLURM_CONF and PATH entries to it.
     """
 
     kind: str
     batch = True
-    """Whether it grants allocations; ``local`` does not."""
+    """Whether this kind grants allocations; ``local`` does not."""
     job_variable = ""
-    """The variable that is set inside an allocation of this kind; empty where there is none."""
+    """The variable that is set inside an allocation of this kind; empty if there is none."""
     package = ""
-    """What to install where its commands are absent, for the reason of a skip."""
-    speaks: Mapping[str, str] = {}
-    """How components call it: PSI/J's executor, Parsl's provider or executor, RADICAL's job manager."""
-    reserves = ""
-    """How a job asks for a reservation, with ``{}`` for its name; ``queue`` where one is a queue to submit to; empty
-    where there are none."""
+    """The package to install if the commands are missing, for the reason of a skip."""
+    component_names: Mapping[str, str] = {}
+    """The name of this kind in components: PSI/J's executor, Parsl's provider or executor, RADICAL's job manager."""
+    reservation_option = ""
+    """The submit option that requests a reservation, with ``{}`` for its name. ``queue`` if a reservation is a queue to
+    submit to; empty if the scheduler has no reservations."""
 
     def __init__(self, spec: SchedulerSpec, env: Mapping[str, str]) -> None:
         self.spec = spec
@@ -136,86 +161,119 @@ class SchedulerKind(abc.ABC):
 
     @abc.abstractmethod
     def probe(self) -> Probe:
-        """Look for the scheduler; takes at most a few seconds and never raises for an absent one."""
+        """Check whether the scheduler answers. Takes at most a few seconds; a missing scheduler raises nothing."""
 
     def installed(self) -> Probe:
-        """Look for its commands alone, where it is not running: nested, it is started by whoever uses it."""
-        return Probe(kind=self.kind, found=True)
+        """Check only whether the commands are installed: a nested scheduler does not run until a job starts it."""
+        return Probe(kind=self.kind, available=True)
 
-    def granted(self) -> tuple[str, ...]:
-        """Return the nodes of the allocation that ``env`` is inside of; nothing outside one."""
+    def allocation_nodes(self) -> tuple[str, ...]:
+        """Return the nodes of the allocation that ``env`` belongs to; an empty tuple outside an allocation."""
         return ()
 
     def configured(self) -> bool:
-        """Whether this machine names its scheduler; only then is it asked where no site file does."""
+        """Whether this machine is configured for it. Without a site file, only configured schedulers are probed."""
         return True
 
     @abc.abstractmethod
     def submit_argv(self, job: JobSpec) -> list[str]:
-        """Return the command that submits ``job.script`` and prints the job's id."""
+        """Return the command that submits ``job.script`` and prints the job id."""
 
     @abc.abstractmethod
-    def parse_submit(self, done: Finished) -> str:
+    def parse_submit(self, done: CommandResult) -> str:
         """Return the native job id.
 
         Raises:
-            CommandFailed: submission was refused.
+            CommandFailed: the scheduler refused the job, or the command printed no job id.
         """
 
     @abc.abstractmethod
     def status_argv(self, ids: Sequence[str]) -> list[str]:
-        """Return the one command that asks about all jobs at once."""
+        """Return one command that queries all these jobs at once."""
 
     @abc.abstractmethod
-    def parse_status(self, done: Finished) -> dict[str, JobStatus]:
-        """Return what is known; a job that is absent from the answer has left the queue.
+    def parse_status(self, done: CommandResult) -> dict[str, JobStatus]:
+        """Return the status of each known job, by job id. A job that is not among them has left the queue.
 
         Raises:
-            CommandFailed: the scheduler did not answer, so nothing is known.
+            CommandFailed: the scheduler did not answer, so the state of every job is unknown.
         """
 
     @abc.abstractmethod
     def cancel_argv(self, ids: Sequence[str]) -> list[str]:
-        """Return the command that cancels jobs; cancelling one that has ended must do no harm."""
+        """Return the command that cancels jobs. It must have no effect on a job that has ended."""
 
     @abc.abstractmethod
     def control_argv(self, argv: Sequence[str], job: JobSpec) -> list[str]:
-        """Return the scheduler's own blocking command around ``argv``: it returns when the job has ended."""
+        """Return the scheduler's own command that runs ``argv`` in a job and returns when the job has ended."""
 
     @abc.abstractmethod
     def ping_argv(self) -> list[str]:
-        """Return a command that exits 0 only while the scheduler answers: evidence after a failure."""
+        """Return a command that exits 0 only while the scheduler answers. It provides evidence after a failure."""
 
-    def mine_argv(self) -> list[str] | None:
-        """Return the command that lists this user's live jobs with their working directories; None where there is none.
+    def own_jobs_argv(self) -> list[str] | None:
+        """Return the command that lists this user's live jobs, or None if none exists.
 
-        It finds the jobs a payload submitted by itself, which start below the case's scratch folder.
+        The harness uses it to find jobs that a payload submitted itself, which start below the case's scratch folder,
+        and jobs of its own whose id it does not know, by their names.
         """
         return None
 
-    def parse_mine(self, done: Finished) -> dict[str, str]:
-        """Return job id → working directory.
+    def parse_own_jobs(self, done: CommandResult) -> dict[str, OwnJob]:
+        """Return job id → name and working directory.
 
         Raises:
             CommandFailed: the scheduler did not answer.
         """
         return {}
 
-    def scrub(self) -> tuple[str, ...]:
-        """Prefixes of the variables an outer allocation of this kind leaves behind, removed before anything nested."""
+    def accounting_argv(self, ids: Sequence[str]) -> list[str] | None:
+        """Return the command that asks the accounting about jobs that status queries do not mention, if any."""
+        return None
+
+    def parse_accounting(self, done: CommandResult) -> dict[str, JobStatus]:
+        """Return what the accounting knows, by job id.
+
+        Raises:
+            CommandFailed: there is no accounting, or it did not answer.
+        """
+        return {}
+
+    def job_key(self, job_id: str) -> str:
+        """Return what two spellings of one job's id have in common, for comparison only."""
+        return job_id.strip()
+
+    def inner_commands(self, inner: object | None) -> dict[str, list[str]] | None:
+        """Return the commands with which a scheduler inside an allocation of this kind is checked.
+
+        inner: not None if another scheduler is started in the allocation. The commands are those of
+        ``sdk_tests.execution.agent.InnerScheduler``: list, cancel, ping and busy. None: nothing can be checked.
+        """
+        return None
+
+    def allocation_of(self, environ: Mapping[str, str]) -> AllocationCheck | None:
+        """Ask the scheduler about the allocation that ``environ`` claims to be in; None if it claims none.
+
+        The variables of a job outlive it in tmux, in a notebook server or behind an ssh hook, so they are not believed.
+        """
+        job_id = environ.get(self.job_variable) if self.job_variable else None
+        return AllocationCheck(job_id, alive=False, reason=f"{self.kind} jobs cannot be checked") if job_id else None
+
+    def allocation_prefixes(self) -> tuple[str, ...]:
+        """Return the prefixes of variables that an allocation of this kind sets; nested programs must not get them."""
         return ()
 
-    def spared(self) -> tuple[str, ...]:
-        """Variables that stay although they have such a prefix: they say which scheduler is meant."""
+    def kept_variables(self) -> tuple[str, ...]:
+        """Return the variables that are kept although they have such a prefix: they name the scheduler to use."""
         return ()
 
-    def scrubbed(self, environ: Mapping[str, str]) -> dict[str, str]:
-        """Return an environment without what an outer allocation of this kind left in it."""
-        prefixes, stay = self.scrub(), self.spared()
-        return {name: value for name, value in environ.items() if name in stay or not name.startswith(prefixes)}
+    def without_allocation(self, environ: Mapping[str, str]) -> dict[str, str]:
+        """Return an environment without the variables that an outer allocation of this kind set."""
+        prefixes, kept = self.allocation_prefixes(), self.kept_variables()
+        return {name: value for name, value in environ.items() if name in kept or not name.startswith(prefixes)}
 
     def walltime(self, queue: str | None, nodes: int, wanted: float) -> float:
-        """Return the walltime to ask for where a job needs ``wanted`` seconds: within what its queue allows."""
+        """Return the walltime to request for a job that needs ``wanted`` seconds, within the limits of its queue."""
         limits = self.spec.queue(queue)
         if limits is None:
             return wanted
@@ -224,27 +282,28 @@ class SchedulerKind(abc.ABC):
         return min(max(wanted, least), math.inf if longest is None else longest)
 
     def reservation(self) -> str | None:
-        """Return the reservation to run in: the site file's, or what the variable it names holds, if anything."""
-        named = self.spec.reservation if self.reserves else None
+        """Return the reservation of the site file; if the file names a variable, return its value. None if unset."""
+        named = self.spec.reservation if self.reservation_option else None
         if named is not None and named.startswith("$"):
             return self.env.get(named[1:]) or None
         return named
 
     def directives(self) -> list[str]:
-        """Return the lines that every job needs beside its size, queue and account: the site's, and its reservation."""
-        reserved = self.reservation()
-        own = [] if reserved is None or self.reserves == "queue" else [self.reserves.format(reserved)]
-        return [*self.spec.directives, *own]
+        """Return the options that every job needs besides size, queue and account: the site's, and the reservation."""
+        name = self.reservation()
+        if name is None or self.reservation_option == "queue":
+            return [*self.spec.directives]
+        return [*self.spec.directives, self.reservation_option.format(name)]
 
     def queue(self, name: str | None) -> str | None:
-        """Return the queue to submit to for one of the site file: the reservation, where that is a queue."""
-        return self.reservation() or name if self.reserves == "queue" else name
+        """Return the queue to submit to for a queue of the site file: the reservation, if reservations are queues."""
+        return self.reservation() or name if self.reservation_option == "queue" else name
 
     def view(self, nodes: int) -> dict[str, Any]:
-        """Return what a payload is told: the value of ``scheduler`` in its request.
+        """Return the value of ``scheduler`` in the request of a payload.
 
-        ``queue_name`` is the site file's name of the queue; ``queue`` is what a component is to ask for, which differs
-        where a queue is a partition of another name or a QOS.
+        ``queue_name`` is the name of the queue in the site file. ``queue`` is the name that a component has to request;
+        it differs if the queue is a QOS, or a partition with another name.
         """
         name = self.spec.default_queue
         if nodes > 1 and self.spec.multi_node_queue:
@@ -263,5 +322,5 @@ class SchedulerKind(abc.ABC):
             "exclusive": self.spec.exclusive,
             "directives": directives,
             "reservation": self.reservation(),
-            "speaks": dict(self.speaks),
+            "component_names": dict(self.component_names),
         }

@@ -1,7 +1,7 @@
-"""Cobalt through its own commands: qsub, qstat, qdel and cqwait, as of 1.0 (github.com/ido/cobalt, man/POSIX).
+"""Cobalt, used through its own commands: qsub, qstat, qdel and cqwait, as of 1.0 (github.com/ido/cobalt, man/POSIX).
 
-The states are those Cobalt's queue manager shows in qstat. A job that has ended is no longer known to it; how it ended
-stands in the log that ``--debuglog`` names, which this kind remembers for the jobs it has submitted.
+The states are those that Cobalt's queue manager shows in qstat. The queue manager forgets a job when it ends. The log
+that ``--debuglog`` names contains how the job ended; this kind remembers that file for each job it has submitted.
 """
 
 from __future__ import annotations
@@ -14,8 +14,18 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from sdk_tests.schedulers.base import CommandFailed, Finished, JobSpec, JobState, JobStatus, Probe, SchedulerKind
-from sdk_tests.schedulers.commands import ask, find, job_name, number, output, said
+from sdk_tests.schedulers.base import (
+    AllocationCheck,
+    CommandFailed,
+    CommandResult,
+    JobSpec,
+    JobState,
+    JobStatus,
+    OwnJob,
+    Probe,
+    SchedulerKind,
+)
+from sdk_tests.schedulers.commands import evidence, find, job_name, output_files, parse_job_id, run_command, user_name
 from site_configs.schema import SchedulerSpec
 
 NEEDED = ("qsub", "qstat", "qdel")
@@ -35,7 +45,7 @@ STATES: Mapping[str, JobState] = {
     "killing": JobState.RUNNING,
     "exiting": JobState.RUNNING,
     "preempting": JobState.RUNNING,
-    "done": JobState.UNKNOWN,  # for a moment; the log tells how
+    "done": JobState.UNKNOWN,  # visible for a moment only; the log contains how the job ended
 }
 _ENDS = (
     (re.compile(r"maximum execution time exceeded"), JobState.TIMEOUT),
@@ -46,38 +56,38 @@ _ENDS = (
 
 
 class CobaltKind(SchedulerKind):
-    """One Cobalt as the site file describes it."""
+    """A Cobalt installation, as the site file describes it."""
 
     kind = "cobalt"
     package = "Cobalt"
     job_variable = "COBALT_JOBID"
-    speaks = {"psij": "cobalt", "radical": "cobalt"}
-    reserves = "queue"
+    component_names = {"psij": "cobalt", "radical": "cobalt"}
+    reservation_option = "queue"
 
     def __init__(self, spec: SchedulerSpec, env: Mapping[str, str]) -> None:
         super().__init__(spec, env)
         self.logs: dict[str, Path] = {}
-        self.seen: dict[str, JobStatus] = {}
+        self.last_statuses: dict[str, JobStatus] = {}
 
     def probe(self) -> Probe:
         missing = [name for name in NEEDED if not find(name, self.env)]
         if missing:
             reason = f"{', '.join(missing)}: not on PATH; load or install {self.package}"
-            return Probe(kind=self.kind, found=False, reason=reason)
-        version = ask([self._path("qstat"), "--version"], self.env)
+            return Probe(kind=self.kind, available=False, reason=reason)
+        version = run_command([self._path("qstat"), "--version"], self.env)
         if "cobalt" not in version.stdout.lower():
-            return Probe(kind=self.kind, found=False, reason=f"{self._path('qstat')} is not that of Cobalt")
-        queues = ask([self._path("qstat"), "-Q"], self.env)
+            return Probe(kind=self.kind, available=False, reason=f"{self._path('qstat')} is not the one of Cobalt")
+        queues = run_command([self._path("qstat"), "-Q"], self.env)
         if queues.exit_code != 0:
-            return Probe(kind=self.kind, found=False, reason=said(queues))
-        hosts = ask([self._path("nodelist")], self.env)
+            return Probe(kind=self.kind, available=False, reason=evidence(queues))
+        hosts = run_command([self._path("nodelist")], self.env)
         return Probe(
             kind=self.kind,
-            found=True,
+            available=True,
             version=next(iter(re.findall(r"\d+\.\d+[.\w]*", version.stdout)), None),
             location=self._path("qsub"),
-            nodes=_first(hosts.stdout),
-            queues=_first(queues.stdout),
+            nodes=_first_column(hosts.stdout),
+            queues=_first_column(queues.stdout),
         )
 
     def configured(self) -> bool:
@@ -88,8 +98,8 @@ class CobaltKind(SchedulerKind):
         argv = [*self._qsub(job), "-o", str(job.output), "-e", str(job.output), f"{_LOG}{log}"]
         return [*argv, "--mode", "script", str(job.script)]
 
-    def parse_submit(self, done: Finished) -> str:
-        job = number(done, r"^\s*(\d+)\s*$")
+    def parse_submit(self, done: CommandResult) -> str:
+        job = parse_job_id(done, r"^\s*(\d+)\s*$")
         log = next((word for word in done.argv if word.startswith(_LOG)), None)
         if log:
             self.logs[job] = Path(log[len(_LOG) :])
@@ -98,49 +108,69 @@ class CobaltKind(SchedulerKind):
     def status_argv(self, ids: Sequence[str]) -> list[str]:
         return [self._path("qstat"), "-l", f"--header={':'.join(COLUMNS)}", *ids]
 
-    def parse_status(self, done: Finished) -> dict[str, JobStatus]:
-        # It exits with 1 and says nothing where it knows none of the jobs.
+    def parse_status(self, done: CommandResult) -> dict[str, JobStatus]:
+        # qstat exits with 1 and prints nothing if it knows none of the jobs.
         if done.exit_code != 0 and not (done.exit_code == 1 and not (done.stdout + done.stderr).strip()):
-            raise CommandFailed(said(done))
-        found = _read(done.stdout)
-        self.seen.update(found)
-        for job in (word for word in done.argv[1:] if word.isdigit() and word not in found):
+            raise CommandFailed(evidence(done))
+        statuses = _statuses(done.stdout)
+        self.last_statuses.update(statuses)
+        for job in (word for word in done.argv[1:] if word.isdecimal() and word not in statuses):
             ended = self._ended(job)
             if ended is not None:
-                found[job] = ended
-        return found
+                statuses[job] = ended
+        return statuses
 
     def cancel_argv(self, ids: Sequence[str]) -> list[str]:
         return [self._path("qdel"), *ids]
 
     def control_argv(self, argv: Sequence[str], job: JobSpec) -> list[str]:
-        out, err = output(job.output)
+        out, err = output_files(job.output)
         log = f"{job.output}/control.cobaltlog"
-        # qsub does not wait; cqwait does, and knows no exit code: that is in the log
+        # qsub does not wait. cqwait does, but does not return the exit code, which is in the log.
         script = (
             'id=$("$@") || exit; id=$(echo "$id" | tail -n 1); "$WAIT" "$id"; '
             'cat "$OUT" 2>/dev/null; cat "$ERR" >&2 2>/dev/null; '
             'code=$(sed -n "s/.*with an exit code of \\([0-9]*\\);.*/\\1/p" "$LOG"); exit "${code:-1}"'
         )
-        names = [f"OUT={out}", f"ERR={err}", f"LOG={log}", f"WAIT={self._path('cqwait')}"]
+        variables = [f"OUT={out}", f"ERR={err}", f"LOG={log}", f"WAIT={self._path('cqwait')}"]
         submit = [*self._qsub(job), "-o", out, "-e", err, f"{_LOG}{log}", "--mode", "script", *argv]
-        return ["env", *names, "sh", "-c", script, "sh", *submit]
+        return ["env", *variables, "sh", "-c", script, "sh", *submit]
 
     def ping_argv(self) -> list[str]:
         return [self._path("qstat"), "-Q"]
 
-    def mine_argv(self) -> list[str]:
-        return [self._path("qstat"), "-l", "--header=JobID:OutputDir"]
+    def own_jobs_argv(self) -> list[str]:
+        return [self._path("qstat"), "-l", "--header=JobID:JobName:User:OutputDir"]
 
-    def parse_mine(self, done: Finished) -> dict[str, str]:
+    def parse_own_jobs(self, done: CommandResult) -> dict[str, OwnJob]:
         if done.exit_code != 0:
-            raise CommandFailed(said(done))
-        return {fields["JobID"]: fields.get("OutputDir", "") for fields in _blocks(done.stdout)}
+            raise CommandFailed(evidence(done))
+        return {
+            fields["JobID"]: OwnJob(fields.get("JobName", ""), fields.get("OutputDir", ""))
+            for fields in _blocks(done.stdout)
+            if fields.get("JobID", "").isdecimal() and fields.get("User", user_name()) == user_name()
+        }
 
-    def scrub(self) -> tuple[str, ...]:
+    def allocation_of(self, environ: Mapping[str, str]) -> AllocationCheck | None:
+        """A script runs on a service node, so that only the job's state and owner can be checked."""
+        job_id = environ.get(self.job_variable)
+        if not job_id:
+            return None
+        done = run_command([self._path("qstat"), "-l", "--header=JobID:State:User:Location", job_id], self.env)
+        try:
+            fields = next((block for block in _blocks(done.stdout) if block.get("JobID") == job_id), {})
+        except CommandFailed as failed:
+            return AllocationCheck(job_id, alive=False, reason=f"Cobalt does not report job {job_id}: {failed}")
+        if STATES.get(fields.get("State", "")) is not JobState.RUNNING:
+            return AllocationCheck(job_id, alive=False, reason=f"Cobalt does not know a running job {job_id}")
+        if fields.get("User", user_name()) != user_name():
+            return AllocationCheck(job_id, alive=False, reason=f"Cobalt's job {job_id} belongs to another user")
+        return AllocationCheck(job_id, alive=True, here=True)
+
+    def allocation_prefixes(self) -> tuple[str, ...]:
         return ("COBALT_", "ALPS_", "PMI_")
 
-    def spared(self) -> tuple[str, ...]:
+    def kept_variables(self) -> tuple[str, ...]:
         return ("COBALT_CONFIG_FILES",)
 
     def _qsub(self, job: JobSpec) -> list[str]:
@@ -155,21 +185,21 @@ class CobaltKind(SchedulerKind):
         return find(name, self.env) or name
 
     def _ended(self, job: str) -> JobStatus | None:
-        """Read a job's end from its log; None where the log does not tell of one."""
+        """Read the end of a job from its log; None if the log does not contain it."""
         try:
             text = self.logs[job].read_text(encoding="utf-8", errors="replace")
         except (KeyError, OSError):
             return None
         for pattern, state in _ENDS:
-            found = pattern.search(text)
-            if found is None:
+            match = pattern.search(text)
+            if match is None:
                 continue
             line = next(line for line in text.splitlines() if pattern.search(line))
-            code = int(found.group(1)) if found.groups() else None
+            code = int(match.group(1)) if match.groups() else None
             if code:
                 state = JobState.FAILED
             killed = code is not None and code > 128
-            before = self.seen.get(job, JobStatus(state, state.value))
+            before = self.last_statuses.get(job, JobStatus(state, state.value))
             return replace(
                 before,
                 state=state,
@@ -182,49 +212,56 @@ class CobaltKind(SchedulerKind):
 
 
 def minutes(walltime: float) -> int:
-    """Round a walltime up to what Cobalt keeps, whole minutes."""
+    """Round a walltime in seconds up to whole minutes, the unit of Cobalt."""
     return max(1, math.ceil(walltime / 60))
 
 
-def _first(table: str) -> tuple[str, ...]:
-    """Return the first column of one of Cobalt's tables, below its line of signs."""
+def _first_column(table: str) -> tuple[str, ...]:
+    """Return the first column of a table of Cobalt, without the header and the line below it."""
     return tuple(line.split()[0] for line in table.splitlines()[2:] if line.strip())
 
 
 def _blocks(text: str) -> list[dict[str, str]]:
-    """Read qstat -l: a block of ``Name : value`` lines for each job."""
+    """Parse the output of qstat -l: a block of ``Name : value`` lines for each job, of which the first begins a line.
+
+    Raises:
+        CommandFailed: there are lines, and no job can be read.
+    """
     blocks: list[dict[str, str]] = []
+    readable = False
     for line in text.splitlines():
         name, sign, value = line.partition(":")
-        if sign and not line[:1].isspace():
-            blocks.append({})
-        elif line.strip() and (not sign or not blocks):
-            raise CommandFailed(f"qstat: printed a line that cannot be read: {line[:200]!r}")
-        if sign:
-            blocks[-1][name.strip()] = value.strip()
-    return blocks
+        if line.strip() and not line[:1].isspace():
+            readable = bool(sign)
+            blocks += [{}] if readable else []
+        if sign and readable:
+            blocks[-1].setdefault(name.strip(), value.strip())
+    jobs = [block for block in blocks if block.get("JobID", "").isdecimal()]
+    if text.strip() and not jobs:
+        raise CommandFailed(f"qstat: printed lines that cannot be read: {text.strip()[:200]!r}")
+    return jobs
 
 
-def _read(text: str) -> dict[str, JobStatus]:
-    found = {}
+def _statuses(text: str) -> dict[str, JobStatus]:
+    statuses = {}
     for fields in _blocks(text):
-        if "State" not in fields or not fields.get("JobID", "").isdigit():
-            raise CommandFailed(f"qstat: told a job without a state: {text[:200]!r}")
-        where = fields.get("Location", "None")
-        found[fields["JobID"]] = JobStatus(
+        if "State" not in fields:
+            continue
+        location = fields.get("Location", "None")
+        statuses[fields["JobID"]] = JobStatus(
             state=STATES.get(fields["State"], JobState.UNKNOWN),
             native_state=fields["State"],
             submitted=_instant(fields.get("SubmitTime", "")),
             started=_instant(fields.get("StartTime", "")),
-            nodes=() if where in ("", "None", "N/A") else tuple(where.split(",")),
+            nodes=() if location in ("", "None", "N/A") else tuple(location.split(",")),
         )
-    return found
+    return statuses
 
 
 def _instant(text: str) -> float | None:
     for pattern in ("%a %b %d %H:%M:%S %Y %z", "%a %b %d %H:%M:%S %Y"):
         try:
             return datetime.strptime(text.partition(" (")[0], pattern).timestamp()
-        except ValueError:
+        except (ValueError, OverflowError):
             continue
     return None

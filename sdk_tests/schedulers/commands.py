@@ -1,82 +1,102 @@
-"""What kinds share: finding and asking a scheduler's commands, making a submit command wait and show its output."""
+"""Functions that kinds share: find and run a scheduler's commands, parse job ids, and run a job that blocks."""
 
 from __future__ import annotations
 
 import os
+import platform
+import pwd
 import re
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sdk_tests.schedulers.base import CommandFailed, Finished
+from sdk_tests.schedulers.base import CommandFailed, CommandResult
 
 PROBE_LIMIT = 5.0
 
 
 def find(name: str, env: Mapping[str, str], *folders: str) -> str | None:
-    """Return where a command is: on PATH, or in a folder that the software is usually installed to."""
+    """Return the path of a command on PATH or in ``folders``, its usual places; None if it is not there."""
     return shutil.which(name, path=os.pathsep.join((env.get("PATH", os.defpath), *folders)))
 
 
-def ask(argv: Sequence[str], env: Mapping[str, str]) -> Finished:
-    """Run a short command for a probe; one that hangs or is not there has failed."""
+def run_command(argv: Sequence[str], env: Mapping[str, str]) -> CommandResult:
+    """Run a short command of a probe, for at most ``PROBE_LIMIT`` seconds. A hung or missing command is a failure."""
     try:
         done = subprocess.run(
             argv, env=dict(env), stdin=subprocess.DEVNULL, capture_output=True, timeout=PROBE_LIMIT, check=False
         )
     except subprocess.TimeoutExpired:
-        return Finished(tuple(argv), None, "", "")
+        return CommandResult(tuple(argv), None, "", "")
     except OSError as error:
-        return Finished(tuple(argv), 127, "", str(error))
-    return Finished(
+        return CommandResult(tuple(argv), 127, "", str(error))
+    return CommandResult(
         tuple(argv), done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
     )
 
 
-def said(done: Finished) -> str:
-    """Return the evidence line, with the program's bare name."""
-    words = [word for word in done.argv if word != "env" and not re.match(r"\w+=", word)]
-    return Finished((Path(words[0]).name, *words[1:]), done.exit_code, done.stdout, done.stderr).line
+def evidence(done: CommandResult) -> str:
+    """Return the evidence line, with the bare name of the program instead of its path."""
+    argv = [word for word in done.argv if word != "env" and not re.match(r"\w+=", word)]
+    return CommandResult((Path(argv[0]).name, *argv[1:]), done.exit_code, done.stdout, done.stderr).evidence
 
 
-def number(done: Finished, pattern: str) -> str:
-    """Return the job's id: the last match of ``pattern``'s group in what a submit command printed.
+def parse_job_id(done: CommandResult, pattern: str) -> str:
+    """Return the job id: the last match of the group in ``pattern`` in the output of a submit command.
 
     Raises:
-        CommandFailed: it was refused, or printed no id.
+        CommandFailed: the command failed, or printed no job id.
     """
     if done.exit_code != 0:
-        raise CommandFailed(said(done))
-    found = re.findall(pattern, done.stdout, re.MULTILINE)
-    if not found:
-        raise CommandFailed(f"{said(done).partition(':')[0]}: printed no job id but {done.stdout.strip()[:200]!r}")
-    return str(found[-1])
+        raise CommandFailed(evidence(done))
+    ids = re.findall(pattern, done.stdout, re.MULTILINE)
+    if not ids:
+        raise CommandFailed(f"{evidence(done).partition(':')[0]}: printed no job id but {done.stdout.strip()[:200]!r}")
+    return str(ids[-1])
 
 
-def blocking(folder: Path, submit: Sequence[str], *, settle: int = 0) -> list[str]:
-    """Return a command that runs a submit command which waits for its job, then shows what the job printed.
+def blocking_argv(folder: Path, submit: Sequence[str], *, file_wait: int = 0) -> list[str]:
+    """Return a command that runs ``submit``, which waits for its job, and then prints the output of the job.
 
-    ``submit`` sends the job's streams to the files ``output(folder)``; what it prints itself goes to standard error.
-    settle: seconds that the files may come after a job that ``submit`` printed the id of.
+    ``submit`` must send the output of the job to the files ``output_files(folder)``. The output of ``submit`` itself
+    goes to standard error. file_wait: seconds to wait for these files after the job has ended.
     """
-    out, err = output(folder)
+    out, err = output_files(folder)
     run = '"$@" >&2; code=$?; '
-    if settle:
+    if file_wait:
         run = (
-            'job=$("$@"); code=$?; echo "$job" >&2; left=' + str(10 * settle) + "; "
-            'until [ -z "$job" ] || [ -e "$OUT" -a -e "$ERR" ] || [ "$left" = 0 ]; do '
-            "sleep 0.1; left=$((left - 1)); done; "
+            'job=$("$@"); code=$?; echo "$job" >&2; tries=' + str(10 * file_wait) + "; "
+            'until [ -z "$job" ] || [ -e "$OUT" -a -e "$ERR" ] || [ "$tries" = 0 ]; do '
+            "sleep 0.1; tries=$((tries - 1)); done; "
         )
     script = run + 'cat "$OUT" 2>/dev/null; cat "$ERR" >&2 2>/dev/null; exit "$code"'
     return ["env", f"OUT={out}", f"ERR={err}", "sh", "-c", script, "sh", *submit]
 
 
-def output(folder: Path) -> tuple[str, str]:
-    """Return the files that take a blocking job's standard output and error."""
+def output_files(folder: Path) -> tuple[str, str]:
+    """Return the files for the standard output and the standard error of a blocking job."""
     return str(folder / "control.out"), str(folder / "control.err")
 
 
 def job_name(name: str) -> str:
-    """Return a name that every scheduler takes: letters, digits, dots, dashes and underscores, and not too long."""
+    """Return a job name that every scheduler accepts: at most 40 letters, digits, dots, dashes and underscores."""
     return re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII)[:40]
+
+
+def on_a_node(nodes: Sequence[str], own_name: str | None = None) -> bool:
+    """Return whether this process is on one of an allocation's nodes.
+
+    own_name: the scheduler's name of this node, if it sets one for the processes it starts.
+    """
+    host = platform.node()
+    names = {host, host.partition(".")[0], *([own_name] if own_name else [])}
+    return any(node in names or node.partition(".")[0] in names for node in nodes)
+
+
+def user_name() -> str:
+    """Return this user's name, or the number of a user without an entry in passwd."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())

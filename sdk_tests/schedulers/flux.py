@@ -1,22 +1,33 @@
-"""Flux through its own commands: flux batch, flux jobs, flux cancel, flux run and flux ping, as of flux-core 0.60.
+"""Flux, used through its own commands: flux batch, flux jobs, flux cancel, flux run, flux ping, as of flux-core 0.60.
 
-States and results are those of flux-jobs(1), JOB STATUS, and of RFC 21. A job of the harness is a Flux instance of its
-own (flux batch), as Flux's users run scripts; its id is kept in the plain ASCII form of F58.
+The states and results are listed in flux-jobs(1), section JOB STATUS, and in RFC 21. Each job of the harness is a Flux
+instance of its own (flux batch), the usual way to run scripts with Flux. Job ids are in the ASCII form of F58.
 """
 
 from __future__ import annotations
 
 import math
+import platform
 import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from sdk_tests.schedulers.base import CommandFailed, Finished, JobSpec, JobState, JobStatus, Probe, SchedulerKind
-from sdk_tests.schedulers.commands import ask, find, job_name, number, said
+from sdk_tests.schedulers.base import (
+    AllocationCheck,
+    CommandFailed,
+    CommandResult,
+    JobSpec,
+    JobState,
+    JobStatus,
+    OwnJob,
+    Probe,
+    SchedulerKind,
+)
+from sdk_tests.schedulers.commands import evidence, find, job_name, on_a_node, parse_job_id, run_command
 from sdk_tests.schedulers.hostlist import expand
 
-PLAIN = ("env", "FLUX_F58_FORCE_ASCII=1")
+ASCII_IDS = ("env", "FLUX_F58_FORCE_ASCII=1")
 COLUMNS = (
     *("id", "state", "result", "returncode", "t_submit", "t_run", "t_inactive", "nodelist"),
     *("exception.type", "exception.note"),
@@ -29,7 +40,7 @@ STATES: Mapping[str, JobState] = {
     "SCHED": JobState.QUEUED,
     "RUN": JobState.RUNNING,
     "CLEANUP": JobState.RUNNING,
-    "INACTIVE": JobState.UNKNOWN,  # and then its result decides
+    "INACTIVE": JobState.UNKNOWN,  # the result of the job decides
 }
 RESULTS: Mapping[str, JobState] = {
     "COMPLETED": JobState.DONE,
@@ -37,96 +48,115 @@ RESULTS: Mapping[str, JobState] = {
     "CANCELED": JobState.CANCELLED,
     "TIMEOUT": JobState.TIMEOUT,
 }
-_NODE = re.compile(
+_NODE_FAILURE = re.compile(
     r"node.?failure|lost (?:contact|connection)|disconnected|No route to host|broker.*(?:lost|down)", re.I
 )
 
 
 class FluxKind(SchedulerKind):
-    """The Flux instance that the environment leads to, as the site file describes it."""
+    """The Flux instance that the environment names, as the site file describes it."""
 
     kind = "flux"
     package = "flux-core"
     job_variable = "FLUX_ENCLOSING_ID"
-    speaks = {"psij": "flux", "parsl": "FluxExecutor", "radical": "flux"}
+    component_names = {"psij": "flux", "parsl": "FluxExecutor", "radical": "flux"}
 
     def probe(self) -> Probe:
-        found = self.installed()
-        if not found.found:
-            return found
-        size = ask([self._path(), "getattr", "size"], self.env)
+        probe = self.installed()
+        if not probe.available:
+            return probe
+        size = run_command([self._path(), "getattr", "size"], self.env)
         if size.exit_code != 0:
-            return Probe(kind=self.kind, found=False, reason=said(size))
-        listed = ask(
+            return Probe(kind=self.kind, available=False, reason=evidence(size))
+        resources = run_command(
             [self._path(), "resource", "list", "-n", "-s", "all", "-o", "{nnodes}|{ncores}|{nodelist}"], self.env
         )
         nodes: list[str] = []
-        for line in listed.stdout.splitlines():
+        for line in resources.stdout.splitlines():
             nodes += expand(line.rpartition("|")[2])
-        queues = ask([self._path(), "queue", "list", "-n", "-o", "{queue}"], self.env)
+        queues = run_command([self._path(), "queue", "list", "-n", "-o", "{queue}"], self.env)
         return replace(
-            found,
-            nodes=tuple(nodes),  # brokers that share a host share its name, and each is a node
+            probe,
+            nodes=tuple(nodes),  # each broker is a node; brokers on one host have the same name
             queues=tuple(name for name in queues.stdout.split() if name) if queues.exit_code == 0 else (),
         )
 
     def installed(self) -> Probe:
         if not find("flux", self.env):
-            return Probe(kind=self.kind, found=False, reason=f"flux: not on PATH; load or install {self.package}")
-        said = ask([self._path(), "--version"], self.env).stdout
-        version = next(iter(re.findall(r"\d+\.\d+\.\d+", said)), None)
-        return Probe(kind=self.kind, found=True, version=version, location=self._path())
+            return Probe(kind=self.kind, available=False, reason=f"flux: not on PATH; load or install {self.package}")
+        output = run_command([self._path(), "--version"], self.env).stdout
+        version = next(iter(re.findall(r"\d+\.\d+\.\d+", output)), None)
+        return Probe(kind=self.kind, available=True, version=version, location=self._path())
 
     def configured(self) -> bool:
         return bool(self.env.get("FLUX_URI"))
 
     def submit_argv(self, job: JobSpec) -> list[str]:
         return [
-            *(*PLAIN, self._path(), "batch", *self._wants(job), *self._size(job)),
+            *(*ASCII_IDS, self._path(), "batch", *self._job_options(job), *self._size(job)),
             *(f"--output={job.output}", f"--error={job.output}", str(job.script)),
         ]
 
-    def parse_submit(self, done: Finished) -> str:
-        return number(done, r"^(f[1-9A-HJ-NP-Za-km-z]+)$")
+    def parse_submit(self, done: CommandResult) -> str:
+        return parse_job_id(done, r"^(f[1-9A-HJ-NP-Za-km-z]+)$")
 
     def status_argv(self, ids: Sequence[str]) -> list[str]:
         columns = "|".join("{" + name + ("" if name == "id" else ":h") + "}" for name in COLUMNS)
-        return [*PLAIN, self._path(), "jobs", "-n", "-o", columns, *ids]
+        return [*ASCII_IDS, self._path(), "jobs", "-n", "-o", columns, *ids]
 
-    def parse_status(self, done: Finished) -> dict[str, JobStatus]:
-        complaints = [line for line in done.stderr.splitlines() if line.strip() and "unknown" not in line]
-        if done.exit_code is None or (done.exit_code != 0 and (complaints or not done.stderr.strip())):
-            raise CommandFailed(said(done))
-        found = {}
-        for line in done.stdout.splitlines():
-            fields = line.split("|", len(COLUMNS) - 1)
-            if len(fields) != len(COLUMNS):
-                raise CommandFailed(f"flux jobs: printed a line that cannot be read: {line[:200]!r}")
-            found[fields[0].strip()] = _status(*(field.strip() for field in fields[1:]))
-        return found
+    def parse_status(self, done: CommandResult) -> dict[str, JobStatus]:
+        errors = [line for line in done.stderr.splitlines() if line.strip() and "unknown" not in line]
+        if done.exit_code is None or (done.exit_code != 0 and (errors or not done.stderr.strip())):
+            raise CommandFailed(evidence(done))
+        return {job: _status(*(field.strip() for field in fields)) for job, *fields in _rows(done, len(COLUMNS))}
 
     def cancel_argv(self, ids: Sequence[str]) -> list[str]:
         return [self._path(), "cancel", *ids]
 
     def control_argv(self, argv: Sequence[str], job: JobSpec) -> list[str]:
-        return [self._path(), "run", *self._wants(job), f"--ntasks={job.nodes}", *argv]
+        return [self._path(), "run", *self._job_options(job), f"--ntasks={job.nodes}", *argv]
 
     def ping_argv(self) -> list[str]:
         return [self._path(), "ping", "--count=1", "job-manager"]
 
-    def mine_argv(self) -> list[str]:
-        return [*PLAIN, self._path(), "jobs", "-n", "-o", "{id}|{cwd:h}"]
+    def own_jobs_argv(self) -> list[str]:
+        return [*ASCII_IDS, self._path(), "jobs", "-n", "-o", "{id}|{name:h}|{cwd:h}"]
 
-    def parse_mine(self, done: Finished) -> dict[str, str]:
+    def parse_own_jobs(self, done: CommandResult) -> dict[str, OwnJob]:
         if done.exit_code != 0:
-            raise CommandFailed(said(done))
-        rows = (line.split("|", 1) for line in done.stdout.splitlines() if "|" in line)
-        return {job.strip(): folder.strip() for job, folder in rows}
+            raise CommandFailed(evidence(done))
+        return {job: OwnJob(name.strip(), folder.strip()) for job, name, folder in _rows(done, 3)}
 
-    def scrub(self) -> tuple[str, ...]:
+    def inner_commands(self, inner: object | None) -> dict[str, list[str]] | None:
+        """A job of the harness is a Flux instance, which its cases share: its jobs and its brokers can be checked."""
+        flux = self._path()
+        return {
+            "list": [*ASCII_IDS, flux, "jobs", "-n", "-o", "{id} {cwd:h}"],
+            "cancel": [flux, "cancel"],
+            "ping": [flux, "ping", "--count=1", "job-manager"],
+            "busy": [flux, "resource", "list", "-n", "-s", "allocated", "-o", "{ncores}"],
+        }
+
+    def allocation_of(self, environ: Mapping[str, str]) -> AllocationCheck | None:
+        job_id = environ.get(self.job_variable)
+        if not job_id:
+            return None
+        done = run_command([self._path(), "resource", "list", "-n", "-s", "all", "-o", "{nodelist}"], self.env)
+        nodes = tuple(name for line in done.stdout.splitlines() for name in expand(line))
+        if done.exit_code != 0 or not nodes:
+            reason = f"the Flux instance that FLUX_URI names does not answer: {evidence(done)}"
+            return AllocationCheck(job_id, alive=False, reason=reason)
+        if on_a_node(nodes):
+            return AllocationCheck(job_id, alive=True, here=True, nodes=nodes)
+        enter = (self._path(), "run", "--nodes=1", "--ntasks=1")
+        here = platform.node()
+        reason = f"this shell is on {here}, which is not a node of the Flux instance: cases enter it by flux run"
+        return AllocationCheck(job_id, alive=True, nodes=nodes, enter=enter, reason=reason)
+
+    def allocation_prefixes(self) -> tuple[str, ...]:
         return ("FLUX_JOB_", "FLUX_TASK_", "FLUX_KVS_", "PMI_", "PMIX_")
 
-    def _wants(self, job: JobSpec) -> list[str]:
+    def _job_options(self, job: JobSpec) -> list[str]:
         argv = [f"--job-name={job_name(job.name)}", f"--nodes={job.nodes}"]
         argv.append(f"--time-limit={math.ceil(job.walltime)}s")
         argv += [f"--queue={job.queue}"] if job.queue else []
@@ -142,31 +172,51 @@ class FluxKind(SchedulerKind):
         return find("flux", self.env) or "flux"
 
 
+_ROW = re.compile(r"f[1-9A-HJ-NP-Za-km-z]+\|")
+
+
+def _rows(done: CommandResult, columns: int) -> list[list[str]]:
+    """Return the fields of each job; the note of an exception is free text of any number of lines.
+
+    Raises:
+        CommandFailed: there are lines, and none of them can be read.
+    """
+    lines: list[str] = []
+    for line in done.stdout.splitlines():
+        if _ROW.match(line):
+            lines.append(line)
+        elif lines:
+            lines[-1] += f" {line.strip()}"
+    rows = [fields for line in lines if len(fields := line.split("|", columns - 1)) == columns]
+    if done.stdout.strip() and not rows:
+        raise CommandFailed(f"flux jobs: printed lines that cannot be read: {done.stdout.strip()[:200]!r}")
+    return rows
+
+
 def _status(
     state: str, result: str, code: str, submitted: str, run: str, inactive: str, nodes: str, kind: str, note: str
 ) -> JobStatus:
-    known = STATES.get(state, JobState.UNKNOWN)
+    job_state = STATES.get(state, JobState.UNKNOWN)
     if state == "INACTIVE":
-        known = RESULTS.get(result, JobState.UNKNOWN)
-        if known in (JobState.FAILED, JobState.CANCELLED) and _NODE.search(f"{kind} {note}"):
-            known = JobState.NODE_FAIL
-        elif known is JobState.CANCELLED and "preempt" in f"{kind} {note}".lower():
-            known = JobState.PREEMPTED
-    ended = known.ended
-    number_of_exit = int(code) if ended and re.fullmatch(r"-?\d+", code) else None
-    killed = number_of_exit is not None and (number_of_exit < 0 or number_of_exit > 128)
+        job_state = RESULTS.get(result, JobState.UNKNOWN)
+        if job_state in (JobState.FAILED, JobState.CANCELLED) and _NODE_FAILURE.search(f"{kind} {note}"):
+            job_state = JobState.NODE_FAIL
+        elif job_state is JobState.CANCELLED and "preempt" in f"{kind} {note}".lower():
+            job_state = JobState.PREEMPTED
+    ended = job_state.ended
+    exit_code = int(code) if ended and re.fullmatch(r"-?\d+", code) else None
     signal = None
-    if killed and number_of_exit is not None:
-        signal = -number_of_exit if number_of_exit < 0 else number_of_exit - 128
+    if exit_code is not None and (exit_code < 0 or exit_code > 128):
+        signal, exit_code = (-exit_code if exit_code < 0 else exit_code - 128), None
     return JobStatus(
-        state=known,
+        state=job_state,
         native_state=result if state == "INACTIVE" and result not in ("", "-") else state,
         reason=": ".join(part for part in (kind, note) if part not in ("", "-")) or None,
         submitted=_instant(submitted),
         started=_instant(run),
         ended=_instant(inactive) if ended else None,
         nodes=expand(nodes) if nodes != "-" else (),
-        exit_code=None if killed else number_of_exit,
+        exit_code=exit_code,
         signal=signal,
     )
 

@@ -1,4 +1,4 @@
-"""No scheduler at all: cases run right here, as children of the supervisor, within the cores the site file allows."""
+"""No scheduler: cases run on this machine, as child processes of the supervisor, on the cores the site file allows."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from sdk_tests.errors import HarnessError
-from sdk_tests.schedulers.base import Finished, JobSpec, JobStatus, Probe, SchedulerKind
+from sdk_tests.schedulers.base import CommandResult, JobSpec, JobStatus, Probe, SchedulerKind
 
 
 class LocalKind(SchedulerKind):
-    """This machine."""
+    """This machine without a scheduler."""
 
     kind = "local"
     batch = False
-    speaks = {"psij": "local", "parsl": "LocalProvider", "radical": "fork"}
+    component_names = {"psij": "local", "parsl": "LocalProvider", "radical": "fork"}
 
     def probe(self) -> Probe:
-        return Probe(kind=self.kind, found=True, nodes=(platform.node(),))
+        return Probe(kind=self.kind, available=True, nodes=(platform.node(),))
 
     def submit_argv(self, job: JobSpec) -> list[str]:
         self._refuse()
 
-    def parse_submit(self, done: Finished) -> str:
+    def parse_submit(self, done: CommandResult) -> str:
         self._refuse()
 
     def status_argv(self, ids: Sequence[str]) -> list[str]:
         self._refuse()
 
-    def parse_status(self, done: Finished) -> dict[str, JobStatus]:
+    def parse_status(self, done: CommandResult) -> dict[str, JobStatus]:
         self._refuse()
 
     def cancel_argv(self, ids: Sequence[str]) -> list[str]:
@@ -43,4 +43,6 @@ class LocalKind(SchedulerKind):
         return [sys.executable, "-I", "-c", ""]
 
     def _refuse(self) -> NoReturn:
-        raise HarnessError("the local scheduler grants no allocations: run the case here, or give a batch scheduler")
+        raise HarnessError(
+            "the local scheduler grants no allocations: run the case on this machine, or select a batch scheduler"
+        )

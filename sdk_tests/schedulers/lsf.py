@@ -1,23 +1,44 @@
-"""LSF through its own commands: bsub, bjobs, bkill and bqueues, as of Spectrum LSF 10.1.
+"""LSF, used through its own commands: bsub, bjobs, bkill and bqueues, as of Spectrum LSF 10.1.
 
-The states are those of https://www.ibm.com/docs/en/spectrum-lsf/10.1.0?topic=execution-about-job-states, the reasons of
-an end those of https://www.ibm.com/docs/SSWRJV_10.1.0/lsf_admin/termination_reasons_lsf.html.
+The states are listed in https://www.ibm.com/docs/en/spectrum-lsf/10.1.0?topic=execution-about-job-states, the
+termination reasons in https://www.ibm.com/docs/SSWRJV_10.1.0/lsf_admin/termination_reasons_lsf.html.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import platform
+import re
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from sdk_tests.schedulers.base import CommandFailed, Finished, JobSpec, JobState, JobStatus, Probe, SchedulerKind
-from sdk_tests.schedulers.commands import ask, blocking, find, job_name, number, output, said
+from sdk_tests.schedulers.base import (
+    AllocationCheck,
+    CommandFailed,
+    CommandResult,
+    JobSpec,
+    JobState,
+    JobStatus,
+    OwnJob,
+    Probe,
+    SchedulerKind,
+)
+from sdk_tests.schedulers.commands import (
+    blocking_argv,
+    evidence,
+    find,
+    job_name,
+    on_a_node,
+    output_files,
+    parse_job_id,
+    run_command,
+    user_name,
+)
 
 NEEDED = ("bsub", "bjobs", "bkill", "bqueues")
 ONCE = ("env", "LSB_NTRIES=1")
-"""By default a command that finds no daemon tries again for ever."""
+"""By default, a command that cannot reach the daemon retries for ever."""
 COLUMNS = "jobid stat exit_code exit_reason pend_reason suspend_reason pend_time exec_host"
 
 STATES: Mapping[str, JobState] = {
@@ -30,8 +51,8 @@ STATES: Mapping[str, JobState] = {
     "SSUSP": JobState.RUNNING,
     "DONE": JobState.DONE,
     "EXIT": JobState.FAILED,
-    "UNKWN": JobState.UNKNOWN,  # the daemon of its host does not answer: it may come back
-    "ZOMBI": JobState.UNKNOWN,  # killed while its host did not answer
+    "UNKWN": JobState.UNKNOWN,  # the daemon on the host of the job does not answer, but may answer again
+    "ZOMBI": JobState.UNKNOWN,  # killed while the host of the job did not answer
 }
 REASONS: Mapping[str, JobState] = {
     "TERM_RUNLIMIT": JobState.TIMEOUT,
@@ -49,34 +70,34 @@ REASONS: Mapping[str, JobState] = {
 
 
 class LsfKind(SchedulerKind):
-    """One LSF as the site file describes it; jobs are asked for by nodes, as at LLNL and ORNL."""
+    """An LSF installation, as the site file describes it. Jobs request whole nodes, as at LLNL and ORNL."""
 
     kind = "lsf"
     package = "IBM Spectrum LSF"
     job_variable = "LSB_JOBID"
-    speaks = {"psij": "lsf", "parsl": "LSFProvider", "radical": "lsf"}
-    reserves = "-U {}"
+    component_names = {"psij": "lsf", "parsl": "LSFProvider", "radical": "lsf"}
+    reservation_option = "-U {}"
 
     def probe(self) -> Probe:
         missing = [name for name in NEEDED if not find(name, self.env)]
         if missing:
             reason = f"{', '.join(missing)}: not on PATH; load or install {self.package}"
-            return Probe(kind=self.kind, found=False, reason=reason)
-        identity = ask([*ONCE, self._path("lsid")], self.env)
-        queues = ask([*ONCE, self._path("bqueues"), "-w"], self.env)
+            return Probe(kind=self.kind, available=False, reason=reason)
+        identity = run_command([*ONCE, self._path("lsid")], self.env)
+        queues = run_command([*ONCE, self._path("bqueues"), "-w"], self.env)
         if queues.exit_code != 0:
-            return Probe(kind=self.kind, found=False, reason=said(queues))
-        hosts = ask([*ONCE, self._path("bhosts"), "-w"], self.env)
+            return Probe(kind=self.kind, available=False, reason=evidence(queues))
+        hosts = run_command([*ONCE, self._path("bhosts"), "-w"], self.env)
         rows = [line.split() for line in hosts.stdout.splitlines()[1:] if line.strip()]
         first = identity.stdout.partition("\n")[0].partition(",")[0]
         return Probe(
             kind=self.kind,
-            found=True,
-            version=next((word for word in first.split() if word[:1].isdigit()), None),
+            available=True,
+            version=next((word for word in first.split() if word[:1].isdecimal()), None),
             location=self._path("bsub"),
             nodes=tuple(row[0] for row in rows),
             queues=tuple(line.split()[0] for line in queues.stdout.splitlines()[1:] if line.strip()),
-            details={"cores": {row[0]: int(row[3]) for row in rows if len(row) > 3 and row[3].isdigit()}},
+            details={"cores": {row[0]: int(row[3]) for row in rows if len(row) > 3 and row[3].isdecimal()}},
         )
 
     def configured(self) -> bool:
@@ -85,33 +106,60 @@ class LsfKind(SchedulerKind):
     def submit_argv(self, job: JobSpec) -> list[str]:
         return [*self._bsub(job), "-rn", "-o", str(job.output), str(job.script)]
 
-    def parse_submit(self, done: Finished) -> str:
-        return number(done, r"^Job <(\d+)> is submitted")
+    def parse_submit(self, done: CommandResult) -> str:
+        return parse_job_id(done, r"^Job <(\d+)> is submitted")
 
     def status_argv(self, ids: Sequence[str]) -> list[str]:
         return [*ONCE, self._path("bjobs"), "-a", "-json", "-o", COLUMNS, *ids]
 
-    def parse_status(self, done: Finished) -> dict[str, JobStatus]:
-        return {row["JOBID"]: _status(row) for row in _records(done) if "ERROR" not in row}
+    def parse_status(self, done: CommandResult) -> dict[str, JobStatus]:
+        return {row["JOBID"]: _status(row) for row in _records(done)}
 
     def cancel_argv(self, ids: Sequence[str]) -> list[str]:
         return [*ONCE, self._path("bkill"), *ids]
 
     def control_argv(self, argv: Sequence[str], job: JobSpec) -> list[str]:
-        out, err = output(job.output)
-        # LSF joins the words of a command and lets a shell read them again
-        return blocking(job.output, [*self._bsub(job), "-K", "-o", out, "-e", err, shlex.join(argv)])
+        out, err = output_files(job.output)
+        # LSF joins the arguments of a command with spaces and runs the result in a shell
+        return blocking_argv(job.output, [*self._bsub(job), "-K", "-o", out, "-e", err, shlex.join(argv)])
 
     def ping_argv(self) -> list[str]:
         return [*ONCE, self._path("bqueues"), "-w"]
 
-    def mine_argv(self) -> list[str]:
-        return [*ONCE, self._path("bjobs"), "-json", "-o", "jobid sub_cwd"]
+    def own_jobs_argv(self) -> list[str]:
+        return [*ONCE, self._path("bjobs"), "-json", "-o", "jobid job_name sub_cwd"]
 
-    def parse_mine(self, done: Finished) -> dict[str, str]:
-        return {row["JOBID"]: row["SUB_CWD"] for row in _records(done) if "ERROR" not in row}
+    def parse_own_jobs(self, done: CommandResult) -> dict[str, OwnJob]:
+        return {row["JOBID"]: OwnJob(row.get("JOB_NAME", ""), row.get("SUB_CWD", "")) for row in _records(done)}
 
-    def scrub(self) -> tuple[str, ...]:
+    def job_key(self, job_id: str) -> str:
+        """Compare the number, with the index of an array element."""
+        match = re.match(r"\d+(?:\[\d+\])?", job_id.strip())
+        return match.group() if match else job_id.strip()
+
+    def allocation_of(self, environ: Mapping[str, str]) -> AllocationCheck | None:
+        job_id = environ.get(self.job_variable)
+        if not job_id:
+            return None
+        done = run_command([*ONCE, self._path("bjobs"), "-json", "-o", f"{COLUMNS} user", job_id], self.env)
+        try:
+            row = next((row for row in _records(done) if self.job_key(row["JOBID"]) == self.job_key(job_id)), None)
+        except CommandFailed as failed:
+            return AllocationCheck(job_id, alive=False, reason=f"LSF does not report job {job_id}: {failed}")
+        if row is None:
+            return AllocationCheck(job_id, alive=False, reason=f"LSF does not know a running job {job_id}")
+        status = _status(row)
+        if status.state is not JobState.RUNNING:
+            reason = f"LSF's job {job_id} does not run: its state is {status.native_state}"
+            return AllocationCheck(job_id, alive=False, reason=reason)
+        if row.get("USER", "") not in ("", user_name()):
+            return AllocationCheck(job_id, alive=False, reason=f"LSF's job {job_id} belongs to another user")
+        if on_a_node(status.nodes):
+            return AllocationCheck(job_id, alive=True, here=True, nodes=status.nodes)
+        reason = f"this shell is on {platform.node()}, which is not a host of LSF's job {job_id}"
+        return AllocationCheck(job_id, alive=False, nodes=status.nodes, reason=reason)
+
+    def allocation_prefixes(self) -> tuple[str, ...]:
         return ("LSB_", "LS_JOBPID", "LS_SUBCWD", "LS_EXEC", "JSM_", "PMI_", "PMIX_", "OMPI_COMM_")
 
     def _bsub(self, job: JobSpec) -> list[str]:
@@ -126,34 +174,46 @@ class LsfKind(SchedulerKind):
 
 
 def minutes(walltime: float) -> int:
-    """Round a walltime up to what LSF keeps, whole minutes."""
+    """Round a walltime in seconds up to whole minutes, the unit of LSF."""
     return max(1, math.ceil(walltime / 60))
 
 
-def _records(done: Finished) -> list[dict[str, str]]:
-    # bjobs exits with 255 also where only some of the jobs are unknown to it
+def _records(done: CommandResult) -> list[dict[str, str]]:
+    """Return the records of the jobs that bjobs knows; it also exits with 255 if it does not know some of them.
+
+    bjobs does not escape quotation marks in a job's name or reason; then the records are read one by one.
+    """
     try:
-        told: dict[str, Any] = json.loads(done.stdout)
-        return list(told["RECORDS"])
-    except (ValueError, KeyError, TypeError) as error:
-        if done.exit_code == 0:
-            raise CommandFailed(f"bjobs: printed no JSON that can be read: {done.stdout[:200]!r}") from error
-        raise CommandFailed(said(done)) from error
+        answer = json.loads(done.stdout)
+        records = answer["RECORDS"] if isinstance(answer, dict) else None
+    except (ValueError, KeyError, RecursionError):
+        records = None
+    if not isinstance(records, list):
+        records = [dict(_FIELD.findall(block)) for block in re.findall(r"\{[^{}]*\}", done.stdout)]
+        if not any("JOBID" in record for record in records):
+            if done.exit_code == 0:
+                raise CommandFailed(f"bjobs: printed invalid JSON: {done.stdout[:200]!r}")
+            raise CommandFailed(evidence(done))
+    rows = [{str(name): str(value) for name, value in record.items()} for record in records if isinstance(record, dict)]
+    return [row for row in rows if "ERROR" not in row and re.match(r"\d+", row.get("JOBID", ""))]
+
+
+_FIELD = re.compile(r'"([A-Z_]+)"\s*:\s*"(.*?)"\s*(?=,\s*"[A-Z_]+"\s*:|\}|\n)', re.DOTALL)
 
 
 def _status(row: dict[str, str]) -> JobStatus:
-    native, why = row.get("STAT", ""), row.get("EXIT_REASON", "")
+    native, exit_reason = row.get("STAT", ""), row.get("EXIT_REASON", "")
     state = STATES.get(native, JobState.UNKNOWN)
     if native == "EXIT":
-        state = REASONS.get(why.partition(":")[0].strip(), state)
-    code = int(row["EXIT_CODE"]) if row.get("EXIT_CODE", "").isdigit() else None
+        state = REASONS.get(exit_reason.partition(":")[0].strip(), state)
+    code = int(row["EXIT_CODE"]) if row.get("EXIT_CODE", "").isdecimal() else None
     signal = None
     if state is JobState.DONE:
         code = 0
     elif code is not None and code > 128:
         signal, code = code - 128, None
-    reason = why or row.get("PEND_REASON") or row.get("SUSPEND_REASON") or ""
-    waited = row.get("PEND_TIME", "").split()
+    reason = exit_reason or row.get("PEND_REASON") or row.get("SUSPEND_REASON") or ""
+    pend_time = row.get("PEND_TIME", "").split()
     started = state not in (JobState.QUEUED, JobState.UNKNOWN)
     return JobStatus(
         state=state,
@@ -162,5 +222,5 @@ def _status(row: dict[str, str]) -> JobStatus:
         nodes=tuple(dict.fromkeys(part.rpartition("*")[2] for part in row.get("EXEC_HOST", "").split(":") if part)),
         exit_code=code if state.ended else None,
         signal=signal if state.ended else None,
-        waited=float(waited[0]) if started and waited and waited[0].isdigit() else None,
+        queue_wait=float(pend_time[0]) if started and pend_time and pend_time[0].isdecimal() else None,
     )

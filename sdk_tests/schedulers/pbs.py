@@ -1,15 +1,14 @@
-"""PBS Professional and OpenPBS through their own commands: qsub, qstat, qdel, qselect and pbsnodes.
+"""PBS Professional and OpenPBS, used through their own commands: qsub, qstat, qdel, qselect and pbsnodes.
 
-The states are those of qstat(1B) and pbs_job_attributes(7B); the negative exit codes those of the table "Job Exit
-Codes" of the PBS Professional Reference Guide, where a code above 256 is 256 plus a signal.
+The states are listed in qstat(1B) and pbs_job_attributes(7B). The negative exit codes are listed in the table "Job Exit
+Codes" of the PBS Professional Reference Guide; a code above 256 is 256 plus a signal.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import os
-import pwd
+import platform
 import re
 import shlex
 import time
@@ -17,21 +16,42 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sdk_tests.schedulers.base import CommandFailed, Finished, JobSpec, JobState, JobStatus, Probe, SchedulerKind
-from sdk_tests.schedulers.commands import ask, blocking, find, job_name, number, output, said
+from sdk_tests.schedulers.base import (
+    AllocationCheck,
+    CommandFailed,
+    CommandResult,
+    JobSpec,
+    JobState,
+    JobStatus,
+    OwnJob,
+    Probe,
+    SchedulerKind,
+)
+from sdk_tests.schedulers.commands import (
+    blocking_argv,
+    evidence,
+    find,
+    job_name,
+    on_a_node,
+    output_files,
+    parse_job_id,
+    run_command,
+    user_name,
+)
 
 NEEDED = ("qsub", "qstat", "qdel", "qselect")
-PLACES = ("/opt/pbs/bin",)
+FOLDERS = ("/opt/pbs/bin",)
 SIGNALS = 64
+NO_HISTORY = "not configured to maintain job history"
 TERMINATED = 91
-"""The substate of a job that somebody deleted."""
+"""The substate of a deleted job."""
 
 STATES: Mapping[str, JobState] = {
-    "B": JobState.RUNNING,  # an array of which something runs
+    "B": JobState.RUNNING,  # an array job of which at least one subjob has started
     "E": JobState.RUNNING,
-    "F": JobState.DONE,  # and then the exit code decides
+    "F": JobState.DONE,  # the exit code decides
     "H": JobState.QUEUED,
-    "M": JobState.UNKNOWN,  # moved to another server, which alone knows how it ends
+    "M": JobState.UNKNOWN,  # moved to another server; only that server knows how the job ends
     "Q": JobState.QUEUED,
     "R": JobState.RUNNING,
     "S": JobState.RUNNING,
@@ -41,44 +61,46 @@ STATES: Mapping[str, JobState] = {
     "X": JobState.DONE,
 }
 CODES: Mapping[int, JobState] = {
-    -4: JobState.NODE_FAIL,  # aborted when MOM came up again
+    -4: JobState.NODE_FAIL,  # aborted when MOM started again
     -5: JobState.NODE_FAIL,
     -6: JobState.NODE_FAIL,
     -14: JobState.NODE_FAIL,  # a sister node was lost
-    -20: JobState.NODE_FAIL,  # its first node was lost
+    -20: JobState.NODE_FAIL,  # the first node was lost
     -29: JobState.TIMEOUT,
 }
 
 
 class PbsKind(SchedulerKind):
-    """One PBS as the site file describes it."""
+    """A PBS installation, as the site file describes it."""
 
     kind = "pbs"
     package = "OpenPBS (openpbs-server, openpbs-client)"
     job_variable = "PBS_JOBID"
-    speaks = {"psij": "pbs", "parsl": "PBSProProvider", "radical": "pbspro"}
-    reserves = "queue"
+    component_names = {"psij": "pbs", "parsl": "PBSProProvider", "radical": "pbspro"}
+    reservation_option = "queue"
+    _history = True
+    """Whether the server keeps the history of ended jobs, so that qstat -x is permitted; learned from its answers."""
 
     def probe(self) -> Probe:
-        missing = [name for name in NEEDED if not find(name, self.env, *PLACES)]
+        missing = [name for name in NEEDED if not find(name, self.env, *FOLDERS)]
         if missing:
-            reason = f"{', '.join(missing)}: not on PATH nor in {', '.join(PLACES)}; install {self.package}"
-            return Probe(kind=self.kind, found=False, reason=reason)
-        version = ask([self._path("qstat"), "--version"], self.env)
+            reason = f"{', '.join(missing)}: not on PATH nor in {', '.join(FOLDERS)}; install {self.package}"
+            return Probe(kind=self.kind, available=False, reason=reason)
+        version = run_command([self._path("qstat"), "--version"], self.env)
         if "pbs_version" not in version.stdout:
-            return Probe(kind=self.kind, found=False, reason=f"{self._path('qstat')} is not that of PBS")
-        queues = ask([self._path("qstat"), "-Q", "-f", "-F", "json"], self.env)
+            return Probe(kind=self.kind, available=False, reason=f"{self._path('qstat')} is not the one of PBS")
+        queues = run_command([self._path("qstat"), "-Q", "-f", "-F", "json"], self.env)
         if queues.exit_code != 0:
-            return Probe(kind=self.kind, found=False, reason=said(queues))
-        nodes = ask([self._path("pbsnodes"), "-a"], self.env)
+            return Probe(kind=self.kind, available=False, reason=evidence(queues))
+        nodes = run_command([self._path("pbsnodes"), "-a"], self.env)
         cores = re.findall(r"^(\S+)$(?:\n\s+.*)*?\n\s+resources_available\.ncpus = (\d+)", nodes.stdout, re.MULTILINE)
         return Probe(
             kind=self.kind,
-            found=True,
+            available=True,
             version=version.stdout.partition("=")[2].split()[0],
             location=self._path("qsub"),
             nodes=tuple(re.findall(r"^(\S+)$", nodes.stdout, re.MULTILINE)),
-            queues=tuple(_json(queues).get("Queue", {})),
+            queues=tuple(_read(queues).get("Queue", {})),
             details={"cores": {name: int(count) for name, count in cores}},
         )
 
@@ -88,47 +110,80 @@ class PbsKind(SchedulerKind):
     def submit_argv(self, job: JobSpec) -> list[str]:
         return [*self._qsub(job), "-r", "n", "-j", "oe", "-o", str(job.output), str(job.script)]
 
-    def parse_submit(self, done: Finished) -> str:
-        return number(done, r"^(\d+(?:\[\])?\.\S+)$")
+    def parse_submit(self, done: CommandResult) -> str:
+        return parse_job_id(done, r"^(\d+(?:\[\])?\.\S+)$")
 
     def status_argv(self, ids: Sequence[str]) -> list[str]:
-        return [self._path("qstat"), "-x", "-f", "-F", "json", *ids]
+        return [self._path("qstat"), *(["-x"] if self._history else []), "-f", "-F", "json", *ids]
 
-    def parse_status(self, done: Finished) -> dict[str, JobStatus]:
-        return {job: _status(told) for job, told in _jobs(done).items()}
+    def parse_status(self, done: CommandResult) -> dict[str, JobStatus]:
+        if "-x" in done.argv and NO_HISTORY in done.stderr:
+            self._history = False
+            raise CommandFailed(f"{evidence(done)}; asked without the history from now on")
+        return {job: _status(attributes) for job, attributes in _jobs(done).items()}
 
     def cancel_argv(self, ids: Sequence[str]) -> list[str]:
         return [self._path("qdel"), *ids]
 
     def control_argv(self, argv: Sequence[str], job: JobSpec) -> list[str]:
-        out, err = output(job.output)
-        # written in place where PBS can; else the files follow the job's end, with which qsub returns
+        out, err = output_files(job.output)
+        # -k doe writes the files in place if PBS can do so; otherwise they arrive after qsub has returned
         submit = [*self._qsub(job), "-W", "block=true", "-k", "doe", "-o", out, "-e", err, "--", *argv]
-        return blocking(job.output, submit, settle=10)
+        return blocking_argv(job.output, submit, file_wait=10)
 
     def ping_argv(self) -> list[str]:
         return [self._path("qstat"), "-Q"]
 
-    def mine_argv(self) -> list[str]:
-        # -u and -f exclude each other
+    def own_jobs_argv(self) -> list[str]:
+        # qstat does not accept -u together with -f, so qselect lists the ids
         script = 'ids=$("$1" -u "$2") && { [ -z "$ids" ] || "$3" -f -F json $ids; }'
-        user = pwd.getpwuid(os.getuid()).pw_name
-        return ["sh", "-c", script, "sh", self._path("qselect"), user, self._path("qstat")]
+        return ["sh", "-c", script, "sh", self._path("qselect"), user_name(), self._path("qstat")]
 
-    def parse_mine(self, done: Finished) -> dict[str, str]:
+    def parse_own_jobs(self, done: CommandResult) -> dict[str, OwnJob]:
         if done.exit_code == 0 and not done.stdout.strip():
             return {}
-        return {job: told.get("Variable_List", {}).get("PBS_O_WORKDIR", "") for job, told in _jobs(done).items()}
+        return {
+            job: OwnJob(str(attributes.get("Job_Name", "")), _work_folder(attributes))
+            for job, attributes in _jobs(done).items()
+        }
 
-    def scrub(self) -> tuple[str, ...]:
+    def job_key(self, job_id: str) -> str:
+        """Compare the number, with the index of an array: the server's name after it may be long, short or absent."""
+        return job_id.strip().partition(".")[0]
+
+    def allocation_of(self, environ: Mapping[str, str]) -> AllocationCheck | None:
+        job_id = environ.get(self.job_variable)
+        if not job_id:
+            return None
+        done = run_command([self._path("qstat"), "-f", "-F", "json", job_id], self.env)
+        try:
+            jobs = _jobs(done)
+        except CommandFailed as failed:
+            return AllocationCheck(job_id, alive=False, reason=f"PBS does not report job {job_id}: {failed}")
+        attributes = next((jobs[job] for job in jobs if self.job_key(job) == self.job_key(job_id)), None)
+        if attributes is None:
+            return AllocationCheck(job_id, alive=False, reason=f"PBS does not know a running job {job_id}")
+        status = _status(attributes)
+        if status.state is not JobState.RUNNING:
+            reason = f"PBS's job {job_id} does not run: its state is {status.native_state}"
+            return AllocationCheck(job_id, alive=False, reason=reason)
+        if str(attributes.get("Job_Owner", "")).partition("@")[0] not in ("", user_name()):
+            return AllocationCheck(job_id, alive=False, reason=f"PBS's job {job_id} belongs to another user")
+        if on_a_node(status.nodes):
+            return AllocationCheck(job_id, alive=True, here=True, nodes=status.nodes)
+        listed = ", ".join(status.nodes)
+        reason = f"this shell is on {platform.node()}, which is not a node of PBS's job {job_id} ({listed})"
+        return AllocationCheck(job_id, alive=False, nodes=status.nodes, reason=reason)
+
+    def allocation_prefixes(self) -> tuple[str, ...]:
         return ("PBS_", "PALS_", "PMI_", "PMIX_")
 
-    def spared(self) -> tuple[str, ...]:
+    def kept_variables(self) -> tuple[str, ...]:
         return ("PBS_CONF_FILE", "PBS_DEFAULT", "PBS_EXEC", "PBS_HOME", "PBS_SERVER")
 
     def _qsub(self, job: JobSpec) -> list[str]:
         directives = [word for line in self.directives() for word in shlex.split(line)]
-        placed = any("place=" in word for word in directives)  # of two, the last one counts
+        placed = any("place=" in word for word in directives)  # of two places, PBS uses the last one
         place = [] if placed else ["-l", f"place=scatter{':excl' * self.spec.exclusive}"]
         span = math.ceil(job.walltime)
         walltime = f"{span // 3600:02d}:{span // 60 % 60:02d}:{span % 60:02d}"
@@ -140,65 +195,115 @@ class PbsKind(SchedulerKind):
         return argv + directives
 
     def _path(self, name: str) -> str:
-        return find(name, self.env, *PLACES) or name
+        return find(name, self.env, *FOLDERS) or name
 
 
-def _json(done: Finished) -> dict[str, Any]:
-    try:
-        told: dict[str, Any] = json.loads(done.stdout)
-    except ValueError as error:
-        if done.exit_code == 0:
-            raise CommandFailed(f"qstat: printed no JSON that can be read: {done.stdout[:200]!r}") from error
-        raise CommandFailed(said(done)) from error
-    return told
+def _read(done: CommandResult) -> dict[str, Any]:
+    """Return the answer of qstat -F json.
+
+    OpenPBS 19 to 23 prints invalid JSON for some values of environment variables: digits with leading zeros are not
+    quoted, and ``\\,`` is no escape of JSON. If the answer stays invalid after these are mended, the jobs are read one
+    by one, each by the attributes that are needed, so that one job's variables do not hide the others.
+    """
+    text = done.stdout
+    for attempt in (text, _mended(text)):
+        try:
+            answer = json.loads(attempt)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(answer, dict):
+            return answer
+    jobs = _salvaged(text)
+    if jobs:
+        return {"Jobs": jobs}
+    if done.exit_code == 0:
+        raise CommandFailed(f"qstat: printed invalid JSON: {text[:200]!r}")
+    raise CommandFailed(evidence(done))
 
 
-def _jobs(done: Finished) -> dict[str, dict[str, Any]]:
-    """Return attributes by job; of several jobs, qstat reports those it knows and fails for the others."""
-    told = _json(done)
-    complaints = [line for line in done.stderr.splitlines() if line.strip() and "Unknown Job Id" not in line]
-    if done.exit_code != 0 and complaints:
-        raise CommandFailed(said(done))
-    jobs = told.get("Jobs", {})
-    if not isinstance(jobs, dict) or not all(isinstance(job, dict) and "job_state" in job for job in jobs.values()):
-        raise CommandFailed(f"qstat: told jobs without a state: {done.stdout[:200]!r}")
+def _mended(text: str) -> str:
+    text = re.sub(r'\\(?!["\\/bfnrtu])', r"\\\\", text)
+    return re.sub(r"(:\s*)(-?0\d[\w.]*)(?=\s*[,}\n])", r'\1"\2"', text)
+
+
+_JOB = re.compile(r'"(\d+(?:\[\d*\])?\.[\w.-]+)":\s*\{')
+_ATTRIBUTE = re.compile(
+    r'"(Job_Name|job_state|Job_Owner|comment|ctime|stime|mtime|exec_host|Exit_status|substate|PBS_O_WORKDIR)":\s*'
+    r'(?:"((?:[^"\\]|\\.)*)"|(-?\d+))'
+)
+
+
+def _salvaged(text: str) -> dict[str, dict[str, Any]]:
+    """Read the needed attributes of each job out of an answer that is no JSON."""
+    starts = [*_JOB.finditer(text)]
+    jobs: dict[str, dict[str, Any]] = {}
+    for start, following in zip(starts, [*starts[1:], None], strict=False):  # the list may be empty
+        block = text[start.end() : following.start() if following else len(text)]
+        attributes: dict[str, Any] = {}
+        for name, quoted, number in _ATTRIBUTE.findall(block):
+            attributes.setdefault(name, int(number) if number else quoted)
+        if "job_state" in attributes:
+            attributes["Variable_List"] = {"PBS_O_WORKDIR": attributes.get("PBS_O_WORKDIR", "")}
+            jobs[start.group(1)] = attributes
     return jobs
 
 
-def _status(told: dict[str, Any]) -> JobStatus:
-    native = str(told["job_state"])
+def _jobs(done: CommandResult) -> dict[str, dict[str, Any]]:
+    """Return the attributes of each job. qstat reports the jobs it knows, and fails if it does not know all of them."""
+    answer = _read(done)
+    errors = [line for line in done.stderr.splitlines() if line.strip() and "Unknown Job Id" not in line]
+    jobs = answer.get("Jobs", {})
+    if done.exit_code != 0 and errors and not jobs:
+        raise CommandFailed(evidence(done))
+    readable = {
+        job: attributes
+        for job, attributes in (jobs.items() if isinstance(jobs, dict) else ())
+        if re.match(r"\d+", job) and isinstance(attributes, dict) and isinstance(attributes.get("job_state"), str)
+    }
+    if jobs and not readable:
+        raise CommandFailed(f"qstat: reported jobs without a state: {done.stdout[:200]!r}")
+    return readable
+
+
+def _work_folder(attributes: Mapping[str, Any]) -> str:
+    variables = attributes.get("Variable_List")
+    return str(variables.get("PBS_O_WORKDIR", "")) if isinstance(variables, dict) else ""
+
+
+def _status(attributes: dict[str, Any]) -> JobStatus:
+    native = str(attributes["job_state"])
     state = STATES.get(native, JobState.UNKNOWN)
     exit_code = signal = None
     if state is JobState.DONE:
-        code = told.get("Exit_status")
-        state = _end(code, told)
+        code = attributes.get("Exit_status")
+        state = _end_state(code, attributes)
         if isinstance(code, int) and code > 256:
             signal = code - 256
         elif isinstance(code, int) and 128 < code <= 128 + SIGNALS:
-            signal = code - 128  # so says the shell that ran the script
-        else:
+            signal = code - 128  # reported by the shell that ran the script
+        elif isinstance(code, int):
             exit_code = code
-    started = _instant(told.get("stime"))
-    hosts = [part.partition("/")[0] for part in str(told.get("exec_host", "")).split("+") if part]
+    started = _instant(attributes.get("stime"))
+    hosts = [part.partition("/")[0] for part in str(attributes.get("exec_host", "")).split("+") if part]
     return JobStatus(
         state=state,
         native_state=native,
-        reason=told.get("comment") or None,
-        submitted=_instant(told.get("ctime")),
+        reason=str(attributes.get("comment") or "") or None,
+        submitted=_instant(attributes.get("ctime")),
         started=started if hosts else None,
-        ended=_instant(told.get("mtime")) if state.ended else None,
+        ended=_instant(attributes.get("mtime")) if state.ended else None,
         nodes=tuple(dict.fromkeys(hosts)),
         exit_code=exit_code,
         signal=signal,
     )
 
 
-def _end(code: Any, told: dict[str, Any]) -> JobState:
-    if code in CODES:
+def _end_state(code: Any, attributes: dict[str, Any]) -> JobState:
+    if isinstance(code, int) and code in CODES:
         return CODES[code]
-    if "exceeded resource walltime" in str(told.get("comment", "")):
+    if "exceeded resource walltime" in str(attributes.get("comment", "")):
         return JobState.TIMEOUT
-    if told.get("substate") == TERMINATED or code is None:
+    if attributes.get("substate") == TERMINATED or code is None:
         return JobState.CANCELLED
     return JobState.DONE if code == 0 else JobState.FAILED
 

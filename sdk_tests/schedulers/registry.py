@@ -1,4 +1,4 @@
-"""Which kinds of scheduler there are, and which of them answers on this machine."""
+"""The installed kinds of scheduler, and those of them that answer on this machine."""
 
 from __future__ import annotations
 
@@ -11,27 +11,29 @@ from site_configs.schema import SchedulerSpec
 
 
 def kinds() -> dict[str, type[SchedulerKind]]:
-    """Return every kind of scheduler that an installed package offers."""
+    """Return every kind of scheduler that an installed package provides, by name."""
     return {point.name: point.load() for point in entry_points(group="exaworks.schedulers")}
 
 
-def answers(environ: Mapping[str, str]) -> list[str]:
-    """Return the batch schedulers that answer here as the machine's own, within a few seconds each.
+def answering_schedulers(environ: Mapping[str, str]) -> list[str]:
+    """Return the names of this machine's own batch schedulers that answer within a few seconds each.
 
-    A testbed's is left out, whoever brought it up: its record lies beside or above the file the environment names.
+    The scheduler of a testbed does not count, whoever started it. The record of a testbed is beside or above the file
+    that the environment names.
     """
-    own = {name: value for name, value in environ.items() if not (name in _PLACES and _of_a_testbed(value))}
-    found = []
-    for name, kind in sorted(kinds().items()):
-        asked = kind(SchedulerSpec(kind=name), own)
-        if kind.batch and asked.configured() and asked.probe().found:
-            found.append(name)
-    return found
+    env = {name: value for name, value in environ.items() if not (name in _LOCATIONS and _is_testbed(value))}
+    names = []
+    for name, kind_class in sorted(kinds().items()):
+        kind = kind_class(SchedulerSpec(kind=name), env)
+        if kind.batch and kind.configured() and kind.probe().available:
+            names.append(name)
+    return names
 
 
-_PLACES = ("SLURM_CONF", "PBS_CONF_FILE", "FLUX_URI", "EMULATED_SCHEDULER")
+_LOCATIONS = ("SLURM_CONF", "PBS_CONF_FILE", "FLUX_URI", "EMULATED_SCHEDULER")
+"""The variables that name a scheduler's configuration file, socket or folder."""
 
 
-def _of_a_testbed(value: str) -> bool:
+def _is_testbed(value: str) -> bool:
     path = Path(value.rpartition("://")[2])
     return any((folder / "testbed.json").exists() for folder in list(path.parents)[:3])

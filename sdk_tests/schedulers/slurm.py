@@ -1,21 +1,34 @@
-"""Slurm through its own commands: sbatch, squeue, scancel, srun and scontrol ping, as of 18.08 or later.
+"""Slurm 18.08 or later, used through its own commands: sbatch, squeue, scancel, srun and scontrol ping.
 
-The states are those of https://slurm.schedmd.com/squeue.html#SECTION_JOB-STATE-CODES.
+The states are listed in https://slurm.schedmd.com/squeue.html#SECTION_JOB-STATE-CODES.
 """
 
 from __future__ import annotations
 
 import math
 import os
+import platform
+import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from sdk_tests.schedulers.base import CommandFailed, Finished, JobSpec, JobState, JobStatus, Probe, SchedulerKind
+from sdk_tests.schedulers.base import (
+    AllocationCheck,
+    CommandFailed,
+    CommandResult,
+    JobSpec,
+    JobState,
+    JobStatus,
+    OwnJob,
+    Probe,
+    SchedulerKind,
+)
+from sdk_tests.schedulers.commands import on_a_node
 from sdk_tests.schedulers.hostlist import expand
 
 _PROBE_LIMIT = 5.0
@@ -26,6 +39,9 @@ _CONFIGURATIONS = tuple(
 )
 
 _COLUMNS = ("JobID", "State", "exit_code", "SubmitTime", "StartTime", "EndTime", "NodeList", "Reason")
+_ACCOUNTED = ("JobID", "State", "ExitCode", "Submit", "Start", "End", "NodeList")
+_ALLOCATION = ("JobID", "State", "UserID", "NodeList")
+_ID = re.compile(r"\d+(?:_\d+|\+\d+)?(?:;[\w.-]+)?")
 _DEFAULTS_OF_SQUEUE = (
     "SQUEUE_STATES",
     "SQUEUE_USERS",
@@ -34,7 +50,7 @@ _DEFAULTS_OF_SQUEUE = (
     "SQUEUE_ACCOUNT",
     "SQUEUE_NAMES",
 )
-"""A user's own defaults, any of which would hide jobs from us."""
+"""Variables with the user's own defaults for squeue. Each of them could hide jobs from the harness."""
 
 STATES: Mapping[str, JobState] = {
     "PENDING": JobState.QUEUED,
@@ -44,7 +60,7 @@ STATES: Mapping[str, JobState] = {
     "REQUEUE_FED": JobState.QUEUED,
     "REQUEUE_HOLD": JobState.QUEUED,
     "RESV_DEL_HOLD": JobState.QUEUED,
-    "SPECIAL_EXIT": JobState.QUEUED,  # requeued and held after an exit code the site watches for
+    "SPECIAL_EXIT": JobState.QUEUED,  # requeued and held because of an exit code that the site has listed
     "RUNNING": JobState.RUNNING,
     "COMPLETING": JobState.RUNNING,
     "RESIZING": JobState.RUNNING,
@@ -64,18 +80,18 @@ STATES: Mapping[str, JobState] = {
     "NODE_FAIL": JobState.NODE_FAIL,
     "RECONFIG_FAIL": JobState.NODE_FAIL,
     "PREEMPTED": JobState.PREEMPTED,
-    "REVOKED": JobState.UNKNOWN,  # another cluster of the federation runs it; this one cannot say how it ends
+    "REVOKED": JobState.UNKNOWN,  # another cluster of the federation runs the job; this one does not know its end
 }
 
 
 class SlurmKind(SchedulerKind):
-    """One Slurm as the site file describes it."""
+    """A Slurm installation, as the site file describes it."""
 
     kind = "slurm"
     job_variable = "SLURM_JOB_ID"
     package = "slurm-wlm (Debian, Ubuntu) or slurm (RHEL, SLES)"
-    speaks = {"psij": "slurm", "parsl": "SlurmProvider", "radical": "slurm"}
-    reserves = "--reservation={}"
+    component_names = {"psij": "slurm", "parsl": "SlurmProvider", "radical": "slurm"}
+    reservation_option = "--reservation={}"
 
     def probe(self) -> Probe:
         missing = [
@@ -83,95 +99,148 @@ class SlurmKind(SchedulerKind):
         ]
         if missing:
             reason = f"{', '.join(missing)}: not on PATH nor in {', '.join(_SBIN)}; install {self.package}"
-            return Probe(kind=self.kind, found=False, reason=reason)
+            return Probe(kind=self.kind, available=False, reason=reason)
         location = self._find("sbatch")
-        version = self._ask(["sbatch", "--version"]).stdout.split()
-        found = Probe(kind=self.kind, found=True, version=version[-1] if version else None, location=location)
-        ping = self._ask(["scontrol", "ping"])
+        version = self._run(["sbatch", "--version"]).stdout.split()
+        probe = Probe(kind=self.kind, available=True, version=version[-1] if version else None, location=location)
+        ping = self._run(["scontrol", "ping"])
         if ping.exit_code != 0:
-            return replace(found, found=False, reason=_said(ping))
-        listed = self._ask(["sinfo", "-h", "-N", "-o", "%N|%R|%c|%T"])
-        if listed.exit_code != 0:
-            return replace(found, found=False, reason=_said(listed))
-        rows = [line.split("|") for line in listed.stdout.splitlines() if line.count("|") == 3]
+            return replace(probe, available=False, reason=_evidence(ping))
+        sinfo = self._run(["sinfo", "-h", "-N", "-o", "%N|%R|%c|%T"])
+        if sinfo.exit_code != 0:
+            return replace(probe, available=False, reason=_evidence(sinfo))
+        rows = [line.split("|") for line in sinfo.stdout.splitlines() if line.count("|") == 3]
         return replace(
-            found,
+            probe,
             nodes=tuple(dict.fromkeys(row[0] for row in rows)),
             queues=tuple(dict.fromkeys(row[1] for row in rows)),
-            details={"cores": {row[0]: int(row[2]) for row in rows if row[2].isdigit()}},
+            details={"cores": {row[0]: int(row[2]) for row in rows if row[2].isdecimal()}},
         )
 
-    def granted(self) -> tuple[str, ...]:
+    def allocation_nodes(self) -> tuple[str, ...]:
         return expand(self.env.get("SLURM_JOB_NODELIST", ""))
 
     def configured(self) -> bool:
-        """Whether there is a slurm.conf: without one, Slurm's commands look for a controller in the domain's DNS."""
+        """Whether a slurm.conf exists. Without one, Slurm's commands search the DNS of the domain for a controller."""
         scontrol = self._find("scontrol")
         prefixes = [Path(scontrol).resolve().parent.parent] if scontrol else []
-        places = [*_CONFIGURATIONS, *(prefix / "etc" / "slurm.conf" for prefix in prefixes)]
-        return bool(self.env.get("SLURM_CONF")) or any(place.is_file() for place in places)
+        paths = [*_CONFIGURATIONS, *(prefix / "etc" / "slurm.conf" for prefix in prefixes)]
+        return bool(self.env.get("SLURM_CONF")) or any(path.is_file() for path in paths)
 
     def submit_argv(self, job: JobSpec) -> list[str]:
-        argv = [self._path("sbatch"), "--parsable", "--no-requeue", "--export=ALL", *self._wants(job)]
+        argv = [self._path("sbatch"), "--parsable", "--no-requeue", "--export=ALL", *self._job_options(job)]
         argv += ["--exclusive"] if self.spec.exclusive else [f"--mincpus={job.cores}"]
-        return [*argv, f"--output={job.output}", *self._directives(), str(job.script)]
+        output = str(job.output).replace("%", "%%")
+        return [*argv, f"--output={output}", *self._directives(), str(job.script)]
 
-    def parse_submit(self, done: Finished) -> str:
+    def parse_submit(self, done: CommandResult) -> str:
         if done.exit_code != 0:
-            raise CommandFailed(_said(done))
-        # A site's submit filter may print before it; the id itself is followed by ;CLUSTER in a federation.
+            raise CommandFailed(_evidence(done))
+        # A site's submit filter may print lines before the id. With several clusters, ;CLUSTER follows the id.
         for line in reversed(done.stdout.splitlines()):
-            job_id = line.strip().partition(";")[0]
-            if job_id.isdigit():
-                return job_id
+            if _ID.fullmatch(line.strip()):
+                return line.strip()
         raise CommandFailed(f"{done.argv[0]}: printed no job id but {done.stdout.strip()[:200]!r}")
 
     def status_argv(self, ids: Sequence[str]) -> list[str]:
-        return [*self._squeue(), "--states=all", f"--jobs={','.join(ids)}", "--Format", _format(_COLUMNS)]
+        return _joined(
+            [*self._squeue(cluster), "--states=all", f"--jobs={','.join(numbers)}", "--Format", _format(_COLUMNS)]
+            for cluster, numbers in _by_cluster(ids).items()
+        )
 
-    def parse_status(self, done: Finished) -> dict[str, JobStatus]:
+    def parse_status(self, done: CommandResult) -> dict[str, JobStatus]:
         if done.exit_code != 0:
-            # What squeue says of a single job that it has forgotten; with several it just leaves that one out.
+            # This is the error if the only job of the query is no longer known; of several jobs, squeue omits that one.
             if "Invalid job id specified" in done.stderr:
                 return {}
-            raise CommandFailed(_said(done))
-        found = {}
-        for line in done.stdout.splitlines():
-            fields = line.split("|", len(_COLUMNS) - 1)
-            if len(fields) != len(_COLUMNS):
-                raise CommandFailed(f"squeue: printed a line that cannot be read: {line[:200]!r}")
-            found[fields[0].strip()] = _status(*(field.strip() for field in fields[1:]))
-        return found
+            raise CommandFailed(_evidence(done))
+        return {
+            job_id: _status(*(field.strip() for field in fields)) for job_id, *fields in self._rows(done, len(_COLUMNS))
+        }
 
     def cancel_argv(self, ids: Sequence[str]) -> list[str]:
-        return [self._path("scancel"), "--quiet", *ids]
+        return _joined(
+            [self._path("scancel"), "--quiet", *_clusters(cluster), *numbers]
+            for cluster, numbers in _by_cluster(ids).items()
+        )
 
     def control_argv(self, argv: Sequence[str], job: JobSpec) -> list[str]:
-        launch = [self._path("srun"), "--export=ALL", *self._wants(job), f"--ntasks={job.nodes}", "--ntasks-per-node=1"]
-        launch += ["--exclusive"] if self.spec.exclusive else []
-        return [*launch, *self._directives(), *argv]
+        srun = [self._path("srun"), "--export=ALL", *self._job_options(job)]
+        srun += [f"--ntasks={job.nodes}", "--ntasks-per-node=1"]
+        srun += ["--exclusive"] if self.spec.exclusive else []
+        return [*srun, *self._directives(), *argv]
 
     def ping_argv(self) -> list[str]:
-        # Exits 1 where no controller answers, at once where nothing listens (slurm_ping has no retries; squeue has).
+        # Exits 1 if no controller answers, and immediately if nothing listens: unlike squeue, it does not retry.
         return [self._path("scontrol"), "ping"]
 
-    def mine_argv(self) -> list[str]:
-        return [*self._squeue(), f"--user={os.getuid()}", "--Format", _format(("JobID", "WorkDir"))]
+    def own_jobs_argv(self) -> list[str]:
+        columns = _format(("JobID", "Name", "WorkDir"))
+        return [*self._squeue(self._cluster()), f"--user={os.getuid()}", "--Format", columns]
 
-    def parse_mine(self, done: Finished) -> dict[str, str]:
+    def parse_own_jobs(self, done: CommandResult) -> dict[str, OwnJob]:
         if done.exit_code != 0:
-            raise CommandFailed(_said(done))
-        rows = (line.split("|", 1) for line in done.stdout.splitlines() if "|" in line)
-        return {job_id.strip(): folder.rstrip("|").strip() for job_id, folder in rows}
+            raise CommandFailed(_evidence(done))
+        return {
+            job_id: OwnJob(name.strip(), folder.rstrip("|").strip()) for job_id, name, folder in self._rows(done, 3)
+        }
 
-    def scrub(self) -> tuple[str, ...]:
+    def accounting_argv(self, ids: Sequence[str]) -> list[str] | None:
+        if not self._find("sacct"):
+            return None
+        columns = f"--format={','.join(_ACCOUNTED)}"
+        sacct = ["env", "SLURM_TIME_FORMAT=%s", self._path("sacct"), "--allocations", "--noheader", "--parsable2"]
+        return _joined(
+            [*sacct, *_clusters(cluster), f"--jobs={','.join(numbers)}", columns]
+            for cluster, numbers in _by_cluster(ids).items()
+        )
+
+    def parse_accounting(self, done: CommandResult) -> dict[str, JobStatus]:
+        if done.exit_code != 0:
+            raise CommandFailed(_evidence(done))
+        return {
+            job_id: _status(*(field.strip() for field in [*fields, ""]))
+            for job_id, *fields in self._rows(done, len(_ACCOUNTED))
+        }
+
+    def job_key(self, job_id: str) -> str:
+        """Compare the job and its cluster; a step (``12.batch``) or a component (``12+1``) is part of its job."""
+        number, _, cluster = job_id.strip().partition(";")
+        match = re.match(r"\d+(?:_\d+)?", number)
+        return (match.group() if match else number) + (f";{cluster}" if cluster else "")
+
+    def allocation_of(self, environ: Mapping[str, str]) -> AllocationCheck | None:
+        job_id = environ.get(self.job_variable)
+        if not job_id:
+            return None
+        number = job_id.partition(";")[0]
+        asked = self._run([*self._squeue(self._cluster()), f"--jobs={number}", "--Format", _format(_ALLOCATION)])
+        rows = [
+            fields for found, *fields in self._rows(asked, len(_ALLOCATION), strict=False) if found.startswith(number)
+        ]
+        if asked.exit_code != 0 or not rows:
+            return AllocationCheck(job_id, alive=False, reason=f"Slurm does not know a running job {job_id}")
+        state, owner, listed = (field.strip().rstrip("|").strip() for field in rows[0])
+        nodes = expand(listed)
+        if STATES.get(state.partition(" ")[0]) is not JobState.RUNNING or not nodes:
+            return AllocationCheck(job_id, alive=False, reason=f"Slurm's job {job_id} does not run: {state}")
+        if owner != str(os.getuid()):
+            return AllocationCheck(job_id, alive=False, reason=f"Slurm's job {job_id} belongs to another user")
+        if on_a_node(nodes, environ.get("SLURMD_NODENAME")):
+            return AllocationCheck(job_id, alive=True, here=True, nodes=nodes)
+        enter = (self._path("srun"), f"--jobid={number}", "--nodes=1", "--ntasks=1", "--export=ALL", "--overlap")
+        here = platform.node()
+        reason = f"this shell is on {here}, which is not a node of job {job_id} ({listed}): cases enter the job by srun"
+        return AllocationCheck(job_id, alive=True, nodes=nodes, enter=enter, reason=reason)
+
+    def allocation_prefixes(self) -> tuple[str, ...]:
         return ("SLURM_", "SLURMD_", "SRUN_", "PMI_", "PMIX_")
 
-    def spared(self) -> tuple[str, ...]:
+    def kept_variables(self) -> tuple[str, ...]:
         return ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_CLUSTERS", "SLURM_JWT")
 
-    def _wants(self, job: JobSpec) -> list[str]:
-        """Return what sbatch and srun are told alike."""
+    def _job_options(self, job: JobSpec) -> list[str]:
+        """Return the options that sbatch and srun share."""
         argv = [f"--job-name={job.name}", f"--nodes={job.nodes}", f"--time={minutes(job.walltime)}"]
         queue = self.spec.queue(job.queue) if job.queue else None
         partition, qos = queue.asks if queue is not None else (job.queue, None)
@@ -184,10 +253,37 @@ class SlurmKind(SchedulerKind):
     def _directives(self) -> list[str]:
         return [word for line in self.directives() for word in shlex.split(line)]
 
-    def _squeue(self) -> list[str]:
-        """Return squeue as nobody has configured it, with instants as seconds since the epoch."""
-        forget = [word for name in _DEFAULTS_OF_SQUEUE for word in ("-u", name)]
-        return ["env", *forget, "SLURM_TIME_FORMAT=%s", self._path("squeue"), "--noheader"]
+    def _cluster(self) -> str:
+        """Return the cluster that the site's directives name; empty for the default one."""
+        match = re.search(r"(?:^| )(?:--clusters?[= ]|-M ?)(\S+)", " ".join(self._directives()))
+        return match.group(1) if match else ""
+
+    def _squeue(self, cluster: str = "") -> list[str]:
+        """Return squeue without the user's own defaults, with times in seconds since the epoch."""
+        unset = [word for name in _DEFAULTS_OF_SQUEUE for word in ("-u", name)]
+        return ["env", *unset, "SLURM_TIME_FORMAT=%s", self._path("squeue"), "--noheader", *_clusters(cluster)]
+
+    def _rows(self, done: CommandResult, columns: int, *, strict: bool = True) -> list[list[str]]:
+        """Return the readable rows, each beginning with the job's id, its cluster included.
+
+        Raises:
+            CommandFailed: there are lines, and none of them can be read; with ``strict`` only.
+        """
+        named = [word.partition("=")[2] for word in done.argv if word.startswith("--clusters=")]
+        cluster, rows, unreadable = (named[0] if len(named) == 1 else ""), [], ""
+        for line in done.stdout.splitlines():
+            if line.startswith("CLUSTER: "):
+                cluster = line.partition(": ")[2].strip()
+                continue
+            fields = line.split("|", columns - 1)
+            if len(fields) == columns and _ID.fullmatch(fields[0].strip()):
+                rows.append([fields[0].strip() + (f";{cluster}" if cluster else ""), *fields[1:]])
+            elif line.strip():
+                unreadable = unreadable or line
+        if strict and unreadable and not rows:
+            program = next((Path(word).name for word in done.argv if word.startswith("/")), done.argv[0])
+            raise CommandFailed(f"{program}: printed a line that cannot be read: {unreadable[:200]!r}")
+        return rows
 
     def _find(self, name: str) -> str | None:
         return shutil.which(name, path=os.pathsep.join((self.env.get("PATH", os.defpath), *_SBIN)))
@@ -195,70 +291,89 @@ class SlurmKind(SchedulerKind):
     def _path(self, name: str) -> str:
         return self._find(name) or name
 
-    def _ask(self, argv: list[str]) -> Finished:
+    def _run(self, argv: list[str]) -> CommandResult:
         full = (self._path(argv[0]), *argv[1:])
         try:
             done = subprocess.run(
                 full, env=self.env, stdin=subprocess.DEVNULL, capture_output=True, timeout=_PROBE_LIMIT, check=False
             )
         except subprocess.TimeoutExpired:
-            return Finished(full, None, "", "")
+            return CommandResult(full, None, "", "")
         except OSError as error:
-            return Finished(full, 127, "", str(error))
-        return Finished(
+            return CommandResult(full, 127, "", str(error))
+        return CommandResult(
             full, done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
         )
 
 
+def _by_cluster(ids: Sequence[str]) -> dict[str, list[str]]:
+    """Return the numbers of jobs by cluster: the id of a job on another than the default cluster ends in ;CLUSTER."""
+    numbers: dict[str, list[str]] = {}
+    for job_id in ids:
+        number, _, cluster = job_id.partition(";")
+        numbers.setdefault(cluster, []).append(number)
+    return numbers
+
+
+def _clusters(cluster: str) -> list[str]:
+    return [f"--clusters={cluster}"] if cluster else []
+
+
+def _joined(commands: Iterable[list[str]]) -> list[str]:
+    """Return one command that runs all: a cluster needs one of its own."""
+    several = list(commands)
+    return several[0] if len(several) == 1 else ["sh", "-c", "\n".join(map(shlex.join, several))]
+
+
 def minutes(walltime: float) -> int:
-    """Round a walltime up to what Slurm keeps, whole minutes."""
+    """Round a walltime in seconds up to whole minutes, the unit of Slurm."""
     return max(1, math.ceil(walltime / 60))
 
 
 def _format(columns: Sequence[str]) -> str:
-    """Return the --Format that ends every column, however wide, with a bar; a reason may hold spaces and commas."""
+    """Return a --Format that ends each column of any width with a bar, since a reason may contain spaces and commas."""
     return ",".join(f"{name}:|" for name in columns)
 
 
 def _status(state: str, code: str, submitted: str, started: str, ended: str, nodes: str, reason: str) -> JobStatus:
-    known = STATES.get(state.partition(" ")[0], JobState.UNKNOWN)
+    job_state = STATES.get(state.partition(" ")[0], JobState.UNKNOWN)
     reason = reason.rstrip("|").strip()
-    held = expand(nodes)
-    exit_code, signal = _wait_status(code) if known.ended else (None, None)
+    names = expand(nodes)
+    exit_code, signal = _wait_status(code) if job_state.ended else (None, None)
     return JobStatus(
-        state=known,
+        state=job_state,
         native_state=state,
         reason=None if reason in ("", "None") else reason,
         submitted=_instant(submitted),
-        # A job that has no nodes has not started, whatever estimate or end stands in these columns.
-        started=_instant(started) if held else None,
-        ended=_instant(ended) if known.ended else None,
-        nodes=held,
+        # A job without nodes has not started, even if this column contains an estimate or an end.
+        started=_instant(started) if names else None,
+        ended=_instant(ended) if job_state.ended else None,
+        nodes=names,
         exit_code=exit_code,
         signal=signal,
     )
 
 
 def _wait_status(text: str) -> tuple[int | None, int | None]:
-    """Read wait(2)'s status word, or CODE:SIGNAL, into exit code and signal, one of which is None."""
+    """Parse a status word of wait(2), or CODE:SIGNAL, into exit code and signal. One of the two is None."""
     code, colon, sign = text.partition(":")
-    if not code.isdigit() or (colon and not sign.isdigit()):
+    if not code.isdecimal() or (colon and not sign.isdecimal()) or max(len(code), len(sign)) > 9:
         return None, None
     status = (int(code) << 8 | int(sign)) if colon else int(code)
     return (None, status & 0x7F) if status & 0x7F else (status >> 8 & 0xFF, None)
 
 
 def _instant(text: str) -> float | None:
-    if text.isdigit():
-        return float(text) or None
     try:
+        if text.isdecimal():
+            return float(text) if 0 < len(text) < 12 and float(text) else None
         return datetime.fromisoformat(text).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError, OSError):
         return None
 
 
-def _said(done: Finished) -> str:
-    """Return the evidence line, with the program's bare name and without the frame of stars of scontrol ping."""
+def _evidence(done: CommandResult) -> str:
+    """Return the evidence line, with the bare name of the program and without the asterisks of scontrol ping."""
     argv = done.argv[next((n for n, word in enumerate(done.argv) if word.startswith("/")), 0) :]
     kept = "\n".join(line for line in done.stdout.splitlines() if not line.startswith("***") and line[:3] != "** ")
-    return replace(done, argv=(Path(argv[0]).name, *argv[1:]), stdout=kept).line
+    return replace(done, argv=(Path(argv[0]).name, *argv[1:]), stdout=kept).evidence

@@ -1,7 +1,7 @@
-"""Private, throw-away schedulers on this machine, real where their software is installed.
+"""Private, throw-away schedulers on this machine: real if their software is installed, otherwise emulated.
 
-A testbed lives in ``$EXAWORKS_HOME/testbeds/<id>/``; ``testbed.json`` there is all that is needed to use it, stop it, or
-clean it up after a crash. Adding a kind is one new file and one line under the entry point group
+A testbed has the folder ``$EXAWORKS_HOME/testbeds/<id>/``; its ``testbed.json`` contains everything that is needed to
+use it, stop it, or clean it up after a crash. A new kind is one new file and one line under the entry point group
 ``exaworks.testbeds``. This room may import ``sdk_tests.schedulers``, ``sdk_tests.emulators`` and ``site_configs``.
 """
 

@@ -1,9 +1,4 @@
-"""Throw-away private schedulers on this machine, real where their software is installed.
-
-A testbed lives in ``$EXAWORKS_HOME/testbeds/<id>/``; ``testbed.json`` there is all that is needed to use it, take it
-down, or reap it after a crash. Adding one is one new file here and one line under the entry point group
-``exaworks.testbeds``.
-"""
+"""The data of a running testbed, and the base class of the kinds of testbeds."""
 
 from __future__ import annotations
 
@@ -15,12 +10,12 @@ from typing import TYPE_CHECKING
 from site_configs.schema import SchedulerSpec
 
 if TYPE_CHECKING:
-    from sdk_tests.testbeds.likeness import Likeness
+    from sdk_tests.testbeds.site_profile import SiteProfile
 
 
 @dataclass(frozen=True)
 class Daemon:
-    """A process of a testbed; ``started`` (field 22 of /proc/PID/stat, ticks since boot) tells it from a later one."""
+    """A process of a testbed, identified by pid and ``started`` (field 22 of /proc/PID/stat, ticks since boot)."""
 
     name: str
     pid: int
@@ -33,9 +28,10 @@ VARIABLE = "EXAWORKS_TESTBED"
 
 @dataclass(frozen=True)
 class Testbed:
-    """A running testbed. ``env`` is what its commands need (SLURM_CONF, PATH additions under the key ``PATH+``).
+    """A running testbed. ``env``: the variables that its commands need; ``PATH+`` holds additions to PATH.
 
-    ``owner`` is the process it was brought up for (None: kept until ``down``); when that is gone the testbed is reaped.
+    ``owner`` is the process for which it was started; when that process is gone, the testbed is reaped. A testbed
+    without an owner is kept until ``down``.
     """
 
     __test__ = False
@@ -53,30 +49,30 @@ class Testbed:
 
     @property
     def variables(self) -> dict[str, str]:
-        """What a shell needs to use it: ``env``, and its name, which tells a run there that nodes are no hosts."""
+        """The variables for a shell: ``env`` and the name of the testbed, which marks its nodes as no real hosts."""
         return {**self.env, VARIABLE: self.id}
 
 
 class TestbedKind(abc.ABC):
-    """How one kind of testbed is brought up and taken down."""
+    """One kind of testbed: how it is started and stopped."""
 
     __test__ = False
     kind: str
-    like: Likeness | None = None
-    """The system it is to look like; None for one of its own kind."""
+    profile: SiteProfile | None = None
+    """The system that the testbed resembles; None for a generic testbed."""
 
     @abc.abstractmethod
     def absent(self) -> str | None:
-        """Return why this machine cannot have one (which program is missing, which package has it), or None."""
+        """Return why this machine cannot have such a testbed (missing program and its package), or None."""
 
     @abc.abstractmethod
     def up(self, folder: Path, nodes: int, cores: int, owner: Daemon | None) -> Testbed:
-        """Bring one up in ``folder`` and return when its nodes are idle.
+        """Start a testbed in ``folder`` and return when its nodes are idle.
 
         Raises:
-            sdk_tests.errors.TestbedError: it did not come up; names the log and its last line.
+            sdk_tests.errors.TestbedError: it did not start; the message names the log and its last line.
         """
 
     @abc.abstractmethod
     def down(self, testbed: Testbed) -> None:
-        """End its jobs and daemons by pid and start time; safe to call twice."""
+        """End its jobs and daemons, identified by pid and start time; safe to call twice."""

@@ -1,8 +1,8 @@
-"""A private Flux instance of several brokers on this machine, run by the user who asks for it (flux-start(1)).
+"""A private Flux instance of several brokers on this machine, run by the current user (flux-start(1)).
 
-Its nodes have the cores of the system it stands for, whatever this machine has (flux-config-resource(5), ``noverify``),
-and its queues have that system's limits (flux-config-policy(5), flux-config-queues(5)). All brokers share the machine's
-own host name.
+Its nodes have the cores of the system that it represents, even if this machine has fewer (flux-config-resource(5),
+``noverify``), and its queues have the limits of that system (flux-config-policy(5), flux-config-queues(5)). All brokers
+share the host name of this machine.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from sdk_tests.errors import TestbedError
-from sdk_tests.schedulers.commands import ask, find
+from sdk_tests.schedulers.commands import find, run_command
 from sdk_tests.testbeds import processes, record
 from sdk_tests.testbeds.base import Daemon, Testbed, TestbedKind
+from sdk_tests.testbeds.site_profile import prompt
 from site_configs.schema import Launcher, Queue, SchedulerSpec, seconds
 
 MARK = "FLUX_TESTBED"
 SHIMS = "shims"
-_PATIENCE = 60.0
+_START_TIMEOUT = 60.0
 
 
 class FluxTestbed(TestbedKind):
-    """Brings a Flux up and takes it down."""
+    """Starts and stops a Flux instance."""
 
     kind = "flux"
 
@@ -40,11 +41,11 @@ class FluxTestbed(TestbedKind):
         flux = find("flux", os.environ) or "flux"
         me = processes.identify(os.getpid())
         assert me is not None
-        cores = (self.like.cores if self.like else None) or cores
+        cores = (self.profile.cores if self.profile else None) or cores
         base = folder
-        if len(str(folder)) > 80:  # a socket's path may have 108 bytes
-            base = Path("/tmp") / f"exaworks-{os.getuid()}-{folder.name}"  # noqa: S108 (made with mode 0700, or refused)
-        version = ask([flux, "--version"], os.environ).stdout.split()
+        if len(str(folder)) > 80:  # the path of a socket may have at most 108 bytes
+            base = Path("/tmp") / f"exaworks-{os.getuid()}-{folder.name}"  # noqa: S108 (created with mode 0700, or refused)
+        version = run_command([flux, "--version"], os.environ).stdout.split()
         testbed = Testbed(
             id=folder.name,
             kind=self.kind,
@@ -57,18 +58,18 @@ class FluxTestbed(TestbedKind):
             owner=owner,
             nodes=nodes,
             version=version[-1] if version else None,
-            extras={**record.birth(me), "base": str(base), "cores": str(cores)},
+            extras={**record.initial_extras(me), "base": str(base), "cores": str(cores)},
         )
         record.write(testbed)
         try:
             if base != folder:
                 base.mkdir(mode=0o700)
                 (base / record.FILE).symlink_to(folder / record.FILE)
-            for made in (base / "run", base / "conf", folder / "log", folder / SHIMS):
-                made.mkdir(mode=0o700)
+            for path in (base / "run", base / "conf", folder / "log", folder / SHIMS):
+                path.mkdir(mode=0o700)
             (base / "conf" / "testbed.toml").write_text(_configuration(testbed, nodes, cores, base))
         except OSError as error:
-            raise TestbedError(f"cannot write the testbed's folder {base}: {error.strerror}") from error
+            raise TestbedError(f"cannot write the folder of the testbed, {base}: {error.strerror}") from error
         env = {name: value for name, value in os.environ.items() if not name.startswith(("FLUX_", "SLURM", "PMI"))}
         env[MARK] = str(base)
         argv = [
@@ -83,14 +84,14 @@ class FluxTestbed(TestbedKind):
         testbed = replace(testbed, daemons=(daemon,))
         record.write(testbed)
         inside = {**env, "FLUX_URI": testbed.env["FLUX_URI"]}
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _START_TIMEOUT
         while not _idle(flux, inside, nodes):
             if not processes.alive(daemon) or time.monotonic() > deadline:
-                said = log.read_text(errors="replace").strip().splitlines()
-                raise TestbedError(f"the Flux testbed did not come up: {said[-1] if said else 'it said nothing'}")
+                output = log.read_text(errors="replace").strip().splitlines()
+                raise TestbedError(f"the Flux testbed did not start: {output[-1] if output else 'no output'}")
             time.sleep(0.1)
-        if testbed.scheduler.queues:  # queues that a configuration names begin stopped
-            ask([flux, "queue", "start", "--all"], inside)
+        if testbed.scheduler.queues:  # queues from a configuration are stopped at first
+            run_command([flux, "queue", "start", "--all"], inside)
         extras = {key: value for key, value in testbed.extras.items() if key != "maker"} | {"state": record.UP}
         testbed = replace(testbed, extras=extras)
         record.write(testbed)
@@ -101,11 +102,11 @@ class FluxTestbed(TestbedKind):
         daemons = [one for one in testbed.daemons if processes.alive(one)]
         if daemons:
             _stop(testbed)
-        started = processes.descendants(daemons) + processes.carrying(f"{MARK}={base}")
-        left = processes.end(daemons, grace=5.0) + processes.end(started, grace=0.0)
-        left += processes.end(processes.carrying(f"{MARK}={base}"), grace=0.0)
-        if left:
-            names = ", ".join(f"{daemon.name} ({daemon.pid})" for daemon in left)
+        started = processes.descendants(daemons) + processes.with_variable(f"{MARK}={base}")
+        survivors = processes.end(daemons, grace=5.0) + processes.end(started, grace=0.0)
+        survivors += processes.end(processes.with_variable(f"{MARK}={base}"), grace=0.0)
+        if survivors:
+            names = ", ".join(f"{daemon.name} ({daemon.pid})" for daemon in survivors)
             raise TestbedError(f"testbed {testbed.id}: could not end {names}. They may belong to another user.")
         if base != testbed.folder:
             import shutil
@@ -113,28 +114,29 @@ class FluxTestbed(TestbedKind):
             shutil.rmtree(base, ignore_errors=True)
 
     def _spec(self, nodes: int) -> SchedulerSpec:
-        if self.like is not None:
-            return self.like.scheduler(emulated=False)
-        return SchedulerSpec(
-            kind=self.kind,
-            queues=[Queue(name="debug", max_nodes=nodes, max_walltime="01:00:00")],
-            default_queue="debug",
-            multi_node_queue="debug",
-            launchers=[Launcher(name="flux", flags=["run"])],
-            status_interval=0.2,
-            max_jobs=200,
+        if self.profile is not None:
+            return self.profile.scheduler(emulated=False)
+        return prompt(
+            SchedulerSpec(
+                kind=self.kind,
+                queues=[Queue(name="debug", max_nodes=nodes, max_walltime="01:00:00")],
+                default_queue="debug",
+                multi_node_queue="debug",
+                launchers=[Launcher(name="flux", flags=["run"])],
+                max_jobs=200,
+            )
         )
 
 
 def _configuration(testbed: Testbed, nodes: int, cores: int, base: Path) -> str:
-    """Return Flux's configuration: resources as they are claimed, and the queues with their limits."""
+    """Return the configuration of Flux: the claimed resources, and the queues with their limits."""
     flux = find("flux", os.environ) or "flux"
     hosts = ",".join([platform.node()] * nodes)
     argv = [flux, "R", "encode", f"--ranks=0-{nodes - 1}", f"--cores=0-{cores - 1}", f"--hosts={hosts}"]
-    made = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30)
-    if made.returncode != 0:
-        raise TestbedError(f"flux R encode failed: {made.stderr.strip()}")
-    (base / "R").write_text(made.stdout)
+    encoded = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30)
+    if encoded.returncode != 0:
+        raise TestbedError(f"flux R encode failed: {encoded.stderr.strip()}")
+    (base / "R").write_text(encoded.stdout)
     lines = ["[resource]", "noverify = true", f'path = "{base / "R"}"', ""]
     spec = testbed.scheduler
     if spec.default_queue:
@@ -151,13 +153,13 @@ def _configuration(testbed: Testbed, nodes: int, cores: int, base: Path) -> str:
 
 
 def _idle(flux: str, env: dict[str, str], nodes: int) -> bool:
-    listed = ask([flux, "resource", "list", "-n", "-s", "free", "-o", "{nnodes}"], env)
+    listed = run_command([flux, "resource", "list", "-n", "-s", "free", "-o", "{nnodes}"], env)
     return listed.exit_code == 0 and listed.stdout.split()[:1] == [str(nodes)]
 
 
 def _stop(testbed: Testbed) -> None:
-    """Let running jobs end as a user's ``flux cancel`` would, for a few seconds at most."""
+    """Cancel running jobs as ``flux cancel`` does, within a few seconds."""
     env = {**os.environ, "FLUX_URI": testbed.env["FLUX_URI"]}
     flux = find("flux", os.environ)
     if flux:
-        ask([flux, "cancel", "--all"], env)
+        run_command([flux, "cancel", "--all"], env)

@@ -1,4 +1,4 @@
-"""Testbeds by name: bring one up, find it again, take it down, and clear away what a crash has left."""
+"""Testbeds by name: start one, load it, stop it, and remove what a crash left behind."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from ruamel.yaml import YAML
 from sdk_tests.errors import TestbedError
 from sdk_tests.testbeds import processes, record
 from sdk_tests.testbeds.base import Daemon, Testbed, TestbedKind
-from sdk_tests.testbeds.likeness import Likeness
+from sdk_tests.testbeds.site_profile import SiteProfile
 from site_configs.schema import LocalUse, Node, System
 
 CORES = 8
-"""CPUs a node claims to have where nobody says otherwise; more than the host's are allowed."""
+"""Default number of CPUs that a node claims to have; it may exceed the number of the host."""
 _EMPTY_FOR = 60.0
-"""Seconds after which a folder without testbed.json was left by a crash, not about to get one."""
+"""Seconds after which a folder without testbed.json counts as left behind by a crash."""
 _LOGS_FOR = 7 * 86400.0
 
 
 def kinds() -> dict[str, type[TestbedKind]]:
-    """Return every kind of testbed that an installed package offers."""
+    """Return every kind of testbed that an installed package provides."""
     return {point.name: point.load() for point in entry_points(group="exaworks.testbeds")}
 
 
@@ -44,7 +44,7 @@ def kind_of(name: str) -> TestbedKind:
     """
     known = kinds()
     if name not in known:
-        raise TestbedError(f"no kind of testbed is called {name!r}; there is {', '.join(sorted(known)) or 'none'}")
+        raise TestbedError(f"there is no kind of testbed {name!r}; known kinds: {', '.join(sorted(known)) or 'none'}")
     return known[name]()
 
 
@@ -55,47 +55,47 @@ def up(
     nodes: int = 2,
     cores: int = CORES,
     owner_pid: int | None = None,
-    like: Likeness | None = None,
+    profile: SiteProfile | None = None,
 ) -> Testbed:
-    """Bring a testbed up and return when its nodes are idle.
+    """Start a testbed and return when its nodes are idle.
 
-    owner_pid: the process it is for; once that is gone, the next ``reap`` takes the testbed down. None keeps it until
-    ``down``. like: the system it takes its nodes, queues and limits from.
+    owner_pid: the process that the testbed is for; once that process is gone, the next ``reap`` stops the testbed. None
+    keeps it until ``down``. profile: the system from which it takes its nodes, queues and limits.
 
     Raises:
-        TestbedError: it cannot be had here, or did not come up; what had started is gone again, the log is kept.
+        TestbedError: this machine cannot have it, or it did not start; its processes are ended and its logs kept.
     """
     if nodes < 1 or cores < 1:
         raise TestbedError(f"a testbed needs at least one node and one core, not {nodes} and {cores}")
-    maker = kind_of(kind)
-    maker.like = like
-    reason = maker.absent()
+    testbed_kind = kind_of(kind)
+    testbed_kind.profile = profile
+    reason = testbed_kind.absent()
     if reason:
         raise TestbedError(f"no {kind} testbed here: {reason}")
     owner = None
     if owner_pid is not None:
         owner = processes.identify(owner_pid, "owner")
         if owner is None:
-            raise TestbedError(f"process {owner_pid}, for which a testbed was asked, is gone")
+            raise TestbedError(f"process {owner_pid}, the owner of the new testbed, does not exist")
     reap(home)
     folder = home / "testbeds" / f"{kind}-{secrets.token_hex(3)}"
     try:
         folder.mkdir(parents=True, mode=0o700)
     except OSError as error:
         raise TestbedError(
-            f"cannot make {folder}: {error.strerror}. Set EXAWORKS_HOME to a writable folder."
+            f"cannot create {folder}: {error.strerror}. Set EXAWORKS_HOME to a writable folder."
         ) from error
     try:
-        made = maker.up(folder, nodes, cores, owner)
-        (folder / "system.yaml").write_text(_site_file(made, cores))
+        testbed = testbed_kind.up(folder, nodes, cores, owner)
+        (folder / "system.yaml").write_text(_site_file(testbed, cores))
     except BaseException as error:
-        with _undisturbed():
+        with _signals_delayed():
             kept = _keep_logs(folder)
-            _clear(folder, maker)
+            _clear(folder, testbed_kind)
         if isinstance(error, TestbedError) and kept is not None:
             raise TestbedError(f"{error.message}. Logs: {kept}") from error
         raise
-    return made
+    return testbed
 
 
 def load(home: Path, id: str) -> Testbed:
@@ -111,31 +111,31 @@ def load(home: Path, id: str) -> Testbed:
         return record.read(folder)
     except FileNotFoundError:
         known = ", ".join(one.id for one in all_testbeds(home)) or "none"
-        raise TestbedError(f"no testbed is called {id!r} in {home / 'testbeds'}; there is {known}") from None
+        raise TestbedError(f"there is no testbed {id!r} in {home / 'testbeds'}; known testbeds: {known}") from None
 
 
 def all_testbeds(home: Path) -> list[Testbed]:
-    """Return every testbed that has a readable record, oldest first; nothing is checked or changed."""
-    found = []
+    """Return every testbed with a readable record, oldest first; nothing is checked or changed."""
+    testbeds = []
     for folder in _folders(home):
         with contextlib.suppress(TestbedError, FileNotFoundError):
-            found.append(record.read(folder))
-    return found
+            testbeds.append(record.read(folder))
+    return testbeds
 
 
 def down(home: Path, id: str) -> None:
-    """Take a testbed down: its jobs, its daemons, its folder. Safe to call twice and from two processes at once.
+    """Stop a testbed: end its jobs and daemons and remove its folder. Two processes may do this at the same time.
 
     Raises:
-        TestbedError: there is no such testbed, it runs on another host, or a process of it could not be ended.
+        TestbedError: there is no such testbed, it runs on another host, or one of its processes could not be ended.
     """
     testbed = load(home, id)
-    with _undisturbed():
+    with _signals_delayed():
         _clear(testbed.folder, kind_of(testbed.kind))
 
 
 def reap(home: Path) -> list[str]:
-    """Take down what a crash left: no owner any more, half made, or no daemon alive. Return the names."""
+    """Stop testbeds without their owner, half started, or without any daemon, and return their names."""
     reaped = []
     for folder in _folders(home):
         try:
@@ -146,9 +146,9 @@ def reap(home: Path) -> list[str]:
                 reaped.append(folder.name)
             continue
         except TestbedError:
-            continue  # unreadable, perhaps of a later version: whoever asks for it by name is told
+            continue  # unreadable, perhaps written by a later version; ``load`` reports it
         if testbed.kind in kinds() and _abandoned(testbed):
-            with _undisturbed():
+            with _signals_delayed():
                 _clear(folder, kind_of(testbed.kind))
             reaped.append(testbed.id)
     for log in (home / "testbeds").glob("*.log"):
@@ -158,17 +158,17 @@ def reap(home: Path) -> list[str]:
 
 
 def alive(testbed: Testbed) -> bool:
-    """Whether it is up and all its daemons run, on this host."""
+    """Return whether the testbed is up on this host and all its daemons run."""
     return (
-        record.standing(testbed) == record.HERE
+        record.location(testbed) == record.HERE
         and record.state(testbed) == record.UP
         and all(map(processes.alive, testbed.daemons))
     )
 
 
 def state(testbed: Testbed) -> str:
-    """Say in a word how it stands: ``up``, ``starting``, ``damaged`` (a daemon is gone), or ``elsewhere``."""
-    if record.standing(testbed) != record.HERE:
+    """Return the state of a testbed: ``up``, ``starting``, ``damaged`` (a daemon is gone), or ``elsewhere``."""
+    if record.location(testbed) != record.HERE:
         return record.ELSEWHERE
     if record.state(testbed) == record.STARTING:
         return record.STARTING
@@ -176,14 +176,14 @@ def state(testbed: Testbed) -> str:
 
 
 def environment(testbed: Testbed, base: Mapping[str, str]) -> dict[str, str]:
-    """Return ``base`` with what the testbed's commands need; its PATH additions come first."""
-    found = dict(base)
+    """Return ``base`` with the variables that the commands of the testbed need; additions to PATH come first."""
+    variables = dict(base)
     for name, value in testbed.variables.items():
         if name.endswith("+"):
             name = name[:-1]
-            value = os.pathsep.join(part for part in (value, found.get(name)) if part)
-        found[name] = value
-    return found
+            value = os.pathsep.join(part for part in (value, variables.get(name)) if part)
+        variables[name] = value
+    return variables
 
 
 def _folders(home: Path) -> list[Path]:
@@ -201,27 +201,27 @@ def _age(path: Path) -> float:
 
 
 def _abandoned(testbed: Testbed) -> bool:
-    if record.standing(testbed) != record.HERE:
-        return record.standing(testbed) == record.REBOOTED
+    if record.location(testbed) != record.HERE:
+        return record.location(testbed) == record.REBOOTED
     if record.state(testbed) == record.STARTING:
-        maker: Daemon | None = record.maker(testbed)
-        return maker is None or not processes.alive(maker)
+        creator: Daemon | None = record.creator(testbed)
+        return creator is None or not processes.alive(creator)
     if testbed.owner is not None and not processes.alive(testbed.owner):
         return True
     return not any(map(processes.alive, testbed.daemons))
 
 
 def _clear(folder: Path, kind: TestbedKind) -> None:
-    """End what runs and remove the folder; the record goes last, so that a crash here can be made good."""
+    """End the processes and remove the folder; the record goes last, so that this can be repeated after a crash."""
     try:
         testbed = record.read(folder)
     except FileNotFoundError:
         testbed = None
     if testbed is not None:
-        if record.standing(testbed) == record.ELSEWHERE:
-            where = testbed.extras.get("host", "another host")
-            raise TestbedError(f"testbed {testbed.id} runs on {where} or in a container there: take it down from there")
-        kind.down(testbed if record.standing(testbed) == record.HERE else replace(testbed, daemons=()))
+        if record.location(testbed) == record.ELSEWHERE:
+            host = testbed.extras.get("host", "another host")
+            raise TestbedError(f"testbed {testbed.id} runs on {host} or in a container there. Stop it from there.")
+        kind.down(testbed if record.location(testbed) == record.HERE else replace(testbed, daemons=()))
         with contextlib.suppress(FileNotFoundError):  # another process may be doing the same
             for entry in list(folder.iterdir()):
                 if entry.is_dir() and not entry.is_symlink():
@@ -232,7 +232,7 @@ def _clear(folder: Path, kind: TestbedKind) -> None:
 
 
 def _keep_logs(folder: Path) -> Path | None:
-    """Put the daemons' logs beside the folder that is about to go, as one file, for whoever reads the error."""
+    """Copy the logs of the daemons into one file beside the folder that is about to be removed."""
     try:
         base = Path(record.read(folder).extras.get("base", folder))
     except (FileNotFoundError, TestbedError):
@@ -248,8 +248,8 @@ def _keep_logs(folder: Path) -> Path | None:
 
 
 @contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Put off Ctrl-C and SIGTERM (in this thread) until the taking down is through: it takes a few seconds at most."""
+def _signals_delayed() -> Iterator[None]:
+    """Delay SIGINT, SIGTERM and SIGHUP in this thread until cleaning up is finished, which takes a few seconds."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     try:
         yield
@@ -258,7 +258,7 @@ def _undisturbed() -> Iterator[None]:
 
 
 def _site_file(testbed: Testbed, cores: int) -> str:
-    """Return a valid site file with this testbed as its only scheduler."""
+    """Return a valid site file whose only scheduler is this testbed."""
     system = System(
         system=f"local/{testbed.id}",
         description=f"Throw-away {testbed.kind} of {testbed.nodes} nodes on this machine",
@@ -269,20 +269,20 @@ def _site_file(testbed: Testbed, cores: int) -> str:
     text = StringIO()
     writer = YAML()
     writer.default_flow_style = False
-    writer.dump(_shown(system), text)
+    writer.dump(_without_defaults(system), text)
     return text.getvalue()
 
 
-def _shown(value: Any) -> Any:
-    """Return a model as plain data without what is left at its default, as a person would write it."""
+def _without_defaults(value: Any) -> Any:
+    """Return a model as plain data without fields that have their default value."""
     if isinstance(value, list):
-        return [_shown(item) for item in value]
+        return [_without_defaults(item) for item in value]
     if not isinstance(value, msgspec.Struct):
         return msgspec.to_builtins(value)
-    shown = {}
+    data = {}
     for field in msgspec.structs.fields(value):
-        given = getattr(value, field.name)
+        field_value = getattr(value, field.name)
         default = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
-        if given != default:
-            shown[field.name] = _shown(given)
-    return shown
+        if field_value != default:
+            data[field.name] = _without_defaults(field_value)
+    return data

@@ -1,8 +1,9 @@
-"""A private OpenPBS, real: server, scheduler, communication daemon, and a MOM for every node.
+"""A private, real OpenPBS: server, scheduler, communication daemon, and a MOM for every node.
 
-Its daemons believe privileged ports and host names, so they live in namespaces of their own: a network that no other
-machine reaches, a host name, an /etc/hosts. Each command of PBS is a wrapper that enters there and runs the real one.
-That takes root, as PBS itself does. All nodes are this machine; a job is told which one it is on as an emulator's is.
+Its daemons trust privileged ports and host names, so they run in namespaces of their own, with a network that no other
+machine reaches, a host name, and an /etc/hosts. Each command of PBS is a wrapper that enters these namespaces and runs
+the real command. This needs root, as PBS itself does. All nodes are this machine; a job learns the name of its node
+from the same variable as on an emulator.
 """
 
 from __future__ import annotations
@@ -14,40 +15,42 @@ import shlex
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from sdk_tests.emulators.client import VARIABLE
 from sdk_tests.emulators.work import NODE
 from sdk_tests.errors import TestbedError
-from sdk_tests.schedulers.commands import ask, find
+from sdk_tests.schedulers.commands import find, run_command
 from sdk_tests.testbeds import openpbs_conf, processes, record
 from sdk_tests.testbeds.base import Daemon, Testbed, TestbedKind
 from sdk_tests.testbeds.emulated import SHIMS, PbsTestbed, program
-from sdk_tests.testbeds.likeness import RESOURCES, queues
+from sdk_tests.testbeds.site_profile import RESOURCES, queues
 from site_configs.schema import SchedulerSpec
 
-PLACES = ("/opt/pbs",)
+PREFIXES = ("/opt/pbs",)
 COMMANDS = ("qsub", "qstat", "qdel", "qselect", "pbsnodes", "qmgr", "qhold", "qrls", "qrerun", "qalter")
 TOOLS = {"unshare": "util-linux", "nsenter": "util-linux", "ip": "iproute2"}
 DATABASE_USER = "postgres"
-SOCKETS = (Path("/tmp"), Path("/var/run/postgresql"))  # noqa: S108 (where PostgreSQL puts them)
+SOCKETS = (Path("/tmp"), Path("/var/run/postgresql"))  # noqa: S108 (where PostgreSQL creates them)
 _SYSTEM = "/usr/local/sbin:/usr/sbin:/sbin"
-_PATIENCE = 60.0
+_START_TIMEOUT = 60.0
 
 
 def installed() -> Path | None:
-    """Return where OpenPBS is: ``$PBS_EXEC``, beside a ``pbs_server`` on PATH, or where its packages put it."""
+    """Return the prefix of OpenPBS: ``$PBS_EXEC``, that of ``pbs_server`` on PATH, or that of its packages."""
     named = os.environ.get("PBS_EXEC")
-    seen = find("pbs_server", os.environ)
-    roots = [Path(named)] if named else [*([Path(seen).resolve().parent.parent] if seen else []), *map(Path, PLACES)]
+    server = find("pbs_server", os.environ)
+    roots = (
+        [Path(named)] if named else [*([Path(server).resolve().parent.parent] if server else []), *map(Path, PREFIXES)]
+    )
     needed = ("sbin/pbs_server.bin", "sbin/pbs_mom", "sbin/pbs_sched", "sbin/pbs_comm", "libexec/pbs_habitat")
     return next((root for root in roots if all((root / name).exists() for name in needed)), None)
 
 
 class OpenPbsTestbed(TestbedKind):
-    """Brings a real PBS up and takes it down."""
+    """Starts and stops a real PBS."""
 
     kind = "pbs"
 
@@ -55,14 +58,14 @@ class OpenPbsTestbed(TestbedKind):
         if installed() is None:
             return "pbs_server: not in $PBS_EXEC, on PATH or in /opt/pbs; install OpenPBS"
         if os.geteuid() != 0:
-            return "OpenPBS runs as root alone, in namespaces of its own"
+            return "OpenPBS needs root, because it runs in namespaces of its own"
         for name, package in TOOLS.items():
             if find(name, os.environ, *_SYSTEM.split(":")) is None:
                 return f"{name}: not on PATH; install {package}"
         try:
             pwd.getpwnam(DATABASE_USER)
         except KeyError:
-            return f"OpenPBS keeps its jobs in PostgreSQL, and there is no user {DATABASE_USER}; install postgresql"
+            return f"OpenPBS stores its jobs in PostgreSQL, but there is no user {DATABASE_USER}; install postgresql"
         return None
 
     def up(self, folder: Path, nodes: int, cores: int, owner: Daemon | None) -> Testbed:
@@ -71,11 +74,11 @@ class OpenPbsTestbed(TestbedKind):
             raise TestbedError(f"no OpenPBS here: {self.absent()}")
         me = processes.identify(os.getpid())
         assert me is not None
-        cores = (self.like.cores if self.like else None) or cores
-        # PBS refuses a home below a folder that everybody may write to, its database one that only root may enter.
+        cores = (self.profile.cores if self.profile else None) or cores
+        # PBS refuses a home below a world-writable folder; its database refuses one that only root may enter.
         base = Path("/run") / f"exaworks-{folder.name}"
-        made = folder / "bin"
-        names = self.like.nodes(nodes) if self.like else [f"n{number}" for number in range(1, nodes + 1)]
+        bin_folder = folder / "bin"
+        names = self.profile.nodes(nodes) if self.profile else [f"n{number}" for number in range(1, nodes + 1)]
         testbed = Testbed(
             id=folder.name,
             kind=self.kind,
@@ -83,14 +86,14 @@ class OpenPbsTestbed(TestbedKind):
             env={
                 VARIABLE: str(folder),
                 "PBS_CONF_FILE": str(base / "pbs.conf"),
-                "PATH+": f"{folder / SHIMS}{os.pathsep}{made}",
+                "PATH+": f"{folder / SHIMS}{os.pathsep}{bin_folder}",
             },
             scheduler=self._spec(nodes),
             owner=owner,
             nodes=nodes,
             version=_version(root),
             extras={
-                **record.birth(me),
+                **record.initial_extras(me),
                 "base": str(base),
                 "cores": str(cores),
                 "root": str(root),
@@ -102,15 +105,17 @@ class OpenPbsTestbed(TestbedKind):
             _folders(testbed, base, names)
             _write(testbed, base, root, names)
         except OSError as error:
-            raise TestbedError(f"cannot write the testbed's folders {folder} and {base}: {error.strerror}") from error
+            raise TestbedError(
+                f"cannot write the folders of the testbed, {folder} and {base}: {error.strerror}"
+            ) from error
         testbed = _enter(testbed, base, names)
         for name in COMMANDS:
-            _wrapper(made / name, testbed, str(root / "bin" / name))
+            _wrapper(bin_folder / name, testbed, str(root / "bin" / name))
         for launcher in PbsTestbed.launchers:
-            program(made / launcher, "launchers")
+            program(bin_folder / launcher, "launchers")
         testbed = self._daemons(testbed, base, root, names)
         self._configure(testbed, base, names, cores)
-        _until_free(testbed, names)
+        _wait_until_free(testbed, names)
         extras = {key: value for key, value in testbed.extras.items() if key != "maker"} | {"state": record.UP}
         testbed = replace(testbed, extras=extras)
         record.write(testbed)
@@ -119,30 +124,30 @@ class OpenPbsTestbed(TestbedKind):
     def down(self, testbed: Testbed) -> None:
         base = Path(testbed.extras["base"])
         space = testbed.extras.get("namespace")
-        ours = any(map(processes.alive, testbed.daemons))  # else the namespace's number may be another's by now
-        left: list[Daemon] = []
-        for _ in range(5):  # what those start meanwhile is found in the next round
-            found = processes.sharing("mnt", space) if space and ours else []
-            left = processes.end([*found, *filter(processes.alive, testbed.daemons)], grace=0.0)
-            if not found:
+        ours = any(map(processes.alive, testbed.daemons))  # otherwise the number of the namespace may be in use again
+        survivors: list[Daemon] = []
+        for _ in range(5):  # processes that are started meanwhile are ended in the next round
+            inhabitants = processes.in_namespace("mnt", space) if space and ours else []
+            survivors = processes.end([*inhabitants, *filter(processes.alive, testbed.daemons)], grace=0.0)
+            if not inhabitants:
                 break
-        if left:
-            names = ", ".join(f"{daemon.name} ({daemon.pid})" for daemon in left)
+        if survivors:
+            names = ", ".join(f"{daemon.name} ({daemon.pid})" for daemon in survivors)
             raise TestbedError(f"testbed {testbed.id}: could not end {names}")
-        for place in SOCKETS:
-            for path in place.glob(f".s.PGSQL.{openpbs_conf.database_port(base)}*"):
+        for folder in SOCKETS:
+            for path in folder.glob(f".s.PGSQL.{openpbs_conf.database_port(base)}*"):
                 path.unlink(missing_ok=True)
         shutil.rmtree(base, ignore_errors=True)
 
     def _spec(self, nodes: int) -> SchedulerSpec:
-        if self.like is not None:
-            return self.like.scheduler(emulated=False)
-        from msgspec.structs import replace as changed
+        if self.profile is not None:
+            return self.profile.scheduler(emulated=False)
+        from msgspec.structs import replace as with_changes
 
-        return changed(PbsTestbed().spec(nodes), emulated=False)
+        return with_changes(PbsTestbed().spec(nodes), emulated=False)
 
     def _daemons(self, testbed: Testbed, base: Path, root: Path, names: Sequence[str]) -> Testbed:
-        """Make PBS's home with its own program for that, and start everything in the order in which it is needed."""
+        """Create the home of PBS with its own program, and start the daemons in the required order."""
         done = subprocess.run(
             [*inside(testbed), str(root / "libexec" / "pbs_habitat")],
             env=environ(testbed),
@@ -150,13 +155,13 @@ class OpenPbsTestbed(TestbedKind):
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=_PATIENCE,
+            timeout=_START_TIMEOUT,
             check=False,
         )
         (base / "log" / "habitat.log").write_text(done.stdout + done.stderr)
         if done.returncode != 0:
-            said = (done.stdout.strip() or done.stderr.strip()).splitlines()
-            raise TestbedError(f"pbs_habitat: exit {done.returncode}: {said[-1] if said else 'it said nothing'}")
+            output = (done.stdout.strip() or done.stderr.strip()).splitlines()
+            raise TestbedError(f"pbs_habitat: exit {done.returncode}: {output[-1] if output else 'no output'}")
         testbed = start(testbed, "pbs_comm", [str(root / "sbin" / "pbs_comm"), "-N"])
         testbed = start(testbed, "pbs_server", [str(root / "sbin" / "pbs_server"), "-N"])
         testbed = start(testbed, "pbs_sched", [str(root / "sbin" / "pbs_sched"), "-N"])
@@ -165,20 +170,23 @@ class OpenPbsTestbed(TestbedKind):
         return testbed
 
     def _configure(self, testbed: Testbed, base: Path, names: Sequence[str], cores: int) -> None:
-        spec, like = testbed.scheduler, self.like
+        spec, profile = testbed.scheduler, self.profile
         account = os.environ.get(spec.account_env) if spec.account_env else None
-        asked = [word.partition("=")[0] for line in spec.directives for word in shlex.split(line) if "=" in word]
-        required = ["filesystems"] if "filesystems" in asked else []
+        resources = [text.partition("=")[0] for line in spec.directives for text in shlex.split(line) if "=" in text]
+        required = ["filesystems"] if "filesystems" in resources else []
         limits = queues(spec)
         default = spec.default_queue or limits[0]["name"]
-        _until(lambda: manage(testbed, "list server").returncode == 0, "pbs_server", base)
-        for name in {*RESOURCES, *(name.lstrip("-") for name in asked)}:
-            manage(testbed, f"create resource {name} type = string")  # refused where PBS itself has it
-        gpus = like.system.node.gpus if like else 0
+        _wait_until(lambda: manage(testbed, "list server").returncode == 0, "pbs_server", base)
+        for name in {*RESOURCES, *(name.lstrip("-") for name in resources)}:
+            manage(testbed, f"create resource {name} type = string")  # refused if PBS itself has this resource
+        gpus = profile.system.node.gpus if profile else 0
         lines = list(openpbs_conf.commands(names, cores, gpus, limits, default, ()))
         text = openpbs_conf.hook([account] if account else None, required, limits, default)
-        own = {"rules": ("queuejob", text), "launch": ("execjob_launch", openpbs_conf.launch(base, inside(testbed)[0]))}
-        for hook, (event, source) in own.items():
+        hooks = {
+            "rules": ("queuejob", text),
+            "launch": ("execjob_launch", openpbs_conf.launch(base, inside(testbed)[0])),
+        }
+        for hook, (event, source) in hooks.items():
             (base / f"{hook}.py").write_text(source)
             lines += [f"create hook {hook} event = {event}"]
             lines += [f"import hook {hook} application/x-python default {base}/{hook}.py"]
@@ -188,7 +196,7 @@ class OpenPbsTestbed(TestbedKind):
 
 
 def inside(testbed: Testbed) -> list[str]:
-    """Return the words before a command that is to run where the daemons are."""
+    """Return the prefix of a command that is to run in the namespaces of the daemons."""
     holder = next(daemon for daemon in testbed.daemons if daemon.name == "namespaces")
     spaces = [f"--{option}=/proc/{holder.pid}/ns/{name}" for option, name in _SPACES]
     return [find("nsenter", os.environ, "/usr/bin") or "nsenter", *spaces, "--"]
@@ -198,13 +206,13 @@ _SPACES = (("mount", "mnt"), ("uts", "uts"), ("net", "net"))
 
 
 def environ(testbed: Testbed) -> dict[str, str]:
-    """Return the environment of PBS's daemons: nothing of ours but where to look."""
+    """Return the environment of the daemons of PBS; only PATH comes from ours."""
     path = os.pathsep.join((os.environ.get("PATH", os.defpath), _SYSTEM))
     return {"PATH": path, "HOME": "/root", "LC_ALL": "C", "PBS_CONF_FILE": testbed.env["PBS_CONF_FILE"]}
 
 
 def start(testbed: Testbed, name: str, argv: Sequence[str], **more: str) -> Testbed:
-    """Start a daemon in the namespaces and return the record with it in the place of one of that name."""
+    """Start a daemon in the namespaces and return the testbed with it; it replaces a daemon of the same name."""
     base = Path(testbed.extras["base"])
     env = {**environ(testbed), **more}
     daemon = processes.spawn(name, [*inside(testbed), *argv], env, base, base / "log" / f"{name}.err")
@@ -225,7 +233,7 @@ def start_mom(testbed: Testbed, name: str) -> Testbed:
 
 
 def manage(testbed: Testbed, lines: str) -> subprocess.CompletedProcess[str]:
-    """Give qmgr these lines."""
+    """Run qmgr(8B) with these lines as its input."""
     argv = [*inside(testbed), f"{testbed.extras['root']}/bin/qmgr"]
     return subprocess.run(
         argv, env=environ(testbed), input=lines + "\n", capture_output=True, text=True, timeout=60, check=False
@@ -233,20 +241,20 @@ def manage(testbed: Testbed, lines: str) -> subprocess.CompletedProcess[str]:
 
 
 def _version(root: Path) -> str | None:
-    said = ask([str(root / "bin" / "qstat"), "--version"], os.environ).stdout
-    return said.partition("=")[2].strip() or None
+    output = run_command([str(root / "bin" / "qstat"), "--version"], os.environ).stdout
+    return output.partition("=")[2].strip() or None
 
 
 def _folders(testbed: Testbed, base: Path, names: Sequence[str]) -> None:
-    for made in (testbed.folder / "bin", testbed.folder / SHIMS):
-        made.mkdir(mode=0o700)
-    for made in (base, base / "log", *(base / name for name in names)):
-        made.mkdir(mode=0o755)
+    for folder in (testbed.folder / "bin", testbed.folder / SHIMS):
+        folder.mkdir(mode=0o700)
+    for folder in (base, base / "log", *(base / name for name in names)):
+        folder.mkdir(mode=0o755)
     for name in names:
         for below, mode in openpbs_conf.MOM_FOLDERS.items():
-            made = base / name / below
-            made.mkdir()
-            made.chmod(mode)
+            folder = base / name / below
+            folder.mkdir()
+            folder.chmod(mode)
 
 
 def _write(testbed: Testbed, base: Path, root: Path, names: Sequence[str]) -> None:
@@ -260,13 +268,13 @@ def _write(testbed: Testbed, base: Path, root: Path, names: Sequence[str]) -> No
 
 
 def _enter(testbed: Testbed, base: Path, names: Sequence[str]) -> Testbed:
-    """Make the namespaces; one process holds them until the end."""
+    """Create the namespaces; one process keeps them open as long as the testbed exists."""
     unshare = find("unshare", os.environ, "/usr/bin") or "unshare"
     argv = [unshare, "--mount", "--uts", "--net", "sh", "-c", openpbs_conf.setup(base, names, os.getpid())]
     holder = processes.spawn("namespaces", argv, environ(testbed), base, base / "log" / "namespaces.err")
     testbed = replace(testbed, daemons=(holder,))
     record.write(testbed)
-    _until((base / "ready").exists, "namespaces", base, lambda: processes.alive(holder))
+    _wait_until((base / "ready").exists, "namespaces", base, lambda: processes.alive(holder))
     space = str(Path(f"/proc/{holder.pid}/ns/mnt").readlink())
     testbed = replace(testbed, extras={**testbed.extras, "namespace": space})
     record.write(testbed)
@@ -274,28 +282,26 @@ def _enter(testbed: Testbed, base: Path, names: Sequence[str]) -> Testbed:
 
 
 def _wrapper(path: Path, testbed: Testbed, real: str) -> None:
-    words = inside(testbed)
-    line = f'{shlex.join(words[:-1])} --wdns="$PWD" -- {shlex.quote(real)} "$@"'
+    prefix = inside(testbed)
+    line = f'{shlex.join(prefix[:-1])} --wdns="$PWD" -- {shlex.quote(real)} "$@"'
     conf = shlex.quote(testbed.env["PBS_CONF_FILE"])
     path.write_text(f"#!/bin/sh\nPBS_CONF_FILE={conf}\nexport PBS_CONF_FILE\nexec {line}\n")
     path.chmod(0o700)
 
 
-def _until_free(testbed: Testbed, names: Sequence[str]) -> None:
+def _wait_until_free(testbed: Testbed, names: Sequence[str]) -> None:
     def free() -> bool:
-        said = ask([*inside(testbed), f"{testbed.extras['root']}/bin/pbsnodes", "-a"], environ(testbed))
-        return said.stdout.count("state = free") == len(names)
+        nodes = run_command([*inside(testbed), f"{testbed.extras['root']}/bin/pbsnodes", "-a"], environ(testbed))
+        return nodes.stdout.count("state = free") == len(names)
 
-    _until(free, "pbs_mom", Path(testbed.extras["base"]))
+    _wait_until(free, "pbs_mom", Path(testbed.extras["base"]))
 
 
-def _until(true: object, name: str, base: Path, alive: object = lambda: True) -> None:
-    assert callable(true)
-    assert callable(alive)
-    deadline = time.monotonic() + _PATIENCE
-    while not true():
+def _wait_until(ready: Callable[[], bool], name: str, base: Path, alive: Callable[[], bool] = lambda: True) -> None:
+    deadline = time.monotonic() + _START_TIMEOUT
+    while not ready():
         if time.monotonic() > deadline or not alive():
             logs = sorted((base / "log").glob(f"{name}*.err"))
-            said = [line for log in logs for line in log.read_text(errors="replace").splitlines()]
-            raise TestbedError(f"OpenPBS did not come up: {name}: {said[-1] if said else 'it said nothing'}")
+            output = [line for log in logs for line in log.read_text(errors="replace").splitlines()]
+            raise TestbedError(f"OpenPBS did not start: {name}: {output[-1] if output else 'no output'}")
         time.sleep(0.05)

@@ -1,7 +1,7 @@
-"""What a private OpenPBS is configured with: its namespaces, pbs.conf, its MOMs, its server, and a site's own rules.
+"""The configuration of a private OpenPBS: its namespaces, pbs.conf, its MOMs, its server, and the rules of a site.
 
-Limits that PBS knows by itself are attributes of its queues (pbs_queue_attributes(7B)). What a facility checks in a
-hook of its own (accounts, resources that every job has to name, walltimes by job size) is checked in a hook here too.
+Limits that PBS supports are attributes of its queues (pbs_queue_attributes(7B)). Checks for which a facility has its
+own hook (accounts, resources that every job must name, walltimes by job size) are in a hook here too.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 
 SERVER = "pbs-server"
 NETWORK = "10.213.77"
-"""Addresses nobody else sees: they are on a loopback device of the daemons' own."""
+"""Addresses on the loopback device of the daemons' own network; no other process sees them."""
 PORT = 15001
-"""That of the server; the others follow it, in a network of their own."""
+"""The port of the server; the other daemons use ports above it."""
 MOM_FOLDERS = {
     "aux": 0o755,
     "checkpoint": 0o700,
@@ -34,40 +34,40 @@ $usecp *:/ /
 $min_check_poll 1
 $max_check_poll 2
 """
-HOOK = '''"""Refuses what the site's file says its scheduler refuses, beyond the limits of queues."""
+HOOK = '''"""Refuses jobs that the scheduler of the site refuses for reasons other than the limits of queues."""
 import pbs
 
 RULES = {rules!r}
 event = pbs.event()
 job = event.job
-asked = job.Resource_List
+requested = job.Resource_List
 if RULES["accounts"] is not None and str(job.Account_Name) not in RULES["accounts"]:
     event.reject("account %r is not one that may be charged here" % str(job.Account_Name))
 for name in RULES["required"]:
-    if asked[name] is None:
+    if requested[name] is None:
         event.reject("Resource: %s is required to be set." % name)
 queue = str(job.queue).partition("@")[0] if job.queue else RULES["default_queue"]
-chunks = str(asked["select"] or asked["nodes"] or "1").split("+")
+chunks = str(requested["select"] or requested["nodes"] or "1").split("+")
 nodes = sum(int(chunk.partition(":")[0]) if chunk[:1].isdigit() else 1 for chunk in chunks)
 longest = next((limit for size, limit in RULES["steps"].get(queue, []) if nodes <= size), None)
-if longest is not None and asked["walltime"] is not None and int(asked["walltime"]) > longest:
+if longest is not None and requested["walltime"] is not None and int(requested["walltime"]) > longest:
     event.reject("Job violates queue and/or server resource limits")
 '''
-LAUNCH = '''"""Runs jobs in the network and under the host name of this machine, not in those of the daemons."""
+LAUNCH = '''"""Runs jobs in the network and with the host name of this machine, not with those of the daemons."""
 import pbs
 
 event = pbs.event()
 if not str(event.progname).endswith("nsenter"):
-    words = [str(word) for word in event.argv]
-    event.argv = ["nsenter", "--net={base}/net", "--uts={base}/uts", "--", str(event.progname), *words[1:]]
+    arguments = [str(argument) for argument in event.argv]
+    event.argv = ["nsenter", "--net={base}/net", "--uts={base}/uts", "--", str(event.progname), *arguments[1:]]
     event.progname = {nsenter!r}
 '''
 
 
 def setup(base: Path, nodes: Sequence[str], outside: int) -> str:
-    """Return the script that makes the namespaces habitable: addresses, a host name, names for all of them.
+    """Return the script that sets the namespaces up: addresses, a host name, and names for all nodes.
 
-    outside: a process in the namespaces that jobs are to run in; those stay reachable below ``base``.
+    outside: a process in the namespaces in which jobs run; these are bound to files below ``base``.
     """
     addresses = [f"ip address add {NETWORK}.{number}/32 dev lo" for number in range(1, len(nodes) + 2)]
     return "\n".join(
@@ -88,13 +88,13 @@ def setup(base: Path, nodes: Sequence[str], outside: int) -> str:
 
 
 def hosts(nodes: Sequence[str], before: str) -> str:
-    """Return /etc/hosts as the daemons see it: what this machine's says, and their own names before it."""
+    """Return /etc/hosts for the daemons: their own names, followed by the file of this machine."""
     own = [f"{NETWORK}.{number} {name}" for number, name in enumerate((SERVER, *nodes), start=1)]
     return "\n".join(["127.0.0.1 localhost", *own, before])
 
 
 def database_port(base: Path) -> int:
-    """Return the port PostgreSQL takes its socket's name from, in a folder that testbeds share with this machine."""
+    """Return the port after which PostgreSQL names its socket, in a folder that testbeds share with this machine."""
     return 20000 + zlib.crc32(base.name.encode()) % 30000
 
 
@@ -115,14 +115,14 @@ def configuration(root: Path, base: Path) -> str:
 
 
 def mom_port(number: int) -> int:
-    """Return the port of the MOM of node ``number``, from 1; the one above it is hers too."""
+    """Return the port of the MOM of node ``number``, from 1; it also uses the port above."""
     return PORT + 100 + 2 * number
 
 
 def commands(
     nodes: Sequence[str], cores: int, gpus: int, queues: list[dict[str, Any]], default: str, resources: Sequence[str]
 ) -> Iterator[str]:
-    """Yield what qmgr(8B) is told, line by line."""
+    """Yield the commands for qmgr(8B), line by line."""
     yield "set server flatuid = True"
     yield "set server acl_roots = root@*"
     yield "set server job_history_enable = True"
@@ -154,7 +154,7 @@ def commands(
 
 
 def hook(accounts: list[str] | None, required: list[str], queues: list[dict[str, Any]], default: str) -> str:
-    """Return the hook that checks what no attribute of PBS can say; plain Python for the one in its server."""
+    """Return the hook that checks rules for which PBS has no attribute, as Python for the interpreter in its server."""
     rules = {
         "accounts": accounts,
         "required": required,
@@ -165,5 +165,5 @@ def hook(accounts: list[str] | None, required: list[str], queues: list[dict[str,
 
 
 def launch(base: Path, nsenter: str) -> str:
-    """Return the hook that starts each job's shell in this machine's own network."""
+    """Return the hook that starts the shell of each job in the network of this machine."""
     return LAUNCH.format(base=base, nsenter=nsenter)

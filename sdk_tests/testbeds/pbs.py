@@ -1,4 +1,4 @@
-"""PBS: the real one where OpenPBS is installed and may be run, the emulated one elsewhere."""
+"""PBS testbeds: a real OpenPBS if it is installed and can be run, otherwise the emulator."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sdk_tests.testbeds.openpbs import OpenPbsTestbed
 
 
 class PbsTestbed(TestbedKind):
-    """Brings up whichever can be had; a testbed's own record says which it is."""
+    """Starts the real PBS if possible, otherwise the emulator; the record of the testbed states which one."""
 
     kind = "pbs"
 
@@ -18,23 +18,23 @@ class PbsTestbed(TestbedKind):
         return EmulatedPbs().absent() if OpenPbsTestbed().absent() else None
 
     def up(self, folder: Path, nodes: int, cores: int, owner: Daemon | None) -> Testbed:
-        chosen = self._which(emulated=OpenPbsTestbed().absent() is not None)
+        chosen = self._kind(emulated=OpenPbsTestbed().absent() is not None)
         return chosen.up(folder, nodes, cores, owner)
 
     def down(self, testbed: Testbed) -> None:
-        self._which(emulated=testbed.scheduler.emulated).down(testbed)
+        self._kind(emulated=testbed.scheduler.emulated).down(testbed)
 
-    def _which(self, *, emulated: bool) -> TestbedKind:
+    def _kind(self, *, emulated: bool) -> TestbedKind:
         chosen: TestbedKind = EmulatedPbs() if emulated else OpenPbsTestbed()
-        chosen.like = self.like
+        chosen.profile = self.profile
         return chosen
 
 
 class EmulatedPbsTestbed(PbsTestbed):
-    """The emulated one also where the real one could be had."""
+    """Starts the emulator even if the real PBS is available."""
 
     def absent(self) -> str | None:
         return EmulatedPbs().absent()
 
     def up(self, folder: Path, nodes: int, cores: int, owner: Daemon | None) -> Testbed:
-        return self._which(emulated=True).up(folder, nodes, cores, owner)
+        return self._kind(emulated=True).up(folder, nodes, cores, owner)

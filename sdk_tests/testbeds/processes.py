@@ -1,7 +1,7 @@
-"""Processes told apart by pid and start time, so that none is ever ended in the place of another.
+"""Processes identified by pid and start time, so that no other process is ever ended by mistake.
 
-A pid is looked up, opened (pidfd, Linux 5.3) and only then compared with the start time on record: the signal that
-follows reaches that very process or nothing. On an older kernel it is compared just before the signal.
+A process is opened by its pid (pidfd, Linux 5.3) and then compared with the recorded start time, so the signal that
+follows reaches this process or none. On an older kernel the start time is compared just before the signal.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PROC = Path("/proc")
 
 
 def _stat(pid: int) -> list[str]:
-    """Return the fields of /proc/PID/stat from the third on; the second, the name, may hold anything."""
+    """Return the fields of /proc/PID/stat from the third on; the second one, the name, may contain any character."""
     try:
         return (PROC / str(pid) / "stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
@@ -29,54 +29,54 @@ def _stat(pid: int) -> list[str]:
 
 
 def identify(pid: int, name: str = "process") -> Daemon | None:
-    """Return what tells the process that has this pid now from any later one, or None if there is none."""
+    """Return the process that has this pid now, with its start time; None if there is none."""
     fields = _stat(pid)
     return Daemon(name, pid, int(fields[19])) if fields and fields[0] not in "ZX" else None
 
 
 def alive(daemon: Daemon) -> bool:
-    """Whether that very process still runs; one that ended and was not waited for does not."""
-    found = identify(daemon.pid)
-    return found is not None and found.started == daemon.started
+    """Return whether this process still runs; a zombie does not."""
+    current = identify(daemon.pid)
+    return current is not None and current.started == daemon.started
 
 
 def spawn(name: str, argv: Sequence[str], env: Mapping[str, str], folder: Path, errors: Path) -> Daemon:
-    """Start a daemon in a session of its own, holding no descriptor of ours; it outlives this process.
+    """Start a daemon in its own session, without our file descriptors; it outlives this process.
 
-    What it says on stderr goes to the file ``errors``: often nothing, or why it could not even open its log.
+    Its stderr goes to the file ``errors``, which usually stays empty or states why it could not open its log.
     """
-    with errors.open("wb") as said:
+    with errors.open("wb") as stderr:
         process = subprocess.Popen(
             list(argv),
             env=dict(env),
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=said,
+            stderr=stderr,
             start_new_session=True,
         )
     fields = _stat(process.pid)
-    # From here on it is known by pid and start time alone; without a return code Popen would warn that nobody waits.
+    # From here on only pid and start time are used; without a return code Popen would warn that nobody waits for it.
     process.returncode = 0
     return Daemon(name, process.pid, int(fields[19]))
 
 
 def end(daemons: Iterable[Daemon], grace: float = 2.0) -> list[Daemon]:
-    """Ask each to end, kill those that have not after ``grace`` seconds; return those that are still there."""
-    left = list(daemons)
-    for sign, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, 5.0)):
+    """Send SIGTERM, after ``grace`` seconds SIGKILL to those that still run; return those that could not be ended."""
+    running = list(daemons)
+    for sign, timeout in ((signal.SIGTERM, grace), (signal.SIGKILL, 5.0)):
         if sign == signal.SIGTERM and grace <= 0:
             continue
-        for daemon in left:
+        for daemon in running:
             _send(daemon, sign)
-        left = wait(left, patience)
-        if not left:
+        running = wait(running, timeout)
+        if not running:
             break
-    return left
+    return running
 
 
 def wait(daemons: Iterable[Daemon], seconds: float) -> list[Daemon]:
-    """Wait until all have ended or the time is up; return those that have not."""
+    """Wait until all have ended or ``seconds`` have passed; return those that still run."""
     deadline = time.monotonic() + seconds
     with contextlib.ExitStack() as opened:
         poll = select.poll()
@@ -90,80 +90,81 @@ def wait(daemons: Iterable[Daemon], seconds: float) -> list[Daemon]:
                 opened.callback(os.close, descriptor)
                 poll.register(descriptor, select.POLLIN)
                 waiting[descriptor] = daemon
-        while waiting and (rest := deadline - time.monotonic()) > 0:
-            for descriptor, _ in poll.poll(rest * 1000):
+        while waiting and (remaining := deadline - time.monotonic()) > 0:
+            for descriptor, _ in poll.poll(remaining * 1000):
                 poll.unregister(descriptor)
-                _bury(waiting.pop(descriptor))
-        left = list(waiting.values())
+                _collect(waiting.pop(descriptor))
+        running = list(waiting.values())
     while any(map(alive, unopened)) and time.monotonic() < deadline:
         time.sleep(0.02)
-    return left + [daemon for daemon in unopened if alive(daemon)]
+    return running + [daemon for daemon in unopened if alive(daemon)]
 
 
-def carrying(*entries: str) -> list[Daemon]:
-    """Return the processes started with one of these ``NAME=value`` in their environment, never us or our ancestors."""
+def with_variable(*entries: str) -> list[Daemon]:
+    """Return the processes with one of these ``NAME=value`` in their environment, except us and our ancestors."""
     wanted = {entry.encode() for entry in entries}
-    spared = set(_line(os.getpid()))
-    found = []
+    excluded = set(_ancestry(os.getpid()))
+    matches = []
     for pid in _pids():
-        if pid in spared:
+        if pid in excluded:
             continue
         try:
-            held = (PROC / str(pid) / "environ").read_bytes().split(b"\0")
+            environ = (PROC / str(pid) / "environ").read_bytes().split(b"\0")
         except OSError:
             continue
-        if not wanted.isdisjoint(held):
+        if not wanted.isdisjoint(environ):
             daemon = identify(pid, _name(pid))
             if daemon is not None:
-                found.append(daemon)
-    return found
+                matches.append(daemon)
+    return matches
 
 
-def marked(prefix: str) -> list[Daemon]:
-    """Return the processes whose environment has an entry that begins so, never us or our ancestors."""
-    begin, spared = prefix.encode(), set(_line(os.getpid()))
-    found = []
+def with_variable_prefix(prefix: str) -> list[Daemon]:
+    """Return the processes with an environment entry that begins with ``prefix``, except us and our ancestors."""
+    begin, excluded = prefix.encode(), set(_ancestry(os.getpid()))
+    matches: list[Daemon] = []
     for pid in _pids():
         with contextlib.suppress(OSError):
-            held = (PROC / str(pid) / "environ").read_bytes()
-            if pid not in spared and (held.startswith(begin) or b"\0" + begin in held):
+            environ = (PROC / str(pid) / "environ").read_bytes()
+            if pid not in excluded and (environ.startswith(begin) or b"\0" + begin in environ):
                 daemon = identify(pid, _name(pid))
-                found += [daemon] if daemon is not None else []
-    return found
+                matches += [daemon] if daemon is not None else []
+    return matches
 
 
-def sharing(space: str, name: str) -> list[Daemon]:
-    """Return the processes in a namespace of a kind (``mnt``) and name (``mnt:[4026532]``), never us or ancestors."""
-    found, spared = [], set(_line(os.getpid()))
+def in_namespace(space: str, name: str) -> list[Daemon]:
+    """Return the processes in a namespace, such as ``mnt`` and ``mnt:[4026532]``, except us and our ancestors."""
+    matches: list[Daemon] = []
+    excluded = set(_ancestry(os.getpid()))
     for pid in _pids():
         with contextlib.suppress(OSError):
-            if pid not in spared and str((PROC / str(pid) / "ns" / space).readlink()) == name:
+            if pid not in excluded and str((PROC / str(pid) / "ns" / space).readlink()) == name:
                 daemon = identify(pid, _name(pid))
-                found += [daemon] if daemon is not None else []
-    return found
+                matches += [daemon] if daemon is not None else []
+    return matches
 
 
 def descendants(roots: Iterable[Daemon]) -> list[Daemon]:
-    """Return everything that was started, directly or not, by these processes and still hangs below them."""
-    below: dict[int, list[int]] = {}
+    """Return all descendants of these processes."""
+    children: dict[int, list[int]] = {}
     for pid in _pids():
         fields = _stat(pid)
         if fields:
-            below.setdefault(int(fields[1]), []).append(pid)
-    found, queue = [], [root.pid for root in roots if alive(root)]
+            children.setdefault(int(fields[1]), []).append(pid)
+    matches, queue = [], [root.pid for root in roots if alive(root)]
     while queue:
-        for pid in below.get(queue.pop(), ()):
+        for pid in children.get(queue.pop(), ()):
             queue.append(pid)
             daemon = identify(pid, _name(pid))
             if daemon is not None:
-                found.append(daemon)
-    return found
+                matches.append(daemon)
+    return matches
 
 
 def listening(ports: Iterable[int]) -> set[int]:
-    """Return which of these TCP ports something on this machine listens on, without touching them."""
+    """Return which of these TCP ports have a listener on this machine, without connecting to them."""
     wanted = set(ports)
-    heard = set()
+    listened = set()
     for table in ("tcp", "tcp6"):
         try:
             rows = (PROC / "net" / table).read_text().splitlines()[1:]
@@ -172,12 +173,12 @@ def listening(ports: Iterable[int]) -> set[int]:
         for row in rows:
             fields = row.split()
             if fields[3] == "0A":
-                heard.add(int(fields[1].rpartition(":")[2], 16))
-    return wanted & heard
+                listened.add(int(fields[1].rpartition(":")[2], 16))
+    return wanted & listened
 
 
 def _open(daemon: Daemon) -> int | None:
-    """Return a pidfd of that very process; None where it has ended or the kernel has no such thing."""
+    """Return a pidfd of this process; None if it has ended or the kernel has no pidfds."""
     try:
         descriptor = os.pidfd_open(daemon.pid)
     except OSError:
@@ -185,7 +186,7 @@ def _open(daemon: Daemon) -> int | None:
     if alive(daemon):
         return descriptor
     os.close(descriptor)
-    _bury(daemon)
+    _collect(daemon)
     return None
 
 
@@ -201,8 +202,8 @@ def _send(daemon: Daemon, sign: signal.Signals) -> None:
             os.kill(daemon.pid, sign)
 
 
-def _bury(daemon: Daemon) -> None:
-    """Take the exit status of a child of ours that has ended, so that no zombie stays as long as we live."""
+def _collect(daemon: Daemon) -> None:
+    """Collect the exit status of an ended child process, so that it does not stay as a zombie."""
     fields = _stat(daemon.pid)
     if fields and fields[0] == "Z" and int(fields[1]) == os.getpid() and int(fields[19]) == daemon.started:
         with contextlib.suppress(ChildProcessError):
@@ -220,8 +221,8 @@ def _name(pid: int) -> str:
         return "?"
 
 
-def _line(pid: int) -> Iterator[int]:
-    """Yield a process and its ancestors."""
+def _ancestry(pid: int) -> Iterator[int]:
+    """Yield the pids of a process and its ancestors."""
     while pid > 0:
         yield pid
         fields = _stat(pid)

@@ -1,4 +1,4 @@
-"""``testbed.json``: written before the first daemon starts and again as each does, whole or not at all."""
+"""``testbed.json``: written atomically before the first daemon starts and again for each daemon."""
 
 from __future__ import annotations
 
@@ -21,39 +21,39 @@ ELSEWHERE = "elsewhere"
 
 
 def write(testbed: Testbed) -> None:
-    """Replace the file in one step, so that a reader or a crash never meets half of it."""
+    """Replace the file atomically, so that neither a reader nor a crash sees half of it."""
     raw = msgspec.json.format(msgspec.json.encode(testbed, enc_hook=_encode), indent=1)
-    draft = testbed.folder / f".{FILE}.{os.getpid()}"
-    draft.write_bytes(raw + b"\n")
-    draft.replace(testbed.folder / FILE)
+    temporary = testbed.folder / f".{FILE}.{os.getpid()}"
+    temporary.write_bytes(raw + b"\n")
+    temporary.replace(testbed.folder / FILE)
 
 
 def read(folder: Path) -> Testbed:
-    """Read it back.
+    """Read the file.
 
     Raises:
-        TestbedError: the file cannot be read or is not one of ours.
-        FileNotFoundError: there is none.
+        TestbedError: the file cannot be read or has another format.
+        FileNotFoundError: there is no such file.
     """
     path = folder / FILE
     try:
-        found: Testbed = msgspec.json.decode(path.read_bytes(), type=Testbed, dec_hook=_decode)
+        testbed: Testbed = msgspec.json.decode(path.read_bytes(), type=Testbed, dec_hook=_decode)
     except FileNotFoundError:
         raise
     except (OSError, msgspec.MsgspecError) as error:
-        raise TestbedError(f"{path}: {error}. Take the testbed down by hand and remove the folder.") from error
-    return replace(found, folder=folder)
+        raise TestbedError(f"{path}: {error}. Stop the testbed by hand and remove the folder.") from error
+    return replace(testbed, folder=folder)
 
 
 def state(testbed: Testbed) -> str:
-    """``starting`` until its nodes are idle, then ``up``."""
+    """Return ``starting`` until the nodes of the testbed are idle, then ``up``."""
     return testbed.extras.get("state", STARTING)
 
 
-def birth(me: Daemon) -> dict[str, str]:
-    """Return what every new testbed has among its ``extras``: state, maker, and where its pids mean anything.
+def initial_extras(me: Daemon) -> dict[str, str]:
+    """Return the ``extras`` of every new testbed: its state, the process that starts it, and where its pids are valid.
 
-    A home may be shared by several hosts, and a host's pids by nothing that was there before it was booted.
+    Several hosts may share a home, and pids are valid only until the host is booted again.
     """
     return {
         "state": STARTING,
@@ -64,19 +64,19 @@ def birth(me: Daemon) -> dict[str, str]:
     }
 
 
-def standing(testbed: Testbed) -> str:
-    """Say where its pids can be looked up: ``here``, ``rebooted`` (nowhere any more), or ``elsewhere``."""
+def location(testbed: Testbed) -> str:
+    """Return where the pids of a testbed are valid: ``here``, ``elsewhere``, or ``rebooted`` (nowhere any more)."""
     known = testbed.extras
-    mine = birth(Daemon("", 0, 0))
-    if (known.get("boot"), known.get("pids")) == (mine["boot"], mine["pids"]):
+    here = initial_extras(Daemon("", 0, 0))
+    if (known.get("boot"), known.get("pids")) == (here["boot"], here["pids"]):
         return HERE
-    return REBOOTED if known.get("host") == mine["host"] and known.get("boot") != mine["boot"] else ELSEWHERE
+    return REBOOTED if known.get("host") == here["host"] and known.get("boot") != here["boot"] else ELSEWHERE
 
 
-def maker(testbed: Testbed) -> Daemon | None:
-    """Return the process that is bringing it up."""
+def creator(testbed: Testbed) -> Daemon | None:
+    """Return the process that is starting the testbed."""
     pid, _, started = testbed.extras.get("maker", "").partition(":")
-    return Daemon("maker", int(pid), int(started)) if pid.isdigit() and started.isdigit() else None
+    return Daemon("creator", int(pid), int(started)) if pid.isdigit() and started.isdigit() else None
 
 
 def _encode(value: Any) -> str:

@@ -1,7 +1,8 @@
-"""A private Slurm: munged with a key of its own, slurmctld, and several slurmd on this host, all in one folder.
+"""A private Slurm: munged with its own key, slurmctld, and several slurmd on this host, all in one folder.
 
-No file of the system is read for its configuration or written. It runs as whoever brings it up, root or not, and only
-that user can reach it: the folder with munge's socket is closed to others, and without it nobody is let in.
+It neither reads its configuration from files of the system nor writes such files. It runs as the user who starts it,
+root or not, and only that user can use it: other users cannot enter the folder with the socket of munge, and without
+munge Slurm refuses them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 from sdk_tests.errors import TestbedError
 from sdk_tests.testbeds import processes, record, slurm_conf
 from sdk_tests.testbeds.base import Daemon, Testbed, TestbedKind
+from sdk_tests.testbeds.site_profile import prompt
 from sdk_tests.testbeds.slurm_conf import JOB_MARK, MARK, MAX_TIME, PARTITION
 from site_configs.schema import Launcher, Queue, SchedulerSpec
 
@@ -37,24 +39,24 @@ _NEEDED = {
 }
 _SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 _LONGEST = 60
-"""Unix sockets have 108 bytes for their path, and slurmstepd adds node, job and step to the folder's."""
+"""Maximum length of the folder: a socket path has 108 bytes, and slurmstepd adds node, job and step."""
 _PORTS = range(20000, 32000)
-"""Below what Linux gives to outgoing connections, so that none of those takes a port between the choice and the use."""
-_PATIENCE = 30.0
+"""Below the ports that Linux uses for outgoing connections, so that none of those takes a port that was chosen."""
+_START_TIMEOUT = 30.0
 _TICK = 0.02
 
 
 class _PortTakenError(Exception):
-    """Somebody else took a port between the choice and the use."""
+    """Another process took a port between its choice and its use."""
 
 
 def program(name: str, path: str | None = None) -> str | None:
-    """Find a program on PATH, or where daemons are kept, which an ordinary user's PATH often leaves out."""
+    """Find a program on PATH or in the folders of daemons, which are often not on the PATH of ordinary users."""
     return shutil.which(name, path=os.pathsep.join((path or os.environ.get("PATH", os.defpath), *_SBIN)))
 
 
 class SlurmTestbed(TestbedKind):
-    """Brings a private Slurm up and takes it down."""
+    """Starts and stops a private Slurm."""
 
     kind = "slurm"
 
@@ -63,7 +65,7 @@ class SlurmTestbed(TestbedKind):
         if not missing:
             return None
         packages = sorted({_NEEDED[name] for name in missing})
-        return f"{', '.join(missing)}: not on PATH nor in {', '.join(_SBIN)}; install {' and '.join(packages)}"
+        return f"{', '.join(missing)}: not on PATH or in {', '.join(_SBIN)}; install {' and '.join(packages)}"
 
     def up(self, folder: Path, nodes: int, cores: int, owner: Daemon | None) -> Testbed:
         reason = self.absent()
@@ -73,7 +75,7 @@ class SlurmTestbed(TestbedKind):
             pwd.getpwuid(os.getuid())
         except KeyError:
             raise TestbedError(
-                f"no Slurm testbed for uid {os.getuid()}: Slurm refuses a user without a name in the user database"
+                f"no Slurm testbed for uid {os.getuid()}: Slurm refuses users without an entry in the user database"
             ) from None
         for attempt in range(3):
             testbed = self._plan(folder, nodes, cores, owner)
@@ -88,64 +90,65 @@ class SlurmTestbed(TestbedKind):
 
     def down(self, testbed: Testbed) -> None:
         base = _base(testbed)
-        mine = (f"{MARK}={base}", f"{JOB_MARK}={base}")
+        marks = (f"{MARK}={base}", f"{JOB_MARK}={base}")
         if any(daemon.name == "slurmctld" and processes.alive(daemon) for daemon in testbed.daemons):
             _cancel_jobs(testbed)
-        # A job's processes are found before what they hang below is gone, and once more for what they started since.
+        # The processes of jobs are listed before their parents are gone, and again for those that were started since.
         daemons = [daemon for daemon in testbed.daemons if processes.alive(daemon)]
-        started = processes.descendants(daemons) + processes.carrying(*mine)
-        left = processes.end(daemons, grace=1.0) + processes.end(started, grace=0.0)
-        left += processes.end(processes.carrying(*mine), grace=0.0)
-        if left:
-            names = ", ".join(f"{daemon.name} ({daemon.pid})" for daemon in left)
+        started = processes.descendants(daemons) + processes.with_variable(*marks)
+        survivors = processes.end(daemons, grace=1.0) + processes.end(started, grace=0.0)
+        survivors += processes.end(processes.with_variable(*marks), grace=0.0)
+        if survivors:
+            names = ", ".join(f"{daemon.name} ({daemon.pid})" for daemon in survivors)
             raise TestbedError(f"testbed {testbed.id}: could not end {names}. They may belong to another user.")
         if base != testbed.folder:
             shutil.rmtree(base, ignore_errors=True)
 
     def _plan(self, folder: Path, nodes: int, cores: int, owner: Daemon | None) -> Testbed:
-        """Decide names and ports; nothing is started or written yet."""
+        """Choose names and ports; nothing is started or written yet."""
         base = folder
         if len(str(folder)) > _LONGEST or re.search(r"[^\w./+-]", str(folder)):
-            base = Path("/tmp") / f"exaworks-{os.getuid()}-{folder.name}"  # noqa: S108 (made with mode 0700, or refused)
+            base = Path("/tmp") / f"exaworks-{os.getuid()}-{folder.name}"  # noqa: S108 (created with mode 0700, or refused)
         me = processes.identify(os.getpid())
         assert me is not None
-        names = self.like.nodes(nodes) if self.like else [f"n{number}" for number in range(1, nodes + 1)]
+        names = self.profile.nodes(nodes) if self.profile else [f"n{number}" for number in range(1, nodes + 1)]
         ports = _free_ports(nodes + 1)
         env = {"SLURM_CONF": str(base / "slurm.conf"), "PATH+": str(base / "shims")}
-        where = str(Path(program("sbatch") or "").parent)
-        if where not in os.environ.get("PATH", "").split(os.pathsep):
-            env["PATH+"] += os.pathsep + where
+        bin_folder = str(Path(program("sbatch") or "").parent)
+        if bin_folder not in os.environ.get("PATH", "").split(os.pathsep):
+            env["PATH+"] += os.pathsep + bin_folder
         return Testbed(
             id=folder.name,
             kind=self.kind,
             folder=folder,
             env=env,
-            scheduler=self.like.scheduler(emulated=False)
-            if self.like
-            else SchedulerSpec(
-                kind=self.kind,
-                queues=[Queue(name=PARTITION, max_nodes=nodes, max_walltime=MAX_TIME)],
-                default_queue=PARTITION,
-                multi_node_queue=PARTITION,
-                launchers=[Launcher(name="srun")],
-                status_interval=0.2,
-                max_jobs=200,
+            scheduler=self.profile.scheduler(emulated=False)
+            if self.profile
+            else prompt(
+                SchedulerSpec(
+                    kind=self.kind,
+                    queues=[Queue(name=PARTITION, max_nodes=nodes, max_walltime=MAX_TIME)],
+                    default_queue=PARTITION,
+                    multi_node_queue=PARTITION,
+                    launchers=[Launcher(name="srun")],
+                    max_jobs=200,
+                )
             ),
             owner=owner,
             nodes=nodes,
             version=_version(),
             extras={
-                **record.birth(me),
+                **record.initial_extras(me),
                 "base": str(base),
                 "ports": " ".join(map(str, ports)),
-                "cores": str((self.like.cores if self.like else None) or cores),
+                "cores": str((self.profile.cores if self.profile else None) or cores),
                 "names": " ".join(names),
             },
         )
 
     def _start(self, testbed: Testbed) -> Testbed:
         base = _base(testbed)
-        slurm_conf.lay_out(testbed, base, self.like)
+        slurm_conf.write_files(testbed, base, self.profile)
         path = os.pathsep.join(dict.fromkeys((*os.environ.get("PATH", os.defpath).split(os.pathsep), *_SBIN)))
         env = {
             "PATH": path,
@@ -156,7 +159,7 @@ class SlurmTestbed(TestbedKind):
         }
         names = testbed.extras["names"].split()
         ports = [int(port) for port in testbed.extras["ports"].split()]
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _START_TIMEOUT
         munge = base / "munge"
 
         def launch(name: str, *argv: str) -> None:
@@ -167,15 +170,15 @@ class SlurmTestbed(TestbedKind):
             testbed = replace(testbed, daemons=(*testbed.daemons, daemon))
             record.write(testbed)
 
-        def until(ready: bool) -> bool:
-            """Say whether to go on waiting; raise where a daemon has gone or the time is up."""
+        def waiting(ready: bool) -> bool:
+            """Return whether to continue waiting; raise an error if a daemon has ended or the time is up."""
             if ready:
                 return False
             for daemon in testbed.daemons:
                 if not processes.alive(daemon):
                     raise _failure(testbed, daemon.name, "ended")
             if time.monotonic() > deadline:
-                raise _failure(testbed, testbed.daemons[-1].name, f"was not ready in {_PATIENCE:.0f} s")
+                raise _failure(testbed, testbed.daemons[-1].name, f"was not ready in {_START_TIMEOUT:.0f} s")
             time.sleep(_TICK)
             return True
 
@@ -190,14 +193,14 @@ class SlurmTestbed(TestbedKind):
             f"--seed-file={munge / 'seed'}",
             f"--log-file={base / 'log' / 'munged.log'}",
         )
-        while until(_connects(munge / "socket")):
+        while waiting(_connects(munge / "socket")):
             pass
         launch("slurmctld", "slurmctld", "-D", "-f", env["SLURM_CONF"])
-        while until(ports[0] in processes.listening(ports[:1])):
+        while waiting(ports[0] in processes.listening(ports[:1])):
             pass
         for name in names:
             launch(f"slurmd-{name}", "slurmd", "-D", "-N", name, "-f", env["SLURM_CONF"])
-        while until(_idle(env) >= set(names)):
+        while waiting(_idle(env) >= set(names)):
             pass
         testbed = replace(
             testbed,
@@ -208,28 +211,28 @@ class SlurmTestbed(TestbedKind):
 
 
 def _base(testbed: Testbed) -> Path:
-    """The folder that Slurm sees: the testbed's own, or a short one where that would be too long for its sockets."""
+    """Return the folder that Slurm uses: that of the testbed, or a short one if its path is too long for sockets."""
     return Path(testbed.extras.get("base", str(testbed.folder)))
 
 
 def _free_ports(count: int) -> list[int]:
-    """Choose ports that nobody is bound to at this moment."""
-    found: list[int] = []
+    """Choose ports to which no process is bound at the moment."""
+    free: list[int] = []
     for port in random.sample(_PORTS, len(_PORTS)):
         with socket.socket() as probe:
             try:
                 probe.bind(("", port))
             except OSError:
                 continue
-        found.append(port)
-        if len(found) == count:
-            return found
-    raise TestbedError(f"fewer than {count} free TCP ports between {_PORTS.start} and {_PORTS.stop}")
+        free.append(port)
+        if len(free) == count:
+            return free
+    raise TestbedError(f"there are fewer than {count} free TCP ports between {_PORTS.start} and {_PORTS.stop}")
 
 
 def _version() -> str | None:
-    said = _run(["slurmd", "-V"], {"LC_ALL": "C"}).stdout.split()
-    return said[-1] if said else None
+    output = _run(["slurmd", "-V"], {"LC_ALL": "C"}).stdout.split()
+    return output[-1] if output else None
 
 
 def _connects(path: Path) -> bool:
@@ -242,7 +245,7 @@ def _connects(path: Path) -> bool:
 
 
 def _run(argv: list[str], env: dict[str, str], seconds: float = 5.0) -> subprocess.CompletedProcess[str]:
-    """Run one of Slurm's commands, and take one that hangs for one that failed."""
+    """Run a command of Slurm; a command that hangs counts as failed."""
     full = [program(argv[0]) or argv[0], *argv[1:]]
     try:
         return subprocess.run(full, env=env, capture_output=True, text=True, timeout=seconds, check=False)
@@ -251,13 +254,13 @@ def _run(argv: list[str], env: dict[str, str], seconds: float = 5.0) -> subproce
 
 
 def _idle(env: dict[str, str]) -> set[str]:
-    """Return the nodes that wait for work."""
+    """Return the names of the idle nodes."""
     listed = _run(["sinfo", "-h", "-N", "-o", "%N %T"], env).stdout.split()
     return {name for name, state in zip(listed[::2], listed[1::2], strict=False) if state == "idle"}
 
 
 def _cancel_jobs(testbed: Testbed) -> None:
-    """Let running jobs end as a user's scancel would, for a few seconds at most; the caller kills what is left."""
+    """Cancel running jobs as scancel does, within a few seconds; the caller kills what still runs then."""
     env = {"PATH": os.environ.get("PATH", os.defpath), "SLURM_CONF": testbed.env["SLURM_CONF"]}
     jobs = _run(["squeue", "-h", "-t", "PENDING,RUNNING,SUSPENDED,CONFIGURING", "-o", "%A"], env, 3.0).stdout.split()
     if jobs:
@@ -266,13 +269,13 @@ def _cancel_jobs(testbed: Testbed) -> None:
 
 
 def _failure(testbed: Testbed, name: str, what: str) -> Exception:
-    """Return the error to raise for a daemon that did not come up, from the last line of its log."""
+    """Return the error for a daemon that did not start, with the last line of its log."""
     log = _base(testbed) / "log" / f"{name}.log"
-    said: list[str] = []
+    output: list[str] = []
     for path in (log.with_suffix(".err"), log):
         with contextlib.suppress(FileNotFoundError):
-            said += [line for line in path.read_text(errors="replace").splitlines() if line.strip()]
-    if any("Address already in use" in line or "Unable to bind" in line for line in said):
-        return _PortTakenError(said[-1])
-    last = said[-1].strip() if said else "(nothing was logged)"
-    return TestbedError(f"the Slurm testbed did not come up: {name} {what}. Last line of {log.name}: {last}")
+            output += [line for line in path.read_text(errors="replace").splitlines() if line.strip()]
+    if any("Address already in use" in line or "Unable to bind" in line for line in output):
+        return _PortTakenError(output[-1])
+    last = output[-1].strip() if output else "(the log is empty)"
+    return TestbedError(f"the Slurm testbed did not start: {name} {what}. Last line of {log.name}: {last}")

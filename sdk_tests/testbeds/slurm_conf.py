@@ -1,4 +1,4 @@
-"""What a private Slurm's daemons read: slurm.conf, munge's key, and the task prolog that marks what jobs start."""
+"""The configuration of a private Slurm: slurm.conf, the key of munge, and the task prolog that marks job processes."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from pathlib import Path
 from sdk_tests.errors import TestbedError
 from sdk_tests.testbeds import record
 from sdk_tests.testbeds.base import Testbed
-from sdk_tests.testbeds.likeness import Likeness
+from sdk_tests.testbeds.site_profile import SiteProfile
 from site_configs.schema import Queue, SchedulerSpec, seconds
 
 PARTITION = "debug"
 MAX_TIME = "01:00:00"
 MARK = "EXAWORKS_TESTBED_DAEMON"
-"""Set for the daemons alone; slurmstepd has it from slurmd."""
+"""Set for the daemons only; slurmstepd inherits it from slurmd."""
 JOB_MARK = "EXAWORKS_TESTBED_JOB"
-"""Set by the task prolog for whatever a job starts, also where a job clears SLURM_* before it starts something."""
+"""Set by the task prolog for all processes of a job; it remains if a job clears SLURM_* before it starts something."""
 
 
-def lay_out(testbed: Testbed, base: Path, like: Likeness | None) -> None:
-    """Make the folders, closed to everybody else, and write what the daemons read."""
+def write_files(testbed: Testbed, base: Path, profile: SiteProfile | None) -> None:
+    """Create the folders, closed to other users, and write the files that the daemons read."""
     try:
         if base != testbed.folder:
             base.mkdir(mode=0o700)
@@ -37,31 +37,31 @@ def lay_out(testbed: Testbed, base: Path, like: Likeness | None) -> None:
         key.touch(mode=0o600)
         key.write_bytes(secrets.token_bytes(128))
         prolog = base / "task_prolog"
-        # Slurm 22.05 leaves its own marker of a prolog in the environment of the task; take it out again.
+        # Slurm 22.05 leaves SLURM_SCRIPT_CONTEXT of the prolog in the environment of the task; remove it.
         prolog.write_text(f"#!/bin/sh\necho 'export {JOB_MARK}={base}'\necho 'unset SLURM_SCRIPT_CONTEXT'\n")
         prolog.chmod(0o700)
-        (base / "slurm.conf").write_text(configuration(testbed, base, like))
-        if like is not None:
-            (base / "job_submit.lua").write_text(submit_filter(like))
-            count = like.system.node.gpus
-            if count:  # each GPU is a file to Slurm; an empty one will do where nobody opens it
+        (base / "slurm.conf").write_text(configuration(testbed, base, profile))
+        if profile is not None:
+            (base / "job_submit.lua").write_text(submit_filter(profile))
+            count = profile.system.node.gpus
+            if count:  # for Slurm, each GPU is a file; an empty one is enough, since no job opens it
                 (base / "gpus").mkdir(mode=0o700)
                 for number in range(count):
                     (base / "gpus" / f"gpu{number}").touch()
                 files = f"gpu[0-{count - 1}]" if count > 1 else "gpu0"
                 (base / "gres.conf").write_text(f"AutoDetect=off\nName=gpu File={base / 'gpus' / files}\n")
         if release(testbed.version) >= (23, 2):
-            # Nothing here uses control groups; later versions set them up all the same unless told not to.
+            # Control groups are not used here; later versions set them up unless they are disabled.
             (base / "cgroup.conf").write_text("CgroupPlugin=disabled\n")
     except OSError as error:
-        raise TestbedError(f"cannot write the testbed's folder {base}: {error.strerror}") from error
+        raise TestbedError(f"cannot write the folder of the testbed, {base}: {error.strerror}") from error
 
 
-def configuration(testbed: Testbed, base: Path, like: Likeness | None) -> str:
+def configuration(testbed: Testbed, base: Path, profile: SiteProfile | None) -> str:
     """Return slurm.conf.
 
-    Scheduling is eager: Slurm's defaults batch submissions for three seconds, which is most of a short test's time.
-    Every node is this host under another port. More CPUs than the host has are allowed on purpose (config_overrides).
+    Scheduling starts at once: the defaults of Slurm collect submissions for three seconds, which is most of the time of
+    a short test. Every node is this host with another port. Nodes may have more CPUs than the host (config_overrides).
     """
     user = pwd.getpwuid(os.getuid()).pw_name
     host = socket.gethostname().partition(".")[0]
@@ -104,45 +104,47 @@ def configuration(testbed: Testbed, base: Path, like: Likeness | None) -> str:
     ]
     names, cores = testbed.extras["names"].split(), testbed.extras["cores"]
     shape = f"CPUs={cores} Boards=1 SocketsPerBoard=1 CoresPerSocket={cores} ThreadsPerCore=1 RealMemory={memory}"
-    if like is not None:
-        shape += _features(like)
-        lines += _site(like, base)
+    if profile is not None:
+        shape += _features(profile)
+        lines += _site(profile, base)
     for name, port in zip(names, ports, strict=True):
         lines.append(f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} {shape} State=UNKNOWN")
-    usual = f"Nodes={','.join(names)} OverSubscribe={'EXCLUSIVE' if like and like.spec.exclusive else 'YES'} State=UP"
-    if like is None:
-        lines.append(f"PartitionName={PARTITION} {usual} Default=YES MaxTime={MAX_TIME}")
+    common = (
+        f"Nodes={','.join(names)} OverSubscribe={'EXCLUSIVE' if profile and profile.spec.exclusive else 'YES'} State=UP"
+    )
+    if profile is None:
+        lines.append(f"PartitionName={PARTITION} {common} Default=YES MaxTime={MAX_TIME}")
     else:
-        lines += [f"PartitionName={name} {usual} {limits}" for name, limits in partitions(like.spec).items()]
+        lines += [f"PartitionName={name} {common} {limits}" for name, limits in partitions(profile.spec).items()]
     return "\n".join(lines) + "\n"
 
 
 def partitions(spec: SchedulerSpec) -> dict[str, str]:
-    """Return a site's partitions with their limits; where queues are QOS there is one for all that name none."""
-    found: dict[str, list[Queue]] = {}
+    """Return the partitions of a site with their limits; queues that are only a QOS share one partition."""
+    by_partition: dict[str, list[Queue]] = {}
     for queue in spec.queues:
-        found.setdefault(queue.asks[0] or OPEN, []).append(queue)
+        by_partition.setdefault(queue.asks[0] or OPEN, []).append(queue)
     default = spec.queue(None)
-    first = (default.asks[0] or OPEN) if default is not None else next(iter(found), OPEN)
-    told = {}
-    for name, queues in found.items():
+    first = (default.asks[0] or OPEN) if default is not None else next(iter(by_partition), OPEN)
+    lines = {}
+    for name, queues in by_partition.items():
         nodes = [queue.max_nodes for queue in queues]
         times = [queue.walltime_limit(queue.max_nodes or 1 << 30) for queue in queues]
         limits = [f"Default={'YES' if name == first else 'NO'}", f"MinNodes={min(queue.min_nodes for queue in queues)}"]
         limits.append(f"MaxNodes={'UNLIMITED' if None in nodes else max(n for n in nodes if n)}")
         limits.append(f"MaxTime={'UNLIMITED' if None in times else max(t for t in times if t) // 60}")
-        told[name] = " ".join(limits)
-    return told
+        lines[name] = " ".join(limits)
+    return lines
 
 
-def submit_filter(like: Likeness) -> str:
-    """Return job_submit.lua: limits that belong to a QOS or depend on a job's size, and an account where one is asked.
+def submit_filter(profile: SiteProfile) -> str:
+    """Return job_submit.lua, which checks limits of a QOS or by job size, and an account if the site requires one.
 
-    Slurm keeps QOS in its accounting database, which a testbed does not have; a submit filter is how sites check what
-    a partition cannot express.
+    Slurm keeps QOS in its accounting database, which a testbed does not have. Sites too use a submit filter for rules
+    that a partition cannot express.
     """
     rows = []
-    for queue in like.spec.queues:
+    for queue in profile.spec.queues:
         partition, qos = queue.asks
         steps = "".join(f"{{{step.nodes}, {_minutes(step.max_walltime)}}}, " for step in queue.steps)
         last = f"{{1073741824, {_minutes(queue.max_walltime)}}}" if queue.max_walltime else ""
@@ -151,7 +153,7 @@ def submit_filter(like: Likeness) -> str:
             f"  {{name={_lua(queue.name)}, partition={_lua(partition)}, qos={_lua(qos)}, least={queue.min_nodes}, "
             f"most={queue.max_nodes or 1 << 30}, shortest={least}, longest={{{steps}{last}}}}},"
         )
-    account = "true" if like.spec.account_env and os.environ.get(like.spec.account_env) else "false"
+    account = "true" if profile.spec.account_env and os.environ.get(profile.spec.account_env) else "false"
     return FILTER.replace("QUEUES", "\n".join(rows)).replace("ACCOUNT", account)
 
 
@@ -192,7 +194,7 @@ function slurm_job_submit(job, partitions, uid)
     end
   end
   if job.qos ~= nil then
-    slurm.log_user("no QOS is called %s here", job.qos)
+    slurm.log_user("there is no QOS %s", job.qos)
     return slurm.ERROR
   end
   return slurm.SUCCESS
@@ -203,17 +205,17 @@ end
 return slurm.SUCCESS
 """
 OPEN = "open"
-"""The partition of jobs that name a QOS alone."""
+"""The partition of jobs that name only a QOS."""
 
 
-def _site(like: Likeness, base: Path) -> list[str]:
-    """Return the lines that a site's directives and node need beyond a plain Slurm."""
+def _site(profile: SiteProfile, base: Path) -> list[str]:
+    """Return the additional lines of slurm.conf for the directives and nodes of a site."""
     lines = ["AllowSpecResourcesUsage=YES"]
     if any(Path(folder, "job_submit_lua.so").is_file() for folder in _PLUGINS):
         lines.append("JobSubmitPlugins=lua")
-    if like.system.node.gpus:
+    if profile.system.node.gpus:
         lines.append("GresTypes=gpu")
-    licenses = [f"{name}:100000" for name in _asked(like, "licenses", "L")]
+    licenses = [f"{name}:100000" for name in _directive_values(profile, "licenses", "L")]
     return lines + ([f"Licenses={','.join(licenses)}"] if licenses else [])
 
 
@@ -223,22 +225,22 @@ _PLUGINS = (
 )
 
 
-def _features(like: Likeness) -> str:
-    names = [name for text in _asked(like, "constraint", "C") for name in re.findall(r"[\w.-]+", text)]
+def _features(profile: SiteProfile) -> str:
+    names = [name for text in _directive_values(profile, "constraint", "C") for name in re.findall(r"[\w.-]+", text)]
     text = f" Features={','.join(dict.fromkeys(names))}" if names else ""
-    return text + (f" Gres=gpu:{like.system.node.gpus}" if like.system.node.gpus else "")
+    return text + (f" Gres=gpu:{profile.system.node.gpus}" if profile.system.node.gpus else "")
 
 
-def _asked(like: Likeness, long: str, short: str) -> list[str]:
-    """Return the values that the site's directives give to an option."""
-    found = []
-    words = [word for line in like.spec.directives for word in shlex.split(line)]
-    for place, word in enumerate(words):
-        if word.startswith(f"--{long}="):
-            found.append(word.partition("=")[2])
-        elif word in (f"--{long}", f"-{short}"):
-            found += words[place + 1 : place + 2]
-    return [name for text in found for name in text.split(",")]
+def _directive_values(profile: SiteProfile, long: str, short: str) -> list[str]:
+    """Return the values of an option in the directives of the site."""
+    values = []
+    arguments = [argument for line in profile.spec.directives for argument in shlex.split(line)]
+    for index, argument in enumerate(arguments):
+        if argument.startswith(f"--{long}="):
+            values.append(argument.partition("=")[2])
+        elif argument in (f"--{long}", f"-{short}"):
+            values += arguments[index + 1 : index + 2]
+    return [name for text in values for name in text.split(",")]
 
 
 def _minutes(duration: str) -> int:
@@ -250,5 +252,5 @@ def _lua(text: str | None) -> str:
 
 
 def release(version: str | None) -> tuple[int, ...]:
-    """Return year and month of a release, which is how Slurm counts."""
+    """Return the year and month of a Slurm release, such as (23, 11)."""
     return tuple(int(part) for part in re.findall(r"\d+", version or "")[:2])

@@ -1,7 +1,8 @@
-"""Looking at the machine: one small module a scheduler, the module system and the node; read-only and bounded in time.
+"""Probes of the machine: one small module for each scheduler, the module system and the node.
 
-``SCHEDULERS`` has a function for each kind that can be asked: it returns what it saw, or in one line why it saw
-nothing. Each is also used to compare a site file with the machine.
+Probes only read, and each command has a time limit. ``SCHEDULERS`` has a function for each kind of scheduler that can
+be queried: it returns the scheduler with its queues, or one line with the reason why there is none. The same functions
+serve the draft of a site file and its comparison with the machine.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from site_configs.probes import flux, lsf, pbs, slurm
-from site_configs.probes.seen import SeenQueue as SeenQueue
-from site_configs.probes.seen import SeenScheduler as SeenScheduler
+from site_configs.probes.observed import ObservedQueue as ObservedQueue
+from site_configs.probes.observed import ObservedScheduler as ObservedScheduler
 
-SCHEDULERS: dict[str, Callable[[Mapping[str, str]], SeenScheduler | str]] = {
-    "slurm": slurm.look,
-    "flux": flux.look,
-    "pbs": pbs.look,
-    "lsf": lsf.look,
+SCHEDULERS: dict[str, Callable[[Mapping[str, str]], ObservedScheduler | str]] = {
+    "slurm": slurm.probe,
+    "flux": flux.probe,
+    "pbs": pbs.probe,
+    "lsf": lsf.probe,
 }

@@ -1,4 +1,4 @@
-"""Run one command of the machine, with a time limit; one that is absent or fails leaves a reason behind."""
+"""Run one command of the machine with a time limit; return its output, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ COMMAND_SECONDS = 10.0
 
 
 def run(argv: Sequence[str], env: Mapping[str, str], *, both: bool = False) -> tuple[str | None, str | None]:
-    """Return a command's output, or None and one line that says why there is none.
+    """Return a command's output and None, or None and the reason why there is no output, in one line.
 
-    both: standard error belongs to the output, as with the commands of module systems.
+    both: append standard error to the output, as the commands of module systems need it.
     """
     program = shutil.which(argv[0], path=env.get("PATH"))
     if program is None:
@@ -32,8 +32,8 @@ def run(argv: Sequence[str], env: Mapping[str, str], *, both: bool = False) -> t
     except OSError as error:
         return None, f"{argv[0]} could not be started: {error.strerror or error}"
     if done.returncode != 0:
-        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
-        return None, f"{argv[0]} exited with {done.returncode}" + (f": {said[-1]}" if said else "")
+        lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        return None, f"{argv[0]} exited with {done.returncode}" + (f": {lines[-1]}" if lines else "")
     return done.stdout + (done.stderr if both else ""), None
 
 

@@ -1,4 +1,4 @@
-"""The module system: Lmod or Environment Modules, and whether a module can be had."""
+"""Probe the module system: Lmod or Environment Modules, and whether a module is available."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from site_configs.probes.command import run
 
 
 def system(env: Mapping[str, str]) -> str | None:
-    """Return which module system this environment has."""
+    """Return the kind of module system of this environment, or None."""
     if env.get("LMOD_CMD") or env.get("LMOD_VERSION"):
         return "lmod"
     return "environment-modules" if env.get("MODULES_CMD") or env.get("MODULESHOME") else None
@@ -20,7 +20,7 @@ def loaded(env: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def available(name: str, env: Mapping[str, str], use: Sequence[str] = ()) -> tuple[bool | None, str | None]:
-    """Ask whether a module, or any version of it, can be loaded; None and a reason where nobody could be asked.
+    """Return whether a module, or any version of it, can be loaded; or None and a reason if that is not known.
 
     use: folders of modules to add, as ``module use`` does.
     """
@@ -30,9 +30,10 @@ def available(name: str, env: Mapping[str, str], use: Sequence[str] = ()) -> tup
     if not command:
         return None, "neither LMOD_CMD nor MODULES_CMD is set"
     paths = [*use, *(path for path in env.get("MODULEPATH", "").split(":") if path)]
-    words = ["bash", "--terse", "avail", name] if env.get("LMOD_CMD") else ["bash", "avail", "--terse", name]
-    said, reason = run([command, *words], {**env, "MODULEPATH": ":".join(paths), "LMOD_PAGER": "none"}, both=True)
-    if said is None:
+    arguments = ["bash", "--terse", "avail", name] if env.get("LMOD_CMD") else ["bash", "avail", "--terse", name]
+    module_env = {**env, "MODULEPATH": ":".join(paths), "LMOD_PAGER": "none"}
+    listing, reason = run([command, *arguments], module_env, both=True)
+    if listing is None:
         return None, reason
-    listed = {word.strip().partition("(")[0] for line in said.splitlines() for word in line.split()[:1]}
+    listed = {word.strip().partition("(")[0] for line in listing.splitlines() for word in line.split()[:1]}
     return any(entry == name or entry.rstrip("/").startswith(name + "/") for entry in listed), None

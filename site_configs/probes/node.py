@@ -1,4 +1,4 @@
-"""The node this runs on: its physical cores."""
+"""Probe the node this runs on: its physical cores."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from site_configs.probes.command import run
 
 
 def cores(env: Mapping[str, str]) -> int:
-    """Count physical cores where lscpu can tell, else what the system counts."""
-    said, _ = run(["lscpu", "--parse=CORE,SOCKET"], env)
-    pairs = {line for line in (said or "").splitlines() if line and not line.startswith("#")}
+    """Return the number of physical cores as lscpu lists them, or without lscpu the number of CPUs."""
+    listing, _ = run(["lscpu", "--parse=CORE,SOCKET"], env)
+    pairs = {line for line in (listing or "").splitlines() if line and not line.startswith("#")}
     return len(pairs) or os.cpu_count() or 1

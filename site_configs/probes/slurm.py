@@ -1,4 +1,4 @@
-"""Slurm: ``sinfo`` for partitions, ``sacctmgr`` for what a QOS allows, ``sbatch --test-only`` for an account."""
+"""Probe Slurm: ``sinfo`` for partitions, ``sacctmgr`` for the limits of a QOS, ``sbatch --test-only`` for accounts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from site_configs.probes.command import present, run
-from site_configs.probes.seen import UNLIMITED, SeenQueue, SeenScheduler, number
+from site_configs.probes.observed import UNLIMITED, ObservedQueue, ObservedScheduler, number
 
 SINFO_FIELDS = ("%P", "%a", "%l", "%s", "%D", "%c", "%m", "%G", "%h")
 QOS_FIELDS = ("Name", "MaxWall", "MaxTRES", "MaxJobsPU", "MaxSubmitPU")
@@ -15,7 +15,7 @@ QOS_FIELDS = ("Name", "MaxWall", "MaxTRES", "MaxJobsPU", "MaxSubmitPU")
 
 @dataclass(frozen=True)
 class Qos:
-    """What ``sacctmgr show qos`` says of one; None where nothing is limited."""
+    """The limits of a QOS as ``sacctmgr show qos`` lists them; None: no limit."""
 
     name: str
     max_walltime: str | None = None
@@ -24,13 +24,13 @@ class Qos:
     max_queued: int | None = None
 
 
-def look(env: Mapping[str, str]) -> SeenScheduler | str:
-    """Return Slurm with its partitions, or why there are none."""
-    said, reason = run(["sinfo", "--noheader", "--format=" + "|".join(SINFO_FIELDS)], env)
-    if said is None:
-        return reason or "sinfo said nothing"
-    merged: dict[str, SeenQueue] = {}
-    for line in said.splitlines():
+def probe(env: Mapping[str, str]) -> ObservedScheduler | str:
+    """Return Slurm with its partitions, or the reason why there are none."""
+    listing, reason = run(["sinfo", "--noheader", "--format=" + "|".join(SINFO_FIELDS)], env)
+    if listing is None:
+        return reason or "sinfo printed nothing"
+    merged: dict[str, ObservedQueue] = {}
+    for line in listing.splitlines():
         partition = _partition(line)
         if partition is None:
             continue
@@ -48,42 +48,43 @@ def look(env: Mapping[str, str]) -> SeenScheduler | str:
     if not merged:
         return "sinfo lists no partition"
     version, _ = run(["sinfo", "--version"], env)
-    listed, _ = run(["sinfo", "--noheader", "--Node", "--format=%N"], env)
-    return SeenScheduler(
+    nodes, _ = run(["sinfo", "--noheader", "--Node", "--format=%N"], env)
+    return ObservedScheduler(
         kind="slurm",
-        asked="sinfo",
+        command="sinfo",
         version=version.split()[-1] if version and version.split() else None,
         queues=tuple(merged.values()),
         launchers=present(["srun"], env),
-        nodes=len(set(listed.split())) if listed else None,
+        nodes=len(set(nodes.split())) if nodes else None,
     )
 
 
 def qos(env: Mapping[str, str]) -> dict[str, Qos] | str:
-    """Return every QOS by name, or why they are not known: without a database Slurm has none."""
-    said, reason = run(
+    """Return every QOS by name, or the reason why they are not known: without a database Slurm has no QOS."""
+    listing, reason = run(
         ["sacctmgr", "--noheader", "--parsable2", "show", "qos", "format=" + ",".join(QOS_FIELDS)],
         env,
     )
-    if said is None:
-        return reason or "sacctmgr said nothing"
-    found = {}
-    for line in said.splitlines():
+    if listing is None:
+        return reason or "sacctmgr printed nothing"
+    qualities = {}
+    for line in listing.splitlines():
         columns = line.split("|")
         if len(columns) == len(QOS_FIELDS):
             name, wall, tres, running, queued = columns
             nodes = re.search(r"\bnode=(\d+)", tres)
-            found[name] = Qos(name, walltime(wall), int(nodes[1]) if nodes else None, number(running), number(queued))
-    return found
+            max_nodes = int(nodes[1]) if nodes else None
+            qualities[name] = Qos(name, walltime(wall), max_nodes, number(running), number(queued))
+    return qualities
 
 
-def refused(
+def account_refused(
     account: str, partition: str | None, quality: str | None, nodes: int, directives: list[str], env: Mapping[str, str]
 ) -> tuple[bool, str | None]:
-    """Ask whether a job of this account would be taken, without submitting one.
+    """Check whether Slurm would accept a job of this account, without submitting one.
 
     Returns:
-        whether it was refused for its account, and what Slurm said if it said anything against the job.
+        Whether Slurm refuses the job because of its account, and Slurm's message if it refuses the job for any reason.
     """
     argv = ["sbatch", "--test-only", f"--account={account}", f"--nodes={nodes}", "--time=1", "--wrap=true"]
     argv += [f"--partition={partition}"] * bool(partition) + [f"--qos={quality}"] * bool(quality) + directives
@@ -93,21 +94,21 @@ def refused(
 
 def walltime(text: str) -> str | None:
     """Turn Slurm's ``[days-][hours:]minutes:seconds`` into HH:MM:SS; None for no limit or anything else."""
-    found = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", text.strip())
-    if not found:
+    match = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", text.strip())
+    if not match:
         return None
-    days, hours, minutes, rest = (int(part or 0) for part in found.groups())
+    days, hours, minutes, rest = (int(part or 0) for part in match.groups())
     return f"{days * 24 + hours:02}:{minutes:02}:{rest:02}"
 
 
-def _partition(line: str) -> SeenQueue | None:
+def _partition(line: str) -> ObservedQueue | None:
     columns = [column.strip() for column in line.split("|")]
     if len(columns) != len(SINFO_FIELDS) or not columns[0].rstrip("*"):
         return None
     name, avail, limit, size, nodes, cores, memory, gres, share = columns
     smallest, _, largest = size.rpartition("-")
     megabytes = number(memory)
-    return SeenQueue(
+    return ObservedQueue(
         name=name.rstrip("*"),
         default=name.endswith("*"),
         up=avail == "up",

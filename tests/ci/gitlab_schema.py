@@ -1,4 +1,4 @@
-"""GitLab's own JSON Schema of a pipeline, as check-jsonschema carries it."""
+"""GitLab's own JSON Schema of a pipeline, from the package check-jsonschema."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def validator() -> Any:
 
 
 def invalid(text: str) -> list[str]:
-    """Return what GitLab's schema has against a pipeline file."""
+    """Return the violations of GitLab's schema in the text of a pipeline file."""
     return violations(YAML(typ="safe", pure=True).load(text))
 
 
 def violations(tree: Any) -> list[str]:
-    """Return what GitLab's schema has against a pipeline that was read."""
+    """Return the violations of GitLab's schema in a pipeline that was read."""
     return [f"{error.json_path}: {error.message[:200]}" for error in validator().iter_errors(tree)]

@@ -1,4 +1,4 @@
-"""A project with a generated pipeline that gitlab-ci-local runs, as a plain GitLab runner with a shell would."""
+"""A project with a generated pipeline, which gitlab-ci-local runs as a GitLab runner with a shell would."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.needs import need
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAWORKS = [sys.executable, "-I", "-m", "exaworks_sdk"]
-ENDED = re.compile(r"^ (PASS|WARN|FAIL) +(?:\[[\w-]+\] -> )?([\w-]+)")
+JOB_LINE = re.compile(r"^ (PASS|WARN|FAIL) +(?:\[[\w-]+\] -> )?([\w-]+)")
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 LIMIT = 240
 
@@ -40,8 +40,8 @@ def environ(**more: str) -> dict[str, str]:
 
 
 @dataclass
-class Ended:
-    """What gitlab-ci-local said: its exit code, each job's verdict, and everything it printed."""
+class PipelineResult:
+    """The result of gitlab-ci-local: its exit code, the result of each job, and its output."""
 
     code: int
     jobs: dict[str, str]
@@ -50,7 +50,7 @@ class Ended:
 
 @dataclass
 class Project:
-    """A repository with nothing in it but a generated pipeline for ``test/box``, whose file is ``site``."""
+    """A repository that contains only a generated pipeline for ``test/box``, whose site file is ``site``."""
 
     folder: Path
     site: str = BOX
@@ -58,7 +58,7 @@ class Project:
     tier: str = "smoke"
     variables: dict[str, str] = field(default_factory=dict)
     unset: tuple[str, ...] = ()
-    """Variables that the runner does not give."""
+    """Variables that the runner does not set."""
 
     def __post_init__(self) -> None:
         self.path = self.folder / "project"
@@ -107,14 +107,14 @@ class Project:
         )
 
     def generate(self, *options: str) -> Path:
-        """Generate the box's own pipeline as the project's."""
+        """Generate the pipeline of the box as the project's pipeline."""
         done = self.exaworks("ci", "generate", "--site", "test/box", "--to", ".gitlab-ci.yml", *options)
         assert done.returncode == 0, done.stderr
         self.commit()
         return self.path / ".gitlab-ci.yml"
 
     def start(self, *options: str) -> subprocess.Popen[str]:
-        """Start the pipeline as a runner would, with what an earlier one left in the work tree removed."""
+        """Start the pipeline as a runner would, in a work tree without the results of an earlier pipeline."""
         shutil.rmtree(self.path / "results", ignore_errors=True)
         values = {"EXAWORKS": str(self.program), "EXAWORKS_CI_HOME": str(self.home), "EXAWORKS_TIER": self.tier}
         values |= self.variables
@@ -132,7 +132,7 @@ class Project:
             start_new_session=True,
         )
 
-    def run(self, *options: str) -> Ended:
+    def run(self, *options: str) -> PipelineResult:
         """Run the pipeline to its end."""
         process = self.start(*options)
         try:
@@ -140,35 +140,35 @@ class Project:
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
-        return ended(process.returncode, output)
+        return read_output(process.returncode, output)
 
     def verdict(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.path / "results" / "verdict.json").read_bytes())
-        return found
+        verdict: dict[str, Any] = json.loads((self.path / "results" / "verdict.json").read_bytes())
+        return verdict
 
     def artifacts(self) -> set[str]:
-        """Return what GitLab would keep, by path in the work tree."""
+        """Return the files that GitLab would keep, as paths in the work tree."""
         kept = self.path / ".gitlab-ci-local" / "artifacts"
         return {str(Path(*path.relative_to(kept).parts[1:])) for path in kept.rglob("*") if path.is_file()}
 
 
-def ended(code: int, output: str) -> Ended:
-    """Read the summary that ends each pipeline, a child's before its parent's."""
+def read_output(code: int, output: str) -> PipelineResult:
+    """Read the summary at the end of each pipeline; that of a child is before its parent's."""
     lines = [COLOURS.sub("", line) for line in output.splitlines()]
-    jobs = {found[2]: found[1] for line in lines if (found := ENDED.match(line))}
-    return Ended(code, jobs, "\n".join(lines))
+    jobs = {match[2]: match[1] for line in lines if (match := JOB_LINE.match(line))}
+    return PipelineResult(code, jobs, "\n".join(lines))
 
 
 @dataclass
 class Collector:
-    """A collector that is running, or was."""
+    """A collector, which may have ended."""
 
     folder: Path
     url: str
     token: str
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
-        """Ask the database, which says what counts whether or not a server runs on it."""
+        """Query the database file directly, which also works if the collector has ended."""
         import sqlite3
         from contextlib import closing
 
@@ -178,7 +178,7 @@ class Collector:
 
 @contextmanager
 def collector(folder: Path, port: int = 0) -> Iterator[Collector]:
-    """Run a real collector on loopback."""
+    """Run a real collector on the loopback interface."""
     folder.mkdir(parents=True, exist_ok=True)
     ready = folder / "ready.json"
     token_file = folder / "token"

@@ -1,4 +1,4 @@
-"""GitLab's API, spoken by the real python-gitlab to a stand-in that keeps what it is told."""
+"""GitLab's API: the real python-gitlab sends requests to a simulated GitLab server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TOKEN = "glpat-not-a-real-one"
 
 
 class Forge:
-    """A GitLab with one project, one pipeline, one merge request."""
+    """A simulated GitLab with one project, one pipeline and one merge request."""
 
     def __init__(self) -> None:
         self.notes: dict[int, str] = {1: "a person's comment"}
@@ -100,11 +100,11 @@ class Forge:
 
 @pytest.fixture
 def forge() -> Iterator[Forge]:
-    made = Forge()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
-    made.thread.join(10)
+    server = Forge()
+    yield server
+    server.server.shutdown()
+    server.server.server_close()
+    server.thread.join(10)
 
 
 def packed(**files: str) -> bytes:
@@ -115,14 +115,14 @@ def packed(**files: str) -> bytes:
     return buffer.getvalue()
 
 
-def test_a_merge_request_has_one_comment_a_system_that_is_renewed(forge: Forge) -> None:
-    assert comment("test/box", "first", "failed", forge.environ) == "commit status set, comment written"
-    comment("test/other", "beside", "success", forge.environ)
-    assert comment("test/box", "second", "success", forge.environ) == "commit status set, comment renewed"
+def test_a_merge_request_has_one_comment_for_each_system_which_is_updated(forge: Forge) -> None:
+    assert comment("test/box", "first", "failed", forge.environ) == "commit status set, comment created"
+    comment("test/other", "other", "success", forge.environ)
+    assert comment("test/box", "second", "success", forge.environ) == "commit status set, comment updated"
     assert list(forge.notes.values()) == [
         "a person's comment",
         "<!-- exaworks test/box -->\nsecond",
-        "<!-- exaworks test/other -->\nbeside",
+        "<!-- exaworks test/other -->\nother",
     ]
     assert [(status["name"], status["state"]) for status in forge.statuses] == [
         ("exaworks test/box", "failed"),
@@ -138,7 +138,7 @@ def test_without_a_merge_request_only_the_commit_has_a_status(forge: Forge) -> N
     assert len(forge.notes) == 1
 
 
-def test_a_refusal_says_what_the_token_needs_and_not_what_it_is(forge: Forge) -> None:
+def test_a_refusal_names_the_scope_of_the_token_and_not_the_token(forge: Forge) -> None:
     forge.refuse = True
     with pytest.raises(GitLabError) as refused:
         comment("test/box", "text", "success", forge.environ)
@@ -147,13 +147,11 @@ def test_a_refusal_says_what_the_token_needs_and_not_what_it_is(forge: Forge) ->
 
 
 def test_outside_a_job_the_missing_variable_is_named() -> None:
-    with pytest.raises(GitLabError, match="is not set: this works in a GitLab job only"):
+    with pytest.raises(GitLabError, match="is not set: this command works only in a GitLab job"):
         comment("test/box", "text", "success", {})
 
 
-def test_the_parent_gets_the_childrens_results_and_nothing_else_of_their_artifacts(
-    forge: Forge, tmp_path: Path
-) -> None:
+def test_the_parent_gets_the_results_of_its_children_and_no_other_artifacts(forge: Forge, tmp_path: Path) -> None:
     forge.packed = {
         20: packed(results__smoke__stage_dot_xml="<a/>", results__smoke__run1__junit_dot_xml="<b/>"),
         21: packed(results__smoke__run1__private__secret="x", results__control__stage_dot_json="{}"),
@@ -169,19 +167,19 @@ def test_the_parent_gets_the_childrens_results_and_nothing_else_of_their_artifac
     ]
 
 
-def test_the_jobs_own_token_serves_where_none_is_given(forge: Forge, tmp_path: Path) -> None:
+def test_the_jobs_own_token_is_used_if_no_other_is_given(forge: Forge, tmp_path: Path) -> None:
     environ = {**forge.environ, "CI_JOB_TOKEN": "job-token"}
     del environ["EXAWORKS_GITLAB_TOKEN"]
     assert children(environ, tmp_path, lambda text: None) == 0
     assert forge.tokens == {"job-token"}
 
 
-def test_artifacts_that_unfold_to_too_much_are_refused(
+def test_artifacts_that_are_too_large_are_refused(
     forge: Forge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ci.forge.LARGEST", 10)
     forge.packed = {20: packed(results__smoke__stage_dot_xml="x" * 11)}
-    with pytest.raises(GitLabError, match="unfold to more"):
+    with pytest.raises(GitLabError, match="have more than 10 bytes"):
         children(forge.environ, tmp_path, lambda text: None)
 
 
@@ -199,16 +197,16 @@ def test_the_status_of_the_commit_is_the_verdict(
 ) -> None:
     (tmp_path / "verdict.json").write_text(json.dumps({"result": result, "infra": infra}))
     (tmp_path / "verdict.md").write_text("### the matrix\n")
-    words = ["ci", "status", "--site", "test/box", "--results", str(tmp_path)]
-    done = CliRunner().invoke(main, words, env=forge.environ)
+    arguments = ["ci", "status", "--site", "test/box", "--results", str(tmp_path)]
+    done = CliRunner().invoke(main, arguments, env=forge.environ)
     assert done.exit_code == 0, done.output
     assert [status["state"] for status in forge.statuses] == [state]
     assert forge.notes[2].endswith("### the matrix\n")
 
 
-def test_without_a_verdict_there_is_nothing_to_tell(forge: Forge, tmp_path: Path) -> None:
-    words = ["ci", "status", "--site", "test/box", "--results", str(tmp_path)]
-    done = CliRunner().invoke(main, words, env=forge.environ)
+def test_without_a_verdict_nothing_is_reported(forge: Forge, tmp_path: Path) -> None:
+    arguments = ["ci", "status", "--site", "test/box", "--results", str(tmp_path)]
+    done = CliRunner().invoke(main, arguments, env=forge.environ)
     assert done.exit_code == 2
-    assert "holds no verdict" in done.output
+    assert "has no verdict to report" in done.output
     assert not forge.statuses

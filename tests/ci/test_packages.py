@@ -1,4 +1,4 @@
-"""A job a package: what the system's pipeline gains, and the child pipeline that Spack's environment comes to."""
+"""One job for each package: the job in the system's pipeline, and the child pipeline for a Spack environment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.ci.test_generate import JACAMAR, jobs_of
 
 SITE = JACAMAR.replace("KIND", "slurm").replace("ci:\n", "ci:\n  package_jobs: true\n")
 SPACK = """#!/bin/sh
-# A Spack that installs by noting the hash, and whose environments are always the same.
+# A simulated Spack: it installs by writing down the hash, and its environments are always the same.
 case "$*" in
 *concretize*) cp "$LOCK" "$3/spack.lock" ;;
 *find*) cat "$INSTALLED" ;;
@@ -33,7 +33,7 @@ def package(name: str, *needs: str, installed: bool = False) -> Package:
     )
 
 
-def test_a_system_whose_file_asks_for_it_starts_a_pipeline_of_packages_between_concretize_and_install() -> None:
+def test_with_package_jobs_a_pipeline_of_packages_runs_between_concretize_and_install() -> None:
     text = system_yaml(load_text(SITE, "test"), "spack")
     jobs = jobs_of(text)
     assert invalid(text) == []
@@ -44,10 +44,10 @@ def test_a_system_whose_file_asks_for_it_starts_a_pipeline_of_packages_between_c
     assert PACKAGES in jobs["concretize"]["artifacts"]["paths"]
     without = load_text(SITE.replace("package_jobs: true", "infra: fail"), "test")
     assert "packages" not in jobs_of(system_yaml(without, "spack"))
-    assert "packages" not in jobs_of(system_yaml(load_text(SITE, "test"), "module:exaworks")), "nothing is built there"
+    assert "packages" not in jobs_of(system_yaml(load_text(SITE, "test"), "module:exaworks")), "a module is not built"
 
 
-def test_each_package_is_a_job_after_those_it_needs_and_what_is_there_is_left_out() -> None:
+def test_each_missing_package_is_a_job_after_those_that_it_needs() -> None:
     packages = [package("parsl", "zmq", "python"), package("zmq", "python"), package("python", installed=True)]
     text = packages_yaml(load_text(SITE, "test"), packages)
     jobs = jobs_of(text)
@@ -60,14 +60,14 @@ def test_each_package_is_a_job_after_those_it_needs_and_what_is_there_is_left_ou
     assert all(job["id_tokens"]["SITE_JWT"] and "login" in job["tags"] for job in jobs.values())
 
 
-def test_a_package_that_needs_more_jobs_than_gitlab_allows_waits_for_the_levels_before() -> None:
+def test_a_package_that_needs_more_jobs_than_gitlab_allows_waits_for_all_earlier_levels() -> None:
     many = [package(f"p{number}") for number in range(NEEDS + 1)]
     text = packages_yaml(load_text(SITE, "test"), [*many, package("all", *(p.name for p in many))])
     assert "needs" not in jobs_of(text)["all-all2345"]
     assert invalid(text) == []
 
 
-def test_where_everything_is_there_the_pipeline_is_not_empty() -> None:
+def test_if_everything_is_installed_the_pipeline_is_not_empty() -> None:
     text = packages_yaml(load_text(SITE, "test"), [package("zmq", installed=True)])
     assert list(jobs_of(text)) == ["nothing to build"]
     assert invalid(text) == []
@@ -75,7 +75,7 @@ def test_where_everything_is_there_the_pipeline_is_not_empty() -> None:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    """The box, with a Spack of shell script."""
+    """Return the project with a simulated Spack, a shell script."""
     program = tmp_path / "spack" / "bin" / "spack"
     program.parent.mkdir(parents=True)
     program.write_text(SPACK)
@@ -87,13 +87,13 @@ def project(tmp_path: Path) -> Project:
     }
     (tmp_path / "lock").write_text(json.dumps({"concrete_specs": nodes}))
     (tmp_path / "installed").write_text("")
-    made = Project(tmp_path, BOX + "ci: {package_jobs: true}\n")
-    made.variables = {
+    project = Project(tmp_path, BOX + "ci: {package_jobs: true}\n")
+    project.variables = {
         "SPACK_ROOT": str(tmp_path / "spack"),
         "LOCK": str(tmp_path / "lock"),
         "INSTALLED": str(tmp_path / "installed"),
     }
-    return made
+    return project
 
 
 def test_without_an_environment_there_is_no_pipeline_of_packages(project: Project) -> None:
@@ -104,7 +104,7 @@ def test_without_an_environment_there_is_no_pipeline_of_packages(project: Projec
 
 @pytest.mark.needs("gitlab-ci-local", "rsync")
 def test_the_pipeline_builds_each_package_in_a_job_of_its_own(project: Project) -> None:
-    """Up to the installation: the jobs that test and report are left out."""
+    """The jobs after the installation are left out."""
     pipeline = project.generate("--deployment", "spack")
     text = pipeline.read_text()
     pipeline.write_text(text[: text.index("\ncontrol:\n")])

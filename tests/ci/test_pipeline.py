@@ -1,4 +1,4 @@
-"""Generated pipelines, run for real: gitlab-ci-local executes them with a shell, against a live collector."""
+"""Generated pipelines in operation: gitlab-ci-local runs them with a shell, and a real collector gets the results."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ import pytest
 import requests
 
 from sdk_tests.testbeds import manage
-from tests.ci.pipeline import BOX, LIMIT, ROOT, Ended, Project, collector, ended
+from tests.ci.pipeline import BOX, LIMIT, ROOT, PipelineResult, Project, collector, read_output
 from tests.needs import NEEDS, need
 
 pytestmark = pytest.mark.needs("gitlab-ci-local", "rsync")
 
 PROMISING = BOX + "promises: [psij]\n"
-"""A deployment that lacks what it promises fails, and needs nothing to be installed to do so."""
+"""A deployment that lacks a promised component, so that a case fails without any software installed."""
 
 
 @dataclass
-class Story:
-    """Two pipelines of one project, the first while no collector answers, and what was there after each."""
+class Scenario:
+    """Two pipelines of one project and their results; no collector answers during the first one."""
 
     project: Project
-    first: Ended
+    first: PipelineResult
     verdict: dict[str, Any]
     kept: set[str]
     runs: set[str]
     pushed: list[tuple[Any, ...]]
-    second: Ended
+    second: PipelineResult
     delivered: list[str]
     codes: list[int]
     badge: str
@@ -46,13 +46,14 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
-    """A red pipeline without a collector; its spool pushed from elsewhere; then a green one by way of the root's.
+def scenario(tmp_path_factory: pytest.TempPathFactory) -> Scenario:
+    """Run a failing pipeline without a collector, send its spool from another folder, then run a passing root pipeline.
 
-    In the first, each job has a tree of its own. That tree is made anew for an after_script, so those are left out.
+    In the first pipeline each job has its own work tree. gitlab-ci-local creates that tree again for an after_script,
+    so the after_scripts are removed.
     """
     need("gitlab-ci-local", "rsync")
-    folder = tmp_path_factory.mktemp("story")
+    folder = tmp_path_factory.mktemp("scenario")
     project = Project(folder, PROMISING)
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
@@ -85,62 +86,62 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
         second = project.run()
         delivered = [row[0] for row in server.rows("SELECT run_id FROM runs")]
         codes = [row[0] for row in server.rows("SELECT exit_code FROM runs ORDER BY started")]
-        told = (project.path / "results" / "verdict.md").read_text()
-        badge, page = re.findall(rf"{re.escape(server.url)}[^)]+", told.rpartition("[![")[2])
-        drawn, there = requests.get(badge, timeout=30).text, requests.get(page, timeout=30).ok
-    return Story(project, first, verdict, kept, runs, pushed, second, delivered, codes, drawn, there)
+        comment = (project.path / "results" / "verdict.md").read_text()
+        badge, page = re.findall(rf"{re.escape(server.url)}[^)]+", comment.rpartition("[![")[2])
+        image, page_ok = requests.get(badge, timeout=30).text, requests.get(page, timeout=30).ok
+    return Scenario(project, first, verdict, kept, runs, pushed, second, delivered, codes, image, page_ok)
 
 
-def test_a_failing_case_makes_the_pipeline_red_and_the_dashboard_too(story: Story) -> None:
-    result = story.first
+def test_a_failing_case_makes_the_pipeline_and_the_dashboard_red(scenario: Scenario) -> None:
+    result = scenario.first
     assert result.code == 1, result.output
     assert (result.jobs["control"], result.jobs["smoke"]) == ("PASS", "WARN"), result.output
     assert result.jobs["verdict"] == "FAIL"
-    assert story.verdict["matrix"]["psij"] == {"local": "fail"}
-    assert [name for name in story.kept if re.fullmatch("results/smoke/[^/]+/report.html", name)]
-    assert not [name for name in story.kept if "private" in name]
-    assert story.codes[:2] == [0, 1], "as the dashboard has it"
+    assert scenario.verdict["matrix"]["psij"] == {"local": "fail"}
+    assert [name for name in scenario.kept if re.fullmatch("results/smoke/[^/]+/report.html", name)]
+    assert not [name for name in scenario.kept if "private" in name]
+    assert scenario.codes[:2] == [0, 1], "the exit codes on the dashboard"
 
 
-def test_jobs_that_share_no_folder_hand_on_their_results_as_artifacts(story: Story) -> None:
-    judged = {stage["stage"]: (stage["result"], stage["text"]) for stage in story.verdict["stages"]}
-    assert judged["setup"] == ("pass", "done"), story.first.output
-    assert judged["control"] == ("pass", "1 pass"), story.first.output
+def test_jobs_without_a_shared_folder_pass_on_their_results_as_artifacts(scenario: Scenario) -> None:
+    judged = {stage["stage"]: (stage["result"], stage["text"]) for stage in scenario.verdict["stages"]}
+    assert judged["setup"] == ("pass", "done"), scenario.first.output
+    assert judged["control"] == ("pass", "1 pass"), scenario.first.output
     assert judged["smoke"][0] == "fail"
-    assert "1 pass" in judged["smoke"][1], "it ran, since it saw that control had passed"
-    assert "results/verdict.json" in story.kept
+    assert "1 pass" in judged["smoke"][1], "it ran, since the results of control were there"
+    assert "results/verdict.json" in scenario.kept
 
 
 @pytest.mark.needs("components")
-def test_a_dead_collector_is_a_warning_and_the_next_pipeline_delivers_its_spool(story: Story) -> None:
-    assert story.first.jobs["deliver"] == "WARN"
-    assert "a later pipeline delivers them" in story.first.output
-    spools = [name for name in story.kept if name.endswith("records.jsonl")]
-    assert {Path(name).parts[2] for name in spools} == story.runs, "in the artifacts, too"
-    assert story.second.jobs["deliver"] == "PASS", story.second.output
-    assert story.runs < set(story.delivered)
-    assert len(story.delivered) == 4, "each once"
-    assert story.codes == [0, 1, 0, 0]
+def test_a_collector_that_does_not_answer_is_a_warning_and_the_next_pipeline_delivers(scenario: Scenario) -> None:
+    assert scenario.first.jobs["deliver"] == "WARN"
+    assert "a later pipeline delivers them" in scenario.first.output
+    spools = [name for name in scenario.kept if name.endswith("records.jsonl")]
+    assert {Path(name).parts[2] for name in spools} == scenario.runs, "the artifacts have them as well"
+    assert scenario.second.jobs["deliver"] == "PASS", scenario.second.output
+    assert scenario.runs < set(scenario.delivered)
+    assert len(scenario.delivered) == 4, "each run is delivered once"
+    assert scenario.codes == [0, 1, 0, 0]
 
 
-def test_a_spool_carried_off_in_the_artifacts_can_be_pushed_from_anywhere(story: Story) -> None:
-    ((run,),) = story.pushed
-    assert run in story.runs
+def test_a_spool_from_the_artifacts_can_be_sent_from_anywhere(scenario: Scenario) -> None:
+    ((run,),) = scenario.pushed
+    assert run in scenario.runs
 
 
 @pytest.mark.needs("components")
-def test_a_green_run_goes_through_generate_and_a_child_and_reaches_the_collector(story: Story) -> None:
-    result, project = story.second, story.project
+def test_a_passing_run_reaches_the_collector_through_the_root_pipeline_and_its_child(scenario: Scenario) -> None:
+    result, project = scenario.second, scenario.project
     assert result.code == 0, result.output
     stages = ("generate", "test-box", "setup", "control", "smoke", "deliver", "verdict", "cleanup")
     assert {name: result.jobs.get(name) for name in stages} == dict.fromkeys(stages, "PASS"), result.output
     assert project.verdict()["result"] == "pass"
     assert "anl-aurora" not in result.jobs, "SITES chose one system"
-    new = {path.name for path in project.runs.iterdir()} - story.runs
+    new = {path.name for path in project.runs.iterdir()} - scenario.runs
     assert len(new) == 2
-    assert new < set(story.delivered)
-    assert "test/box: pass" in story.badge
-    assert story.page
+    assert new < set(scenario.delivered)
+    assert "test/box: pass" in scenario.badge
+    assert scenario.page
     kept = project.artifacts()
     assert {f"results/smoke/{run}/report.html" for run in new} & kept
     assert not [name for name in kept if "private" in name]
@@ -150,18 +151,18 @@ def test_a_green_run_goes_through_generate_and_a_child_and_reaches_the_collector
 
 @pytest.mark.slow
 @pytest.mark.needs("slurm", "munge")
-def test_a_broken_site_is_a_warning_or_red_as_its_file_says_and_the_sdks_cases_are_not_blamed(tmp_path: Path) -> None:
-    """A real Slurm whose nodes are drained starts nothing; what follows the control case is withheld."""
-    beds = tmp_path / "beds"
-    bed = manage.up("slurm", beds, nodes=2, cores=2, owner_pid=os.getpid())
+def test_a_broken_site_is_a_warning_or_a_failure_as_its_file_requires(tmp_path: Path) -> None:
+    """The nodes of a real Slurm are drained, so no job starts; the stages after the control stage are not run."""
+    testbeds = tmp_path / "testbeds"
+    testbed = manage.up("slurm", testbeds, nodes=2, cores=2, owner_pid=os.getpid())
     try:
         project = Project(tmp_path)
         drain = ["scontrol", "update", "NodeName=n[1-2]", "State=DRAIN", "Reason=test"]
-        subprocess.run(drain, env=manage.environment(bed, project.environ), check=True, capture_output=True)
-        spec = msgspec.json.encode([msgspec.to_builtins(bed.scheduler)]).decode()
+        subprocess.run(drain, env=manage.environment(testbed, project.environ), check=True, capture_output=True)
+        spec = msgspec.json.encode([msgspec.to_builtins(testbed.scheduler)]).decode()
         site = BOX.replace("allowed: true", "allowed: false") + "limits: {queue_wait: 00:00:03}\nci: {infra: warn}\n"
         project.write_site(f"{site}schedulers: {spec}\n")
-        project.variables = manage.environment(bed, {"PATH": os.environ["PATH"]})
+        project.variables = manage.environment(testbed, {"PATH": os.environ["PATH"]})
         project.generate()
         result = project.run("setup", "control", "smoke", "verdict")
         assert result.code == 0, result.output
@@ -176,61 +177,61 @@ def test_a_broken_site_is_a_warning_or_red_as_its_file_says_and_the_sdks_cases_a
         project.write_site(f"{site.replace('warn', 'fail')}schedulers: {spec}\n")
         assert project.exaworks("ci", "verdict", "--site", "test/box", "--tier", "smoke").returncode == 3
     finally:
-        manage.down(beds, bed.id)
+        manage.down(testbeds, testbed.id)
 
 
 @pytest.mark.slow
-def test_a_cancelled_job_ends_what_it_started_and_its_run_is_interrupted(tmp_path: Path) -> None:
-    """The job is cancelled as a runner does it, by a signal to its process group."""
+def test_a_cancelled_job_ends_its_processes_and_its_run_is_interrupted(tmp_path: Path) -> None:
+    """The job is cancelled as a runner does it, with a signal to its process group."""
     project = Project(tmp_path, deployment=f"venv:{need('components')}")
-    # enough cases that the run is not over before the signal comes
+    # Enough cases, so that the run does not end before the signal arrives.
     project.variables = {"EXAWORKS_CI_OPTIONS": "--tier integration --case psij/* --case parsl/*"}
     project.generate()
     process = project.start("setup", "control", "smoke", "verdict")
     assert process.stdout is not None
-    seen: list[str] = []
+    lines: list[str] = []
     for line in process.stdout:
-        seen.append(line)
+        lines.append(line)
         if "to run" in line and "smoke" in line:
             break
     stages = [os.pidfd_open(pid) for pid in _alive_with("ci stage smoke")]
-    assert stages, seen
+    assert stages, lines
     os.killpg(process.pid, signal.SIGTERM)
     output, _ = process.communicate(timeout=LIMIT)
     for stage in stages:
-        assert select.select([stage], [], [], LIMIT)[0], "the stage ends by itself"
+        assert select.select([stage], [], [], LIMIT)[0], "the stage did not end after the signal"
         os.close(stage)
-    result = ended(process.returncode, "".join(seen) + output)
+    result = read_output(process.returncode, "".join(lines) + output)
     assert result.code != 0, result.output
     (newest,) = sorted(project.runs.iterdir())[1:]
     manifest = _closed(newest)
     assert manifest["closed"]["state"] == "interrupted", result.output
     assert manifest["closed"]["exit_code"] == 130
-    assert manifest["closed"]["missing"] == 0, "every planned case has a record"
+    assert manifest["closed"]["missing"] == 0, "a planned case has no record"
     assert (project.path / "results" / "smoke" / newest.name / "manifest.json").is_file()
-    assert not _alive_with(str(newest)), "no payload is left behind"
+    assert not _alive_with(str(newest)), "a payload is still running"
 
 
 def _closed(run: Path) -> dict[str, dict[str, object]]:
-    found: dict[str, dict[str, object]] = json.loads((run / "manifest.json").read_bytes())
-    return found
+    manifest: dict[str, dict[str, object]] = json.loads((run / "manifest.json").read_bytes())
+    return manifest
 
 
 def _alive_with(text: str) -> list[int]:
-    found = []
+    pids = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             if text in path.read_bytes().replace(b"\0", b" ").decode(errors="replace"):
-                found.append(int(path.parent.name))
+                pids.append(int(path.parent.name))
         except OSError:
             continue
-    return found
+    return pids
 
 
-def test_the_six_lines_that_the_readme_shows_run_the_sdk_from_the_address_they_give(
+def test_the_six_lines_in_the_readme_run_the_sdk_from_the_given_address(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The other project is a repository with the pipelines of this one, and a stand-in for its command."""
+    """The SDK is a repository with the pipelines of this project and a simple program instead of its command."""
     (lines,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "ci" / "README.md").read_text(), re.DOTALL)
     assert len(lines.splitlines()) == 6
     (tmp_path / "sdk").mkdir()

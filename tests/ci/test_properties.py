@@ -1,4 +1,4 @@
-"""Any valid site file gives a pipeline that GitLab accepts and a shell can read."""
+"""Every valid site file gives a pipeline that GitLab accepts, with scripts that a shell can parse."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from ci.generate import ROOT_FILE, everything
+from ci.generate import ROOT_FILE, all_files
 from ci.system import system_yaml
 from ci.yaml_text import lines
 from site_configs.checks import contradictions
@@ -22,8 +22,8 @@ NAMES = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,11}", fullmatch=True)
 TRAPS = st.sampled_from(
     ["on", "no", "Yes", "NULL", "~", "1:30", "0777", "1_000", "0x1F", "1e3", "=", "<<", ".inf", "@x"]
 )
-"""What the YAML that GitLab reads takes for something else than text."""
-WORDS = st.one_of(TRAPS, st.text(st.characters(exclude_categories=["Z", "C"]), min_size=1, max_size=12))
+"""Text that YAML 1.1, which GitLab reads, takes for a value of another type."""
+TEXTS = st.one_of(TRAPS, st.text(st.characters(exclude_categories=["Z", "C"]), min_size=1, max_size=12))
 LINES = st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=30).filter(str.strip)
 VARIABLES = st.from_regex(r"[A-Z][A-Z0-9_]{0,9}", fullmatch=True)
 DURATIONS = st.builds("{:02}:{:02}:00".format, st.integers(0, 200), st.integers(1, 59))
@@ -35,7 +35,7 @@ def some(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries({}, optional=fields)
 
 
-QUEUES = st.fixed_dictionaries({"name": WORDS}, optional={"max_nodes": COUNTS, "max_walltime": DURATIONS, "qos": WORDS})
+QUEUES = st.fixed_dictionaries({"name": TEXTS}, optional={"max_nodes": COUNTS, "max_walltime": DURATIONS, "qos": TEXTS})
 SCHEDULERS = st.fixed_dictionaries(
     {"kind": st.sampled_from(["slurm", "pbs", "lsf", "cobalt", "flux"]), "queues": st.lists(QUEUES, max_size=3)},
     optional={
@@ -52,18 +52,18 @@ SITES = st.fixed_dictionaries(
         "local": some(allowed=st.booleans()),
         "deployment": st.one_of(
             st.sampled_from(["release", "path", "spack"]),
-            st.builds("{}:{}".format, st.sampled_from(["spack", "module", "release"]), WORDS),
+            st.builds("{}:{}".format, st.sampled_from(["spack", "module", "release"]), TEXTS),
         ),
         "limits": some(queue_wait=DURATIONS),
         "work_dir": st.builds("{}{}".format, st.sampled_from(["/", "$SCRATCH/", "~/", "${A}/"]), LINES),
         "network": some(
-            proxy=ADDRESSES, proxy_use=st.sampled_from(["everywhere", "compute"]), no_proxy=st.lists(WORDS, max_size=2)
+            proxy=ADDRESSES, proxy_use=st.sampled_from(["everywhere", "compute"]), no_proxy=st.lists(TEXTS, max_size=2)
         ),
         "runner": some(
             executor=st.sampled_from(["shell", "batch"]),
-            tags=st.lists(WORDS, max_size=2),
-            shell_tags=st.lists(WORDS, max_size=2),
-            batch_tags=st.lists(WORDS, max_size=2),
+            tags=st.lists(TEXTS, max_size=2),
+            shell_tags=st.lists(TEXTS, max_size=2),
+            batch_tags=st.lists(TEXTS, max_size=2),
         ),
         "ci": some(
             trigger=st.sampled_from(["gitlab", "none"]),
@@ -82,7 +82,7 @@ SITES = st.fixed_dictionaries(
 
 
 def old_yaml(text: str) -> Any:
-    """Read it as YAML 1.1, which GitLab does."""
+    """Read text as YAML 1.1, as GitLab does."""
     reader = YAML(typ="safe", pure=True)
     reader.version = (1, 1)  # type: ignore[assignment]
     return reader.load(text)
@@ -104,15 +104,15 @@ def test_any_valid_site_file_gives_a_valid_pipeline(site: dict[str, Any]) -> Non
 
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(NAMES, min_size=1, max_size=4, unique=True))
-def test_any_fleet_gives_a_valid_root(names: list[str]) -> None:
-    fleet = [System(system=f"site/{name}", description="x") for name in names]
-    files = everything(fleet)
+def test_any_list_of_systems_gives_a_valid_root_file(names: list[str]) -> None:
+    systems = [System(system=f"site/{name}", description="x") for name in names]
+    files = all_files(systems)
     assert len(files) == len(names) + 1
     assert invalid(files[ROOT_FILE]) == []
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.one_of(TRAPS, WORDS, LINES, st.text(st.characters(exclude_categories=["Cs"])), DURATIONS, VARIABLES))
+@given(st.one_of(TRAPS, TEXTS, LINES, st.text(st.characters(exclude_categories=["Cs"])), DURATIONS, VARIABLES))
 @example("2026-11-22 10:00:00")
 @example("a\n\n b\n")
 @example("\ufeffx\u2028\x85")

@@ -1,4 +1,4 @@
-"""Every shell line that is generated: shellcheck finds nothing, and the cron script runs under an empty environment."""
+"""shellcheck accepts every generated shell line, and the cron script runs with an empty environment."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from ci.cron import cron_script, entry, wants_scron, when
-from ci.generate import everything
+from ci.generate import all_files
 from ci.root import root_yaml
 from ci.system import system_yaml
 from site_configs.load import find, load_text, systems
@@ -27,35 +27,35 @@ SYSTEMS = [system for system in systems({}) if system.state.value == "active"]
 
 
 def shellcheck(text: str) -> str:
-    """Return what shellcheck says; what a runner's own environment provides is no finding."""
+    """Return the findings of shellcheck, without those about variables that the runner sets."""
     command = [need("shellcheck"), "--shell=sh", "--external-sources", "--exclude=SC2154", "-"]
     return subprocess.run(command, input=text, capture_output=True, text=True, check=False).stdout
 
 
 def scripts_of(text: str) -> set[str]:
-    """Return each job's lines as the runner joins them."""
+    """Return the scripts of all jobs in the text of a pipeline, each joined as the runner does it."""
     return scripts_in(YAML(typ="safe", pure=True).load(text))
 
 
 def scripts_in(tree: Any) -> set[str]:
-    """Return the same of a pipeline that was read."""
+    """Return the scripts of all jobs in a pipeline that was read."""
     before = tree.get("default", {}).get("before_script", [])
-    found = set()
+    scripts = set()
     for job in jobs_in(tree).values():
-        found.add("\n".join([*before, *job.get("script", [])]))
-        found.add("\n".join(job.get("after_script", [])))
-    return found
+        scripts.add("\n".join([*before, *job.get("script", [])]))
+        scripts.add("\n".join(job.get("after_script", [])))
+    return scripts
 
 
 @pytest.mark.needs("shellcheck")
 def test_shellcheck_finds_nothing_in_any_generated_job() -> None:
-    texts = list(everything(systems({})).values())
+    texts = list(all_files(systems({})).values())
     texts += [system_yaml(SYSTEMS[0], deployment) for deployment in DEPLOYMENTS]
     texts += [root_yaml(SYSTEMS), system_yaml(load_text(JACAMAR.replace("KIND", "pbs"), "test"))]
     scripts = sorted(set().union(*(scripts_of(text) for text in texts)))
     functions = "\n".join(f"job{index}() {{\n:\n{text}\n}}" for index, text in enumerate(scripts))
     assert shellcheck(functions) == ""
-    assert "SC2086" in shellcheck("rm $unquoted"), "it does look"
+    assert "SC2086" in shellcheck("rm $unquoted"), "shellcheck does not report a known mistake"
 
 
 @pytest.mark.needs("shellcheck")
@@ -79,18 +79,18 @@ def test_shellcheck_finds_nothing_in_a_cron_script_or_in_the_snippets() -> None:
         ("720:00:00", r"\d+ \d+ \* \* \d"),
     ],
 )
-def test_the_entry_is_never_rarer_than_the_cadence_asks_for_up_to_a_week(cadence: str, fields: str) -> None:
+def test_the_interval_of_the_entry_is_never_longer_than_a_cadence_of_up_to_a_week(cadence: str, fields: str) -> None:
     system = load_text(BOX.replace("DEPLOYMENT", "path") + f"cadence: {cadence}\n", "test")
     assert re.fullmatch(fields, when(system)), when(system)
     assert when(system) == when(system)
     assert seconds(cadence) > 0
 
 
-def test_sites_do_not_all_start_at_the_same_minute() -> None:
+def test_sites_do_not_all_start_in_the_same_minute() -> None:
     assert len({when(system).split()[0] for system in SYSTEMS if system.cadence}) > 1
 
 
-def test_scrontab_gets_slurms_options_and_the_account_of_whoever_makes_it() -> None:
+def test_scrontab_gets_slurms_options_and_the_account_of_the_user() -> None:
     text = JACAMAR.replace("KIND", "slurm") + "extras: {scrontab: [--qos=cron]}\n"
     lines = entry(load_text(text, "test"), Path("/x/e.sh"), {"TEST_ACCOUNT": "m42"}, scron=True, tier="smoke")
     options = [line for line in lines.splitlines() if line.startswith("#SCRON ")]
@@ -100,22 +100,22 @@ def test_scrontab_gets_slurms_options_and_the_account_of_whoever_makes_it() -> N
     assert lines.splitlines()[-1].endswith(" /x/e.sh")
 
 
-def test_the_scrontab_of_a_login_node_pool_asks_for_it_as_the_facility_says() -> None:
+def test_the_scrontab_entry_of_perlmutter_has_the_options_of_its_site_file() -> None:
     system = find("nersc/perlmutter")
     lines = entry(system, Path("/x/e.sh"), {}, scron=wants_scron(system), tier="integration").splitlines()
     assert {"#SCRON --qos=workflow", "#SCRON --constraint=cron", "#SCRON --open-mode=append"} <= set(lines)
 
 
-def test_a_path_that_cron_would_misread_is_refused(tmp_path: Path) -> None:
+def test_a_path_with_a_percent_sign_is_refused(tmp_path: Path) -> None:
     project = Project(tmp_path, BOX + "cadence: 24:00:00\n")
     done = project.exaworks("ci", "cron", "--site", "test/box", "--to", str(tmp_path / "a%b.sh"))
     assert done.returncode == 2
-    assert "cron reads %" in done.stderr
+    assert "must not contain % or spaces" in done.stderr
 
 
 @pytest.fixture
 def cron(tmp_path: Path) -> Any:
-    """A cron script for the box, with a stand-in for the checkout's command that starts the same program."""
+    """Return the project and a function that runs its cron script, with a program instead of the checkout's command."""
     project = Project(tmp_path, BOX + "cadence: 24:00:00\n")
     target = tmp_path / "cron.sh"
     done = project.exaworks("ci", "cron", "--site", "test/box", "--tier", "smoke", "--to", str(target))
@@ -137,7 +137,7 @@ def cron(tmp_path: Path) -> Any:
 
 
 @pytest.mark.needs("components")
-def test_the_cron_script_runs_under_an_empty_environment_delivers_and_says_nothing(cron: Any, tmp_path: Path) -> None:
+def test_the_cron_script_runs_with_an_empty_environment_delivers_and_prints_nothing(cron: Any, tmp_path: Path) -> None:
     project, run = cron
     tested = {"EXAWORKS_DEPLOYMENT": f"venv:{need('components')}", "EXAWORKS_CI_OPTIONS": "--case psij/hello*"}
     with collector(tmp_path / "collector") as server:
@@ -149,8 +149,8 @@ def test_the_cron_script_runs_under_an_empty_environment_delivers_and_says_nothi
     assert triggers == {"nightly"}
 
 
-def test_a_cron_run_in_which_nothing_but_the_control_passed_is_told(cron: Any) -> None:
-    """What is on PATH there: the distribution's Python, and no component."""
+def test_a_cron_run_in_which_only_the_control_case_passed_is_reported(cron: Any) -> None:
+    """The PATH of the script has the system's Python and no component."""
     _, run = cron
     done = run()
     assert (done.returncode, "test/box: failed" in done.stdout) == (1, True)
@@ -158,7 +158,7 @@ def test_a_cron_run_in_which_nothing_but_the_control_passed_is_told(cron: Any) -
     assert re.search(r"smoke +fail +1 pass, \d+ skip", done.stdout)
 
 
-def test_a_failing_cron_run_is_told_by_mail_and_by_exit_code(cron: Any) -> None:
+def test_a_failing_cron_run_is_reported_by_output_and_exit_code(cron: Any) -> None:
     project, run = cron
     done = run(EXAWORKS_DEPLOYMENT="venv:/nowhere")
     assert done.returncode == 1
@@ -168,7 +168,7 @@ def test_a_failing_cron_run_is_told_by_mail_and_by_exit_code(cron: Any) -> None:
     assert f"log: {project.home / 'test-box' / 'cron.log'}" in done.stdout
 
 
-def test_a_second_cron_run_gives_way_to_the_first(cron: Any) -> None:
+def test_a_second_cron_run_exits_while_the_first_is_running(cron: Any) -> None:
     project, run = cron
     home = project.home / "test-box"
     home.mkdir(parents=True, exist_ok=True)
@@ -176,13 +176,13 @@ def test_a_second_cron_run_gives_way_to_the_first(cron: Any) -> None:
         subprocess.run(["flock", str(held.fileno())], pass_fds=[held.fileno()], check=True)
         done = run()
     assert (done.returncode, done.stdout) == (0, "")
-    assert not (home / "cron.log").exists(), "nothing was started"
+    assert not (home / "cron.log").exists(), "the second run started a stage"
 
 
-def test_the_command_exists_in_a_checkout_only(tmp_path: Path) -> None:
-    """A copy of the packages alone is what an installation has."""
-    for room in ("exaworks_sdk", "site_configs"):
-        (tmp_path / room).symlink_to(ROOT / room)
+def test_the_command_exists_only_in_a_checkout(tmp_path: Path) -> None:
+    """An installation is simulated by a program that does not find its checkout."""
+    for package in ("exaworks_sdk", "site_configs"):
+        (tmp_path / package).symlink_to(ROOT / package)
     probe = (
         "import sys; sys.path.insert(0, sys.argv[1]); import exaworks_sdk.paths as p; p.checkout = lambda: None; "
         "from exaworks_sdk.cli import Rooms; print('ci' in Rooms().list_commands(None))"

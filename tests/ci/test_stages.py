@@ -1,4 +1,4 @@
-"""Stages, verdict and delivery, each as a pipeline runs them."""
+"""Stages, verdict and delivery, as a pipeline runs them."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ PLANNED = planned(SYSTEM, "smoke", scheduled=False)
 
 
 class Results:
-    """A results folder as stages leave it."""
+    """A results folder as stages write it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def stage(self, name: str, *, code: int | None = 0, state: str = "ended", runs: tuple[str, ...] = ()) -> None:
         tests = name not in ("setup", "install")
-        about = {"stage": name, "system": "test/box", "tests": tests, "command": ["x"], "started": "now"}
-        about |= {"state": state, "exit_code": code, "runs": list(runs), "reason": "control did not pass"}
+        content = {"stage": name, "system": "test/box", "tests": tests, "command": ["x"], "started": "now"}
+        content |= {"state": state, "exit_code": code, "runs": list(runs), "reason": "control did not pass"}
         path = self.folder / name / "stage.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(about))
+        path.write_text(json.dumps(content))
 
     def run(self, stage: str, code: int, outcomes: dict[str, str], *, closed: bool = True, attempt: int = 1) -> str:
         name = f"run-{stage}"
@@ -63,27 +63,27 @@ class Results:
 
 @pytest.fixture
 def results(tmp_path: Path) -> Results:
-    made = Results(tmp_path / "results")
-    made.stage("setup")
-    made.run("control", 0, {"control": "pass"})
-    made.run("smoke", 0, {"control": "pass", "psij": "pass"})
-    return made
+    results = Results(tmp_path / "results")
+    results.stage("setup")
+    results.run("control", 0, {"control": "pass"})
+    results.run("smoke", 0, {"control": "pass", "psij": "pass"})
+    return results
 
 
-def found(verdict: Any) -> dict[str, Result]:
+def stage_results(verdict: Any) -> dict[str, Result]:
     return {finding.stage: finding.result for finding in verdict.stages}
 
 
-def test_everything_passed(results: Results) -> None:
+def test_if_all_stages_pass_the_verdict_is_a_pass(results: Results) -> None:
     verdict = results.verdict()
     assert verdict.result is Result.PASS
     assert verdict.exit_code == 0
     assert verdict.pass_rate == 100
 
 
-def test_a_stage_that_left_nothing_fails(results: Results) -> None:
+def test_a_stage_without_results_fails(results: Results) -> None:
     (results.folder / "smoke" / "stage.json").unlink()
-    assert found(results.verdict())["smoke"] is Result.FAIL
+    assert stage_results(results.verdict())["smoke"] is Result.FAIL
     assert results.verdict().exit_code == 1
 
 
@@ -94,23 +94,23 @@ def test_a_missing_manifest_fails_whatever_the_exit_code_was(results: Results) -
     assert results.verdict().exit_code == 1
 
 
-def test_a_manifest_that_is_torn_fails(results: Results) -> None:
+def test_a_truncated_manifest_fails(results: Results) -> None:
     path = results.folder / "smoke" / "run-smoke" / "manifest.json"
     path.write_text(path.read_text()[:-20])
     assert results.verdict().exit_code == 1
 
 
-def test_a_run_that_was_never_closed_fails(tmp_path: Path) -> None:
+def test_a_run_that_was_not_closed_fails(tmp_path: Path) -> None:
     results = Results(tmp_path)
     results.stage("setup")
     results.run("control", 0, {"control": "pass"})
     results.run("smoke", 0, {"psij": "pass", "parsl": "missing"}, closed=False)
     verdict = results.verdict()
-    assert found(verdict)["smoke"] is Result.FAIL
+    assert stage_results(verdict)["smoke"] is Result.FAIL
     assert "1 of 2 cases recorded" in verdict.stages[-1].text
 
 
-def test_the_manifest_is_believed_and_a_flattened_exit_code_is_not(tmp_path: Path) -> None:
+def test_the_exit_code_in_the_manifest_counts_and_that_of_the_job_does_not(tmp_path: Path) -> None:
     results = Results(tmp_path)
     results.stage("setup")
     results.run("control", 0, {"control": "pass"})
@@ -122,7 +122,7 @@ def test_the_manifest_is_believed_and_a_flattened_exit_code_is_not(tmp_path: Pat
     assert results.verdict("warn").pass_rate == 0, "no component passed"
 
 
-def test_the_pass_rate_is_of_the_components_cases_that_ran(tmp_path: Path) -> None:
+def test_the_pass_rate_counts_the_cases_of_components_that_ran(tmp_path: Path) -> None:
     results = Results(tmp_path)
     results.run("control", 0, {"control": "pass"})
     assert results.verdict().pass_rate == 100
@@ -130,12 +130,12 @@ def test_the_pass_rate_is_of_the_components_cases_that_ran(tmp_path: Path) -> No
     assert results.verdict().pass_rate == 50
 
 
-def test_a_passed_run_whose_command_failed_is_no_pass(results: Results) -> None:
+def test_a_passed_run_with_a_failed_command_is_not_a_pass(results: Results) -> None:
     results.stage("smoke", code=1, runs=("run-smoke",))
     assert results.verdict().exit_code == 1
 
 
-def test_a_failure_beside_an_infrastructure_failure_is_a_failure(tmp_path: Path) -> None:
+def test_a_failure_together_with_an_infrastructure_failure_is_a_failure(tmp_path: Path) -> None:
     results = Results(tmp_path)
     results.stage("setup")
     results.run("control", 3, {"control": "infra"})
@@ -143,7 +143,7 @@ def test_a_failure_beside_an_infrastructure_failure_is_a_failure(tmp_path: Path)
     assert results.verdict("warn").exit_code == 1
 
 
-def test_what_was_withheld_takes_the_result_of_what_it_waited_for(tmp_path: Path) -> None:
+def test_a_withheld_stage_has_the_result_of_the_stage_before_it(tmp_path: Path) -> None:
     results = Results(tmp_path)
     results.stage("setup")
     results.run("control", 3, {"control": "infra"})
@@ -155,7 +155,7 @@ def test_what_was_withheld_takes_the_result_of_what_it_waited_for(tmp_path: Path
     assert results.verdict("warn").exit_code == 1
 
 
-def test_the_matrix_shows_the_worst_of_all_stages_by_the_last_attempt(tmp_path: Path) -> None:
+def test_the_matrix_shows_the_worst_outcome_of_all_stages_by_the_last_attempt(tmp_path: Path) -> None:
     results = Results(tmp_path)
     results.stage("setup")
     results.run("control", 0, {"control": "pass"})
@@ -172,7 +172,7 @@ def test_the_matrix_shows_the_worst_of_all_stages_by_the_last_attempt(tmp_path: 
 
 def test_the_comment_shows_the_collectors_badge_and_links_the_systems_page(results: Results, tmp_path: Path) -> None:
     text = as_markdown(results.verdict(), {"dashboard": "https://s.example.org/systems/test/box"}, "https://s/b.svg")
-    assert "[![how test/box stands](https://s/b.svg)](https://s.example.org/systems/test/box)" in text
+    assert "[![status of test/box](https://s/b.svg)](https://s.example.org/systems/test/box)" in text
     assert "badge" not in as_markdown(results.verdict(), {})
 
 
@@ -181,13 +181,13 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path)
 
 
-def stage(project: Project, name: str, *words: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    return project.exaworks("ci", "stage", name, "--site", "test/box", *words)
+def stage(project: Project, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return project.exaworks("ci", "stage", name, "--site", "test/box", *arguments)
 
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, subprocess.CompletedProcess[str]]:
-    """A project whose control stage has run."""
+    """Return a project in which the control stage has run, and the result of the command."""
     project = Project(tmp_path_factory.mktemp("original"))
     done = stage(project, "control", "--", "validate", "--component", "control")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -196,7 +196,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, subproc
 
 @pytest.fixture
 def controlled(original: tuple[Project, object], project: Project) -> Project:
-    """The same with results and runs of its own, to do with as a test likes."""
+    """Return a copy of the original project, which a test may change."""
     shutil.copytree(original[0].home, project.home)
     shutil.copytree(original[0].path / "results", project.path / "results")
     return project
@@ -209,22 +209,22 @@ def test_a_stage_keeps_the_outbox_of_its_run_and_nothing_private(
     (run,) = (path for path in (project.path / "results" / "control").iterdir() if path.is_dir())
     assert {path.name for path in run.iterdir()} == set(OUTBOX)
     assert (run / "records.jsonl").read_bytes() == (project.runs / run.name / "records.jsonl").read_bytes()
-    assert "--no-upload" in done.stdout, "delivering is a stage of its own"
+    assert "--no-upload" in done.stdout, "delivery is a separate stage"
     junit = (project.path / "results" / "control" / "stage.xml").read_text()
     assert 'name="control"' in junit
     assert "failure" not in junit.replace('failures="0"', "")
 
 
-def test_a_stage_returns_the_commands_exit_code_and_says_it_in_junit(project: Project) -> None:
+def test_a_stage_returns_the_commands_exit_code_and_writes_it_to_junit(project: Project) -> None:
     done = stage(project, "setup", "--", "sites", "show", "no/such")
     assert done.returncode == 2
     assert "exit code 2" in (project.path / "results" / "setup" / "stage.xml").read_text()
 
 
-def test_a_stage_is_withheld_where_the_one_before_left_no_results(project: Project) -> None:
+def test_a_stage_is_not_run_if_the_stage_before_has_no_results(project: Project) -> None:
     done = stage(project, "smoke", "--after", "control", "--", "validate", "--tier", "smoke")
     assert done.returncode == 1
-    assert "smoke is not run: control has left no results" in done.stdout
+    assert "smoke is not run: control has no results" in done.stdout
     assert not project.runs.exists() or not list(project.runs.iterdir())
 
 
@@ -250,18 +250,18 @@ def test_a_locked_stage_waits_for_the_other_pipeline(project: Project) -> None:
 
 def test_the_results_of_a_stage_that_was_killed_can_still_be_collected(controlled: Project) -> None:
     project = controlled
-    about = project.path / "results" / "control" / "stage.json"
-    state = json.loads(about.read_bytes())
-    about.write_text(json.dumps({**state, "state": "started", "exit_code": None, "runs": []}))
+    file = project.path / "results" / "control" / "stage.json"
+    state = json.loads(file.read_bytes())
+    file.write_text(json.dumps({**state, "state": "started", "exit_code": None, "runs": []}))
     for path in (project.path / "results" / "control").iterdir():
         if path.is_dir():
-            for file in path.iterdir():
-                file.unlink()
+            for copied in path.iterdir():
+                copied.unlink()
             path.rmdir()
     assert project.exaworks("ci", "collect", "control").returncode == 0
     (run,) = (path for path in (project.path / "results" / "control").iterdir() if path.is_dir())
     assert (run / "manifest.json").is_file()
-    assert json.loads(about.read_bytes())["state"] == "started", "so the verdict still sees that it did not end"
+    assert json.loads(file.read_bytes())["state"] == "started", "the verdict must know that the stage did not end"
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
@@ -280,21 +280,21 @@ def test_the_command_ends_with_the_stage(project: Project, number: signal.Signal
     (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     ends = os.pidfd_open(int(child))
     process.send_signal(number)
-    assert select.select([ends], [], [], 60)[0], "the collector is gone"
+    assert select.select([ends], [], [], 60)[0], "the collector is still running"
     os.close(ends)
     process.stderr.close()
     assert process.wait(60) == (130 if number == signal.SIGTERM else -signal.SIGKILL)
 
 
-def test_a_run_is_delivered_once_also_where_the_identity_is_refused_and_removed_only_after_that(
+def test_a_run_is_delivered_once_with_the_stored_token_and_removed_only_after_that(
     controlled: Project, tmp_path: Path
 ) -> None:
-    """A refused identity falls back to the stored token."""
+    """The collector refuses the ID token, so the stored token is used."""
     project = controlled
     (run,) = project.runs.iterdir()
     os.utime(run / "manifest.json", (0, 0))
     assert project.exaworks("ci", "cleanup", "--site", "test/box").returncode == 0
-    assert run.exists(), "nobody has it yet"
+    assert run.exists(), "no collector has the run yet"
     with collector(tmp_path / "collector") as server:
         project.variables = {
             "EXAWORKS_COLLECTOR_URL": server.url,

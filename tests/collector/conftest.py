@@ -1,4 +1,4 @@
-"""Fixtures of the collector's tests: a server process a module and an open store, each on SQLite and on PostgreSQL."""
+"""Fixtures of the collector's tests: a server process and an open store, each on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BOTH = ["sqlite", pytest.param("postgresql", marks=pytest.mark.needs("postgres")
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Cluster]:
-    """A PostgreSQL that belongs to the tests; each makes databases of its own in it."""
+    """A PostgreSQL server of the tests; each test uses databases of its own."""
     from tests.collector.postgres import Cluster
 
     cluster = Cluster()
@@ -31,23 +31,23 @@ def postgres() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session", params=BOTH)
 def collector(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
-    """A collector that many tests talk to; each uses runs of its own, and none looks at all that is there."""
+    """A collector that many tests share; each uses runs of its own, and none looks at all runs."""
     yield from serving(request, tmp_path_factory)
 
 
 def serving(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
     """Serve an empty database of the kind that the fixture's parameter names."""
-    words: list[str] = []
+    arguments: list[str] = []
     if request.param == "postgresql":
-        words = ["--database", request.getfixturevalue("postgres").ready()]
-    served = Collector(tmp_path_factory.mktemp("collector"), *words)
+        arguments = ["--database", request.getfixturevalue("postgres").ready()]
+    served = Collector(tmp_path_factory.mktemp("collector"), *arguments)
     yield served
     assert served.stop() == 0
 
 
 @pytest.fixture(scope="session")
 def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite file with the collector's tables and nothing in them, to be copied."""
+    """A SQLite file with the collector's tables and no rows, to be copied."""
     folder = tmp_path_factory.mktemp("blank")
     open_store(database_url(None, folder)).close()
     return folder / "collector.db"
@@ -75,13 +75,13 @@ def store(database: str, tmp_path: Path) -> Iterator[Store]:
     opened.close()
 
 
-@pytest.fixture(scope="module")  # Playwright keeps an event loop running, which others must not find
+@pytest.fixture(scope="module")  # Playwright keeps an event loop running, which other modules must not see
 def browser() -> Iterator[Any]:
-    """Chromium as the system has it, with nothing of its own going out."""
+    """The Chromium of the system, without network connections of its own."""
     chromium = need("chromium")
     playwright = pytest.importorskip("playwright.sync_api")
-    quiet = "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync"
+    options = "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync"
     with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=chromium, args=[*quiet.split(), "--no-first-run"])
+        opened = driver.chromium.launch(executable_path=chromium, args=[*options.split(), "--no-first-run"])
         yield opened
         opened.close()

@@ -1,4 +1,4 @@
-"""An issuer of identity tokens as GitLab is one: discovery document, JWKS, and RSA keys that can be rotated."""
+"""An issuer of identity tokens like GitLab: discovery document, JWKS, and RSA keys that can be rotated."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 
 class Issuer:
-    """Signs with its newest key; ``asked`` counts how often its keys were fetched, ``down`` makes it fail."""
+    """Signs with its newest key. ``fetches`` counts how often its keys were fetched; ``down`` makes it fail."""
 
     def __init__(self) -> None:
         self.keys: dict[str, rsa.RSAPrivateKey] = {}
-        self.asked = 0
+        self.fetches = 0
         self.down = False
         issuer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                issuer.asked += self.path == "/oauth/discovery/keys"
+                issuer.fetches += self.path == "/oauth/discovery/keys"
                 body = json.dumps(issuer.document(self.path)).encode()
                 self.send_response(503 if issuer.down else 200)
                 self.end_headers()
                 self.wfile.write(body)
 
             def log_message(self, *_: Any) -> None:
-                """Say nothing."""
+                """Print no log lines."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
@@ -42,15 +42,15 @@ class Issuer:
             return {"issuer": self.url, "jwks_uri": f"{self.url}/oauth/discovery/keys"}
         algorithm = jwt.algorithms.RSAAlgorithm
         keys = [json.loads(algorithm.to_jwk(key.public_key())) for key in self.keys.values()]
-        named = zip(keys, self.keys, strict=True)
-        return {"keys": [{**key, "kid": name, "use": "sig", "alg": "RS256"} for key, name in named]}
+        pairs = zip(keys, self.keys, strict=True)
+        return {"keys": [{**key, "kid": name, "use": "sig", "alg": "RS256"} for key, name in pairs]}
 
     def rotate(self, name: str) -> None:
-        """Sign with a new key from now on, and no longer publish the old one."""
+        """Sign with a new key from now on, and stop publishing the old one."""
         self.keys = {name: rsa.generate_private_key(public_exponent=65537, key_size=2048)}
 
     def token(self, **changes: Any) -> str:
-        """Sign the claims of a job on the main branch; a claim that is None is left out."""
+        """Return a token for a job on the main branch; a claim that is None is left out."""
         now = int(time.time())
         claims = {
             "iss": self.url,

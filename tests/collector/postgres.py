@@ -1,7 +1,7 @@
-"""A PostgreSQL of the tests' own: a cluster in a folder that only its user enters, reached by a socket in there.
+"""A PostgreSQL server for the tests: a cluster in a private folder, reached by a socket in that folder.
 
-It ends with the tests, however they end: a watcher holds one end of a pipe, and when the other is closed, by the tests
-or by what killed them, it ends the server and takes the folder away.
+It ends with the tests, also if they are killed: a watcher process reads a pipe of the tests. When the pipe is closed,
+it stops the server and removes the folder.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SETTINGS = {
     "restart_after_crash": "on",
 }
 
-CARELESS = {
+UNSAFE = {
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
@@ -37,7 +37,7 @@ CARELESS = {
     "max_wal_senders": "0",
     "autovacuum": "off",
 }
-"""For tests that are not about what a power cut leaves."""
+"""Faster settings, for tests that do not crash the server."""
 
 WATCH = """
 cat
@@ -47,19 +47,19 @@ while read -r pid 2>/dev/null <data/postmaster.pid && [ "$(readlink "/proc/$pid/
 done
 rm -rf "$PWD"
 """
-"""Waits for the end of its input; then a fast shutdown, which ends the server's clients, until no server is there."""
+"""The watcher: wait for the end of the input, then stop the server and its clients, until no server is left."""
 
 
 class Cluster:
-    """A running cluster; as root it belongs to an ordinary user, since PostgreSQL refuses to run as root."""
+    """A running cluster. If root runs the tests, another user owns it, because PostgreSQL refuses to run as root."""
 
     def __init__(self, safe: bool = False, folder: Path | None = None) -> None:
-        """``safe`` keeps to what a real one does; a ``folder`` that holds a cluster already is used, and kept."""
+        """``safe``: use the default durability. ``folder``: use this folder, with the cluster in it, and keep it."""
         self.bin = Path(os.path.realpath(need("postgres"))).parent
         self.kept = folder is not None
         self.folder = folder or Path(tempfile.mkdtemp(prefix="exaworks-pg-"))
         self.folder.mkdir(exist_ok=True)
-        self.settings = SETTINGS | ({} if safe else CARELESS)
+        self.settings = SETTINGS | ({} if safe else UNSAFE)
         self.numbers = itertools.count(1)
         self.clean: list[str] = []
         self.template: str | None = None
@@ -71,8 +71,8 @@ class Cluster:
             ["sh", "-c", script], cwd=self.folder, stdin=subprocess.PIPE, start_new_session=True
         )
         if not (self.folder / "data" / "PG_VERSION").exists():
-            words = ("--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync")
-            self._run("initdb", "-D", "data", "-U", "exaworks", *words)
+            options = ("--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync")
+            self._run("initdb", "-D", "data", "-U", "exaworks", *options)
         self.start()
 
     def _owner(self) -> pwd.struct_passwd | None:
@@ -86,15 +86,15 @@ class Cluster:
             return {}
         return {"user": self.owner.pw_uid, "group": self.owner.pw_gid, "extra_groups": []}
 
-    def _run(self, program: str, *words: str) -> None:
-        command = [str(self.bin / program), *words]
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [str(self.bin / program), *arguments]
         done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, **self._as_owner())  # type: ignore[call-overload]
         assert done.returncode == 0, done.stderr
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
-        words = [word for name, value in self.settings.items() for word in ("-c", f"{name}={value}")]
-        command = [str(self.bin / "postgres"), "-D", "data", "-k", str(self.folder), *words]
+        options = [option for name, value in self.settings.items() for option in ("-c", f"{name}={value}")]
+        command = [str(self.bin / "postgres"), "-D", "data", "-k", str(self.folder), *options]
         log = (self.folder / "log").open("ab")
         self.process = subprocess.Popen(
             command,
@@ -121,44 +121,46 @@ class Cluster:
         return f"host={self.folder} user=exaworks dbname={database}"
 
     def fresh(self, more: str = "") -> str:
-        """Make an empty database and return its URL."""
-        return self._made(f"CREATE DATABASE test{next(self.numbers)} {more}")
+        """Create an empty database and return its URL."""
+        return self._create(f"CREATE DATABASE test{next(self.numbers)} {more}")
 
     def named(self, name: str) -> str:
-        """Return the URL of a database, which is made where it is not there."""
+        """Return the URL of a database, and create the database if it does not exist."""
         with psycopg.connect(self.dsn("postgres")) as connection:
-            there = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone()
-        return f"postgresql://exaworks@/{name}?host={self.folder}" if there else self._made(f"CREATE DATABASE {name}")
+            exists = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone()
+        return (
+            f"postgresql://exaworks@/{name}?host={self.folder}" if exists else self._create(f"CREATE DATABASE {name}")
+        )
 
     def ready(self) -> str:
-        """Return the URL of a database that has the collector's tables and nothing in them; ``clear`` gives it back."""
+        """Return the URL of a database with the collector's tables and no rows; ``clear`` makes it available again."""
         if self.clean:
             return self.clean.pop()
         if self.template is None:
             url = self.fresh()
             open_store(database_url(url, self.folder)).close()
             self.template = _name(url)
-        return self._made(f"CREATE DATABASE test{next(self.numbers)} TEMPLATE {self.template}")
+        return self._create(f"CREATE DATABASE test{next(self.numbers)} TEMPLATE {self.template}")
 
     def clear(self, url: str) -> None:
-        """Empty a database, for another test to use."""
+        """Delete all rows of a database, so that another test can use it."""
         with psycopg.connect(self.dsn(_name(url)), options="-c lock_timeout=20s") as connection:
             for table in reversed(metadata.sorted_tables):
                 connection.execute(f"DELETE FROM {table.name}")
         self.clean.append(url)
 
-    def _made(self, statement: str) -> str:
+    def _create(self, statement: str) -> str:
         with psycopg.connect(self.dsn("postgres"), autocommit=True) as connection:
             connection.execute(statement)
         return f"postgresql://exaworks@/{statement.split()[2]}?host={self.folder}"
 
     def kill(self) -> None:
-        """Kill the server as a power cut of its process would."""
+        """Kill the server with SIGKILL."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
     def remove(self) -> None:
-        """End the server and remove everything of it, but for a folder that was given."""
+        """Stop the server and remove its folder, unless the caller gave the folder."""
         if self.watcher.stdin is not None:
             self.watcher.stdin.close()
         self.process.wait(timeout=60)

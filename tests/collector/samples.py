@@ -1,4 +1,4 @@
-"""Runs as a site would send them: a manifest, its records and its closing, small and whole."""
+"""Sample data as a site sends it: a manifest, its records and its closing."""
 
 from __future__ import annotations
 
@@ -36,40 +36,41 @@ CASES = ["control/hello@local", "control/hello@slurm", "psij/hello@local", "psij
 
 
 def planned(case_id: str, tier: Tier = Tier.INTEGRATION) -> PlannedCase:
-    """Plan a case as its id says."""
+    """Return a planned case with the component and scheduler in its id."""
     component, *partners = case_id.partition("/")[0].split("+")
     scheduler = case_id.rpartition("@")[2].partition("/")[0]
     return PlannedCase(case_id=case_id, component=component, partners=partners, scheduler=scheduler, tier=tier)
 
 
 def manifest(run_id: str, cases: list[str] | None = None, **changes: Any) -> Manifest:
-    """Open a run of system frontier at site ornl."""
-    given: dict[str, Any] = {
+    """Return the manifest of a run of system frontier at site ornl."""
+    values: dict[str, Any] = {
         "site": "ornl",
         "system": "frontier",
         "started": "2026-11-20T08:00:00Z",
         "trigger": "nightly",
     }
-    given |= {"release": "2026.11"}
+    values |= {"release": "2026.11"}
     tier = changes.pop("tier", Tier.INTEGRATION)
     selection = Selection(tier=tier, partial=changes.pop("partial", False))
     plan = [planned(case_id, tier) for case_id in (CASES if cases is None else cases)]
-    given |= {"deployments": [Deployment(name="spack", kind="spack", digest="9c1e" * 16)]}
-    return Manifest(run_id=run_id, harness=HARNESS, selection=selection, planned=plan, **(given | changes))
+    values |= {"deployments": [Deployment(name="spack", kind="spack", digest="9c1e" * 16)]}
+    return Manifest(run_id=run_id, harness=HARNESS, selection=selection, planned=plan, **(values | changes))
 
 
 def cause(outcome: Outcome) -> Cause | None:
-    """Give a non-pass a reason that fits."""
+    """Return a cause that fits an outcome; None for a pass."""
     if outcome is Outcome.PASS:
         return None
-    said = {
+    causes = {
         Outcome.FAIL: (Phase.JUDGE, CauseClass.COMPONENT, "assertion", "greeting was 'Hello', not 'Hello World!'"),
         Outcome.SKIP: (Phase.PROBE, CauseClass.SITE, "absent", "no `flux` on PATH of deployment spack"),
         Outcome.INFRA: (Phase.QUEUE, CauseClass.SCHEDULER, "queue-wait", "waited 1800 s in queue batch"),
         Outcome.XFAIL: (Phase.RUN, CauseClass.COMPONENT, "waiver", "KeyError: 'reason', known upstream"),
         Outcome.XPASS: (Phase.JUDGE, CauseClass.HARNESS, "waiver", "passes although waived"),
-    }.get(outcome, (Phase.RUN, CauseClass.UNKNOWN, "unclassified", "the payload ended with signal 9"))
-    phase, cls, rule, evidence = said
+    }
+    unclassified = (Phase.RUN, CauseClass.UNKNOWN, "unclassified", "the payload ended with signal 9")
+    phase, cls, rule, evidence = causes.get(outcome, unclassified)
     return Cause(phase=phase, cls=cls, rule=rule, evidence=evidence)
 
 
@@ -85,12 +86,12 @@ def record(
     at: str = "2026-11-20T08:01:",
     **changes: Any,
 ) -> Record:
-    """Report one attempt, with everything a real one has."""
+    """Return the record of one attempt, with all the values that a real one has."""
     component, *partners = case_id.partition("/")[0].split("+")
     scheduler = case_id.rpartition("@")[2].partition("/")[0]
     versions = {"psij": "0.9.11", "parsl": "2026.10.26", "radical.pilot": "1.103.2", "flux": "0.88.0"}
     components = [Component(name=name, version=version, provider="spack") for name, version in versions.items()]
-    given: dict[str, Any] = {
+    values: dict[str, Any] = {
         "record_id": record_id(site, system, run_id, case_id, attempt),
         "run_id": run_id,
         "case_id": case_id,
@@ -129,12 +130,12 @@ def record(
             reproduce=f"exaworks validate --case '{case_id}'",
         ),
     }
-    return Record(**(given | changes))
+    return Record(**(values | changes))
 
 
 def closing(records: int, missing: int = 0, sequence: int = 1, **changes: Any) -> Closing:
-    """Close a run."""
-    given: dict[str, Any] = {
+    """Return the closing of a run."""
+    values: dict[str, Any] = {
         "state": "complete",
         "ended": "2026-11-20T08:20:00Z",
         "planned": records + missing,
@@ -143,4 +144,4 @@ def closing(records: int, missing: int = 0, sequence: int = 1, **changes: Any) -
         "counts": {"pass": records},
         "exit_code": 0,
     }
-    return Closing(sequence=sequence, **(given | changes))
+    return Closing(sequence=sequence, **(values | changes))

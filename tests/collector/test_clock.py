@@ -1,4 +1,4 @@
-"""Durations mean the same to the collector as to the site files and manifests that write them."""
+"""The collector reads durations and instants as site files and manifests write them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.collector.samples import manifest
 
 
 @pytest.mark.parametrize(
-    ("said", "meant"),
+    ("text", "expected"),
     [
         ("00:30:00", 1800),
         ("24:00:00", 86_400),
@@ -34,11 +34,11 @@ from tests.collector.samples import manifest
         (None, None),
     ],
 )
-def test_a_duration_is_read_as_people_and_site_files_write_it(said: str | None, meant: int | None) -> None:
-    assert duration_seconds(said) == meant
+def test_a_duration_is_read_as_people_and_site_files_write_it(text: str | None, expected: int | None) -> None:
+    assert duration_seconds(text) == expected
 
 
-def test_what_the_packaged_workstation_calls_stale_reaches_the_store(store: Store) -> None:
+def test_cadence_and_stale_after_of_the_packaged_workstation_reach_the_database(store: Store) -> None:
     system = find("local/workstation", environ={})
     assert system.stale_after is not None
     assert system.cadence is not None

@@ -1,4 +1,4 @@
-"""Fixtures of the images' tests."""
+"""Fixtures for the tests of images."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.containers.engine import Engine, ready
-from tests.containers.yard import Yard
+from tests.containers.image_store import ImageStore
 from tests.needs import need
 
 
 @pytest.fixture(scope="module")
 def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """podman with an image of this machine's own Python."""
+    """Return podman with an image that has the Python of this machine."""
+    need("podman")
     engine = Engine(tmp_path_factory.mktemp("podman"))
     try:
         yield ready(engine)
@@ -24,18 +25,19 @@ def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="module")
-def yard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Yard]:
+def image_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImageStore]:
     need("podman", "buildah", "debootstrap")
+    """Return a store with a base image; ``EXAWORKS_TEST_CONTAINERS`` names a folder to keep it in."""
     kept = os.environ.get("EXAWORKS_TEST_CONTAINERS")
-    folder = Path(kept) if kept else tmp_path_factory.mktemp("yard")
+    folder = Path(kept) if kept else tmp_path_factory.mktemp("image_store")
     folder.mkdir(parents=True, exist_ok=True)
     engine = Engine(folder)
-    engine.make()
-    made = Yard(engine)
+    engine.configure()
+    store = ImageStore(engine)
     try:
-        made.base()
-        yield made
+        store.base()
+        yield store
     finally:
-        made.close()
+        store.close()
         if not kept:
             engine.close()

@@ -1,4 +1,4 @@
-"""A container engine that works on this machine, with a store of its own, and images that need no registry."""
+"""A container engine for tests, with its own store, and images that need no registry."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from pathlib import Path
 
 import pytest
 
-from tests.needs import need, program, required
+from tests.needs import program, required
 
 PYTHON = "localhost/exaworks/test-python:3"
-CAREFUL = """
+RESTRICTED = """
 [containers]
 netns = "host"
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
 [engine]
 cgroup_manager = "cgroupfs"
 """
-"""For a machine on which nothing may raise limits or make cgroups, such as a container or a small virtual machine."""
+"""For machines where programs cannot raise limits or create cgroups, such as a container."""
 HELPERS = ("/usr/libexec/podman", "/usr/lib/podman")
-NAMES = """helper_binaries_dir = ["{folder}"]
+NAME_RESOLUTION = """helper_binaries_dir = ["{folder}"]
 [network]
 network_backend = "netavark"
 network_config_dir = "{state}/networks"
 """
-"""For containers that find each other by name, which podman's older networks do not offer."""
+"""For containers that connect to each other by name, which podman's older networks do not support."""
 LONGEST_RUNROOT = 50
-"""Characters: with more, podman runs a container, but does not clean up after it, and waits 20 s for that."""
+"""The longest usable runroot, in characters. With a longer one podman does not clean up, and waits 20 s for that."""
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Engine:
     state: Path = field(init=False)
 
     def __post_init__(self) -> None:
-        """Keep what is of running containers in the folder too, unless podman finds its name too long."""
+        """Use a folder for the state of running containers below ``folder``, unless its name is too long for podman."""
         self.state = self.folder / "run"
         if len(str(self.state)) > LONGEST_RUNROOT:
             self.state = Path(tempfile.mkdtemp(prefix="podman-"))
@@ -56,14 +56,14 @@ class Engine:
             "CONTAINERS_STORAGE_CONF": str(self.folder / "storage.conf"),
         }
 
-    def make(self) -> None:
-        """Write the configuration: careful, in a store that goes with the folder."""
+    def configure(self) -> None:
+        """Write the configuration, with few requirements on the machine and a store below ``folder``."""
         runtime = next((name for name in ("runc", "crun") if program(name)), None)
         helpers = self.helpers()
         (self.folder / "containers.conf").write_text(
-            CAREFUL
+            RESTRICTED
             + (f'runtime = "{runtime}"\n' if runtime else "")
-            + (NAMES.format(folder=helpers, state=self.folder) if helpers else "")
+            + (NAME_RESOLUTION.format(folder=helpers, state=self.folder) if helpers else "")
         )
         (self.folder / "storage.conf").write_text(
             f'[storage]\ndriver = "overlay"\ngraphroot = "{self.folder}/store"\nrunroot = "{self.state}"\n'
@@ -93,7 +93,7 @@ class Engine:
 
 
 def host_python(target: Path) -> None:
-    """Write a root file system of this machine's own Python, a shell and what they link to: an image in a second."""
+    """Write a root file system with this machine's Python, a shell and their libraries, as a quick image."""
     python = Path("/usr/bin/python3").resolve()
     library = Path(
         subprocess.run(
@@ -104,12 +104,12 @@ def host_python(target: Path) -> None:
         ).stdout.strip()
     )
     shell = Path("/bin/sh").resolve()
-    programs = [python, shell, *(Path(found).resolve() for name in ("sleep", "env") if (found := shutil.which(name)))]
+    programs = [python, shell, *(Path(path).resolve() for name in ("sleep", "env") if (path := shutil.which(name)))]
     extensions = [*library.glob("lib-dynload/*.so")]
     linked: set[Path] = set()
     for file in [*programs, *extensions]:
-        said = subprocess.run(["ldd", str(file)], capture_output=True, text=True, check=False).stdout
-        linked |= {Path(word) for line in said.splitlines() for word in line.split() if word.startswith("/")}
+        output = subprocess.run(["ldd", str(file)], capture_output=True, text=True, check=False).stdout
+        linked |= {Path(word) for line in output.splitlines() for word in line.split() if word.startswith("/")}
 
     def kept(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
         skipped = ("__pycache__", "dist-packages", "site-packages", "test", "idlelib", "config-")
@@ -132,17 +132,16 @@ def host_python(target: Path) -> None:
             archive.addfile(folder)
 
 
-def refuse(why: str) -> None:
-    """Skip where the engine is there but cannot run; fail where it is required."""
+def skip_or_fail(reason: str) -> None:
+    """Skip the test because the engine cannot run; fail if the engine is required."""
     if "podman" in required():
-        pytest.fail(f"EXAWORKS_REQUIRE names podman, but it cannot run here: {why}", pytrace=False)
-    pytest.skip(f"podman cannot run here: {why}")
+        pytest.fail(f"EXAWORKS_REQUIRE names podman, but it cannot run here: {reason}", pytrace=False)
+    pytest.skip(f"podman cannot run here: {reason}")
 
 
 def ready(engine: Engine) -> Engine:
-    """Return the engine with an image that has Python, seen to start."""
-    need("podman")
-    engine.make()
+    """Return the engine with an image that has Python and that can start."""
+    engine.configure()
     archive = engine.folder / "python.tar"
     host_python(archive)
     done = engine.run("podman", "import", "--quiet", str(archive), PYTHON)
@@ -150,5 +149,5 @@ def ready(engine: Engine) -> Engine:
     if done.returncode == 0:
         done = engine.run("podman", "run", "--rm", PYTHON, "/bin/sh", "-c", "exit 0")
     if done.returncode != 0:
-        refuse(done.stderr.strip().splitlines()[-1])
+        skip_or_fail(done.stderr.strip().splitlines()[-1])
     return engine

@@ -1,4 +1,4 @@
-"""A registry of images on loopback: as much of OCI's distribution protocol as a push and a pull take."""
+"""An image registry on the loopback interface, with the parts of OCI's protocol that a push and a pull use."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ UPLOAD = "/v2/uploads/"
 
 
 class Registry:
-    """What was pushed: blobs by digest, and manifests by repository and tag. A closed one wants a login."""
+    """The pushed content: blobs by digest, and manifests by repository and tag. ``closed``: it requires a login."""
 
     def __init__(self, folder: Path, *, closed: bool = False) -> None:
         self.folder = folder
         self.closed = closed
         self.manifests: dict[tuple[str, str], tuple[str, bytes]] = {}
-        """Kind and content, by repository and tag, and by repository and digest."""
+        """Media type and content, by repository and tag, and by repository and digest."""
         self.port = 0
 
     def blob(self, digest: str) -> Path:
@@ -29,7 +29,7 @@ class Registry:
 
     @property
     def settings(self) -> Path:
-        """A file for CONTAINERS_REGISTRIES_CONF that lets an engine speak plain HTTP with this registry."""
+        """A file for CONTAINERS_REGISTRIES_CONF, so that an engine uses plain HTTP with this registry."""
         path = self.folder / "registries.conf"
         path.write_text(f'[[registry]]\nlocation = "127.0.0.1:{self.port}"\ninsecure = true\n')
         return path
@@ -37,18 +37,18 @@ class Registry:
 
 @contextmanager
 def serving(folder: Path, *, closed: bool = False) -> Iterator[Registry]:
-    """Serve a registry that keeps its blobs in a folder."""
-    registry = Registry(folder, closed=closed)
+    """Run a registry that stores its blobs in a folder."""
+    content = Registry(folder, closed=closed)
 
     class Handler(_Handler):
-        held = registry
+        registry = content
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    registry.port = server.server_address[1]
+    content.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield registry
+        yield content
     finally:
         server.shutdown()
         server.server_close()
@@ -57,55 +57,57 @@ def serving(folder: Path, *, closed: bool = False) -> Iterator[Registry]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    held: Registry
+    registry: Registry
 
     def do_GET(self) -> None:
-        if self.held.closed:
-            self._say(401, {"WWW-Authenticate": 'Basic realm="test"'}, _error("UNAUTHORIZED"))
+        if self.registry.closed:
+            self._respond(401, {"WWW-Authenticate": 'Basic realm="test"'}, _error("UNAUTHORIZED"))
         elif self.path in ("/v2", "/v2/"):
-            self._say(200, {})
+            self._respond(200, {})
         elif blob := re.fullmatch(r"/v2/.+/blobs/(sha256:\w+)", self.path):
-            path = self.held.blob(blob[1])
+            path = self.registry.blob(blob[1])
             if path.exists():
-                self._say(200, {"Docker-Content-Digest": blob[1]}, path.read_bytes())
+                self._respond(200, {"Docker-Content-Digest": blob[1]}, path.read_bytes())
             else:
-                self._say(404, {}, _error("BLOB_UNKNOWN"))
-        elif (named := re.fullmatch(r"/v2/(.+)/manifests/(.+)", self.path)) and named.groups() in self.held.manifests:
-            kind, content = self.held.manifests[named[1], named[2]]
-            self._say(200, {"Content-Type": kind, "Docker-Content-Digest": _digest(content)}, content)
+                self._respond(404, {}, _error("BLOB_UNKNOWN"))
+        elif (
+            named := re.fullmatch(r"/v2/(.+)/manifests/(.+)", self.path)
+        ) and named.groups() in self.registry.manifests:
+            kind, content = self.registry.manifests[named[1], named[2]]
+            self._respond(200, {"Content-Type": kind, "Docker-Content-Digest": _digest(content)}, content)
         else:
-            self._say(404, {}, _error("MANIFEST_UNKNOWN"))
+            self._respond(404, {}, _error("MANIFEST_UNKNOWN"))
 
     do_HEAD = do_GET
 
     def do_POST(self) -> None:
         self._body()
-        self._say(202, {"Location": f"{UPLOAD}{uuid.uuid4().hex}"})
+        self._respond(202, {"Location": f"{UPLOAD}{uuid.uuid4().hex}"})
 
     def do_PATCH(self) -> None:
         with self._upload().open("ab") as stream:
             stream.write(self._body())
             size = stream.tell()
-        self._say(202, {"Location": self.path, "Range": f"0-{size - 1}"})
+        self._respond(202, {"Location": self.path, "Range": f"0-{size - 1}"})
 
     def do_PUT(self) -> None:
         body = self._body()
         if named := re.fullmatch(r"/v2/(.+)/manifests/(.+)", self.path):
-            kept = (self.headers["Content-Type"], body)
-            self.held.manifests[named[1], named[2]] = self.held.manifests[named[1], _digest(body)] = kept
-            self._say(201, {"Docker-Content-Digest": _digest(body)})
+            manifest = (self.headers["Content-Type"], body)
+            self.registry.manifests[named[1], named[2]] = self.registry.manifests[named[1], _digest(body)] = manifest
+            self._respond(201, {"Docker-Content-Digest": _digest(body)})
             return
         path = self._upload()
         content = (path.read_bytes() if path.exists() else b"") + body
         if not self.path.replace("%3A", ":").endswith(f"digest={_digest(content)}"):
-            self._say(400, {}, _error("DIGEST_INVALID"))
+            self._respond(400, {}, _error("DIGEST_INVALID"))
             return
-        self.held.blob(_digest(content)).write_bytes(content)
+        self.registry.blob(_digest(content)).write_bytes(content)
         path.unlink(missing_ok=True)
-        self._say(201, {"Docker-Content-Digest": _digest(content)})
+        self._respond(201, {"Docker-Content-Digest": _digest(content)})
 
     def _upload(self) -> Path:
-        return self.held.folder / self.path.removeprefix(UPLOAD).partition("?")[0]
+        return self.registry.folder / self.path.removeprefix(UPLOAD).partition("?")[0]
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding") != "chunked":
@@ -117,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile.readline()
         return b"".join(parts)
 
-    def _say(self, status: int, headers: dict[str, str], content: bytes = b"") -> None:
+    def _respond(self, status: int, headers: dict[str, str], content: bytes = b"") -> None:
         self.send_response(status)
         for name, value in {"Content-Length": str(len(content)), **headers}.items():
             self.send_header(name, value)
@@ -126,7 +128,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(content)
 
     def log_message(self, format: str, *arguments: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def _digest(content: bytes) -> str:

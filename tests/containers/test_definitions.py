@@ -1,4 +1,4 @@
-"""The committed definitions follow from the release manifest, and keep the rules of a good image."""
+"""The committed definitions are generated from the release manifest, and keep the rules for images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from containers.bases import FAMILIES
 from containers.catalogue import IMAGES, image
 from containers.errors import ImagesError, NoImageError
 from containers.model import Copy
-from containers.render import FOLDER, compose, containerfile, definition, everything, outdated, shell, write
+from containers.render import FOLDER, all_files, compose, containerfile, definition, outdated, shell, write
 from exaworks_sdk.release import load
 from site_configs.load import load_file
 from tests.needs import need
@@ -33,23 +33,23 @@ def last_stage(name: str, family: str) -> str:
     return text(name, family).rpartition("\nFROM ")[2]
 
 
-def test_the_committed_files_are_what_the_release_comes_to() -> None:
-    assert outdated(everything(RELEASE), ROOT) == []
+def test_the_committed_files_are_current() -> None:
+    assert outdated(all_files(RELEASE), ROOT) == []
 
 
-def test_a_changed_or_left_over_file_is_told_and_mended(tmp_path: Path) -> None:
-    files = everything(RELEASE)
+def test_a_changed_and_an_obsolete_file_are_reported_and_corrected(tmp_path: Path) -> None:
+    files = all_files(RELEASE)
     assert write(files, tmp_path) == list(files)
     changed = tmp_path / FOLDER / "sdk-slim" / "Containerfile.debian-12"
     changed.write_text(changed.read_text() + "USER root\n")
     (tmp_path / FOLDER / "collector" / "old.def").write_text("x")
-    wrong = [f"{FOLDER}/sdk-slim/Containerfile.debian-12", f"{FOLDER}/collector/old.def"]
-    assert outdated(files, tmp_path) == wrong == write(files, tmp_path)
+    old = [f"{FOLDER}/sdk-slim/Containerfile.debian-12", f"{FOLDER}/collector/old.def"]
+    assert outdated(files, tmp_path) == old == write(files, tmp_path)
     assert outdated(files, tmp_path) == []
 
 
 @pytest.mark.parametrize("name", IMAGES)
-def test_the_versions_on_the_label_are_those_of_the_release(name: str) -> None:
+def test_the_versions_in_the_labels_are_those_of_the_release(name: str) -> None:
     labels = dict(re.findall(r"org\.exaworks\.component\.([\w.-]+)=\"([^\"]+)\"", text(name)))
     versions = {component.name: component.version for component in RELEASE.components}
     assert labels == {key: versions[key] for key in labels}
@@ -62,7 +62,7 @@ def test_the_versions_on_the_label_are_those_of_the_release(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "family"), ALL)
-def test_nothing_that_builds_gets_into_the_stage_that_is_kept(name: str, family: str) -> None:
+def test_the_last_stage_has_no_build_tools(name: str, family: str) -> None:
     tools = {p for key in ("compiler", "spack-build", "flux-build") for p in FAMILIES[family].packages[key]}
     kept = ("python", "processes", "slurm", "flux-run", "spack-run")
     runtime = {p for key in kept for p in FAMILIES[family].packages[key]}
@@ -75,7 +75,7 @@ def test_nothing_that_builds_gets_into_the_stage_that_is_kept(name: str, family:
 
 
 @pytest.mark.parametrize(("name", "family"), ALL)
-def test_an_image_runs_as_an_ordinary_user_says_whether_it_is_well_and_what_is_in_it(name: str, family: str) -> None:
+def test_an_image_has_an_ordinary_user_a_health_check_labels_and_a_bill_of_materials(name: str, family: str) -> None:
     lines = last_stage(name, family).splitlines()
     assert [line for line in lines if line.startswith("USER")] == ["USER 1000:1000"]
     assert sum(line.startswith("HEALTHCHECK") for line in lines) == 1
@@ -87,7 +87,7 @@ def test_an_image_runs_as_an_ordinary_user_says_whether_it_is_well_and_what_is_i
 
 
 @pytest.mark.parametrize(("name", "family"), ALL)
-def test_what_pip_installs_is_locked_by_hashes(name: str, family: str) -> None:
+def test_packages_from_pip_are_locked_by_hashes(name: str, family: str) -> None:
     installs = re.findall(r"pip install [^;]*", text(name, family))
     assert installs
     assert all("--require-hashes" in line or "--no-index" in line for line in installs)
@@ -102,10 +102,9 @@ def test_the_build_tools_come_from_the_lock_with_their_hashes(tmp_path: Path) ->
 
 
 @pytest.mark.needs("shellcheck")
-def test_every_command_of_every_image_is_sound_shell() -> None:
+def test_shellcheck_accepts_every_command_of_every_image() -> None:
     for name, family in ALL:
-        made = image(name, RELEASE, FAMILIES[family])
-        for stage in made.stages:
+        for stage in image(name, RELEASE, FAMILIES[family]).stages:
             steps = [step for step in stage.steps if not isinstance(step, Copy)]
             script = "\n".join(["set -eu", *(line for step in steps for line in shell(step, FAMILIES[family]))])
             argv = [need("shellcheck"), "--shell=sh", "--exclude=SC1091,SC2154", "-"]
@@ -113,58 +112,58 @@ def test_every_command_of_every_image_is_sound_shell() -> None:
             assert done.returncode == 0, f"{name}, {family}: {done.stdout}"
 
 
-def test_what_git_fetches_is_the_releases_commit() -> None:
-    """Each clone is checked against, or checked out at, an argument whose default the release or its recipe gives."""
+def test_git_fetches_the_commits_of_the_release() -> None:
+    """Each clone is compared with, or checked out at, an argument with a default from the release or its recipe."""
     for name, arguments in (("sdk", ("SPACK_COMMIT", "PACKAGES_COMMIT")), ("testbed-flux", ("FLUX_COMMIT",))):
         for argument in arguments:
             assert re.search(rf"^ARG {argument}=[0-9a-f]{{40}}$", text(name), re.MULTILINE)
             assert f'"${{{argument}}}"' in text(name)
 
 
-def test_only_what_spack_builds_has_a_dag_hash() -> None:
+def test_only_the_image_built_with_spack_has_a_dag_hash() -> None:
     assert {name for name in IMAGES if "org.exaworks.dag-hash" in text(name)} == {"sdk"}
 
 
-def test_debians_libraries_lie_in_prefixes_as_recipes_expect_them(tmp_path: Path) -> None:
+def test_debians_libraries_are_linked_into_prefixes_as_recipes_expect_them(tmp_path: Path) -> None:
     script = ROOT / "containers/files/debian-links"
     subprocess.run([str(script), str(tmp_path)], check=True)
-    subprocess.run([str(script), str(tmp_path)], check=True)  # again: nothing in the way
+    subprocess.run([str(script), str(tmp_path)], check=True)  # running it again must not fail
     assert {path.name for path in tmp_path.iterdir()} == {"lua", "mpich", "tcl"}
     mpiexec = Path("/usr/bin/mpiexec.hydra")
     assert (tmp_path / "mpich/bin/mpiexec.hydra").exists() == mpiexec.exists()
-    assert all(path.exists() for path in tmp_path.rglob("*")), "a link to nothing"
+    assert all(path.exists() for path in tmp_path.rglob("*")), "a link has no target"
 
 
-def test_spack_finds_debians_tcl_scripts_as_it_follows_no_link_to_a_folder(tmp_path: Path) -> None:
+def test_debians_tcl_scripts_are_in_a_real_folder_which_spack_searches(tmp_path: Path) -> None:
     if not Path("/usr/share/tcltk/tcl8.6/init.tcl").exists():
         pytest.skip("Debian's tcl8.6 is not installed")
     subprocess.run([str(ROOT / "containers/files/debian-links"), str(tmp_path)], check=True)
-    found = [folder for folder, _, files in os.walk(tmp_path) if "init.tcl" in files]
-    assert found == [str(tmp_path / "tcl/lib/tcl8.6")]
+    folders = [folder for folder, _, files in os.walk(tmp_path) if "init.tcl" in files]
+    assert folders == [str(tmp_path / "tcl/lib/tcl8.6")]
 
 
 @pytest.mark.needs("hadolint")
-def test_the_linter_finds_nothing_in_any_containerfile() -> None:
+def test_hadolint_accepts_every_containerfile() -> None:
     files = [str(ROOT / FOLDER / name / f"Containerfile.{family}") for name, family in ALL]
     done = subprocess.run([need("hadolint"), *files], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.needs("hadolint")
-def test_the_linter_would_find_something(tmp_path: Path) -> None:
+def test_hadolint_rejects_a_bad_containerfile(tmp_path: Path) -> None:
     bad = tmp_path / "Containerfile"
     bad.write_text("FROM debian\nRUN apt-get install x\n")
     assert subprocess.run([need("hadolint"), str(bad)], capture_output=True).returncode != 0
 
 
 @pytest.mark.needs("shellcheck")
-def test_the_entry_points_are_sound_shell() -> None:
+def test_shellcheck_accepts_the_entry_points() -> None:
     files = [str(ROOT / "containers/files" / name) for name in ("slurm-role", "flux-role", "debian-links")]
     done = subprocess.run([need("shellcheck"), *files], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.needs("podman-compose")
+@pytest.mark.needs("podman-compose", "podman")
 @pytest.mark.parametrize("name", ["testbed-slurm", "collector"])
 def test_a_compose_file_is_accepted(name: str, tmp_path: Path) -> None:
     path = ROOT / FOLDER / name / "compose.yaml"
@@ -184,14 +183,14 @@ def test_a_collector_without_a_password_is_refused(tmp_path: Path) -> None:
     assert done.returncode != 0
 
 
-def test_a_cluster_has_as_many_nodes_as_were_asked_for() -> None:
+def test_a_cluster_has_the_requested_number_of_nodes() -> None:
     text = compose(5, RELEASE)
     assert re.findall(r"^  node(\d+):$", text, re.MULTILINE) == ["1", "2", "3", "4", "5"]
     assert 'SLURM_NODES: "5"' in text
 
 
 @pytest.mark.parametrize("name", [name for name in IMAGES if name != "collector"])
-def test_the_site_file_of_an_image_is_one_and_promises_what_is_in_it(name: str) -> None:
+def test_the_site_file_of_an_image_loads_and_promises_its_components(name: str) -> None:
     system = load_file(ROOT / FOLDER / name / "site.yaml")
     assert system.system == f"image/{name}"
     assert system.detect.environment == {"EXAWORKS_IMAGE": name}
@@ -202,12 +201,12 @@ def test_the_site_file_of_an_image_is_one_and_promises_what_is_in_it(name: str) 
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("name", [n for n in IMAGES if image(n, RELEASE, FAMILIES["debian-12"]).apptainer])
-def test_an_apptainer_definition_says_the_same_as_the_containerfile(name: str, family: str) -> None:
-    made = image(name, RELEASE, FAMILIES[family])
-    written = definition(made, RELEASE, FAMILIES[family])
+def test_an_apptainer_definition_agrees_with_the_containerfile(name: str, family: str) -> None:
+    wanted = image(name, RELEASE, FAMILIES[family])
+    written = definition(wanted, RELEASE, FAMILIES[family])
     for section in ("%post", "%environment", "%runscript", "%test", "%labels"):
         assert section in written
-    commands = re.findall(r"pip install [^;\\\n]*", containerfile(made, RELEASE, FAMILIES[family]))
+    commands = re.findall(r"pip install [^;\\\n]*", containerfile(wanted, RELEASE, FAMILIES[family]))
     assert commands
     assert all(command.strip() in written for command in commands)
     assert re.findall(r"^    org\.exaworks\.component\S+ \S+$", written, re.MULTILINE)
@@ -215,10 +214,12 @@ def test_an_apptainer_definition_says_the_same_as_the_containerfile(name: str, f
     for stage in written.split("Bootstrap: ")[1:]:
         section = stage.partition("%arguments\n")[2].partition("\n%")[0]
         declared = set(re.findall(r"^    (\w+)=", section, re.MULTILINE))
-        assert set(re.findall(r"\{\{ (\w+) \}\}", stage)) == declared, "used and not declared, or the other way round"
+        assert set(re.findall(r"\{\{ (\w+) \}\}", stage)) == declared, (
+            "an argument is used but not declared, or declared but not used"
+        )
 
 
-def test_what_is_not_there_is_named() -> None:
+def test_an_unknown_image_or_definition_is_named_in_the_error() -> None:
     with pytest.raises(NoImageError, match="no image sdk-huge"):
         image("sdk-huge", RELEASE, FAMILIES["debian-12"])
     with pytest.raises(NoImageError, match="collector has no Apptainer definition"):
@@ -229,9 +230,9 @@ def test_the_image_sdk_is_built_with_the_spack_of_the_release() -> None:
     assert RELEASE.spack
     assert f"ARG SPACK_COMMIT={RELEASE.spack.tool.commit}" in text("sdk")
     assert f"ARG PACKAGES_COMMIT={RELEASE.spack.packages.commit}" in text("sdk")
-    ours, builtin = (text("sdk").index(f"config --scope site add repos:{name}:") for name in ("exaworks", "builtin"))
-    assert ours < builtin, "the first of two repositories with a recipe of one name is taken"
-    with pytest.raises(ImagesError, match="names no state of Spack"):
+    own, builtin = (text("sdk").index(f"config --scope site add repos:{name}:") for name in ("exaworks", "builtin"))
+    assert own < builtin, "Spack takes a recipe from the first repository that has it"
+    with pytest.raises(ImagesError, match="has no commits of Spack"):
         image("sdk", msgspec.structs.replace(RELEASE, spack=None), FAMILIES["debian-12"])
 
 
@@ -240,5 +241,5 @@ def test_a_flux_that_the_recipe_does_not_pin_is_refused(tmp_path: Path, monkeypa
     recipe.parent.mkdir()
     recipe.write_text('    version("0.1.0", commit="abc")\n')
     monkeypatch.setattr("containers.catalogue.RECIPES", tmp_path)
-    with pytest.raises(ImagesError, match=r"gives no commit for 0\.88\.0"):
+    with pytest.raises(ImagesError, match=r"no commit for version 0\.88\.0"):
         image("testbed-flux", RELEASE, FAMILIES["debian-12"])

@@ -1,4 +1,4 @@
-"""Payloads run in a container of the image, on schedulers that stay outside, and every container ends with its case."""
+"""Payloads run in a container of the image, the schedulers run outside, and every container ends with its case."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from sdk_tests.components import ComponentKind
-from sdk_tests.deployment import Deployment, resolve
+from sdk_tests.deployments import Deployment, resolve
+from sdk_tests.deployments.image import image_deployment
 from sdk_tests.errors import DeploymentError
-from sdk_tests.images import image_deployment
-from sdk_tests.probe import probe
-from sdk_tests.procs import Ended, Procs
+from sdk_tests.execution.process_table import ProcessEnd, ProcessTable
+from sdk_tests.plan.components import ComponentKind
+from sdk_tests.plan.probe import probe
 from tests.containers.engine import PYTHON, Engine
 
 IMAGE = f"image:{PYTHON}"
@@ -27,7 +27,7 @@ ANSWER = """
 import json, os, sys
 print(json.dumps({"container": os.path.exists("/run/.containerenv"), "cwd": os.getcwd(), "home": os.environ["HOME"],
     "user": os.getuid(), "names": sorted(os.environ), "node": os.environ.get("SLURMD_NODENAME")}))
-open("left", "w").close()
+open("written", "w").close()
 """
 WAITS = """
 import os, signal, sys, time
@@ -54,11 +54,11 @@ def scratch(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def procs() -> Iterator[Procs]:
-    table = Procs()
+def procs() -> Iterator[ProcessTable]:
+    table = ProcessTable()
     yield table
     table.kill_all()
-    ctypes.CDLL(None).prctl(36, 0, 0, 0, 0)  # adopt no more: engines wait until what they left has been reaped
+    ctypes.CDLL(None).prctl(36, 0, 0, 0, 0)  # no longer a subreaper: engines wait until their orphans have been reaped
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.set_wakeup_fd(-1)
 
@@ -69,25 +69,25 @@ def payload(folder: Path, source: str) -> list[str]:
     return [str(path), "{}"]
 
 
-def until(true: Callable[[], bool], what: str, limit: float = 30.0) -> None:
-    """Wait for something that no event tells of: the state of processes that are no children of this one."""
+def until(condition: Callable[[], bool], description: str, limit: float = 30.0) -> None:
+    """Wait for a state that no event reports, such as the end of a process that is not a child of this one."""
     deadline = time.monotonic() + limit
-    while not true():
-        assert time.monotonic() < deadline, f"not within {limit} s: {what}"
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {limit} s: {description}"
         time.sleep(0.02)
 
 
-def test_the_probe_reads_the_image_and_its_digest_is_what_the_engine_says(
+def test_the_probe_reads_the_image_and_has_the_digest_that_the_engine_reports(
     podman: Engine, deployment: Deployment
 ) -> None:
-    said = podman.run("podman", "image", "inspect", "--format", "{{.Digest}}", PYTHON).stdout.strip()
-    found = probe(deployment, {"ghost": ComponentKind("ghost", distribution="ghost")})
-    assert found.digest == said.removeprefix("sha256:")
-    assert found.executable == deployment.python == "/usr/bin/python3"
-    assert IMAGE in found.absent["ghost"]
+    digest = podman.run("podman", "image", "inspect", "--format", "{{.Digest}}", PYTHON).stdout.strip()
+    contents = probe(deployment, {"ghost": ComponentKind("ghost", distribution="ghost")})
+    assert contents.digest == digest.removeprefix("sha256:")
+    assert contents.executable == deployment.python == "/usr/bin/python3"
+    assert IMAGE in contents.absent["ghost"]
 
 
-def test_a_payload_sees_its_folder_and_the_schedulers_variables_and_nothing_else_of_outside(
+def test_a_payload_has_its_folder_and_the_schedulers_variables_and_nothing_else_from_outside(
     podman: Engine, deployment: Deployment, tmp_path: Path, scratch: Path
 ) -> None:
     argv = deployment.wrap([deployment.python, *payload(tmp_path, ANSWER)])
@@ -97,11 +97,13 @@ def test_a_payload_sees_its_folder_and_the_schedulers_variables_and_nothing_else
     assert answer["container"]
     assert (answer["cwd"], answer["home"], answer["node"]) == (str(scratch), str(scratch), "n1")
     assert not {"MY_TOKEN", "PYTHONPATH", "CONTAINERS_CONF"} & set(answer["names"])
-    assert (scratch / "left").stat().st_uid == answer["user"] == os.getuid()
-    assert [path.name for path in scratch.iterdir()] == ["left"]
+    assert (scratch / "written").stat().st_uid == answer["user"] == os.getuid()
+    assert [path.name for path in scratch.iterdir()] == ["written"]
 
 
-def test_a_variable_that_the_site_names_goes_in(podman: Engine, tmp_path: Path, scratch: Path) -> None:
+def test_a_variable_that_the_site_names_is_passed_to_the_container(
+    podman: Engine, tmp_path: Path, scratch: Path
+) -> None:
     settings = {"EXAWORKS_IMAGE_ENV": "LICENCE_SERVER", "EXAWORKS_IMAGE_FLAGS": "--hostname 'inside-name'"}
     deployment = image_deployment(IMAGE, podman.environ, settings)
     source = "import json, os; print(json.dumps([os.environ['LICENCE_SERVER'], os.environ['HOSTNAME']]))"
@@ -116,31 +118,34 @@ def test_a_variable_that_the_site_names_goes_in(podman: Engine, tmp_path: Path, 
     [("raise SystemExit(7)", 7), ("import os; os.kill(os.getpid(), 11)", -11)],
     ids=["exit code", "signal"],
 )
-def test_a_payload_leaves_as_it_would_without_a_container(
+def test_a_payload_has_the_same_exit_code_or_signal_as_without_a_container(
     deployment: Deployment, tmp_path: Path, scratch: Path, source: str, code: int
 ) -> None:
     argv = deployment.wrap([deployment.python, *payload(tmp_path, source)])
     assert subprocess.run(argv, env=dict(deployment.environ), cwd=scratch, timeout=60).returncode == code
 
 
-def test_a_limit_leaves_no_container_although_the_payload_ignores_termination(
-    podman: Engine, deployment: Deployment, procs: Procs, tmp_path: Path, scratch: Path
+def test_after_a_timeout_no_container_remains_even_if_the_payload_ignores_termination(
+    podman: Engine, deployment: Deployment, procs: ProcessTable, tmp_path: Path, scratch: Path
 ) -> None:
-    ended: list[Ended] = []
+    ended: list[ProcessEnd] = []
     argv = deployment.wrap([deployment.python, *payload(tmp_path, WAITS)])
     procs.spawn("case", argv, deployment.environ, str(scratch), None, ended.append, mark="run/case")
-    until(lambda: procs.poll(0.02) or ((scratch / "started").exists() and (scratch / "daemon").exists()), "started")
+    until(
+        lambda: procs.poll(0.02) or ((scratch / "started").exists() and (scratch / "daemon").exists()),
+        "the start of the payload",
+    )
     inside = _processes(str(tmp_path / "payload.py"))
     assert len(inside) == 2
     assert len(podman.containers()) == 1
     procs.cancel("case", "timeout")
-    until(lambda: procs.poll(0.1) or bool(ended), "the landing", limit=15)
+    until(lambda: procs.poll(0.1) or bool(ended), "the end of the process", limit=15)
     assert ended[0].ending == "timeout"
-    until(lambda: not _processes(str(tmp_path / "payload.py")), "the payload and its daemon gone")
-    until(lambda: procs.poll(0.02) or not podman.containers(), "the container removed")
+    until(lambda: not _processes(str(tmp_path / "payload.py")), "the end of the payload and its daemon")
+    until(lambda: procs.poll(0.02) or not podman.containers(), "the removal of the container")
 
 
-def test_a_killed_harness_leaves_no_container(
+def test_after_the_harness_is_killed_no_container_remains(
     podman: Engine, deployment: Deployment, tmp_path: Path, scratch: Path
 ) -> None:
     argv = deployment.wrap([deployment.python, *payload(tmp_path, WAITS)])
@@ -148,18 +153,18 @@ def test_a_killed_harness_leaves_no_container(
     until(lambda: (scratch / "started").exists() and (scratch / "daemon").exists(), "started")
     os.killpg(client.pid, signal.SIGKILL)
     client.wait()
-    until(lambda: not _processes(str(tmp_path / "payload.py")), "the payload and its daemon gone")
-    until(lambda: not podman.containers(), "the container removed")
+    until(lambda: not _processes(str(tmp_path / "payload.py")), "the end of the payload and its daemon")
+    until(lambda: not podman.containers(), "the removal of the container")
 
 
-def test_cases_that_submit_by_themselves_are_not_for_an_image(deployment: Deployment) -> None:
+def test_cases_that_submit_jobs_themselves_cannot_run_in_an_image(deployment: Deployment) -> None:
     assert "outside of it" in str(deployment.unable("login", True))
     assert deployment.unable("login", False) is None
     assert deployment.unable("allocation", True) is None
 
 
 @pytest.mark.parametrize(
-    ("text", "path", "said"),
+    ("text", "path", "message"),
     [
         ("image:localhost/no/such:1", None, "podman has no image"),
         ("image:localhost/no/such:1", "/nonexistent", "no podman or docker on PATH"),
@@ -167,11 +172,11 @@ def test_cases_that_submit_by_themselves_are_not_for_an_image(deployment: Deploy
         (f"image:{__file__}", "/nonexistent", "no apptainer or singularity on PATH"),
     ],
 )
-def test_an_image_that_cannot_be_run_is_named_with_what_to_do(
-    podman: Engine, text: str, path: str | None, said: str
+def test_the_error_for_an_image_that_cannot_run_names_the_problem(
+    podman: Engine, text: str, path: str | None, message: str
 ) -> None:
     environ = {**podman.environ, **({"PATH": path} if path else {})}
-    with pytest.raises(DeploymentError, match=said) as error:
+    with pytest.raises(DeploymentError, match=message) as error:
         resolve(text, environ)
     assert error.value.exit_code == 2
 
@@ -188,7 +193,7 @@ def test_an_image_of_another_architecture_is_refused(podman: Engine, tmp_path: P
 
 
 def test_apptainer_runs_a_file_with_the_same_folders_and_variables(tmp_path: Path, scratch: Path) -> None:
-    """A stand-in for apptainer that does what its options say without a container; the program itself is not here."""
+    """apptainer is replaced by a stand-in that applies the options without a container."""
     tools = tmp_path / "bin"
     tools.mkdir()
     (tools / "apptainer").write_text(f"#!{sys.executable}\n" + STAND_IN)
@@ -198,12 +203,12 @@ def test_apptainer_runs_a_file_with_the_same_folders_and_variables(tmp_path: Pat
     environ = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "SECRET": "x", "SLURM_JOB_ID": "5"}
     deployment = image_deployment(f"image:{image}", environ, {})
     assert deployment.digest == "d1b2a59fbea7e20077af9f91b27e95e865061b270be03ff539ab3b73587882e8"
-    argv = deployment.wrap([deployment.python, *payload(tmp_path, ASKS)])
+    argv = deployment.wrap([deployment.python, *payload(tmp_path, PRINT_ENVIRONMENT)])
     done = subprocess.run(argv, env=environ, cwd=scratch, capture_output=True, text=True, timeout=60)
-    said = json.loads(done.stdout)
-    assert said["cwd"] == str(scratch)
-    assert (said["job"], said["secret"]) == ("5", None)
-    assert {f"{scratch}:{scratch}:rw", f"{tmp_path}:{tmp_path}:ro"} <= set(said["binds"])
+    answer = json.loads(done.stdout)
+    assert answer["cwd"] == str(scratch)
+    assert (answer["job"], answer["secret"]) == ("5", None)
+    assert {f"{scratch}:{scratch}:rw", f"{tmp_path}:{tmp_path}:ro"} <= set(answer["binds"])
 
 
 STAND_IN = """
@@ -222,7 +227,7 @@ assert open(arguments.pop(0), "rb").read() == b"contents"
 inside = {name.partition("_")[2]: value for name, value in os.environ.items() if name.startswith("APPTAINERENV_")}
 os.execvpe(arguments[0], arguments, {**inside, "PATH": os.defpath, "BINDS": "\\n".join(binds)})
 """
-ASKS = """
+PRINT_ENVIRONMENT = """
 import json, os
 print(json.dumps({"cwd": os.getcwd(), "job": os.environ.get("SLURM_JOB_ID"), "secret": os.environ.get("SECRET"),
     "binds": os.environ["BINDS"].split()}))
@@ -230,13 +235,13 @@ print(json.dumps({"cwd": os.getcwd(), "job": os.environ.get("SLURM_JOB_ID"), "se
 
 
 def _processes(word: str) -> list[int]:
-    """Return the processes inside of containers that run ``word``: their interpreter is given it as first argument."""
-    found = []
+    """Return the ids of processes whose first argument is ``word``, such as a Python program in a container."""
+    pids = []
     for entry in Path("/proc").iterdir():
         try:
             argv = (entry / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
         if argv[1:2] == [word.encode()]:
-            found.append(int(entry.name))
-    return found
+            pids.append(int(entry.name))
+    return pids

@@ -1,4 +1,4 @@
-"""A run whose deployment is an image: schedulers outside, payloads inside, and the image named in the record."""
+"""In a run with an image as deployment, payloads run inside the image, and records name the image."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ SLEEPS = "import time; time.sleep(600)"
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(tmp_path, site=SITE)
-    yield made
-    made.close()
+    bench = Bench(tmp_path, site=SITE)
+    yield bench
+    bench.close()
 
 
-def test_payloads_run_inside_and_allocations_outside_and_no_container_is_left(podman: Engine, bench: Bench) -> None:
+def test_payloads_run_inside_the_image_and_no_container_remains(podman: Engine, bench: Bench) -> None:
     everywhere = {"schedulers": ("local", "slurm")}
     inside = bench.case("inside", WHERE, "assert outcome.answer['inside']", **everywhere).replace("@local", "")
     bench.case("granted", WHERE, "assert outcome.answer['job']", schedulers=("slurm",))
     bench.case("submits", WHERE, where="login", jobs=1, schedulers=("slurm",))
     bench.case("hangs", SLEEPS, walltime=3.0, **everywhere)
-    came = bench.run(**{k: v for k, v in podman.environ.items() if k.startswith("CONTAINERS_")})
+    result = bench.run(**{k: v for k, v in podman.environ.items() if k.startswith("CONTAINERS_")})
     for scheduler in ("local", "slurm"):
-        record = came.only(f"{inside}@{scheduler}")
-        assert record.verdict.outcome.value == "pass", came.output
+        record = result.only(f"{inside}@{scheduler}")
+        assert record.verdict.outcome.value == "pass", result.output
         assert record.stack.deployment is not None
         assert record.stack.deployment.kind == "image"
-        said = podman.run("podman", "image", "inspect", "--format", "{{.Digest}}", PYTHON).stdout.strip()
-        assert record.stack.deployment.digest == said.removeprefix("sha256:")
-        assert came.only(f"python/hangs@{scheduler}").verdict.cause is not None
-    assert came.verdict("python/granted@slurm") == ("pass",)
-    assert came.verdict("python/submits@slurm") == ("skip", "distribution", "outside-image")
+        digest = podman.run("podman", "image", "inspect", "--format", "{{.Digest}}", PYTHON).stdout.strip()
+        assert record.stack.deployment.digest == digest.removeprefix("sha256:")
+        assert result.only(f"python/hangs@{scheduler}").verdict.cause is not None
+    assert result.verdict("python/granted@slurm") == ("pass",)
+    assert result.verdict("python/submits@slurm") == ("skip", "distribution", "outside-image")
     assert podman.containers() == []

@@ -1,4 +1,4 @@
-"""``exaworks images``: what it lists, prints and builds, and what it says where it cannot."""
+"""The command ``exaworks images``: lists, definitions, builds and error messages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 from containers import build as building
 from containers.bases import DEBIAN
 from containers.build import Options, build
-from containers.engines import Request, build_argv, detect, push_argv, storage
+from containers.engines import BuildRequest, build_argv, detect, push_argv, storage
 from containers.errors import BuildError, EngineError, ImagesError
 from exaworks_sdk.release import load
 
@@ -27,7 +27,7 @@ RELEASE = load()
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A small checkout: one file that git knows, one that it ignores."""
+    """Return a small checkout with one file that git knows and one that it ignores."""
     folder = tmp_path / "checkout"
     folder.mkdir()
     (folder / "known").write_text("x")
@@ -42,7 +42,7 @@ def checkout(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A program called buildah that notes how it was called, and says and does what a test writes into it."""
+    """Return a program named buildah that records its arguments and runs commands that a test writes into it."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
@@ -50,8 +50,8 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def program(path: Path, text: str) -> Path:
-    note = f'printf "%s\\n" "$@" > {path}.arguments; for last; do :; done; ls -a "$last" > {path}.context 2>/dev/null'
-    path.write_text(f"#!/bin/sh\n{note}\n{text}\n")
+    record = f'printf "%s\\n" "$@" > {path}.arguments; for last; do :; done; ls -a "$last" > {path}.context 2>/dev/null'
+    path.write_text(f"#!/bin/sh\n{record}\n{text}\n")
     path.chmod(0o755)
     return path
 
@@ -62,39 +62,39 @@ def exaworks(tmp_path: Path, *arguments: str, **more: str) -> subprocess.Complet
     return subprocess.run(argv, env=environ, capture_output=True, text=True, check=False, timeout=60)
 
 
-def test_the_list_has_every_image_and_its_definitions(tmp_path: Path) -> None:
+def test_the_list_has_every_image_with_its_definitions(tmp_path: Path) -> None:
     rows = {row["name"]: row for row in json.loads(exaworks(tmp_path, "list", "--json").stdout)}
     assert list(rows) == ["sdk", "sdk-slim", "testbed-slurm", "testbed-flux", "collector"]
     assert rows["sdk-slim"]["formats"] == ["containerfile", "apptainer"]
     assert rows["collector"]["tag"] == f"localhost/exaworks/collector:{RELEASE.name}"
 
 
-def test_render_prints_what_is_committed_and_the_check_agrees(tmp_path: Path) -> None:
+def test_render_prints_the_committed_file_and_the_check_passes(tmp_path: Path) -> None:
     printed = exaworks(tmp_path, "render", "sdk-slim", "--family", "rocky-9").stdout
     assert printed == (ROOT / "containers/images/sdk-slim/Containerfile.rocky-9").read_text()
     assert exaworks(tmp_path, "render", "--all", "--check").returncode == 0
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["render"], "name of an image, or --all"),
-        (["render", "sdk-slim", "--family", "slackware"], "no family of bases called slackware"),
+        (["render", "sdk-slim", "--family", "slackware"], "no family of base images named slackware"),
         (["render", "sdk-slim", "--format", "compose"], "has no compose file"),
         (["build", "nothing"], "there is no image nothing"),
         (["build", "sdk-slim", "--build-arg", "X"], "'X' is not NAME=VALUE"),
-        (["build", "sdk-slim", "--spack-mirror", "/"], "sdk-slim has nothing of Spack"),
+        (["build", "sdk-slim", "--spack-mirror", "/"], "the image sdk-slim is not built with Spack"),
     ],
 )
-def test_a_wrong_request_ends_with_2_and_says_why(
-    tmp_path: Path, engine: Path, arguments: list[str], said: str
+def test_a_usage_error_has_exit_code_2_and_a_reason(
+    tmp_path: Path, engine: Path, arguments: list[str], message: str
 ) -> None:
     done = exaworks(tmp_path, *arguments)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert message in done.stderr
 
 
-def test_without_an_engine_it_says_what_to_install(tmp_path: Path) -> None:
+def test_without_an_engine_the_error_names_a_package_to_install(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="apt install buildah") as error:
         detect(path=str(tmp_path))
     assert error.value.exit_code == 2
@@ -103,7 +103,7 @@ def test_without_an_engine_it_says_what_to_install(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("output", "said"),
+    ("output", "message"),
     [
         ("writing blob: storing blob: write /var/x: no space left on device", "The disk is full.*buildah rmi --prune"),
         ("not enough free space in /var/cache/apt/archives/.", "The disk is full"),
@@ -118,14 +118,14 @@ def test_without_an_engine_it_says_what_to_install(tmp_path: Path) -> None:
         ("could not fetch a CERTIFICATE_VERIFY_FAILED", "--ca-bundle"),
     ],
 )
-def test_an_engines_failure_comes_with_what_to_do(engine: Path, checkout: Path, output: str, said: str) -> None:
+def test_the_error_of_an_engine_has_advice(engine: Path, checkout: Path, output: str, message: str) -> None:
     program(engine, f"echo STEP 1; echo 'Error: {output}' >&2; exit 125")
-    with pytest.raises(BuildError, match=said) as error:
+    with pytest.raises(BuildError, match=message) as error:
         build("sdk-slim", RELEASE, DEBIAN, checkout, Options(engine="buildah"), lambda line: None)
     assert f"Error: {output}" in error.value.format_message()
 
 
-def test_what_went_wrong_in_a_step_is_said_rather_than_the_step(engine: Path, checkout: Path) -> None:
+def test_the_error_names_the_cause_and_not_the_failed_step(engine: Path, checkout: Path) -> None:
     step = "echo 'Error: building at STEP \"RUN spack\": exit status 1'"
     program(engine, f"echo '==> Error: no such variant'; {step}; exit 1")
     with pytest.raises(BuildError) as error:
@@ -133,10 +133,10 @@ def test_what_went_wrong_in_a_step_is_said_rather_than_the_step(engine: Path, ch
     assert error.value.format_message() == "cannot build sdk-slim: ==> Error: no such variant"
 
 
-def test_a_storage_without_room_is_told_before_anything_is_built(
+def test_too_little_space_is_reported_before_the_build(
     engine: Path, checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The room is asked for where the engine keeps its layers, not where temporary files are."""
+    """The space is checked in the folder of the engine's layers, not in that of temporary files."""
     program(engine, f"echo {tmp_path}; exit 0")
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(building.shutil, "disk_usage", lambda path: usage(1, 1, 1 << (20 if path == tmp_path else 40)))
@@ -145,7 +145,7 @@ def test_a_storage_without_room_is_told_before_anything_is_built(
     assert Path(f"{engine}.arguments").read_text().split()[0] == "info"
 
 
-def test_an_engine_that_does_not_tell_its_storage_builds_where_temporary_files_are(
+def test_if_an_engine_does_not_report_its_storage_the_temporary_folder_counts(
     engine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("APPTAINER_TMPDIR", raising=False)
@@ -155,9 +155,9 @@ def test_an_engine_that_does_not_tell_its_storage_builds_where_temporary_files_a
     assert storage("apptainer") == tmp_path
 
 
-def test_only_what_git_knows_gets_into_the_build(engine: Path, checkout: Path) -> None:
-    made = build("collector", RELEASE, DEBIAN, checkout, Options(engine="buildah", base="x:1"), lambda line: None)
-    assert made == f"localhost/exaworks/collector:{RELEASE.name}"
+def test_the_build_context_has_only_files_that_git_does_not_ignore(engine: Path, checkout: Path) -> None:
+    built = build("collector", RELEASE, DEBIAN, checkout, Options(engine="buildah", base="x:1"), lambda line: None)
+    assert built == f"localhost/exaworks/collector:{RELEASE.name}"
     context = Path(f"{engine}.context").read_text().split()
     assert "known" in context
     assert "Containerfile" in context
@@ -168,7 +168,7 @@ def test_only_what_git_knows_gets_into_the_build(engine: Path, checkout: Path) -
     assert {"--build-arg=BASE=x:1", f"--build-arg=REVISION={commit}"} <= set(arguments)
 
 
-def test_a_changed_checkout_is_no_commit(engine: Path, checkout: Path) -> None:
+def test_a_changed_checkout_has_a_dirty_revision(engine: Path, checkout: Path) -> None:
     (checkout / "known").write_text("y")
     build("collector", RELEASE, DEBIAN, checkout, Options(engine="buildah"), lambda line: None)
     arguments = Path(f"{engine}.arguments").read_text()
@@ -176,12 +176,12 @@ def test_a_changed_checkout_is_no_commit(engine: Path, checkout: Path) -> None:
 
 
 def test_a_folder_without_git_is_refused(engine: Path, tmp_path: Path) -> None:
-    with pytest.raises(ImagesError, match="no git checkout"):
+    with pytest.raises(ImagesError, match="is not a git checkout"):
         build("collector", RELEASE, DEBIAN, tmp_path / "bin", Options(engine="buildah"), lambda line: None)
 
 
-def test_each_engine_is_called_in_its_own_way(tmp_path: Path) -> None:
-    request = Request(
+def test_each_engine_gets_its_own_options(tmp_path: Path) -> None:
+    request = BuildRequest(
         context=tmp_path,
         definition=tmp_path / "f",
         tag="t:1",
@@ -198,13 +198,13 @@ def test_each_engine_is_called_in_its_own_way(tmp_path: Path) -> None:
     assert docker[1] == "build"
     assert not [word for word in docker if word.startswith(("--timestamp", "--format"))]
     assert "--build-arg=SOURCE_DATE_EPOCH=7" in docker
-    with pytest.raises(EngineError, match="apptainer lends no files"):
+    with pytest.raises(EngineError, match="apptainer cannot pass secret files"):
         build_argv("apptainer", request)
-    lending = replace(request, secrets={}, folders={"/mirror": tmp_path})
-    assert f"--volume={tmp_path}:/mirror" in build_argv("podman", lending)
-    assert f"--bind={tmp_path}:/mirror" in build_argv("apptainer", lending)
-    with pytest.raises(EngineError, match="docker lends no folders"):
-        build_argv("docker", lending)
+    mounting = replace(request, secrets={}, folders={"/mirror": tmp_path})
+    assert f"--volume={tmp_path}:/mirror" in build_argv("podman", mounting)
+    assert f"--bind={tmp_path}:/mirror" in build_argv("apptainer", mounting)
+    with pytest.raises(EngineError, match="docker cannot mount folders"):
+        build_argv("docker", mounting)
 
 
 FACTS = """for word; do case $word in
@@ -212,8 +212,8 @@ FACTS = """for word; do case $word in
 esac; done"""
 
 
-def test_what_spack_built_is_on_the_label_of_the_image(engine: Path, checkout: Path, tmp_path: Path) -> None:
-    """The stage with Spack is built first, for its DAG hash; then all of it, where that stage is taken as it is."""
+def test_the_dag_hash_of_the_spack_build_is_a_label_of_the_image(engine: Path, checkout: Path, tmp_path: Path) -> None:
+    """The stage with Spack is built first, for its DAG hash; the whole build then uses that stage unchanged."""
     program(engine, FACTS)
     options = Options(engine="buildah", spack_mirror=tmp_path)
     build("sdk", RELEASE, DEBIAN, checkout, options, lambda line: None)
@@ -226,12 +226,12 @@ def test_what_spack_built_is_on_the_label_of_the_image(engine: Path, checkout: P
     assert not [word for word in last if word.startswith(("--target", "--output"))]
 
 
-def test_a_build_that_leaves_no_dag_hash_is_an_error(engine: Path, checkout: Path) -> None:
-    with pytest.raises(BuildError, match="left no DAG hash"):
+def test_a_build_without_a_dag_hash_is_an_error(engine: Path, checkout: Path) -> None:
+    with pytest.raises(BuildError, match=r"wrote \[\] instead of one DAG hash"):
         build("sdk", RELEASE, DEBIAN, checkout, Options(engine="buildah"), lambda line: None)
 
 
-def test_a_push_goes_to_the_address_that_was_given(engine: Path, checkout: Path) -> None:
+def test_a_push_goes_to_the_given_address(engine: Path, checkout: Path) -> None:
     target = "oci://registry.example.org/exaworks/collector:1"
     build("collector", RELEASE, DEBIAN, checkout, Options(engine="buildah", tag="c:1", push=target), lambda line: None)
     arguments = Path(f"{engine}.arguments").read_text().splitlines()
@@ -242,15 +242,15 @@ def test_a_push_goes_to_the_address_that_was_given(engine: Path, checkout: Path)
 CALLS = 'echo "$*" >> "$0.calls"; for word; do case $word in *.def) cp "$word" "$0.def" ;; esac; done'
 
 
-def test_docker_names_an_image_by_its_address_before_it_is_sent(engine: Path, checkout: Path) -> None:
+def test_docker_tags_an_image_with_its_address_before_the_push(engine: Path, checkout: Path) -> None:
     docker = program(engine.with_name("docker"), CALLS)
     wanted = Options(engine="docker", base="x:1", push="oci://registry.example.org/collector:1")
-    made = build("collector", RELEASE, DEBIAN, checkout, wanted, lambda line: None)
+    built = build("collector", RELEASE, DEBIAN, checkout, wanted, lambda line: None)
     calls = [call.split() for call in Path(f"{docker}.calls").read_text().splitlines()]
     assert [call[0] for call in calls] == ["info", "build", "tag", "push"]
-    assert {f"--tag={made}", "--build-arg=BASE=x:1"} <= set(calls[1])
+    assert {f"--tag={built}", "--build-arg=BASE=x:1"} <= set(calls[1])
     assert calls[2:] == [
-        ["tag", made, "registry.example.org/collector:1"],
+        ["tag", built, "registry.example.org/collector:1"],
         ["push", "registry.example.org/collector:1"],
     ]
 
@@ -261,12 +261,14 @@ def test_apptainer_makes_a_file_from_a_definition_without_secrets(
     apptainer = program(engine.with_name("apptainer"), CALLS)
     monkeypatch.chdir(tmp_path)
     wanted = Options(engine="apptainer", base="x:1", push="oci://registry.example.org/sdk-slim:1")
-    made = build("sdk-slim", RELEASE, DEBIAN, checkout, wanted, lambda line: None)
-    assert made == f"sdk-slim-{RELEASE.name}.sif"
-    built, pushed = (call.split() for call in Path(f"{apptainer}.calls").read_text().splitlines())
-    assert built[0] == "build"
-    assert built[-2] == str(tmp_path / made)
-    assert pushed == ["push", made, "oras://registry.example.org/sdk-slim:1"]
+    built = build("sdk-slim", RELEASE, DEBIAN, checkout, wanted, lambda line: None)
+    assert built == f"sdk-slim-{RELEASE.name}.sif"
+    build_call, push_call = (call.split() for call in Path(f"{apptainer}.calls").read_text().splitlines())
+    assert build_call[0] == "build"
+    assert build_call[-2] == str(tmp_path / built)
+    assert push_call == ["push", built, "oras://registry.example.org/sdk-slim:1"]
     text = Path(f"{apptainer}.def").read_text()
-    given = {word.removeprefix("--build-arg=").partition("=")[0] for word in built if word.startswith("--build-arg=")}
-    assert {"BASE", "SOURCE_DATE_EPOCH"} <= given <= set(re.findall(r"\{\{ (\w+) \}\}", text)), "refused as unused"
+    options = [word for word in build_call if word.startswith("--build-arg=")]
+    given = {option.removeprefix("--build-arg=").partition("=")[0] for option in options}
+    used = set(re.findall(r"\{\{ (\w+) \}\}", text))
+    assert {"BASE", "SOURCE_DATE_EPOCH"} <= given <= used, "apptainer refuses arguments that are not used"

@@ -1,8 +1,9 @@
-"""The documentation says only what is so: its examples run, its tables are complete, its links lead somewhere."""
+"""The documentation is correct: its examples run, its tables are complete, and its links have a target."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -17,9 +18,8 @@ import click
 import pytest
 
 from dashboard_client.leaves import MANIFEST, RECORD
-from sdk_tests.case import Case
-from sdk_tests.components import ComponentKind
-from sdk_tests.landing import Outcome
+from sdk_tests import Case, Outcome
+from sdk_tests.plan.components import ComponentKind
 from sdk_tests.report import EXIT_CODES
 from sdk_tests.schedulers import SchedulerKind
 from sdk_tests.testbeds import TestbedKind
@@ -28,21 +28,32 @@ from tests.sdk_tests.bench import Bench
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
-    [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/tutorials/*.md"), *ROOT.glob("requirements/*.md")]
+    [
+        *(page for folder in (".", "docs", "docs/tutorials", "requirements") for page in ROOT.glob(f"{folder}/*.md")),
+        *ROOT.glob("docs/examples/*/*.md"),
+    ]
 )
 EXTENDING = (ROOT / "docs/extending.md").read_text()
 README = (ROOT / "README.md").read_text()
 SECURITY = (ROOT / "docs/security.md").read_text()
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", EXTENDING, re.DOTALL)
-
-
 def section(title: str) -> str:
-    found = re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", EXTENDING, re.DOTALL | re.MULTILINE)
-    assert found, title
-    return found[1]
+    match = re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", EXTENDING, re.DOTALL | re.MULTILINE)
+    assert match, title
+    return match[1]
+
+
+def blocks(title: str, language: str = "python") -> list[str]:
+    """Return the code blocks of a section."""
+    return re.findall(rf"```{language}\n(.*?)```", section(title), re.DOTALL)
+
+
+def names_of(source: str) -> dict[str, Any]:
+    """Run an example and return its names."""
+    names: dict[str, Any] = {}
+    exec(compile(source, "docs/extending.md", "exec"), names)
+    return names
 
 
 def commands() -> dict[str, str]:
@@ -57,25 +68,25 @@ def table_of_commands() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_link_within_the_project_leads_to_a_file(page: Path) -> None:
+def test_every_link_within_the_project_has_an_existing_target(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?://)([^)#]*)(?:#[^)]*)?\)", page.read_text()):
         assert (page.parent / target).exists(), target
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_file_of_the_project_that_is_named_exists(page: Path) -> None:
+def test_every_named_file_of_the_project_exists(page: Path) -> None:
     for name in re.findall(
         r"`((?:sdk_tests|site_configs|dashboard_client|collector|exaworks_sdk|docs)/[\w./]*)`", page.read_text()
     ):
         assert (ROOT / name).exists(), name
 
 
-def test_the_table_of_commands_is_that_of_the_command_line() -> None:
+def test_the_table_of_commands_lists_the_commands_of_the_command_line() -> None:
     assert sorted(table_of_commands()) == sorted(commands())
 
 
 @pytest.mark.parametrize("name", sorted(commands()))
-def test_every_subcommand_is_in_the_table_and_no_other(name: str) -> None:
+def test_the_table_lists_exactly_the_subcommands_of_a_command(name: str) -> None:
     module, _, attribute = commands()[name].partition(":")
     command = getattr(import_module(module), attribute)
     assert isinstance(command, click.Command)
@@ -90,35 +101,41 @@ def test_the_exit_codes_are_those_of_a_run() -> None:
 
 @pytest.mark.parametrize("model", ["record", "manifest"])
 @pytest.mark.parametrize("tier", ["minimal", "full"])
-def test_every_field_that_leaves_is_listed_under_its_tier(model: str, tier: str) -> None:
+def test_every_field_that_may_leave_the_machine_is_listed_under_its_tier(model: str, tier: str) -> None:
     table = {"record": RECORD, "manifest": MANIFEST}[model]
     listed = SECURITY.partition(f"<!-- {model}: {tier} -->")[2].strip().partition("\n\n")[0]
     wanted = sorted(name for name, leaf in table.items() if leaf.minimal is (tier == "minimal"))
     assert re.findall(r"`([\w.]+)`", listed) == wanted
 
 
-@pytest.mark.parametrize("text", blocks("yaml"))
+@pytest.mark.parametrize("text", blocks("A site", "yaml"))
 def test_the_examples_of_a_site_file_load(text: str) -> None:
     assert load_text(text, "docs/extending.md").system == "my-site/machine"
 
 
-def test_the_example_of_a_payload_answers(tmp_path: Path) -> None:
+def test_the_example_of_a_payload_prints_its_answer(tmp_path: Path) -> None:
     payload = tmp_path / "parsl" / "square.py"
     payload.parent.mkdir()
-    payload.write_text(blocks("python")[0])
+    payload.write_text(blocks("A case")[0])
     shutil.copy(ROOT / "sdk_tests/payloads/_payload.py", tmp_path)
     request = json.dumps({"params": {"number": 12}, "scratch": str(tmp_path / "scratch")})
     done = subprocess.run([sys.executable, str(payload), request], capture_output=True, timeout=30, text=True)
     assert json.loads(done.stdout) == {"square": 144}, done.stderr
 
 
-def test_the_example_of_a_case_judges_a_right_and_a_wrong_answer() -> None:
-    names: dict[str, Any] = {}
-    exec(compile(blocks("python")[1], "docs/extending.md", "exec"), names)
-    judge = names["test_a_worker_squares_a_number"]
+def test_the_example_of_a_case_accepts_a_correct_and_refuses_a_wrong_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payload, module = tmp_path / "parsl" / "square.py", tmp_path / "example_case.py"
+    payload.parent.mkdir()
+    for path, text in zip((payload, module), blocks("A case"), strict=True):
+        path.write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    judge = import_module("example_case").test_a_worker_squares_a_number
     (case,) = judge.exaworks_cases
     assert isinstance(case, Case)
     assert case.case_id("slurm") == "parsl/square@slurm"
+    assert case.payload_file == payload
 
     def outcome(square: int) -> Outcome:
         return Outcome(case, "parsl/square@local", "local", {"square": square}, 0, params=dict(case.params))
@@ -128,14 +145,22 @@ def test_the_example_of_a_case_judges_a_right_and_a_wrong_answer() -> None:
         judge(outcome(145))
 
 
-def test_the_example_of_a_component_is_one() -> None:
-    names: dict[str, Any] = {}
-    exec(compile(blocks("python")[2], "docs/extending.md", "exec"), names)
-    assert isinstance(names["DASK"], ComponentKind)
+def test_the_example_of_a_component_is_a_component_kind() -> None:
+    (source,) = blocks("A component")
+    assert isinstance(names_of(source)["DASK"], ComponentKind)
 
 
-def test_the_example_of_a_scheduler_kind_carries_cases_to_their_verdicts(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, promises="schedulers: [{kind: process, status_interval: 0.2}]\n")
+def test_the_example_of_a_deployment_kind_resolves_a_folder(tmp_path: Path) -> None:
+    program = tmp_path / "bin" / "python3"
+    program.parent.mkdir()
+    program.symlink_to(sys.executable)
+    (source,) = blocks("A deployment kind")
+    deployment = names_of(source)["resolve"](str(tmp_path), dict(os.environ))
+    assert (deployment.kind, deployment.python) == ("profile", str(program))
+
+
+def test_the_example_of_a_scheduler_kind_runs_cases(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, site_additions="schedulers: [{kind: process, status_interval: 0.2}]\n")
     bench.case("answers", where="job")
     bench.case("shares")
     bench.case("fails", "import sys; sys.exit(9)", where="job")
@@ -143,10 +168,10 @@ def test_the_example_of_a_scheduler_kind_carries_cases_to_their_verdicts(tmp_pat
     bench.case("vanishes", "import os, signal; os.killpg(0, signal.SIGKILL)", where="job")
     environ = bench.environ()
     plug = Path(environ["PYTHONPATH"].partition(":")[0])
-    (plug / "process_kind.py").write_text(blocks("python")[3])
+    (plug / "process_kind.py").write_text(blocks("A scheduler kind")[0])
     points = plug / "bench-1.dist-info" / "entry_points.txt"
     points.write_text(points.read_text() + "[exaworks.schedulers]\nprocess = process_kind:ProcessKind\n")
-    # The supervisor is isolated from PYTHONPATH: whoever adds a kind installs it, which this environment stands for.
+    # The supervisor ignores PYTHONPATH, so a kind has to be installed; this environment represents the installation.
     venv.create(tmp_path / "venv", symlinks=True)
     (site,) = (tmp_path / "venv").glob("lib/python*/site-packages")
     (site / "kind.pth").write_text(f"{sysconfig.get_path('purelib')}\n{ROOT}\n{plug}\n")
@@ -164,16 +189,15 @@ def test_the_example_of_a_scheduler_kind_carries_cases_to_their_verdicts(tmp_pat
     assert came.verdict("python/vanishes@process") == ("error", "unknown", "job-vanished")
 
 
-@pytest.mark.parametrize(("title", "seam"), [("A scheduler kind", SchedulerKind), ("A testbed", TestbedKind)])
-def test_every_method_of_a_seam_is_explained(title: str, seam: type) -> None:
+@pytest.mark.parametrize(("title", "interface"), [("A scheduler kind", SchedulerKind), ("A testbed", TestbedKind)])
+def test_every_method_of_an_interface_is_explained(title: str, interface: type) -> None:
     rows = "\n".join(line for line in section(title).splitlines() if line.startswith("| `"))
     explained = set(re.findall(r"`(\w+)\(", rows))
-    assert explained >= seam.__abstractmethods__  # type: ignore[attr-defined]
-    assert all(hasattr(seam, name) for name in explained)
+    assert explained >= interface.__abstractmethods__  # type: ignore[attr-defined]
+    assert all(hasattr(interface, name) for name in explained)
 
 
-def test_the_words_an_extension_may_use_are_those_of_a_case() -> None:
-    named = re.search(r"^`where`.*?are explained", EXTENDING, re.MULTILINE | re.DOTALL)
-    assert named
-    fields = set(Case.__dataclass_fields__) | {"variants"}
-    assert set(re.findall(r"`(\w+)`", named[0])) <= fields
+def test_the_arguments_of_a_case_that_the_page_names_exist() -> None:
+    match = re.search(r"`where`.*?are explained", section("A case"), re.DOTALL)
+    assert match
+    assert set(re.findall(r"`(\w+)`", match[0])) <= set(Case.__dataclass_fields__)

@@ -1,4 +1,4 @@
-"""Every file and command of the tutorials is run as it stands there, and what it prints is what the page says."""
+"""The tutorials are correct: every command is run as the page shows it, and prints the output that the page shows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FENCE = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.DOTALL | re.MULTILINE
 
 @dataclass(frozen=True)
 class Step:
-    """A file to write, or commands to run and the lines they have to print."""
+    """A file to write, or commands to run and the output that they have to print."""
 
     text: str
     file: str | None = None
@@ -29,22 +29,22 @@ class Step:
 
 
 def steps(page: str) -> list[Step]:
-    found: list[Step] = []
+    sequence: list[Step] = []
     for language, name, text in FENCE.findall(page):
         if name:
-            found.append(Step(text, file=name))
+            sequence.append(Step(text, file=name))
         elif language == "sh":
-            found.append(Step(text))
+            sequence.append(Step(text))
         else:
-            assert language == "text", f"a tutorial may hold files, sh and text, not {language}"
-            assert found, "what is printed by which commands?"
-            assert found[-1].file is None, "what is printed by which commands?"
-            found[-1] = Step(found[-1].text, prints=text)
-    return found
+            assert language == "text", f"a code block of a tutorial is a file, sh or text, not {language}"
+            assert sequence, "an output without commands before it"
+            assert sequence[-1].file is None, "an output without commands before it"
+            sequence[-1] = Step(sequence[-1].text, prints=text)
+    return sequence
 
 
 def follow(page: str, folder: Path, env: dict[str, str], seconds: float, section: str | None = None) -> None:
-    """Do what the page says, in ``folder``: all, or one section and, before it, nothing but the files of the others."""
+    """Run the steps of a page in ``folder``; with ``section``, only its steps and the files of earlier sections."""
     text = (TUTORIALS / page).read_text()
     wanted = steps(text)
     if section is not None:
@@ -60,25 +60,25 @@ def follow(page: str, folder: Path, env: dict[str, str], seconds: float, section
             command, cwd=folder, env=env, capture_output=True, text=True, timeout=seconds, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        assert step.prints is not None, f"the page does not say what this prints: {step.text}"
-        assert alike(done.stdout, step.prints), done.stdout + done.stderr
+        assert step.prints is not None, f"the page does not show the output of: {step.text}"
+        assert same_output(done.stdout, step.prints), done.stdout + done.stderr
 
 
-def alike(printed: str, said: str) -> bool:
-    """Whether the lines are the same, where ``…`` stands for anything."""
-    here, there = ([line.rstrip() for line in text.strip().splitlines()] for text in (printed, said))
-    plain = [re.sub(r"[\[*?]", lambda sign: f"[{sign[0]}]", line).replace("…", "*") for line in there]
-    return len(here) == len(plain) and all(map(fnmatchcase, here, plain))
+def same_output(printed: str, shown: str) -> bool:
+    """Return whether the lines are the same; ``…`` on the page matches any text."""
+    lines, patterns = ([line.rstrip() for line in text.strip().splitlines()] for text in (printed, shown))
+    patterns = [re.sub(r"[\[*?]", lambda sign: f"[{sign[0]}]", line).replace("…", "*") for line in patterns]
+    return len(lines) == len(patterns) and all(map(fnmatchcase, lines, patterns))
 
 
-def test_a_difference_from_the_page_is_seen() -> None:
-    assert alike("285 on n1\n[(1, 2)]\n", "285 on …\n[(1, 2)]\n")
-    assert not alike("286 on n1\n", "285 on …\n")
-    assert not alike("285 on n1\nand more\n", "285 on …\n")
-    assert not alike("1\n", "[(1, 2)]\n")
+def test_a_difference_from_the_page_is_detected() -> None:
+    assert same_output("285 on n1\n[(1, 2)]\n", "285 on …\n[(1, 2)]\n")
+    assert not same_output("286 on n1\n", "285 on …\n")
+    assert not same_output("285 on n1\nand more\n", "285 on …\n")
+    assert not same_output("1\n", "[(1, 2)]\n")
 
 
-def test_every_tutorial_is_in_the_table_and_followed_by_a_test() -> None:
+def test_every_tutorial_is_in_the_table_and_has_a_test() -> None:
     listed = set(re.findall(r"^\| \[.*?\]\((\S+\.md)\)", (TUTORIALS / "README.md").read_text(), re.MULTILINE))
     assert listed == {page.name for page in TUTORIALS.glob("*.md")} - {"README.md"}
     followed = re.findall(
@@ -87,12 +87,12 @@ def test_every_tutorial_is_in_the_table_and_followed_by_a_test() -> None:
     assert listed == {page for page, _ in followed}
     for page in {page for page, section in followed if section}:
         headings = re.findall(r"^## (.+)$", (TUTORIALS / page).read_text(), re.MULTILINE)
-        assert headings == [section for name, section in followed if name == page], f"a section of {page} is left out"
+        assert headings == [section for name, section in followed if name == page], f"a section of {page} has no test"
 
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """What activating the release's components leaves, with a home of its own."""
+    """Return the environment of the release's components, with its own home folder."""
     prefix = need("components")
     home = tmp_path / "home"
     home.mkdir()

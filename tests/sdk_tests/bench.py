@@ -1,8 +1,7 @@
-"""A bench to try the harness on: a site of its own, payloads of a few lines, and the harness run as a user runs it."""
+"""A test bench for the harness: a site of its own, payloads of a few lines, and the harness run as users run it."""
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -34,13 +33,16 @@ print(json.dumps({"params": request["params"]}))
 
 @dataclass
 class Bench:
-    """Cases are written with ``case``; ``run`` collects them with plain pytest and returns what came of it."""
+    """``case`` adds a case; ``run`` runs all of them with plain pytest and returns the result.
+
+    site_additions: YAML text that is appended to the site file.
+    """
 
     folder: Path
     site: str = SITE
     retries: int = 0
     cases: list[str] = field(default_factory=list)
-    promises: str = ""
+    site_additions: str = ""
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def payload(self, name: str, source: str = ANSWER) -> Path:
@@ -65,22 +67,22 @@ class Bench:
         return self.folder / "home"
 
     def environ(self) -> dict[str, str]:
-        """The environment of a fresh shell, with a component called ``python`` that every deployment has."""
-        plug = self.folder / "plug"
-        info = plug / "bench-1.dist-info"
+        """Return the environment of a new shell, with a component ``python`` that every deployment contains."""
+        plugin = self.folder / "plugin"
+        info = plugin / "bench-1.dist-info"
         info.mkdir(parents=True, exist_ok=True)
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bench\nVersion: 1\n")
         (info / "entry_points.txt").write_text("[exaworks.components]\npython = bench_component:PYTHON\n")
-        (plug / "bench_component.py").write_text(
+        (plugin / "bench_component.py").write_text(
             "from sdk_tests.plan.components import ComponentKind\nPYTHON = ComponentKind('python', command='python3')\n"
         )
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("EXAWORKS_", "SLURM", "PYTEST", "COV"))}
-        return {**kept, "PYTHONPATH": f"{plug}:{ROOT}", "EXAWORKS_HOME": str(self.home)}
+        return {**kept, "PYTHONPATH": f"{plugin}:{ROOT}", "EXAWORKS_HOME": str(self.home)}
 
     def command(self, *arguments: str) -> list[str]:
         site = self.folder / "site.yaml"
         text = self.site.replace("DEPLOYMENT", f"venv:{sys.prefix}").replace("RETRIES", str(self.retries))
-        site.write_text(text + self.promises, encoding="utf-8")
+        site.write_text(text + self.site_additions, encoding="utf-8")
         module = self.folder / "test_bench_cases.py"
         module.write_text("from sdk_tests.api import case\n\n" + "\n\n".join(self.cases), encoding="utf-8")
         (self.folder / "pytest.ini").write_text("[pytest]\n")
@@ -103,7 +105,7 @@ class Bench:
         return process
 
     def close(self) -> None:
-        """End what a failed test left; the supervisor then clears away the rest."""
+        """Kill the processes that a failed test did not end; their supervisors then clean up."""
         for process in self.started:
             if process.poll() is None:
                 process.kill()
@@ -111,19 +113,20 @@ class Bench:
             assert process.stdout is not None
             process.stdout.close()
 
-    def run(self, *arguments: str, **extra: str) -> Came:
+    def run(self, *arguments: str, **extra: str) -> RunResult:
         process = self.start(*arguments, **extra)
         output, _ = process.communicate(timeout=180)
-        return self.came(process.returncode, output)
+        return self.result(process.returncode, output)
 
-    def came(self, code: int, output: str) -> Came:
+    def result(self, code: int, output: str) -> RunResult:
+        """Return the result of the last run in the state folder."""
         runs = sorted((self.home / "runs").glob("*/manifest.json"))
-        return Came(code, output, RunFolder(runs[-1].parent) if runs else None)
+        return RunResult(code, output, RunFolder(runs[-1].parent) if runs else None)
 
 
 @dataclass
-class Came:
-    """What a run came to."""
+class RunResult:
+    """The result of a run: exit code, output, and the folder of the run, if it was opened."""
 
     code: int
     output: str
@@ -142,17 +145,13 @@ class Came:
         return record
 
     def verdict(self, case_id: str) -> tuple[str, str, str] | tuple[str]:
-        """Outcome, and for a non-pass the cause's class and rule."""
-        found = self.only(case_id).verdict
-        if found.cause is None:
-            return (found.outcome.value,)
-        return found.outcome.value, found.cause.cls.value, found.cause.rule
+        """Return the outcome of the only record of a case, and the class and rule of its cause if it did not pass."""
+        verdict = self.only(case_id).verdict
+        if verdict.cause is None:
+            return (verdict.outcome.value,)
+        return verdict.outcome.value, verdict.cause.cls.value, verdict.cause.rule
 
     def evidence(self, case_id: str) -> str:
         cause = self.only(case_id).verdict.cause
         assert cause is not None
         return cause.evidence
-
-    def answer_of_manifest(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.run.path / "manifest.json").read_text())
-        return found

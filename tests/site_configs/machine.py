@@ -1,4 +1,4 @@
-"""A make-believe machine for the tests: programs that print what a manual documents, on a PATH of their own."""
+"""A simulated machine for the tests: a PATH with programs that print the output documented in the manuals."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ END
   ;;
 esac
 """
-"""Slurm's, https://slurm.schedmd.com/sinfo.html: format %P|%a|%l|%s|%D|%c|%m|%G|%h, one line a kind of node."""
+"""Slurm, https://slurm.schedmd.com/sinfo.html: format %P|%a|%l|%s|%D|%c|%m|%G|%h, one line for each kind of node."""
 
 FLUX = """\
 #!/bin/sh
@@ -35,7 +35,7 @@ END
   *) echo "flux: no such command: $*" >&2; exit 1 ;;
 esac
 """
-"""Flux's, flux-queue(1) and flux-resource(1): our formats, one line a queue or a state."""
+"""Flux, flux-queue(1) and flux-resource(1): the formats of the probe, one line for each queue or state."""
 
 QSTAT_JSON = """\
 #!/bin/sh
@@ -57,7 +57,7 @@ END
   *) echo "qstat: illegal option" >&2; exit 2 ;;
 esac
 """
-"""OpenPBS's, qstat(1B), -F json."""
+"""OpenPBS, qstat(1B), -F json."""
 
 QSTAT_TEXT = """\
 #!/bin/sh
@@ -81,7 +81,7 @@ END
   "-B -f") printf 'Server: pbs\\n    default_queue = workq\\n    pbs_version = 14.1.2\\n' ;;
 esac
 """
-"""PBS's long format, qstat(1B), as servers without JSON print it."""
+"""PBS, qstat(1B): the long format, as servers without JSON print it."""
 
 BQUEUES = """\
 #!/bin/sh
@@ -118,13 +118,13 @@ PRIO NICE STATUS          MAX JL/U JL/P JL/H NJOBS  PEND   RUN SSUSP USUSP  RSV 
  720.0 min
 END
 """
-"""LSF's, the bqueues page of its Command Reference, option -l."""
+"""LSF, Command Reference, bqueues, option -l."""
 
 LSID = "#!/bin/sh\necho 'IBM Spectrum LSF Standard 10.1.0.13, Apr 15 2022'\n"
 
 LMOD = """\
 #!/bin/sh
-# Lmod's --terse avail goes to standard error: a folder, then one module a line, defaults with a mark.
+# Lmod prints --terse avail to standard error: a folder, then one module a line; defaults have a mark.
 [ "$1 $2 $3" = "bash --terse avail" ] || exit 1
 printf '/opt/modules:\\n' >&2
 case "$4" in
@@ -132,16 +132,16 @@ case "$4" in
   special) case ":$MODULEPATH:" in *:/soft/extra:*) printf 'special/1.0\\n' >&2 ;; esac ;;
 esac
 """
-"""Lmod's, lmod.readthedocs.io: the command that the shell function `module` runs."""
+"""Lmod, lmod.readthedocs.io: the command that the shell function `module` runs."""
 
 
 def machine(folder: Path, programs: dict[str, str], **variables: str) -> dict[str, str]:
-    """Return an environment whose PATH has these programs and nothing else but what they are made of."""
-    place = folder / "bin"
-    place.mkdir()
+    """Return an environment whose PATH has only these programs and the commands that they run."""
+    programs_folder = folder / "bin"
+    programs_folder.mkdir()
     for name in ("cat", "sleep"):
-        (place / name).symlink_to(str(shutil.which(name)))
+        (programs_folder / name).symlink_to(str(shutil.which(name)))
     for name, text in programs.items():
-        (place / name).write_text(text)
-        (place / name).chmod(0o755)
-    return {"PATH": str(place), "HOME": str(folder), **variables}
+        (programs_folder / name).write_text(text)
+        (programs_folder / name).chmod(0o755)
+    return {"PATH": str(programs_folder), "HOME": str(folder), **variables}

@@ -1,4 +1,4 @@
-"""The command ``exaworks sites``, as a person or a pipeline uses it."""
+"""The command ``exaworks sites``, as users and pipelines run it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def _no_other_sites(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("EXAWORKS_SITES", raising=False)
 
 
-def run(*words: str) -> Result:
-    return CliRunner().invoke(sites, list(words), catch_exceptions=False)
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(sites, list(arguments), catch_exceptions=False)
 
 
 def test_list_names_every_packaged_system() -> None:
@@ -30,7 +30,7 @@ def test_list_names_every_packaged_system() -> None:
     assert [row["system"] for row in rows] == sorted(located())
 
 
-def test_show_prints_what_a_site_file_could_say_with_the_defaults(tmp_path: Path) -> None:
+def test_show_prints_a_site_file_that_loads_with_the_same_values(tmp_path: Path) -> None:
     shown = run("show", "local/workstation")
     assert shown.exit_code == 0
     copy = tmp_path / "copy.yaml"
@@ -50,13 +50,13 @@ def test_show_of_an_unknown_system_exits_2_with_a_hint() -> None:
     assert "did you mean 'local/workstation'?" in result.output
 
 
-def test_check_takes_every_packaged_file_and_finds_them_right() -> None:
+def test_check_accepts_every_packaged_file() -> None:
     result = run("check")
     assert result.exit_code == 0, result.output
     assert len(result.output.splitlines()) == len(list(PACKAGED.glob("*/*.yaml")))
 
 
-def test_check_exits_2_when_one_file_is_wrong_and_still_reads_the_others(tmp_path: Path) -> None:
+def test_check_exits_2_if_one_file_is_wrong_and_still_checks_the_others(tmp_path: Path) -> None:
     good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
     good.write_text("system: lab/good\ndescription: right\n")
     bad.write_text("system: lab/bad\ndescription: wrong\naccount: abc\n")
@@ -95,11 +95,11 @@ def test_a_new_file_passes_check_and_is_never_overwritten(tmp_path: Path) -> Non
     before = target.read_bytes()
     again = run("new", "--name", "lab/other", "--to", str(target))
     assert again.exit_code == 2
-    assert "is left as it is" in again.output
+    assert "exists and was not changed" in again.output
     assert target.read_bytes() == before
 
 
-def test_new_prints_the_draft_without_a_target(tmp_path: Path) -> None:
+def test_new_without_a_target_prints_the_draft(tmp_path: Path) -> None:
     result = run("new", "--name", "lab/mine")
     copy = tmp_path / "copy.yaml"
     copy.write_text(result.stdout)
@@ -112,7 +112,7 @@ def test_every_command_has_help_with_examples() -> None:
     assert "Examples:" in run("--help").output
 
 
-def test_the_schema_states_the_limits_and_is_closed() -> None:
+def test_the_schema_states_the_limits_and_forbids_unknown_keys() -> None:
     schema = json.loads(run("schema").output)
     assert schema == json_schema()
     definitions = schema["$defs"]
@@ -123,7 +123,7 @@ def test_the_schema_states_the_limits_and_is_closed() -> None:
     assert definitions["SchedulerSpec"]["properties"]["status_interval"]["exclusiveMinimum"] == 0
 
 
-def test_the_published_schema_takes_every_packaged_file_and_refuses_a_wrong_one() -> None:
+def test_the_published_schema_accepts_every_packaged_file_and_refuses_a_wrong_one() -> None:
     jsonschema = pytest.importorskip("jsonschema")
     from site_configs.document import read
 

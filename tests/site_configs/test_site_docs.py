@@ -1,4 +1,4 @@
-"""The page about sites lists every field with its default, and nothing that is not one."""
+"""The page about sites lists every field with its default, and no other fields."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MODEL = {kind.__name__: kind for kind in structs(System)}
 
 
 def default(info: msgspec.structs.FieldInfo) -> str:
-    """Write a default as the page does."""
+    """Return a default value as the page shows it."""
     if info.required:
         return "*required*"
     value = info.default if info.default is not msgspec.NODEFAULT else info.default_factory()
@@ -56,12 +56,12 @@ def test_every_field_is_documented_with_its_default(name: str) -> None:
     assert table(name) == {info.encode_name: default(info) for info in msgspec.structs.fields(MODEL[name])}
 
 
-def test_every_table_is_that_of_a_part_of_the_model() -> None:
+def test_every_table_belongs_to_a_struct_of_the_model() -> None:
     assert set(re.findall(r"<!-- fields: (\w+) -->", PAGE)) == set(MODEL)
 
 
 @pytest.mark.parametrize("name", MODEL)
-def test_every_word_of_a_vocabulary_is_documented(name: str) -> None:
+def test_every_value_of_an_enumeration_is_documented(name: str) -> None:
     text = PAGE.partition(f"<!-- fields: {name} -->")[2].strip().partition("\n\n")[0]
     for info in msgspec.structs.fields(MODEL[name]):
         for part in (info.type, *get_args(info.type)):
@@ -70,11 +70,11 @@ def test_every_word_of_a_vocabulary_is_documented(name: str) -> None:
                     assert f"`{member.value}`" in text, f"{info.name}: {member.value}"
 
 
-def test_every_scheduler_that_can_be_asked_is_in_the_table_of_probes() -> None:
-    rows = re.findall(r"^\| (\w+) \| `", PAGE.partition("## What can be asked")[2], re.MULTILINE)
+def test_every_scheduler_with_a_probe_is_in_the_table_of_probes() -> None:
+    rows = re.findall(r"^\| (\w+) \| `", PAGE.partition("| scheduler | commands |")[2], re.MULTILINE)
     assert [row.lower() for row in rows[: len(probes.SCHEDULERS)]] == list(probes.SCHEDULERS)
 
 
-def test_every_command_about_sites_that_is_shown_exists() -> None:
+def test_every_sites_command_on_the_page_exists() -> None:
     commands = sites.commands
     assert set(re.findall(r"exaworks sites (\w+)", PAGE)) <= set(commands)

@@ -1,4 +1,4 @@
-"""Drafting a site file: what the machine says is in it, what it does not say is a comment, and the draft loads."""
+"""The draft of a site file has the values that the machine reports, comments for the others, and loads."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def test_partitions_become_queues_with_their_limits(tmp_path: Path) -> None:
     assert queues == {"debug": (4, "00:30:00"), "batch": (4, "48:00:00"), "shared": (1, None)}
     assert system.node.count == 4
     assert slurm.default_queue == "debug"
-    assert slurm.multi_node_queue is None  # the default takes several
+    assert slurm.multi_node_queue is None  # the default queue accepts jobs of several nodes
     assert slurm.version_family == "24.11"
     assert [launcher.name for launcher in slurm.launchers] == ["srun"]
     assert slurm.exclusive is False  # one partition shares its nodes
     assert (system.node.cores, system.node.memory_gb) == (128, 250)
     assert system.local.allowed is False
-    assert "# gpus: Slurm says gpu:a100:4" in text
+    assert "# gpus: Slurm reports gpu:a100:4" in text
     assert "not up when this was written" in text
-    assert "as many as it has; no lower limit is configured" in text
+    assert "all nodes of the queue; no lower limit is configured" in text
     assert "account_env" in text
 
 
@@ -62,7 +62,7 @@ def test_a_variable_that_names_the_machine_is_preferred_to_the_host_name(tmp_pat
     assert "gcc/13, mpich/4" in text
 
 
-def test_without_a_scheduler_the_draft_says_what_was_looked_for(tmp_path: Path) -> None:
+def test_without_a_scheduler_the_draft_lists_the_missing_commands(tmp_path: Path) -> None:
     env = machine(tmp_path, {})
     facts = survey(env, hostname="bench")
     text = draft(facts, "lab/bench")
@@ -88,7 +88,7 @@ def test_flux_becomes_an_entry_with_its_queues_nodes_and_cores(tmp_path: Path) -
     assert "- name: pall   # not up" in text
 
 
-def test_pbs_becomes_an_entry_with_routes_and_what_a_user_may_have(tmp_path: Path) -> None:
+def test_pbs_becomes_an_entry_with_routes_and_the_limits_of_a_user(tmp_path: Path) -> None:
     text = draft(survey(machine(tmp_path, {"qstat": QSTAT_JSON, "mpiexec": "#!/bin/sh\n"}), hostname="box1"))
     (pbs,) = load_text(text, "draft").schedulers
     debug, prod, _ = pbs.queues
@@ -128,7 +128,7 @@ def test_a_slurm_that_lists_partitions_answers(tmp_path: Path) -> None:
     assert answering(machine(tmp_path, SLURM)) == ["slurm"]
 
 
-def test_a_slurm_that_refuses_is_told_apart_from_none(tmp_path: Path) -> None:
+def test_a_slurm_that_fails_is_absent_with_its_own_message(tmp_path: Path) -> None:
     env = machine(tmp_path, {"sinfo": "#!/bin/sh\necho 'slurm_load_partitions: Unable to contact' >&2\nexit 1\n"})
     facts = survey(env, hostname="bench")
     assert facts.absent["slurm"] == "sinfo exited with 1: slurm_load_partitions: Unable to contact"
@@ -136,7 +136,7 @@ def test_a_slurm_that_refuses_is_told_apart_from_none(tmp_path: Path) -> None:
     assert answering(env) == []
 
 
-def test_a_slurm_that_hangs_holds_the_survey_up_for_a_bounded_time(
+def test_a_slurm_that_hangs_delays_the_survey_for_a_limited_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(command, "COMMAND_SECONDS", 0.2)
@@ -155,19 +155,19 @@ def test_any_host_name_gives_a_draft_that_loads(hostname: str) -> None:
 
 
 @pytest.mark.parametrize("hostname", ["localhost", "login1", "nid001234"])
-def test_a_host_name_that_half_the_world_has_is_not_made_a_pattern(hostname: str) -> None:
+def test_a_generic_host_name_does_not_become_a_pattern(hostname: str) -> None:
     facts = Facts(hostname=hostname, variables={}, cores=4, architecture="x86_64")
     assert load_text(draft(facts), "draft").detect.hosts == []
 
 
-def test_a_name_that_is_no_name_is_refused() -> None:
+def test_a_name_without_a_site_is_refused() -> None:
     facts = Facts(hostname="x", variables={}, cores=4, architecture="x86_64")
     with pytest.raises(SiteFileError, match="SITE/SYSTEM"):
         draft(facts, "just-one-word")
 
 
 @pytest.mark.parametrize(
-    ("slurm", "ours"),
+    ("slurm", "expected"),
     [
         ("30:00", "00:30:00"),
         ("1:30:00", "01:30:00"),
@@ -178,8 +178,8 @@ def test_a_name_that_is_no_name_is_refused() -> None:
         ("", None),
     ],
 )
-def test_slurms_time_limits_are_read_in_every_form(slurm: str, ours: str | None) -> None:
-    assert walltime(slurm) == ours
+def test_slurms_time_limits_are_read_in_every_form(slurm: str, expected: str | None) -> None:
+    assert walltime(slurm) == expected
 
 
 @pytest.mark.needs("slurm", "munge")
@@ -192,7 +192,7 @@ def test_a_real_slurm_gives_a_draft_with_its_partitions(tmp_path: Path) -> None:
         env = {**os.environ, **testbed.env}
         if "PATH+" in env:
             env["PATH"] = os.pathsep.join((env.pop("PATH+"), os.environ["PATH"]))
-        assert answering(env) == []  # it is no scheduler of this machine's own
+        assert answering(env) == []  # a testbed is not a scheduler of the machine itself
         facts = survey(env, hostname="testbed1")
         (slurm,) = load_text(draft(facts), "draft").schedulers
     finally:

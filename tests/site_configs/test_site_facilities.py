@@ -1,4 +1,4 @@
-"""The packaged site files: each loads, is recognised on its own machine and no other, and says where it knows from."""
+"""Every packaged site file loads, is recognised on its own machine only, and names its sources."""
 
 from __future__ import annotations
 
@@ -43,27 +43,29 @@ HOSTS = [
     ("nersc/perlmutter", "login17", {"NERSC_HOST": "perlmutter"}),
     ("nersc/perlmutter", "perlmutter.nersc.gov", {}),
 ]
-"""Host names that the facilities show, in full or as the machine calls itself, and the variables of its users."""
+"""Host names that the facilities document, in full or as ``hostname`` prints them, and variables that users have."""
 
-STRANGERS = ["login1", "login07", "laptop", "ruby", "ruby-laptop", "dane", "danes-desk", "andes", "aurora", "aurora-pc"]
+OTHER_HOSTS = [
+    *("login1", "login07", "laptop", "ruby", "ruby-laptop", "dane", "danes-desk", "andes", "aurora", "aurora-pc"),
+]
 
 
 @pytest.mark.parametrize(("name", "host", "environ"), HOSTS, ids=[f"{name}-{host}" for name, host, _ in HOSTS])
-def test_a_documented_host_name_is_that_of_exactly_one_system(name: str, host: str, environ: dict[str, str]) -> None:
+def test_a_documented_host_name_matches_exactly_one_system(name: str, host: str, environ: dict[str, str]) -> None:
     assert [known for known, system in SYSTEMS.items() if matches(system.detect, host, environ)] == [name]
 
 
-def test_every_facility_system_is_among_the_documented_host_names() -> None:
+def test_every_facility_system_has_a_documented_host_name() -> None:
     assert {name for name, _, _ in HOSTS} == set(FACILITIES)
 
 
-@pytest.mark.parametrize("host", STRANGERS)
-def test_a_host_that_is_merely_called_alike_is_none_of_them(host: str) -> None:
+@pytest.mark.parametrize("host", OTHER_HOSTS)
+def test_a_host_with_only_a_similar_name_matches_no_system(host: str) -> None:
     assert [name for name, system in SYSTEMS.items() if matches(system.detect, host, {})] == []
 
 
 @pytest.mark.parametrize(("name", "host", "environ"), HOSTS, ids=[f"{name}-{host}" for name, host, _ in HOSTS])
-def test_an_active_system_is_detected_and_a_retired_one_never(name: str, host: str, environ: dict[str, str]) -> None:
+def test_an_active_system_is_detected_and_a_retired_one_is_not(name: str, host: str, environ: dict[str, str]) -> None:
     if SYSTEMS[name].state is State.ACTIVE:
         assert detect(host, environ).system == name
     else:
@@ -71,13 +73,13 @@ def test_an_active_system_is_detected_and_a_retired_one_never(name: str, host: s
             detect(host, environ)
 
 
-def test_sites_check_finds_every_file_and_every_spack_scope_right() -> None:
+def test_sites_check_accepts_every_file_and_every_spack_scope() -> None:
     result = CliRunner().invoke(sites, ["check"])
     assert result.exit_code == 0, result.output
     assert {line.rpartition(" ")[2] for line in result.output.splitlines()} == set(SYSTEMS)
 
 
-def test_the_systems_are_those_the_project_promises() -> None:
+def test_the_systems_are_those_that_the_project_promises() -> None:
     assert {name: (SYSTEMS[name].state.value, SYSTEMS[name].schedulers[0].kind) for name in FACILITIES} == {
         "llnl/tuolumne": ("active", "flux"),
         "llnl/dane": ("active", "slurm"),
@@ -94,7 +96,7 @@ def test_the_systems_are_those_the_project_promises() -> None:
 
 
 @pytest.mark.parametrize("name", FACILITIES)
-def test_a_file_says_which_public_page_it_knows_from_and_when(name: str) -> None:
+def test_a_file_names_its_public_source_and_the_date(name: str) -> None:
     comments = "\n".join(line for line in FILES[name].read_text().splitlines() if line.startswith("#"))
     assert re.search(r"\b(docs\.olcf\.ornl\.gov|docs\.alcf\.anl\.gov|docs\.nersc\.gov|hpc\.llnl\.gov)/", comments)
     assert re.search(r"\b20\d\d\b", comments)
@@ -114,11 +116,11 @@ def test_a_default_job_fits_its_default_queue(name: str) -> None:
         assert spec.launchers
         wide = spec.queue(spec.multi_node_queue)
         assert wide is not None
-        assert wide.admits(2, 600), "two-node cases need a queue that takes them"
+        assert wide.admits(2, 600), "two-node cases need a queue that accepts them"
 
 
 @pytest.mark.parametrize("name", FACILITIES)
-def test_a_login_node_is_spared_and_records_are_minimal_until_the_facility_says_otherwise(name: str) -> None:
+def test_login_nodes_run_no_cases_and_records_are_minimal(name: str) -> None:
     system = SYSTEMS[name]
     assert system.local.allowed is False
     assert system.redaction == "minimal"
@@ -127,7 +129,7 @@ def test_a_login_node_is_spared_and_records_are_minimal_until_the_facility_says_
 
 
 @pytest.mark.parametrize("name", ACTIVE)
-def test_an_active_system_has_a_budget_a_rhythm_and_a_spack_scope(name: str) -> None:
+def test_an_active_system_has_node_hours_a_cadence_and_a_spack_scope(name: str) -> None:
     system = SYSTEMS[name]
     assert system.limits.node_hours
     assert system.cadence
@@ -137,7 +139,7 @@ def test_an_active_system_has_a_budget_a_rhythm_and_a_spack_scope(name: str) -> 
     assert system.spack_scope
 
 
-def test_the_limits_of_a_job_depend_on_its_size_where_the_facility_says_so() -> None:
+def test_the_walltime_limit_depends_on_the_size_of_a_job() -> None:
     frontier = SYSTEMS["ornl/frontier"].schedulers[0].queue("batch")
     assert frontier is not None
     assert [frontier.walltime_limit(nodes) for nodes in (1, 91, 92, 183, 184, 9472)] == [
@@ -152,12 +154,12 @@ def test_the_limits_of_a_job_depend_on_its_size_where_the_facility_says_so() -> 
     prod = SYSTEMS["anl/aurora"].schedulers[0].queue("prod")
     assert prod is not None
     assert not prod.admits(255, 3600)
-    assert not prod.admits(256, 60)  # five minutes at least
+    assert not prod.admits(256, 60)  # the minimum is five minutes
     assert prod.admits(256, 12 * 3600)
     assert not prod.admits(256, 12 * 3600 + 1)
 
 
-def test_what_a_job_asks_for_is_partition_or_qos_as_the_site_wants_it() -> None:
+def test_a_job_names_the_partition_or_qos_that_the_site_requires() -> None:
     frontier, perlmutter = (SYSTEMS[name].schedulers[0] for name in ("ornl/frontier", "nersc/perlmutter"))
     assert [queue.asks for queue in frontier.queues] == [("batch", "debug"), ("batch", None), ("extended", None)]
     assert [queue.asks for queue in perlmutter.queues][:2] == [(None, "debug"), (None, "regular")]
@@ -166,20 +168,20 @@ def test_what_a_job_asks_for_is_partition_or_qos_as_the_site_wants_it() -> None:
 def test_frontier_has_flux_inside_slurm() -> None:
     outer, nested = SYSTEMS["ornl/frontier"].schedulers
     assert (nested.kind, nested.nested, nested.within) == ("flux", True, outer.label)
-    words = [word.format(nodes=2, cores=56, gpus=8) for word in nested.start]
-    assert words == ["srun", "-N", "2", "-n", "2", "-c", "56", "--gpus-per-node=8", "flux", "start"]
+    argv = [argument.format(nodes=2, cores=56, gpus=8) for argument in nested.start]
+    assert argv == ["srun", "-N", "2", "-n", "2", "-c", "56", "--gpus-per-node=8", "flux", "start"]
 
 
-def test_every_launcher_takes_the_options_of_its_maker() -> None:
-    takes = {name: [launcher.takes for launcher in SYSTEMS[name].schedulers[0].launchers] for name in FACILITIES}
-    assert takes["anl/aurora"] == takes["anl/polaris"] == [LauncherKind.PALS]
-    assert takes["anl/theta"] == [LauncherKind.APRUN]
-    assert takes["llnl/lassen"] == [LauncherKind.JSRUN, LauncherKind.LRUN]
-    assert takes["llnl/tuolumne"] == [LauncherKind.FLUX]
-    assert takes["ornl/frontier"] == [LauncherKind.SRUN]
+def test_every_launcher_has_the_options_of_its_vendor() -> None:
+    kinds = {name: [launcher.takes for launcher in SYSTEMS[name].schedulers[0].launchers] for name in FACILITIES}
+    assert kinds["anl/aurora"] == kinds["anl/polaris"] == [LauncherKind.PALS]
+    assert kinds["anl/theta"] == [LauncherKind.APRUN]
+    assert kinds["llnl/lassen"] == [LauncherKind.JSRUN, LauncherKind.LRUN]
+    assert kinds["llnl/tuolumne"] == [LauncherKind.FLUX]
+    assert kinds["ornl/frontier"] == [LauncherKind.SRUN]
 
 
-def test_a_system_with_a_runner_says_how_its_jobs_reach_it() -> None:
+def test_a_system_has_a_runner_exactly_if_gitlab_triggers_it() -> None:
     for name in ACTIVE:
         system = SYSTEMS[name]
         assert (system.ci.trigger is Trigger.GITLAB) == bool(system.runner.tags)

@@ -1,4 +1,4 @@
-"""Loading a site file: every mistake is a SiteFileError that names file, line and key, and what was probably meant."""
+"""Every mistake in a site file is a SiteFileError that names the file, line and key, with a hint at the correction."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ waivers:
     expires: 2999-12-31
 """
 
-EXPECTED = "{cases: parsl/*, metric: tasks_per_second, value: 7, unit: 1/s, tolerance: 5}"
+REFERENCE = "{cases: parsl/*, metric: tasks_per_second, value: 7, unit: 1/s, tolerance: 5}"
 
 
 def edited(old: str, new: str) -> str:
@@ -56,20 +56,20 @@ def refusal(text: str) -> str:
     return caught.value.message
 
 
-def test_a_right_file_loads_with_its_values_and_the_defaults_of_the_rest() -> None:
+def test_a_correct_file_loads_with_its_values_and_the_defaults_of_other_keys() -> None:
     system = load.load_text(SITE, "lab/box.yaml")
     assert (system.site, system.name) == ("lab", "box")
     (slurm,) = system.schedulers
     assert [queue.name for queue in slurm.queues] == ["debug", "wide"]
-    assert slurm.queues[0].max_walltime == "00:30:00"  # YAML 1.2: no number in base 60
-    assert system.waivers[0].expires == "2999-12-31"  # and no date object
+    assert slurm.queues[0].max_walltime == "00:30:00"  # YAML 1.2: not a number in base 60
+    assert system.waivers[0].expires == "2999-12-31"  # and not a date object
     assert slurm.status_interval == 5.0
     assert system.redaction == "full"
     assert system.local.allowed is False
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "line", "key", "words"),
+    ("old", "new", "line", "key", "expected"),
     [
         ("max_nodes: 2\n", "max_node: 2\n", 7, "schedulers[0].queues[0].max_node", "did you mean 'max_nodes'?"),
         ("limits:", "limit:", 20, "limit", "did you mean 'limits'?"),
@@ -92,11 +92,11 @@ def test_a_right_file_loads_with_its_values_and_the_defaults_of_the_rest() -> No
         ("max_walltime: 00", "min_walltime: 01:00:00\n        max_walltime: 00", 8, "min_walltime", "no job fits"),
         ("default_queue: debug", "default_queue: debgu", 11, "schedulers[0].default_queue", "did you mean 'debug'?"),
         ("multi_node_queue: wide", "multi_node_queue: big", 12, "multi_node_queue", "known here: debug, wide"),
-        ("max_nodes: 64", "max_nodes: 1", 12, "schedulers[0].multi_node_queue", "one node at most"),
+        ("max_nodes: 64", "max_nodes: 1", 12, "schedulers[0].multi_node_queue", "at most one node"),
         ("name: wide", "name: debug", 9, "schedulers[0].queues[1].name", "listed twice"),
         ("kind: slurm", "kind: slrum", 4, "schedulers[0].kind", "did you mean 'slurm'?"),
         ("kind: slurm", "kind: local", 4, "schedulers[0].kind", "local.allowed"),
-        ("queue_wait: 00:20:00", "queue_wait: 00:00:00", 21, "limits.queue_wait", "no time"),
+        ("queue_wait: 00:20:00", "queue_wait: 00:00:00", 21, "limits.queue_wait", "given up at once"),
         ("queue_wait: 00:20:00", "infra_retries: -1", 21, "limits.infra_retries", "0 or more"),
         ("limits:", "redaction: some\nlimits:", 20, "redaction", "full or minimal"),
         ("limits:", "state: retierd\nlimits:", 20, "state", "did you mean 'retired'?"),
@@ -124,7 +124,7 @@ def test_a_right_file_loads_with_its_values_and_the_defaults_of_the_rest() -> No
         ("system: lab/box", "system: Lab/Box", 1, "system", "SITE/SYSTEM"),
         ("system: lab/box\n", "", 1, "", "the key 'system' is missing"),
         ("    reason: known upstream\n", "", 23, "waivers[0]", "the key 'reason' is missing"),
-        ("--constraint=cpu", '"a\\nb"', 14, "schedulers[0].directives[0]", "one line each"),
+        ("--constraint=cpu", '"a\\nb"', 14, "schedulers[0].directives[0]", "an entry is one line"),
         ("description: A machine for tests", "description: !!binary abc", 2, "description", "tag"),
         ("description: A machine for tests", "description: &x A machine", 2, "description", "anchors"),
         ("description: A machine for tests", "description: 9999999999999999999999", 2, "description", "64 bits"),
@@ -132,19 +132,19 @@ def test_a_right_file_loads_with_its_values_and_the_defaults_of_the_rest() -> No
         ("description: A machine for tests", "description: x\n3: y", 3, "", "a key must be plain text, not '3'"),
     ],
 )
-def test_a_mistake_is_named_by_file_line_and_key(old: str, new: str, line: int, key: str, words: str) -> None:
+def test_a_mistake_is_named_by_file_line_and_key(old: str, new: str, line: int, key: str, expected: str) -> None:
     message = refusal(edited(old, new))
     assert message.startswith(f"lab/box.yaml:{line}: ")
     assert f"{key}: " in message
-    assert words in message
+    assert expected in message
 
 
 @pytest.mark.parametrize("deployment", ["path", "release", "release:2026.11", "spack", "spack:/opt/view", "module:m/1"])
-def test_a_deployment_that_is_one_is_taken_as_it_stands(deployment: str) -> None:
+def test_a_valid_deployment_is_accepted(deployment: str) -> None:
     assert load.load_text(f"{SITE}deployment: {deployment}\n", "lab").deployment == deployment
 
 
-def test_all_mistakes_are_told_at_once_in_the_order_of_the_file() -> None:
+def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file() -> None:
     text = edited("max_jobs: 4", "max_jobs: 0").replace("limits:", "limit:").replace("kind: slurm", "kynd: slurm")
     lines = refusal(text).splitlines()
     assert [line.split(":")[1] for line in lines] == ["4", "4", "18", "20"]
@@ -156,13 +156,13 @@ def test_a_key_given_twice_names_both_lines() -> None:
 
 
 @pytest.mark.parametrize("key", ["account", "project", "bank"])
-def test_an_account_in_the_file_gets_its_own_answer(key: str) -> None:
+def test_an_account_in_the_file_has_its_own_message(key: str) -> None:
     message = refusal(edited("max_jobs: 4", f"{key}: abc123"))
     assert message.startswith(f"lab/box.yaml:18: schedulers[0].{key}: accounts are never in the file")
     assert "account_env" in message
 
 
-def test_an_account_in_a_directive_beside_account_env_is_given_twice() -> None:
+def test_an_account_in_a_directive_in_addition_to_account_env_is_given_twice() -> None:
     message = refusal(edited("--constraint=cpu", "--account=abc123"))
     assert "lab/box.yaml:14: schedulers[0].directives[0]: the account is given twice" in message
     assert "LAB_ACCOUNT" in message
@@ -183,32 +183,37 @@ def test_an_account_among_a_launchers_flags_is_refused() -> None:
 
 
 def test_a_directive_with_its_prefix_is_refused() -> None:
-    assert "leave #SBATCH out" in refusal(edited("--constraint=cpu", '"#SBATCH --constraint=cpu"'))
+    assert "remove #SBATCH: the prefix is added" in refusal(edited("--constraint=cpu", '"#SBATCH --constraint=cpu"'))
 
 
 def test_the_same_scheduler_kind_again_is_refused_unless_it_is_nested() -> None:
     again = SITE.replace("limits:", "  - kind: slurm\nlimits:")
-    assert "schedulers[1].kind: 'slurm' again, as schedulers[0]" in refusal(again)
+    assert "schedulers[1].kind: 'slurm' is the label of schedulers[0] already" in refusal(again)
     nested = SITE.replace("limits:", "  - kind: slurm\n    nested: true\nlimits:")
     assert len(load.load_text(nested, "x").schedulers) == 2
 
 
-def test_several_schedulers_of_a_kind_are_told_apart_by_name() -> None:
+def test_several_schedulers_of_a_kind_have_different_names() -> None:
     again = SITE.replace("limits:", "  - {kind: slurm, name: gpu}\nlimits:")
     assert [spec.label for spec in load.load_text(again, "x").schedulers] == ["slurm", "gpu"]
     clash = SITE.replace("limits:", "  - {kind: flux, name: slurm}\nlimits:")
-    assert "schedulers[1].name: 'slurm' again, as schedulers[0]" in refusal(clash)
+    assert "schedulers[1].name: 'slurm' is the label of schedulers[0] already" in refusal(clash)
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "key", "words"),
+    ("old", "new", "key", "expected"),
     [
-        ("max_nodes: 64", "max_nodes: 64\n        by_qos: true", "queues[1].by_qos", "by which? give qos"),
+        (
+            "max_nodes: 64",
+            "max_nodes: 64\n        by_qos: true",
+            "queues[1].by_qos",
+            "needs the name of a QOS: give qos",
+        ),
         (
             "max_nodes: 64",
             "max_nodes: 64\n        by_qos: true\n        qos: q\n        partition: p",
             "queues[1].partition",
-            "keep one of the two",
+            "keep one of the two keys",
         ),
         (
             "max_nodes: 64",
@@ -228,16 +233,16 @@ def test_several_schedulers_of_a_kind_are_told_apart_by_name() -> None:
             "queues[1].steps[0].max_walltime",
             "more than the queue's max_walltime",
         ),
-        ("max_jobs: 4", "max_jobs: 4\n    default_nodes: 3", "default_nodes", "'debug' takes 2 at most"),
-        ("max_nodes: 2\n", "min_nodes: 2\n        max_nodes: 2\n", "default_nodes", "'debug' takes 2 at least"),
+        ("max_jobs: 4", "max_jobs: 4\n    default_nodes: 3", "default_nodes", "'debug' allows at most 2 nodes"),
+        ("max_nodes: 2\n", "min_nodes: 2\n        max_nodes: 2\n", "default_nodes", "'debug' needs at least 2 nodes"),
         ("max_jobs: 4", "max_jobs: 4\n    start: [flux, start]", "schedulers[0].start", "nested: true"),
-        ("max_jobs: 4", "max_jobs: 4\n    nested: true", "schedulers[0].nested", "no scheduler to be nested in"),
+        ("max_jobs: 4", "max_jobs: 4\n    nested: true", "schedulers[0].nested", "no outer scheduler is listed"),
         ("max_jobs: 4", "max_jobs: 4\n    reservation: a b", "schedulers[0].reservation", "reservation, or $VARIABLE"),
         (
             "limits:",
             "  - {kind: flux, nested: true, within: slurm, reservation: maint}\nlimits:",
             "schedulers[1].reservation",
-            "a nested scheduler has none",
+            "a nested scheduler has no reservations",
         ),
         (
             "limits:",
@@ -249,7 +254,7 @@ def test_several_schedulers_of_a_kind_are_told_apart_by_name() -> None:
             "limits:",
             "  - {kind: flux, nested: true, start: [srun, '{node}']}\nlimits:",
             "schedulers[1].start[1]",
-            "{node} is nothing that is filled in; known here: nodes, cores, gpus",
+            "{node} is not a placeholder; known here: nodes, cores, gpus",
         ),
         (
             "limits:",
@@ -259,29 +264,29 @@ def test_several_schedulers_of_a_kind_are_told_apart_by_name() -> None:
         ),
         ("flags: [--mpi=pmi2]", "kind: sruns", "schedulers[0].launchers[0].kind", "did you mean 'srun'?"),
         ("flags: [--mpi=pmi2]", "\n      - name: srun", "schedulers[0].launchers[1].name", "listed twice"),
-        ("limits:", f"references: [{EXPECTED}, {EXPECTED}]\nlimits:", "references[1].metric", "listed twice"),
-        ("limits:", f"references: [{EXPECTED.replace('7', '0')}]\nlimits:", "references[0].value", "above 0"),
-        ("limits:", f"references: [{EXPECTED.replace('5', '-5')}]\nlimits:", "references[0].tolerance", "0 or more"),
-        ("limits:", "node: {usable_cores: 4}\nlimits:", "node.usable_cores", "of how many?"),
+        ("limits:", f"references: [{REFERENCE}, {REFERENCE}]\nlimits:", "references[1].metric", "listed twice"),
+        ("limits:", f"references: [{REFERENCE.replace('7', '0')}]\nlimits:", "references[0].value", "above 0"),
+        ("limits:", f"references: [{REFERENCE.replace('5', '-5')}]\nlimits:", "references[0].tolerance", "0 or more"),
+        ("limits:", "node: {usable_cores: 4}\nlimits:", "node.usable_cores", "node.cores is missing"),
         ("limits:", "node: {count: 8}\nlimits:", "schedulers[0].queues[1].max_nodes", "more than the 8 nodes"),
         ("limits:", "detect: {hosts: [a], match: any}\nlimits:", "detect.match", "give both"),
         ("limits:", "ci: {trigger: gitlab}\nlimits:", "ci.trigger", "needs a runner"),
-        ("limits:", "ci: {trigger: cron}\nlimits:", "ci.trigger", "how often?"),
+        ("limits:", "ci: {trigger: cron}\nlimits:", "ci.trigger", "need an interval: give cadence"),
         ("limits:", "ci: {infra: ignore}\nlimits:", "ci.infra", "known here: fail, warn"),
-        ("limits:", "ci: {timeout: 00:00:00}\nlimits:", "ci.timeout", "no job ends in no time"),
+        ("limits:", "ci: {timeout: 00:00:00}\nlimits:", "ci.timeout", "no job can finish"),
         ("limits:", "ci: {server: 'https://u:p@g.example'}\nlimits:", "ci.server", "never in the file"),
         ("limits:", "ci: {site_token: {variable: A}}\nlimits:", "ci.site_token", "'audience' is missing"),
     ],
 )
-def test_a_contradiction_is_named_by_its_key(old: str, new: str, key: str, words: str) -> None:
+def test_a_contradiction_is_named_by_its_key(old: str, new: str, key: str, expected: str) -> None:
     message = refusal(edited(old, new))
     assert key in message
-    assert words in message
+    assert expected in message
 
 
 def test_scrontab_needs_a_slurm() -> None:
     text = edited("kind: slurm", "kind: flux").replace("limits:", "cadence: 24:00:00\nci: {trigger: scrontab}\nlimits:")
-    assert "ci.trigger: scrontab is Slurm's" in refusal(text)
+    assert "ci.trigger: scrontab belongs to Slurm" in refusal(text)
 
 
 def test_a_launchers_kind_follows_from_its_command() -> None:
@@ -291,7 +296,7 @@ def test_a_launchers_kind_follows_from_its_command() -> None:
     assert system.schedulers[0].launchers[0].takes.value == "mpiexec"
 
 
-def test_a_waiver_holds_on_its_last_day() -> None:
+def test_a_waiver_is_valid_on_its_last_day() -> None:
     today = datetime.datetime.now(datetime.timezone.utc).date()
     assert load.load_text(edited("2999-12-31", today.isoformat()), "x").waivers[0].expires == today.isoformat()
     yesterday = today - datetime.timedelta(days=1)
@@ -299,7 +304,7 @@ def test_a_waiver_holds_on_its_last_day() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "expected"),
     [
         ("", "expected keys and values, got nothing"),
         ("- a\n", "expected keys and values, got a list"),
@@ -312,15 +317,15 @@ def test_a_waiver_holds_on_its_last_day() -> None:
         ("extras: " + "[" * 40 + "]" * 40, "nested too deeply"),
     ],
 )
-def test_what_is_no_site_file_at_all_is_refused(text: str, words: str) -> None:
+def test_text_that_is_not_a_site_file_is_refused(text: str, expected: str) -> None:
     message = refusal(text)
     assert message.startswith("lab/box.yaml:")
-    assert words in message
+    assert expected in message
 
 
-def test_what_cannot_be_read_is_refused_with_its_reason(tmp_path: Path) -> None:
-    for path, words in ((tmp_path / "absent.yaml", "No such file"), (tmp_path, "directory")):
-        with pytest.raises(SiteFileError, match=words):
+def test_a_file_that_cannot_be_read_is_refused_with_the_reason(tmp_path: Path) -> None:
+    for path, expected in ((tmp_path / "absent.yaml", "No such file"), (tmp_path, "directory")):
+        with pytest.raises(SiteFileError, match=expected):
             load.load_file(path)
     latin = tmp_path / "latin.yaml"
     latin.write_bytes(b"system: lab/box\ndescription: caf\xe9\n")
@@ -332,7 +337,7 @@ def test_what_cannot_be_read_is_refused_with_its_reason(tmp_path: Path) -> None:
         load.load_file(large)
 
 
-def test_a_spack_scope_must_be_a_folder_beside_the_file(tmp_path: Path) -> None:
+def test_a_spack_scope_must_be_a_folder_next_to_the_file(tmp_path: Path) -> None:
     file = tmp_path / "box.yaml"
     file.write_text(SITE + "spack_scope: spack\n")
     with pytest.raises(SiteFileError, match=r"box.yaml:26: spack_scope: 'spack' is not a folder"):
@@ -372,33 +377,34 @@ def test_a_site_file_comes_before_all_folders(folder: Path, tmp_path: Path) -> N
     assert load.find("local/workstation", site_file=loose).system == "local/workstation"
 
 
-def test_a_file_at_anothers_place_is_refused_where_it_is_found_by_place(folder: Path) -> None:
+def test_a_file_whose_path_does_not_agree_with_its_name_is_refused(folder: Path) -> None:
     (folder / "lab/other.yaml").write_text(SITE)
-    with pytest.raises(SiteFileError, match=r"other.yaml:1: system: 'lab/box', but the file's place says 'lab/other'"):
+    refused = r"other.yaml:1: system: the name is 'lab/box', but the file's path means 'lab/other'"
+    with pytest.raises(SiteFileError, match=refused):
         load.find("lab/other")
-    with pytest.raises(SiteFileError, match="place says"):
+    with pytest.raises(SiteFileError, match=refused):
         load.load_file(folder / "lab/other.yaml")
 
 
-def test_a_file_with_another_ending_is_not_passed_over_in_silence(folder: Path) -> None:
+def test_a_file_with_another_ending_is_refused(folder: Path) -> None:
     (folder / "lab/second.yml").write_text(SITE)
-    with pytest.raises(SiteFileError, match=r"second.yml: a site file ends in .yaml"):
+    with pytest.raises(SiteFileError, match=r"second.yml: the name of a site file ends in .yaml"):
         load.systems()
 
 
-def test_an_unknown_system_hints_at_the_nearest(folder: Path) -> None:
+def test_the_error_for_an_unknown_system_names_the_nearest(folder: Path) -> None:
     with pytest.raises(UnknownSystem, match="did you mean 'lab/box'"):
         load.find("lab/bocks")
     with pytest.raises(UnknownSystem, match=r"known here: .*lab/box, .*local/workstation"):
         load.find("../../etc/passwd")
 
 
-def test_a_search_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+def test_a_missing_search_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SiteError, match=r"EXAWORKS_SITES names .*not a folder"):
         load.systems({"EXAWORKS_SITES": str(tmp_path / "absent")})
 
 
-def test_an_expired_waiver_stops_the_users_of_that_machine_and_no_others(folder: Path) -> None:
+def test_an_expired_waiver_stops_only_the_users_of_that_machine(folder: Path) -> None:
     (folder / "lab/box.yaml").write_text(edited("2999-12-31", "2001-01-01"))
     assert "lab/box" in [system.system for system in load.systems()]
     assert load.find("local/workstation").system == "local/workstation"
@@ -406,7 +412,7 @@ def test_an_expired_waiver_stops_the_users_of_that_machine_and_no_others(folder:
         load.find("lab/box")
 
 
-def test_the_digest_follows_content_and_not_form() -> None:
+def test_the_digest_depends_on_the_values_and_not_on_the_layout() -> None:
     plain = load.load_text(SITE, "x")
     reordered = load.load_text("# a comment\nlimits: {queue_wait: '00:20:00'}\n" + SITE.replace(
         "limits:\n  queue_wait: 00:20:00\n", ""), "x")  # fmt: skip
@@ -430,24 +436,24 @@ VALUES = st.recursive(
 
 
 def loads_or_refuses(text: str) -> None:
-    said = ""
+    message = ""
     try:
         assert load.digest(load.load_text(text, "any.yaml"))
     except SiteFileError as error:
-        said = error.message
-    assert said.startswith("any.yaml:") or not said
-    said.encode("utf-8")
+        message = error.message
+    assert message.startswith("any.yaml:") or not message
+    message.encode("utf-8")
 
 
 @settings(max_examples=300, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(alphabet=st.characters() | st.sampled_from("\n\t :-[]{}&*!|>%@`'\"\\#?,0123x.e~"), max_size=200))
-def test_no_text_brings_the_loader_to_another_error(text: str) -> None:
+def test_the_loader_raises_no_other_error_for_any_text(text: str) -> None:
     loads_or_refuses(text)
 
 
 @settings(max_examples=150, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
-def test_no_damage_to_a_right_file_brings_the_loader_to_another_error(data: st.DataObject) -> None:
+def test_the_loader_raises_no_other_error_for_a_damaged_file(data: st.DataObject) -> None:
     lines = list(LINES)
     for _ in range(data.draw(st.integers(1, 3))):
         index = data.draw(st.integers(0, len(lines) - 1))
@@ -458,7 +464,7 @@ def test_no_damage_to_a_right_file_brings_the_loader_to_another_error(data: st.D
 
 @settings(max_examples=150, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(KEYS, VALUES, max_size=8))
-def test_no_structure_of_values_brings_the_loader_to_another_error(values: dict[str, object]) -> None:
+def test_the_loader_raises_no_other_error_for_any_structure_of_values(values: dict[str, object]) -> None:
     import json
 
     loads_or_refuses(json.dumps(values))

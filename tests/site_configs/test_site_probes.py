@@ -1,4 +1,4 @@
-"""What each scheduler says of itself, in the words its manual documents, and what is made of it."""
+"""The probes read the documented output of each scheduler."""
 
 from __future__ import annotations
 
@@ -6,42 +6,42 @@ from pathlib import Path
 
 import pytest
 
-from site_configs.probes import SCHEDULERS, SeenScheduler, flux, lsf, modules, pbs, slurm
-from site_configs.probes.seen import UNLIMITED, SeenQueue
+from site_configs.probes import SCHEDULERS, ObservedScheduler, flux, lsf, modules, pbs, slurm
+from site_configs.probes.observed import UNLIMITED, ObservedQueue
 from tests.site_configs.machine import BQUEUES, FLUX, LMOD, LSID, QSTAT_JSON, QSTAT_TEXT, SINFO, machine
 
 
-def seen(answer: SeenScheduler | str) -> SeenScheduler:
-    assert isinstance(answer, SeenScheduler), answer
+def observed(answer: ObservedScheduler | str) -> ObservedScheduler:
+    assert isinstance(answer, ObservedScheduler), answer
     return answer
 
 
-def test_a_partition_of_two_kinds_of_node_has_the_smaller_ones_shape(tmp_path: Path) -> None:
-    found = seen(slurm.look(machine(tmp_path, {"sinfo": SINFO})))
-    batch = next(queue for queue in found.queues if queue.name == "batch")
+def test_a_partition_with_two_kinds_of_node_has_the_shape_of_the_smaller_one(tmp_path: Path) -> None:
+    scheduler = observed(slurm.probe(machine(tmp_path, {"sinfo": SINFO})))
+    batch = next(queue for queue in scheduler.queues if queue.name == "batch")
     assert (batch.nodes, batch.cores, batch.memory_gb, batch.max_nodes) == (4, 64, 250, None)
-    assert found.nodes == 4  # not the sum over partitions, which share nodes
-    assert [queue.max_walltime for queue in found.queues] == ["00:30:00", "48:00:00", UNLIMITED]
-    assert [queue.name for queue in found.queues if not queue.up] == ["shared"]
+    assert scheduler.nodes == 4  # not the sum over partitions, which share nodes
+    assert [queue.max_walltime for queue in scheduler.queues] == ["00:30:00", "48:00:00", UNLIMITED]
+    assert [queue.name for queue in scheduler.queues if not queue.up] == ["shared"]
 
 
-def test_what_a_qos_allows_is_read_from_the_database(tmp_path: Path) -> None:
+def test_the_limits_of_a_qos_are_read_from_the_database(tmp_path: Path) -> None:
     text = "#!/bin/sh\nprintf 'debug|00:30:00|cpu=64,node=8|2|5\\nregular|2-00:00:00||||\\nbad\\nfree|||| \\n'\n"
-    found = slurm.qos(machine(tmp_path, {"sacctmgr": text}))
-    assert isinstance(found, dict)
-    assert found["debug"] == slurm.Qos("debug", "00:30:00", 8, 2, 5)
-    assert found["free"] == slurm.Qos("free")
-    assert "bad" not in found
+    qualities = slurm.qos(machine(tmp_path, {"sacctmgr": text}))
+    assert isinstance(qualities, dict)
+    assert qualities["debug"] == slurm.Qos("debug", "00:30:00", 8, 2, 5)
+    assert qualities["free"] == slurm.Qos("free")
+    assert "bad" not in qualities
 
 
-def test_a_slurm_without_a_database_has_a_reason_instead_of_qualities(tmp_path: Path) -> None:
+def test_a_slurm_without_a_database_gives_a_reason_instead_of_qos(tmp_path: Path) -> None:
     text = "#!/bin/sh\necho 'You are not running a supported accounting_storage plugin' >&2\nexit 1\n"
     assert slurm.qos(machine(tmp_path, {"sacctmgr": text})) == (
         "sacctmgr exited with 1: You are not running a supported accounting_storage plugin"
     )
 
 
-def test_a_refused_account_is_told_from_other_refusals(tmp_path: Path) -> None:
+def test_a_refused_account_is_distinguished_from_other_refusals(tmp_path: Path) -> None:
     text = """#!/bin/sh
 case "$*" in
   *--account=good*) ;;
@@ -50,15 +50,15 @@ case "$*" in
 esac
 """
     env = machine(tmp_path, {"sbatch": text})
-    assert slurm.refused("good", "debug", None, 1, [], env) == (False, None)
-    assert slurm.refused("wide", "debug", None, 1, [], env)[0] is False
-    refused, said = slurm.refused("bad", "debug", "normal", 1, ["-C", "cpu"], env)
+    assert slurm.account_refused("good", "debug", None, 1, [], env) == (False, None)
+    assert slurm.account_refused("wide", "debug", None, 1, [], env)[0] is False
+    refused, message = slurm.account_refused("bad", "debug", "normal", 1, ["-C", "cpu"], env)
     assert refused
-    assert "Invalid account" in str(said)
+    assert "Invalid account" in str(message)
 
 
 @pytest.mark.parametrize(
-    ("text", "ours"),
+    ("text", "expected"),
     [
         ("30m", "00:30:00"),
         ("1.5h", "01:30:00"),
@@ -68,58 +68,58 @@ esac
         ("?", None),
     ],
 )
-def test_flux_durations_are_read_in_every_form(text: str, ours: str | None) -> None:
-    assert flux.duration(text) == ours
+def test_flux_durations_are_read_in_every_form(text: str, expected: str | None) -> None:
+    assert flux.duration(text) == expected
 
 
 def test_a_flux_without_named_queues_has_none(tmp_path: Path) -> None:
     text = FLUX.replace("pbatch|pbatch*|enabled|86400.0|0-256\npdebug|pdebug|enabled|1h|1-16\npall|pall", "|")
-    assert seen(flux.look(machine(tmp_path, {"flux": text}))).queues == ()
+    assert observed(flux.probe(machine(tmp_path, {"flux": text}))).queues == ()
 
 
-def test_a_flux_of_which_nothing_answers_is_absent_with_its_own_words(tmp_path: Path) -> None:
+def test_a_flux_that_does_not_answer_is_absent_with_its_own_message(tmp_path: Path) -> None:
     text = "#!/bin/sh\necho 'flux-queue: ERROR: Unable to connect to Flux' >&2\nexit 1\n"
-    assert flux.look(machine(tmp_path, {"flux": text})) == (
+    assert flux.probe(machine(tmp_path, {"flux": text})) == (
         "flux exited with 1: flux-queue: ERROR: Unable to connect to Flux"
     )
 
 
-def test_pbs_speaks_json_and_without_it_text(tmp_path: Path) -> None:
+def test_pbs_is_read_as_json_or_as_text(tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
-    new = seen(pbs.look(machine(tmp_path, {"qstat": QSTAT_JSON})))
-    old = seen(pbs.look(machine(tmp_path / "old", {"qstat": QSTAT_TEXT})))
+    new = observed(pbs.probe(machine(tmp_path, {"qstat": QSTAT_JSON})))
+    old = observed(pbs.probe(machine(tmp_path / "old", {"qstat": QSTAT_TEXT})))
     assert [queue.name for queue in new.queues] == ["debug", "prod", "off"]
     assert [queue.up for queue in new.queues] == [True, True, False]
     assert new.queues[1].routes == ("small", "large")
-    assert old.queues[0] == SeenQueue("workq", default=True, max_nodes=8, max_walltime="24:00:00")
+    assert old.queues[0] == ObservedQueue("workq", default=True, max_nodes=8, max_walltime="24:00:00")
     assert old.version == "14.1.2"
 
 
 @pytest.mark.parametrize(
-    ("text", "ours"),
+    ("text", "expected"),
     [("01:00:00", "01:00:00"), ("10:00", "00:10:00"), ("3600", "01:00:00"), ("168:00:00", "168:00:00"), ("", None)],
 )
-def test_pbs_walltimes_are_read_in_every_form(text: str, ours: str | None) -> None:
-    assert pbs.walltime(text) == ours
+def test_pbs_walltimes_are_read_in_every_form(text: str, expected: str | None) -> None:
+    assert pbs.walltime(text) == expected
 
 
-def test_what_is_no_pbs_is_absent_with_a_reason(tmp_path: Path) -> None:
-    assert pbs.look(machine(tmp_path, {"qstat": "#!/bin/sh\necho JobID State\n"})) == (
-        "qstat printed something else than JSON"
+def test_a_qstat_that_does_not_belong_to_pbs_is_a_reason(tmp_path: Path) -> None:
+    assert pbs.probe(machine(tmp_path, {"qstat": "#!/bin/sh\necho JobID State\n"})) == (
+        "qstat printed something that is not JSON"
     )
 
 
-def test_the_maxima_of_lsf_count_not_its_defaults(tmp_path: Path) -> None:
-    found = seen(lsf.look(machine(tmp_path, {"bqueues": BQUEUES, "lsid": LSID})))
-    debug, batch = found.queues
+def test_the_maximum_limits_of_lsf_count_and_not_the_default_limits(tmp_path: Path) -> None:
+    scheduler = observed(lsf.probe(machine(tmp_path, {"bqueues": BQUEUES, "lsid": LSID})))
+    debug, batch = scheduler.queues
     assert (debug.default, debug.up, debug.max_walltime) == (True, True, "02:00:00")
     assert (batch.default, batch.up, batch.max_walltime) == (False, False, "12:00:00")
-    assert found.version == "10.1.0.13"
+    assert scheduler.version == "10.1.0.13"
 
 
-def test_every_kind_that_can_be_asked_says_what_is_missing_where_nothing_is(tmp_path: Path) -> None:
+def test_every_probe_names_the_missing_command(tmp_path: Path) -> None:
     env = machine(tmp_path, {})
-    assert {kind: look(env) for kind, look in SCHEDULERS.items()} == {
+    assert {kind: probe(env) for kind, probe in SCHEDULERS.items()} == {
         "slurm": "no sinfo on PATH",
         "flux": "no flux on PATH",
         "pbs": "no qstat on PATH",
@@ -127,18 +127,18 @@ def test_every_kind_that_can_be_asked_says_what_is_missing_where_nothing_is(tmp_
     }
 
 
-def test_a_module_is_there_in_any_version_or_in_the_one_named(tmp_path: Path) -> None:
+def test_a_module_is_available_in_any_version_or_in_the_named_one(tmp_path: Path) -> None:
     env = machine(tmp_path, {"lmod": LMOD}, LOADEDMODULES="cmake/3.30")
     env["LMOD_CMD"] = str(tmp_path / "bin/lmod")
     assert modules.available("gcc", env) == (True, None)
     assert modules.available("gcc/13.1", env) == (True, None)
     assert modules.available("gcc/9", env) == (False, None)
-    assert modules.available("cmake/3.30", env) == (True, None)  # loaded: nobody needs to be asked
+    assert modules.available("cmake/3.30", env) == (True, None)  # it is loaded, so no query is needed
     assert modules.available("special", env) == (False, None)
     assert modules.available("special", env, ["/soft/extra"]) == (True, None)
 
 
-def test_without_a_module_system_nobody_knows(tmp_path: Path) -> None:
-    there, reason = modules.available("gcc", machine(tmp_path, {}))
-    assert there is None
+def test_without_a_module_system_it_is_not_known_whether_a_module_is_available(tmp_path: Path) -> None:
+    available, reason = modules.available("gcc", machine(tmp_path, {}))
+    assert available is None
     assert "LMOD_CMD" in str(reason)

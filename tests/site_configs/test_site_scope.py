@@ -1,4 +1,4 @@
-"""A system's Spack scope: files that Spack would read, keys it knows, externals it can use."""
+"""A system's Spack scope has files and keys that Spack knows, and externals that it can use."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def scope(folder: Path, text: str = PACKAGES, name: str = "packages.yaml") -> Pa
     return folder
 
 
-def told(folder: Path) -> list[str]:
+def problem_lines(folder: Path) -> list[str]:
     return [line.replace(f"{folder}/", "") for line in problems(folder)]
 
 
@@ -55,33 +55,33 @@ def test_externals_are_read_with_their_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ("buildable", "bildable", "packages.yaml:5: packages.mpi.bildable: unknown key; did you mean 'buildable'?"),
         ("false", "'no'", "packages.yaml:5: packages.mpi.buildable: expected true or false, got 'no'"),
         ("mpich@4.2", "mpich", "packages.yaml:8: packages.mpich.externals[0].spec: 'mpich %gcc@13' has no version"),
-        ("- spec: mpich", "- spec: openmpi", "'openmpi@4.2 %gcc@13' is no spec of mpich"),
+        ("- spec: mpich", "- spec: openmpi", "'openmpi@4.2 %gcc@13' is not a spec of the package mpich"),
         ("prefix: /opt", "prefix: opt", "expected an absolute path, got 'opt/mpich'"),
-        ("        prefix: /opt/mpich\n", "", "where is it? give a prefix, or the modules that bring it"),
+        ("        prefix: /opt/mpich\n", "", "needs a location: give a prefix, or the modules that provide it"),
         ("prefix:", "prefx:", "unknown key; did you mean 'prefix'?"),
-        ("packages:\n", "package:\n", "a file packages.yaml has the one key 'packages' at its top"),
+        ("packages:\n", "package:\n", "packages.yaml must have exactly one key at the top level, 'packages'"),
         ("all:\n    providers: {mpi: [mpich]}", "all: mpich", "packages.all: expected keys and values"),
         ("  mpich:\n    externals", "  all:\n    externals", "given twice"),
         ("mpich@4.2 %gcc@13", "[", "not YAML"),
     ],
 )
-def test_a_mistake_in_a_scope_is_named(tmp_path: Path, old: str, new: str, said: str) -> None:
+def test_a_mistake_in_a_scope_is_reported(tmp_path: Path, old: str, new: str, message: str) -> None:
     assert PACKAGES.count(old) >= 1
-    assert any(said in line for line in told(scope(tmp_path / "s", PACKAGES.replace(old, new, 1))))
+    assert any(message in line for line in problem_lines(scope(tmp_path / "s", PACKAGES.replace(old, new, 1))))
 
 
-def test_a_key_that_replaces_lower_scopes_is_known_by_its_name(tmp_path: Path) -> None:
-    assert told(scope(tmp_path / "s", PACKAGES.replace("packages:\n", "packages::\n"))) == []
-    assert told(scope(tmp_path / "s", "config:\n  build_stage::\n    - /tmp\n", "config.yaml")) == []
+def test_a_key_with_two_colons_is_known(tmp_path: Path) -> None:
+    assert problem_lines(scope(tmp_path / "s", PACKAGES.replace("packages:\n", "packages::\n"))) == []
+    assert problem_lines(scope(tmp_path / "s", "config:\n  build_stage::\n    - /tmp\n", "config.yaml")) == []
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "said"),
+    ("name", "text", "message"),
     [
         ("package.yaml", "packages: {}\n", "did you mean 'packages.yaml'?"),
         ("config.yml", "config: {}\n", "did you mean 'config.yaml'?"),
@@ -90,11 +90,11 @@ def test_a_key_that_replaces_lower_scopes_is_known_by_its_name(tmp_path: Path) -
         ("config.yaml", "config: 3\n", "config: expected keys and values"),
     ],
 )
-def test_a_file_that_spack_would_pass_over_is_told(tmp_path: Path, name: str, text: str, said: str) -> None:
-    assert any(said in line for line in told(scope(tmp_path / "s", text, name)))
+def test_a_file_that_spack_would_ignore_is_reported(tmp_path: Path, name: str, text: str, message: str) -> None:
+    assert any(message in line for line in problem_lines(scope(tmp_path / "s", text, name)))
 
 
-def test_sites_check_exits_2_when_the_scope_of_a_right_file_is_wrong(tmp_path: Path) -> None:
+def test_sites_check_exits_2_if_the_scope_of_a_correct_file_is_wrong(tmp_path: Path) -> None:
     scope(tmp_path / "spack", PACKAGES.replace("buildable", "bildable"))
     file = tmp_path / "box.yaml"
     file.write_text("system: lab/box\ndescription: x\nspack_scope: spack\n")
@@ -103,9 +103,10 @@ def test_sites_check_exits_2_when_the_scope_of_a_right_file_is_wrong(tmp_path: P
     assert "did you mean 'buildable'?" in result.output
 
 
-def test_an_empty_scope_is_told(tmp_path: Path) -> None:
+def test_an_empty_scope_is_reported(tmp_path: Path) -> None:
     (tmp_path / "s").mkdir()
-    assert problems(tmp_path / "s") == [f"{tmp_path / 's'}: no file of Spack's configuration is in it"]
+    message = "the folder has no Spack configuration file, such as packages.yaml"
+    assert problems(tmp_path / "s") == [f"{tmp_path / 's'}: {message}"]
 
 
 @pytest.mark.slow
@@ -121,7 +122,7 @@ def test_the_real_spack_reads_a_packaged_scope(tmp_path: Path, folder: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "reasons"),
     [
         ("$PLACE/spack", []),
         ("${PLACE}/$USER/spack", []),
@@ -130,28 +131,31 @@ def test_the_real_spack_reads_a_packaged_scope(tmp_path: Path, folder: Path) -> 
         ("/tmp/no/such/folder", []),
         ("$ABSENT/spack", ["the variable ABSENT is not set"]),
         ("$PLACE/${ABSENT}/$EMPTY", ["the variable ABSENT is not set", "the variable EMPTY is not set"]),
-        ("$NOWHERE/spack", ["there is no folder /nowhere/x here"]),
-        ("/nowhere/spack", ["there is no folder /nowhere here"]),
-        ("/nowhere/x/$user/spack", ["there is no folder /nowhere/x here"]),
-        ("/nowhere/x/$ABSENT", ["the variable ABSENT is not set", "there is no folder /nowhere/x here"]),
+        ("$NOWHERE/spack", ["the folder /nowhere/x does not exist on this machine"]),
+        ("/nowhere/spack", ["the folder /nowhere does not exist on this machine"]),
+        ("/nowhere/x/$user/spack", ["the folder /nowhere/x does not exist on this machine"]),
+        (
+            "/nowhere/x/$ABSENT",
+            ["the variable ABSENT is not set", "the folder /nowhere/x does not exist on this machine"],
+        ),
     ],
 )
-def test_a_place_that_this_machine_does_not_have_is_told_before_spack_makes_it(
-    tmp_path: Path, value: str, said: list[str]
+def test_a_folder_or_variable_that_this_machine_does_not_have_is_reported(
+    tmp_path: Path, value: str, reasons: list[str]
 ) -> None:
     environ = {"PLACE": str(tmp_path), "EMPTY": "", "NOWHERE": "/nowhere/x"}
     folder = scope(tmp_path / "s", f"config:\n  install_tree:\n    root: {value}\n", "config.yaml")
-    found = lacks(folder, environ)
-    assert [lack.reason for lack in found] == said
+    missing = lacks(folder, environ)
+    assert [lack.reason for lack in missing] == reasons
     where = f"{folder}/config.yaml:3: config.install_tree.root: {value}: "
-    assert [str(lack) for lack in found] == [where + reason for reason in said]
+    assert [str(lack) for lack in missing] == [where + reason for reason in reasons]
 
 
-def test_variables_of_prefixes_count_and_what_is_no_path_does_not(tmp_path: Path) -> None:
+def test_variables_in_prefixes_are_checked_and_those_in_other_texts_are_not(tmp_path: Path) -> None:
     text = PACKAGES.replace("/opt/mpich", "$MPICH_DIR").replace("@4.2", "@4.2 cflags=$FLAGS")
     assert [lack.variable for lack in lacks(scope(tmp_path / "s", text), {})] == ["MPICH_DIR"]
 
 
 @pytest.mark.parametrize("folder", SCOPES, ids=lambda path: f"{path.parents[1].name}-{path.name}")
-def test_no_packaged_scope_fits_a_machine_that_is_not_its_own(folder: Path) -> None:
+def test_no_packaged_scope_fits_another_machine(folder: Path) -> None:
     assert lacks(folder, {})

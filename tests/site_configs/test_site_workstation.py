@@ -1,4 +1,4 @@
-"""The first site file: what any machine gets that no other file recognises."""
+"""The site file ``local/workstation``, which is used on any machine that no other file recognises."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ def test_a_workstation_runs_local_cases_on_all_its_cores_and_starts_its_own_coll
     assert seconds(system.stale_after) > seconds(system.cadence)
 
 
-def test_a_workstation_is_never_matched_only_fallen_back_to() -> None:
+def test_a_workstation_is_only_a_fallback_and_never_matched() -> None:
     detect = find("local/workstation").detect
     assert not detect.hosts
     assert not detect.environment
 
 
 @pytest.mark.parametrize(("cores", "available", "bound"), [(0, 8, 8), (2, 8, 2), (16, 8, 8), (0, 0, 1), (2, 1, 1)])
-def test_local_use_is_bounded_by_the_file_and_by_the_machine(cores: int, available: int, bound: int) -> None:
+def test_local_cores_are_limited_by_the_file_and_by_the_machine(cores: int, available: int, bound: int) -> None:
     assert LocalUse(allowed=True, cores=cores).bound(available) == bound
 
 
-def test_the_examples_in_its_comments_are_right() -> None:
-    """Uncomment the two examples: a reader will copy them."""
+def test_the_examples_in_its_comments_load() -> None:
+    """Load the two examples without their comment signs, as a reader would copy them."""
     lines = (PACKAGED / "local/workstation.yaml").read_text().splitlines()
     shown = [line[4:] for line in lines if line.startswith("#   ")]
     system = load_text("system: lab/copy\ndescription: copied\n" + "\n".join(shown), "copied")
@@ -42,10 +42,10 @@ def test_the_examples_in_its_comments_are_right() -> None:
 
 
 @pytest.mark.parametrize("text", ["30", "1:30", "00:60:00", "00:00:60", "a:b:c", "", "-1:00:00"])
-def test_seconds_refuses_what_is_no_duration(text: str) -> None:
+def test_seconds_refuses_text_that_is_not_a_duration(text: str) -> None:
     with pytest.raises(ValueError, match=r"duration|above 59"):
         seconds(text)
 
 
-def test_seconds_counts_hours_past_a_day() -> None:
+def test_seconds_accepts_more_than_24_hours() -> None:
     assert seconds("48:00:01") == 172801

@@ -1,4 +1,4 @@
-"""Read recipes without Spack: the directives of a class body are recorded, the builtin recipes below it left out."""
+"""Read recipes without Spack: record the directives of the class body, and replace builtin recipes by empty classes."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ FOLDERS = sorted(path.parent.name for path in PACKAGES.glob("*/package.py"))
 
 @dataclass(frozen=True)
 class Directive:
-    """One call in a class body; ``when`` holds the conditions of the blocks around it and its own."""
+    """One call in a class body; ``when`` has its own condition and those of the blocks around it."""
 
-    words: tuple[Any, ...]
+    arguments: tuple[Any, ...]
     options: dict[str, Any]
     when: tuple[str, ...]
 
     @property
     def text(self) -> str:
-        return str(self.words[0])
+        return str(self.arguments[0])
 
 
 @dataclass
@@ -59,11 +59,11 @@ KINDS = ("version", "depends_on", "variant", "conflicts", "license", "maintainer
 
 
 class _Recorder(types.ModuleType):
-    """Stands in for ``spack.package`` while one recipe is read."""
+    """A replacement for ``spack.package`` while one recipe is read."""
 
     def __init__(self) -> None:
         super().__init__("spack.package")
-        self.made: dict[str, list[Directive]] = {}
+        self.recorded: dict[str, list[Directive]] = {}
         self.conditions: list[str] = []
         self.defaults: list[dict[str, Any]] = []
         self.__all__ = [*KINDS, "default_args", "when", "Version", "EnvironmentModifications"]
@@ -73,10 +73,10 @@ class _Recorder(types.ModuleType):
         self.Version, self.EnvironmentModifications = str, object
 
     def _directive(self, kind: str) -> Any:
-        def record(*words: Any, **options: Any) -> None:
+        def record(*arguments: Any, **options: Any) -> None:
             merged = {key: value for block in self.defaults for key, value in block.items()} | options
             when = [*self.conditions, *([merged.pop("when")] if "when" in merged else [])]
-            self.made.setdefault(kind, []).append(Directive(words, merged, tuple(when)))
+            self.recorded.setdefault(kind, []).append(Directive(arguments, merged, tuple(when)))
 
         return record
 
@@ -94,7 +94,7 @@ class _Recorder(types.ModuleType):
 
 
 class _Base:
-    """Stands in for every class a recipe is derived from."""
+    """A replacement for every base class of a recipe."""
 
     url = None
 
@@ -107,31 +107,31 @@ class _Builtin(types.ModuleType):
 
 
 def read(folder: str, packages: Path = PACKAGES) -> Recipe:
-    """Run one recipe with stand-ins for Spack's modules and return what it declares."""
+    """Run one recipe with replacements for Spack's modules, and return its declarations."""
     path = packages / folder / "package.py"
     source = path.read_text()
     recorder = _Recorder()
     names = {line.split()[1] for line in source.splitlines() if line.startswith("from spack_repo.")}
-    stand_ins: dict[str, types.ModuleType] = {"spack": types.ModuleType("spack"), "spack.package": recorder}
+    modules: dict[str, types.ModuleType] = {"spack": types.ModuleType("spack"), "spack.package": recorder}
     for name in names:
         parts = name.split(".")
         for end in range(1, len(parts)):
-            stand_ins.setdefault(".".join(parts[:end]), types.ModuleType(".".join(parts[:end])))
-        stand_ins[name] = _Builtin(name)
-    before = {name: sys.modules.get(name) for name in stand_ins}
-    sys.modules.update(stand_ins)
+            modules.setdefault(".".join(parts[:end]), types.ModuleType(".".join(parts[:end])))
+        modules[name] = _Builtin(name)
+    before = {name: sys.modules.get(name) for name in modules}
+    sys.modules.update(modules)
     module: dict[str, Any] = {"__file__": str(path), "__name__": f"recipe_{folder}"}
     try:
         exec(compile(source, str(path), "exec"), module)
     finally:
-        for name, held in before.items():
-            if held is None:
+        for name, previous in before.items():
+            if previous is None:
                 del sys.modules[name]
             else:
-                sys.modules[name] = held
+                sys.modules[name] = previous
     own = [value for value in module.values() if isinstance(value, type) and value.__module__ == f"recipe_{folder}"]
     (cls,) = own
-    return Recipe(folder, cls, recorder.made)
+    return Recipe(folder, cls, recorder.recorded)
 
 
 def numbers(version: str) -> list[int]:
@@ -139,7 +139,7 @@ def numbers(version: str) -> list[int]:
 
 
 def bounds(spec: str) -> tuple[str | None, str | None]:
-    """Return the lowest and highest version that a dependency admits; None where it is open."""
+    """Return the lowest and highest version that a dependency allows; None if there is no bound."""
     if "@" not in spec:
         return None, None
     text = spec.split("@")[1].split()[0].split("+")[0]
@@ -151,9 +151,9 @@ def bounds(spec: str) -> tuple[str | None, str | None]:
 
 
 def admits(spec: str, version: str) -> bool:
-    """Tell whether a version is in a dependency's range; a bound takes in all that it is the beginning of."""
+    """Return whether a version is in the range of a dependency; a bound 1.2 includes 1.2.3."""
     low, high = bounds(spec)
-    here = numbers(version)
-    above = low is None or here >= numbers(low)
-    below = high is None or here[: len(numbers(high))] <= numbers(high)
+    wanted = numbers(version)
+    above = low is None or wanted >= numbers(low)
+    below = high is None or wanted[: len(numbers(high))] <= numbers(high)
     return above and below

@@ -1,4 +1,4 @@
-"""The recipes as text: their names, checksums and requirements agree with each other, the release and its lock."""
+"""The names, versions, checksums and requirements of the recipes agree with the release and its lock, without Spack."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FROM_PYPI = {
     "py_radical_utils": "radical.utils",
     "py_rc_process": "rc.process",
 }
-"""Recipes whose source is a distribution on PyPI, by folder."""
+"""The distributions on PyPI that are sources of recipes, by folder of the recipe."""
 
 
 def newest(folder: str) -> str:
@@ -50,20 +50,20 @@ def hashes(distribution: str) -> str:
     return "".join(block for lock in locks for name, block in pins(lock) if normal(name) == normal(distribution))
 
 
-def test_the_index_at_the_root_leads_to_the_repository() -> None:
+def test_the_index_at_the_root_names_the_repository() -> None:
     (path,) = YAML(typ="safe").load(ROOT / "spack-repo-index.yaml")["repo_index"]["paths"]
     assert ROOT / path == REPOSITORY
     assert YAML(typ="safe").load(REPOSITORY / "repo.yaml") == {"repo": {"namespace": "exaworks", "api": "v2.2"}}
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_a_recipe_s_class_is_named_as_its_folder(folder: str) -> None:
+def test_a_recipe_has_the_class_name_of_its_folder(folder: str) -> None:
     assert re.fullmatch(r"[a-z][a-z0-9_]*", folder)
     assert read(folder).cls.__name__ == "".join(part.title() for part in folder.split("_"))
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_a_recipe_has_stand_alone_tests_that_say_what_they_show(folder: str) -> None:
+def test_a_recipe_has_stand_alone_tests_with_docstrings(folder: str) -> None:
     recipe = read(folder)
     assert recipe.tests
     for name in recipe.tests:
@@ -71,20 +71,20 @@ def test_a_recipe_has_stand_alone_tests_that_say_what_they_show(folder: str) -> 
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_the_files_a_recipe_s_tests_run_are_all_there_and_none_else(folder: str) -> None:
+def test_the_test_folder_of_a_recipe_has_exactly_the_files_that_its_tests_run(folder: str) -> None:
     text = (PACKAGES / folder / "package.py").read_text()
     named = set(re.findall(r'"([\w-]+\.(?:py|c|tcl|swift))"', text))
-    there = {path.name for path in (PACKAGES / folder / "test").glob("*") if path.is_file()}
-    imported = {"this_host.py"} if "this_host.py" in there else set()
-    assert there == named | imported
+    files = {path.name for path in (PACKAGES / folder / "test").glob("*") if path.is_file()}
+    imported = {"this_host.py"} if "this_host.py" in files else set()
+    assert files == named | imported
 
 
-def test_this_host_is_described_once_and_its_folder_is_given_to_what_imports_it_from_another_recipe() -> None:
-    (described,) = PACKAGES.glob("*/test/this_host.py")
+def test_this_host_exists_once_and_scripts_of_other_recipes_get_its_folder_as_argument() -> None:
+    (module,) = PACKAGES.glob("*/test/this_host.py")
     for script in PACKAGES.glob("*/test/*.py"):
-        if "from this_host" in script.read_text() and script.parent != described.parent:
+        if "from this_host" in script.read_text() and script.parent != module.parent:
             recipe = (script.parent.parent / "package.py").read_text()
-            owner = described.parent.parent.name.replace("_", "-")
+            owner = module.parent.parent.name.replace("_", "-")
             assert f'self.spec["{owner}"].package.package_dir' in recipe
             assert "sys.path.insert(0, sys.argv[" in script.read_text()
 
@@ -94,7 +94,7 @@ def test_every_version_is_fixed_by_a_checksum_or_a_commit(folder: str) -> None:
     for version, options in read(folder).versions.items():
         if folder == BUNDLE:
             assert options == {}
-        elif folder == "py_exaworks_sdk":  # a commit cannot name itself
+        elif folder == "py_exaworks_sdk":  # a commit cannot contain its own hash
             assert options == {"tag": f"v{version}"}
         else:
             (kind,) = options
@@ -107,14 +107,14 @@ def test_a_python_recipe_names_the_modules_to_import(folder: str) -> None:
 
 
 @pytest.mark.parametrize("folder", sorted(FROM_PYPI))
-def test_a_checksum_is_that_of_the_source_the_lock_pins(folder: str) -> None:
+def test_a_checksum_is_that_of_the_source_distribution_in_the_lock(folder: str) -> None:
     version = newest(folder)
     locked = hashes(FROM_PYPI[folder])
     assert re.search(rf"=={re.escape(version)}\b", locked)
     assert read(folder).versions[version]["sha256"] in locked
 
 
-def test_the_recipes_from_pypi_are_those_that_name_a_file_there() -> None:
+def test_exactly_the_recipes_from_pypi_name_a_file_there() -> None:
     assert {folder for folder in FOLDERS if hasattr(read(folder).cls, "pypi")} - {"py_psij_python"} == (
         FROM_PYPI.keys() - {"py_psij_python"}
     )
@@ -128,7 +128,7 @@ def test_a_component_s_recipe_has_the_release_s_version_as_its_newest(component)
 @pytest.mark.parametrize("component", NEWEST.components, ids=lambda component: component.name)
 def test_the_bundle_pins_a_component_to_a_closed_range_around_the_release_s_version(component) -> None:  # type: ignore[no-untyped-def]
     (pin,) = read(BUNDLE).needs(component.spack)
-    assert pin.when[0].startswith("+"), "a component joins by a variant"
+    assert pin.when[0].startswith("+"), "a component is selected by a variant"
     assert f"@{NEWEST.name}" in pin.when
     low, high = bounds(pin.text)
     assert low is not None
@@ -150,7 +150,7 @@ def test_the_bundle_s_releases_and_variants_are_those_of_the_manifests() -> None
     assert off == set(NEWEST.spack.off)
 
 
-def test_every_conflict_of_the_bundle_says_what_to_do() -> None:
+def test_every_conflict_of_the_bundle_has_advice() -> None:
     for conflict in read(BUNDLE).all("conflicts"):
         assert re.search(r": (add|leave|turn) ", conflict.options["msg"]), conflict.text
 
@@ -161,19 +161,19 @@ def test_the_bundle_never_depends_on_the_harness() -> None:
 
 
 @pytest.mark.parametrize("name", names())
-def test_the_environments_are_those_that_the_manifest_and_the_site_files_make(name: str) -> None:
+def test_the_environments_agree_with_the_manifest_and_the_site_files(name: str) -> None:
     folder, sites = ROOT / "spack_repo" / "environments", ROOT / "site_configs"
     scopes = {f"{path.parts[-4]}/{path.parts[-2]}": path.parent for path in sites.glob("*/spack/*/packages.yaml")}
-    made = environment_files(load(name), folder, scopes)
-    assert {path: path.read_text() for path in folder.glob(f"{name}/**/spack.yaml")} == made
-    assert len(made) == 1 + len([system for system in systems({}) if system.spack_scope])
-    for path in made:
+    files = environment_files(load(name), folder, scopes)
+    assert {path: path.read_text() for path in folder.glob(f"{name}/**/spack.yaml")} == files
+    assert len(files) == 1 + len([system for system in systems({}) if system.spack_scope])
+    for path in files:
         included = YAML(typ="safe").load(path)["spack"].get("include", [])
         assert all((path.parent / scope / "packages.yaml").is_file() for scope in included)
 
 
-def test_a_compiler_that_a_site_s_external_names_is_an_external_too() -> None:
-    """Spack refuses to concretize where it is not."""
+def test_a_compiler_in_the_spec_of_an_external_is_also_an_external() -> None:
+    """If it is not, Spack refuses to concretize."""
     for path in (ROOT / "site_configs").glob("*/spack/*/packages.yaml"):
         specs = [each.spec for each in externals(path.parent)]
         for compiler in {spec.split("%")[1].split()[0] for spec in specs if "%" in spec}:
@@ -181,8 +181,8 @@ def test_a_compiler_that_a_site_s_external_names_is_an_external_too() -> None:
 
 
 def unmet(folder: str, requirements: list[str]) -> list[str]:
-    """Return the requirements of a distribution that its recipe does not declare, or declares wider."""
-    recipe, version, found = read(folder), newest(folder), []
+    """Return the requirements of a distribution that its recipe does not declare, or with a wider range."""
+    recipe, version, messages = read(folder), newest(folder), []
     for requirement in map(Requirement, requirements):
         if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
             continue
@@ -192,7 +192,7 @@ def unmet(folder: str, requirements: list[str]) -> list[str]:
             if all(admits(f"x{when}", version) for when in each.when if when.startswith("@"))
         ]
         if not declared:
-            found.append(f"{requirement}: not declared")
+            messages.append(f"{requirement}: not declared")
         for each in declared:
             low, high = bounds(each.text)
             highest = high if high is None or "<=" in str(requirement.specifier) else f"{high}.9999"
@@ -201,13 +201,13 @@ def unmet(folder: str, requirements: list[str]) -> list[str]:
             wants = {each.operator for each in requirement.specifier}
             opened = (low is None and wants & {">=", ">", "=="}) or (high is None and wants & {"<=", "<", "=="})
             if wide or opened:
-                found.append(f"{requirement}: declared as {each.text}")
-    return found
+                messages.append(f"{requirement}: declared as {each.text}")
+    return messages
 
 
 @pytest.mark.needs("components")
 @pytest.mark.parametrize("folder", sorted(FROM_PYPI.keys() - {"py_msgspec"}))
-def test_a_recipe_declares_what_the_distribution_requires(folder: str) -> None:
+def test_a_recipe_declares_the_requirements_of_the_distribution(folder: str) -> None:
     (site,) = Path(need("components")).glob("lib/python3*/site-packages")
     installed = {normal(each.metadata["Name"]): each for each in importlib.metadata.distributions(path=[str(site)])}
     distribution = installed[normal(FROM_PYPI[folder])]
@@ -215,15 +215,15 @@ def test_a_recipe_declares_what_the_distribution_requires(folder: str) -> None:
     assert unmet(folder, distribution.requires or []) == []
 
 
-def test_a_missing_and_a_wider_dependency_are_seen() -> None:
+def test_a_missing_and_a_wider_dependency_are_reported() -> None:
     assert unmet("py_radical_saga", ["radical.utils<1.110,>=1.100", "parse"]) == []
     assert unmet("py_radical_saga", ["numpy"]) == ["numpy: not declared"]
     assert unmet("py_radical_saga", ["radical.utils<1.105,>=1.100", "parse"]) != []
     assert unmet("py_radical_saga", ["parse<2"]) == ["parse<2: declared as py-parse"]
 
 
-def test_our_own_package_is_built_from_the_repository_that_has_the_release_s_tag(tmp_path: Path) -> None:
-    """``spack repo add URL`` clones the last two commits and no tags; the release's is further back by then."""
+def test_the_harness_is_built_from_the_repository_that_has_the_tag_of_the_release(tmp_path: Path) -> None:
+    """``spack repo add URL`` clones the last two commits and no tags, so it may not have the commit of the release."""
     origin, shallow = tmp_path / "origin", tmp_path / "shallow"
     shutil.copytree(
         REPOSITORY / "packages" / "py_exaworks_sdk", origin / "spack_repo/exaworks/packages/py_exaworks_sdk"
@@ -234,11 +234,11 @@ def test_our_own_package_is_built_from_the_repository_that_has_the_release_s_tag
     for step in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", "release"], ["tag", tag], *later):
         subprocess.run([*git, *step], check=True)
     subprocess.run(["git", "clone", "-q", "--depth", "2", origin.as_uri(), str(shallow)], check=True)
-    found = [read("py_exaworks_sdk", each / "spack_repo/exaworks/packages").cls.git for each in (origin, shallow)]  # type: ignore[attr-defined]
-    assert found == [origin.as_uri(), origin.as_uri()]
+    urls = [read("py_exaworks_sdk", each / "spack_repo/exaworks/packages").cls.git for each in (origin, shallow)]  # type: ignore[attr-defined]
+    assert urls == [origin.as_uri(), origin.as_uri()]
 
 
-def test_our_own_package_declares_what_the_project_requires() -> None:
+def test_the_package_of_the_harness_declares_the_requirements_of_the_project() -> None:
     text = (ROOT / "pyproject.toml").read_text().partition("\ndependencies = [\n")[2].partition("]")[0]
     requirements = re.findall(r'"([^"]+)"', text)
     assert requirements

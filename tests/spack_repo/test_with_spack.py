@@ -1,4 +1,4 @@
-"""The recipes under a real Spack: it audits, adds and concretizes them, offline, with Debian as externals."""
+"""A real Spack audits, adds and concretizes the recipes, without a network, with packages of Debian as externals."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ NAMES = [folder.replace("_", "-") for folder in FOLDERS]
 
 
 class Spack:
-    """A Spack whose configuration is our own: our repository first, then the builtin one that the user's Spack has."""
+    """A Spack with its own configuration: this project's repository first, then the builtin one of the user's Spack."""
 
     def __init__(self, program: str, home: Path) -> None:
         self.program, self.home = program, home
-        builtin = self._ask("-c", "import spack.repo; print(spack.repo.PATH.get_repo('builtin').root)")
+        builtin = self._query("-c", "import spack.repo; print(spack.repo.PATH.get_repo('builtin').root)")
         for folder in ("user", "system", "cache"):
             (home / folder).mkdir()
         self.environ = {
@@ -45,7 +45,7 @@ class Spack:
             {"config": {"misc_cache": str(home / "misc"), "install_tree": {"root": str(home / "installed")}}},
         )
 
-    def _ask(self, *arguments: str) -> str:
+    def _query(self, *arguments: str) -> str:
         done = subprocess.run([self.program, "python", *arguments], capture_output=True, text=True, check=False)
         if done.returncode:
             pytest.fail(f"{self.program} does not run here: {done.stderr.strip()[-400:]}")
@@ -64,7 +64,7 @@ class Spack:
         """Concretize an environment and return its nodes by name."""
         document = YAML(typ="safe").load(text)
         document["spack"]["include"] = [str(scope) for scope in scopes]
-        # Over what a site's scope says, whose file systems and variables are not here.
+        # Override the folders in a site's scope: its file systems and variables do not exist on this machine.
         config = document["spack"].setdefault("config", {})
         config.setdefault("install_tree", {})["root"] = str(self.home / "installed")
         config["build_stage:"] = [str(self.home / "stage")]
@@ -81,17 +81,17 @@ def spack(tmp_path_factory: pytest.TempPathFactory) -> Spack:
     return Spack(need("spack"), tmp_path_factory.mktemp("spack"))
 
 
-def test_spack_s_own_audit_of_our_packages_finds_nothing(spack: Spack) -> None:
+def test_spack_audit_finds_nothing_in_the_recipes(spack: Spack) -> None:
     done = spack.run("audit", "packages", *NAMES)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.slow
-def test_our_packages_leave_all_of_builtin_satisfiable(spack: Spack) -> None:
-    said = spack.run("audit", "packages").stdout
-    assert "PKG-DIRECTIVES: passed" in said, said  # the group that finds dependencies nothing can meet
-    about_ours = [line for line in said.splitlines() if any(f" {name} " in line for name in NAMES)]
-    assert about_ours == []
+def test_with_the_recipes_all_dependencies_in_builtin_can_be_satisfied(spack: Spack) -> None:
+    output = spack.run("audit", "packages").stdout
+    assert "PKG-DIRECTIVES: passed" in output, output  # this group reports dependencies that cannot be satisfied
+    about_recipes = [line for line in output.splitlines() if any(f" {name} " in line for name in NAMES)]
+    assert about_recipes == []
 
 
 @pytest.mark.slow
@@ -112,7 +112,7 @@ def test_the_repository_can_be_added_from_a_git_url(spack: Spack, tmp_path: Path
 
 
 def is_the_release(nodes: dict[str, dict[str, object]], release: Release) -> None:
-    """Assert that a DAG has the release's versions of all components, by our recipes, its variants, and no Rust."""
+    """Assert that a DAG has the versions and variants of the release, from this repository, and no Rust."""
     for component in release.components:
         assert nodes[component.spack]["version"] == component.version, component.name
         assert nodes[component.spack]["namespace"] == "exaworks"
@@ -132,7 +132,7 @@ def test_the_release_concretizes_to_its_versions_without_rust(spack: Spack, tmp_
 
 
 @pytest.mark.slow
-def test_the_variants_that_are_off_can_be_turned_on_with_all_others(spack: Spack, tmp_path: Path) -> None:
+def test_the_variants_that_are_off_can_be_on_together_with_all_others(spack: Spack, tmp_path: Path) -> None:
     release = load()
     assert release.spack
     text = environment_text(release, changed=dict.fromkeys(release.spack.off, True))
@@ -144,14 +144,14 @@ def test_the_variants_that_are_off_can_be_turned_on_with_all_others(spack: Spack
 
 
 @pytest.mark.slow
-def test_a_combination_that_cannot_work_says_what_to_do(spack: Spack) -> None:
+def test_the_error_for_an_impossible_combination_has_advice(spack: Spack) -> None:
     done = spack.run("--config-scope", str(DEBIAN), "spec", "exaworks@2026.11 ~psij +radical")
     assert done.returncode != 0
     assert "leave +psij on, or add ~radical" in done.stdout + done.stderr
 
 
 @pytest.mark.slow
-def test_the_harness_concretizes_as_a_root_of_its_own(spack: Spack, tmp_path: Path) -> None:
+def test_the_harness_concretizes_as_a_separate_root(spack: Spack, tmp_path: Path) -> None:
     text = "spack:\n  specs: [py-exaworks-sdk]\n  view: false\n"
     nodes = spack.concretize(tmp_path / "harness", text, DEBIAN)
     assert not {"rust", "exaworks", "py-parsl", "py-radical-pilot", "flux-core"} & nodes.keys()
@@ -164,18 +164,21 @@ def test_the_release_concretizes_with_a_site_s_configuration(spack: Spack, tmp_p
     before = {*scope.rglob("*"), *Path("/").iterdir()}
     nodes = spack.concretize(tmp_path / "site", environment_text(load(), scope=scope), scope)
     assert {*scope.rglob("*"), *Path("/").iterdir()} == before, (
-        "Spack makes nothing in the scope, and nothing at the root"
+        "Spack has created something in the scope or at the root"
     )
     is_the_release(nodes, load())
     declared = externals(scope)
     assert declared
     for external in declared:
         used = nodes.get(external.spec.split("@")[0])
-        if used is not None and used["name"] not in ("flux-core", "gcc"):  # ours is newer; gcc may be one of several
+        if used is not None and used["name"] not in (
+            "flux-core",
+            "gcc",
+        ):  # the release's Flux is newer; there may be several gcc
             assert "external" in used, external.spec
 
 
-def test_every_version_of_ours_is_one_that_spack_sees(spack: Spack) -> None:
+def test_spack_lists_every_version_in_the_recipes(spack: Spack) -> None:
     for folder in ("py_parsl", "flux_core"):
         done = spack.run("versions", "--safe", folder.replace("_", "-"))
         assert set(read(folder).versions) <= set(done.stdout.split())

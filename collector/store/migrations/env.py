@@ -1,4 +1,4 @@
-"""What Alembic runs: always on the connection it is given, within that connection's transaction."""
+"""The Alembic environment: migrations run on the given connection, in its transaction."""
 
 from __future__ import annotations
 

@@ -1,20 +1,20 @@
-"""What all tables share: their registry, the kind of their keys, and the revision of the schema."""
+"""What all tables share: the metadata, the type of their keys, and the revision of the schema."""
 
 from __future__ import annotations
 
 from sqlalchemy import BigInteger, Integer, MetaData
 
-HEAD = "0005"
-"""The revision that this code reads and writes; kept equal to the newest migration by a test."""
+HEAD = "0006"
+"""The revision that this code reads and writes. A test compares it with the newest migration."""
 
 ROLLED_UP = "0004"
-"""The newest revision that changed what is rolled up: what comes from an older one is rolled up anew."""
+"""The newest revision that changed the roll-ups; they are recomputed when an older schema is migrated."""
 
 RECORD_BITS = 20
-"""A run holds at most two to this power records."""
+"""A run has at most 2**RECORD_BITS records."""
 
 LOOKUP_BITS = 5
-"""A record is looked up among those of so many runs at a time: two to this power."""
+"""The index that finds a record by its id is divided into groups of 2**LOOKUP_BITS runs."""
 
 Key = BigInteger().with_variant(Integer(), "sqlite")
 

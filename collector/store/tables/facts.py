@@ -1,14 +1,15 @@
-"""Facts, which are only ever added: runs, what closed them, their records, and what they hang on.
+"""The facts, which are only ever added: runs, their closings and records, and the systems and cells they refer to.
 
-A record's key is its run's key times 2**20 plus its number within the run, so a run's records lie together without
-an index of their own, and what identifies an attempt (run, cell, attempt) is kept unique. The full canonical record
-lies apart in ``bodies`` so that lists read narrow rows and old bodies can go while verdicts stay.
+The key of a record is the key of its run times 2**20 plus its number in the run, so that the records of a run are
+stored together without an index of their own. Run, cell and attempt together are unique. The full canonical record is
+stored separately in ``bodies``, so that lists read narrow rows, and old bodies can be deleted while verdicts stay.
 
-A run's ``outcomes`` holds one character a case, in the order of its plan, then of ``extra``, the cells that reported
-without being planned. Columns marked as roll-ups follow from the facts and are kept beside what they are about.
+``runs.outcomes`` has one character for each case, in the order of the plan, then of ``extra``: the cells that reported
+although they were not planned. Columns marked as roll-ups are derived from the facts.
 
-The three tables that grow with every record name others by key without a constraint: the keys are made in the same
-transaction, a check of each costs a third of ingest, and ``collector verify`` looks for what hangs on nothing.
+The three tables that grow with every record refer to others without a foreign key. Their keys are created in the same
+transaction, and checking each one would cost a third of ingest. ``exaworks collector verify`` finds rows that refer to
+a missing row.
 """
 
 from __future__ import annotations
@@ -37,12 +38,12 @@ systems = Table(
     Column("id", Key, primary_key=True),
     Column("site", String(128), nullable=False),
     Column("system", String(128), nullable=False),
-    # When the newest closed, complete, unrestricted run of at least that tier began: what it left out is retired.
+    # Start of the newest complete, unrestricted run of at least that tier; cells that it does not plan are retired.
     Column("full_smoke", BigInteger),
     Column("full_integration", BigInteger),
     Column("full_scale", BigInteger),
-    Column("contact", BigInteger),  # when something of it last came
-    # Roll-up: how many figures its records measure, and how many of them are worse than they were.
+    Column("contact", BigInteger),  # when it last sent something
+    # Roll-up: the number of figures that its records measure, and of those that got worse.
     Column("trended", Integer, nullable=False, server_default="0"),
     Column("worse", Integer, nullable=False, server_default="0"),
     UniqueConstraint("site", "system"),
@@ -55,26 +56,26 @@ cells = Table(
     Column("system", ForeignKey("systems.id"), nullable=False),
     Column("case_id", String(512), nullable=False),
     Column("component", String(128), nullable=False),
-    Column("subject", String(256), nullable=False),  # the component, or component+partner for an integration
+    Column("subject", String(256), nullable=False),  # the component, or component+partner for a pair
     Column("scheduler", String(256), nullable=False),
     Column("tier", String(16), nullable=False),
-    # Roll-up: the latest run that says something about the cell.
+    # Roll-up: the latest run with an outcome of the cell.
     Column("last_run", Key),
     Column("last_started", BigInteger),
     Column("last_outcome", String(1)),
     Column("last_record", BigInteger),
     Column("last_version", String(128)),
     Column("last_emulated", Boolean),
-    # Roll-up: the runs that said something about the cell, told from the oldest to the newest (``collector.store.streaks``).
+    # Roll-up: the history of the cell, from the oldest run to the newest (``collector.store.streaks``).
     Column("history", String(32)),  # the newest outcomes, the latest one last
-    Column("turns", String(32)),  # beside each, "!" where it turned although the stack was the same, else "-"
-    Column("since_run", Key),  # the first run of the unbroken series that shows the latest outcome
+    Column("turns", String(32)),  # for each outcome, "!" if it turned on the same stack, else "-"
+    Column("since_run", Key),  # the first run of the unbroken series with the latest outcome
     Column("since_started", BigInteger),
     Column("pass_run", Key),  # the newest run that passed
     Column("pass_started", BigInteger),
-    Column("fail_run", Key),  # the first run since then that failed, null while it passes
+    Column("fail_run", Key),  # the first failed run after it, null while it passes
     Column("fail_started", BigInteger),
-    Column("decided", String(1)),  # the newest of pass, fail and error, and the stack that it came from
+    Column("decided", String(1)),  # the newest pass, fail or error, and its stack
     Column("decided_stack", String(16)),
     UniqueConstraint("system", "case_id"),
     Index(None, "system", "subject"),
@@ -96,7 +97,7 @@ runs = Table(
     Column("run_id", String(128), nullable=False, unique=True),
     Column("system", ForeignKey("systems.id"), nullable=False),
     Column("received", BigInteger, nullable=False),
-    # From the manifest; until it arrives a run is known by its records alone.
+    # From the manifest; before the manifest arrives, a run is known from its records only.
     Column("digest", LargeBinary(32)),
     Column("manifest", LargeBinary),
     Column("started", BigInteger, nullable=False),
@@ -106,16 +107,16 @@ runs = Table(
     Column("partial", Boolean, nullable=False),
     Column("stale_after", Integer),  # seconds
     Column("cadence", Integer),  # seconds
-    Column("stack", String(16)),  # changes whenever a deployment under test does
-    Column("origin", String(16)),  # null for this project's harness, else the importer
+    Column("stack", String(16)),  # changes whenever a deployment under test changes
+    Column("origin", String(16)),  # null for the harness of this project, else the importer
     Column("plan", ForeignKey("plans.id")),
     # Roll-up of its records.
     Column("extra", Text, nullable=False),  # JSON list of cell keys
     Column("outcomes", Text, nullable=False),
     Column("records", Integer, nullable=False),
-    Column("schedulers", Text),  # JSON object: the version of each scheduler that its records name
-    Column("pruned", Integer),  # what retention took: 1 output tails, 2 whole bodies; 0 where a record came since
-    # Roll-up of its closings: the one with the highest sequence.
+    Column("schedulers", Text),  # JSON object: the version of each scheduler in its records
+    Column("pruned", Integer),  # 1: output tails deleted, 2: bodies deleted, 0: records added since
+    # Roll-up of its closings: the values of the one with the highest sequence.
     Column("sequence", Integer),
     Column("state", String(16)),
     Column("ended", BigInteger),
@@ -143,7 +144,7 @@ records = Table(
     Column("cell", Key, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("final", Boolean, nullable=False),
-    Column("record_key", BigInteger, nullable=False),  # the first eight bytes of record_id, for looking it up
+    Column("record_key", BigInteger, nullable=False),  # the first eight bytes of record_id
     Column("digest", LargeBinary(32), nullable=False),
     Column("received", BigInteger, nullable=False),
     Column("origin", String(16), nullable=False),
@@ -163,10 +164,10 @@ records = Table(
 )
 
 lookup = records.c.run.bitwise_rshift(literal_column(str(LOOKUP_BITS)))
-"""Of a record: the group of runs within which it is looked up.
+"""The group of runs in which a record is found by its id.
 
-A ``record_key`` lies anywhere among all others: with an index of it alone nearly every record has a page of its own
-written, and ingest slows down as history grows. Within a few runs, a batch writes to the same few pages.
+The values of ``record_key`` are random. With an index on them alone, nearly every record would write a page of its own,
+and ingest would slow down as the history grows. With an index by group, a batch writes to the same few pages.
 """
 
 Index("ix_records_lookup", lookup, records.c.record_key)
@@ -181,7 +182,7 @@ bodies = Table(
 events = Table(
     "events",
     metadata,
-    # What an old client reports that is no test: the beginning and the end of its run, kept as it was sent.
+    # Messages of old clients that are not tests: the start and the end of a run, as they were sent.
     Column("run", ForeignKey("runs.id"), primary_key=True),
     Column("kind", String(16), primary_key=True),
     Column("digest", LargeBinary(32), primary_key=True),
@@ -192,7 +193,7 @@ events = Table(
 points = Table(
     "points",
     metadata,
-    # The figures that records measured, taken out of their bodies.
+    # The figures that records measured, extracted from their bodies.
     Column("series", Key, primary_key=True, autoincrement=False),
     Column("record", Key, primary_key=True, autoincrement=False),
     Column("started", BigInteger, nullable=False),

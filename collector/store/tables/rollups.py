@@ -1,4 +1,4 @@
-"""Roll-ups that pages read, kept right in the transaction that adds the facts behind them."""
+"""The roll-ups that the pages read; they are updated in the transaction that adds their facts."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ board = Table(
     Column("component", String(128), nullable=False),
     Column("worst", String(1), nullable=False),
     Column("outcomes", Text, nullable=False),  # the latest outcome of each current cell, one character each
-    Column("started", BigInteger, nullable=False),  # of the newest run behind it
-    Column("run", Key, nullable=False),  # the newest run that shows the worst outcome
+    Column("started", BigInteger, nullable=False),  # of the newest run of its cells
+    Column("run", Key, nullable=False),  # the newest run with the worst outcome
     Column("version", String(128)),
-    Column("emulated", Integer, nullable=False),  # how many of its cells ran on a dialect emulator
-    Column("flaky", Integer, nullable=False, server_default="0"),  # how many of its cells turn on the same stack
-    Column("nested", String(256)),  # the schedulers within a scheduler among its cells: "flux"
+    Column("emulated", Integer, nullable=False),  # the number of its cells that ran on an emulator
+    Column("flaky", Integer, nullable=False, server_default="0"),  # the number of its cells that are flaky
+    Column("nested", String(256)),  # the nested schedulers of its cells, such as "flux"
 )
 
 days = Table(
     "days",
     metadata,
     Column("system", ForeignKey("systems.id"), primary_key=True),
-    Column("day", Integer, primary_key=True, autoincrement=False),  # since 1970 UTC, of the record's start
+    Column("day", Integer, primary_key=True, autoincrement=False),  # days since 1970 UTC, of the start of the record
     # Roll-up: sums over records, each attempt counted.
     Column("records", Integer, nullable=False),
     *(Column(outcome, Integer, nullable=False) for outcome in ("pass", "fail", "error", "infra")),
     *(Column(outcome, Integer, nullable=False) for outcome in ("skip", "xfail", "xpass")),
-    Column("waits", Integer, nullable=False),  # how many told their queue wait, and its sum
+    Column("waits", Integer, nullable=False),  # the number of records with a queue wait, and its sum
     Column("wait_ms", BigInteger, nullable=False),
-    Column("timed", Integer, nullable=False),  # how many told their run time, and its sum
+    Column("timed", Integer, nullable=False),  # the number of records with a run time, and its sum
     Column("run_ms", BigInteger, nullable=False),
-    Column("node_ms", BigInteger, nullable=False),  # run time times nodes
+    Column("node_ms", BigInteger, nullable=False),  # run time times the number of nodes
 )
 
 series = Table(
     "series",
     metadata,
-    # One figure of one case on one system, over time.
+    # One figure of one cell over time.
     Column("id", Key, primary_key=True),
     Column("cell", ForeignKey("cells.id"), nullable=False),
     Column("name", String(128), nullable=False),
@@ -49,15 +49,15 @@ series = Table(
     Column("better", String(8), nullable=False),  # lower or higher
     # Roll-up of its points (``collector.store.trends``).
     Column("count", Integer, nullable=False),
-    Column("kept", Text, nullable=False),  # JSON list of the newest: when, record, value
+    Column("kept", Text, nullable=False),  # JSON list of the newest points: when, record, value
     Column("last_record", BigInteger),
     Column("last_started", BigInteger),
     Column("last_value", Float),
-    Column("level", Float),  # what is usual: before the change where there is one
+    Column("level", Float),  # the usual value; after a change, the one before it
     Column("spread", Float),
-    Column("recent", Float),  # since the change
-    Column("change", String(8)),  # worse or better; null where nothing changed for good
-    Column("change_record", BigInteger),  # the first since
+    Column("recent", Float),  # the value now, or since the change
+    Column("change", String(8)),  # worse or better; null without a lasting change
+    Column("change_record", BigInteger),  # the first record after the change
     Column("change_started", BigInteger),
     UniqueConstraint("cell", "name", "unit", "better"),
     Index(None, "change"),

@@ -1,4 +1,4 @@
-"""The control: says where it runs. No component takes part, so where this fails the site is broken, not the SDK."""
+"""The control case: reports where it runs. It uses no component; if it fails, the site is broken and not the SDK."""
 
 import os
 import sys

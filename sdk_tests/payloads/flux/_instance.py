@@ -1,4 +1,4 @@
-"""What the Flux payloads share: an instance to work in, inside whatever allocation they are in, and its commands."""
+"""Shared by the Flux payloads: an instance inside the current allocation, and Flux's commands."""
 
 import os
 import signal
@@ -8,45 +8,54 @@ import time
 from contextlib import contextmanager, suppress
 
 STARTED = time.monotonic()
-GIVEN = {}
-LEADS = ("FLUX_URI", "FLUX_JOB_", "FLUX_TASK_", "FLUX_KVS_", "FLUX_ENCLOSING_ID", "FLUX_START_URI", "PMI_", "PMIX_")
-"""Prefixes of variables that lead to an instance this payload is not meant to work in."""
+REQUEST = {}
+INSTANCE_VARIABLES = (
+    "FLUX_URI",
+    "FLUX_JOB_",
+    "FLUX_TASK_",
+    "FLUX_KVS_",
+    "FLUX_ENCLOSING_ID",
+    "FLUX_START_URI",
+    "PMI_",
+    "PMIX_",
+)
+"""Prefixes of variables that point to another instance than the one this payload uses."""
 
 
 def brokers(request):
-    """Return how many brokers the instance has: one a node of an allocation; right here, as many as the case asks."""
+    """Return the number of brokers: one for each node of an allocation; with ``local``, as the case requests."""
     return request["params"].get("brokers", 1) if request["scheduler"]["kind"] == "local" else request["nodes"]
 
 
 def start(request):
-    """Return the command, its program left out, that starts an instance over the nodes this payload has."""
+    """Return the command that starts an instance on all nodes of this payload; the program to run is appended to it."""
     count, cores = f"{brokers(request)}", f"{request.get('cores') or 1}"
     kind = request["scheduler"]["kind"]
     if kind == "local":
         return ["flux", "start", f"--test-size={count}"]
-    if kind == "slurm":  # without pmi2 each broker would be an instance of its own; a step has no GPU it did not name
+    if kind == "slurm":  # without pmi2 each broker is a separate instance; a step gets only the GPUs it requests
         gpus = [f"--gpus-per-node={request['params']['gpus']}"] if request["params"].get("gpus") else []
         return ["srun", "--mpi=pmi2", "-N", count, "-n", count, "-c", cores, *gpus, "flux", "start"]
     if kind == "flux":
         return ["flux", "run", "-N", count, "-n", count, "-c", cores, "flux", "start"]
-    return ["flux", "start"]  # one broker, on the node this payload is on
+    return ["flux", "start"]  # one broker, on the node of this payload
 
 
 @contextmanager
 def instance(request):
-    """Lead Flux's commands to an instance: the job's own where Flux runs it, else one that is started and ended."""
-    signal.signal(signal.SIGTERM, leave)
-    alone(request)
+    """Connect Flux's commands to an instance: that of the job if Flux runs it, otherwise a new, temporary one."""
+    signal.signal(signal.SIGTERM, exit_on_sigterm)
+    detach(request)
     if request["scheduler"]["kind"] == "flux":
         try:
             yield os.environ["FLUX_URI"]
-        finally:  # others may be at work in it: no job of this payload's folder stays
+        finally:  # other cases may use the instance: cancel only the jobs of this payload's folder
             known = flux("jobs", "-n", "-o", "{id} {cwd}").splitlines()
-            left_behind = [line.split()[0] for line in known if line.endswith(f" {os.getcwd()}")]
-            if left_behind:
-                flux("cancel", *left_behind)
+            remaining = [line.split()[0] for line in known if line.endswith(f" {os.getcwd()}")]
+            if remaining:
+                flux("cancel", *remaining)
         return
-    # It lasts as long as its program, which lasts as long as this end of the pipe, however this process ends.
+    # The instance ends with its program, and `cat` ends when this end of the pipe closes, however this process ends.
     program = ["sh", "-c", 'echo "$FLUX_URI"; exec cat']
     child = subprocess.Popen([*start(request), *program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
@@ -67,20 +76,22 @@ def instance(request):
         raise RuntimeError(f"the instance ended with {code}")
 
 
-def alone(request):
-    """Forget every instance but the one whose job this payload is; remember how long it may take."""
-    GIVEN.update(request)
-    for name in [name for name in os.environ if name.startswith(LEADS) and request["scheduler"]["kind"] != "flux"]:
+def detach(request):
+    """Remove the variables of every instance except the one that runs this payload; keep the request for its limits."""
+    REQUEST.update(request)
+    for name in [
+        name for name in os.environ if name.startswith(INSTANCE_VARIABLES) and request["scheduler"]["kind"] != "flux"
+    ]:
         del os.environ[name]
 
 
-def flux(*words, check=True, **rest):
-    """Run one of Flux's commands and return what it printed, or with ``check=False`` all there is to know of it."""
+def flux(*arguments, check=True, **rest):
+    """Run one of Flux's commands and return its output; with ``check=False`` return the completed process."""
     env = {**os.environ, "FLUX_F58_FORCE_ASCII": "1"}
-    done = subprocess.run(["flux", *map(str, words)], stdout=-1, stderr=-1, text=True, env=env, check=False, **rest)
+    done = subprocess.run(["flux", *map(str, arguments)], stdout=-1, stderr=-1, text=True, env=env, check=False, **rest)
     sys.stderr.write(done.stderr)
     if check and done.returncode:
-        raise RuntimeError(f"flux {words[0]} ended with {done.returncode}: {done.stderr.strip()}")
+        raise RuntimeError(f"flux {arguments[0]} ended with {done.returncode}: {done.stderr.strip()}")
     return done.stdout.strip() if check else done
 
 
@@ -88,39 +99,39 @@ COLUMNS = ("id", "name", "status", "returncode", "exception.note", "t_submit", "
 
 
 def jobs(ids):
-    """Return what Flux knows of these jobs, in the order in which they are given."""
-    told = flux("jobs", "-n", "-o", "|".join(f"{{{name}}}" for name in COLUMNS), *ids)
-    rows = [dict(zip(COLUMNS, line.split("|"), strict=True)) for line in told.splitlines()]
+    """Return Flux's rows of these jobs, in the order of the ids."""
+    output = flux("jobs", "-n", "-o", "|".join(f"{{{name}}}" for name in COLUMNS), *ids)
+    rows = [dict(zip(COLUMNS, line.split("|"), strict=True)) for line in output.splitlines()]
     known = {row["id"]: row for row in rows}
     return [known[each] for each in ids]
 
 
-def ended(*ids):
-    """Wait until the jobs have ended, within the time this payload has, and return what Flux knows of them.
+def wait_for_end(*ids):
+    """Wait until the jobs have ended, within the time limit of this payload, and return Flux's rows of them.
 
     Raises:
-        RuntimeError: one of them has not.
+        RuntimeError: a job has not ended in time.
     """
     for each in ids:
-        flux("job", "wait-event", f"--timeout={left()}", each, "clean")
+        flux("job", "wait-event", f"--timeout={seconds_left()}", each, "clean")
     return jobs(ids)
 
 
-def left():
-    """Return the seconds this payload may still wait for something: its jobs may have to wait for those of others."""
-    return round(max(1.0, STARTED + 0.8 * (GIVEN.get("walltime") or 60) - time.monotonic()), 1)
+def seconds_left():
+    """Return the seconds for which this payload may still wait; its jobs may have to wait for jobs of other cases."""
+    return round(max(1.0, STARTED + 0.8 * (REQUEST.get("walltime") or 60) - time.monotonic()), 1)
 
 
 def bindings():
-    """Let Python find Flux's own bindings, which lie under its prefix; return where they are."""
-    named = flux("env", "printenv", "PYTHONPATH").split(os.pathsep)
-    sys.path += [part for part in named if part and part not in sys.path]
+    """Add Flux's Python bindings, which are installed under Flux's prefix, to the path; return their folder."""
+    folders = flux("env", "printenv", "PYTHONPATH").split(os.pathsep)
+    sys.path += [part for part in folders if part and part not in sys.path]
     import flux as package
 
     return os.path.dirname(package.__file__)
 
 
-def leave(*_):
-    """Leave on SIGTERM as on an exception, once."""
+def exit_on_sigterm(*_):
+    """Exit through an exception on the first SIGTERM, so that cleanup runs; ignore further ones."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit("ended by SIGTERM")

@@ -1,4 +1,4 @@
-"""Flux: many jobs of one ``flux submit --cc``, each with its own number, result and end."""
+"""Flux: many jobs of one ``flux submit --cc``, each with its own number, result and final status."""
 
 import sys
 from pathlib import Path
@@ -16,7 +16,7 @@ def bulk(request):
     several = [f"--cc=0-{count - 1}", "--job-name={cc}", "--output={cc}.out", "--wait"]
     with instance(request):
         done = flux("submit", *several, "sh", "-c", script, check=False)
-        rows = sorted(jobs(done.stdout.split()), key=lambda row: int(row["name"]))  # ids come in any order
+        rows = sorted(jobs(done.stdout.split()), key=lambda row: int(row["name"]))  # the ids are printed in any order
     squares = [int(Path(f"{number}.out").read_text(encoding="utf-8")) for number in range(count)]
     ends = [(row["id"], row["status"], int(row["returncode"])) for row in rows]
     return {"exit_code": done.returncode, "squares": squares, "ends": ends}

@@ -1,4 +1,4 @@
-"""Flux: jobs that wait for others, run or not as those end, and in that order."""
+"""Flux: jobs that depend on other jobs; each runs, or not, depending on how those ended, and in the right order."""
 
 import sys
 from pathlib import Path
@@ -8,13 +8,15 @@ from _payload import main
 
 
 def dependencies(request):
-    from _instance import ended, flux, instance
+    from _instance import flux, instance, wait_for_end
 
-    made = {}
+    ids = {}
 
-    def submit(name, after=None, code=0):  # the first is held: a condition that can never hold any more is refused
-        wants = [f"--dependency={after[0]}:{made[after[1]]}"] if after else ["--urgency=hold"]
-        made[name] = flux("submit", *wants, "sh", "-c", f"touch {name}.ran; sleep 0.2; exit {code}")
+    def submit(
+        name, after=None, code=0
+    ):  # the first job is held, since Flux refuses a dependency that can no longer be satisfied
+        wants = [f"--dependency={after[0]}:{ids[after[1]]}"] if after else ["--urgency=hold"]
+        ids[name] = flux("submit", *wants, "sh", "-c", f"touch {name}.ran; sleep 0.2; exit {code}")
 
     with instance(request):
         submit("first")
@@ -23,8 +25,8 @@ def dependencies(request):
         submit("after_failure", ("afterok", "fails"))
         submit("only_after_failure", ("afternotok", "fails"))
         submit("after_any", ("afterany", "fails"))
-        flux("job", "urgency", made["first"], "default")
-        rows = dict(zip(made, ended(*made.values()), strict=True))
+        flux("job", "urgency", ids["first"], "default")
+        rows = dict(zip(ids, wait_for_end(*ids.values()), strict=True))
     return {
         name: {
             "status": row["status"],

@@ -1,4 +1,4 @@
-"""Flux: which module schedules jobs, and whether flux-sched's Fluxion is there to do it."""
+"""Flux: which module schedules jobs, and whether flux-sched's Fluxion is installed."""
 
 import os
 import shutil
@@ -10,18 +10,21 @@ from _payload import main
 
 
 def fluxion(request):
-    from _instance import ended, flux, instance
+    from _instance import flux, instance, wait_for_end
 
     with instance(request):
         folders = flux("env", "printenv", "FLUX_MODULE_PATH").split(os.pathsep)
         prefix = Path(shutil.which("flux")).resolve().parent.parent
         folders += [str(folder) for folder in prefix.glob("lib*/flux/modules")]
-        found = sorted({str(each) for folder in folders if folder for each in Path(folder).glob("sched-fluxion-*.so")})
+        modules = sorted(
+            {str(each) for folder in folders if folder for each in Path(folder).glob("sched-fluxion-*.so")}
+        )
         rows = [line.split() for line in flux("module", "list").splitlines()]
-        schedules = [row[0] for row in rows if "sched" in row[-1].split(",")]
-        (job,) = ended(flux("submit", "true"))
-    told = "FLUX_MODPROBE_PATH_APPEND" in os.environ  # by which a deployment makes Flux load what is beside it
-    return {"folders": folders, "found": found, "told": told, "schedules": schedules, "job": job["status"]}
+        schedulers = [row[0] for row in rows if "sched" in row[-1].split(",")]
+        (job,) = wait_for_end(flux("submit", "true"))
+    path_set = "FLUX_MODPROBE_PATH_APPEND" in os.environ  # with it a deployment makes Flux load flux-sched's modules
+    answer = {"folders": folders, "fluxion_modules": modules, "module_path_set": path_set}
+    return {**answer, "loaded_schedulers": schedulers, "job": job["status"]}
 
 
 if __name__ == "__main__":

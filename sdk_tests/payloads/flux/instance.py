@@ -1,4 +1,4 @@
-"""Flux: an instance starts over the nodes there are, one broker each, and runs a task on every one of them."""
+"""Flux: an instance starts on all nodes, with one broker on each, and runs a task on every broker."""
 
 import sys
 from pathlib import Path
@@ -6,12 +6,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from _payload import NODE_NAMES, main
 
-WHERE = f"""
+REPORT = f"""
 pid=$(flux getattr broker.pid)
 name=$(tr '\\0' '\\n' < /proc/$pid/environ | sed -nE 's/^({"|".join(NODE_NAMES)})=//p')
 echo $(flux getattr rank) $pid ${{name:-$(uname -n)}}
 """
-"""What each broker's node is asked: the environment of the broker itself names the node it was started on."""
+"""Script that prints rank, pid and node of each broker; the environment of the broker itself names its node."""
 
 
 def start_and_size(request):
@@ -19,11 +19,11 @@ def start_and_size(request):
 
     with instance(request):
         size = int(flux("getattr", "size"))
-        told = [line.split() for line in flux("exec", "-r", "all", "sh", "-c", WHERE).splitlines()]
+        rows = [line.split() for line in flux("exec", "-r", "all", "sh", "-c", REPORT).splitlines()]
         each = flux("run", f"-N{size}", f"-n{size}", "sh", "-c", "echo $FLUX_TASK_RANK of $FLUX_JOB_SIZE")
         version = flux("version").split()[1]
-    found = sorted((int(rank), int(pid), node) for rank, pid, node in told)  # they answer in any order
-    brokers = [{"rank": rank, "pid": pid, "node": node} for rank, pid, node in found]
+    ordered = sorted((int(rank), int(pid), node) for rank, pid, node in rows)  # brokers answer in any order
+    brokers = [{"rank": rank, "pid": pid, "node": node} for rank, pid, node in ordered]
     return {"version": version, "size": size, "brokers": brokers, "tasks": sorted(each.splitlines())}
 
 

@@ -1,4 +1,4 @@
-"""Flux: an instance in a job of an instance in a job, two deep, each with its own resources and jobs."""
+"""Flux: an instance in a job of another instance, nested twice; each instance has its own resources and jobs."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ from _payload import main
 
 
 def describe(deeper):
-    """Return what the instance around this process is, and the same of one in a job of it, ``deeper`` times."""
+    """Return a description of the instance of this process, and of ``deeper`` instances nested in its jobs."""
     from _instance import flux
 
     names = ("instance-level", "size", "local-uri", "jobid-path")

@@ -1,6 +1,6 @@
-"""Flux under Parsl: its FluxExecutor starts an instance in the allocation, and each app is a job of that."""
+"""Flux under Parsl: the FluxExecutor starts an instance in the allocation, and each app is a job of that instance."""
 
-import concurrent.futures.thread  # noqa: F401  (its lock breaks where Parsl first imports it while a thread forks)
+import concurrent.futures.thread  # noqa: F401  (if Parsl imports it first while a thread forks, its lock breaks)
 import os
 import shlex
 import sys
@@ -12,14 +12,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from _payload import main
 
 ONE = {"num_tasks": 1, "cores_per_task": 1}
-"""What an app's job asks for; the executor cannot do without, and a default in an app's signature is overlooked."""
+"""Resources of an app's job. The executor needs them in each call; it ignores a default in the app's signature."""
 
 
 def parsl_apps(request):
-    from _instance import alone, bindings, left, start
+    from _instance import bindings, detach, seconds_left, start
 
-    alone(request)
-    bindings()  # Parsl finds Flux's package by itself, but not what that imports where it is elsewhere
+    detach(request)
+    bindings()  # Parsl finds Flux's package by itself, but not the modules which that package imports
     import parsl
     from parsl.config import Config
     from parsl.executors import FluxExecutor
@@ -39,7 +39,7 @@ def parsl_apps(request):
 
         os._exit(9)
 
-    # `flux env`, for where the manager's interpreter is not Flux's own and has to be told of its bindings
+    # `flux env` sets the path of Flux's bindings, for a manager whose interpreter is not that of Flux
     command = shlex.join(start(request)) + " {flux} env {python} {manager} {protocol} {hostname} {port}"
     provider = LocalProvider(init_blocks=0)
     executor = FluxExecutor(provider, str(Path("tasks").absolute()), launch_cmd=command)
@@ -49,15 +49,15 @@ def parsl_apps(request):
             futures = [square(number, parsl_resource_specification=ONE) for number in range(count)]
             wider = square(100, parsl_resource_specification={**ONE, "num_nodes": 1})
             fails, lost = (app(parsl_resource_specification=ONE) for app in (partial(square, -1), dies))
-            values = [future.result(timeout=left()) for future in [*futures, wider]]
-            raised = [future.exception(timeout=left()) for future in (fails, lost)]
+            values = [future.result(timeout=seconds_left()) for future in [*futures, wider]]
+            raised = [future.exception(timeout=seconds_left()) for future in (fails, lost)]
     finally:
-        see_off(provider)
+        wait_for_instance_end(provider)
     return {"values": values, "raised": [f"{type(each).__name__}: {each}" for each in raised], "pid": os.getpid()}
 
 
-def see_off(provider, seconds=20.0):
-    """Wait until the instance has gone, since Parsl tells it to end and does not wait; end one that stays."""
+def wait_for_instance_end(provider, seconds=20.0):
+    """Wait until the instance has ended, because Parsl does not wait for it; cancel it if it does not end."""
     end = time.monotonic() + seconds
     while any(not each.terminal for each in provider.status(list(provider.resources))):
         if time.monotonic() > end:

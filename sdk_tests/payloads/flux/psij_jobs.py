@@ -1,4 +1,4 @@
-"""Flux under PSI/J: its executor for Flux runs jobs in an instance, tells how they end, and cancels one."""
+"""Flux under PSI/J: the executor for Flux runs jobs in an instance, reports how they end, and cancels one."""
 
 import sys
 from datetime import timedelta
@@ -9,12 +9,12 @@ from _payload import main
 
 
 def psij_jobs(request):
-    from _instance import bindings, flux, instance, left
+    from _instance import bindings, flux, instance, seconds_left
 
     count = int(request["params"].get("jobs", 8))
     folder = Path.cwd()
     with instance(request):
-        bindings()  # PSI/J looks once, as it is imported, for what its executors need
+        bindings()  # PSI/J looks for the modules of its executors only once, when it is imported
         from psij import Job, JobAttributes, JobExecutor, JobSpec, JobState, ResourceSpecV1
 
         executor = JobExecutor.get_instance("flux")
@@ -26,17 +26,17 @@ def psij_jobs(request):
             executor.submit(job := Job(spec))
             return job
 
-        def settle(job, state=None):
-            status = job.wait(timedelta(seconds=left()), target_states=[state] if state else None)
+        def wait(job, state=None):
+            status = job.wait(timedelta(seconds=seconds_left()), target_states=[state] if state else None)
             known = flux("jobs", "-n", "-o", "{status}", job.native_id) if state is None else None
-            return {"state": status.state.name, "exit_code": status.exit_code, "flux_says": known}
+            return {"state": status.state.name, "exit_code": status.exit_code, "flux_status": known}
 
         jobs = [submit(f"echo $(({n} * {n}))", folder / f"{n}.out") for n in range(count)]
         failing, lasting = submit("exit 7"), submit("sleep 600")
-        ends = [settle(job) for job in jobs]
-        before = settle(lasting, JobState.ACTIVE)["state"]
+        ends = [wait(job) for job in jobs]
+        before = wait(lasting, JobState.ACTIVE)["state"]
         lasting.cancel()
-        answer = {"ends": ends, "failing": settle(failing), "before": before, "cancelled": settle(lasting)}
+        answer = {"ends": ends, "failing": wait(failing), "before": before, "cancelled": wait(lasting)}
     squares = [int(Path(f"{number}.out").read_text(encoding="utf-8")) for number in range(count)]
     return {**answer, "ids": [str(job.native_id) for job in jobs], "squares": squares}
 

@@ -1,4 +1,4 @@
-"""Flux: a job that asks for more than the instance has is refused; one that asks for all of it runs."""
+"""Flux: a job that requests more than the instance has is refused; a job that requests all of it runs."""
 
 import sys
 from pathlib import Path
@@ -13,12 +13,12 @@ def too_big(request):
     with instance(request):
         nodes, cores = map(int, flux("resource", "list", "-n", "-s", "all", "-o", "{nnodes} {ncores}").split())
         answer = {"nodes": nodes, "cores": cores}
-        asks = {"all": (nodes, cores), "a node more": (nodes + 1, nodes + 1), "a core more": (nodes, cores + 1)}
-        for name, (nodes, tasks) in asks.items():
-            place = "ran " + name
-            done = flux("run", f"-N{nodes}", f"-n{tasks}", "touch", place, check=False)
+        requests = {"all": (nodes, cores), "a node more": (nodes + 1, nodes + 1), "a core more": (nodes, cores + 1)}
+        for name, (nodes, tasks) in requests.items():
+            marker = "ran " + name
+            done = flux("run", f"-N{nodes}", f"-n{tasks}", "touch", marker, check=False)
             last = (done.stderr.strip().splitlines() or [""])[-1]
-            answer[name] = {"exit_code": done.returncode, "said": last, "ran": Path(place).exists()}
+            answer[name] = {"exit_code": done.returncode, "message": last, "ran": Path(marker).exists()}
     return answer
 
 

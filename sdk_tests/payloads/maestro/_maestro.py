@@ -1,6 +1,6 @@
-"""What the Maestro payloads share: a study written down, run to its end by the conductor, and what is known of it then.
+"""Shared by the Maestro payloads: write a study, run it to its end with the conductor, and read its status.
 
-By hand: ``maestro run -fg -y -s 1 --out FOLDER study.yaml``. Steps are run right here where the kind is ``local``.
+By hand: ``maestro run -fg -y -s 1 --out FOLDER study.yaml``. With the kind ``local``, steps run on this machine.
 """
 
 import csv
@@ -19,36 +19,36 @@ STARTED = time.monotonic()
 
 
 def step(name, *arguments, depends=(), into):
-    """Return a step that runs the program beside this file and keeps what it prints."""
-    words = " ".join(map(str, (sys.executable, WORK, *arguments)))
+    """Return a step that runs ``_work.py`` and writes its output to the file ``into``."""
+    command = " ".join(map(str, (sys.executable, WORK, *arguments)))
     size = {"nodes": 1, "procs": 1, "walltime": "00:05:00", "depends": list(depends)}
-    return {"name": name, "description": name, "run": {"cmd": f"{words} > {into}", **size}}
+    return {"name": name, "description": name, "run": {"cmd": f"{command} > {into}", **size}}
 
 
 def batch(scheduler):
-    """Return the section that says where steps run, in Maestro's words."""
+    """Return the section of a study that tells Maestro where steps run."""
     bank = scheduler.get("account") or ""
-    if scheduler["kind"] == "lsf":  # which calls a group of users what Maestro calls a bank, and takes no empty one
+    if scheduler["kind"] == "lsf":  # Maestro's bank is LSF's user group, which must not be empty
         bank = bank or grp.getgrgid(os.getgid()).gr_name
-    told = {"type": scheduler["kind"], "host": "here", "bank": bank}
-    told["queue"] = scheduler.get("queue") or ""
+    section = {"type": scheduler["kind"], "host": "here", "bank": bank}
+    section["queue"] = scheduler.get("queue") or ""
     if scheduler.get("reservation"):
-        told["reservation"] = scheduler["reservation"]
-    return told
+        section["reservation"] = scheduler["reservation"]
+    return section
 
 
 def run(request, steps, parameters):
-    """Run a study of these steps, those with parameters once for each value; return what became of it.
+    """Run a study of these steps, those with parameters once for each value; return its exit code and its steps.
 
     Raises:
-        TimeoutError: it has not ended in the time the payload has; its jobs are cancelled then.
+        TimeoutError: the study has not ended within the payload's time limit; its jobs are cancelled.
     """
-    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGTERM, exit_on_sigterm)
     os.environ.setdefault("USER", getpass.getuser())  # Maestro asks Slurm and LSF for the jobs of $USER
     if request["scheduler"]["kind"] == "flux":
         flux_bindings()
     study = {
-        "description": {"name": "study", "description": "A study that proves itself."},
+        "description": {"name": "study", "description": "A study whose results can be checked."},
         "batch": batch(request["scheduler"]),
         "study": steps,
         "global.parameters": {name: {"values": values, "label": f"{name}.%%"} for name, values in parameters.items()},
@@ -59,7 +59,7 @@ def run(request, steps, parameters):
     child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True)
     done = False
     try:
-        code = child.wait(left(request))
+        code = child.wait(seconds_left(request))
         done = True
     except subprocess.TimeoutExpired:
         raise TimeoutError("the study has not ended") from None
@@ -72,35 +72,31 @@ def run(request, steps, parameters):
 
 
 def status(out):
-    """Return what Maestro has noted of each step in its table: state, job id, and what the step wrote as JSON."""
+    """Return state, job id and JSON results of each step, from Maestro's status table and the steps' folders."""
     with (out / "status.csv").open(encoding="utf-8", newline="") as table:
         rows = list(csv.DictReader(table))
     steps = {}
     for row in rows:
-        wrote = [json.loads(path.read_text()) for path in workspace(out, row).glob("*.json") if path.stat().st_size]
-        steps[row["Step Name"]] = {"state": row["State"], "job_id": row["Job ID"], "wrote": wrote}
+        files = (out / row["Workspace"]).glob("*.json")
+        results = [json.loads(path.read_text()) for path in files if path.stat().st_size]
+        steps[row["Step Name"]] = {"state": row["State"], "job_id": row["Job ID"], "results": results}
     return steps
 
 
-def workspace(out, row):
-    """Return the folder of a step."""
-    return out / row["Workspace"]
-
-
 def flux_bindings():
-    """Let Maestro find Flux's own bindings, which lie under its prefix."""
-    found = subprocess.run(["flux", "env", "printenv", "PYTHONPATH"], capture_output=True, text=True, check=True)
-    parts = [*os.environ.get("PYTHONPATH", "").split(os.pathsep), *found.stdout.strip().split(os.pathsep)]
+    """Add Flux's Python bindings, which are installed under Flux's prefix, to PYTHONPATH for Maestro."""
+    done = subprocess.run(["flux", "env", "printenv", "PYTHONPATH"], capture_output=True, text=True, check=True)
+    parts = [*os.environ.get("PYTHONPATH", "").split(os.pathsep), *done.stdout.strip().split(os.pathsep)]
     os.environ["PYTHONPATH"] = os.pathsep.join(part for part in parts if part)
 
 
-def left(request):
-    """Return the seconds this payload still has."""
+def seconds_left(request):
+    """Return the seconds until this payload's time limit."""
     limit = request.get("limit") or request.get("walltime") or 120
     return max(1.0, STARTED + 0.9 * limit - time.monotonic())
 
 
-def leave(*_):
-    """Leave on SIGTERM as on an exception, once."""
+def exit_on_sigterm(*_):
+    """Exit through an exception on the first SIGTERM, so that cleanup runs; ignore further ones."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit("ended by SIGTERM")

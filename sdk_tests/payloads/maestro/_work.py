@@ -1,6 +1,6 @@
-"""The program of a step: ``_work.py NUMBER`` prints its square, ``_work.py FILE...`` the sum of those in the files.
+"""The program of a step: ``_work.py NUMBER`` prints its square, ``_work.py FILE...`` the sum of the files' values.
 
-What it prints is JSON, with the times and the batch job it ran in. Of the number 13 it wants to know nothing: exit 3.
+It prints JSON with the value, its node, its batch job and its start and end times. For the number 13 it exits with 3.
 """
 
 import json

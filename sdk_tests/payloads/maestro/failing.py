@@ -1,4 +1,4 @@
-"""Maestro: a step whose program exits with 3, the step that depends on it, and those beside it."""
+"""Maestro: a step whose program exits with 3, the step that depends on it, and independent steps."""
 
 import sys
 from pathlib import Path

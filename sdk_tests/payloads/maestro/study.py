@@ -1,4 +1,4 @@
-"""Maestro: a study of a step for each of some numbers, and one that waits for all and reads what they wrote."""
+"""Maestro: a study with one step for each number, and a last step that waits for all and reads their results."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the Parsl payloads share: a HighThroughputExecutor on this machine or in blocks of the site's scheduler."""
+"""Shared by the Parsl payloads: a HighThroughputExecutor on this machine or in blocks of the site's scheduler."""
 
 import os
 import signal
@@ -20,16 +20,16 @@ STARTED = time.monotonic()
 
 @contextmanager
 def loaded(request, blocks=1, workers=1, heartbeat=10, executor=None, launcher=None, **config):
-    """Load Parsl with one HighThroughputExecutor and yield that; none of its processes and jobs is left afterwards.
+    """Load Parsl with one HighThroughputExecutor and yield it; afterwards none of its processes and jobs remains.
 
-    ``executor`` makes it one of another ``kind`` with arguments of its own, ``launcher`` is that of its provider, and
-    ``config`` goes to Parsl's Config.
+    ``executor``: arguments of the executor, and ``kind`` for another class. ``launcher``: the launcher of its provider.
+    ``config``: further arguments of Parsl's Config.
     """
-    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGTERM, exit_on_sigterm)
     tools = request.get("bin") or str(Path(sys.executable).parent)
     os.environ["PATH"] = tools + os.pathsep + os.environ.get("PATH", os.defpath)
     scheduler = request["scheduler"]
-    # In an allocation the workers run here; only a payload on the login side asks for blocks of its own.
+    # In an allocation the workers run on this node; only a payload on the login node requests blocks of its own.
     kind = scheduler["kind"] if request.get("where") == "login" else "local"
     provider = PROVIDERS[kind](
         scheduler,
@@ -39,31 +39,30 @@ def loaded(request, blocks=1, workers=1, heartbeat=10, executor=None, launcher=N
         worker_init=f"export PATH='{tools}':\"$PATH\"",
         **({"launcher": launcher} if launcher else {}),
     )
-    near = kind == "local" or scheduler.get("loopback")
+    loopback = kind == "local" or scheduler.get("loopback")
     own = dict(executor or {"max_workers_per_node": workers, "cores_per_worker": 0.1})
     executor = own.pop("kind", HighThroughputExecutor)(
         label="htex",
         provider=provider,
-        address="127.0.0.1" if near else address_by_hostname(),  # without one, Parsl asks a public service
+        address="127.0.0.1" if loopback else address_by_hostname(),  # without an address, Parsl asks a public service
         heartbeat_period=heartbeat,
         heartbeat_threshold=60,
         **own,
     )
-    # The first blocks are asked for at the strategy's first tick: five seconds by default, also where nothing scales.
+    # Parsl requests the first blocks in the first period of its strategy, by default 5 s, even if nothing scales.
     folder = str(Path("runinfo").absolute())
     config = Config([executor], run_dir=folder, strategy="none", strategy_period=0.2, **config)
     blocks = []
-    with (
-        ExitStack() as stack
-    ):  # on leaving, from the last line up: note the blocks, let Parsl cancel them, see them off
-        stack.callback(see_off, kind, blocks)
+    # On exit, in reverse order: list the blocks, let Parsl cancel them, and wait until they have ended.
+    with ExitStack() as stack:
+        stack.callback(wait_for_blocks_end, kind, blocks)
         stack.enter_context(parsl.load(config))
         stack.callback(lambda: blocks.extend(members(kind, provider)))
         yield executor
 
 
-def left(request):
-    """Return the seconds this payload still has for results."""
+def seconds_left(request):
+    """Return the seconds for which this payload may still wait for results."""
     limit = request.get("limit") or request.get("walltime") or 60
     return max(1.0, STARTED + 0.9 * limit - time.monotonic())
 
@@ -110,40 +109,40 @@ LISTING = {
     "lsf": lambda ids: ["bjobs", "-r", "-noheader", "-o", "jobid", *ids],
     "pbs": lambda ids: ["qstat", *ids],
 }
-"""The native command that names those of the given jobs that still have processes."""
+"""For each scheduler, the native command that lists those of the given jobs that still have processes."""
 
 
-def leave(*_):
-    """Leave on SIGTERM as on an exception, once."""
+def exit_on_sigterm(*_):
+    """Exit through an exception on the first SIGTERM, so that cleanup runs; ignore further ones."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit("ended by SIGTERM")
 
 
 def members(kind, provider):
-    """Return what makes up the blocks: the processes of local ones, the job ids of others."""
+    """Return the members of the blocks: the processes of local blocks, the job ids of others."""
     ids = [str(job) for job in provider.resources]
-    return [each for pid in ids for each in family(int(pid))] if kind == "local" else ids
+    return [each for pid in ids for each in process_tree(int(pid))] if kind == "local" else ids
 
 
-def see_off(kind, blocks, seconds=40.0):
-    """Wait until the blocks have gone, since Parsl cancels them and does not wait; end local processes that stay."""
+def wait_for_blocks_end(kind, blocks, seconds=40.0):
+    """Wait until the blocks have ended, because Parsl only cancels them; kill local processes that do not end."""
     end = time.monotonic() + seconds
-    while (those := present(kind, blocks)) and time.monotonic() < end:
+    while (remaining := live_members(kind, blocks)) and time.monotonic() < end:
         time.sleep(0.05)
-    for each in those if kind == "local" else ():
+    for each in remaining if kind == "local" else ():
         with suppress(psutil.NoSuchProcess):
             each.kill()
 
 
-def present(kind, blocks):
-    """Return those of the blocks' processes or jobs that are still there."""
+def live_members(kind, blocks):
+    """Return the processes or jobs of the blocks that have not ended."""
     if kind == "local":
-        return [each for each in blocks if runs(each)]
+        return [each for each in blocks if is_running(each)]
     return blocks and subprocess.run(LISTING[kind](blocks), capture_output=True).stdout.split()
 
 
-def family(pid):
-    """Return a process and all it has started."""
+def process_tree(pid):
+    """Return a process and all its descendants."""
     try:
         first = psutil.Process(pid)
         return [first, *first.children(recursive=True)]
@@ -151,8 +150,8 @@ def family(pid):
         return []
 
 
-def runs(process):
-    """Tell whether a process is there and not merely waiting to be reaped."""
+def is_running(process):
+    """Return whether a process exists and is not a zombie."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

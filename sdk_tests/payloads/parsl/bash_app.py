@@ -1,4 +1,4 @@
-"""Parsl: a bash_app reads and writes files and redirects its output; one that exits with a code says which."""
+"""Parsl: a bash_app reads and writes files and redirects its output; the exit code of a failing one is reported."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ from _payload import main
 
 def bash_app(request):
     import parsl
-    from _parsl import left, loaded
+    from _parsl import loaded, seconds_left
     from parsl.app.errors import BashExitFailure
     from parsl.data_provider.files import File
 
@@ -18,7 +18,7 @@ def bash_app(request):
         return f"sort -n {inputs[0].filepath} > {outputs[0].filepath} && wc -l < {outputs[0].filepath}"
 
     @parsl.bash_app
-    def give_up(code):
+    def exit_with(code):
         return f"exit {code}"
 
     source, result, count = (Path(name).absolute() for name in ("numbers.txt", "sorted.txt", "count.txt"))
@@ -27,11 +27,14 @@ def bash_app(request):
     )
     with loaded(request):
         done = arrange(inputs=[File(str(source))], outputs=[File(str(result))], stdout=str(count))
-        failed = give_up(request["params"].get("code", 3))
-        exit_code = done.result(timeout=left(request))
-        made = done.outputs[0].result(timeout=left(request)).filepath
-        error = failed.exception(timeout=left(request))
-    answer = {"exit_code": exit_code, "sorted": [int(line) for line in Path(made).read_text(encoding="utf-8").split()]}
+        failed = exit_with(request["params"].get("code", 3))
+        exit_code = done.result(timeout=seconds_left(request))
+        output = done.outputs[0].result(timeout=seconds_left(request)).filepath
+        error = failed.exception(timeout=seconds_left(request))
+    answer = {
+        "exit_code": exit_code,
+        "sorted": [int(line) for line in Path(output).read_text(encoding="utf-8").split()],
+    }
     answer["count"] = int(count.read_text(encoding="utf-8"))
     return {**answer, "failed_with": error.exitcode if isinstance(error, BashExitFailure) else repr(error)}
 

@@ -1,4 +1,4 @@
-"""Parsl: what one load has checkpointed, the next load returns without running it again; what failed is run again."""
+"""Parsl: a second load returns checkpointed results without running their apps again; failed apps run again."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ from _payload import main
 
 def checkpoint(request):
     import parsl
-    from _parsl import left, loaded
+    from _parsl import loaded, seconds_left
     from parsl.dataflow.memoization import BasicMemoizer
 
     @parsl.python_app(cache=True)
@@ -33,13 +33,13 @@ def checkpoint(request):
     numbers = list(range(int(request["params"].get("numbers", 4))))
 
     def load(wanted):
-        """Load Parsl with what earlier loads have left in its run folder, ask for squares, and see what ran."""
+        """Load Parsl with the run folder of earlier loads, request squares, and report which apps ran."""
         before = len(ran())
         with loaded(request, memoizer=BasicMemoizer(checkpoint_mode="task_exit")):
             futures = [square(log, number) for number in wanted]
             trying = second_time(log, marker)
-            values = [future.result(timeout=left(request)) for future in futures]
-            error = trying.exception(timeout=left(request))
+            values = [future.result(timeout=seconds_left(request)) for future in futures]
+            error = trying.exception(timeout=seconds_left(request))
         return {"values": values, "error": repr(error) if error else None, "ran": sorted(ran()[before:])}
 
     def ran():

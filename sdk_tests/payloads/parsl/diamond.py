@@ -1,4 +1,4 @@
-"""Parsl: a diamond of futures; each app runs after those whose futures it was given, and gets their values."""
+"""Parsl: a diamond of futures; each app runs after the apps whose futures are its arguments, and gets their values."""
 
 import sys
 from pathlib import Path
@@ -9,11 +9,11 @@ from _payload import main
 
 def diamond(request):
     import parsl
-    from _parsl import left, loaded
+    from _parsl import loaded, seconds_left
 
     @parsl.python_app
     def step(name, *before):
-        """Combine the values of the steps before this one, and say when it ran."""
+        """Compute a value from those of the steps before this one; return it with the start and end times."""
         import time
 
         began = time.time()
@@ -30,7 +30,7 @@ def diamond(request):
         top = step("top", request["params"].get("number", 4))
         sides = [step("left", top), step("right", top)]
         futures = {"top": top, "left": sides[0], "right": sides[1], "bottom": step("bottom", *sides)}
-        return {name: future.result(timeout=left(request)) for name, future in futures.items()}
+        return {name: future.result(timeout=seconds_left(request)) for name, future in futures.items()}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Parsl: what an app raises arrives at its own future, stops what depends on it, and nothing else."""
+"""Parsl: an exception of an app is raised by its future, and stops the apps that depend on it and no others."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ from _payload import main
 
 def exception(request):
     import parsl
-    from _parsl import left, loaded
+    from _parsl import loaded, seconds_left
 
     @parsl.python_app
     def divide(number, by):
@@ -21,8 +21,8 @@ def exception(request):
         number = request["params"].get("number", 84)
         fails, works = divide(number, 0), divide(number, 2)
         depends = divide(fails, 2)
-        error, stopped = (future.exception(timeout=left(request)) for future in (fails, depends))
-        other = works.result(timeout=left(request))
+        error, stopped = (future.exception(timeout=seconds_left(request)) for future in (fails, depends))
+        other = works.result(timeout=seconds_left(request))
     return {
         "type": type(error).__name__,
         "message": str(error),

@@ -1,4 +1,4 @@
-"""Parsl: a worker for each GPU of the node, all at work at the same time, each led to a GPU of its own."""
+"""Parsl: one worker for each GPU of the node, all working at the same time, each with its own GPU."""
 
 import sys
 from pathlib import Path
@@ -6,15 +6,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from _payload import main
 
-LOOK = str(Path(__file__).resolve().parent.parent / "_gpus.py")
+PROGRAM = str(Path(__file__).resolve().parent.parent / "_gpus.py")
 
 
 def gpus(request):
     import parsl
-    from _parsl import left, loaded
+    from _parsl import loaded, seconds_left
 
     @parsl.python_app
-    def look(python, *arguments):
+    def report_gpus(python, *arguments):
         import json
         import subprocess
 
@@ -22,13 +22,13 @@ def gpus(request):
         return json.loads(done.stdout)
 
     count = int(request.get("gpus") or request["params"].get("gpus", 2))
-    folder = Path("met").absolute()
+    folder = Path("arrived").absolute()
     folder.mkdir()
     workers = {"available_accelerators": count, "max_workers_per_node": count, "cores_per_worker": 0.01}
     with loaded(request, executor=workers):
-        given = (str(folder), count, left(request) - 5)
-        futures = [look(sys.executable, LOOK, given[0], number, *given[1:]) for number in range(count)]
-        return {"gpus": count, "tasks": [future.result(timeout=left(request)) for future in futures]}
+        seconds = seconds_left(request) - 5
+        futures = [report_gpus(sys.executable, PROGRAM, str(folder), number, count, seconds) for number in range(count)]
+        return {"gpus": count, "tasks": [future.result(timeout=seconds_left(request)) for future in futures]}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Parsl: blocks of the HighThroughputExecutor, each its own batch job (or local pool), all at work at the same time."""
+"""Parsl: blocks of the HighThroughputExecutor, each its own batch job or local pool, all working at the same time."""
 
 import sys
 from pathlib import Path
@@ -7,16 +7,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from _payload import main
 
 WORKERS = 2
-"""Workers a block has."""
+"""Workers of each block."""
 
 
 def htex(request):
     import parsl
-    from _parsl import left, loaded
+    from _parsl import loaded, seconds_left
 
     @parsl.python_app
     def meet(folder, number, count, seconds):
-        """Wait until ``count`` tasks are here, which needs every worker of every block, and say where this one is."""
+        """Wait for ``count`` tasks, which need all workers of all blocks; return where this one runs."""
         import os
         import platform
         import time
@@ -24,9 +24,9 @@ def htex(request):
 
         Path(folder, str(number)).touch()
         end = time.monotonic() + seconds
-        while (here := len(list(Path(folder).iterdir()))) < count:
+        while (arrived := len(list(Path(folder).iterdir()))) < count:
             if time.monotonic() > end:
-                raise TimeoutError(f"{here} of {count} tasks met in {seconds:.0f} s")
+                raise TimeoutError(f"{arrived} of {count} tasks arrived within {seconds:.0f} s")
             time.sleep(0.05)
         names = ("SLURMD_NODENAME", "EMULATED_NODENAME")
         node = next((os.environ[name] for name in names if name in os.environ), None) or platform.node()
@@ -38,12 +38,12 @@ def htex(request):
         return {**where, "job_id": job, "square": number * number}
 
     blocks = int(request["params"].get("blocks", 1))
-    folder = Path("met").absolute()
+    folder = Path("arrived").absolute()
     folder.mkdir()
     with loaded(request, blocks=blocks, workers=WORKERS) as executor:
         count = blocks * WORKERS
-        futures = [meet(str(folder), number, count, left(request) - 5) for number in range(count)]
-        tasks = [future.result(timeout=left(request)) for future in futures]
+        futures = [meet(str(folder), number, count, seconds_left(request) - 5) for number in range(count)]
+        tasks = [future.result(timeout=seconds_left(request)) for future in futures]
         jobs = {block: str(job) for block, job in executor.blocks_to_job_id.items()}
     return {"tasks": tasks, "jobs": jobs}
 

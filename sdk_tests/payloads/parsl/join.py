@@ -1,4 +1,4 @@
-"""Parsl: a join_app that calls itself gives the value of the futures it returns, and the failure of one of them."""
+"""Parsl: a recursive join_app returns the values of the futures that it returns, or the failure of one of them."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ from _payload import main
 
 def join(request):
     import parsl
-    from _parsl import left, loaded
+    from _parsl import loaded, seconds_left
 
     @parsl.python_app
     def add(*numbers):
@@ -41,13 +41,13 @@ def join(request):
     depth = int(request["params"].get("depth", 6))
     with loaded(request):
         deep, wide, broken = fibonacci(depth), several([0, 2, 3]), several([1, -1])
-        found, values = deep.result(timeout=left(request)), wide.result(timeout=left(request))
-        error = broken.exception(timeout=left(request))
+        total, values = deep.result(timeout=seconds_left(request)), wide.result(timeout=seconds_left(request))
+        error = broken.exception(timeout=seconds_left(request))
     reasons = [str(reason) for reason, _ in getattr(error, "dependent_exceptions_tids", [])]
     return {
-        "value": found["value"],
-        "tasks": len(found["pids"]),
-        "workers": sorted(set(found["pids"])),
+        "value": total["value"],
+        "tasks": len(total["pids"]),
+        "workers": sorted(set(total["pids"])),
         "wide": [each["value"] for each in values],
         "error": type(error).__name__,
         "reasons": reasons,

@@ -1,4 +1,4 @@
-"""Parsl: a task whose worker is killed with SIGKILL is tried again by another worker, as often as retries allow."""
+"""Parsl: a task whose worker is killed by SIGKILL is retried by another worker, as often as retries allow."""
 
 import sys
 from pathlib import Path
@@ -9,14 +9,14 @@ from _payload import main
 
 def killed_worker(request):
     import parsl
-    from _parsl import left, loaded
+    from _parsl import loaded, seconds_left
 
     @parsl.python_app
     def fragile(folder, kills):
-        """Leave a file that names this worker; kill it while fewer than ``kills`` have died, else return its pid.
+        """Write a file named after this worker; kill it if at most ``kills`` workers have tried, else return its pid.
 
-        It dies at work: one that dies while it still sends its last result takes the lock of its pool's queue along,
-        and Parsl 2026.10.26 then waits for ever.
+        The worker dies during the task. If it died while sending its last result, it would still hold the lock of its
+        pool's queue, and Parsl 2026.10.26 would wait for ever.
         """
         import os
         import signal
@@ -39,8 +39,8 @@ def killed_worker(request):
         for name, count in kills.items():
             Path(name).mkdir()
             futures[name] = fragile(str(Path(name).absolute()), count)
-        error = futures["again"].exception(timeout=left(request))
-        pids = {name: futures[name].result(timeout=left(request)) for name in ("spared", "once")}
+        error = futures["again"].exception(timeout=seconds_left(request))
+        pids = {name: futures[name].result(timeout=seconds_left(request)) for name in ("spared", "once")}
     answer = {"pids": pids, "tries": {name: tries(name) for name in kills}}
     return {**answer, "error": type(error).__name__, "message": str(error)}
 

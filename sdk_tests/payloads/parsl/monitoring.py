@@ -1,4 +1,4 @@
-"""Parsl: with monitoring on, a database beside the run holds every task's states and the workflow's counts."""
+"""Parsl: with monitoring, a database in the run folder contains every task's states and the workflow's counts."""
 
 import importlib.util
 import sqlite3
@@ -11,7 +11,7 @@ from _payload import main
 
 def monitoring(request):
     import parsl
-    from _parsl import left, loaded
+    from _parsl import loaded, seconds_left
 
     if importlib.util.find_spec("sqlalchemy") is None:
         missing = "no module named sqlalchemy, which parsl[monitoring] brings, or in Spack py-parsl+monitoring"
@@ -27,7 +27,7 @@ def monitoring(request):
     numbers = request["params"].get("numbers", [2, 3, 4])
     with loaded(request, monitoring=MonitoringHub(workflow_name="exaworks", resource_monitoring_interval=0)):
         futures = [half(number) for number in numbers]
-        errors = [future.exception(timeout=left(request)) for future in futures]
+        errors = [future.exception(timeout=seconds_left(request)) for future in futures]
     with sqlite3.connect("runinfo/monitoring.db") as database:
         workflow = database.execute(
             "select workflow_name, tasks_completed_count, tasks_failed_count, time_completed from workflow"

@@ -15,15 +15,15 @@ names = [("PMI_RANK", "PMI_SIZE"), ("SLURM_PROCID", "SLURM_NTASKS"), ("OMPI_COMM
          ("PALS_RANKID", "PALS_SIZE"), ("PMIX_RANK", "PALS_NRANKS")]
 rank, size = next(([os.environ[r], os.environ.get(s, 0)] for r, s in names if r in os.environ), [None, None])
 node = next((os.environ[n] for n in ("SLURMD_NODENAME", "EMULATED_NODENAME") if n in os.environ), platform.node())
-said = {"rank": int(rank), "size": int(size), "node": node, "pid": os.getpid()}
-os.write(1, (json.dumps(said) + chr(10)).encode())
+answer = {"rank": int(rank), "size": int(size), "node": node, "pid": os.getpid()}
+os.write(1, (json.dumps(answer) + chr(10)).encode())
 """
-"""What each rank runs. It needs no MPI library: launchers tell each process its rank."""
+"""The program of each rank. It needs no MPI library, because launchers set the rank in the environment."""
 
 
 def mpi(request):
     import parsl
-    from _parsl import left, loaded
+    from _parsl import loaded, seconds_left
     from parsl.app.errors import BashExitFailure
     from parsl.executors import MPIExecutor
     from parsl.launchers import SimpleLauncher
@@ -46,12 +46,12 @@ def mpi(request):
         done = ranks(command, stdout=out, stderr=error, parsl_resource_specification=size)
         failed = ranks("sh -c 'exit 3'", parsl_resource_specification=size)
         refused = ranks(command, parsl_resource_specification={})
-        code = done.exception(timeout=left(request))
-        wrong, unsized = (each.exception(timeout=left(request)) for each in (failed, refused))
+        code = done.exception(timeout=seconds_left(request))
+        wrong, unsized = (each.exception(timeout=seconds_left(request)) for each in (failed, refused))
     if code is not None:
         raise RuntimeError(Path(error).read_text(encoding="utf-8")[-2000:]) from code
-    said = [json.loads(line) for line in Path(out).read_text(encoding="utf-8").splitlines()]
-    answer = {"ranks": sorted(said, key=lambda each: each["rank"]), "unsized": type(unsized).__name__}
+    answers = [json.loads(line) for line in Path(out).read_text(encoding="utf-8").splitlines()]
+    answer = {"ranks": sorted(answers, key=lambda each: each["rank"]), "unsized": type(unsized).__name__}
     return {**answer, "failed_with": wrong.exitcode if isinstance(wrong, BashExitFailure) else repr(wrong)}
 
 

@@ -10,7 +10,7 @@ from _payload import main
 
 def python_app(request):
     import parsl
-    from _parsl import left, loaded
+    from _parsl import loaded, seconds_left
 
     @parsl.python_app
     def power(base, exponent):
@@ -23,7 +23,7 @@ def python_app(request):
 
     given = {"base": 3, "exponent": 50, **request["params"]}
     with loaded(request):
-        answer = power(given["base"], given["exponent"]).result(timeout=left(request))
+        answer = power(given["base"], given["exponent"]).result(timeout=seconds_left(request))
     return {**answer, "submitter": os.getpid()}
 
 

@@ -1,7 +1,7 @@
-"""Parsl: many short tasks through a pool of the HighThroughputExecutor, timed beside a bare loop over the same program.
+"""Parsl: the rate of many short tasks of a HighThroughputExecutor, compared with a plain loop over the same program.
 
-Each task runs the program `true` once. Latency is taken on an idle pool, one task after the other, from the call to the
-moment the worker begins.
+Each task runs the program `true` once. The latency is measured on an idle pool, one task after the other, from the call
+to the time when the worker begins.
 """
 
 import os
@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from _figures import bare, figures, metric, peak
+from _figures import bare_rate, figures, metric, peak_memory
 from _payload import main
 
 PROGRAM = "/bin/true"
@@ -18,7 +18,7 @@ PROGRAM = "/bin/true"
 
 def throughput(request):
     import parsl
-    from _parsl import left, loaded
+    from _parsl import loaded, seconds_left
 
     @parsl.python_app
     def run(program):
@@ -31,34 +31,34 @@ def throughput(request):
     given = {"tasks": 1000, "probes": 200, **request["params"]}
     workers = int(request.get("cores") or 1)
     with loaded(request, workers=workers) as executor:
-        run(PROGRAM).result(timeout=left(request))  # the pool is up
+        run(PROGRAM).result(timeout=seconds_left(request))  # afterwards the pool is running
         waits = []
         for _ in range(given["probes"]):
-            asked = time.time()
-            waits.append(run(PROGRAM).result(timeout=left(request))[0] - asked)
+            submitted_at = time.time()
+            waits.append(run(PROGRAM).result(timeout=seconds_left(request))[0] - submitted_at)
         began = time.monotonic()
         futures = [run(PROGRAM) for _ in range(given["tasks"])]
-        submitted = time.monotonic() - began
-        codes = [future.result(timeout=left(request))[1] for future in futures]
-        took = time.monotonic() - began
-        memory = {name: peak(pid) for name, pid in managers(executor).items()}
-    plain = bare([PROGRAM], min(given["tasks"], 1000))
-    metrics = figures(given["tasks"], took, submitted, waits, plain, workers)
+        submit_seconds = time.monotonic() - began
+        codes = [future.result(timeout=seconds_left(request))[1] for future in futures]
+        seconds = time.monotonic() - began
+        memory = {name: peak_memory(pid) for name, pid in managers(executor).items()}
+    plain_rate = bare_rate([PROGRAM], min(given["tasks"], 1000))
+    metrics = figures(given["tasks"], seconds, submit_seconds, waits, plain_rate, workers)
     metrics += [metric(f"memory_{name}", value, "MB", "lower") for name, value in memory.items()]
     return {"tasks": len(codes), "failed": sum(code != 0 for code in codes), "workers": workers, "metrics": metrics}
 
 
 def managers(executor):
-    """Return the pids of what manages the tasks: this process, the exchange, and the pool over its workers."""
-    from _parsl import family, runs
+    """Return the pids of the processes that manage the tasks: the client, the interchange, and the worker pool."""
+    from _parsl import is_running, process_tree
 
-    found = {"client": os.getpid()}
+    by_name = {"client": os.getpid()}
     pids = [os.getpid(), *map(int, executor.provider.resources)]
-    started = [each for pid in pids for each in family(pid) if runs(each)]
+    started = [each for pid in pids for each in process_tree(pid) if is_running(each)]
     for name, program in (("interchange", "HTEX interchange"), ("pool", "process_worker_pool.py")):
-        those = [each for each in started if program in " ".join(each.cmdline()[:2])]
-        found[name] = min(those, key=lambda each: each.create_time()).pid
-    return found
+        matches = [each for each in started if program in " ".join(each.cmdline()[:2])]
+        by_name[name] = min(matches, key=lambda each: each.create_time()).pid
+    return by_name
 
 
 if __name__ == "__main__":

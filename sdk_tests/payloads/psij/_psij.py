@@ -1,7 +1,7 @@
-"""What the PSI/J payloads share: an executor in the scratch folder, jobs as the site wants them, waits with an end.
+"""Shared by the PSI/J payloads: an executor in the scratch folder, jobs with the site's options, and bounded waits.
 
-PSI/J by itself waits for ever where its polls keep failing, so every wait here is bounded; jobs still alive when a
-payload leaves, unless it is killed, are cancelled.
+PSI/J waits for ever if its polls keep failing, so every wait here has a time limit. When a payload exits, it cancels
+its jobs that have not ended, except if it is killed.
 """
 
 import json
@@ -18,31 +18,31 @@ from pathlib import Path
 
 
 def flux_bindings():
-    """Let Python find Flux's own bindings, which lie under its prefix."""
+    """Add Flux's Python bindings, which are installed under Flux's prefix, to the path."""
     try:
-        found = subprocess.run(["flux", "env", "printenv", "PYTHONPATH"], capture_output=True, text=True, check=False)
+        done = subprocess.run(["flux", "env", "printenv", "PYTHONPATH"], capture_output=True, text=True, check=False)
     except FileNotFoundError:
         return
-    sys.path += [part for part in found.stdout.strip().split(os.pathsep) if part and part not in sys.path]
+    sys.path += [part for part in done.stdout.strip().split(os.pathsep) if part and part not in sys.path]
 
 
-if os.environ.get("FLUX_URI"):  # PSI/J looks once, as it is imported, for what its executors need
+if os.environ.get("FLUX_URI"):  # PSI/J looks for the modules of its executors only once, when it is imported
     flux_bindings()
 
 from psij import Job, JobAttributes, JobExecutor, JobExecutorConfig, JobSpec, ResourceSpecV1  # noqa: E402
 from psij.executors.batch.batch_scheduler_executor import BatchSchedulerExecutorConfig  # noqa: E402
 
 HELLO = str(Path(__file__).resolve().parent.parent / "control" / "hello.py")
-"""What most jobs run: one line of JSON with the node, the pid and the job id in its environment."""
+"""The program of most jobs: prints one line of JSON with its node, its pid and the job id of its environment."""
 
-LONG = {"C": "constraint", "L": "licenses", "S": "core-spec", "x": "exclude", "w": "nodelist", "G": "gpus"}
-"""Slurm's short options that sites ask for, sbatch(1)."""
+LONG_OPTIONS = {"C": "constraint", "L": "licenses", "S": "core-spec", "x": "exclude", "w": "nodelist", "G": "gpus"}
+"""The long forms of Slurm's short options, see sbatch(1)."""
 
 STARTED = time.monotonic()
 
 
 class Session:
-    """PSI/J's executor for the request's scheduler, and the jobs given to it; used in a ``with``."""
+    """PSI/J's executor for the request's scheduler, and the jobs submitted to it; a context manager."""
 
     def __init__(self, request, poll=None):
         self.request = request
@@ -56,93 +56,93 @@ class Session:
             config = BatchSchedulerExecutorConfig(
                 work_directory=folder, initial_queue_polling_delay=pause, queue_polling_interval=pause
             )
-        name = request["params"].get("executor") or (self.scheduler.get("speaks") or {}).get("psij", kind)
+        name = request["params"].get("executor") or (self.scheduler.get("component_names") or {}).get("psij", kind)
         self.executor = JobExecutor.get_instance(name, config=config)
 
     def __enter__(self):
-        signal.signal(signal.SIGTERM, leave)
+        signal.signal(signal.SIGTERM, exit_on_sigterm)
         return self
 
     def __exit__(self, *_):
-        with ExitStack() as stack:  # every one, also where cancelling another raises
+        with ExitStack() as stack:  # cancels every job, even if cancelling another one raises
             for job in self.jobs:
                 stack.callback(job.cancel)
         end = time.monotonic() + 10
         while self.scheduler["kind"] == "local" and any(alive(job.native_id) for job in self.jobs):
             if time.monotonic() > end:
-                raise TimeoutError("a cancelled job's process is still there")
-            time.sleep(0.02)  # the local executor calls a job cancelled before it has killed it
+                raise TimeoutError("the process of a cancelled job has not ended")
+            time.sleep(0.02)  # the local executor reports a job as cancelled before it has killed it
 
-    def submit(self, executable, arguments, **given):
-        """Submit ``executable`` with what :meth:`spec` takes; return the job."""
-        return self.run(self.spec(executable, arguments, **given))
+    def submit(self, executable, arguments, **options):
+        """Submit ``executable`` with the options of :meth:`spec`; return the job."""
+        return self.run(self.spec(executable, arguments, **options))
 
-    def shell(self, script, **given):
-        """Submit a script for the shell; it runs in this folder also where PSI/J hands no directory on."""
-        return self.submit("/bin/sh", ["-c", f"cd {shlex.quote(os.getcwd())} || exit 97; {script}"], **given)
+    def shell(self, script, **options):
+        """Submit a shell script; it changes to this folder itself, because some executors ignore the directory."""
+        return self.submit("/bin/sh", ["-c", f"cd {shlex.quote(os.getcwd())} || exit 97; {script}"], **options)
 
     def run(self, spec):
-        """Submit a job of this specification; it is cancelled where it still is there when the payload leaves."""
+        """Submit a job with this specification; if it has not ended when the payload exits, it is cancelled."""
         job = Job(spec)
         self.executor.submit(job)
         self.jobs.append(job)
         return job
 
     def spec(self, executable, arguments, *, duration=300, nodes=1, custom=None, **spec):
-        """Specify a job in the site's queue, with its account and directives; ``spec`` goes to PSI/J's JobSpec."""
+        """Return the specification of a job with the site's queue, account and directives; ``spec`` goes to JobSpec."""
         attributes = JobAttributes(
             duration=timedelta(seconds=duration),
             queue_name=self.scheduler.get("queue"),
             account=self.scheduler.get("account"),
             custom_attributes={**self._directives(), **(custom or {})} or None,
         )
-        if self.scheduler["kind"] == "flux":  # which knows neither processes per node nor nodes of one's own
+        if self.scheduler["kind"] == "flux":  # supports neither processes per node nor exclusive nodes
             size = {"process_count": nodes, "cpu_cores_per_process": 1, "exclusive_node_use": False}
         else:
             size = {"processes_per_node": 1, "exclusive_node_use": bool(self.scheduler.get("exclusive"))}
         resources = ResourceSpecV1(node_count=nodes, **size)
         spec.setdefault("directory", Path.cwd())
-        if "stdout_path" in spec:  # Flux would mix into it what its own shell has to say
+        if "stdout_path" in spec:  # otherwise the messages of Flux's shell go to the job's stdout
             spec.setdefault("stderr_path", spec["stdout_path"].with_suffix(".err"))
         return JobSpec(executable, arguments, attributes=attributes, resources=resources, **spec)
 
-    def left(self):
-        """Return the seconds this payload still has, the wait in the scheduler's queue included."""
+    def seconds_left(self):
+        """Return the seconds until this payload's time limit, which includes the wait in the scheduler's queue."""
         return max(1.0, self.deadline - time.monotonic())
 
-    def settle(self, job, state=None):
+    def wait(self, job, state=None):
         """Wait until the job has ended, or has reached ``state``, and return its status.
 
         Raises:
-            TimeoutError: it did not in the time the payload has.
+            TimeoutError: it did not within the payload's time limit.
         """
-        left = self.left()
-        status = job.wait(timeout=timedelta(seconds=left), target_states=[state] if state else None)
+        seconds = self.seconds_left()
+        status = job.wait(timeout=timedelta(seconds=seconds), target_states=[state] if state else None)
         if status is None:
-            raise TimeoutError(f"job {job.native_id} is still {job.status} after {left:.0f} s")
+            raise TimeoutError(f"job {job.native_id} is still {job.status} after {seconds:.0f} s")
         return status
 
     def _directives(self):
-        """Turn lines such as ``--qos=debug`` or ``-l filesystems=home`` into PSI/J's custom attributes."""
-        found = {}
+        """Convert lines such as ``--qos=debug`` or ``-l filesystems=home`` into PSI/J's custom attributes."""
+        attributes = {}
         for line in self.scheduler.get("directives") or ():
             key, value = re.match(r"-+([\w-]+)[=\s]?\s*(.*)", line).groups()
-            if self.scheduler["kind"] == "slurm":  # PSI/J writes every one of Slurm's as a long option
-                key = LONG.get(key, key)
+            if self.scheduler["kind"] == "slurm":  # PSI/J writes all of Slurm's options in the long form
+                key = LONG_OPTIONS.get(key, key)
             name = f"{self.scheduler['kind']}.{key}"
-            # an attribute has one value; PBS takes several resources in one, with commas between
-            found[name] = f"{found[name]},{value}" if name in found else value
-        return found
+            # an attribute has one value; PBS accepts several resources in it, separated by commas
+            attributes[name] = f"{attributes[name]},{value}" if name in attributes else value
+        return attributes
 
 
-def leave(*_):
-    """Leave on SIGTERM as on an exception, once."""
+def exit_on_sigterm(*_):
+    """Exit through an exception on the first SIGTERM, so that cleanup runs; ignore further ones."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit("ended by SIGTERM")
 
 
 def alive(pid):
-    """Tell whether a process of this machine is there."""
+    """Return whether a process of this machine exists."""
     try:
         os.kill(int(pid), 0)
     except ProcessLookupError:
@@ -150,11 +150,11 @@ def alive(pid):
     return True
 
 
-def until(path, seconds=20.0):
-    """Wait for a file that a job writes on its node: shared file systems tell of it late, and by no event.
+def wait_for_file(path, seconds=20.0):
+    """Wait for a file that a job writes on its node; on a shared file system it appears late and without an event.
 
     Raises:
-        TimeoutError: it did not come.
+        TimeoutError: the file did not appear in time.
     """
     end = time.monotonic() + seconds
     while not (path.exists() and path.stat().st_size):
@@ -164,13 +164,13 @@ def until(path, seconds=20.0):
     return path
 
 
-def said(path):
-    """Return the JSON objects a job printed, one a line."""
-    return [json.loads(line) for line in until(path).read_text(encoding="utf-8").splitlines()]
+def printed_objects(path):
+    """Return the JSON objects that a job printed, one on each line."""
+    return [json.loads(line) for line in wait_for_file(path).read_text(encoding="utf-8").splitlines()]
 
 
-def one_id(scheduler, job):
-    """Return a job's id in the one form in which two can be compared: Flux writes the same id in several."""
+def comparable_id(scheduler, job):
+    """Return a job's id in a form in which ids can be compared, because Flux writes the same id in several forms."""
     if scheduler["kind"] != "flux" or job is None:
         return job
     return subprocess.run(
@@ -178,8 +178,8 @@ def one_id(scheduler, job):
     ).stdout.strip()
 
 
-def told(job, status=None):
-    """Return what PSI/J says of a job now, or said with ``status``, as plain values."""
+def status_of(job, status=None):
+    """Return PSI/J's current status of a job, or the given status, as plain values."""
     status = status or job.status
     answer = {"native_id": str(job.native_id), "state": status.state.name, "exit_code": status.exit_code}
     return {**answer, "message": status.message}

@@ -10,26 +10,26 @@ from _payload import main
 KINDS = {
     "slurm": ({"slurm.begin": "now+1hour"}, ["squeue", "--noheader", "--states=all", "--format=%T", "--jobs"]),
 }
-"""How a job is made to wait, and the native command that tells the state of one."""
+"""For each scheduler: the attribute that keeps a job in the queue, and the native command that prints its state."""
 
 
 def cancel_queued(request):
-    from _psij import Session, told
+    from _psij import Session, status_of
     from psij import JobState
 
     custom, query = KINDS[request["scheduler"]["kind"]]
 
-    def native(job):
+    def native_state(job):
         return subprocess.run([*query, job.native_id], capture_output=True, text=True, check=True).stdout.strip()
 
     with Session(request) as session:
         job = session.shell("echo ran > ran.txt", custom=custom)
-        before = session.settle(job, JobState.QUEUED).state.name
-        native_before = native(job)
+        before = session.wait(job, JobState.QUEUED).state.name
+        native_before = native_state(job)
         job.cancel()
-        session.settle(job)
-    answer = {"before": before, "native_before": native_before, "native_after": native(job)}
-    return {**told(job), **answer, "ran": Path("ran.txt").exists()}
+        session.wait(job)
+    answer = {"before": before, "native_before": native_before, "native_after": native_state(job)}
+    return {**status_of(job), **answer, "ran": Path("ran.txt").exists()}
 
 
 if __name__ == "__main__":

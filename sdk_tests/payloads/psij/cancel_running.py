@@ -1,4 +1,4 @@
-"""PSI/J: a job that runs is cancelled, is told CANCELED, and really stops working."""
+"""PSI/J: a running job is cancelled, is reported as CANCELED, and really stops working."""
 
 import sys
 import time
@@ -11,25 +11,27 @@ STEPS = "while :; do echo step >> steps.txt; sleep 0.1; done"
 
 
 def cancel_running(request):
-    from _psij import Session, told, until
+    from _psij import Session, status_of, wait_for_file
     from psij import JobState
 
     steps = Path("steps.txt")
-    heard = []
+    changes = []
     with Session(request) as session:
-        session.executor.set_job_status_callback(lambda _, status: heard.append([status.state.name, status.exit_code]))
+        session.executor.set_job_status_callback(
+            lambda _, status: changes.append([status.state.name, status.exit_code])
+        )
         job = session.shell(STEPS)
-        before = session.settle(job, JobState.ACTIVE).state.name
-        until(steps)
+        before = session.wait(job, JobState.ACTIVE).state.name
+        wait_for_file(steps)
         job.cancel()
-        status = session.settle(job)
-        stopped = stands_still(steps)
+        status = session.wait(job)
+        stopped = stops_growing(steps)
     answer = {"before": before, "stopped": stopped, "steps": steps.stat().st_size // len("step\n")}
-    return {**told(job, status), **answer, "heard": heard}
+    return {**status_of(job, status), **answer, "status_changes": changes}
 
 
-def stands_still(path, quiet=1.0, seconds=40.0):
-    """Tell whether the file stops growing: the scheduler may take a while between its word and the kill."""
+def stops_growing(path, quiet=1.0, seconds=40.0):
+    """Return whether the file stops growing; the scheduler may kill a job some time after it reports its end."""
     end, size, since = time.monotonic() + seconds, -1, time.monotonic()
     while time.monotonic() < end:
         if path.stat().st_size != size:

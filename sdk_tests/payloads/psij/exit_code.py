@@ -1,4 +1,4 @@
-"""PSI/J: the exit code of a job arrives, and a code other than 0 makes it FAILED, not COMPLETED."""
+"""PSI/J: the exit code of a job is reported, and with a code other than 0 the job is FAILED, not COMPLETED."""
 
 import sys
 from pathlib import Path
@@ -8,13 +8,13 @@ from _payload import main
 
 
 def exit_code(request):
-    from _psij import Session, told, until
+    from _psij import Session, status_of, wait_for_file
 
     code = int(request["params"].get("code", 7))
     with Session(request) as session:
         job = session.shell(f"echo ran > ran.txt; exit {code}")
-        session.settle(job)
-    return {**told(job), "file": until(Path("ran.txt")).read_text(encoding="utf-8").strip()}
+        session.wait(job)
+    return {**status_of(job), "file": wait_for_file(Path("ran.txt")).read_text(encoding="utf-8").strip()}
 
 
 if __name__ == "__main__":

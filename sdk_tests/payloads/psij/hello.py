@@ -1,4 +1,4 @@
-"""PSI/J: one job through the site's scheduler, and what it printed on the node it ran on."""
+"""PSI/J: one job through the site's scheduler, and its output from the node on which it ran."""
 
 import sys
 from pathlib import Path
@@ -8,14 +8,14 @@ from _payload import main
 
 
 def hello(request):
-    from _psij import HELLO, Session, one_id, said, told
+    from _psij import HELLO, Session, comparable_id, printed_objects, status_of
 
     with Session(request) as session:
         job = session.submit(sys.executable, [HELLO], stdout_path=Path("hello.out").absolute())
-        session.settle(job)
-    answer = {**told(job), **said(Path("hello.out"))[0]}
+        session.wait(job)
+    answer = {**status_of(job), **printed_objects(Path("hello.out"))[0]}
     for name in ("native_id", "job_id"):
-        answer[name] = one_id(request["scheduler"], answer[name])
+        answer[name] = comparable_id(request["scheduler"], answer[name])
     return answer
 
 

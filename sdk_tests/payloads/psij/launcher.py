@@ -1,4 +1,4 @@
-"""PSI/J: a job's processes start through one of its launchers, right here in an allocation or in a job of their own."""
+"""PSI/J: one of its launchers starts a job's processes, inside this allocation or in a job of their own."""
 
 import os
 import shutil
@@ -8,21 +8,21 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from _payload import main
 
-TELL = """
+REPORT = """
 import json, os, time
 names = ("_PSI_J_PROCESS_INDEX_", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID")
 rank = next((os.environ[name] for name in names if name in os.environ), None)
 nodes = os.environ.get("PSIJ_NODEFILE")
-said = {"pid": os.getpid(), "rank": rank, "slots": len(open(nodes).read().split()) if nodes else 1}
-os.write(1, (json.dumps(said) + chr(10)).encode())
+answer = {"pid": os.getpid(), "rank": rank, "slots": len(open(nodes).read().split()) if nodes else 1}
+os.write(1, (json.dumps(answer) + chr(10)).encode())
 """
-"""One write a process: the lines of several never mix."""
+"""Prints with a single write, so that the lines of several processes do not mix."""
 FAIL = "sleep 0.5; exit 1"
-"""Not at once: MPICH's mpirun, still passing on standard input to a program that has ended, may die of SIGPIPE."""
+"""Waits before it exits, because MPICH's mpirun may die of SIGPIPE if it still forwards standard input."""
 
 
 def launcher(request):
-    from _psij import Session, said, told
+    from _psij import Session, printed_objects, status_of
     from psij import ResourceSpecV1
 
     given = {"launcher": "multiple", "processes": 2, **request["params"]}
@@ -30,13 +30,15 @@ def launcher(request):
     if program and not shutil.which(program):
         return {"absent": f"no {program} on PATH {os.environ.get('PATH')}"}
     if program == "mpirun" and "EMULATED_NODENAME" in os.environ:
-        return {"absent": "mpirun logs in to the allocation's nodes, and those of a testbed are only names"}
+        return {"absent": "mpirun logs in to the nodes of the allocation, but the nodes of a testbed are only names"}
     out, error = Path("out.txt").absolute(), Path("err.txt").absolute()
-    if request.get("where") != "login":  # in an allocation there is nothing to submit to
-        request["scheduler"] = {**request["scheduler"], "kind": "local", "speaks": {}}
+    if request.get("where") != "login":  # in an allocation, run the processes here instead of submitting a job
+        request["scheduler"] = {**request["scheduler"], "kind": "local", "component_names": {}}
     with Session(request) as session:
         specs = [
-            session.spec(sys.executable, ["-c", TELL], launcher=given["launcher"], stdout_path=out, stderr_path=error),
+            session.spec(
+                sys.executable, ["-c", REPORT], launcher=given["launcher"], stdout_path=out, stderr_path=error
+            ),
             session.spec("/bin/sh", ["-c", FAIL], launcher=given["launcher"]),
         ]
         jobs = []
@@ -46,8 +48,8 @@ def launcher(request):
                 node_count=1, processes_per_node=given["processes"], exclusive_node_use=exclusive
             )
             jobs.append(session.run(spec))
-            session.settle(jobs[-1])
-    return {**told(jobs[0]), "processes": said(out), "failing": told(jobs[1])}
+            session.wait(jobs[-1])
+    return {**status_of(jobs[0]), "processes": printed_objects(out), "failing": status_of(jobs[1])}
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from _payload import main
 
 
 def multi_node(request):
-    from _psij import HELLO, Session, said, told
+    from _psij import HELLO, Session, printed_objects, status_of
 
     nodes = request.get("nodes") or 1
     launcher = request["scheduler"].get("launcher") or "single"
@@ -16,8 +16,8 @@ def multi_node(request):
         job = session.submit(
             sys.executable, [HELLO], nodes=nodes, launcher=launcher, stdout_path=Path("nodes.out").absolute()
         )
-        session.settle(job)
-    return {**told(job), "processes": said(Path("nodes.out"))}
+        session.wait(job)
+    return {**status_of(job), "processes": printed_objects(Path("nodes.out"))}
 
 
 if __name__ == "__main__":

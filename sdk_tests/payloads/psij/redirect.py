@@ -10,15 +10,15 @@ from _payload import main
 ECHO = """
 import json, os, sys
 name = sys.argv[1]
-found = {"arguments": sys.argv[2:], "variable": os.environ.get(name), "stdin": sys.stdin.read()}
-found["directory"] = os.getcwd()
-print(json.dumps(found))
+answer = {"arguments": sys.argv[2:], "variable": os.environ.get(name), "stdin": sys.stdin.read()}
+answer["directory"] = os.getcwd()
+print(json.dumps(answer))
 print("this is stderr", file=sys.stderr)
 """
 
 
 def redirect(request):
-    from _psij import Session, said, told, until
+    from _psij import Session, printed_objects, status_of, wait_for_file
 
     given = request["params"]
     folder = Path("work").absolute()
@@ -29,16 +29,16 @@ def redirect(request):
     with Session(request) as session:
         job = session.submit(
             sys.executable,
-            [str(Path("echo.py").absolute()), "EXAWORKS_WORD", *given["arguments"]],
-            environment={"EXAWORKS_WORD": given["variable"]},
+            [str(Path("echo.py").absolute()), "EXAWORKS_TEST_VARIABLE", *given["arguments"]],
+            environment={"EXAWORKS_TEST_VARIABLE": given["variable"]},
             stdin_path=Path("in.txt").absolute(),
             directory=folder,
             **streams,
         )
-        session.settle(job)
-    answer = {**told(job), **said(streams["stdout_path"])[0]}
+        session.wait(job)
+    answer = {**status_of(job), **printed_objects(streams["stdout_path"])[0]}
     answer["in_directory"] = Path(answer["directory"]).samefile(folder)
-    answer["stderr"] = until(streams["stderr_path"]).read_text(encoding="utf-8")
+    answer["stderr"] = wait_for_file(streams["stderr_path"]).read_text(encoding="utf-8")
     return answer
 
 

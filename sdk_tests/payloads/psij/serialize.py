@@ -15,26 +15,26 @@ from psij.serialize import JSONSerializer
 spec = JSONSerializer().loads(open(sys.argv[1], encoding="utf-8").read())
 open(sys.argv[2], "w", encoding="utf-8").write(JSONSerializer().dumps(spec))
 """
-"""What another process does: it knows the file alone."""
+"""The program of another process, which has only the file."""
 
-TELL = "import json, os, sys; print(json.dumps([sys.argv[1:], os.environ['EXAWORKS_WORD'], os.getcwd()]))"
+REPORT = "import json, os, sys; print(json.dumps([sys.argv[1:], os.environ['EXAWORKS_TEST_VARIABLE'], os.getcwd()]))"
 
 
 def serialize(request):
-    from _psij import Session, told, until
+    from _psij import Session, status_of, wait_for_file
     from psij.serialize import JSONSerializer
 
     written, again, out = (Path(name).absolute() for name in ("spec.json", "again.json", "out.json"))
     folder = Path("work").absolute()
     folder.mkdir()
-    given = {"arguments": ["two words", "$HOME"], "word": "it's", **request["params"]}
+    given = {"arguments": ["two words", "$HOME"], "variable": "it's", **request["params"]}
     with Session(request) as session:
         spec = session.spec(
             sys.executable,
-            ["-c", TELL, *given["arguments"]],
+            ["-c", REPORT, *given["arguments"]],
             duration=given.get("duration", 600),
             name="serialized",
-            environment={"EXAWORKS_WORD": given["word"]},
+            environment={"EXAWORKS_TEST_VARIABLE": given["variable"]},
             directory=folder,
             stdout_path=out,
         )
@@ -42,13 +42,13 @@ def serialize(request):
         subprocess.run([sys.executable, "-c", READ, written, again], check=True)
         back = JSONSerializer().loads(again.read_text(encoding="utf-8"))
         differ = sorted(name for name in json.loads(written.read_text()) if getattr(spec, name) != getattr(back, name))
-        lasts = [int(each.attributes.duration / timedelta(seconds=1)) for each in (spec, back)]
+        durations = [int(each.attributes.duration / timedelta(seconds=1)) for each in (spec, back)]
         if spec != back:
-            return {"differ": differ, "durations": lasts}
+            return {"differ": differ, "durations": durations}
         job = session.run(back)
-        session.settle(job)
-    arguments, word, where = json.loads(until(out).read_text(encoding="utf-8"))
-    answer = {**told(job), "differ": differ, "durations": lasts, "arguments": arguments, "word": word}
+        session.wait(job)
+    arguments, variable, where = json.loads(wait_for_file(out).read_text(encoding="utf-8"))
+    answer = {**status_of(job), "differ": differ, "durations": durations, "arguments": arguments, "variable": variable}
     return {**answer, "in_directory": Path(where).samefile(folder)}
 
 

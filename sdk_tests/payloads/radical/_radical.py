@@ -1,6 +1,6 @@
-"""What the RADICAL payloads share: a session that stays inside the scratch folder, and a pilot on this scheduler.
+"""Shared by the RADICAL payloads: a session that stays inside the scratch folder, and a pilot on this scheduler.
 
-RADICAL reads its environment while it is imported, so ``settle`` comes before any ``import radical``.
+RADICAL reads its environment when it is imported, so call ``prepare_environment`` before any ``import radical``.
 """
 
 import contextlib
@@ -14,14 +14,14 @@ from pathlib import Path
 from _guard import SOCKETS, Guard
 from _resource import HERE, MANAGERS, OUTER, agent_environment, cores, describe, engine, gpus, on_loopback
 
-# The folder above has a child named like RADICAL's own package, whose modules would be taken for RADICAL's.
+# The parent folder contains a folder with the name of RADICAL's package; without this, Python would import from it.
 sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).resolve().parent.parent]
 
 RESOURCE = "exaworks.here"
 
 
-def settle(request):
-    """Make a folder of our own in the scratch, point all that RADICAL keeps at it and go there; return it."""
+def prepare_environment(request):
+    """Create a folder in the scratch folder, direct all of RADICAL's files to it, and change to it; return it."""
     kind = request["scheduler"]["kind"]
     if kind not in (*HERE, *MANAGERS):
         raise SystemExit(
@@ -39,7 +39,7 @@ def settle(request):
         HOME=str(root / "home"),
         TMPDIR=str(root / "tmp"),
         PATH=f"{bin_dir}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-        PWD=str(root),  # RADICAL believes this variable rather than the folder it is in
+        PWD=str(root),  # RADICAL uses this variable instead of the current folder
         RADICAL_BASE=str(root / "base"),
         RADICAL_PILOT_SESSION_BASE=str(root),
         RADICAL_PILOT_BASE=str(root),
@@ -52,20 +52,20 @@ def settle(request):
     if on_loopback(request["scheduler"]):
         os.environ["RADICAL_DEFAULT_IFACE"] = "lo"
     if engine(request) == "flux":
-        os.environ["TMPDIR"] = room_for_sockets(request, root)
+        os.environ["TMPDIR"] = socket_folder(request, root)
     agent_environment(request, root)
     configs = root / ".radical/pilot/configs"
     configs.mkdir(parents=True)
     described = describe(request, root)
-    # also in the place of RADICAL's own description of this machine, for components that use no other
+    # It also replaces RADICAL's own description of this machine, for components that use no other.
     for name, resource in (("exaworks", "here"), ("local", "localhost")):
         (configs / f"resource_{name}.json").write_text(json.dumps({resource: described}, indent=1))
     os.chdir(root)
     return root
 
 
-def room_for_sockets(request, root):
-    """Return a folder for Flux's sockets, whose paths may be of 108 characters; the guard removes it."""
+def socket_folder(request, root):
+    """Return a folder for Flux's sockets, whose paths have at most 108 characters; the guard removes it."""
     if not on_loopback(request["scheduler"]):
         return "/tmp"
     short = tempfile.mkdtemp(prefix="rct.", dir="/tmp")
@@ -74,14 +74,14 @@ def room_for_sockets(request, root):
 
 
 def limits(request):
-    """Return (seconds this payload may take, minutes to ask for the pilot): we end before the harness has to end us."""
+    """Return the seconds that this payload may take, less than the harness allows, and the minutes of its pilot."""
     walltime = float(request.get("walltime") or 300)
     minutes = int(request["params"].get("pilot_minutes") or math.ceil(walltime / 60) + 1)
     return max(walltime - 10, walltime * 0.8), minutes
 
 
 def allocation(request):
-    """Return what EnTK asks for, as it calls it."""
+    """Return the resources of the allocation, with EnTK's names."""
     scheduler = request["scheduler"]
     return {
         "walltime": limits(request)[1],
@@ -93,34 +93,34 @@ def allocation(request):
 
 @contextlib.contextmanager
 def guarded(request):
-    """Give (root, guard) with the environment settled; when it is left, nothing of RADICAL is left running."""
-    root = settle(request)
+    """Prepare the environment and yield (root, guard); afterwards no process of RADICAL remains."""
+    root = prepare_environment(request)
     scheduler = request["scheduler"]
     with Guard(root, scheduler["kind"], limits(request)[0], float(scheduler.get("poll") or 1)) as guard:
         yield root, guard
 
 
 class Pilot:
-    """A pilot that is active: ``rp`` is radical.pilot, ``guard`` its guard, ``told`` RADICAL's own object."""
+    """An active pilot. rp: the module radical.pilot. tasks: RADICAL's task manager. handle: RADICAL's pilot object."""
 
-    def __init__(self, rp, guard, tasks, told):
-        self.rp, self.guard, self.tasks, self.told = rp, guard, tasks, told
+    def __init__(self, rp, guard, tasks, handle):
+        self.rp, self.guard, self.tasks, self.handle = rp, guard, tasks, handle
 
     def run(self, descriptions):
-        """Run tasks and return them; where the pilot is lost meanwhile, this process ends and says so."""
+        """Run tasks and return them; if the pilot is lost, end this process with that reason."""
         tasks = self.tasks.submit_tasks([self.rp.TaskDescription(each) for each in descriptions])
         self.tasks.wait_tasks([task.uid for task in tasks])
         if any(task.exit_code is None for task in tasks):
-            # RADICAL fails the tasks of a pilot that is lost; it may tell so before it tells of the pilot.
-            self.told.wait(state=self.rp.FINAL, timeout=10)
-        if self.told.state != self.rp.PMGR_ACTIVE:
-            self.guard.end(f"became {self.told.state} before its tasks were done")
+            # RADICAL fails the tasks of a lost pilot, possibly before it reports the state of the pilot.
+            self.handle.wait(state=self.rp.FINAL, timeout=10)
+        if self.handle.state != self.rp.PMGR_ACTIVE:
+            self.guard.end(f"became {self.handle.state} before its tasks were done")
         return tasks
 
 
 @contextlib.contextmanager
 def pilot(request):
-    """Give an active pilot; afterwards it is cancelled and the session is closed."""
+    """Yield an active pilot; afterwards cancel it and close the session."""
     with guarded(request) as (root, guard):
         import radical.pilot as rp
 
@@ -137,15 +137,15 @@ def pilot(request):
             "project": scheduler.get("account"),
             "exit_on_error": False,
         }
-        (told,) = manager.submit_pilots([rp.PilotDescription(described)])
+        (handle,) = manager.submit_pilots([rp.PilotDescription(described)])
         tasks = rp.TaskManager(session=session)
-        tasks.add_pilots(told)
-        told.wait(state=[rp.PMGR_ACTIVE, *rp.FINAL])
-        if told.state != rp.PMGR_ACTIVE:
-            guard.end(f"became {told.state}, not active")
-        yield Pilot(rp, guard, tasks, told)
-        guard.expect_the_end()
-        # Asked to cancel, the agent leaves within seconds; RADICAL itself would wait for the scheduler's next poll.
+        tasks.add_pilots(handle)
+        handle.wait(state=[rp.PMGR_ACTIVE, *rp.FINAL])
+        if handle.state != rp.PMGR_ACTIVE:
+            guard.end(f"became {handle.state}, not active")
+        yield Pilot(rp, guard, tasks, handle)
+        guard.expect_end()
+        # A cancelled agent ends within seconds, but RADICAL would wait for its next poll of the scheduler.
         manager.cancel_pilots(_timeout=0.1)
         session.close(terminate=False)
-        guard.see_off()
+        guard.wait_for_end()

@@ -1,4 +1,4 @@
-"""A service of the pilot: tells on its stdout which port it listens on, and answers each line with a digest of it."""
+"""A service of the pilot: prints the port on which it listens, and answers each line with a digest of the line."""
 
 import hashlib
 import socketserver

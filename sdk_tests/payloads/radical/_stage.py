@@ -1,6 +1,6 @@
-"""A task of the ensemble: ``write FILE TEXT`` writes down a digest, ``join FILE INPUT…`` the digest of its inputs.
+"""A task of the ensemble: ``write FILE TEXT`` writes a digest of the text, ``join FILE INPUT…`` a digest of its inputs.
 
-The second line of a file is when it was written; in a joined one, those of the inputs follow.
+The second line of a file is the time when it was written; in a joined file, the times of the inputs follow.
 """
 
 import hashlib

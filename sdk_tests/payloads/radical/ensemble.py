@@ -1,4 +1,4 @@
-"""An ensemble of RADICAL-EnTK pipelines of two stages: the second stage reads the files that the first one wrote."""
+"""An ensemble of RADICAL-EnTK pipelines with two stages: the second stage reads the files of the first."""
 
 import shutil
 import sys
@@ -19,10 +19,10 @@ def ensemble(request):
         program = Path(shutil.copy(HERE / "_stage.py", "stage.py")).resolve()
 
         def task(name, *arguments):
-            made = re.Task()
-            made.name, made.executable = name, sys.executable
-            made.arguments = ["-I", str(program), *arguments]
-            return made
+            new = re.Task()
+            new.name, new.executable = name, sys.executable
+            new.arguments = ["-I", str(program), *arguments]
+            return new
 
         def pipeline(member):
             first, second = re.Stage(), re.Stage()
@@ -34,10 +34,10 @@ def ensemble(request):
             setattr(reader, f"{staging}_input_data", inputs)
             reader.download_output_data = [f"joined.txt > {root}/joined-{member}.txt"]
             second.add_tasks(reader)
-            made = re.Pipeline()
-            made.name = f"member{member}"
-            made.add_stages([first, second])
-            return made
+            new = re.Pipeline()
+            new.name = f"member{member}"
+            new.add_stages([first, second])
+            return new
 
         pipelines = [pipeline(member) for member in range(members)]
         manager = re.AppManager(name=root.name, autoterminate=False)
@@ -45,16 +45,17 @@ def ensemble(request):
         manager.workflow = set(pipelines)
         manager.run()
         jobs = guard.jobs() or []
-        guard.expect_the_end()
+        guard.expect_end()
         manager.terminate()
-        guard.see_off()
+        guard.wait_for_end()
         return {
             "jobs": jobs,
-            "pipelines": [told(made, root / f"joined-{member}.txt") for member, made in enumerate(pipelines)],
+            "pipelines": [describe(each, root / f"joined-{member}.txt") for member, each in enumerate(pipelines)],
         }
 
 
-def told(pipeline, fetched):
+def describe(pipeline, fetched):
+    """Return states of a pipeline, its stages and tasks, and the lines of its joined file."""
     return {
         "name": pipeline.name,
         "state": pipeline.state,

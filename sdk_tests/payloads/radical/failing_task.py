@@ -1,4 +1,4 @@
-"""A task that exits with a code of its own beside one that passes: each keeps its state and exit code."""
+"""A task that exits with a chosen code and a task that passes: each has its own state and exit code."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Parsl runs apps by RADICAL-Pilot: a value is computed, a command's exit code and an exception arrive."""
+"""Parsl runs apps in a RADICAL pilot: it returns a value, the exit code of a command, and an exception."""
 
 import os
 import sys
@@ -43,16 +43,16 @@ def apps(request):
         def command(stdout=None):
             return "echo $((6 * 7))"
 
-        left = limits(request)[0]
+        seconds = limits(request)[0]
         value, wrong, printed = power(number), fails(), command(stdout=str(root / "command.txt"))
         answer = {
             "submitter": os.getpid(),
-            "value": value.result(timeout=left),
-            "exit_code": printed.result(timeout=left),
-            "exception": repr(wrong.exception(timeout=left)),
+            "value": value.result(timeout=seconds),
+            "exit_code": printed.result(timeout=seconds),
+            "exception": repr(wrong.exception(timeout=seconds)),
             "printed": (root / "command.txt").read_text().strip() if (root / "command.txt").exists() else None,
         }
-        guard.expect_the_end()
+        guard.expect_end()
         return answer
 
 

@@ -1,4 +1,4 @@
-"""A RADICAL pilot that runs tasks of one and of two cores; every value was worked out by the task it belongs to."""
+"""A RADICAL pilot that runs tasks of one and of two cores; each task computes a value that only it can compute."""
 
 import json
 import platform
@@ -13,11 +13,11 @@ from _payload import main  # noqa: E402
 from _radical import pilot  # noqa: E402
 
 
-def sixteen_tasks(request):
+def run_tasks(request):
     count = int(request["params"].get("tasks", 16))
     rounds = int(request["params"].get("rounds", 100_000))
     with pilot(request) as active:
-        # Tasks see the scratch folder, not necessarily the folder this program lies in.
+        # Tasks can read the scratch folder, but not necessarily the folder of this program.
         program = Path(shutil.copy(HERE / "_work.py", "work.py")).resolve()
         tasks = active.run(
             {
@@ -30,40 +30,40 @@ def sixteen_tasks(request):
         return {
             "host": platform.node(),
             "pilot": {
-                "uid": active.told.uid,
-                "state": active.told.state,
-                "cores": active.told.description["cores"],
+                "uid": active.handle.uid,
+                "state": active.handle.state,
+                "cores": active.handle.description["cores"],
                 "jobs": active.guard.jobs() or [],
                 "through_psij": submitted_by_psij(),
             },
-            "tasks": [told(task) for task in tasks],
+            "tasks": [describe(task) for task in tasks],
         }
 
 
 def submitted_by_psij():
-    """Return the ids of the jobs whose streams PSI/J keeps, each in a file named for its job."""
+    """Return the ids of the jobs of PSI/J, which writes the streams of each to a file with the id as its name."""
     return sorted(path.stem for path in (Path.home() / ".psij").glob("work/*/*.out"))
 
 
-def told(task):
-    """Return what RADICAL says of a task beside what the task says of itself."""
+def describe(task):
+    """Return RADICAL's values of a task, and in ``output`` the values that the task itself printed."""
     written = Path(urlsplit(str(task.sandbox)).path) / "value.txt"
     try:
-        own = json.loads(task.stdout)
+        output = json.loads(task.stdout)
     except (TypeError, ValueError):
-        own = None
+        output = None
     return {
         "uid": task.uid,
         "state": task.state,
         "exit_code": task.exit_code,
         "stderr": task.stderr,
         "argument": task.description["arguments"][-2],
-        "cores_asked": task.description["cores_per_rank"],
-        "cores_given": [[core["index"] for core in slot["cores"]] for slot in task.slots or ()],
+        "cores_requested": task.description["cores_per_rank"],
+        "cores_assigned": [[core["index"] for core in slot["cores"]] for slot in task.slots or ()],
         "written": written.read_text() if written.exists() else None,
-        "own": own,
+        "output": output,
     }
 
 
 if __name__ == "__main__":
-    main(sixteen_tasks, __doc__)
+    main(run_tasks, __doc__)

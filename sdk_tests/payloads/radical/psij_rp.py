@@ -1,4 +1,4 @@
-"""PSI/J hands jobs to RADICAL-Pilot by its executor ``rp``: they run in one pilot, one of them exits with a code."""
+"""PSI/J submits jobs to RADICAL-Pilot with its executor ``rp``: both run in one pilot, and one exits with a code."""
 
 import json
 import sys
@@ -35,17 +35,17 @@ def two_jobs(request):
         end = timedelta(seconds=limits(request)[0])
         for job in jobs.values():
             job.wait(timeout=end)
-        return {name: told(job, root / name / "stdout.txt") for name, job in jobs.items()}
+        return {name: describe(job, root / name / "stdout.txt") for name, job in jobs.items()}
 
 
-def told(job, printed):
+def describe(job, stdout):
     status = job.status
     return {
         "native_id": job.native_id,
         "state": status.state.name,
         "exit_code": status.exit_code,
         "metadata": json.loads(json.dumps(status.metadata, default=str)),
-        "said": json.loads(printed.read_text()) if printed.exists() else None,
+        "output": json.loads(stdout.read_text()) if stdout.exists() else None,
     }
 
 

@@ -1,4 +1,4 @@
-"""Python functions called in a RADICAL pilot by RAPTOR, its master and worker; one of them raises."""
+"""RAPTOR, with a master and a worker, calls Python functions in a RADICAL pilot; one of them raises an exception."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ from _radical import pilot  # noqa: E402
 
 
 def square(number):
-    import os  # of this module the worker has but the function
+    import os  # the worker receives only this function, not the module
 
     return {"square": number**2, "pid": os.getpid(), "parent": os.getppid()}
 
@@ -24,7 +24,7 @@ def calls(request):
     count = int(request["params"].get("calls", 20))
     with pilot(request) as active:
         rp = active.rp
-        (master,) = active.told.submit_raptors([rp.TaskDescription({"mode": rp.RAPTOR_MASTER})])
+        (master,) = active.handle.submit_raptors([rp.TaskDescription({"mode": rp.RAPTOR_MASTER})])
         (worker,) = master.submit_workers([rp.TaskDescription({"mode": rp.RAPTOR_WORKER, "cores_per_rank": 2})])
         functions = [rp.pythontask(square)(number) for number in range(count)] + [rp.pythontask(fails)(84)]
         tasks = master.submit_tasks(

@@ -1,4 +1,4 @@
-"""A service in a RADICAL pilot: both ranks of a task ask it about a file staged in; their answers are staged out."""
+"""A service in a RADICAL pilot: both ranks of a task send it lines of a staged file; the answers are staged out."""
 
 import json
 import shutil
@@ -34,8 +34,8 @@ def two_ranks_ask(request):
                 )
             ]
         )
-        told = service.wait_info(timeout=90)
-        back = [f"answer.{rank}" for rank in range(ranks)]
+        port = service.wait_info(timeout=90)
+        answers = [f"answer.{rank}" for rank in range(ranks)]
         (task,) = active.run(
             [
                 {
@@ -44,7 +44,7 @@ def two_ranks_ask(request):
                     "ranks": ranks,
                     "services": [service.uid],
                     "input_staging": ["lines.txt > staged.txt"],
-                    "output_staging": [f"{name} > back-{name}" for name in back],
+                    "output_staging": [f"{name} > back-{name}" for name in answers],
                 }
             ]
         )
@@ -52,9 +52,11 @@ def two_ranks_ask(request):
         active.tasks.cancel_tasks(service.uid)
         active.tasks.wait_tasks(service.uid, timeout=30)
         return {
-            "service": {"port": told, "during": during, "after": service.state},
+            "service": {"port": port, "during": during, "after": service.state},
             "task": {"state": task.state, "exit_code": task.exit_code, "stderr": task.stderr},
-            "ranks": [json.loads(Path(f"back-{name}").read_text()) for name in back if Path(f"back-{name}").exists()],
+            "ranks": [
+                json.loads(Path(f"back-{name}").read_text()) for name in answers if Path(f"back-{name}").exists()
+            ],
         }
 
 

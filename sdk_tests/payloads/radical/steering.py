@@ -1,4 +1,4 @@
-"""RADICAL-EnTK pipelines that do not run straight on: stages are added by what the last one found, or tasks fail."""
+"""RADICAL-EnTK pipelines that change at run time: results decide whether stages are added, and tasks fail."""
 
 import shlex
 import sys
@@ -17,30 +17,30 @@ def steered(request):
         import radical.entk as re
 
         def stage(name, script, **more):
-            made, task = re.Stage(), re.Task()
-            made.name = name
+            new, task = re.Stage(), re.Task()
+            new.name = name
             task.from_dict({"name": name, "executable": "/bin/sh", "arguments": ["-c", script], **more})
-            made.add_tasks(task)
-            return made
+            new.add_tasks(task)
+            return new
 
         def pipeline(name, *stages):
-            made = re.Pipeline()
-            made.name = name
-            made.add_stages(list(stages))
-            return made
+            new = re.Pipeline()
+            new.name = name
+            new.add_stages(list(stages))
+            return new
 
         def doubling(number):
-            """Make a stage whose result, once it is there, decides whether another follows."""
-            found = root / f"doubled-{number}.txt"
-            made = stage(f"double{number}", f"echo $(({number} * 2)) > {shlex.quote(str(found))}")
+            """Return a stage whose result decides whether another stage follows."""
+            output = root / f"doubled-{number}.txt"
+            new = stage(f"double{number}", f"echo $(({number} * 2)) > {shlex.quote(str(output))}")
 
             def decide():
-                value = int(found.read_text())
+                value = int(output.read_text())
                 if value < least:
                     adaptive.add_stages(doubling(value))
 
-            made.post_exec = decide
-            return made
+            new.post_exec = decide
+            return new
 
         adaptive = pipeline("adaptive", doubling(3))
         failing = [
@@ -48,22 +48,22 @@ def steered(request):
             for name, more in (("tolerant", {}), ("strict", {"error_is_fatal": True}))
         ]
         pipelines = [
-            made for made in (adaptive, *failing) if made.name in request["params"].get("pipelines", made.name)
+            each for each in (adaptive, *failing) if each.name in request["params"].get("pipelines", each.name)
         ]
         manager = re.AppManager(name=root.name, autoterminate=False)
         manager.resource_desc = {"resource": RESOURCE, "access_schema": "here", **allocation(request)}
         manager.workflow = set(pipelines)
         manager.run()
-        guard.expect_the_end()
+        guard.expect_end()
         manager.terminate()
-        guard.see_off()
+        guard.wait_for_end()
         return {
-            made.name: {
-                "state": made.state,
-                "stages": [[each.name, each.state, [task.state for task in each.tasks]] for each in made.stages],
-                "went_on": (root / f"after-{made.name}").exists(),
+            each.name: {
+                "state": each.state,
+                "stages": [[one.name, one.state, [task.state for task in one.tasks]] for one in each.stages],
+                "continued": (root / f"after-{each.name}").exists(),
             }
-            for made in pipelines
+            for each in pipelines
         }
 
 

@@ -1,4 +1,4 @@
-"""A RADICAL pilot whose time is over before its task is done: pilot and task tell an end, and the task has one."""
+"""A RADICAL pilot whose walltime ends before its task: both are reported as ended, and the task really stops."""
 
 import shlex
 import sys
@@ -16,28 +16,28 @@ def outlived(request):
     with pilot(request) as active:
         rp, began = active.rp, time.monotonic()
         beat = Path("beat.txt").resolve()
-        # in a file, since RADICAL lets a shell expand what is in an argument
+        # The script is a file, because RADICAL lets a shell expand the arguments of a task.
         script = Path("beat.sh").resolve()
         script.write_text(f"for i in $(seq 600); do echo $i > {shlex.quote(str(beat))}; sleep 1; done\n")
         (task,) = active.tasks.submit_tasks([rp.TaskDescription({"executable": "/bin/sh", "arguments": [str(script)]})])
         task.wait(state=[rp.AGENT_EXECUTING, *rp.FINAL], timeout=60)
         before = task.state
-        active.guard.expect_the_end()
-        active.told.wait(state=rp.FINAL, timeout=60 * minutes + 60)
+        active.guard.expect_end()
+        active.handle.wait(state=rp.FINAL, timeout=60 * minutes + 60)
         lasted = time.monotonic() - began
         active.tasks.wait_tasks([task.uid], timeout=30)
-        active.guard.see_off(30)
-        until = time.monotonic() + 30
+        active.guard.wait_for_end(30)
+        end = time.monotonic() + 30
         steps = ""
-        while steps != (steps := beat.read_text() if beat.exists() else "") and time.monotonic() < until:
+        while steps != (steps := beat.read_text() if beat.exists() else "") and time.monotonic() < end:
             time.sleep(3)
         return {
             "before": before,
-            "pilot": active.told.state,
+            "pilot": active.handle.state,
             "task": task.state,
             "lasted": lasted,
             "steps": int(steps or 0),
-            "stopped": time.monotonic() < until,
+            "stopped": time.monotonic() < end,
         }
 
 

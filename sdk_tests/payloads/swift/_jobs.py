@@ -1,4 +1,4 @@
-"""What the Swift/T payloads that submit share: what a job is told, and what its scheduler says of it."""
+"""Shared by the Swift/T payloads that submit jobs: the variables of a job, and its state at the scheduler."""
 
 import json
 import os
@@ -7,16 +7,17 @@ import subprocess
 import time
 from pathlib import Path
 
-from _swift import fork, left, pmi
+from _swift import fork, pmi, seconds_left
 
 CANCEL = {"slurm": "scancel", "pbs": "qdel"}
 PREFIX = {"slurm": "#SBATCH", "pbs": "#PBS"}
 
 
 def job_environment(request, procs, folder):
-    """Return the variables that Swift/T makes a job of (its Sites Guide, "Variables"): one node, with these ranks.
+    """Return the variables of a Swift/T job with these ranks on one node; see "Variables" in its Sites Guide.
 
-    Not a login shell: what is tested is the deployment, active here and exported to the job, and no file of the user's.
+    The job uses no login shell: the deployment under test is active here and exported to the job, and the user's
+    start-up files must not change it.
     """
     scheduler = request["scheduler"]
     kind = scheduler["kind"]
@@ -36,54 +37,54 @@ def job_environment(request, procs, folder):
     return given
 
 
-def launched(kind, procs):
-    """Return how the job's script is to start the ranks."""
+def job_launcher(kind, procs):
+    """Return the variables that tell the job's script how to start the ranks."""
     if kind == "slurm":
         return {"TURBINE_LAUNCHER": "srun", **pmi()}
     return {"TURBINE_LAUNCH_OPTIONS": f"-n {procs}"}
 
 
-def seen(kind, job):
-    """Return what the scheduler says of a job: whether it has ended, its state, exit code and node."""
+def job_status(kind, job):
+    """Return the scheduler's status of a job: whether it has ended, its state, exit code and node."""
     if kind == "slurm":
-        text = output(["scontrol", "show", "job", job])
+        text = output_of(["scontrol", "show", "job", job])
         fields = dict(re.findall(r"(\w+)=(\S*)", text))
         state, node = fields["JobState"], fields.get("NodeList")
         code, ended = int(fields["ExitCode"].partition(":")[0]), state not in ("PENDING", "RUNNING", "COMPLETING")
     else:
-        (fields,) = json.loads(output(["qstat", "-x", "-f", "-F", "json", job]))["Jobs"].values()
+        (fields,) = json.loads(output_of(["qstat", "-x", "-f", "-F", "json", job]))["Jobs"].values()
         state, code = fields["job_state"], fields.get("Exit_status")
         node, ended = fields.get("exec_host", "").partition("/")[0], state == "F"
     return {"ended": ended, "state": state, "exit_code": code, "node": node}
 
 
-def output(argv):
-    """Return what a command of the scheduler prints."""
+def output_of(argv):
+    """Return the output of a command of the scheduler."""
     return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True, timeout=30).stdout
 
 
-def followed(request, job):
-    """Wait until a job has ended and return what is said of it then; one that has not is cancelled on leaving.
+def wait_for_job(request, job):
+    """Wait until a job has ended and return its status; if it does not end, cancel it.
 
     Raises:
-        TimeoutError: it has not ended in the time the payload has.
+        TimeoutError: the job has not ended within the payload's time limit.
     """
-    kind, pause, now = request["scheduler"]["kind"], request["scheduler"].get("poll") or 5, {}
-    seconds = left(request)
+    kind, pause, status = request["scheduler"]["kind"], request["scheduler"].get("poll") or 5, {}
+    seconds = seconds_left(request)
     end = time.monotonic() + seconds
     try:
-        while not now.get("ended"):
+        while not status.get("ended"):
             if time.monotonic() > end:
-                raise TimeoutError(f"job {job} has not ended after {seconds:.0f} s: {now}")
+                raise TimeoutError(f"job {job} has not ended after {seconds:.0f} s: {status}")
             time.sleep(pause)
-            now = seen(kind, job)
+            status = job_status(kind, job)
     finally:
-        if not now.get("ended"):
+        if not status.get("ended"):
             subprocess.run([CANCEL[kind], job], check=False)
-    return now
+    return status
 
 
-def wrote(folder):
-    """Return what the programs of a run left in its folder, by name."""
-    found = sorted(Path(folder).glob("*.json"))
-    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in found if path.stat().st_size}
+def results_in(folder):
+    """Return the JSON results of a run's programs by the names of their files in its folder."""
+    paths = sorted(Path(folder).glob("*.json"))
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths if path.stat().st_size}

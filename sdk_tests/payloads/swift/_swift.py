@@ -1,6 +1,6 @@
-"""What the Swift/T payloads share: a program beside this file, compiled and run by ``swift-t``, here or as a job.
+"""Shared by the Swift/T payloads: compile and run a program of this folder with ``swift-t``.
 
-By hand a run is ``swift-t -n 3 hello.swift -base=7 -exponent=20``. One rank of a run serves the others, which work.
+By hand: ``swift-t -n 3 hello.swift -base=7 -exponent=20``. One rank of a run is the server; the others are workers.
 """
 
 import math
@@ -17,9 +17,9 @@ STARTED = time.monotonic()
 
 
 def program(name, reads="argv"):
-    """Bring a program here, since ``swift-t`` compiles beside its source; return its name.
+    """Copy a program to this folder, because ``swift-t`` compiles in the folder of the source; return its name.
 
-    reads: ``getenv`` for a way of running in which a program's arguments are lost, its environment is not.
+    reads: ``getenv`` makes the program read its arguments from the environment, for runs that lose the arguments.
     """
     source = (HERE / name).read_text(encoding="utf-8")
     Path(name).write_text(source.replace("argv(", f"{reads}("), encoding="utf-8")
@@ -27,30 +27,32 @@ def program(name, reads="argv"):
 
 
 def steps(**more):
-    """Return the arguments with which a program calls ``_step.py`` as its apps do, and others."""
+    """Return the arguments that a program needs to call ``_step.py``, and further arguments."""
     return named(python=sys.executable, program=HERE / "_step.py", **more)
 
 
 def named(**arguments):
-    """Return arguments as Swift's ``argv`` reads them."""
+    """Return arguments in the form that Swift's ``argv`` reads."""
     return [f"-{name}={value}" for name, value in arguments.items()]
 
 
 def swift(request, *argv, procs=3, env=None):
-    """Run ``swift-t`` with its Tcl packages found and its ranks started as this place wants it; return how it ended.
+    """Run ``swift-t`` with the payloads' Tcl packages and this allocation's launcher; return the completed process.
 
     Raises:
-        TimeoutError: it did not end in the time the payload has; nothing of it is left then.
+        TimeoutError: the run did not end within the payload's time limit; its processes are killed.
     """
-    given = {**os.environ, **(launching(request, procs) if env is None else env)}
-    return ended(["swift-t", "-n", str(procs), "-r", str(HERE / "leaves"), *argv], given, left(request))
+    variables = {**os.environ, **(launcher_variables(request, procs) if env is None else env)}
+    return run_command(
+        ["swift-t", "-n", str(procs), "-r", str(HERE / "leaves"), *argv], variables, seconds_left(request)
+    )
 
 
-def ended(argv, env, seconds):
-    """Run a command in a session of its own, which is ended with it, and return how that was, with what it printed."""
-    signal.signal(signal.SIGTERM, leave)
-    said = Path(f"{Path(argv[0]).name}.out")
-    with said.open("w", encoding="utf-8") as out:
+def run_command(argv, env, seconds):
+    """Run a command in its own session, which ends with the command; return the completed process with its output."""
+    signal.signal(signal.SIGTERM, exit_on_sigterm)
+    output = Path(f"{Path(argv[0]).name}.out")
+    with output.open("w", encoding="utf-8") as out:
         streams = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": subprocess.STDOUT}
         child = subprocess.Popen(argv, env=env, start_new_session=True, **streams)
         try:
@@ -58,13 +60,13 @@ def ended(argv, env, seconds):
         except subprocess.TimeoutExpired:
             raise TimeoutError(f"{argv[0]} has not ended after {seconds:.0f} s") from None
         finally:
-            finish(child)
-            print(said.read_text(encoding="utf-8", errors="replace"))
-    return subprocess.CompletedProcess(argv, child.returncode, said.read_text(encoding="utf-8", errors="replace"))
+            end_session(child)
+            print(output.read_text(encoding="utf-8", errors="replace"))
+    return subprocess.CompletedProcess(argv, child.returncode, output.read_text(encoding="utf-8", errors="replace"))
 
 
-def finish(child):
-    """End what is left of a command's session: asked first, since launchers then end their ranks elsewhere."""
+def end_session(child):
+    """End the processes of a command's session; SIGTERM comes first, so that launchers can end their remote ranks."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(child.pid, number)
@@ -75,10 +77,10 @@ def finish(child):
             continue
 
 
-def launching(request, procs):
-    """Return the variables by which Turbine starts its ranks: the scheduler's launcher in an allocation of it.
+def launcher_variables(request, procs):
+    """Return the variables that tell Turbine how to start its ranks: in an allocation, with the scheduler's launcher.
 
-    Where ``params`` say ``mpiexec``, and beside a scheduler, it is the mpiexec that Turbine was built with.
+    If ``params`` name ``mpiexec``, and outside an allocation, Turbine uses the mpiexec that it was built with.
     """
     scheduler, nodes = request["scheduler"], request["nodes"]
     kind = scheduler["kind"] if request.get("where") == "allocation" else "local"
@@ -91,7 +93,7 @@ def launching(request, procs):
 
 
 def flux_run(procs, nodes=1):
-    """Write ``flux run`` as Turbine calls a launcher (-n RANKS PROGRAM...) and return its path; ranks share cores."""
+    """Write a script that calls ``flux run`` with the arguments of Turbine (-n RANKS PROGRAM...); return its path."""
     path = Path("flux-run").absolute()
     size = f"--nodes={nodes} --tasks-per-node={math.ceil(procs / nodes)}"
     path.write_text(f'#!/bin/sh\nshift 2\nexec flux run {size} "$@"\n', encoding="utf-8")
@@ -100,38 +102,38 @@ def flux_run(procs, nodes=1):
 
 
 def fork(scheduler, kind=None):
-    """Return what keeps MPICH's mpiexec on this machine where the nodes of a testbed are no hosts of their own."""
-    aware = (kind or scheduler["kind"]) in ("local", "slurm")
-    return {"HYDRA_LAUNCHER": "fork"} if scheduler.get("loopback") and not aware else {}
+    """Return the variables that keep MPICH's mpiexec on this machine if a testbed's nodes are not separate hosts."""
+    separate = (kind or scheduler["kind"]) in ("local", "slurm")
+    return {"HYDRA_LAUNCHER": "fork"} if scheduler.get("loopback") and not separate else {}
 
 
 def pmi():
-    """Return how srun is to serve MPICH, unless the site has said so."""
+    """Return the variable that selects srun's MPI support for MPICH, unless the site has set it."""
     return {"SLURM_MPI_TYPE": os.environ.get("SLURM_MPI_TYPE", "pmi2")}
 
 
-def answers(said):
-    """Return what a program printed as ``ANSWER name=value``."""
-    return dict(re.findall(r"^ANSWER (\w+)=(.*)$", said, re.MULTILINE))
+def answers(output):
+    """Return the values that a program printed as ``ANSWER name=value``."""
+    return dict(re.findall(r"^ANSWER (\w+)=(.*)$", output, re.MULTILINE))
 
 
-def numbers(said):
-    """Return what a program printed as ``ANSWER name=number``."""
-    return {name: int(value) for name, value in answers(said).items()}
+def numbers(output):
+    """Return the numbers that a program printed as ``ANSWER name=number``."""
+    return {name: int(value) for name, value in answers(output).items()}
 
 
-def codes(said):
-    """Return the lines in which a run tells the exit code of a program that failed."""
-    return [line for line in said.splitlines() if "code: " in line]
+def exit_code_lines(output):
+    """Return the lines in which a run reports the exit code of a program that failed."""
+    return [line for line in output.splitlines() if "code: " in line]
 
 
-def left(request):
-    """Return the seconds this payload still has."""
+def seconds_left(request):
+    """Return the seconds until this payload's time limit."""
     limit = request.get("limit") or request.get("walltime") or 60
     return max(1.0, STARTED + 0.9 * limit - time.monotonic())
 
 
-def leave(*_):
-    """Leave on SIGTERM as on an exception, once."""
+def exit_on_sigterm(*_):
+    """Exit through an exception on the first SIGTERM, so that cleanup runs; ignore further ones."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit("ended by SIGTERM")

@@ -1,4 +1,4 @@
-"""Swift/T: app functions that run programs at the same time, each on a worker, and one that reads what they wrote."""
+"""Swift/T: app functions that run programs at the same time, each on a worker, and one that reads their files."""
 
 import sys
 from pathlib import Path
@@ -12,11 +12,11 @@ def apps(request):
 
     from _swift import program, steps, swift
 
-    Path("met").mkdir()
+    Path("arrived").mkdir()
     count = request["params"].get("count", 3)
     done = swift(request, program("apps.swift"), *steps(count=count), procs=count + 1)
-    wrote = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(Path().glob("*.json"))}
-    return {"exit_code": done.returncode, "wrote": wrote}
+    results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(Path().glob("*.json"))}
+    return {"exit_code": done.returncode, "results": results}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-// One program a member, each writing a file, and one that reads them all.
+// One program for each member, each of which writes a file, and one program that reads all files.
 import files;
 import string;
 import sys;

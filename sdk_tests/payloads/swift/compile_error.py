@@ -1,4 +1,4 @@
-"""Swift/T: a program of a wrong type, which the compiler refuses, naming the place; nothing of it runs."""
+"""Swift/T: a program with a type error; the compiler refuses it and names the line, and nothing runs."""
 
 import sys
 from pathlib import Path
@@ -13,8 +13,9 @@ def compile_error(request):
     name = program("wrong_type.swift")
     last = len(Path(name).read_text(encoding="utf-8").splitlines())
     done = swift(request, name)
-    said = [line for line in done.stdout.splitlines() if name in line]
-    return {"exit_code": done.returncode, "place": f"{name}:{last}", "said": said, "ran": answers(done.stdout)}
+    messages = [line for line in done.stdout.splitlines() if name in line]
+    answer = {"exit_code": done.returncode, "error_line": f"{name}:{last}", "messages": messages}
+    return {**answer, "printed": answers(done.stdout)}
 
 
 if __name__ == "__main__":

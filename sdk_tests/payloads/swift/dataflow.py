@@ -1,4 +1,4 @@
-"""Swift/T: a diamond of programs that is written from its end to its beginning and runs in the order of its data."""
+"""Swift/T: a diamond of programs whose statements are in reverse order; it runs in the order of its data."""
 
 import sys
 from pathlib import Path
@@ -13,8 +13,8 @@ def dataflow(request):
     from _swift import program, steps, swift
 
     done = swift(request, program("steps.swift"), *steps())
-    wrote = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(Path().glob("*.json"))}
-    return {"exit_code": done.returncode, "wrote": wrote}
+    results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(Path().glob("*.json"))}
+    return {"exit_code": done.returncode, "results": results}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Swift/T: an app whose program exits with 3, which ends the run, before what depends on it."""
+"""Swift/T: an app whose program exits with 3; the run ends before the program that depends on it starts."""
 
 import sys
 from pathlib import Path
@@ -8,10 +8,11 @@ from _payload import main
 
 
 def failing(request):
-    from _swift import codes, program, steps, swift
+    from _swift import exit_code_lines, program, steps, swift
 
     done = swift(request, program("failing.swift"), *steps())
-    return {"exit_code": done.returncode, "said": codes(done.stdout), "after": Path("after.json").exists()}
+    answer = {"exit_code": done.returncode, "messages": exit_code_lines(done.stdout)}
+    return {**answer, "dependent_ran": Path("after.json").exists()}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-// A program that fails, and one that needs what it writes.
+// A program that fails, and one that needs its output.
 import files;
 import sys;
 

@@ -1,4 +1,4 @@
-// The sum of squares, each by a task of its own.
+// The sum of squares, each computed by a task of its own.
 import io;
 import stats;
 import string;

@@ -1,4 +1,4 @@
-"""Swift/T: a program compiled and run, with numbers of its command line."""
+"""Swift/T: a program is compiled and run with numbers from its command line."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-// A power by recursion, of numbers given on the command line, and the ranks this run has.
+// A power, computed by recursion from numbers of the command line, and the number of ranks of this run.
 import io;
 import location;
 import string;

@@ -1,4 +1,4 @@
-"""Swift/T: leaf functions in another language than Swift, Tcl or, in a build that has it, Python."""
+"""Swift/T: leaf functions in Tcl or, if Turbine was built with it, in Python."""
 
 import sys
 from pathlib import Path
@@ -7,7 +7,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from _payload import main
 
 ABSENT = "Turbine not compiled with Python support"
-"""What Turbine 1.5 says where it was built without."""
+"""The message of a Turbine 1.5 that was built without Python."""
 
 
 def leaf(request):

@@ -1,4 +1,4 @@
-// A leaf function in Python: its code, and the expression that is its value.
+// A leaf function in Python: its code, and the expression that returns its value.
 import io;
 import python;
 import sys;

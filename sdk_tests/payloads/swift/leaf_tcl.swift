@@ -1,4 +1,4 @@
-// Leaf functions in Tcl: one of a package, with two results, and one written here.
+// Leaf functions in Tcl: one from a package, with two results, and one defined in this file.
 import io;
 import string;
 import sys;

@@ -1,4 +1,4 @@
-"""Swift/T: one run whose workers are spread over all nodes of its allocation, seen by the programs they run."""
+"""Swift/T: one run whose workers are on all nodes of its allocation; the programs report their nodes."""
 
 import sys
 from pathlib import Path
@@ -12,11 +12,11 @@ def nodes(request):
 
     from _swift import program, steps, swift
 
-    Path("met").mkdir()
-    count = 2 * request["nodes"] - 1  # two ranks a node, of which one serves
+    Path("arrived").mkdir()
+    count = 2 * request["nodes"] - 1  # two ranks on each node; one of them all is the server
     done = swift(request, program("apps.swift"), *steps(count=count), procs=count + 1)
-    wrote = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(Path().glob("member-*.json"))]
-    return {"exit_code": done.returncode, "count": count, "wrote": wrote}
+    results = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(Path().glob("member-*.json"))]
+    return {"exit_code": done.returncode, "count": count, "results": results}
 
 
 if __name__ == "__main__":

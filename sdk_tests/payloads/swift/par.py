@@ -1,4 +1,4 @@
-"""Swift/T: parallel tasks of two ranks each, with a communicator over which one tells the other a number."""
+"""Swift/T: parallel tasks of two ranks each, with a communicator over which one rank sends a number to the other."""
 
 import sys
 from pathlib import Path
@@ -10,14 +10,14 @@ from _payload import main
 def par(request):
     from _swift import numbers, program, swift
 
-    traces = Path("ran")
+    traces = Path("traces")
     traces.mkdir()
     done = swift(request, program("par.swift"), procs=4)
-    ran = {}
+    ranks = {}
     for path in sorted(traces.iterdir()):
         rank, size, pid = map(int, path.read_text(encoding="utf-8").split())
-        ran[path.name] = {"rank": rank, "size": size, "pid": pid}
-    return {"exit_code": done.returncode, **numbers(done.stdout), "ran": ran}
+        ranks[path.name] = {"rank": rank, "size": size, "pid": pid}
+    return {"exit_code": done.returncode, **numbers(done.stdout), "ranks": ranks}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-// A diamond of programs, written from its end to its beginning: what each reads alone says when it runs.
+// A diamond of programs with the statements in reverse order: only the inputs determine when each program runs.
 import files;
 import sys;
 

@@ -1,4 +1,4 @@
-"""Swift/T: a run submitted as a batch job by `swift-t -m` with the name of the scheduler, and followed to its end."""
+"""Swift/T: `swift-t -m SCHEDULER` submits a run as a batch job; the payload waits for its end."""
 
 import sys
 from pathlib import Path
@@ -10,22 +10,23 @@ from _payload import main
 def submit(request):
     import re
 
-    from _jobs import followed, job_environment, launched, wrote
-    from _swift import HERE, ended, left, program, steps
+    from _jobs import job_environment, job_launcher, results_in, wait_for_job
+    from _swift import HERE, program, run_command, seconds_left, steps
 
     params, kind = {"program": "apps.swift", "count": 3, **request["params"]}, request["scheduler"]["kind"]
     procs, folder = params["count"] + 1, Path("output").absolute()
-    env = {**job_environment(request, procs, folder), **launched(kind, procs)}
+    env = {**job_environment(request, procs, folder), **job_launcher(kind, procs)}
     argv = ["swift-t", "-m", kind, "-n", str(procs), "-r", str(HERE / "leaves"), program(params["program"])]
-    done = ended([*argv, *steps(count=params["count"])], env, left(request))
+    done = run_command([*argv, *steps(count=params["count"])], env, seconds_left(request))
     if done.returncode:
         return {"submitted": False, "exit_code": done.returncode}
     job = (folder / "jobid.txt").read_text(encoding="utf-8").strip()
-    said = followed(request, job)
-    printed = (folder / "output.txt").read_text(encoding="utf-8", errors="replace")
-    print(printed)
-    codes = [int(code) for code in re.findall(r"^EXIT CODE:\s*(\d+)", printed, re.MULTILINE)]
-    return {"submitted": True, "job_id": job, "said": said, "logged": codes, "wrote": wrote(folder)}
+    status = wait_for_job(request, job)
+    output = (folder / "output.txt").read_text(encoding="utf-8", errors="replace")
+    print(output)
+    codes = [int(code) for code in re.findall(r"^EXIT CODE:\s*(\d+)", output, re.MULTILINE)]
+    answer = {"submitted": True, "job_id": job, "job": status, "logged_exit_codes": codes}
+    return {**answer, "results": results_in(folder)}
 
 
 if __name__ == "__main__":

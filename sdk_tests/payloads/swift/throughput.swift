@@ -1,4 +1,4 @@
-// A chain of tasks, each begun when the one before has ended, and then many that run a program, all at once.
+// A chain of tasks, each of which starts when the previous one has ended, and then many tasks that run a program.
 import io;
 import stats;
 import string;
@@ -29,4 +29,4 @@ wait (began) {
 }
 int tasks = sum_integer(ended);
 printf("ANSWER tasks=%i", tasks);
-printf("ANSWER took=%f", now(tasks) - began);
+printf("ANSWER seconds=%f", now(tasks) - began);

@@ -1,4 +1,4 @@
-// Does not compile: its last line gives a string to an integer.
+// This does not compile: the last line assigns a string to an integer.
 import io;
 
 printf("ANSWER ran=1");

@@ -1,4 +1,4 @@
-"""Whatever is wrong with what is sent gets a problem document that names it, and costs nothing else of its batch."""
+"""A wrong request gets a problem document that names the place; the other records of its batch are stored."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from collector import limits
 from collector.clock import now_ms
-from collector.store.decoding import Arrival, read_batch
+from collector.store.decoding import DecodedRecord, read_batch
 from dashboard_client.schema import encode, record_id
 from tests.collector.process import Collector, batch, raw_batch
 from tests.collector.samples import CASES, closing, manifest, record
@@ -23,7 +23,7 @@ SOME_DAY = "2999-01-01T00:00:00Z"
 
 
 def changed(run: str, /, **members: Any) -> dict[str, Any]:
-    """Return a right record as plain data with members replaced; a dotted name reaches inwards."""
+    """Return a valid record as plain data with members replaced; ``__`` in a name separates the levels."""
     data: dict[str, Any] = msgspec.to_builtins(record(run, CASES[0]))
     for name, value in members.items():
         *path, last = name.split("__")
@@ -31,9 +31,9 @@ def changed(run: str, /, **members: Any) -> dict[str, Any]:
         for step in path:
             inner = inner[step]
         inner[last] = value
-    named = [data["context"]["site"], data["context"]["system"], data["run_id"], data["case_id"]]
-    if "record_id" not in members and all(isinstance(name, str) for name in named):
-        data["record_id"] = record_id(*named, data["retries"]["attempt"])
+    identity = [data["context"]["site"], data["context"]["system"], data["run_id"], data["case_id"]]
+    if "record_id" not in members and all(isinstance(name, str) for name in identity):
+        data["record_id"] = record_id(*identity, data["retries"]["attempt"])
     return data
 
 
@@ -56,7 +56,7 @@ WRONG: dict[str, tuple[dict[str, Any], str | None, int]] = {
     "another schema": ({"schema": 2}, None, 422),
     "an unknown outcome": ({"verdict__outcome": "flaky"}, "verdict.outcome", 422),
     "a fail without a cause": ({"verdict__outcome": "fail"}, "verdict", 422),
-    "a date that is none": ({"timing__started": "yesterday"}, "timing.started", 422),
+    "a text that is not a date": ({"timing__started": "yesterday"}, "timing.started", 422),
     "a date without a zone": ({"timing__started": "2026-11-20T08:00:00"}, "timing.started", 422),
     "a future date": ({"timing__ended": SOME_DAY}, "timing.ended", 422),
     "a record id of something else": ({"record_id": "0" * 64}, "record_id", 422),
@@ -66,16 +66,18 @@ WRONG: dict[str, tuple[dict[str, Any], str | None, int]] = {
 }
 
 
-@pytest.mark.parametrize("what", WRONG)
-def test_a_wrong_record_is_named_and_the_others_of_its_batch_are_stored(collector: Collector, what: str) -> None:
-    members, field, status = WRONG[what]
-    run_id = "wrong-" + what.replace(" ", "-")
+@pytest.mark.parametrize("mistake", WRONG)
+def test_a_wrong_record_is_rejected_by_name_and_the_others_of_its_batch_are_stored(
+    collector: Collector, mistake: str
+) -> None:
+    members, field, status = WRONG[mistake]
+    run_id = "wrong-" + mistake.replace(" ", "-")
     before, after = record(run_id, CASES[1]), record(run_id, CASES[2])
     answer = collector.post("/api/v1/records", raw_batch(before, changed(run_id, **members), after))
     assert answer.status_code == 200
-    told = answer.json()
-    assert [item["record_id"] for item in told["acknowledged"]] == [before.record_id, after.record_id]
-    (refused,) = told["rejected"]
+    result = answer.json()
+    assert [item["record_id"] for item in result["acknowledged"]] == [before.record_id, after.record_id]
+    (refused,) = result["rejected"]
     problem = refused["problem"]
     assert (refused["index"], problem["status"]) == (1, status)
     assert problem.get("field") == field
@@ -93,7 +95,7 @@ def test_a_wrong_record_is_named_and_the_others_of_its_batch_are_stored(collecto
         (b'"a":' + b"9" * 5000, "invalid"),
     ],
 )
-def test_what_json_does_not_have_is_refused_without_a_failure(collector: Collector, inside: bytes, kind: str) -> None:
+def test_values_that_json_lacks_are_refused_without_a_failure(collector: Collector, inside: bytes, kind: str) -> None:
     body = batch([record("odd-1", CASES[0], extras={"mark": 1})]).replace(b'"mark":1', inside)
     answer = collector.post("/api/v1/records", body)
     problem = answer.json()["rejected"][0]["problem"] if answer.status_code == 200 else answer.json()
@@ -134,11 +136,11 @@ def test_a_wrong_envelope_is_a_problem(collector: Collector, body: bytes, status
         (b"[" * 5000, False),
     ],
 )
-def test_depth_is_told_without_decoding_and_strings_do_not_count(body: bytes, deep: bool) -> None:
+def test_depth_is_measured_without_decoding_and_brackets_in_strings_do_not_count(body: bytes, deep: bool) -> None:
     assert limits.too_deep(body) is deep
 
 
-def test_depth_is_told_as_a_parser_would() -> None:
+def test_the_measured_depth_equals_that_of_a_parser() -> None:
     chance = random.Random(2)
 
     def nested(depth: int) -> Any:
@@ -157,19 +159,19 @@ def test_depth_is_told_as_a_parser_would() -> None:
         return 0 if inside is None else 1 + max(map(depth_of, inside), default=0)
 
     for depth in (3, 4, 5, 6) * 25:
-        made = nested(depth)
-        body = json.dumps(made).encode()
-        for limit in (depth_of(made) - 1, depth_of(made)):
-            assert limits.too_deep(body, limit) is (limit < depth_of(made)), body
+        value = nested(depth)
+        body = json.dumps(value).encode()
+        for limit in (depth_of(value) - 1, depth_of(value)):
+            assert limits.too_deep(body, limit) is (limit < depth_of(value)), body
 
 
-def test_a_manifest_that_is_nested_too_deep_is_refused_undecoded(collector: Collector) -> None:
+def test_a_manifest_that_is_nested_too_deep_is_refused_before_decoding(collector: Collector) -> None:
     body = msgspec.json.encode(msgspec.to_builtins(manifest("deep")) | {"waivers": nested(40)})
     answer = collector.post("/api/v1/runs", body)
     assert (answer.status_code, answer.json()["type"]) == (422, "urn:exaworks:problem:too-deep")
 
 
-def test_more_records_than_a_batch_takes_are_refused_whole(collector: Collector) -> None:
+def test_a_batch_with_too_many_records_is_refused_completely(collector: Collector) -> None:
     body = b'{"records":[' + b",".join([b"1"] * (limits.MAX_RECORDS + 1)) + b"]}"
     answer = collector.post("/api/v1/records", body)
     assert (answer.status_code, answer.json()["field"]) == (413, "records")
@@ -180,7 +182,7 @@ def test_a_body_over_its_limit_is_refused_before_it_is_read(collector: Collector
     assert (answer.status_code, answer.json()["type"]) == (413, "urn:exaworks:problem:too-large")
 
 
-def test_a_bomb_is_refused_without_being_unpacked(tmp_path: Path) -> None:
+def test_a_decompression_bomb_is_refused_without_decompressing_all_of_it(tmp_path: Path) -> None:
     squeezed = zlib.compressobj(9, wbits=31)
     zeros = bytes(1024 * 1024)
     bomb = b"".join(squeezed.compress(zeros) for _ in range(512)) + squeezed.flush()
@@ -216,7 +218,9 @@ def test_damaged_gzip_and_other_encodings_are_refused(collector: Collector) -> N
         ("surprise", 1, "surprise"),
     ],
 )
-def test_a_wrong_manifest_is_named(collector: Collector, member: str, value: Any, field: str) -> None:
+def test_a_wrong_manifest_is_refused_and_its_field_named(
+    collector: Collector, member: str, value: Any, field: str
+) -> None:
     data = msgspec.to_builtins(manifest("wrong-manifest")) | {member: value}
     answer = collector.post("/api/v1/runs", msgspec.json.encode(data))
     assert (answer.status_code, answer.json()["field"]) == (422, field)
@@ -226,24 +230,24 @@ def test_a_wrong_manifest_is_named(collector: Collector, member: str, value: Any
     ("member", "value"),
     [("state", "done"), ("sequence", 0), ("sequence", 2**40), ("ended", SOME_DAY), ("planned", -1)],
 )
-def test_a_wrong_closing_is_named(collector: Collector, member: str, value: Any) -> None:
+def test_a_wrong_closing_is_refused_and_its_field_named(collector: Collector, member: str, value: Any) -> None:
     collector.open(manifest("wrong-closing"))
     data = msgspec.to_builtins(closing(1)) | {member: value}
     answer = collector.post("/api/v1/runs/wrong-closing/close", msgspec.json.encode(data))
     assert (answer.status_code, answer.json()["field"]) == (422, member)
 
 
-def test_a_path_or_method_that_is_not_there_is_a_problem_too(collector: Collector) -> None:
+def test_an_unknown_path_or_method_gets_a_problem_document(collector: Collector) -> None:
     assert collector.get("/api/v1/nothing").json()["type"] == "urn:exaworks:problem:not-found"
     assert collector.session.delete(collector.url + "/api/v1/runs", timeout=10).status_code == 405
     assert collector.get("/api/v1/runs?limit=-1").json()["field"] == "limit"
     assert collector.get("/api/v1/records/" + "g" * 64).status_code == 404
 
 
-def test_what_only_the_body_is_for_is_not_kept_beside_it() -> None:
+def test_a_decoded_record_drops_the_parts_that_only_its_body_contains() -> None:
     sent = record("light-1", CASES[2], extras={"much": "x" * 1000})
-    (arrival,) = read_batch(batch([sent]), now_ms())
-    assert isinstance(arrival, Arrival)
-    assert arrival.body == encode(sent)
-    assert (arrival.record.evidence.output_tail, arrival.record.extras) == (None, {})
-    assert [each.name for each in arrival.record.stack.components] == ["psij"]
+    (decoded,) = read_batch(batch([sent]), now_ms())
+    assert isinstance(decoded, DecodedRecord)
+    assert decoded.body == encode(sent)
+    assert (decoded.record.evidence.output_tail, decoded.record.extras) == (None, {})
+    assert [each.name for each in decoded.record.stack.components] == ["psij"]

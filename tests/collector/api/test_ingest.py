@@ -1,4 +1,4 @@
-"""What is sent counts once, in whatever order and however often it comes; what contradicts it is refused."""
+"""Everything that is sent counts once, in any order and any number of times; contradictions are refused."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import itertools
 import msgspec
 import pytest
 
-from collector.api.ingest import AT_MOST, AT_ONCE, parts
+from collector.api.ingest import MAX_PART_RECORDS, PART_RECORDS, split_batch
 from collector.errors import Problem
-from collector.store.decoding import Arrival
+from collector.store.decoding import DecodedRecord
 from collector.store.records import Refusal
 from dashboard_client.schema import Outcome, Verdict, digest
 from tests.collector.process import Collector, batch
@@ -37,7 +37,7 @@ def test_a_run_is_opened_filled_and_closed(collector: Collector) -> None:
     assert shown["manifest"] == msgspec.to_builtins(opening)
 
 
-def test_the_same_bytes_again_change_nothing_and_are_acknowledged_alike(collector: Collector) -> None:
+def test_sending_the_same_bytes_again_changes_nothing_and_gets_the_same_acknowledgement(collector: Collector) -> None:
     sent, close = [record("again-1", case) for case in CASES], closing(5)
     first = [collector.open(manifest("again-1")), collector.add(*sent), collector.close("again-1", close)]
     before = collector.get("/api/v1/runs/again-1").json()
@@ -56,7 +56,9 @@ def test_the_same_record_twice_in_a_batch_counts_once(collector: Collector) -> N
     assert collector.get("/api/v1/runs/twice-1").json()["records"] == 1
 
 
-def test_a_record_with_other_content_is_refused_with_both_digests_and_the_others_stay(collector: Collector) -> None:
+def test_a_record_with_other_content_is_refused_with_both_digests_and_others_are_stored(
+    collector: Collector,
+) -> None:
     first, other, fine = record("conflict-1", CASES[0]), record("conflict-1", CASES[0], output="else"), CASES[1]
     collector.add(first)
     answer = collector.add(other, record("conflict-1", fine)).json()
@@ -79,7 +81,7 @@ def test_a_run_with_another_manifest_is_a_conflict_with_both_digests(collector: 
     assert (answer.json()["stored_digest"], answer.json()["sent_digest"]) == (digest(first), digest(other))
 
 
-def test_the_highest_closing_counts_and_other_content_under_its_number_is_a_conflict(collector: Collector) -> None:
+def test_the_highest_closing_counts_and_other_content_with_its_sequence_is_a_conflict(collector: Collector) -> None:
     collector.open(manifest("closed-1"))
     late, early = closing(5, sequence=2), closing(3, missing=2, sequence=1, state="interrupted", exit_code=130)
     assert collector.close("closed-1", late).status_code == 200
@@ -102,12 +104,12 @@ def test_records_may_come_before_their_run(collector: Collector) -> None:
     assert shown["started"] == "2026-11-20T08:00:00.000Z"
 
 
-def test_closing_a_run_that_nothing_is_known_of_is_not_found(collector: Collector) -> None:
+def test_closing_an_unknown_run_is_not_found(collector: Collector) -> None:
     answer = collector.close("never-opened", closing(1))
     assert (answer.status_code, answer.json()["type"]) == (404, "urn:exaworks:problem:no-such-run")
 
 
-def test_the_highest_attempt_is_what_a_case_came_to_whichever_arrives_last(collector: Collector) -> None:
+def test_the_highest_attempt_gives_the_outcome_of_a_case_in_any_order_of_arrival(collector: Collector) -> None:
     attempts = [record("tries-1", CASES[0], Outcome.INFRA, 1), record("tries-1", CASES[0], Outcome.PASS, 2)]
     for run_id, order in (("tries-1", attempts), ("tries-2", attempts[::-1])):
         for each in order:
@@ -120,13 +122,13 @@ def test_the_highest_attempt_is_what_a_case_came_to_whichever_arrives_last(colle
     assert collector.get("/api/v1/runs/tries-2").json()["records"] == 3
 
 
-def test_a_case_that_nobody_planned_is_kept_beside_the_plan(collector: Collector) -> None:
+def test_a_case_that_is_not_planned_is_listed_after_the_plan(collector: Collector) -> None:
     collector.open(manifest("extra-1", CASES[:1]))
     collector.add(record("extra-1", "flux/hello@flux"), record("extra-1", CASES[0]))
     assert collector.get("/api/v1/runs/extra-1").json()["outcomes"] == {CASES[0]: "pass", "flux/hello@flux": "pass"}
 
 
-def test_gzip_is_taken(collector: Collector) -> None:
+def test_a_gzip_body_is_accepted(collector: Collector) -> None:
     body = gzip.compress(batch(record("gzip-1", case) for case in CASES))
     answer = collector.post("/api/v1/records", body, Content_Encoding="gzip")
     assert len(answer.json()["acknowledged"]) == len(CASES)
@@ -139,7 +141,7 @@ def test_a_record_of_another_system_cannot_join_a_run(collector: Collector) -> N
     assert answer["rejected"][0]["problem"]["type"] == "urn:exaworks:problem:run-of-another-system"
 
 
-def test_many_cases_in_one_batch_are_all_there(collector: Collector) -> None:
+def test_all_cases_of_a_large_batch_are_stored(collector: Collector) -> None:
     cases = [f"psij/bulk:n={number}@slurm" for number in range(2500)]
     collector.open(manifest("many-1", cases[:2000]))
     for part in (cases[1500:], cases[:1500]):
@@ -153,37 +155,37 @@ def test_many_cases_in_one_batch_are_all_there(collector: Collector) -> None:
     ("sizes", "cut"),
     [
         ([300] * 10, [900, 900, 900, 300]),
-        ([AT_MOST * 2 + 1], [AT_MOST, AT_MOST, 1]),
-        ([AT_ONCE, AT_ONCE], [AT_ONCE, AT_ONCE]),
-        ([1] * (AT_ONCE + 1), [AT_ONCE, 1]),
+        ([MAX_PART_RECORDS * 2 + 1], [MAX_PART_RECORDS, MAX_PART_RECORDS, 1]),
+        ([PART_RECORDS, PART_RECORDS], [PART_RECORDS, PART_RECORDS]),
+        ([1] * (PART_RECORDS + 1), [PART_RECORDS, 1]),
         ([], []),
     ],
 )
 def test_a_batch_is_stored_in_parts_that_keep_runs_together(sizes: list[int], cut: list[int]) -> None:
-    """What could not be read belongs to the run before it."""
-    items: list[Arrival | Refusal] = []
+    """A record that could not be read belongs to the run before it."""
+    items: list[DecodedRecord | Refusal] = []
     for number, size in enumerate(sizes):
         run = record(f"run-{number}", CASES[0])
-        items += [Arrival(place, run, b"", b"", None, None, None) for place in range(size)]
+        items += [DecodedRecord(place, run, b"", b"", None, None, None) for place in range(size)]
         if size > 1:
-            items[-size // 2] = (0, None, Problem(422, "invalid", "Not to be read."))
-    found = list(parts(items))
-    assert [len(part) for part in found] == cut
-    assert [item for part in found for item in part] == items
+            items[-size // 2] = (0, None, Problem(422, "invalid", "Cannot be read."))
+    divided = list(split_batch(items))
+    assert [len(part) for part in divided] == cut
+    assert [item for part in divided for item in part] == items
 
 
 def test_records_are_read_back_as_they_were_sent_a_page_at_a_time(collector: Collector) -> None:
     sent = [record("paged-1", case, output="ünïcode \U0001f680 </script>") for case in CASES]
     collector.add(*sent)
-    got, after = [], 0
+    received, after = [], 0
     for _ in range(4):
         page = collector.get(f"/api/v1/runs/paged-1/records?limit=2&after={after}").json()
-        got += page["records"]
+        received += page["records"]
         after = page["after"]
         if after is None:
             break
-    assert sorted(item["record_id"] for item in got) == sorted(each.record_id for each in sent)
-    assert {item["evidence"]["output_tail"] for item in got} == {"ünïcode \U0001f680 </script>"}
+    assert sorted(item["record_id"] for item in received) == sorted(each.record_id for each in sent)
+    assert {item["evidence"]["output_tail"] for item in received} == {"ünïcode \U0001f680 </script>"}
 
 
 def test_a_record_is_read_back_with_the_digest_that_was_acknowledged(collector: Collector) -> None:
@@ -198,18 +200,18 @@ def test_runs_are_listed_newest_first_a_page_at_a_time(collector: Collector) -> 
     for number in range(5):
         started = f"2026-11-0{min(number, 3) + 1}T00:00:00Z"
         collector.open(manifest(f"listed-{number}", [], system="listing", started=started))
-    seen, before = [], ""
+    listed, before = [], ""
     for _ in itertools.repeat(None, 5):
         page = collector.get(f"/api/v1/runs?system=listing&limit=2{before}").json()
-        seen += [run["run_id"] for run in page["runs"]]
+        listed += [run["run_id"] for run in page["runs"]]
         if page["before"] is None:
             break
         before = f"&before={page['before']}"
-    assert seen == ["listed-4", "listed-3", "listed-2", "listed-1", "listed-0"]
+    assert listed == ["listed-4", "listed-3", "listed-2", "listed-1", "listed-0"]
 
 
 @pytest.mark.parametrize("outcome", list(Outcome))
-def test_every_outcome_is_kept_for_what_it_is(collector: Collector, outcome: Outcome) -> None:
+def test_every_outcome_is_stored_unchanged(collector: Collector, outcome: Outcome) -> None:
     sent = record(f"kept-{outcome.value}", CASES[0], verdict=Verdict(outcome=outcome, cause=cause(outcome)))
     collector.add(sent)
     assert collector.get(f"/api/v1/runs/kept-{outcome.value}").json()["counts"] == {outcome.value: 1}

@@ -1,4 +1,4 @@
-"""The published description is whole, and nothing made up by it or against it makes the server fail."""
+"""The published description is complete, and no generated request makes the server fail."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def test_every_path_of_the_api_is_described(store: Store) -> None:
         for method in route.methods
         if method != "OPTIONS"
     }
-    told = {(path, method) for path, methods in document()["paths"].items() for method in methods}
-    assert {place for place in served if place[0] not in PAGES_FOR_MACHINES} == told
+    described = {(path, method) for path, methods in document()["paths"].items() for method in methods}
+    assert {place for place in served if place[0] not in PAGES_FOR_MACHINES} == described
 
 
 @pytest.mark.long
@@ -39,14 +39,14 @@ def test_every_path_of_the_api_is_described(store: Store) -> None:
 def test_no_request_makes_the_server_fail(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     config = tmp_path / "collector.yaml"
     config.write_text("rates: {per_second: 100000, burst: 100000}\n")
-    words = ["--config", str(config)]
+    arguments = ["--config", str(config)]
     if kind == "postgresql":
-        words += ["--database", request.getfixturevalue("postgres").fresh()]
-    served = Collector(tmp_path, *words)
+        arguments += ["--database", request.getfixturevalue("postgres").fresh()]
+    served = Collector(tmp_path, *arguments)
     served.open(manifest("known"))
     served.add(*(record("known", case) for case in CASES))
     served.close("known", closing(5))
-    admin = tool(tmp_path, "token", "new", "*", "--scope", "admin", *words[2:]).stdout.strip()
+    admin = tool(tmp_path, "token", "new", "*", "--scope", "admin", *arguments[2:]).stdout.strip()
     program = Path(sys.executable).with_name("schemathesis")
     command = [str(program), "run", f"{served.url}/api/v1/openapi.json", "--checks", "not_a_server_error"]
     command += ["--max-examples", os.environ.get("EXAWORKS_FUZZ_EXAMPLES", "15"), "--seed", "1", "--no-color"]
@@ -55,6 +55,6 @@ def test_no_request_makes_the_server_fail(kind: str, tmp_path: Path, request: py
     assert served.get("/healthz").status_code == 200
     assert served.stop() == 0
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    counted = re.search(r"(\d+) generated, (\d+) passed", done.stdout)
-    assert counted is not None, done.stdout[-3000:]
-    assert int(counted[1]) == int(counted[2]) > 500
+    counts = re.search(r"(\d+) generated, (\d+) passed", done.stdout)
+    assert counts is not None, done.stdout[-3000:]
+    assert int(counts[1]) == int(counts[2]) > 500

@@ -1,4 +1,4 @@
-"""A job's identity token stands in for a stored secret: when its issuer signed it for us, and a rule is for its job."""
+"""The identity token of a CI job replaces a stored secret, if its issuer signed it and a rule matches the job."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from collector.auth.oidc import AGAIN_SECONDS, KEEP_SECONDS, Verifier
+from collector.auth.oidc import KEEP_SECONDS, RETRY_SECONDS, Verifier
 from collector.errors import Problem, SettingsError
 from collector.settings import Allow, Settings, read_settings
-from collector.settings import Issuer as Believed
+from collector.settings import Issuer as ConfiguredIssuer
 from tests.collector.issuer import Issuer
 from tests.collector.process import Collector, tool
 from tests.collector.samples import CASES, manifest, record
@@ -26,9 +26,9 @@ AUDIENCE = "https://status.example.org"
 
 @pytest.fixture
 def issuer() -> Iterator[Issuer]:
-    made = Issuer()
-    yield made
-    made.stop()
+    served = Issuer()
+    yield served
+    served.stop()
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def verifier(issuer: Issuer, clock: list[float]) -> Verifier:
         Allow(site="ornl", project="olcf/*", ref="main", claims={"ref_protected": "true"}),
         Allow(site="ornl", scope="read", project="olcf/*", ref="*"),
     ]
-    return Verifier([Believed(issuer=issuer.url, audience=AUDIENCE, allow=rules)], clock=lambda: clock[0])
+    return Verifier([ConfiguredIssuer(issuer=issuer.url, audience=AUDIENCE, allow=rules)], clock=lambda: clock[0])
 
 
 def refusal(verifier: Verifier, token: str) -> int:
@@ -51,7 +51,7 @@ def refusal(verifier: Verifier, token: str) -> int:
     return refused.value.status
 
 
-def test_the_first_rule_that_matches_says_site_and_scope(issuer: Issuer, verifier: Verifier) -> None:
+def test_the_first_rule_that_matches_gives_site_and_scope(issuer: Issuer, verifier: Verifier) -> None:
     bearer = verifier.bearer(issuer.token())
     assert (bearer.site, bearer.grants, bearer.token) == ("ornl", {"upload"}, "oidc:olcf/validate@main")
     assert verifier.bearer(issuer.token(ref="feature/x")).grants == {"read"}
@@ -63,7 +63,7 @@ def test_the_first_rule_that_matches_says_site_and_scope(issuer: Issuer, verifie
     "changes",
     [{"project_path": "evil/olcf"}, {"project_path": "evil"}, {"project_path": None}, {"ref": None}, {"ref": 7}],
 )
-def test_a_job_that_no_rule_is_for_is_refused(issuer: Issuer, verifier: Verifier, changes: dict[str, Any]) -> None:
+def test_a_job_that_no_rule_matches_is_refused(issuer: Issuer, verifier: Verifier, changes: dict[str, Any]) -> None:
     assert refusal(verifier, issuer.token(**changes)) == 403
 
 
@@ -86,16 +86,16 @@ def test_a_token_of_another_audience_issuer_or_time_is_refused(
     assert refusal(verifier, issuer.token(**changes)) == 401
 
 
-def signed_with_what_is_public(claims: dict[str, Any], published: dict[str, Any]) -> str:
+def signed_with_the_public_key(claims: dict[str, Any], published: dict[str, Any]) -> str:
     """Forge a token as if the public key were a shared secret."""
     head = {"alg": "HS256", "kid": published["kid"], "typ": "JWT"}
     parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in (head, claims)]
     pem = jwt.PyJWK(published).key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    mark = hmac.digest(pem, b".".join(parts), "sha256")
-    return b".".join([*parts, base64.urlsafe_b64encode(mark).rstrip(b"=")]).decode()
+    signature = hmac.digest(pem, b".".join(parts), "sha256")
+    return b".".join([*parts, base64.urlsafe_b64encode(signature).rstrip(b"=")]).decode()
 
 
-def test_what_the_issuer_did_not_sign_is_refused(issuer: Issuer, verifier: Verifier) -> None:
+def test_a_token_that_the_issuer_did_not_sign_is_refused(issuer: Issuer, verifier: Verifier) -> None:
     whole = issuer.token()
     head, body, signature = whole.split(".")
     claims = json.loads(base64.urlsafe_b64decode(body + "=="))
@@ -104,7 +104,7 @@ def test_what_the_issuer_did_not_sign_is_refused(issuer: Issuer, verifier: Verif
     forged = [
         f"{head}.{changed}.{signature}",
         jwt.encode(claims, "", algorithm="none", headers={"kid": "first"}),
-        signed_with_what_is_public(claims, published),
+        signed_with_the_public_key(claims, published),
         f"{head}.{body}.",
         "ey.ey.ey",
         whole + "A" * 20_000,
@@ -117,38 +117,38 @@ def test_what_the_issuer_did_not_sign_is_refused(issuer: Issuer, verifier: Verif
         other.stop()
 
 
-def test_keys_are_asked_for_once_and_again_when_the_issuer_rotates_them(
+def test_keys_are_fetched_once_and_again_when_the_issuer_rotates_them(
     issuer: Issuer, verifier: Verifier, clock: list[float]
 ) -> None:
     for _ in range(5):
         verifier.bearer(issuer.token())
-    assert issuer.asked == 1
+    assert issuer.fetches == 1
     old = issuer.token()
     issuer.rotate("second")
-    clock[0] += AGAIN_SECONDS
+    clock[0] += RETRY_SECONDS
     verifier.bearer(issuer.token())
-    assert issuer.asked == 2
+    assert issuer.fetches == 2
     assert refusal(verifier, old) == 401
-    assert issuer.asked == 2, "a made-up key id does not make the collector ask each time"
+    assert issuer.fetches == 2, "an unknown key id does not make the collector fetch the keys each time"
     clock[0] += KEEP_SECONDS + 1
     verifier.bearer(issuer.token())
-    assert issuer.asked == 3
+    assert issuer.fetches == 3
 
 
-def test_an_issuer_that_is_down_stops_nobody_whose_key_is_known(
+def test_a_token_whose_key_is_known_is_accepted_while_the_issuer_is_down(
     issuer: Issuer, verifier: Verifier, clock: list[float]
 ) -> None:
     issuer.down = True
     assert refusal(verifier, issuer.token()) == 503
     issuer.down = False
-    clock[0] += AGAIN_SECONDS
+    clock[0] += RETRY_SECONDS
     verifier.bearer(issuer.token())
     issuer.down = True
     clock[0] += KEEP_SECONDS + 1
     verifier.bearer(issuer.token())
 
 
-def test_a_pipeline_uploads_with_its_identity_token_alone(issuer: Issuer, tmp_path: Path) -> None:
+def test_a_pipeline_uploads_with_its_identity_token_only(issuer: Issuer, tmp_path: Path) -> None:
     config = tmp_path / "collector.yaml"
     config.write_text(
         f"oidc:\n  - issuer: {issuer.url}\n    audience: {AUDIENCE}\n"
@@ -164,9 +164,9 @@ def test_a_pipeline_uploads_with_its_identity_token_alone(issuer: Issuer, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
-        ("oidc: [{issuer: 'http://gitlab.example.org', audience: a, allow: []}]", "must be https"),
+        ("oidc: [{issuer: 'http://gitlab.example.org', audience: a, allow: []}]", "must begin with https://"),
         ("oidc: [{issuer: 'https://x.example', audience: a, allow: [{site: s, project: '', ref: m}]}]", "project"),
         (
             "oidc: [{issuer: 'https://x.example', audience: a, allow: [{site: s, project: p, ref: m, scope: admin}]}]",
@@ -177,14 +177,14 @@ def test_a_pipeline_uploads_with_its_identity_token_alone(issuer: Issuer, tmp_pa
         ("oidc: {", "oidc"),
     ],
 )
-def test_a_wrong_configuration_is_named_before_anything_is_served(tmp_path: Path, text: str, said: str) -> None:
+def test_a_wrong_configuration_is_refused_before_the_server_starts(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "collector.yaml"
     file.write_text(text)
-    with pytest.raises(SettingsError, match=said):
+    with pytest.raises(SettingsError, match=message):
         read_settings(file)
     refused = tool(tmp_path, "serve", "--port", "0", "--config", str(file))
     assert (refused.returncode, "Traceback" in refused.stderr) == (2, False)
 
 
-def test_without_a_file_nobody_is_believed() -> None:
+def test_without_a_configuration_file_no_issuer_is_accepted() -> None:
     assert read_settings(None) == Settings()

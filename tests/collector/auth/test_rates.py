@@ -1,4 +1,4 @@
-"""A sender that asks too often waits; others do not."""
+"""A sender with too many requests has to wait; other senders do not."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.auth.rates import KEPT, Buckets
+from collector.auth.rates import MAX_NAMES, Buckets
 from collector.errors import Problem
 from tests.collector.process import Collector
 from tests.collector.samples import manifest
@@ -27,14 +27,14 @@ def test_a_bucket_empties_and_fills_again_at_its_rate() -> None:
         buckets.take("a")
 
 
-def test_names_do_not_pile_up() -> None:
+def test_the_number_of_buckets_is_limited() -> None:
     buckets = Buckets(1.0, 1, clock=lambda: 0.0)
-    for number in range(KEPT + 10):
+    for number in range(MAX_NAMES + 10):
         buckets.take(str(number))
-    assert len(buckets._levels) == KEPT
+    assert len(buckets._levels) == MAX_NAMES
 
 
-def test_a_token_that_asks_too_often_is_told_to_wait_and_its_body_is_not_read(tmp_path: Path) -> None:
+def test_a_token_with_too_many_requests_has_to_wait_and_its_body_is_not_read(tmp_path: Path) -> None:
     config = tmp_path / "collector.yaml"
     config.write_text("rates: {per_second: 0.01, burst: 2}\n")
     served = Collector(tmp_path, "--config", str(config))

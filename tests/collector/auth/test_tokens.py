@@ -1,4 +1,4 @@
-"""A token permits what its scope says, at its site, until it ends; what is stored of it opens nothing."""
+"""A token permits its scope, for its site, until it ends; the stored hash cannot be used as a token."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def private(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
     assert served.stop() == 0
 
 
-def make(served: Collector, *words: str) -> str:
-    made = tool(served.home, "token", "new", *words)
-    assert made.returncode == 0, made.stderr
-    return made.stdout.strip()
+def create_token(served: Collector, *arguments: str) -> str:
+    done = tool(served.home, "token", "new", *arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 def test_a_token_uploads_for_its_own_site_only(private: Collector) -> None:
-    token = make(private, "ornl")
+    token = create_token(private, "ornl")
     assert private.open(manifest("own-1"), token=token).status_code == 201
     other = private.open(manifest("own-2", site="anl"), token=token)
     assert (other.status_code, other.json()["field"]) == (403, "site")
@@ -46,7 +46,7 @@ def test_a_token_uploads_for_its_own_site_only(private: Collector) -> None:
 
 
 def test_a_token_permits_its_scope_only(private: Collector) -> None:
-    upload, read, admin = (make(private, "ornl", "--scope", scope) for scope in ("upload", "read", "admin"))
+    upload, read, admin = (create_token(private, "ornl", "--scope", scope) for scope in ("upload", "read", "admin"))
     assert private.open(manifest("scope-1"), token=read).status_code == 403
     assert private.get("/api/v1/runs", token=upload).status_code == 403
     assert private.open(manifest("scope-1"), token=admin).status_code == 201
@@ -54,7 +54,7 @@ def test_a_token_permits_its_scope_only(private: Collector) -> None:
 
 
 def test_a_reader_sees_the_site_of_the_token_only(private: Collector) -> None:
-    token = make(private, "anl", "--scope", "read")
+    token = create_token(private, "anl", "--scope", "read")
     assert {run["site"] for run in private.get("/api/v1/runs", token=token).json()["runs"]} == {"anl"}
     assert private.get("/api/v1/runs?site=ornl", token=token).status_code == 403
     hidden = record("run-ornl", CASES[0]).record_id
@@ -65,7 +65,7 @@ def test_a_reader_sees_the_site_of_the_token_only(private: Collector) -> None:
     assert "ornl" not in page
 
 
-def test_nothing_is_read_or_written_without_a_token_that_holds(private: Collector) -> None:
+def test_nothing_is_read_or_written_without_a_valid_token(private: Collector) -> None:
     for token in (None, "wrong", "exw_00000000_" + "A" * 43, "exw__", TOKEN + "x", "exw_" + "é" * 9):
         header = token.encode("utf-8").decode("latin-1") if token else None
         for path in ("/", "/runs/run-ornl", "/api/v1/runs"):
@@ -83,7 +83,7 @@ def test_a_token_in_the_address_reads_but_never_writes(private: Collector) -> No
 
 
 def test_a_revoked_token_is_refused_at_once(private: Collector) -> None:
-    token = make(private, "ornl")
+    token = create_token(private, "ornl")
     assert private.open(manifest("revoked-1"), token=token).status_code == 201
     listed = json.loads(tool(private.home, "token", "list", "--json").stdout)
     identity = token.split("_")[1]
@@ -109,7 +109,7 @@ def test_an_expired_token_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_token_itself_is_stored_nowhere(private: Collector) -> None:
-    token = make(private, "ornl")
+    token = create_token(private, "ornl")
     assert len(token.split("_", 2)[2]) >= 43
     secret = token.split("_", 2)[2].encode()
     for file in (private.home / "collector").iterdir():
@@ -124,28 +124,28 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
         load_key(tmp_path / "token.key")
 
 
-def test_the_token_of_the_process_is_in_no_other_process(tmp_path: Path) -> None:
+def test_the_token_of_a_process_is_not_accepted_by_another_process(tmp_path: Path) -> None:
     served = Collector(tmp_path, token=None)
     assert served.open(manifest("plain")).status_code == 401
     assert served.get("/api/v1/runs").status_code == 200
-    token = make(served, "*")
+    token = create_token(served, "*")
     assert served.open(manifest("plain"), token=token).status_code == 201
     assert served.stop() == 0
 
 
-def test_a_loopback_server_is_not_read_under_a_foreign_name(collector: Collector) -> None:
+def test_a_loopback_server_refuses_a_foreign_host_name(collector: Collector) -> None:
     answer = collector.session.get(collector.url + "/", headers={"Host": "evil.example:80"}, timeout=10)
     assert (answer.status_code, "What works where" in answer.text) == (400, False)
     for name in ("localhost:1234", "127.0.0.1", "[::1]:8350"):
         assert collector.session.get(collector.url + "/", headers={"Host": name}, timeout=10).status_code == 200
 
 
-def test_a_wrong_site_name_makes_no_token(tmp_path: Path) -> None:
+def test_a_wrong_site_name_creates_no_token(tmp_path: Path) -> None:
     refused = tool(tmp_path, "token", "new", "or nl")
     assert (refused.returncode, refused.stdout) == (2, "")
 
 
-def test_the_database_that_the_environment_names_is_meant_by_every_command(
+def test_every_command_uses_the_database_that_the_environment_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     named = tmp_path / "named" / "results.db"
@@ -158,7 +158,7 @@ def test_the_database_that_the_environment_names_is_meant_by_every_command(
     assert json.loads(tool(tmp_path, "token", "list", "--json").stdout) == []
 
 
-def test_a_rotated_token_and_its_successor_both_hold_until_the_overlap_ends(store: Store, tmp_path: Path) -> None:
+def test_a_rotated_token_and_its_successor_are_both_valid_until_the_overlap_ends(store: Store, tmp_path: Path) -> None:
     key, now, day = load_key(tmp_path / "token.key"), now_ms(), 86_400_000
     with store.writing() as connection:
         old = new_token(connection, key, "ornl", "upload", now, expires=now + 30 * day)
@@ -186,7 +186,7 @@ def test_rotating_never_lengthens_the_life_of_the_old_token(store: Store, tmp_pa
 
 
 def test_a_token_is_rotated_on_the_command_line(private: Collector) -> None:
-    old = make(private, "ornl")
+    old = create_token(private, "ornl")
     rotated = tool(private.home, "token", "rotate", old.split("_")[1], "--overlap-hours", "0")
     assert rotated.returncode == 0
     assert private.open(manifest("rotated-1"), token=rotated.stdout.strip()).status_code == 201
@@ -199,7 +199,7 @@ def test_a_token_is_rotated_on_the_command_line(private: Collector) -> None:
     assert (row["state"], row["successor"]) == ("expired", rotated.stdout.split("_")[1])
 
 
-def test_a_hidden_site_is_seen_with_a_token_of_it_alone(tmp_path: Path) -> None:
+def test_a_hidden_site_is_visible_only_with_a_token_of_that_site(tmp_path: Path) -> None:
     served = Collector(tmp_path)
     for site in ("ornl", "anl"):
         served.open(manifest(f"run-{site}", site=site))
@@ -214,9 +214,9 @@ def test_a_hidden_site_is_seen_with_a_token_of_it_alone(tmp_path: Path) -> None:
     assert {run["site"] for run in served.get("/api/v1/runs").json()["runs"]} == {"anl"}
     assert served.get("/api/v1/runs?site=ornl").json()["runs"] == []
     assert "ornl" not in served.get("/").text
-    read = make(served, "ornl", "--scope", "read")
+    read = create_token(served, "ornl", "--scope", "read")
     assert [served.get(path, token=read).status_code for path in paths] == [200] * 4
-    other = make(served, "anl", "--scope", "read")
+    other = create_token(served, "anl", "--scope", "read")
     assert [served.get(path, token=other).status_code for path in paths] == [404] * 4
     assert tool(tmp_path, "site", "show", "ornl").returncode == 0
     assert served.get("/runs/run-ornl").status_code == 200

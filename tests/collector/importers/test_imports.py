@@ -1,4 +1,4 @@
-"""What other tools send is counted right, as it comes from their real clients, and however often it comes."""
+"""The reports of other tools, recorded from their real clients, are counted correctly and once."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from collector.errors import Problem
-from collector.importers.common import instant, name_of, one_line
+from collector.importers.common import instant, one_line, valid_name
 from collector.importers.e4s import read_e4s
 from collector.importers.junit import read_junit
-from collector.importers.legacy import read_parcel
+from collector.importers.legacy import read_legacy_message
 from dashboard_client.schema import Outcome
 from tests.collector.process import Collector, tool
 
@@ -21,19 +21,19 @@ GOLDEN = Path(__file__).parent / "golden"
 
 
 def requests_of(name: str, **changes: Any) -> list[bytes]:
-    """Return recorded requests with another id or key."""
+    """Return recorded requests, with another id or key."""
     lines = (GOLDEN / f"{name}.jsonl").read_text().splitlines()
     return [json.dumps(json.loads(line) | changes).encode() for line in lines]
 
 
 def token_of(served: Collector, site: str = "ornl") -> str:
-    made = tool(served.home, "token", "new", site, *served.words)
-    assert made.returncode == 0, made.stderr
-    return made.stdout.strip()
+    done = tool(served.home, "token", "new", site, *served.arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 def send(served: Collector, bodies: list[bytes]) -> str:
-    """Send messages as an old client does, without any header of ours; return the run that they make."""
+    """Send messages as an old client does, without an Authorization header; return the id of their run."""
     answers = [served.post("/result", body, token=None) for body in bodies]
     assert [answer.status_code for answer in answers] == [200] * len(bodies), answers[-1].text
     (run_id,) = {answer.json()["run_id"] for answer in answers}
@@ -75,7 +75,7 @@ def send(served: Collector, bodies: list[bytes]) -> str:
         ("sdk_gitlab", "e.example.org", {"parsl/pip@local": "pass", "flux/pip@local": "fail"}),
     ],
 )
-def test_events_are_no_tests_and_a_replay_in_any_order_doubles_nothing(
+def test_events_are_not_counted_as_tests_and_a_replay_in_any_order_adds_nothing(
     collector: Collector, recorded: str, system: str, outcomes: dict[str, str]
 ) -> None:
     bodies = requests_of(recorded, id=system, key=token_of(collector))
@@ -89,7 +89,7 @@ def test_events_are_no_tests_and_a_replay_in_any_order_doubles_nothing(
     assert collector.get(f"/api/v1/runs/{run_id}").json() == shown
 
 
-def test_whatever_the_order_of_arrival_it_makes_the_same_run(collector: Collector) -> None:
+def test_every_order_of_arrival_gives_the_same_run(collector: Collector) -> None:
     shown = []
     token = token_of(collector)
     for number, order in enumerate(list(itertools.permutations(range(4)))[::3]):
@@ -100,7 +100,7 @@ def test_whatever_the_order_of_arrival_it_makes_the_same_run(collector: Collecto
     assert shown[0][1] == "2026-11-22T13:55:23.678Z"
 
 
-def test_a_lost_beginning_loses_no_result_and_a_test_that_ran_again_is_another_attempt(collector: Collector) -> None:
+def test_without_the_start_event_no_result_is_lost_and_a_repeated_test_is_another_attempt(collector: Collector) -> None:
     bodies = requests_of("sdk_gitlab", id="lost.example.org", key=token_of(collector))
     run_id = send(collector, bodies[1:3])
     assert collector.get(f"/api/v1/runs/{run_id}").json()["records"] == 2
@@ -112,7 +112,7 @@ def test_a_lost_beginning_loses_no_result_and_a_test_that_ran_again_is_another_a
         assert (shown["records"], shown["outcomes"]["flux/pip@local"]) == (3, "pass")
 
 
-def test_the_record_of_an_old_client_says_what_it_knew(collector: Collector) -> None:
+def test_the_record_of_an_old_client_contains_what_it_sent(collector: Collector) -> None:
     run_id = send(collector, requests_of("psij_python_failures", id="known.example.org", key=token_of(collector)))
     records = collector.get(f"/api/v1/runs/{run_id}/records").json()["records"]
     (failed,) = [record for record in records if record["verdict"]["outcome"] == "fail"]
@@ -124,7 +124,7 @@ def test_the_record_of_an_old_client_says_what_it_knew(collector: Collector) -> 
     assert failed["extras"]["sent"]["test_name"] == "test_that_fails"
 
 
-def test_an_old_client_without_a_key_that_holds_is_refused(collector: Collector) -> None:
+def test_an_old_client_without_a_valid_key_is_refused(collector: Collector) -> None:
     (body, *_) = requests_of("sdk_github")
     for changes, status in (
         ({"key": ""}, 401),
@@ -138,21 +138,21 @@ def test_an_old_client_without_a_key_that_holds_is_refused(collector: Collector)
     ):
         answer = collector.post("/result", json.dumps({"key": "k"} | json.loads(body) | changes).encode(), token=None)
         assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), changes
-    read = tool(collector.home, "token", "new", "ornl", "--scope", "read", *collector.words).stdout.strip()
+    read = tool(collector.home, "token", "new", "ornl", "--scope", "read", *collector.arguments).stdout.strip()
     assert collector.post("/result", requests_of("sdk_github", key=read)[0], token=None).status_code == 403
 
 
 def test_an_administrator_maps_an_old_id_and_key_to_a_site(collector: Collector) -> None:
     key = collector.home / "legacy-key"
     key.write_text("42\n")
-    words = ("sender", "add", "Github Actions", "exaworks", "--system", "github", "--key-file", str(key))
-    assert tool(collector.home, *words, *collector.words).returncode == 0
+    arguments = ("sender", "add", "Github Actions", "exaworks", "--system", "github", "--key-file", str(key))
+    assert tool(collector.home, *arguments, *collector.arguments).returncode == 0
     run_id = send(collector, requests_of("sdk_github"))
     shown = collector.get(f"/api/v1/runs/{run_id}").json()
     assert (shown["site"], shown["system"], shown["records"]) == ("exaworks", "github", 2)
     wrong = collector.post("/result", requests_of("sdk_github", key="43")[0], token=None)
     assert wrong.status_code == 401
-    assert tool(collector.home, "sender", "remove", "Github Actions", *collector.words).returncode == 0
+    assert tool(collector.home, "sender", "remove", "Github Actions", *collector.arguments).returncode == 0
     assert collector.post("/result", requests_of("sdk_github")[0], token=None).status_code == 401
 
 
@@ -184,18 +184,18 @@ def test_junit_of_a_real_tool_becomes_a_run_and_sending_it_twice_changes_nothing
     assert (shown["site"], shown["state"], shown["started"][:10]) == ("ornl", "complete", "2026-11-22")
 
 
-def test_what_spack_builds_is_one_case_a_package_however_many_specs_needed_it() -> None:
+def test_a_package_that_spack_built_is_one_case_also_if_several_specs_needed_it() -> None:
     report = read_junit((GOLDEN / "spack_install.xml").read_bytes(), None, "local")
-    found = {each.case_id: each for each in report.findings}
-    assert len(found) == len(report.findings)
+    by_case = {each.case_id: each for each in report.tests}
+    assert len(by_case) == len(report.tests)
     assert report.started == "2026-11-22T22:34:19.000Z"
-    built, had, failed = (found[f"{name}/build@local"] for name in ("py-psij-python", "gcc", "libsigsegv"))
+    built, installed, failed = (by_case[f"{name}/build@local"] for name in ("py-psij-python", "gcc", "libsigsegv"))
     assert (built.outcome, built.dag_hash, built.seconds) == (
         Outcome.PASS,
         "jpaarh2rjhqp7yvpxavnccc2nhitibec",
         0.18723630905151367,
     )
-    assert (had.outcome, had.evidence.partition(":")[0]) == (Outcome.SKIP, "Spack did not build it")
+    assert (installed.outcome, installed.evidence.partition(":")[0]) == (Outcome.SKIP, "Spack did not build it")
     assert (failed.outcome, failed.evidence[:46]) == (
         Outcome.FAIL,
         "spack.error.FetchError: All fetchers failed fo",
@@ -203,26 +203,26 @@ def test_what_spack_builds_is_one_case_a_package_however_many_specs_needed_it() 
     assert "Installation of libsigsegv failed" in (failed.output or "")
 
 
-def test_a_package_without_tests_has_not_passed_whatever_spack_reports() -> None:
+def test_a_package_without_tests_is_skipped_although_spack_reports_a_pass() -> None:
     report = read_junit((GOLDEN / "spack_test.xml").read_bytes(), None, "local")
-    assert [(found.case_id, found.outcome, found.version) for found in report.findings] == [
+    assert [(test.case_id, test.outcome, test.version) for test in report.tests] == [
         ("py-psij-python/test@local", Outcome.FAIL, "0.9.11"),
         ("py-ply/test@local", Outcome.PASS, "3.11"),
         ("python-venv/test@local", Outcome.SKIP, "1.0"),
     ]
-    assert report.findings[2].evidence == "the package has no tests that Spack can run"
-    assert report.findings[0].evidence == "ImportError: broken on purpose"
+    assert report.tests[2].evidence == "the package has no tests that Spack can run"
+    assert report.tests[0].evidence == "ImportError: broken on purpose"
 
 
-def test_of_several_builds_of_a_package_the_worst_counts() -> None:
-    """The failed one comes first in the report, and the last attempt is what a cell shows."""
+def test_the_worst_of_several_builds_of_a_package_counts() -> None:
+    """The failed build is first in the report, and a cell displays the last attempt."""
     case = '<testcase classname="zlib" name="{}" time="1">{}</testcase>'
     one, other, third = "a" * 32, "b" * 32, "c" * 32
     cases = [case.format(one, "<failure/>"), case.format(other, ""), case.format(one, "<skipped/>")]
     body = f"<testsuite name='zlib'>{''.join(cases)}{case.format(third, '<skipped/>')}</testsuite>".encode()
-    told = [(found.attempt, found.outcome, found.dag_hash) for found in read_junit(body, None, "local").findings]
-    assert told == [(1, Outcome.SKIP, third), (2, Outcome.PASS, other), (3, Outcome.FAIL, one)]
-    (first, *_) = read_junit(body, "exaworks", "local").findings
+    attempts = [(test.attempt, test.outcome, test.dag_hash) for test in read_junit(body, None, "local").tests]
+    assert attempts == [(1, Outcome.SKIP, third), (2, Outcome.PASS, other), (3, Outcome.FAIL, one)]
+    (first, *_) = read_junit(body, "exaworks", "local").tests
     assert first.case_id == "exaworks/build:package=zlib@local"
 
 
@@ -239,14 +239,14 @@ def test_of_several_builds_of_a_package_the_worst_counts() -> None:
         (b'<?xml version="1.0" encoding="nonsense"?><testsuites/>', 400),
     ],
 )
-def test_what_is_no_junit_is_a_problem(collector: Collector, body: bytes, status: int) -> None:
+def test_a_file_that_is_not_junit_gets_a_problem_document(collector: Collector, body: bytes, status: int) -> None:
     answer = collector.post(
         "/api/v1/import/junit?system=s&site=ornl", body, token="token-of-this-process", Content_Type="text/xml"
     )
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
 
 
-def test_e4s_of_the_real_testsuite_becomes_a_run(collector: Collector) -> None:
+def test_a_result_file_of_the_real_e4s_testsuite_becomes_a_run(collector: Collector) -> None:
     body = (GOLDEN / "e4s_testsuite.json").read_bytes()
     answer = collector.post("/api/v1/import/e4s?system=polaris&run=e4s-1", body, token=token_of(collector, "anl"))
     assert answer.json()["counts"] == {"skip": 1, "fail": 2, "pass": 1}
@@ -255,16 +255,16 @@ def test_e4s_of_the_real_testsuite_becomes_a_run(collector: Collector) -> None:
     assert shown["outcomes"]["broken/e4s.broken-compile@local"] == "fail"
 
 
-def test_e4s_as_its_shell_form_leaves_it_is_read_too() -> None:
+def test_an_e4s_list_that_is_not_closed_is_accepted() -> None:
     entry = '{"test": "zlib", "test_stages": {"setup": "pass", "run": "pass"}}'
     for text in (f"[\n{entry},\n", f"[\n{entry},\n]", f"[{entry},{{}}]", f"[{entry}]"):
-        assert [found.outcome.value for found in read_e4s(text.encode(), "local")] == ["pass"]
+        assert [test.outcome.value for test in read_e4s(text.encode(), "local")] == ["pass"]
     for wrong in ("{}", "[]", '[{"test": 1}]', "[", '[{"test": "a", "test_stages": []}]'):
         with pytest.raises(Problem):
             read_e4s(wrong.encode(), "local")
 
 
-def test_an_import_says_which_system_and_keeps_to_the_site_of_its_token(collector: Collector) -> None:
+def test_an_import_needs_a_system_and_the_site_of_its_token(collector: Collector) -> None:
     body, token = (GOLDEN / "pytest.xml").read_bytes(), token_of(collector)
     for query, status in (("", 422), ("?system=a/b", 422), ("?system=s&site=anl", 403)):
         answer = collector.post(f"/api/v1/import/junit{query}", body, token=token, Content_Type="text/xml")
@@ -275,13 +275,13 @@ def test_an_import_says_which_system_and_keeps_to_the_site_of_its_token(collecto
     )
 
 
-def test_names_and_instants_of_others_are_made_to_fit() -> None:
-    assert name_of("login1.example.org") == "login1.example.org"
-    assert name_of("Github Actions") != name_of("Github  Actions")
-    assert len(name_of("x" * 500)) == 128
+def test_names_and_instants_of_other_tools_are_converted() -> None:
+    assert valid_name("login1.example.org") == "login1.example.org"
+    assert valid_name("Github Actions") != valid_name("Github  Actions")
+    assert len(valid_name("x" * 500)) == 128
     assert instant("2026-11-22 13:55:23.904461+01:00") == "2026-11-22T12:55:23.904Z"
     assert instant("2026-11-22 13:55:23") == "2026-11-22T13:55:23.000Z"
     assert (instant("soon"), instant(None)) == (None, None)
     assert one_line("x\nE   AssertionError: no\nE     more\nfile.py:3: AssertionError") == "AssertionError: no"
     with pytest.raises(Problem):
-        read_parcel(b"\xff")
+        read_legacy_message(b"\xff")

@@ -1,4 +1,4 @@
-"""Hooks: what is told to whom, once, by a signed request that is repeated until it is taken; and the daily digest."""
+"""Hooks: each change is reported once, by a signed request that is repeated until it is accepted; the daily digest."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
-from tests.collector.pages.test_dashboard import put
 
 from collector.auth.visibility import EVERYTHING
 from collector.clock import instant_ms, now_ms
@@ -25,6 +24,7 @@ from collector.store.database import Store
 from collector.store.tables import deliveries
 from collector.web.context import Server
 from dashboard_client.schema import Outcome
+from tests.collector.pages.test_dashboard import put
 from tests.collector.process import wait_until
 from tests.collector.samples import manifest, record
 
@@ -34,31 +34,31 @@ MINUTE = 60_000
 
 
 class Listener:
-    """A place that is told, over HTTP; ``answers`` are its next status codes, then 204."""
+    """An HTTP server that receives messages; ``answers`` are its next status codes, then it answers 204."""
 
     def __init__(self) -> None:
-        self.heard: list[tuple[dict[str, str], bytes]] = []
+        self.requests: list[tuple[dict[str, str], bytes]] = []
         self.answers: list[int] = []
         listener = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                listener.heard.append((dict(self.headers), body))
+                listener.requests.append((dict(self.headers), body))
                 self.send_response(listener.answers.pop(0) if listener.answers else 204)
                 self.send_header("Location", "http://127.0.0.1:9/")
                 self.end_headers()
 
-            def log_message(self, *words: Any) -> None:
+            def log_message(self, *arguments: Any) -> None:
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/told"
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/hook"
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,))
         self.thread.start()
 
     def bodies(self) -> list[Any]:
-        return [json.loads(body) for _, body in self.heard]
+        return [json.loads(body) for _, body in self.requests]
 
     def close(self) -> None:
         self.server.shutdown()
@@ -75,13 +75,13 @@ def listener(monkeypatch: pytest.MonkeyPatch) -> Iterator[Listener]:
 
 
 def night(store: Store, day: int, *outcomes: Outcome, close: bool = True, site: str = "ornl") -> None:
-    """Store a run of that day in which the cases came to these outcomes."""
+    """Store a run of that day with these outcomes of the cases."""
     run_id = f"{site}-{day}"
-    given = [
+    sent = [
         record(run_id, case, outcome, site=site, at=f"2026-11-{day}T08:01:")
         for case, outcome in zip(CASES, outcomes, strict=False)
     ]
-    put(store, manifest(run_id, CASES, site=site, started=f"2026-11-{day}T08:00:00Z"), *given, close=close)
+    put(store, manifest(run_id, CASES, site=site, started=f"2026-11-{day}T08:00:00Z"), *sent, close=close)
 
 
 def subscribe(store: Store, url: str, kind: str = "change", site: str | None = None, hour: int = 6) -> str:
@@ -89,11 +89,11 @@ def subscribe(store: Store, url: str, kind: str = "change", site: str | None = N
         return new_hook(connection, url, kind, site, hour, now_ms())
 
 
-def test_a_new_failure_and_a_recovery_are_each_told_once(store: Store, listener: Listener) -> None:
+def test_a_new_failure_and_a_recovery_are_each_reported_once(store: Store, listener: Listener) -> None:
     server = Server(store, KEY)
     night(store, 10, Outcome.PASS, Outcome.FAIL)
     hook = subscribe(store, listener.url)
-    assert step(server, now_ms()) == 0  # what failed before anyone asked is no news
+    assert step(server, now_ms()) == 0  # a failure older than the hook is not reported
     night(store, 11, Outcome.FAIL, Outcome.FAIL)
     assert step(server, now_ms()) == 1
     night(store, 12, Outcome.ERROR, Outcome.PASS)
@@ -105,23 +105,23 @@ def test_a_new_failure_and_a_recovery_are_each_told_once(store: Store, listener:
     assert first["failed"][0]["cause"]["evidence"] == "greeting was 'Hello', not 'Hello World!'"
     assert first["recovered"] == []
     assert ([each["case_id"] for each in second["recovered"]], second["failed"]) == ([CASES[1]], [])
-    headers, body = listener.heard[0]
+    headers, body = listener.requests[0]
     signature = hmac.new(signing_key(KEY, hook), body, hashlib.sha256).hexdigest()
     assert headers["X-ExaWorks-Signature"] == f"sha256={signature}"
 
 
-def test_a_run_is_told_of_when_it_is_closed_not_while_it_is_open(store: Store, listener: Listener) -> None:
+def test_a_run_is_reported_when_it_is_closed_and_not_while_it_is_open(store: Store, listener: Listener) -> None:
     server = Server(store, KEY)
     night(store, 10, Outcome.PASS, Outcome.PASS)
     subscribe(store, listener.url)
     night(store, 11, Outcome.FAIL, close=False)
-    begun = instant_ms("2026-11-11T08:00:00Z")
-    assert step(server, begun + MINUTE) == 0
-    assert step(server, begun + 7 * 60 * MINUTE) == 1  # nobody will close it any more
+    started = instant_ms("2026-11-11T08:00:00Z")
+    assert step(server, started + MINUTE) == 0
+    assert step(server, started + 7 * 60 * MINUTE) == 1  # it counts as abandoned
     assert listener.bodies()[0]["run_id"] == "ornl-11"
 
 
-def test_a_case_that_is_new_is_news_only_where_it_fails(store: Store, listener: Listener) -> None:
+def test_a_new_case_is_reported_only_if_it_fails(store: Store, listener: Listener) -> None:
     server = Server(store, KEY)
     subscribe(store, listener.url)
     night(store, 10, Outcome.PASS, Outcome.FAIL)
@@ -131,7 +131,7 @@ def test_a_case_that_is_new_is_news_only_where_it_fails(store: Store, listener: 
     assert body["recovered"] == []
 
 
-def test_a_hook_hears_of_its_own_site_alone(store: Store, listener: Listener) -> None:
+def test_a_hook_of_a_site_receives_changes_of_that_site_only(store: Store, listener: Listener) -> None:
     server = Server(store, KEY)
     subscribe(store, listener.url, site="llnl")
     night(store, 10, Outcome.FAIL, Outcome.FAIL, site="ornl")
@@ -140,7 +140,9 @@ def test_a_hook_hears_of_its_own_site_alone(store: Store, listener: Listener) ->
     assert [body["site"] for body in listener.bodies()] == ["llnl"]
 
 
-def test_what_is_not_taken_is_sent_again_later_and_later_and_then_no_more(store: Store, listener: Listener) -> None:
+def test_a_refused_message_is_repeated_with_growing_waits_and_finally_given_up(
+    store: Store, listener: Listener
+) -> None:
     server = Server(store, KEY)
     subscribe(store, listener.url)
     night(store, 10, Outcome.FAIL, Outcome.PASS)
@@ -154,50 +156,50 @@ def test_what_is_not_taken_is_sent_again_later_and_later_and_then_no_more(store:
         waits.append(row.due - now)
         assert step(server, row.due - 1) == 0
         now = row.due
-    assert len(listener.heard) == TRIES
-    assert {body for _, body in listener.heard} == {listener.heard[0][1]}
+    assert len(listener.requests) == TRIES
+    assert {body for _, body in listener.requests} == {listener.requests[0][1]}
     assert waits[:3] == [30_000, 60_000, 120_000]
     assert waits[-2] == waits[-3] * 2 or waits[-2] == 12 * 3_600_000
     assert row.due > now_ms() + 100 * 365 * 86_400_000
     with store.reading() as connection:
-        (told,) = list_hooks(connection)
-    assert (told["waiting"], told["error"]) == (1, "answered 503")
+        (hook,) = list_hooks(connection)
+    assert (hook["waiting"], hook["error"]) == (1, "the hook answered with status 503")
 
 
-def test_a_place_that_is_not_there_keeps_nothing_else_from_being_told(store: Store, listener: Listener) -> None:
+def test_an_unreachable_hook_does_not_delay_other_hooks(store: Store, listener: Listener) -> None:
     server = Server(store, KEY)
-    gone = Listener()
-    gone.close()
-    subscribe(store, gone.url)
+    unreachable = Listener()
+    unreachable.close()
+    subscribe(store, unreachable.url)
     subscribe(store, listener.url)
     night(store, 10, Outcome.FAIL, Outcome.PASS)
     assert step(server, now_ms()) == 1
     with store.reading() as connection:
         errors = {row["url"]: row["error"] for row in list_hooks(connection)}
-    assert "ConnectionError" in errors[gone.url]
+    assert "ConnectionError" in errors[unreachable.url]
     assert errors[listener.url] is None
 
 
-def test_the_server_tells_by_itself(store: Store, listener: Listener) -> None:
+def test_the_server_delivers_messages_in_the_background(store: Store, listener: Listener) -> None:
     subscribe(store, listener.url)
     night(store, 10, Outcome.FAIL, Outcome.PASS)
     with delivering(Server(store, KEY), every=30) as wake:
         wake.set()
-        assert wait_until(lambda: listener.heard)
+        assert wait_until(lambda: listener.requests)
         night(store, 11, Outcome.PASS, Outcome.PASS)
         wake.set()
-        assert wait_until(lambda: len(listener.heard) == 2)
+        assert wait_until(lambda: len(listener.requests) == 2)
 
 
 @pytest.mark.parametrize("url", ["ftp://example.org/x", "https://", "javascript:alert(1)", "mailto:a@b", "x" * 2000])
-def test_an_address_that_cannot_be_told_is_refused(store: Store, url: str) -> None:
+def test_an_invalid_hook_address_is_refused(store: Store, url: str) -> None:
     with pytest.raises(HookError):
         subscribe(store, url)
     with store.writing() as connection, pytest.raises(HookError):
         remove_hook(connection, "none")
 
 
-def test_a_removed_hook_is_told_nothing_more(store: Store, listener: Listener) -> None:
+def test_a_removed_hook_receives_nothing_more(store: Store, listener: Listener) -> None:
     server = Server(store, KEY)
     hook = subscribe(store, listener.url)
     listener.answers = [500]
@@ -206,11 +208,11 @@ def test_a_removed_hook_is_told_nothing_more(store: Store, listener: Listener) -
     with store.writing() as connection:
         remove_hook(connection, hook)
     step(server, now_ms() + 10 * MINUTE)
-    assert len(listener.heard) == 1
+    assert len(listener.requests) == 1
 
 
 def history(store: Store) -> int:
-    """Store some nights and return an instant after them: one case fails since three days, one since the last."""
+    """Store some nightly runs and return an instant after them: one case failed three days ago, one in the last run."""
     night(store, 17, Outcome.FAIL, Outcome.PASS)
     night(store, 18, Outcome.FAIL, Outcome.PASS)
     night(store, 20, Outcome.FAIL, Outcome.FAIL)
@@ -218,7 +220,7 @@ def history(store: Store) -> int:
     return instant_ms("2026-11-20T12:00:00Z")
 
 
-def test_the_digest_tells_new_failures_from_old_ones_and_from_what_is_missing(store: Store) -> None:
+def test_the_digest_separates_new_failures_old_failures_and_missing_cases(store: Store) -> None:
     now = history(store)
     with store.reading() as connection:
         facts = digest(connection, EVERYTHING, now)
@@ -234,7 +236,7 @@ def test_the_digest_tells_new_failures_from_old_ones_and_from_what_is_missing(st
     assert "ornl/frontier  psij/b@slurm  fail since 2026-11-20T08:00:00Z" in as_text(facts)
 
 
-def test_a_digest_goes_out_once_a_day_at_its_hour(store: Store, listener: Listener) -> None:
+def test_a_digest_is_sent_once_a_day_at_its_hour(store: Store, listener: Listener) -> None:
     server = Server(store, KEY)
     now = history(store)
     subscribe(store, listener.url, kind="digest", hour=13)
@@ -245,21 +247,21 @@ def test_a_digest_goes_out_once_a_day_at_its_hour(store: Store, listener: Listen
     assert [body["event"] for body in listener.bodies()] == ["digest", "digest"]
 
 
-def test_a_digest_goes_out_by_mail(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_digest_is_sent_by_mail(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     received: list[str] = []
 
     class Mail(socketserver.StreamRequestHandler):
         def handle(self) -> None:
             self.wfile.write(b"220 here\r\n")
             while line := self.rfile.readline():
-                word = line[:4].upper()
-                if word == b"DATA":
+                command = line[:4].upper()
+                if command == b"DATA":
                     self.wfile.write(b"354 go on\r\n")
                     text = b""
                     while (part := self.rfile.readline()) != b".\r\n":
                         text += part
                     received.append(text.decode())
-                elif word == b"QUIT":
+                elif command == b"QUIT":
                     self.wfile.write(b"221 bye\r\n")
                     return
                 self.wfile.write(b"250 fine\r\n")

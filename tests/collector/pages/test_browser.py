@@ -1,4 +1,4 @@
-"""Every page in Chromium: in light and dark, wide and narrow, with and without scripts, by axe-core and by keyboard."""
+"""Every page in Chromium: light and dark, wide and narrow, with and without scripts, with axe-core and the keyboard."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.collector.pages.test_dashboard import PAGES, addresses
 
 from benchmarks.history import Shape, fill
 from collector.auth.visibility import EVERYTHING
@@ -16,6 +15,7 @@ from collector.clock import now_ms
 from collector.formatting import plain_link
 from collector.server.export import export
 from collector.store.database import Store, database_url, open_store
+from tests.collector.pages.test_dashboard import PAGES, addresses
 from tests.collector.process import Collector
 
 pytestmark = pytest.mark.needs("chromium")
@@ -24,18 +24,18 @@ WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 Shown = tuple[Collector, dict[str, str]]
 
 SHOTS = os.environ.get("EXAWORKS_SCREENSHOTS")
-"""A folder in which screenshots are kept, for continuous integration to show."""
+"""A folder for screenshots, which continuous integration publishes."""
 
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     """A collector with ten systems of many outcomes, and the address of each of its pages."""
     home = tmp_path_factory.mktemp("browser")
-    opened = open_store(database_url(None, home / "collector"))
-    fill(opened, Shape(systems=10, cases=18, nights=4))
-    places = {path: _address(path, names) for path, names in addresses(opened, now=now_ms())}
-    export(_reading(opened), EVERYTHING, home / "static", now_ms(), runs=2)
-    opened.close()
+    history = open_store(database_url(None, home / "collector"))
+    fill(history, Shape(systems=10, cases=18, nights=4))
+    places = {path: _address(path, names) for path, names in addresses(history, now=now_ms())}
+    export(_reading(history), EVERYTHING, home / "static", now_ms(), runs=2)
+    history.close()
     served = Collector(home)
     yield served, places
     assert served.stop() == 0
@@ -60,40 +60,40 @@ def test_a_page_is_accessible_in_light_and_dark(shown: Shown, browser: Any, path
     page.goto(served.url + places[path])
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
-        _keep(page, path, scheme)
+        _screenshot(page, path, scheme)
         wanted = WCAG if scheme == "light" else ["color-contrast"]
-        found = axe.run(page, options={"runOnly": wanted, "resultTypes": ["violations"]}).response
-        assert {each["id"]: [node["html"][:200] for node in each["nodes"][:3]] for each in found["violations"]} == {}
-        assert found["passes"]
+        report = axe.run(page, options={"runOnly": wanted, "resultTypes": ["violations"]}).response
+        assert {each["id"]: [node["html"][:200] for node in each["nodes"][:3]] for each in report["violations"]} == {}
+        assert report["passes"]
     context.close()
 
 
 @pytest.mark.parametrize("path", PAGES)
 @pytest.mark.parametrize("scripts", [True, False], ids=["with JavaScript", "without JavaScript"])
-def test_a_page_asks_nothing_of_others_complains_of_nothing_and_fits_a_narrow_window(
+def test_a_page_requests_nothing_from_other_hosts_logs_nothing_and_fits_a_narrow_window(
     shown: Shown, browser: Any, path: str, scripts: bool
 ) -> None:
     served, places = shown
     context = browser.new_context(java_script_enabled=scripts, viewport={"width": 390, "height": 800})
     page = context.new_page()
-    asked: list[str] = []
-    complaints: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("console", lambda message: complaints.append(message.text))
+    requested: list[str] = []
+    messages: list[str] = []
+    page.on("request", lambda request: requested.append(request.url))
+    page.on("console", lambda message: messages.append(message.text))
     answer = page.goto(served.url + places[path])
     assert answer.status == 200
     assert page.locator("h1").count() == 1
     assert page.locator("main").inner_text().strip()
     if scripts:
-        _keep(page, path, "narrow")
+        _screenshot(page, path, "narrow")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert context.cookies() == []
     context.close()
-    assert {url.split("/", 3)[2] for url in asked} == {served.url.removeprefix("http://")}
-    assert complaints == []
+    assert {url.split("/", 3)[2] for url in requested} == {served.url.removeprefix("http://")}
+    assert messages == []
 
 
-def test_what_is_stale_emulated_or_missing_looks_like_no_pass(shown: Shown, browser: Any) -> None:
+def test_stale_emulated_and_missing_results_do_not_look_like_a_pass(shown: Shown, browser: Any) -> None:
     served, _ = shown
     page = browser.new_page()
     page.goto(served.url)
@@ -118,7 +118,7 @@ def test_what_is_stale_emulated_or_missing_looks_like_no_pass(shown: Shown, brow
     page.close()
 
 
-def test_filters_and_pages_are_reached_by_keyboard_alone(shown: Shown, browser: Any) -> None:
+def test_filters_and_pages_can_be_used_with_the_keyboard_alone(shown: Shown, browser: Any) -> None:
     served, _ = shown
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.goto(served.url)
@@ -136,7 +136,7 @@ def test_filters_and_pages_are_reached_by_keyboard_alone(shown: Shown, browser: 
     page.close()
 
 
-def test_the_exported_dashboard_reads_from_a_disk(shown: Shown, browser: Any) -> None:
+def test_the_exported_dashboard_can_be_read_from_a_disk(shown: Shown, browser: Any) -> None:
     served, _ = shown
     page = browser.new_page()
     failed: list[str] = []
@@ -152,7 +152,7 @@ def test_the_exported_dashboard_reads_from_a_disk(shown: Shown, browser: Any) ->
     assert failed == []
 
 
-def _keep(page: Any, path: str, kind: str) -> None:
+def _screenshot(page: Any, path: str, kind: str) -> None:
     if SHOTS:
         name = path.strip("/").replace("/", "-").replace("{", "").replace("}", "") or "now"
         page.screenshot(path=str(Path(SHOTS, f"{name}-{kind}.png")))

@@ -1,4 +1,4 @@
-"""Every page by its facts and its markup: what it says, what it never says, and how often it asks the database."""
+"""Every page by its facts and its markup: what it shows, what it must never show, and how many queries it needs."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from collector.clock import instant_ms, now_ms
 from collector.errors import Problem
 from collector.pages import all_pages
 from collector.rendering.badges import draw_badge
-from collector.rendering.base import Question, draw, prefers_json, tell
+from collector.rendering.base import Question, prefers_json, render_html, render_json
 from collector.rendering.plots import Series, nice, plot
-from collector.status.waivers import Asked, add_waiver, end_waiver
+from collector.status.waivers import WaiverRequest, add_waiver, end_waiver
 from collector.store.database import Store, database_url, open_store
 from collector.store.decoding import read_batch, read_closing, read_manifest
 from collector.store.records import store_records
@@ -35,7 +35,7 @@ MOST_QUERIES = 5
 
 
 def put(store: Store, opening: Manifest | None, *records: Record, close: bool = True, missing: int = 0) -> None:
-    """Store a run as it would come in."""
+    """Store a run as the collector receives it."""
     now = now_ms()
     with store.writing() as connection:
         if opening is not None:
@@ -48,24 +48,26 @@ def put(store: Store, opening: Manifest | None, *records: Record, close: bool = 
             store_closing(connection, opening.run_id, ended, "*", now)
 
 
-def ask(store: Store, path: str, seen: Visibility = EVERYTHING, now: int = NOW, query: Any = None, **names: str) -> Any:
+def ask(
+    store: Store, path: str, visibility: Visibility = EVERYTHING, now: int = NOW, query: Any = None, **names: str
+) -> Any:
     """Return the facts of a page as a program reads them."""
     with store.reading() as connection:
-        return json.loads(tell(PAGES[path], Question(connection, seen, now, names, query or {})))
+        return json.loads(render_json(PAGES[path], Question(connection, visibility, now, names, query or {})))
 
 
-def drawn(store: Store, path: str, seen: Visibility = EVERYTHING, now: int = NOW, **names: str) -> str:
-    """Return a page as a person's browser gets it."""
+def drawn(store: Store, path: str, visibility: Visibility = EVERYTHING, now: int = NOW, **names: str) -> str:
+    """Return a page as HTML."""
     with store.reading() as connection:
-        return draw(PAGES[path], Question(connection, seen, now, names)).decode()
+        return render_html(PAGES[path], Question(connection, visibility, now, names)).decode()
 
 
-def addresses(store: Store, seen: Visibility = EVERYTHING, now: int = NOW) -> list[tuple[str, dict[str, str]]]:
-    """Return every page with the names of something that it shows."""
-    system = ask(store, "/", seen, now)["runs"][0]
+def addresses(store: Store, visibility: Visibility = EVERYTHING, now: int = NOW) -> list[tuple[str, dict[str, str]]]:
+    """Return every page with values for the names in its path."""
+    system = ask(store, "/", visibility, now)["runs"][0]
     place = {"site": system["site"], "system": system["system"]}
-    grid = ask(store, "/systems/{site}/{system}", seen, now, **place)
-    run = ask(store, "/runs/{run_id}", seen, now, run_id=grid["runs"][0]["run_id"])
+    grid = ask(store, "/systems/{site}/{system}", visibility, now, **place)
+    run = ask(store, "/runs/{run_id}", visibility, now, run_id=grid["runs"][0]["run_id"])
     named: dict[str, dict[str, str]] = {
         "/sites/{site}": {"site": place["site"]},
         "/systems/{site}/{system}": place,
@@ -81,31 +83,31 @@ def addresses(store: Store, seen: Visibility = EVERYTHING, now: int = NOW) -> li
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """Ten systems of five sites with a week of nights: failures, missing cases, a system of emulators."""
-    opened = open_store(database_url(None, tmp_path_factory.mktemp("filled")))
-    fill(opened, Shape(systems=10, cases=18, nights=7))
-    yield opened
-    opened.close()
+    """Ten systems of five sites with a week of nightly runs: failures, missing cases, a system with emulators."""
+    history = open_store(database_url(None, tmp_path_factory.mktemp("filled")))
+    fill(history, Shape(systems=10, cases=18, nights=7))
+    yield history
+    history.close()
 
 
-def test_no_page_asks_the_database_more_than_five_times(filled: Store) -> None:
-    asked: list[str] = []
-    listen = lambda conn, cursor, statement, *rest: asked.append(statement)  # noqa: E731
+def test_no_page_needs_more_than_five_queries(filled: Store) -> None:
+    statements: list[str] = []
+    listen = lambda conn, cursor, statement, *rest: statements.append(statement)  # noqa: E731
     counts = {}
     places = addresses(filled, now=now_ms())
     event.listen(filled.reader, "before_cursor_execute", listen)
     try:
         for path, names in places:
-            asked.clear()
+            statements.clear()
             drawn(filled, path, now=now_ms(), **names)
-            counts[path] = sum(not statement.startswith("BEGIN") for statement in asked)
+            counts[path] = sum(not statement.startswith("BEGIN") for statement in statements)
     finally:
         event.remove(filled.reader, "before_cursor_execute", listen)
     assert counts.keys() == PAGES.keys()
     assert all(0 < count <= MOST_QUERIES for count in counts.values()), counts
 
 
-def test_every_page_has_its_facts_as_json(filled: Store) -> None:
+def test_the_facts_of_every_page_are_available_as_json(filled: Store) -> None:
     for path, names in addresses(filled, now=now_ms()):
         facts = ask(filled, path, now=now_ms(), **names)
         assert facts["drawn"].endswith("Z")
@@ -123,12 +125,12 @@ def test_every_page_has_its_facts_as_json(filled: Store) -> None:
         ("", False),
     ],
 )
-def test_json_is_sent_to_who_prefers_it(accept: str, json_wanted: bool) -> None:
+def test_json_is_sent_to_clients_that_prefer_it(accept: str, json_wanted: bool) -> None:
     assert prefers_json(accept) is json_wanted
 
 
 class Passes(HTMLParser):
-    """The places of a page that are drawn in the colours of a plain pass."""
+    """Collects the elements of a page that have the colours of a plain pass."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -147,7 +149,7 @@ class Passes(HTMLParser):
 
 
 @pytest.mark.parametrize("outcome", [Outcome.SKIP, Outcome.XFAIL, Outcome.INFRA, Outcome.ERROR, None])
-def test_a_run_in_which_nothing_passed_is_green_on_no_page(store: Store, outcome: Outcome | None) -> None:
+def test_a_run_without_passes_is_green_on_no_page(store: Store, outcome: Outcome | None) -> None:
     cases = ["control/hello@local", "psij/hello@slurm"]
     put(
         store,
@@ -156,9 +158,9 @@ def test_a_run_in_which_nothing_passed_is_green_on_no_page(store: Store, outcome
         missing=1,
     )
     legend = len(Passes(drawn(store, "/releases/{release}", release="2026.11")).green)
-    found = {path: Passes(_without_legend(drawn(store, path, **names))).green for path, names in _addresses(store)}
+    green = {path: Passes(_without_legend(drawn(store, path, **names))).green for path, names in _addresses(store)}
     assert legend == 1  # the legend itself shows a pass
-    assert {path: green for path, green in found.items() if green} == {}
+    assert {path: elements for path, elements in green.items() if elements} == {}
     assert ask(store, "/")["tiles"][0]["outcome"] != "pass"
 
 
@@ -180,7 +182,7 @@ def test_emulated_and_stale_passes_never_have_the_colour_of_a_pass(store: Store)
 
 
 def _addresses(store: Store) -> list[tuple[str, dict[str, str]]]:
-    """Return the pages that a system with few records has."""
+    """Return all pages of a system with few records."""
     grid = ask(store, "/systems/{site}/{system}", site="ornl", system="frontier")
     run_id = grid["runs"][0]["run_id"]
     run = ask(store, "/runs/{run_id}", run_id=run_id)
@@ -209,17 +211,19 @@ def _without_legend(page: str) -> str:
 EVIL = "\"><script>x</script>'<b>&"
 
 
-def test_what_comes_from_outside_is_text_on_every_page(store: Store) -> None:
+def test_values_from_outside_are_escaped_on_every_page(store: Store) -> None:
     case = f"psij/{EVIL}@slurm"
     opening = manifest("r1", [case], release=EVIL, owner=EVIL, trigger=EVIL, cadence=EVIL, stale_after=EVIL)
     failed = record("r1", case, Outcome.FAIL, output=EVIL)
-    said = msgspec.structs.replace(failed.verdict.cause or pytest.fail("no cause"), rule=EVIL, evidence=EVIL)
+    cause = msgspec.structs.replace(failed.verdict.cause or pytest.fail("no cause"), rule=EVIL, evidence=EVIL)
     stack = msgspec.structs.replace(failed.stack, modules=[EVIL], python=EVIL)
     outer = Scheduler(outer=Software(name="slurm", version=EVIL))
-    verdict = msgspec.structs.replace(failed.verdict, cause=said)
+    verdict = msgspec.structs.replace(failed.verdict, cause=cause)
     put(store, opening, msgspec.structs.replace(failed, verdict=verdict, stack=stack, scheduler=outer))
     with store.writing() as connection:
-        add_waiver(connection, Asked(site="ornl", cases="no*", reason=EVIL, expires="2999-01-01", owner=EVIL), None)
+        add_waiver(
+            connection, WaiverRequest(site="ornl", cases="no*", reason=EVIL, expires="2999-01-01", owner=EVIL), None
+        )
     hits = 0
     for path, names in addresses(store):
         page = drawn(store, path, **names)
@@ -232,7 +236,7 @@ def test_what_comes_from_outside_is_text_on_every_page(store: Store) -> None:
     assert "<script" not in badge
 
 
-def test_the_history_has_a_column_a_run_and_says_what_was_not_planned(store: Store) -> None:
+def test_the_history_has_a_column_per_run_and_shows_which_cases_were_not_planned(store: Store) -> None:
     put(store, manifest("r1", ["psij/a@slurm"], started="2026-11-18T08:00:00Z"), record("r1", "psij/a@slurm"))
     both = ["psij/a@slurm", "psij/b@slurm"]
     put(
@@ -255,7 +259,7 @@ def test_the_history_has_a_column_a_run_and_says_what_was_not_planned(store: Sto
     assert [run["run_id"] for run in following["runs"]] == ["r2", "r1"]
 
 
-def test_what_changed_is_what_differs_between_the_last_pass_and_the_first_failure(store: Store) -> None:
+def test_the_page_of_a_case_lists_the_differences_between_its_last_pass_and_its_first_failure(store: Store) -> None:
     case = "parsl/htex@slurm"
     passed = record("r1", case, at="2026-11-18T08:01:")
     put(store, manifest("r1", [case], started="2026-11-18T08:00:00Z"), passed)
@@ -280,7 +284,7 @@ def test_what_changed_is_what_differs_between_the_last_pass_and_the_first_failur
     assert [each["outcome"] for each in facts["history"]] == ["fail", "fail", "pass"]
 
 
-def test_two_runs_are_told_apart_case_by_case(store: Store) -> None:
+def test_two_runs_are_compared_case_by_case(store: Store) -> None:
     cases = ["psij/a@slurm", "psij/b@slurm", "psij/c@slurm", "psij/d@slurm"]
     put(
         store,
@@ -299,15 +303,15 @@ def test_two_runs_are_told_apart_case_by_case(store: Store) -> None:
     facts = ask(store, "/compare/{before}/{after}", before="r1", after="r2")
     assert {case["case_id"]: case["kind"] for case in facts["cases"]} == {
         cases[0]: "newly failing",
-        cases[1]: "mended",
-        cases[2]: "gone",
-        cases[3]: "appeared",
+        cases[1]: "fixed",
+        cases[2]: "removed",
+        cases[3]: "added",
     }
     same = ask(store, "/compare/{before}/{after}", before="r2", after="r2")
     assert (same["cases"], same["unchanged"]) == ([], 3)
 
 
-def test_triage_groups_by_cause_and_sets_waived_failures_apart_until_their_day(store: Store) -> None:
+def test_triage_groups_by_cause_and_separates_waived_failures_until_their_last_day(store: Store) -> None:
     cases = ["psij/a@slurm", "psij/b@slurm", "parsl/a@slurm", "flux/a@slurm"]
     put(
         store,
@@ -322,10 +326,10 @@ def test_triage_groups_by_cause_and_sets_waived_failures_apart_until_their_day(s
     assert [case["case_id"] for case in before["groups"][0]["cases"]] == cases[:2]
     assert before["groups"][0]["owners"] == ["systems group"]
     with store.writing() as connection:
-        asked = Asked(
+        request = WaiverRequest(
             site="ornl", system="frontier", cases="psij/*", reason="looked at", expires="2998-12-31", owner="me"
         )
-        key = add_waiver(connection, asked, None)
+        key = add_waiver(connection, request, None)
     after = ask(store, "/triage", now=now_ms())
     assert after["counts"] == {"open": 1, "missing": 1, "waived": 2, "known": 0}
     waived = next(group for group in after["groups"] if group["section"] == "waived")
@@ -343,14 +347,14 @@ def test_triage_groups_by_cause_and_sets_waived_failures_apart_until_their_day(s
 @pytest.mark.parametrize(
     ("field", "value"), [("expires", "soon"), ("expires", "2001-01-01"), ("reason", " "), ("cases", "x" * 513)]
 )
-def test_a_waiver_without_a_day_or_a_reason_is_refused(store: Store, field: str, value: str) -> None:
-    asked = Asked(**{"site": "ornl", "cases": "*", "reason": "why", "expires": "2999-01-01", field: value})
+def test_a_waiver_without_a_valid_day_or_a_reason_is_refused(store: Store, field: str, value: str) -> None:
+    request = WaiverRequest(**{"site": "ornl", "cases": "*", "reason": "why", "expires": "2999-01-01", field: value})
     with store.writing() as connection, pytest.raises(Problem) as refused:
-        add_waiver(connection, asked, None)
+        add_waiver(connection, request, None)
     assert refused.value.field == field
 
 
-def test_filters_in_the_address_leave_out_what_does_not_fit(filled: Store) -> None:
+def test_filters_in_the_address_hide_results_that_do_not_match(filled: Store) -> None:
     everything = ask(filled, "/", now=now_ms())
     some = ask(filled, "/", now=now_ms(), query={"component": "parsl,psij", "site": "llnl"})
     assert {(tile["site"], tile["subject"]) for tile in some["tiles"]} == {("llnl", "parsl"), ("llnl", "psij")}
@@ -360,7 +364,7 @@ def test_filters_in_the_address_leave_out_what_does_not_fit(filled: Store) -> No
     assert ask(filled, "/", now=now_ms(), query={"outcome": EVIL})["tiles"] == []
 
 
-def test_a_hidden_site_is_nowhere_for_who_has_no_token(filled: Store) -> None:
+def test_a_hidden_site_is_on_no_page_for_a_reader_without_a_token(filled: Store) -> None:
     names = dict(addresses(filled, now=now_ms()))
     site = names["/sites/{site}"]["site"]
     with filled.writing() as connection:
@@ -391,7 +395,7 @@ def test_a_hidden_site_is_nowhere_for_who_has_no_token(filled: Store) -> None:
             show_site(connection, site)
 
 
-def test_a_badge_is_green_only_for_a_fresh_pass_on_the_real_thing(store: Store) -> None:
+def test_a_badge_is_green_only_for_a_recent_pass_on_a_real_scheduler(store: Store) -> None:
     put(store, manifest("r1", ["psij/a@slurm"], stale_after="1h"), record("r1", "psij/a@slurm"))
     put(store, manifest("r2", ["psij/a@lsf"], system="b"), record("r2", "psij/a@lsf", system="b", emulated=True))
     with store.reading() as connection:
@@ -409,7 +413,7 @@ def test_a_badge_is_green_only_for_a_fresh_pass_on_the_real_thing(store: Store) 
     assert "#19704a" not in stale + emulated
 
 
-def test_a_site_shows_waits_costs_and_contact_from_its_sums(filled: Store) -> None:
+def test_the_page_of_a_site_shows_waits_costs_and_contact_from_daily_sums(filled: Store) -> None:
     facts = ask(filled, "/sites/{site}", now=now_ms(), site="llnl")
     system = facts["systems"][0]
     assert system["attempts_30_days"] == sum(day["attempts"] for day in system["days"])
@@ -421,7 +425,7 @@ def test_a_site_shows_waits_costs_and_contact_from_its_sums(filled: Store) -> No
     assert page.count('<svg class="plot"') == 4
 
 
-def test_a_plot_of_bars_stands_one_on_the_other_and_names_what_it_leaves_out() -> None:
+def test_bars_of_a_plot_are_stacked_and_series_that_are_not_drawn_are_counted() -> None:
     drawing = plot("Spent", "h", [Series("a", [(1, 2.0), (2, 3.0)]), Series("b", [(1, 2.0)])], 1, 2, bars=True)
     rects = drawing.split("<rect ")[1:]
     heights = [float(each.split('height="')[1].split('"')[0]) for each in rects]
@@ -434,7 +438,7 @@ def test_a_plot_of_bars_stands_one_on_the_other_and_names_what_it_leaves_out() -
     assert [nice(value) for value in (0, 0.04, 1.2, 7, 99, 101)] == [1.0, 0.1, 1.5, 8, 100, 150]
 
 
-def test_pages_of_a_release_take_the_newest_whole_run_of_each_system(store: Store) -> None:
+def test_the_page_of_a_release_shows_the_newest_complete_run_of_each_system(store: Store) -> None:
     case = "psij/a@slurm"
     put(store, manifest("whole", [case], started="2026-11-18T08:00:00Z"), record("whole", case))
     put(store, manifest("part", [case], partial=True), record("part", case, Outcome.FAIL))
@@ -446,7 +450,7 @@ def test_pages_of_a_release_take_the_newest_whole_run_of_each_system(store: Stor
 
 
 @pytest.mark.parametrize("cell", ["x", "-1", "9" * 30, "٣", "999999"])
-def test_a_case_that_is_not_there_is_not_found(store: Store, cell: str) -> None:
+def test_the_page_of_an_unknown_case_is_not_found(store: Store, cell: str) -> None:
     with pytest.raises(Problem) as refused:
         ask(store, "/cells/{cell}", cell=cell)
     assert refused.value.status == 404

@@ -1,4 +1,4 @@
-"""The dashboard as a folder: complete, readable without a server, and without what is hidden."""
+"""The dashboard as a folder of files: complete, readable without a server, and without hidden sites."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from tests.collector.pages.test_dashboard import put
 
 from collector.auth.tokens import hide_site
 from collector.auth.visibility import EVERYTHING, Visibility
@@ -17,6 +16,7 @@ from collector.errors import ExportError
 from collector.server.export import MARK, export
 from collector.store.database import Store
 from dashboard_client.schema import Outcome
+from tests.collector.pages.test_dashboard import put
 from tests.collector.samples import manifest, record
 
 CASES = ["psij/a@slurm", "psij/b@slurm"]
@@ -34,18 +34,18 @@ def fill(store: Store, site: str = "ornl") -> None:
         )
 
 
-def write(store: Store, folder: Path, seen: Visibility = EVERYTHING, runs: int = 2) -> set[str]:
+def write(store: Store, folder: Path, visibility: Visibility = EVERYTHING, runs: int = 2) -> set[str]:
     with store.reading() as connection:
-        export(connection, seen, folder, now_ms(), runs)
+        export(connection, visibility, folder, now_ms(), runs)
     return {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()} - {MARK}
 
 
-def test_every_link_of_an_export_leads_to_a_file_of_it(store: Store, tmp_path: Path) -> None:
+def test_every_link_of_an_export_leads_to_one_of_its_files(store: Store, tmp_path: Path) -> None:
     fill(store)
     files = write(store, tmp_path / "out")
     assert {"index.html", "triage.html", "sites/ornl.html", "systems/ornl/frontier.html", "static/style.css"} <= files
     assert "runs/ornl%3A20.html" in files
-    assert "runs/ornl%3A18.html" not in files  # two runs of each system were asked for
+    assert "runs/ornl%3A18.html" not in files  # the export has two runs of each system
     assert "badge/ornl/frontier/psij.svg" in files
     assert "cells/1.html" not in files  # it passes
     assert len([file for file in files if file.startswith("records/") and file.endswith(".html")]) == 2
@@ -70,7 +70,7 @@ def test_every_link_of_an_export_leads_to_a_file_of_it(store: Store, tmp_path: P
     assert json.loads((tmp_path / "out" / "index.json").read_text())["tiles"][0]["outcome"] == "fail"
 
 
-def test_an_export_leaves_hidden_sites_out(store: Store, tmp_path: Path) -> None:
+def test_an_export_does_not_contain_hidden_sites(store: Store, tmp_path: Path) -> None:
     fill(store)
     fill(store, "secret")
     with store.writing() as connection:
@@ -95,7 +95,7 @@ def test_a_second_export_replaces_the_first_and_nothing_else(store: Store, tmp_p
     assert [file.name for file in (tmp_path / "other").iterdir()] == ["thesis.txt"]
 
 
-def test_an_empty_collector_is_exported_as_one_that_waits(store: Store, tmp_path: Path) -> None:
+def test_the_export_of_an_empty_collector_states_that_no_system_has_reported(store: Store, tmp_path: Path) -> None:
     files = write(store, tmp_path / "out")
     assert "index.html" in files
-    assert "Nothing has reported yet" in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    assert "No system has reported yet" in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")

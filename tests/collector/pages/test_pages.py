@@ -1,4 +1,4 @@
-"""The pages, as they are sent and as Chromium shows them: nothing runs in them, nothing comes from elsewhere."""
+"""The pages as they are sent and as Chromium shows them: without scripts, and without content from other hosts."""
 
 from __future__ import annotations
 
@@ -36,22 +36,22 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
 
 
 class Elements(HTMLParser):
-    """Every start tag of a page."""
+    """Collects every start tag of a page."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
+        self.tags.append((tag, dict(attrs)))
 
 
 PAGES = ["/", "/runs/page-1", f"/records/{record('page-1', CASES[2], attempt=2).record_id}"]
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_a_page_holds_no_script_no_style_of_its_own_and_nothing_from_elsewhere(shown: Collector, path: str) -> None:
+def test_a_page_has_no_script_no_inline_style_and_nothing_from_other_hosts(shown: Collector, path: str) -> None:
     answer = shown.get(path, token=TOKEN)
     assert answer.status_code == 200
     policy = answer.headers["content-security-policy"]
@@ -59,7 +59,7 @@ def test_a_page_holds_no_script_no_style_of_its_own_and_nothing_from_elsewhere(s
     assert "script-src" not in policy
     assert "unsafe" not in policy
     assert "set-cookie" not in answer.headers
-    for tag, attributes in Elements(answer.text).found:
+    for tag, attributes in Elements(answer.text).tags:
         assert tag not in {"script", "iframe", "form"}
         assert not any(name == "style" or name.startswith("on") for name in attributes)
         for name in ("src", "href"):
@@ -75,11 +75,11 @@ def test_hostile_output_is_shown_as_text(shown: Collector) -> None:
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_links_carry_the_token_of_the_address_on_and_lead_somewhere(shown: Collector, path: str) -> None:
+def test_links_keep_the_token_of_the_address_and_lead_to_pages(shown: Collector, path: str) -> None:
     assert TOKEN not in shown.get(path, token=TOKEN).text
     links = {
         attributes["href"] or ""
-        for tag, attributes in Elements(shown.get(f"{path}?token={TOKEN}").text).found
+        for tag, attributes in Elements(shown.get(f"{path}?token={TOKEN}").text).tags
         if tag == "a" and not (attributes["href"] or "").startswith("#")
     }
     assert len(links) >= 2
@@ -88,7 +88,7 @@ def test_links_carry_the_token_of_the_address_on_and_lead_somewhere(shown: Colle
         assert shown.get(link).status_code == 200
 
 
-def test_an_address_that_leads_nowhere_is_a_page_that_says_so(shown: Collector) -> None:
+def test_an_unknown_address_is_answered_with_a_page_and_status_404(shown: Collector) -> None:
     answer = shown.get("/runs/<script>", token=TOKEN)
     assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
     assert "<script>" not in answer.text
@@ -96,21 +96,21 @@ def test_an_address_that_leads_nowhere_is_a_page_that_says_so(shown: Collector) 
     assert shown.get("/static/..%2fapp.py").status_code == 404
 
 
-def test_a_run_without_its_manifest_says_so(shown: Collector) -> None:
+def test_the_page_of_a_run_without_a_manifest_states_that(shown: Collector) -> None:
     shown.add(record("orphan-1", CASES[0], system="alone"))
     page = shown.get("/runs/orphan-1", token=TOKEN).text
-    assert "The manifest of this run has not come" in page
+    assert "The manifest of this run has not been received" in page
 
 
 @pytest.mark.parametrize(
-    ("said", "meant"),
+    ("text", "expected"),
     [("36h", 129600), ("2 days", 172800), ("P2D", 172800), ("PT90M", 5400), ("1w", 604800), ("", None), ("soon", None)],
 )
-def test_a_duration_is_read_as_people_write_it(said: str, meant: int | None) -> None:
-    assert duration_seconds(said) == meant
+def test_durations_are_parsed_in_the_forms_that_people_write(text: str, expected: int | None) -> None:
+    assert duration_seconds(text) == expected
 
 
-def test_ages_and_durations_are_said_in_one_unit() -> None:
+def test_ages_and_durations_are_written_in_readable_units() -> None:
     assert [age(ms) for ms in (-5, 59_000, 3_600_000, 7_200_000, 3 * 86_400_000)] == [
         "0 s",
         "59 s",
@@ -130,14 +130,16 @@ def test_ages_and_durations_are_said_in_one_unit() -> None:
 
 @pytest.mark.needs("chromium")
 @pytest.mark.parametrize("scripts", [True, False], ids=["with JavaScript", "without JavaScript"])
-def test_a_reader_goes_from_the_matrix_to_the_evidence(shown: Collector, browser: Any, scripts: bool) -> None:
+def test_a_reader_can_follow_links_from_the_matrix_to_the_evidence(
+    shown: Collector, browser: Any, scripts: bool
+) -> None:
     context = browser.new_context(java_script_enabled=scripts, viewport={"width": 1280, "height": 900})
     page = context.new_page()
     page.set_default_timeout(10_000)
-    asked: list[str] = []
-    complaints: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("console", lambda message: complaints.append(message.text))
+    requested: list[str] = []
+    messages: list[str] = []
+    page.on("request", lambda request: requested.append(request.url))
+    page.on("console", lambda message: messages.append(message.text))
     page.goto(f"{shown.url}/?token={TOKEN}")
     assert page.title() == "Now · ExaWorks"
     tile = page.get_by_role("link", name="psij on frontier: fail, stale")
@@ -165,8 +167,8 @@ def test_a_reader_goes_from_the_matrix_to_the_evidence(shown: Collector, browser
     page.get_by_role("link", name=re.compile("1 infra")).click()
     assert page.get_by_text("waited 1800 s in queue batch").is_visible()
     page.get_by_role("link", name="run", exact=True).click()
-    page.get_by_role("navigation", name="Trail").get_by_role("link", name="Now").click()
+    page.get_by_role("navigation", name="Breadcrumb").get_by_role("link", name="Now").click()
     assert page.url == f"{shown.url}/?token={TOKEN}"
-    assert {url.split("/", 3)[2] for url in asked} == {shown.url.removeprefix("http://")}
-    assert complaints == []
+    assert {url.split("/", 3)[2] for url in requested} == {shown.url.removeprefix("http://")}
+    assert messages == []
     context.close()

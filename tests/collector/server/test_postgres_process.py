@@ -1,4 +1,4 @@
-"""On PostgreSQL: two servers share a database; nothing is lost or doubled when a server or the database is killed."""
+"""On PostgreSQL: two servers share a database; killing a server or the database loses and duplicates nothing."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ pytestmark = pytest.mark.needs("postgres")
 
 @pytest.fixture
 def url(postgres: Cluster) -> Iterator[str]:
-    made = postgres.ready()
-    yield made
-    postgres.clear(made)
+    database = postgres.ready()
+    yield database
+    postgres.clear(database)
 
 
-def wrong_with(url: str, tmp_path: Path) -> list[str]:
+def problems_of(url: str, tmp_path: Path) -> list[str]:
     store = open_store(database_url(url, tmp_path))
     try:
-        with store.held() as connection:
-            return verify(connection).said
+        with store.exclusive() as connection:
+            return verify(connection).problems
     finally:
         store.close()
 
 
-def test_a_database_without_an_encoding_of_its_own_holds_the_same_texts(postgres: Cluster, tmp_path: Path) -> None:
-    made = postgres.fresh("ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
-    served = Collector(tmp_path, "--database", made)
+def test_a_database_without_an_encoding_stores_unicode_text(postgres: Cluster, tmp_path: Path) -> None:
+    database = postgres.fresh("ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+    served = Collector(tmp_path, "--database", database)
     try:
         case = "psij/grüße@slurm"
         assert served.open(manifest("plain", [case])).status_code == 201
@@ -50,8 +50,8 @@ def test_a_database_without_an_encoding_of_its_own_holds_the_same_texts(postgres
         served.stop()
 
 
-def test_two_servers_on_one_database_take_the_same_runs_at_once(url: str, tmp_path: Path) -> None:
-    """Both get every record of the same two runs, in opposite orders, and each its own closing race."""
+def test_two_servers_on_one_database_store_the_same_runs_at_the_same_time(url: str, tmp_path: Path) -> None:
+    """Both servers get every record of the same two runs, in opposite orders, and both close the runs."""
     servers = [Collector(tmp_path / name, "--database", url) for name in ("a", "b")]
     cases = [f"psij/bulk:n={number}@slurm" for number in range(240)]
     sent = [[record(run, case) for case in cases] for run in ("both-1", "both-2")]
@@ -83,10 +83,10 @@ def test_two_servers_on_one_database_take_the_same_runs_at_once(url: str, tmp_pa
             shown = served.get(f"/api/v1/runs/{run}").json()
             assert (shown["records"], shown["counts"], shown["state"]) == (240, {"pass": 240}, "complete")
     assert [served.stop() for served in servers] == [0, 0]
-    assert wrong_with(url, tmp_path) == []
+    assert problems_of(url, tmp_path) == []
 
 
-def test_a_token_made_beside_one_server_holds_at_the_other_with_the_same_key(url: str, tmp_path: Path) -> None:
+def test_a_token_created_for_one_server_is_valid_on_another_with_the_same_key(url: str, tmp_path: Path) -> None:
     first = Collector(tmp_path, "--database", url)
     second = Collector(tmp_path, "--database", url, "--token-file", str(tmp_path / "second"), token=None)
     token = tool(tmp_path, "token", "new", "ornl", "--database", url).stdout.strip()
@@ -97,7 +97,7 @@ def test_a_token_made_beside_one_server_holds_at_the_other_with_the_same_key(url
 
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", ["collector", "database"])
-def test_what_was_acknowledged_before_a_kill_is_there_and_sending_all_again_doubles_nothing(
+def test_acknowledged_records_survive_a_kill_and_sending_all_again_duplicates_nothing(
     tmp_path: Path, victim: str
 ) -> None:
     cluster = Cluster(safe=True)
@@ -146,15 +146,15 @@ def test_what_was_acknowledged_before_a_kill_is_there_and_sending_all_again_doub
         shown = served.get("/api/v1/runs/killed").json()
         assert (shown["records"], shown["counts"]) == (1000, {"pass": 1000})
         assert served.stop() == 0
-        assert wrong_with(url, tmp_path) == []
+        assert problems_of(url, tmp_path) == []
     finally:
         cluster.remove()
 
 
-def test_a_database_of_the_tests_ends_with_them_however_they_end() -> None:
-    words = "from tests.collector.postgres import Cluster; made = Cluster(); print(made.folder, flush=True); input()"
+def test_the_postgres_server_of_the_tests_stops_when_the_tests_are_killed() -> None:
+    code = "from tests.collector.postgres import Cluster; c = Cluster(); print(c.folder, flush=True); input()"
     tests = subprocess.Popen(
-        [sys.executable, "-c", words], env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", code], env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert tests.stdout is not None
     folder = Path(tests.stdout.readline().strip())

@@ -1,4 +1,4 @@
-"""The server process: it starts once a database, says where it is, survives being killed, and ends when it should."""
+"""The server process: one for each database, announced by a ready file, safe to kill, and stopped with its user."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.collector.process import Collector, batch, tool, wait_until
 from tests.collector.samples import closing, manifest, record
 
 
-def test_nothing_is_lost_or_doubled_when_the_server_is_killed_while_it_takes_records(tmp_path: Path) -> None:
+def test_nothing_is_lost_or_duplicated_when_the_server_is_killed_while_it_stores_records(tmp_path: Path) -> None:
     cases = [f"psij/bulk:n={number}@slurm" for number in range(3000)]
     sent = [record("killed", case) for case in cases]
     bodies = [batch(sent[start : start + 100]) for start in range(0, len(sent), 100)]
@@ -68,7 +68,7 @@ def test_nothing_is_lost_or_doubled_when_the_server_is_killed_while_it_takes_rec
     database.close()
 
 
-def test_a_second_server_on_the_same_file_is_refused_and_told_where_the_first_is(tmp_path: Path) -> None:
+def test_a_second_server_on_the_same_file_is_refused_with_the_address_of_the_first(tmp_path: Path) -> None:
     served = Collector(tmp_path)
     second = tool(tmp_path, "serve", "--port", "0")
     assert second.returncode == 2
@@ -79,7 +79,7 @@ def test_a_second_server_on_the_same_file_is_refused_and_told_where_the_first_is
     assert served.stop(signal.SIGINT) == 0
 
 
-def test_the_ready_file_is_there_while_connections_are_accepted(tmp_path: Path) -> None:
+def test_the_ready_file_exists_while_connections_are_accepted(tmp_path: Path) -> None:
     served = Collector(tmp_path)
     file = tmp_path / "ready.json"
     about = json.loads(file.read_text())
@@ -94,7 +94,7 @@ def test_the_ready_file_is_there_while_connections_are_accepted(tmp_path: Path) 
     assert not token.exists()
 
 
-def test_it_ends_with_the_process_that_needed_it(tmp_path: Path) -> None:
+def test_the_server_stops_with_the_process_named_by_exit_with(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
         served = Collector(tmp_path, "--exit-with", str(other.pid))
         assert served.get("/healthz").status_code == 200
@@ -105,14 +105,14 @@ def test_it_ends_with_the_process_that_needed_it(tmp_path: Path) -> None:
     assert not (tmp_path / "ready.json").exists()
 
 
-def test_it_does_not_start_for_a_process_that_is_gone_already(tmp_path: Path) -> None:
-    gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
-    answer = tool(tmp_path, "serve", "--port", "0", "--exit-with", gone.stdout.decode().strip())
+def test_the_server_does_not_start_if_the_process_named_by_exit_with_has_ended(tmp_path: Path) -> None:
+    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    answer = tool(tmp_path, "serve", "--port", "0", "--exit-with", ended.stdout.decode().strip())
     assert answer.returncode == 0
     assert not (tmp_path / "collector" / "ready.json").exists()
 
 
-def test_an_address_that_others_reach_must_be_asked_for(tmp_path: Path) -> None:
+def test_an_address_that_other_machines_can_reach_needs_allow_remote(tmp_path: Path) -> None:
     for host in ("0.0.0.0", "::"):
         refused = tool(tmp_path, "serve", "--port", "0", "--host", host)
         assert (refused.returncode, "--allow-remote" in refused.stderr) == (2, True)
@@ -121,14 +121,14 @@ def test_an_address_that_others_reach_must_be_asked_for(tmp_path: Path) -> None:
     assert served.stop() == 0
 
 
-def test_an_address_that_is_taken_is_an_error(tmp_path: Path) -> None:
+def test_an_address_in_use_is_an_error(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         refused = tool(tmp_path, "serve", "--port", str(taken.getsockname()[1]))
     assert (refused.returncode, "cannot listen" in refused.stderr) == (2, True)
     assert "Traceback" not in refused.stderr
 
 
-def test_a_database_of_a_newer_collector_is_left_alone(tmp_path: Path) -> None:
+def test_a_database_of_a_newer_collector_is_not_opened(tmp_path: Path) -> None:
     url = database_url(None, tmp_path)
     open_store(url).close()
     database = sqlite3.connect(tmp_path / "collector.db")
@@ -139,7 +139,7 @@ def test_a_database_of_a_newer_collector_is_left_alone(tmp_path: Path) -> None:
         open_store(url)
 
 
-def test_a_file_that_is_no_database_is_an_error(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing of a database here\n" * 100)
     refused = tool(tmp_path, "token", "list", "--database", str(tmp_path / "notes.txt"))
     assert (refused.returncode, "cannot open the database" in refused.stderr) == (2, True)
@@ -149,7 +149,7 @@ def test_a_file_that_is_no_database_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*expression-based index")
-def test_the_migrations_make_the_tables_that_the_code_uses(tmp_path: Path) -> None:
+def test_the_migrations_create_the_tables_that_the_code_uses(tmp_path: Path) -> None:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
@@ -164,19 +164,19 @@ def test_the_migrations_make_the_tables_that_the_code_uses(tmp_path: Path) -> No
     with again.reading() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
     again.close()
-    made = open_store(database_url(str(tmp_path / "made.db"), tmp_path))
-    with made.reading() as connection:
-        assert indexes(connection) == migrated  # of an expression, too, which a comparison of metadata leaves out
-    made.close()
+    created = open_store(database_url(str(tmp_path / "created.db"), tmp_path))
+    with created.reading() as connection:
+        assert indexes(connection) == migrated  # also the index of an expression, which compare_metadata ignores
+    created.close()
 
 
 def indexes(connection: Connection) -> dict[str, str]:
-    """Return the indexes of a SQLite database as they were asked for."""
+    """Return the statements that created the indexes of a SQLite database."""
     rows = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL")
     return {name: sql.replace("(run >> 5)", "run >> 5") for name, sql in rows}
 
 
-def test_the_write_ahead_log_is_left_out_on_a_shared_file_system(
+def test_the_write_ahead_log_is_not_used_on_a_shared_file_system(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mounts = tmp_path / "mountinfo"
@@ -196,13 +196,13 @@ def test_the_write_ahead_log_is_left_out_on_a_shared_file_system(
     store.close()
 
 
-def test_the_command_line_costs_no_server_until_it_serves() -> None:
-    words = "import sys, collector.cli.main; print(*sorted(n for n in sys.modules if n in {'litestar', 'sqlalchemy'}))"
-    found = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == ""
+def test_the_command_line_imports_no_server_libraries_until_it_serves() -> None:
+    code = "import sys, collector.cli.main; print(*sorted(n for n in sys.modules if n in {'litestar', 'sqlalchemy'}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
 
 
-def test_an_end_in_the_middle_of_a_batch_leaves_all_of_it_or_nothing(tmp_path: Path) -> None:
+def test_a_stop_during_a_batch_stores_all_of_it_or_nothing(tmp_path: Path) -> None:
     cases = [f"psij/bulk:n={number}@slurm" for number in range(2000)]
     body = batch(record("graceful", case) for case in cases)
     served = Collector(tmp_path)
@@ -224,7 +224,7 @@ def test_an_end_in_the_middle_of_a_batch_leaves_all_of_it_or_nothing(tmp_path: P
 
 
 def established(process: int) -> bool:
-    """Tell whether somebody is connected to the process."""
+    """Return whether a client is connected to the process."""
     sockets = [str(link.readlink()) for link in Path(f"/proc/{process}/fd").iterdir() if link.is_symlink()]
     mine = {name[8:-1] for name in sockets if name.startswith("socket:[")}
     lines = Path(f"/proc/{process}/net/tcp").read_text().splitlines()[1:]

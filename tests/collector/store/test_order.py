@@ -1,4 +1,4 @@
-"""The roll-ups are a function of the facts alone: whatever the order in which they came, pages show the same."""
+"""The roll-ups depend on the facts only: every order of arrival gives the same pages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from collector.clock import now_ms
 from collector.outcomes import CHAR
 from collector.status import queries
 from collector.store.database import Store
-from collector.store.decoding import Arrival, read_batch, read_closing, read_manifest
+from collector.store.decoding import DecodedRecord, read_batch, read_closing, read_manifest
 from collector.store.recompute import verify
 from collector.store.records import store_records
 from collector.store.runs import store_closing, store_manifest
@@ -28,62 +28,62 @@ NOW = now_ms()
 Step = Callable[[Connection], Any]
 
 
-def opened(what: Manifest) -> Step:
-    return lambda connection: store_manifest(connection, read_manifest(encode(what), NOW), NOW)
+def opened(sent: Manifest) -> Step:
+    return lambda connection: store_manifest(connection, read_manifest(encode(sent), NOW), NOW)
 
 
-def added(*what: Record) -> Step:
-    arrivals = [item for item in read_batch(batch(what), NOW) if isinstance(item, Arrival)]
-    assert len(arrivals) == len(what)
-    return lambda connection: store_records(connection, arrivals, NOW)
+def added(*sent: Record) -> Step:
+    decoded = [item for item in read_batch(batch(sent), NOW) if isinstance(item, DecodedRecord)]
+    assert len(decoded) == len(sent)
+    return lambda connection: store_records(connection, decoded, NOW)
 
 
-def closed(run_id: str, what: Closing) -> Step:
-    return lambda connection: store_closing(connection, run_id, read_closing(encode(what), NOW), "*", NOW)
+def closed(run_id: str, sent: Closing) -> Step:
+    return lambda connection: store_closing(connection, run_id, read_closing(encode(sent), NOW), "*", NOW)
 
 
 def rolled_up(connection: Connection) -> dict[str, Any]:
-    """Return every roll-up by natural names, free of the keys that depend on who came first."""
+    """Return every roll-up by name instead of by key, because keys depend on the order of arrival."""
     names = {row.id: row.case_id for row in connection.execute(select(cells))}
     run_ids: dict[int | None, str | None] = {row.id: row.run_id for row in connection.execute(select(runs))}
-    named = {row.id: row.system for row in connection.execute(select(systems))}
-    told = {}
+    system_names = {row.id: row.system for row in connection.execute(select(systems))}
+    cell_rows = {}
     for row in connection.execute(select(cells)):
         points = {
             name: (run_ids.get(getattr(row, f"{name}_run")), getattr(row, f"{name}_started"))
             for name in ("last", "since", "pass", "fail")
         }
         shown = (row.last_outcome, row.last_version, row.last_emulated, row.history, row.turns, row.decided)
-        told[named[row.system], row.case_id] = (shown, points)
+        cell_rows[system_names[row.system], row.case_id] = (shown, points)
     board_rows = {
         row.subject: (row.worst, row.outcomes, row.started, run_ids[row.run], row.version, row.emulated, row.flaky)
         for row in connection.execute(select(board))
     }
-    packed = {}
+    run_rows = {}
     for row in connection.execute(select(runs)).all():
         run = queries.find_run(connection, row.run_id, EVERYTHING)
         assert run is not None
         outcomes = zip(queries.run_cells(connection, run), run.outcomes, strict=True)
-        said = sorted((names[cell.id], char) for cell, char in outcomes)
-        packed[row.run_id] = (row.started, row.state, row.stack, row.schedulers, row.records, said)
+        by_case = sorted((names[cell.id], char) for cell, char in outcomes)
+        run_rows[row.run_id] = (row.started, row.state, row.stack, row.schedulers, row.records, by_case)
     full = [tuple(row) for row in connection.execute(select(systems.c.full_smoke, systems.c.full_integration))]
     sums = sorted(tuple(row)[1:] for row in connection.execute(select(days)))
-    return {"cells": told, "board": board_rows, "runs": packed, "full": full, "days": sums}
+    return {"cells": cell_rows, "board": board_rows, "runs": run_rows, "full": full, "days": sums}
 
 
 def apply(store: Store, steps: Iterable[Step]) -> dict[str, Any]:
-    """Take the steps in one transaction that is undone, so that the store is empty again; return the roll-ups."""
+    """Apply the steps in one transaction, return the roll-ups, and roll back, so that the store is empty again."""
     with store.writer.connect() as connection:
         for step in steps:
             step(connection)
         shown = rolled_up(connection)
-        assert verify(connection).said == []
+        assert verify(connection).problems == []
         connection.rollback()
     return shown
 
 
 def two_runs() -> list[Step]:
-    """Two runs: the first passes, the second fails a case, tries one twice and loses one."""
+    """Return the steps of two runs: the first passes; the second has a failed, a repeated and a missing case."""
     later = {"started": "2026-11-21T08:00:00Z"}
     at = {"at": "2026-11-21T08:02:"}
     return [
@@ -99,13 +99,13 @@ def two_runs() -> list[Step]:
 
 
 def possible(order: tuple[int, ...]) -> bool:
-    """A closing needs something of its run before it."""
+    """Return whether each closing comes after a manifest or a record of its run."""
     places = {step: place for place, step in enumerate(order)}
     return places[2] > min(places[0], places[1]) and places[7] > min(places[step] for step in (3, 4, 5, 6))
 
 
 def turning_runs() -> list[Step]:
-    """Four runs in which one case fails twice and recovers, the last of them on another stack."""
+    """Return the steps of four runs in which a case fails, recovers, and fails again; the last is on another stack."""
     steps = []
     for number, (one, other) in enumerate([("f", "p"), ("p", "p"), ("e", "s"), ("f", "p")]):
         run_id, at = f"turn-{number}", f"2026-11-1{number}T08:01:"
@@ -113,8 +113,8 @@ def turning_runs() -> list[Step]:
         if number == 3:
             changes["deployments"] = [Deployment(name="spack", kind="spack", digest="77aa" * 16)]
         outcomes = {char: outcome for outcome, char in CHAR.items()}
-        found = [record(run_id, CASES[0], outcomes[one], at=at), record(run_id, CASES[1], outcomes[other], at=at)]
-        steps += [opened(manifest(run_id, CASES[:2], **changes)), added(*found), closed(run_id, closing(2))]
+        records = [record(run_id, CASES[0], outcomes[one], at=at), record(run_id, CASES[1], outcomes[other], at=at)]
+        steps += [opened(manifest(run_id, CASES[:2], **changes)), added(*records), closed(run_id, closing(2))]
     return steps
 
 
@@ -124,11 +124,11 @@ def test_any_order_of_arrival_gives_the_same_roll_ups(store: Store) -> None:
     assert wanted["board"]["control"][0] == "f"
     assert wanted["board"]["parsl"][:2] == (".", ".")
     orders = [order for order in itertools.permutations(range(len(steps))) if possible(order)]
-    for order in random.Random(7).sample(orders, 12 if store.file else 5):  # the same code, and a slower database
+    for order in random.Random(7).sample(orders, 12 if store.file else 5):  # fewer on PostgreSQL, which is slower
         assert apply(store, [steps[step] for step in order]) == wanted, order
 
 
-def test_the_history_of_a_cell_does_not_depend_on_the_order_either(store: Store) -> None:
+def test_the_history_of_a_cell_does_not_depend_on_the_order_of_arrival(store: Store) -> None:
     steps = turning_runs()
     wanted = apply(store, steps)
     (shown, points) = wanted["cells"][min(wanted["cells"])]
@@ -152,7 +152,7 @@ def test_sending_everything_twice_changes_nothing(store: Store) -> None:
     assert apply(store, [*steps, *steps]) == apply(store, steps)
 
 
-def test_a_partial_run_makes_no_case_missing_and_an_open_one_none_yet(store: Store) -> None:
+def test_a_partial_run_makes_no_case_missing_and_neither_does_an_open_run(store: Store) -> None:
     with store.writing() as connection:
         for step in (opened(manifest("whole")), added(*(record("whole", case) for case in CASES))):
             step(connection)
@@ -192,7 +192,7 @@ def test_a_case_that_a_full_run_no_longer_plans_leaves_the_board(store: Store) -
         ([Outcome.ERROR, Outcome.FAIL], "f"),
     ],
 )
-def test_the_worst_is_shown_and_without_a_pass_nothing_reads_as_one(
+def test_the_worst_outcome_is_displayed_and_a_group_without_a_pass_never_as_one(
     store: Store, outcomes: list[Outcome], shown: str
 ) -> None:
     cases = [f"psij/case{number}@local" for number in range(len(outcomes))]
@@ -202,7 +202,7 @@ def test_the_worst_is_shown_and_without_a_pass_nothing_reads_as_one(
         assert rolled_up(connection)["board"]["psij"][0] == shown
 
 
-def test_two_systems_keep_apart(store: Store) -> None:
+def test_the_results_of_two_systems_are_separate(store: Store) -> None:
     with store.writing() as connection:
         opened(manifest("one"))(connection)
         opened(manifest("other", system="summit"))(connection)

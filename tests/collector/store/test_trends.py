@@ -1,4 +1,4 @@
-"""Figures over time: what is a change and what is none, and that pages, digest and roll-ups say the same of it."""
+"""Figures over time: what counts as a change, and that pages, digest and roll-ups report the same changes."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Sequence
 
 import pytest
 from sqlalchemy import Connection, delete, select
-from tests.collector.pages.test_dashboard import ask, drawn
-from tests.collector.store.test_order import added
 
 from collector.auth.visibility import EVERYTHING, Visibility
 from collector.clock import instant_ms
 from collector.notify.digest import as_text, digest
 from collector.store.database import Store
-from collector.store.recompute import rebuild, verify
+from collector.store.recompute import recompute_rollups, verify
 from collector.store.tables import cells, metadata, points, series, systems
 from collector.store.trends import KEPT, judge
 from dashboard_client.schema import Metric, Outcome, Record
+from tests.collector.pages.test_dashboard import ask, drawn
 from tests.collector.samples import CASES, record
+from tests.collector.store.test_order import added
 
 NOW = instant_ms("2026-10-20T12:00:00Z")
 CASE = CASES[4]
@@ -50,27 +50,27 @@ def test_one_odd_value_is_no_change_wherever_it_stands(odd: float) -> None:
         assert change(values) == (None, None), place
 
 
-def test_a_change_that_went_away_is_none_any_more() -> None:
+def test_a_change_that_disappears_is_no_longer_reported() -> None:
     assert change(scattered(15, 100) + scattered(6, 60) + scattered(4, 100)) == (None, None)
 
 
-def test_the_latest_of_two_changes_is_told() -> None:
+def test_the_latest_of_two_changes_is_reported() -> None:
     assert change(scattered(12, 10) + scattered(14, 100) + scattered(5, 70)) == ("worse", 26)
 
 
-def test_too_few_values_say_nothing_and_what_lasts_becomes_usual() -> None:
+def test_too_few_values_are_no_change_and_a_level_that_lasts_becomes_usual() -> None:
     assert judge([], "higher") is None
     assert change([100.0] * 7 + [1.0] * 3) == (None, None)
     assert change([100.0] * 8 + [1.0] * 3) == ("worse", 8)
     assert change([100.0] * 20 + [1.0] * KEPT) == (None, None)
 
 
-def test_a_steady_figure_may_move_a_little() -> None:
+def test_a_small_move_of_a_steady_figure_is_no_change() -> None:
     assert change([100.0] * 20 + [96.0] * 5) == (None, None)
     assert change([100.0] * 20 + [94.0] * 5) == ("worse", 20)
 
 
-def test_scatter_alone_hardly_ever_alarms() -> None:
+def test_scatter_alone_is_hardly_ever_reported_as_a_change() -> None:
     alarms = sum(change(scattered(KEPT, 100, seed))[0] is not None for seed in range(400))
     assert alarms <= 4
 
@@ -91,19 +91,19 @@ def rolled_up(store: Store) -> list[tuple[object, ...]]:
         return [tuple(row) for row in connection.execute(select(*named, *COUNTS).select_from(OF_SYSTEM))]
 
 
-def test_any_order_of_arrival_makes_the_same_of_figures(store: Store) -> None:
-    made = nights()
-    told = []
-    for order in (made, made[::-1], random.Random(5).sample(made, len(made))):
+def test_every_order_of_arrival_gives_the_same_trends(store: Store) -> None:
+    sent = nights()
+    results = []
+    for order in (sent, sent[::-1], random.Random(5).sample(sent, len(sent))):
         with store.writing() as connection:
             for one in order:
                 added(one)(connection)
-            assert verify(connection).said == []
-        told.append(rolled_up(store))
+            assert verify(connection).problems == []
+        results.append(rolled_up(store))
         with store.writing() as connection:
             wipe(connection)
-    assert told[0] == told[1] == told[2]
-    ((name, count, level, recent, changed, since, trended, worse),) = told[0]
+    assert results[0] == results[1] == results[2]
+    ((name, count, level, recent, changed, since, trended, worse),) = results[0]
     assert (name, count, changed, trended, worse) == ("tasks per second", 26, "worse", 1, 1)
     assert 90 < level < 110  # type: ignore[operator]
     assert 45 < recent < 55  # type: ignore[operator]
@@ -122,18 +122,18 @@ def test_a_figure_counts_where_its_record_passed_and_its_direction_is_known(stor
         assert connection.execute(select(points.c.value)).scalars().all() == [5.0]
 
 
-def test_figures_of_records_that_are_there_are_found_when_the_schema_is_new(store: Store) -> None:
+def test_a_recomputation_restores_the_figures_of_stored_records(store: Store) -> None:
     with store.writing() as connection:
         added(*nights())(connection)
         shown = select(series.c.change, series.c.count, *COUNTS).select_from(OF_SYSTEM)
         before = connection.execute(shown).all()
         connection.execute(delete(points))
         connection.execute(delete(series))
-        rebuild(connection)
+        recompute_rollups(connection)
         assert connection.execute(shown).all() == before
 
 
-def test_pages_json_and_digest_tell_what_got_worse(store: Store) -> None:
+def test_pages_json_and_digest_report_what_got_worse(store: Store) -> None:
     with store.writing() as connection:
         added(*nights())(connection)
     place = {"site": "ornl", "system": "frontier"}

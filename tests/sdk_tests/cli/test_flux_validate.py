@@ -1,4 +1,4 @@
-"""Flux's cases and those of what works on it, through ``exaworks validate`` and on the real Flux of this machine."""
+"""The cases of Flux and of its pairs, through ``exaworks validate`` and on the real Flux of this machine."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.needs import need
 pytestmark = [pytest.mark.needs("flux", "components"), pytest.mark.long]
 
 MAY_SKIP = "flux/fluxion@"
-"""Where flux-sched is absent."""
+"""This case is skipped where flux-sched is not installed."""
 
 
 @pytest.mark.parametrize(
     "scheduler", ["local", "flux", pytest.param("slurm", marks=pytest.mark.needs("slurm", "munge"))]
 )
-def test_every_case_of_flux_passes(scheduler: str, tmp_path: Path) -> None:
+def test_every_case_of_flux_and_its_pairs_passes(scheduler: str, tmp_path: Path) -> None:
     deployment = str(Path(need("components")))
     command = [sys.executable, "-I", "-m", "exaworks_sdk", "validate", "--site", "local/workstation", "--no-upload"]
     command += ["--deployment", f"venv:{deployment}", "--scheduler", scheduler]

@@ -1,4 +1,4 @@
-"""``exaworks testbed`` as a person types it."""
+"""``exaworks testbed`` as a user types it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sdk_tests.cli import testbed
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="bed-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="testbed-", dir="/tmp"))
     yield folder
     call(folder, "down", "--all")
     shutil.rmtree(folder)
@@ -31,7 +31,7 @@ def call(home: Path, *argv: str) -> Result:
 
 
 @pytest.mark.needs("slurm", "munge")
-def test_up_env_list_and_down_are_a_round_trip(home: Path) -> None:
+def test_a_testbed_can_be_started_used_listed_and_stopped(home: Path) -> None:
     done = call(home, "up", "slurm", "--nodes", "3", "--cores", "2")
     assert done.exit_code == 0, done.output
     name = done.stdout.strip()
@@ -52,7 +52,7 @@ def test_up_env_list_and_down_are_a_round_trip(home: Path) -> None:
 
 
 @pytest.mark.needs("slurm", "munge")
-def test_down_all_takes_every_one_and_a_list_shows_a_damaged_one(home: Path) -> None:
+def test_down_all_stops_every_testbed_and_list_shows_a_damaged_one(home: Path) -> None:
     names = [call(home, "up", "slurm", "--nodes", "1").stdout.strip() for _ in range(2)]
     record = json.loads((home / "testbeds" / names[0] / "testbed.json").read_text())
     (pid,) = [daemon["pid"] for daemon in record["daemons"] if daemon["name"] == "slurmd-n1"]
@@ -63,7 +63,7 @@ def test_down_all_takes_every_one_and_a_list_shows_a_damaged_one(home: Path) -> 
     assert list((home / "testbeds").iterdir()) == []
 
 
-def test_additions_to_path_come_first_also_where_there_was_no_path(home: Path) -> None:
+def test_additions_to_path_come_first_even_without_a_path(home: Path) -> None:
     folder = home / "testbeds" / "slurm-abc"
     folder.mkdir(parents=True)
     env = {"SLURM_CONF": "/a b/slurm.conf", "PATH+": "/opt/slurm/bin"}
@@ -78,31 +78,31 @@ def test_additions_to_path_come_first_also_where_there_was_no_path(home: Path) -
 
 
 @pytest.mark.parametrize(
-    ("argv", "said"),
+    ("argv", "message"),
     [
-        (["up", "sge"], "no kind of testbed is called 'sge'; there is "),
+        (["up", "sge"], "there is no kind of testbed 'sge'; known kinds: "),
         (["up", "slurm", "--nodes", "0"], "0 is not in the range"),
-        (["down", "slurm-000000"], "no testbed is called 'slurm-000000'"),
-        (["env", "slurm-000000"], "no testbed is called 'slurm-000000'"),
+        (["down", "slurm-000000"], "there is no testbed 'slurm-000000'"),
+        (["env", "slurm-000000"], "there is no testbed 'slurm-000000'"),
         (["down"], "give the names of testbeds, or --all"),
         (["down", "x", "--all"], "give the names of testbeds, or --all"),
     ],
 )
-def test_a_mistake_is_answered_in_one_message_and_exit_code_2(home: Path, argv: list[str], said: str) -> None:
+def test_a_usage_error_gives_one_message_and_exit_code_2(home: Path, argv: list[str], message: str) -> None:
     done = call(home, *argv)
     assert done.exit_code == 2
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.output
 
 
 @pytest.mark.parametrize("command", [[], ["up"], ["list"], ["down"], ["env"]])
-def test_every_help_ends_in_examples(home: Path, command: list[str]) -> None:
+def test_every_help_text_ends_with_examples(home: Path, command: list[str]) -> None:
     shown = call(home, *command, "--help").stdout
     assert "Examples:\n" in shown
     assert "exaworks testbed" in shown.partition("Examples:")[2]
 
 
-def test_its_help_loads_neither_yaml_nor_the_testbeds_themselves() -> None:
-    program = "import sys, sdk_tests.testbeds.cli; print(*sys.modules)"
+def test_the_command_line_is_loaded_without_yaml_and_without_the_testbeds() -> None:
+    program = "import sys, sdk_tests.cli.testbed; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     assert not {"ruamel.yaml", "tabulate", "sdk_tests.testbeds.manage", "sdk_tests.testbeds.slurm"} & set(loaded)

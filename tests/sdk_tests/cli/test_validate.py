@@ -1,4 +1,4 @@
-"""``exaworks validate`` as a user runs it, on the release's real components, and with parts broken on purpose."""
+"""``exaworks validate`` as users run it, with the real components of the release, some of them broken on purpose."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 class Home:
-    """A state folder of its own, with a copy of the release's deployment made of hard links."""
+    """A state folder with a copy of the release's deployment that consists of hard links."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        made = Path(str(need("components")))
-        self.deployment = folder / "deployments" / made.name
+        components = Path(str(need("components")))
+        self.deployment = folder / "deployments" / components.name
         self.deployment.parent.mkdir(parents=True)
-        subprocess.run(["cp", "-al", str(made), str(self.deployment)], check=True)
+        subprocess.run(["cp", "-al", str(components), str(self.deployment)], check=True)
 
     def environ(self) -> dict[str, str]:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("EXAWORKS_", "SLURM", "PYTEST", "COV"))}
@@ -61,25 +61,24 @@ class Home:
         return RunFolder.open("last", self.folder / "runs")
 
     def verdicts(self) -> dict[str, tuple[str, str | None]]:
-        found = {}
+        verdicts = {}
         for case_id, record in self.run().effective().items():
             cause = record.verdict.cause
-            found[case_id] = (record.verdict.outcome.value, cause.rule if cause else None)
-        return found
+            verdicts[case_id] = (record.verdict.outcome.value, cause.rule if cause else None)
+        return verdicts
 
     def metadata(self, distribution: str) -> Path:
-        (found,) = self.deployment.glob(f"lib/python3*/site-packages/{distribution}-*.dist-info")
-        return found
+        (folder,) = self.deployment.glob(f"lib/python3*/site-packages/{distribution}-*.dist-info")
+        return folder
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
-    made = Home(tmp_path)
-    yield made
+    yield Home(tmp_path)
     shutil.rmtree(tmp_path, ignore_errors=True)
 
 
-def test_a_component_that_the_release_promises_and_is_gone_fails(home: Home) -> None:
+def test_a_missing_component_that_the_release_promises_fails(home: Home) -> None:
     shutil.rmtree(home.metadata("parsl"))
     done = home.validate("--tier", "smoke", "--scheduler", "local", "--component", "parsl", "--no-upload")
     assert done.returncode == 1, done.stdout + done.stderr
@@ -90,7 +89,7 @@ def test_a_component_that_the_release_promises_and_is_gone_fails(home: Home) -> 
     assert "release 2026.11 promises parsl" in done.stdout
 
 
-def test_a_component_of_another_version_fails_and_names_both(home: Home) -> None:
+def test_a_component_with_another_version_fails_and_the_message_names_both_versions(home: Home) -> None:
     metadata = home.metadata("parsl") / "METADATA"
     text = metadata.read_text()
     version = re.search(r"^Version: (.*)$", text, re.MULTILINE)
@@ -105,7 +104,7 @@ def test_a_component_of_another_version_fails_and_names_both(home: Home) -> None
     assert version.group(1) in done.stdout
 
 
-def test_a_component_that_is_there_but_does_not_import_fails_as_the_distributions_fault(home: Home) -> None:
+def test_an_installed_component_that_cannot_be_imported_is_the_distributions_fault(home: Home) -> None:
     package = home.metadata("psij_python").parent / "psij" / "__init__.py"
     package.unlink()
     package.write_text("import a_module_that_was_not_packaged\n")
@@ -115,8 +114,8 @@ def test_a_component_that_is_there_but_does_not_import_fails_as_the_distribution
     assert "a_module_that_was_not_packaged" in done.stdout
 
 
-def test_without_slurm_its_cells_are_skips_that_say_what_to_install(home: Home) -> None:
-    """Where Slurm is installed, its controller is hidden in a mount namespace of this test's own."""
+def test_without_slurm_its_cells_are_skipped_and_the_reason_names_what_to_install(home: Home) -> None:
+    """If Slurm is installed, its controller is hidden in a mount namespace of this test."""
     controller = program("slurmctld")
     command = home.command("--tier", "smoke", "--component", "psij", "--no-upload", "--json")
     if controller is not None:
@@ -135,7 +134,7 @@ def test_without_slurm_its_cells_are_skips_that_say_what_to_install(home: Home) 
     assert "slurm-wlm" in cause.evidence
 
 
-def test_without_flux_its_cells_are_skips_that_say_what_to_install(home: Home) -> None:
+def test_without_flux_its_cells_are_skipped_and_the_reason_names_what_to_install(home: Home) -> None:
     path = [part for part in os.environ["PATH"].split(os.pathsep) if not Path(part, "flux").exists()]
     command = home.command(
         "--scheduler", "local", "--scheduler", "flux", "--case", "psij/hello", "--case", "flux/instance"
@@ -154,7 +153,7 @@ def test_without_flux_its_cells_are_skips_that_say_what_to_install(home: Home) -
 
 
 @pytest.mark.needs("slurm", "munge")
-def test_a_machine_with_a_scheduler_that_no_site_file_describes_is_not_taken_for_a_laptop(home: Home) -> None:
+def test_a_machine_with_a_scheduler_and_without_a_site_file_is_not_treated_as_a_workstation(home: Home) -> None:
     testbed = manage.up("slurm", home.folder, owner_pid=os.getpid())
     try:
         configuration = home.folder / "slurm.conf"
@@ -171,12 +170,12 @@ def test_a_machine_with_a_scheduler_that_no_site_file_describes_is_not_taken_for
 
 
 @pytest.mark.needs("slurm", "munge")
-def test_the_smoke_tier_of_psij_passes_on_local_and_slurm_and_reaches_the_collector(home: Home) -> None:
+def test_the_smoke_tier_of_psij_passes_on_local_and_slurm_and_is_uploaded(home: Home) -> None:
     done = home.validate("--tier", "smoke", "--component", "psij", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
-    said: dict[str, Any] = json.loads(done.stdout)
-    assert said["exit_code"] == 0
-    assert said["counts"]["pass"] == 4
+    printed: dict[str, Any] = json.loads(done.stdout)
+    assert printed["exit_code"] == 0
+    assert printed["counts"]["pass"] == 4
     record = home.run().effective()["psij/hello@slurm"]
     assert record.scheduler.job_ids
     assert record.scheduler.outer is not None
@@ -186,11 +185,11 @@ def test_the_smoke_tier_of_psij_passes_on_local_and_slurm_and_reaches_the_collec
     assert str(pushed).count("'acknowledged'") >= 1
 
 
-def test_a_run_whose_reader_has_left_is_stopped_with_a_record_of_every_case(home: Home) -> None:
-    """As when a pipeline is cancelled: what reads the output is ended by the same signal, and may be gone first."""
+def test_a_run_that_is_terminated_after_its_output_pipe_was_closed_has_a_record_of_every_case(home: Home) -> None:
+    """This happens when a pipeline is cancelled: the reader of the output gets the same signal and may end first."""
     process = home.start("--scheduler", "local", "--component", "parsl", "--no-upload")
     assert process.stdout is not None
-    assert any("control/hello" in line for line in process.stdout), "the others need seconds from here on"
+    assert any("control/hello" in line for line in process.stdout), "the control case did not finish"
     process.stdout.close()
     process.terminate()
     assert process.wait(60) == 130
@@ -224,17 +223,17 @@ def test_a_collector_that_already_runs_is_used_and_left_running(home: Home) -> N
         server.wait(timeout=20)
 
 
-def test_a_collector_killed_mid_upload_loses_and_doubles_nothing(home: Home) -> None:
+def test_if_the_collector_is_killed_during_the_run_no_record_is_lost_or_stored_twice(home: Home) -> None:
     process = home.start("--tier", "smoke", "--scheduler", "local", "--component", "psij")
     assert process.stdout is not None
-    said = ""
-    while "dashboard of this run" not in said:
+    first_lines = ""
+    while "dashboard of this run" not in first_lines:
         line = process.stdout.readline()
-        assert line, said
-        said += line
+        assert line, first_lines
+        first_lines += line
     ready = home.folder / "collector" / "ready.json"
     os.kill(json.loads(ready.read_text())["pid"], signal.SIGKILL)
-    output = said + process.communicate(timeout=180)[0]
+    output = first_lines + process.communicate(timeout=180)[0]
     assert process.returncode == 0, output
     assert "upload failed" in output
     assert "exaworks results push" in output
@@ -272,7 +271,7 @@ def test_a_collector_killed_mid_upload_loses_and_doubles_nothing(home: Home) -> 
 
 
 @pytest.mark.needs("strace")
-def test_a_warm_validation_without_upload_connects_to_loopback_alone(home: Home) -> None:
+def test_a_validation_of_an_installed_release_without_upload_connects_only_to_loopback(home: Home) -> None:
     trace = home.folder / "trace"
     command = home.command("--tier", "smoke", "--component", "psij", "--component", "parsl", "--no-upload")
     command = [word for word in command if word not in ("--site", "local/workstation")]  # detection is part of it
@@ -286,8 +285,8 @@ def test_a_warm_validation_without_upload_connects_to_loopback_alone(home: Home)
     )
     assert done.returncode == 0, done.stdout + done.stderr
     text = trace.read_text(errors="replace")
-    seen = set(re.findall(r'inet_addr\("([^"]+)"\)', text))
-    seen |= set(re.findall(r'inet_pton\(AF_INET6, "([^"]+)"', text))
-    outside = {address for address in seen if not re.fullmatch(r"(::ffff:)?127\..*|::1|0\.0\.0\.0|::", address)}
-    assert "127.0.0.1" in seen
+    addresses = set(re.findall(r'inet_addr\("([^"]+)"\)', text))
+    addresses |= set(re.findall(r'inet_pton\(AF_INET6, "([^"]+)"', text))
+    outside = {address for address in addresses if not re.fullmatch(r"(::ffff:)?127\..*|::1|0\.0\.0\.0|::", address)}
+    assert "127.0.0.1" in addresses
     assert outside == set()

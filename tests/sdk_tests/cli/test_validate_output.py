@@ -1,4 +1,4 @@
-"""What ``exaworks validate`` says where it cannot speak, or has nothing to run: never a green that nobody saw."""
+"""``exaworks validate`` without a usable standard output or without readable cases: no failure goes unnoticed."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from tests.sdk_tests.bench import ROOT, SITE
 
 PROGRAM = """
 import pathlib, sys
-from sdk_tests import validate
+from sdk_tests.cli import validation
 from exaworks_sdk.cli import main
-validate.INTEGRATION = pathlib.Path(sys.argv[1])
+validation.INTEGRATION = pathlib.Path(sys.argv[1])
 main(["validate", *sys.argv[2:]], prog_name="exaworks")
 """
 
 
 def validate(folder: Path, *arguments: str, cases: Path = INTEGRATION, redirect: str = "") -> tuple[int, str, str]:
-    """Run the control case, or what ``cases`` holds, in a shell; return exit code, standard output and error."""
+    """Run the cases of a folder in a shell; return exit code, standard output and standard error."""
     site = folder / "site.yaml"
     site.write_text(SITE.replace("DEPLOYMENT", f"venv:{sys.prefix}").replace("RETRIES", "0"))
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("EXAWORKS_", "SLURM", "PYTEST", "COV"))}
@@ -42,13 +42,13 @@ def validate(folder: Path, *arguments: str, cases: Path = INTEGRATION, redirect:
 CONTROL = ("--case", "control/hello@local")
 
 
-def test_a_summary_that_found_no_room_is_told_and_the_verdict_stands(tmp_path: Path) -> None:
+def test_a_summary_that_cannot_be_written_is_a_warning_and_the_exit_code_stays(tmp_path: Path) -> None:
     code, _, stderr = validate(tmp_path, *CONTROL, redirect=">/dev/full")
     assert code == 0, stderr
     assert "the summary could not be written: No space left on device; the results are in" in stderr
 
 
-def test_json_that_found_no_room_is_an_error(tmp_path: Path) -> None:
+def test_json_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     code, _, stderr = validate(tmp_path, *CONTROL, "--json", redirect=">/dev/full")
     assert code == 2
     assert "Error: the summary could not be written: No space left on device" in stderr
@@ -56,7 +56,7 @@ def test_json_that_found_no_room_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("redirect", [">&-", ">&- 2>&-"])
-def test_a_run_without_standard_output_has_its_verdict(tmp_path: Path, redirect: str) -> None:
+def test_a_run_without_standard_output_has_a_verdict(tmp_path: Path, redirect: str) -> None:
     assert validate(tmp_path, *CONTROL, redirect=redirect) == (0, "", "")
     closed = RunFolder.open("last", tmp_path / "home" / "runs").manifest.closed
     assert closed is not None
@@ -64,7 +64,7 @@ def test_a_run_without_standard_output_has_its_verdict(tmp_path: Path, redirect:
 
 
 @pytest.mark.parametrize("option", ["--list", "--json"])
-def test_cases_that_cannot_be_read_are_named_and_nothing_is_run(tmp_path: Path, option: str) -> None:
+def test_cases_that_cannot_be_imported_are_named_and_nothing_is_run(tmp_path: Path, option: str) -> None:
     cases = tmp_path / "cases"
     cases.mkdir()
     (cases / "test_whole.py").write_text((INTEGRATION / "test_control.py").read_text())

@@ -1,4 +1,4 @@
-"""A testbed of each emulated scheduler for the whole room; a real one, where it is at hand, is held to the same."""
+"""Fixtures: a testbed of each emulated scheduler, and a real OpenPBS if it is installed, for all tests of this room."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from sdk_tests.schedulers import CommandFailed, Finished, JobSpec, JobStatus, SchedulerKind
+from sdk_tests.schedulers import CommandFailed, CommandResult, JobSpec, JobStatus, SchedulerKind
 from sdk_tests.schedulers.registry import kinds
 from sdk_tests.testbeds import Daemon, Testbed, manage, processes
-from sdk_tests.testbeds.likeness import Likeness
+from sdk_tests.testbeds.site_profile import SiteProfile
 from site_configs.load import load_text
 from tests.needs import need
 from tests.sdk_tests.testbeds.fault_base import Faults
 from tests.sdk_tests.testbeds.faults import faults
 
 KINDS = {"lsf": "lsf", "pbs": "pbs-emulated", "cobalt": "cobalt", "openpbs": "pbs"}
-"""What a testbed is called in a test's name, and the kind that is brought up."""
+"""The name of a testbed in the names of tests, and the kind of testbed that is started."""
 SITE = """
 system: test/{kind}
 description: A machine for tests
@@ -40,8 +40,8 @@ LAUNCHER = {"lsf": "jsrun", "pbs": "mpiexec, kind: pals", "cobalt": "aprun"}
 
 
 @dataclass
-class Bed:
-    """One testbed and its kind; ``folder`` takes the jobs' scripts."""
+class Cluster:
+    """One testbed and its scheduler kind. ``folder`` contains the scripts of jobs."""
 
     testbed: Testbed
     kind: SchedulerKind
@@ -58,9 +58,9 @@ class Bed:
 
     def processes(self) -> list[Daemon]:
         """Return the processes of this testbed's jobs."""
-        return processes.marked(f"EMULATED_JOB={self.testbed.folder}#" if self.emulated else "PBS_JOBID=")
+        return processes.with_variable_prefix(f"EMULATED_JOB={self.testbed.folder}#" if self.emulated else "PBS_JOBID=")
 
-    def run(self, *argv: str, limit: float = 60.0, text: str | None = None) -> Finished:
+    def run(self, *argv: str, limit: float = 60.0, text: str | None = None) -> CommandResult:
         done = subprocess.run(
             argv,
             env=self.kind.env,
@@ -71,15 +71,15 @@ class Bed:
             input=text,
             cwd=self.folder,
         )
-        return Finished(tuple(argv), done.returncode, done.stdout, done.stderr)
+        return CommandResult(tuple(argv), done.returncode, done.stdout, done.stderr)
 
     def job(self, body: str, **changes: object) -> JobSpec:
         self.count += 1
         script = self.folder / f"{self.count}.sh"
         script.write_text(f"#!/bin/sh\n{body}\n")
         script.chmod(0o755)
-        given = {"nodes": 1, "walltime": 600.0, "queue": self.testbed.scheduler.default_queue, "cores": 1, **changes}
-        return JobSpec(f"job {self.count}", script, self.folder / f"{self.count}.out", **given)  # type: ignore[arg-type]
+        fields = {"nodes": 1, "walltime": 600.0, "queue": self.testbed.scheduler.default_queue, "cores": 1, **changes}
+        return JobSpec(f"job {self.count}", script, self.folder / f"{self.count}.out", **fields)  # type: ignore[arg-type]
 
     def submit(self, job: JobSpec) -> str:
         return self.kind.parse_submit(self.run(*self.kind.submit_argv(job)))
@@ -92,9 +92,9 @@ class Bed:
     def status(self, job: str) -> JobStatus | None:
         return self.kind.parse_status(self.run(*self.kind.status_argv([job]))).get(job)
 
-    def until(self, job: str, true: Callable[[JobStatus | None], bool], limit: float = 60.0) -> JobStatus | None:
+    def until(self, job: str, condition: Callable[[JobStatus | None], bool], limit: float = 60.0) -> JobStatus | None:
         deadline = time.monotonic() + limit
-        while not true(status := self.status(job)):
+        while not condition(status := self.status(job)):
             assert time.monotonic() < deadline, f"job {job} is still {status}"
             time.sleep(0.05)
         return status
@@ -105,45 +105,45 @@ class Bed:
         return status
 
 
-def bring_up(name: str, folder: Path, like: Likeness | None = None) -> Bed:
+def bring_up(name: str, folder: Path, profile: SiteProfile | None = None) -> Cluster:
     if name == "openpbs":
         need("openpbs")
-    testbed = manage.up(KINDS[name], folder, nodes=3, cores=4, owner_pid=os.getpid(), like=like)
+    testbed = manage.up(KINDS[name], folder, nodes=3, cores=4, owner_pid=os.getpid(), profile=profile)
     assert testbed.scheduler.emulated == (name != "openpbs")
     env = manage.environment(testbed, {**os.environ, "LSB_NTRIES": "1"})
-    return Bed(testbed, kinds()[testbed.kind](testbed.scheduler, env), folder)
+    return Cluster(testbed, kinds()[testbed.kind](testbed.scheduler, env), folder)
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
+def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp(request.param)
-    made = bring_up(request.param, folder)
-    yield made
-    manage.down(folder, made.testbed.id)
+    started = bring_up(request.param, folder)
+    yield started
+    manage.down(folder, started.testbed.id)
 
 
 @pytest.fixture
-def bed(shared: Bed) -> Iterator[Bed]:
-    """A testbed with one queue of three nodes, on which nothing is broken or left running afterwards."""
+def cluster(shared: Cluster) -> Iterator[Cluster]:
+    """Return a testbed with one queue and three nodes. Its faults are repaired and its jobs ended after each test."""
     yield shared
     shared.faults.mend()
 
 
 @pytest.fixture
-def emulated(bed: Bed) -> Bed:
-    """The same, for what a real scheduler does in words of its own."""
-    if not bed.emulated:
-        pytest.skip("a claim about emulators")
-    return bed
+def emulated(cluster: Cluster) -> Cluster:
+    """Return the same testbed, for tests of messages that only the emulators print."""
+    if not cluster.emulated:
+        pytest.skip("this test checks the emulator's own messages")
+    return cluster
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
-    """A testbed that looks like a system with two queues, limits and a launcher."""
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Return a testbed with the profile of a system that has two queues, limits and a launcher."""
     folder = tmp_path_factory.mktemp(request.param)
     flags = ', flags: ["--site-flag"]'
     kind = "pbs" if request.param == "openpbs" else request.param
     system = load_text(SITE.format(kind=kind, launcher=LAUNCHER[kind], flags=flags), "a test")
-    made = bring_up(request.param, folder, Likeness(system, system.schedulers[0]))
-    yield made
-    manage.down(folder, made.testbed.id)
+    started = bring_up(request.param, folder, SiteProfile(system, system.schedulers[0]))
+    yield started
+    manage.down(folder, started.testbed.id)

@@ -1,65 +1,375 @@
-"""The harness's own batch jobs, followed through what their scheduler answers."""
+"""The harness's own batch jobs, followed through the answers of a scheduler that answers as a test wants it to."""
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
+from sdk_tests.execution import batch as batch_module
 from sdk_tests.execution.batch import Batch
-from sdk_tests.execution.job import Job
+from sdk_tests.execution.job import Job, Phase
+from sdk_tests.execution.messages import (
+    AttemptFinished,
+    EnvironmentChange,
+    LaunchRequest,
+    SchedulerSetup,
+    Setup,
+)
 from sdk_tests.execution.process_table import ProcessEnd
-from sdk_tests.schedulers import Finished, JobState, JobStatus
+from sdk_tests.schedulers import (
+    CommandFailed,
+    CommandResult,
+    JobSpec,
+    JobState,
+    JobStatus,
+    OwnJob,
+    Probe,
+    SchedulerKind,
+)
+from site_configs.schema import SchedulerSpec
+
+RUNNING = JobStatus(state=JobState.RUNNING, native_state="R", started=1.0)
+QUEUED = JobStatus(state=JobState.QUEUED, native_state="Q")
+FAILED = JobStatus(state=JobState.FAILED, native_state="F")
+
+SPEC = SchedulerSpec(kind="scripted", status_interval=0.01, job_unknown_limit=0.3, result_grace=0.1)
 
 
-class Forgetful:
-    """A scheduler that, asked for several jobs, tells of the first alone, as the qstat of OpenPBS 23.06 does."""
+class Scripted(SchedulerKind):
+    """A scheduler whose answers a test sets. jobs: its queue; lost: whether the answer of a submission is lost."""
 
-    def __init__(self, known: set[str]) -> None:
-        self.known = known
+    kind = "scripted"
+
+    def __init__(self) -> None:
+        super().__init__(SPEC, {})
+        self.jobs: dict[str, JobStatus] = {}
+        self.names: dict[str, str] = {}
+        self.accounted: dict[str, JobStatus] = {}
+        self.cancelled: list[str] = []
+        self.answer: Callable[[dict[str, JobStatus]], dict[str, JobStatus]] = dict
+        self.only_first = self.lost = self.refused = self.deaf = False
+
+    def probe(self) -> Probe:
+        return Probe(kind=self.kind, available=True)
+
+    def submit_argv(self, job: JobSpec) -> list[str]:
+        return ["submit", job.name]
+
+    def parse_submit(self, done: CommandResult) -> str:
+        if self.refused:
+            raise CommandFailed("submit: invalid account")
+        number = f"{len(self.jobs) + 1}.server"
+        self.jobs[number], self.names[number] = RUNNING, done.argv[1]
+        if self.lost:
+            raise CommandFailed("submit: Socket timed out on send/recv operation")
+        return number
 
     def status_argv(self, ids: Sequence[str]) -> list[str]:
         return ["status", *ids]
 
-    def parse_status(self, done: Finished) -> dict[str, JobStatus]:
-        first = [number for number in done.argv[1:] if number in self.known][:1]
-        return {number: JobStatus(state=JobState.RUNNING, native_state="R") for number in first}
+    def parse_status(self, done: CommandResult) -> dict[str, JobStatus]:
+        asked = {job: self.jobs[job] for job in done.argv[1:] if job in self.jobs}
+        if self.only_first:
+            asked = dict(list(asked.items())[:1])
+        return self.answer(asked)
+
+    def accounting_argv(self, ids: Sequence[str]) -> list[str] | None:
+        return ["accounting", *ids] if self.accounted else None
+
+    def parse_accounting(self, done: CommandResult) -> dict[str, JobStatus]:
+        return {job: self.accounted[job] for job in done.argv[1:] if job in self.accounted}
+
+    def cancel_argv(self, ids: Sequence[str]) -> list[str]:
+        self.cancelled += ids
+        if not self.deaf:
+            for job in ids:
+                self.jobs.pop(job, None)
+        return ["cancel", *ids]
+
+    def own_jobs_argv(self) -> list[str]:
+        return ["list"]
+
+    def parse_own_jobs(self, done: CommandResult) -> dict[str, OwnJob]:
+        return {job: OwnJob(self.names.get(job, ""), "") for job in self.jobs}
+
+    def job_key(self, job_id: str) -> str:
+        return job_id.partition(".")[0]
+
+    def control_argv(self, argv: Sequence[str], job: JobSpec) -> list[str]:
+        return list(argv)
+
+    def ping_argv(self) -> list[str]:
+        return ["true"]
+
+
+class Desk:
+    """One batch with its scheduler; commands are answered at once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.kind = Scripted()
+        self.sent: list[Any] = []
+        self.relaunched: list[LaunchRequest] = []
+        setup = Setup(
+            folder=str(folder),
+            envs={},
+            changes={"deployment": EnvironmentChange()},
+            schedulers={},
+            local_cores=1,
+            login_slots=1,
+            machine_cores=1,
+            python="/python",
+            mark="run",
+            job_token="token",
+        )
+        given = SchedulerSetup(spec=SPEC, env={})
+        processes: Any = self
+        self.batch = Batch("scripted", self.kind, given, setup, processes, self.sent.append, self.relaunched.extend)
+
+    def spawn(
+        self, key: str, argv: Sequence[str], env: Mapping[str, str], cwd: str, limit: float, done: Any, mark: str = ""
+    ) -> None:
+        done(ProcessEnd(key, "exited", 0, None, b"", 0, b"", 0.0, 0.0))
+
+    def submit(self, *names: str, queue_wait: float = 60.0) -> Job:
+        requests = [
+            LaunchRequest(
+                case_id=f"a/{name}@scripted",
+                attempt=1,
+                argv=["program", "{}"],
+                env="deployment",
+                scratch="/scratch",
+                scheduler="scripted",
+                where="allocation",
+                queue_wait=queue_wait,
+            )
+            for name in names or ("case",)
+        ]
+        self.batch.submit(requests, shared=True)
+        return self.batch.jobs[-1]
+
+    def land(self, job: Job, index: int = 0, **changes: Any) -> None:
+        meta = {
+            "ending": "exited",
+            "exit_code": 0,
+            "signal": None,
+            "stdout_bytes": 2,
+            "started": 1.0,
+            "ended": 2.0,
+            "orphan_processes": [],
+            "detail": "",
+            "waited": False,
+            "disturbed": "",
+        }
+        (job.folder / f"{index}.out").write_text("{}")
+        (job.folder / f"{index}.json").write_text(json.dumps({**meta, **changes}))
+
+    def tick(self, seconds: float = 0.0) -> None:
+        until = time.monotonic() + seconds
+        self.batch.tick()
+        while time.monotonic() < until:
+            time.sleep(0.02)
+            self.batch.tick()
+
+    @property
+    def endings(self) -> list[tuple[str, str]]:
+        results = [each.result for each in self.sent if isinstance(each, AttemptFinished)]
+        return [(result.ending, result.detail) for result in results]
 
 
 @pytest.fixture
-def followed(tmp_path: Path) -> Callable[..., list[Job]]:
-    """Follow two jobs, of which the scheduler knows some, through one round of its answers."""
-
-    def round_of(*known: str) -> list[Job]:
-        def spawn(
-            name: str, argv: list[str], env: Any, folder: Path, limit: float, done: Callable[[ProcessEnd], None]
-        ) -> None:
-            done(cast("ProcessEnd", SimpleNamespace(ending="exited", exit_code=0, stdout=b"", stderr=b"", detail="")))
-
-        given = SimpleNamespace(inner=None, env={}, spec=SimpleNamespace(status_interval=1.0))
-        setup, processes = SimpleNamespace(folder=tmp_path), SimpleNamespace(spawn=spawn)
-        parts: list[Any] = [Forgetful(set(known)), given, setup, processes]
-        batch = cast("Any", Batch)("pbs", *parts, lambda event: None)
-        request: Any = SimpleNamespace(case_id="a/case@pbs", queue_wait=60.0)
-        batch.jobs = [
-            Job(number, tmp_path, [request], True, 1, 60.0, job_id=number, submitted=time.time())
-            for number in ("1.here", "2.here")
-        ]
-        batch.tick()
-        return list[Job](batch.jobs)
-
-    return round_of
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    monkeypatch.setattr(batch_module, "SEARCH_LIMIT", 0.3)
+    monkeypatch.setattr(batch_module, "CANCEL_AGAIN", 0.1)
+    return Desk(tmp_path)
 
 
-def test_a_job_that_one_answer_leaves_out_is_asked_for_by_itself(followed: Callable[..., list[Job]]) -> None:
-    assert [job.gone_at for job in followed("1.here", "2.here")] == [None, None]
+def test_a_result_is_reported_once_and_the_job_is_followed_until_it_has_left(desk: Desk) -> None:
+    job = desk.submit()
+    desk.land(job)
+    desk.tick(0.1)
+    assert desk.endings == [("exited", "")]
+    assert desk.batch.jobs == [job]
+    desk.kind.jobs["1.server"] = JobStatus(state=JobState.DONE, native_state="F")
+    desk.tick(0.1)
+    assert (desk.batch.jobs, desk.endings) == ([], [("exited", "")])
 
 
-def test_a_job_that_is_not_known_by_itself_either_is_gone(followed: Callable[..., list[Job]]) -> None:
-    first, second = followed("1.here")
-    assert first.gone_at is None
-    assert second.gone_at is not None
+def test_a_job_that_a_bulk_answer_leaves_out_is_asked_about_by_itself(desk: Desk) -> None:
+    first, second = desk.submit(), desk.submit()
+    desk.kind.only_first = True
+    desk.tick(0.6)
+    assert (first.phase, second.phase) == (Phase.RUNNING, Phase.RUNNING)
+    assert desk.endings == []
+
+
+@pytest.mark.parametrize("odd", ["absent", "unreadable", "exception", "other"])
+def test_one_odd_answer_neither_ends_a_job_nor_loses_it(desk: Desk, odd: str) -> None:
+    job = desk.submit()
+    desk.tick()
+
+    def answer(_: dict[str, JobStatus]) -> dict[str, JobStatus]:
+        if odd == "unreadable":
+            raise CommandFailed("status: exit 1: Socket timed out")
+        if odd == "exception":
+            raise KeyError("JOBS")
+        return {"99.server": FAILED} if odd == "other" else {}
+
+    desk.kind.answer = answer
+    desk.tick(0.1)
+    assert (job.phase, job.in_queue, desk.endings) == (Phase.UNKNOWN, True, [])
+    desk.kind.answer = dict
+    desk.tick(0.1)
+    assert (job.phase, desk.endings, desk.kind.cancelled) == (Phase.RUNNING, [], [])
+
+
+def test_a_job_unknown_for_the_stated_time_has_vanished_and_the_evidence_says_so(desk: Desk) -> None:
+    desk.submit()
+    desk.tick()
+    desk.kind.jobs.clear()
+    desk.tick(0.1)
+    assert desk.endings == []
+    desk.tick(0.5)
+    ((ending, detail),) = desk.endings
+    assert ending == "vanished"
+    assert "for 0.3 s the scheduler reported nothing about it" in detail
+
+
+def test_the_accounting_is_asked_about_a_job_that_left_the_queue(desk: Desk) -> None:
+    job = desk.submit()
+    desk.tick()
+    desk.kind.accounted = {"1.server": FAILED}
+    desk.kind.jobs.clear()
+    desk.tick(0.25)
+    assert job.phase is Phase.ENDED
+    assert [ending for ending, _ in desk.endings] == ["job-ended"]
+
+
+def test_a_submission_whose_answer_was_lost_is_found_by_its_name(desk: Desk) -> None:
+    desk.kind.lost = True
+    job = desk.submit()
+    desk.tick()
+    assert (job.job_id, job.phase) == ("1.server", Phase.RUNNING)
+    desk.land(job)
+    desk.tick(0.1)
+    assert desk.endings == [("exited", "")]
+
+
+def test_a_refused_submission_is_reported_after_the_queue_was_searched(desk: Desk) -> None:
+    desk.kind.refused = True
+    desk.submit()
+    desk.tick(0.1)
+    assert desk.endings == []
+    desk.tick(0.4)
+    assert desk.endings == [("refused", "submit: invalid account")]
+    assert desk.batch.jobs == []
+
+
+def test_every_name_is_its_own_and_ends_in_the_token_of_the_run(desk: Desk) -> None:
+    names = {desk.submit().name for _ in range(5)}
+    assert len(names) == 5
+    assert all(name.startswith("ex-") and name.endswith("-token") for name in names)
+
+
+def test_a_cancellation_is_repeated_until_the_job_has_left_and_its_place_counts_until_then(desk: Desk) -> None:
+    job = desk.submit(queue_wait=0.05)
+    desk.kind.jobs["1.server"] = QUEUED
+    desk.kind.deaf = True
+    desk.tick(0.4)
+    assert len(desk.kind.cancelled) >= 2
+    assert (job.in_queue, desk.batch.live()) == (True, 1)
+    desk.kind.deaf = False
+    desk.tick(0.8)
+    assert desk.batch.live() == 0
+    ((ending, detail),) = desk.endings
+    assert ending == "queue-wait"
+    assert "did not start" in detail
+
+
+def test_a_scheduler_that_stopped_answering_ends_the_case_and_the_job_is_cancelled_when_it_answers_again(
+    desk: Desk,
+) -> None:
+    job = desk.submit()
+    desk.batch.unreachable_after = 0.2
+
+    def silent(_: dict[str, JobStatus]) -> dict[str, JobStatus]:
+        raise CommandFailed("status: no answer")
+
+    desk.kind.answer = silent
+    desk.tick(0.5)
+    assert desk.endings == [("unreachable", "status: no answer")]
+    assert job in desk.batch.jobs
+    desk.kind.answer = dict
+    desk.tick(0.6)
+    assert "1.server" in desk.kind.cancelled
+    assert desk.batch.jobs == []
+
+
+def test_a_requeued_job_is_waited_for_and_its_requeues_are_recorded(desk: Desk) -> None:
+    job = desk.submit()
+    desk.tick(0.05)
+    desk.kind.jobs["1.server"] = QUEUED
+    desk.tick(0.05)
+    assert (job.requeues, desk.endings, desk.kind.cancelled) == (1, [], [])
+    desk.kind.jobs["1.server"] = RUNNING
+    desk.land(job)
+    desk.tick(0.1)
+    (result,) = [each.result for each in desk.sent if isinstance(each, AttemptFinished)]
+    assert (result.ending, result.requeues) == ("exited", 1)
+
+
+def test_a_late_result_counts_within_the_grace_and_not_after_it(desk: Desk) -> None:
+    job = desk.submit("in-time", "too-late")
+    desk.tick(0.02)
+    desk.kind.jobs["1.server"] = FAILED
+    desk.tick(0.05)
+    desk.land(job, 0)
+    desk.tick(0.2)
+    assert [ending for ending, _ in desk.endings] == ["exited", "job-ended"]
+
+
+def test_a_case_that_did_not_start_in_an_unhealthy_allocation_is_launched_again(desk: Desk) -> None:
+    job = desk.submit("bad", "waiting")
+    desk.land(job, 0, ending="timeout", disturbed="it does not answer")
+    desk.land(job, 1, ending="not-started", exit_code=None)
+    desk.tick(0.1)
+    assert [request.case_id for request in desk.relaunched] == ["a/waiting@scripted"]
+    (result,) = [each.result for each in desk.sent if isinstance(each, AttemptFinished)]
+    assert (result.case_id, result.disturbed) == ("a/bad@scripted", "it does not answer")
+
+
+def test_what_the_agent_wrote_when_its_job_was_ended_is_not_taken_for_the_reason(desk: Desk) -> None:
+    job = desk.submit()
+    desk.land(job, ending="terminated", exit_code=None)
+    desk.tick(0.05)
+    assert desk.endings == []
+    desk.kind.jobs["1.server"] = JobStatus(state=JobState.TIMEOUT, native_state="TIMEOUT")
+    desk.tick(0.3)
+    assert [ending for ending, _ in desk.endings] == ["timeout"]
+
+
+@pytest.mark.parametrize("method", ["submit_argv", "status_argv", "inner_commands", "walltime"])
+def test_a_defect_of_a_scheduler_kind_costs_its_own_case_alone(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    healthy = desk.submit("healthy")
+    desk.tick()
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("a defect")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.kind, method, broken)
+        if method != "status_argv":
+            desk.submit("broken")
+        desk.tick(0.1)
+    desk.land(healthy)
+    desk.tick(0.2)
+    endings = dict(desk.endings)
+    assert endings.get("exited") == ""
+    if method != "status_argv":
+        assert "RuntimeError: a defect" in endings["harness-error"]

@@ -14,21 +14,22 @@ import pytest
 from sdk_tests.execution import leftover_jobs
 from sdk_tests.execution.leftover_jobs import LeftoverJobs
 from sdk_tests.execution.process_table import ProcessTable
-from sdk_tests.schedulers import CommandFailed, Finished
+from sdk_tests.schedulers import CommandFailed, CommandResult, OwnJob
 from sdk_tests.schedulers.slurm import SlurmKind
 from site_configs.schema import SchedulerSpec
 
 
 class Listed(SlurmKind):
-    """A queue that is a file of lines ``ID FOLDER``; where a file says that it is closed, nothing can be cancelled."""
+    """A queue that is a file of lines ``ID NAME FOLDER``; if a file ``….closed`` exists, nothing can be cancelled."""
 
-    def mine_argv(self) -> list[str]:
+    def own_jobs_argv(self) -> list[str]:
         return ["cat", self.env["QUEUE"]]
 
-    def parse_mine(self, done: Finished) -> dict[str, str]:
+    def parse_own_jobs(self, done: CommandResult) -> dict[str, OwnJob]:
         if done.exit_code != 0:
-            raise CommandFailed(done.line)
-        return dict(line.split(" ", 1) for line in done.stdout.splitlines())
+            raise CommandFailed(done.evidence)
+        rows = (line.split(" ", 2) for line in done.stdout.splitlines())
+        return {job: OwnJob(name, folder) for job, name, folder in rows}
 
     def cancel_argv(self, ids: Sequence[str]) -> list[str]:
         if Path(self.env["QUEUE"] + ".closed").exists():
@@ -45,13 +46,16 @@ class Queue:
         self.scratch = folder / "scratch"
         self.scratch.mkdir()
         self.processes = ProcessTable()
-        env = {**os.environ, "QUEUE": str(self.file)}
-        kind = Listed(SchedulerSpec(name="slurm", kind="slurm"), env)
-        self.leftover_jobs = LeftoverJobs(kind, env, str(folder), self.processes)
+        self.env = {**os.environ, "QUEUE": str(self.file)}
+        self.kind = Listed(SchedulerSpec(name="slurm", kind="slurm"), self.env)
+        self.leftover_jobs = LeftoverJobs(self.kind, self.env, str(folder), self.processes)
 
-    def submit(self, job: str, folder: Path) -> None:
+    def submit(self, job: str, folder: Path, name: str = "job") -> None:
         with self.file.open("a") as file:
-            file.write(f"{job} {folder}\n")
+            file.write(f"{job} {name} {folder}\n")
+
+    def clear(self, ids: Sequence[str], scratches: Sequence[str], token: str = "") -> tuple[str, str] | None:
+        return leftover_jobs.clear(self.kind, self.env, ids, scratches, token, limit=1.0)
 
     @property
     def left(self) -> list[str]:
@@ -67,7 +71,7 @@ class Queue:
 
 @pytest.fixture
 def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
-    monkeypatch.setattr(leftover_jobs, "SETTLE", 0.5)
+    monkeypatch.setattr(leftover_jobs, "SUBMISSION_GRACE", 0.5)
     made = Queue(tmp_path)
     yield made
     made.until(lambda: len(made.processes) == 0)
@@ -111,7 +115,7 @@ def test_the_places_of_a_payloads_jobs_count_until_the_queue_shows_them_no_more(
     queue.leftover_jobs.hold(str(queue.scratch), 3)
     queue.until(lambda: not queue.leftover_jobs._looking and queue.leftover_jobs._next > 0)
     assert (queue.leftover_jobs.held, queue.left) == (3, ["1", "2"])
-    queue.file.write_text(f"2 {queue.scratch.parent}\n")
+    queue.file.write_text(f"2 job {queue.scratch.parent}\n")
     queue.until(lambda: queue.leftover_jobs.held == 0)
     assert queue.left == ["2"]
 
@@ -128,7 +132,7 @@ def test_a_look_that_began_before_a_payloads_end_frees_no_place(queue: Queue) ->
 
 
 def test_places_are_not_held_for_ever(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leftover_jobs, "LINGER", 0.5)
+    monkeypatch.setattr(leftover_jobs, "HOLD_LIMIT", 0.5)
     queue.submit("1", queue.scratch)
     queue.leftover_jobs.hold(str(queue.scratch), 1)
     queue.until(lambda: queue.leftover_jobs.held == 0)
@@ -139,24 +143,33 @@ def test_a_run_that_ends_before_the_look_cancels_all_the_same(queue: Queue) -> N
     queue.submit("1", queue.scratch)
     queue.submit("7", queue.scratch.parent)
     queue.leftover_jobs.seek(str(queue.scratch))
-    assert queue.leftover_jobs.clear(["7"], []) is None
+    assert queue.clear(["7"], queue.leftover_jobs.sought) is None
     assert queue.left == []
 
 
 def test_a_job_that_arrives_while_the_run_leaves_is_cancelled(queue: Queue) -> None:
     threading.Timer(0.2, queue.submit, ("1", queue.scratch)).start()
-    assert queue.leftover_jobs.clear([], [str(queue.scratch)]) is None
+    assert queue.clear([], [str(queue.scratch)]) is None
     assert queue.left == []
 
 
-def test_what_cannot_be_cancelled_or_looked_for_is_said(queue: Queue) -> None:
+def test_a_job_whose_submission_was_never_answered_is_found_by_the_token_in_its_name(queue: Queue) -> None:
+    queue.submit("1", queue.scratch.parent, "ex-3-5f2a91bc")
+    queue.submit("2", queue.scratch.parent, "ex-3-00000000")
+    assert queue.clear([], [], "5f2a91bc") is None
+    assert queue.left == ["2"]
+
+
+def test_what_cannot_be_cancelled_or_listed_is_reported_with_the_command_to_do_it_by_hand(queue: Queue) -> None:
     queue.submit("1", queue.scratch)
     Path(f"{queue.file}.closed").touch()
-    said = queue.leftover_jobs.clear([], [str(queue.scratch)])
-    assert said is not None
-    assert "jobs 1 could not be cancelled" in said
+    left = queue.clear([], [str(queue.scratch)])
+    assert left is not None
+    assert left[0].startswith("jobs 1 are still in the queue")
+    assert left[1] == "false"
     queue.file.unlink()
-    said = queue.leftover_jobs.clear([], [str(queue.scratch)])
-    assert said is not None
-    assert "could not be looked for" in said
-    assert "No such file" in said
+    left = queue.clear(["1"], [str(queue.scratch)])
+    assert left is not None
+    assert "jobs 1 may still be there" in left[0]
+    assert "could not be listed" in left[0]
+    assert "No such file" in left[0]

@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parents[3]
 
 def in_a_process(source: str, folder: Path) -> str:
     """Run a script that uses ``ProcessTable`` in a process of its own: it takes over SIGCHLD and adopts orphans."""
-    head = "import os, sys, time\nfrom sdk_tests.execution.process_table import ProcessTable\nprocs, ended = ProcessTable(), {}\n"
+    head = "import os, sys, time\nfrom sdk_tests.execution.process_table import ProcessTable\n"
+    head += "procs, ended = ProcessTable(), {}\n"
     head += "def done(e): ended[e.key] = e\n"
     head += (
         "def spawn(key, argv, limit=20.0, mark=None):\n"
@@ -78,9 +79,9 @@ def test_daemons_that_left_the_group_are_found_by_mark_and_those_of_other_cases_
         spawn("mine", ["sh", "-c", "setsid setsid sleep 54322 & sleep 54323 & sleep 0.2"], mark="run/mine")
         spawn("other", ["sh", "-c", "setsid sleep 54324 & sleep 1; pgrep -fc '^sleep 54324'"], mark="run/other")
         while "mine" not in ended: procs.poll(1)
-        print(sorted(ended["mine"].leftovers))
+        print(sorted(ended["mine"].orphan_processes))
         drain()
-        print(int(ended["other"].stdout), list(ended["other"].leftovers))
+        print(int(ended["other"].stdout), list(ended["other"].orphan_processes))
     """
     assert in_a_process(source, tmp_path) == "['sleep', 'sleep']\n1 ['sleep']\n"
     left = subprocess.run(["pgrep", "-f", "sleep 5432[234]"], capture_output=True, check=False)
@@ -91,7 +92,7 @@ def test_a_daemon_that_wiped_its_environment_is_found_by_the_folder_it_works_in(
     source = """
         spawn("case", ["sh", "-c", "env -i setsid sleep 54325 & sleep 0.3"], mark="run/case")
         drain()
-        print(ended["case"].leftovers)
+        print(ended["case"].orphan_processes)
     """
     source = source.replace("spawn(", "os.mkdir('scratch'); procs.spawn(").replace(
         ', mark="run/case")', ', os.environ, os.path.abspath("scratch"), 20.0, done, mark="run/case")'

@@ -1,4 +1,4 @@
-"""Flux's cases: each judge accepts a good answer and refuses what a broken Flux, or one beside it, would give."""
+"""Flux's cases: each judge accepts the answer of a working Flux and refuses the answers of a broken one."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 
 import sdk_tests
+from sdk_tests import Case, Outcome
 from sdk_tests.integration import test_flux
-from sdk_tests.model.attempt import Outcome
-from sdk_tests.model.case import Case
 
 Judge = Callable[[Outcome], None]
 Answer = dict[str, Any]
@@ -24,7 +23,7 @@ PAYLOADS = Path(sdk_tests.__file__).parent / "payloads"
 
 
 def at(*path: Any, value: Any) -> Change:
-    """Return a change of an answer: the place ``path`` leads to gets ``value``."""
+    """Return a function that sets the value at ``path`` in an answer."""
 
     def change(answer: Answer) -> None:
         place: Any = answer
@@ -36,7 +35,7 @@ def at(*path: Any, value: Any) -> Change:
 
 
 def without(*path: Any, value: Any) -> Change:
-    """Return a change of an answer: a value is taken out of the list that ``path`` leads to."""
+    """Return a function that removes a value from the list at ``path`` in an answer."""
 
     def change(answer: Answer) -> None:
         place: Any = answer
@@ -52,7 +51,7 @@ def instance(size: int) -> Answer:
     return {"version": "0.88.0", "size": size, "brokers": brokers, "tasks": [f"{r} of {size}" for r in range(size)]}
 
 
-RAN = {"exit_code": 0, "said": "of two words; 'quoted' hidden", "in_folder": True, "stderr": ["on stderr"]}
+RAN = {"exit_code": 0, "output": "of two words; 'quoted' hidden", "in_folder": True, "stderr": ["on stderr"]}
 BULK: Answer = {
     "exit_code": 3,
     "squares": [number * number for number in range(100)],
@@ -79,7 +78,7 @@ CHAIN: Answer = {
     "only_after_failure": job(4),
     "after_any": job(4.5),
 }
-REFUSED = {"exit_code": 1, "said": "unsatisfiable request: need 3 node(s)", "ran": False}
+REFUSED = {"exit_code": 1, "message": "unsatisfiable request: need 3 node(s)", "ran": False}
 LEVELS: Answer = {
     "instances": [
         {"instance-level": f"{level}", "size": "1", "local-uri": f"local:///{level}", "jobid-path": path, "cores": 1}
@@ -92,21 +91,21 @@ API: Answer = {
     "bindings": "/opt/flux",
     "codes": list(range(10)),
     "ids": list(range(100, 110)),
-    "heard": list(test_flux.LOG),
+    "events": list(test_flux.LOG),
     "log": LOG,
-    "rising": True,
+    "log_in_time_order": True,
     "raised": [
         "JobException: job.exception: type=exec: no such file",
         "JobException: job.exception: type=alloc: unsatisfiable",
         "JobException: job.exception: type=cancel: not needed any more",
     ],
 }
-ENDED = {"state": "COMPLETED", "exit_code": None, "flux_says": "COMPLETED"}
+ENDED = {"state": "COMPLETED", "exit_code": None, "flux_status": "COMPLETED"}
 PSIJ: Answer = {
     "ends": [dict(ENDED) for _ in range(8)],
-    "failing": {"state": "FAILED", "exit_code": 7, "flux_says": "FAILED"},
+    "failing": {"state": "FAILED", "exit_code": 7, "flux_status": "FAILED"},
     "before": "ACTIVE",
-    "cancelled": {"state": "CANCELED", "exit_code": None, "flux_says": "CANCELED"},
+    "cancelled": {"state": "CANCELED", "exit_code": None, "flux_status": "CANCELED"},
     "ids": [f"f{number}" for number in range(8)],
     "squares": [number * number for number in range(8)],
 }
@@ -123,7 +122,7 @@ CANCEL = {
     "ran": False,
 }
 
-TRIED: list[tuple[Any, Answer, list[Change]]] = [
+EXAMPLES: list[tuple[Any, Answer, list[Change]]] = [
     (
         test_flux.test_an_instance_starts_and_runs_a_task_on_every_broker,
         instance(1),
@@ -140,19 +139,19 @@ TRIED: list[tuple[Any, Answer, list[Change]]] = [
         ],
     ),
     (
-        test_flux.test_flux_run_gives_a_program_its_environment_and_folder,
+        test_flux.test_flux_run_sets_the_environment_and_the_folder_of_a_program,
         RAN,
         [
             at("exit_code", value=1),
-            at("said", value="of two words; 'quoted' still here"),
+            at("output", value="of two words; 'quoted' still here"),
             at("in_folder", value=False),
             at("stderr", value=[]),
         ],
     ),
     (
-        test_flux.test_flux_run_ends_as_its_program_ended,
+        test_flux.test_flux_run_returns_the_exit_code_of_its_program,
         {**RAN, "exit_code": 7},
-        [at("exit_code", value=0), at("exit_code", value=1), at("said", value="")],
+        [at("exit_code", value=0), at("exit_code", value=1), at("output", value="")],
     ),
     (
         test_flux.test_a_hundred_jobs_of_one_submission_each_have_their_result,
@@ -196,7 +195,7 @@ TRIED: list[tuple[Any, Answer, list[Change]]] = [
         ],
     ),
     (
-        test_flux.test_a_cancelled_job_stops_working_and_a_held_one_never_begins,
+        test_flux.test_a_cancelled_job_stops_working_and_a_held_one_never_starts,
         CANCEL,
         [
             at("running", "status", value="COMPLETED"),
@@ -208,18 +207,18 @@ TRIED: list[tuple[Any, Answer, list[Change]]] = [
         ],
     ),
     (
-        test_flux.test_a_job_bigger_than_the_instance_is_refused_and_one_as_big_runs,
+        test_flux.test_a_job_larger_than_the_instance_is_refused_and_one_as_large_runs,
         {"nodes": 2, "cores": 4, "all": {**REFUSED, "exit_code": 0, "ran": True}, "a node more": REFUSED}
         | {"a core more": dict(REFUSED)},
         [
             at("all", "ran", value=False),
             at("a node more", "ran", value=True),
             at("a core more", "exit_code", value=0),
-            at("a core more", "said", value="no such command"),
+            at("a core more", "message", value="no such command"),
         ],
     ),
     (
-        test_flux.test_instances_two_deep_each_have_their_own_jobs,
+        test_flux.test_nested_instances_each_have_their_own_jobs_and_resources,
         LEVELS,
         [
             at("instances", value=LEVELS["instances"][:2]),
@@ -231,19 +230,19 @@ TRIED: list[tuple[Any, Answer, list[Change]]] = [
         ],
     ),
     (
-        test_flux.test_futures_of_the_python_api_tell_ends_and_events_in_order,
+        test_flux.test_futures_of_the_python_api_return_exit_codes_and_events_in_order,
         API,
         [
             at("codes", 3, value=0),
             at("ids", 3, value=100),
             at("log", value=[*LOG[:5], "start", "alloc", *LOG[7:]]),
-            at("heard", value=["submit", "start", "alloc", "finish", "clean"]),
-            at("heard", value=["submit", "alloc", "finish", "clean"]),
-            at("rising", value=False),
+            at("events", value=["submit", "start", "alloc", "finish", "clean"]),
+            at("events", value=["submit", "alloc", "finish", "clean"]),
+            at("log_in_time_order", value=False),
         ],
     ),
     (
-        test_flux.test_futures_of_the_python_api_raise_what_went_wrong,
+        test_flux.test_futures_of_the_python_api_raise_the_exception_of_their_job,
         API,
         [
             at("raised", 0, value="NoneType: None"),
@@ -253,24 +252,25 @@ TRIED: list[tuple[Any, Answer, list[Change]]] = [
     ),
     (
         test_flux.test_fluxion_schedules_where_it_is_installed,
-        {"folders": ["/m"], "found": ["/m/sched-fluxion-resource.so"], "schedules": ["sched-fluxion-qmanager"]}
+        {"folders": ["/m"], "fluxion_modules": ["/m/sched-fluxion-resource.so"]}
+        | {"loaded_schedulers": ["sched-fluxion-qmanager"]}
         | {"job": "COMPLETED"},
-        [at("schedules", value=["sched-simple"]), at("schedules", value=[]), at("job", value="FAILED")],
+        [at("loaded_schedulers", value=["sched-simple"]), at("loaded_schedulers", value=[]), at("job", value="FAILED")],
     ),
     (
         test_flux.test_psij_runs_jobs_in_a_flux_instance,
         PSIJ,
-        [at("squares", 2, value=5), at("ids", 2, value="f1"), at("ends", 2, "flux_says", value="FAILED")],
+        [at("squares", 2, value=5), at("ids", 2, value="f1"), at("ends", 2, "flux_status", value="FAILED")],
     ),
     (
-        test_flux.test_psij_tells_how_a_job_of_flux_failed_or_was_cancelled,
+        test_flux.test_psij_reports_failed_and_cancelled_jobs_of_flux,
         PSIJ,
         [
             at("failing", "state", value="COMPLETED"),
             at("failing", "exit_code", value=1),
             at("before", value="QUEUED"),
             at("cancelled", "state", value="COMPLETED"),
-            at("cancelled", "flux_says", value="RUN"),
+            at("cancelled", "flux_status", value="RUN"),
         ],
     ),
     (
@@ -284,7 +284,7 @@ TRIED: list[tuple[Any, Answer, list[Change]]] = [
         ],
     ),
     (
-        test_flux.test_a_parsl_apps_exception_comes_back_from_flux_and_so_does_its_death,
+        test_flux.test_the_exception_and_the_death_of_a_parsl_app_are_reported_through_flux,
         PARSL,
         [at("raised", 0, value="NoneType: None"), at("raised", 1, value="AppException: returned 1")],
     ),
@@ -298,32 +298,37 @@ def outcome(judge: Any, answer: Answer) -> Outcome:
     )
 
 
-@pytest.mark.parametrize(("judge", "answer"), [pytest.param(j, a, id=j.__name__) for j, a, _ in TRIED])
-def test_a_judge_accepts_what_a_working_flux_answers(judge: Judge, answer: Answer) -> None:
+@pytest.mark.parametrize(("judge", "answer"), [pytest.param(j, a, id=j.__name__) for j, a, _ in EXAMPLES])
+def test_a_judge_accepts_the_answer_of_a_working_flux(judge: Judge, answer: Answer) -> None:
     judge(outcome(judge, answer))
 
 
 @pytest.mark.parametrize(
     ("judge", "answer", "change"),
-    [pytest.param(j, a, c, id=f"{j.__name__}-{n}") for j, a, changes in TRIED for n, c in enumerate(changes)],
+    [pytest.param(j, a, c, id=f"{j.__name__}-{n}") for j, a, changes in EXAMPLES for n, c in enumerate(changes)],
 )
-def test_a_judge_refuses_what_a_broken_flux_answers(judge: Judge, answer: Answer, change: Change) -> None:
+def test_a_judge_refuses_the_answer_of_a_broken_flux(judge: Judge, answer: Answer, change: Change) -> None:
     given = outcome(judge, answer)
     change(given.answer)
     with pytest.raises(AssertionError):
         judge(given)
 
 
-def test_every_case_of_flux_has_a_judge_that_was_tried() -> None:
-    tried = {judge for judge, _, _ in TRIED}
+def test_every_judge_of_flux_is_tested() -> None:
+    tested = {judge for judge, _, _ in EXAMPLES}
     for value in vars(test_flux).values():
-        assert not hasattr(value, "exaworks_cases") or value in tried, value
+        assert not hasattr(value, "exaworks_cases") or value in tested, value
 
 
-def test_where_flux_sched_is_absent_its_case_is_skipped_and_says_where_it_was_looked_for() -> None:
+def test_without_flux_sched_its_case_is_skipped_and_the_reason_names_the_searched_folders() -> None:
     judge = test_flux.test_fluxion_schedules_where_it_is_installed
     with pytest.raises(pytest.skip.Exception, match="no sched-fluxion"):
-        judge(outcome(judge, {"folders": ["/m"], "found": [], "schedules": ["sched-simple"], "job": "COMPLETED"}))
+        judge(
+            outcome(
+                judge,
+                {"folders": ["/m"], "fluxion_modules": [], "loaded_schedulers": ["sched-simple"], "job": "COMPLETED"},
+            )
+        )
 
 
 @pytest.mark.parametrize(
@@ -335,7 +340,7 @@ def test_where_flux_sched_is_absent_its_case_is_skipped_and_says_where_it_was_lo
         ("pbs", "flux start"),
     ],
 )
-def test_an_instance_is_started_as_its_allocation_wants_it(
+def test_an_instance_is_started_with_the_launcher_of_its_allocation(
     kind: str, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(PAYLOADS / "flux"))

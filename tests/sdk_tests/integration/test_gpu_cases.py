@@ -1,4 +1,4 @@
-"""GPU cases: planned where the site file has GPUs and nowhere else, and judged by which GPU each task was led to."""
+"""GPU cases: planned only if the site file has GPUs, and judged by the GPU that each task was assigned."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from typing import Any
 import pytest
 
 import sdk_tests
+from sdk_tests import Case, Outcome
 from sdk_tests.integration import test_gpus
-from sdk_tests.model.attempt import Outcome
-from sdk_tests.model.case import Case
 from sdk_tests.plan import matrix
 from sdk_tests.plan.available_scheduler import AvailableScheduler
 from sdk_tests.plan.cells import cells
@@ -34,24 +33,24 @@ COMPONENTS = ("flux", "parsl", "psij", "radical.pilot")
 
 
 def planned(system: System) -> set[str]:
-    """The GPU cases of a system on which every scheduler answers and every component is deployed."""
+    """Return the GPU cases of a system on which every scheduler answers and every component is deployed."""
     specs = [*system.schedulers, *([SchedulerSpec(kind="local")] if system.local.allowed else [])]
     ready = {
         label(system, spec) if spec.nested else spec.label: AvailableScheduler(
-            kinds()[spec.kind](spec, {}), Probe(spec.kind, found=True)
+            kinds()[spec.kind](spec, {}), Probe(spec.kind, available=True)
         )
         for spec in specs
     }
     preparation: Any = SimpleNamespace(
         schedulers=ready,
         absent={},
-        found=SimpleNamespace(components={name: SimpleNamespace(version="1") for name in COMPONENTS}, absent={}),
+        contents=SimpleNamespace(components={name: SimpleNamespace(version="1") for name in COMPONENTS}, absent={}),
         deployment=SimpleNamespace(promises={}, name="venv:here", unable=lambda where, batch: None),
         release=None,
         system=system,
     )
     spread = cells(CASES, preparation)
-    assert not [cell for cell in spread if cell.judgement], "decided without a run"
+    assert not [cell for cell in spread if cell.judgement], "some cases have a verdict before the run"
     return {cell.case_id for cell in spread}
 
 
@@ -67,7 +66,7 @@ def planned(system: System) -> set[str]:
         ),
         ("llnl/tuolumne", {"flux/gpus@flux", "parsl/gpus@flux"}),
         ("anl/polaris", {"flux/gpus@pbs", "parsl/gpus@pbs", "radical.pilot/gpus@pbs"}),
-        ("nersc/perlmutter", set()),  # its site file is for the nodes without
+        ("nersc/perlmutter", set()),  # its site file describes the nodes without GPUs
         ("llnl/dane", set()),
         ("local/workstation", set()),
     ],
@@ -77,26 +76,26 @@ def test_gpu_cases_are_planned_on_systems_with_gpus_and_on_no_other(name: str, w
 
 
 @pytest.mark.parametrize("system", systems(), ids=lambda system: system.system)
-def test_a_system_has_gpu_cases_exactly_where_its_file_names_gpus(system: System) -> None:
+def test_a_system_has_gpu_cases_if_and_only_if_its_file_names_gpus(system: System) -> None:
     assert bool(planned(system)) == bool(system.node.gpus)
 
 
-def test_a_machine_of_ones_own_with_gpus_has_them_right_here_and_a_login_node_does_not() -> None:
+def test_a_workstation_with_gpus_has_gpu_cases_on_local_and_a_login_node_has_none() -> None:
     text = "system: my/box\ndescription: Under the desk\nlocal: {allowed: true}\nnode: {gpus: 1}\n"
     assert planned(load_text(text, "here")) == {f"{name}/gpus@local" for name in ("flux", "parsl", "radical.pilot")}
     batch = "schedulers:\n  - {kind: slurm, queues: [{name: debug}], default_queue: debug}\n"
     assert not [case for case in planned(load_text(text + batch, "here")) if case.endswith("@local")]
 
 
-def test_a_node_with_fewer_gpus_than_a_case_needs_has_no_such_case(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_case_that_needs_more_gpus_than_a_node_has_is_not_planned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(f"{__name__}.CASES", [Case(component="parsl", name="many", payload="parsl/gpus.py", gpus=5)])
     assert planned(find("llnl/tuolumne")) == set()
     assert planned(find("ornl/frontier")) == {"parsl/many@slurm", "parsl/many@slurm+flux"}
 
 
-def test_the_matrix_says_on_which_systems_they_are_planned() -> None:
+def test_the_matrix_states_on_which_systems_gpu_cases_are_planned() -> None:
     page = matrix.matrix(matrix.rows(), matrix.schedulers())
-    assert "- `gpus`: planned where the site file gives nodes GPUs" in page
+    assert "- `gpus`: planned only where the site file states that nodes have GPUs" in page
 
 
 # Their judges -------------------------------------------------------------------------------------------------------
@@ -109,32 +108,32 @@ def task(number: int, address: str | None = None, **variables: str) -> dict[str,
 
 
 def answer(*tasks: dict[str, Any]) -> dict[str, Any]:
-    more = {"one_more": {"exit_code": 1, "said": "job.exception type=alloc severity=0 unsatisfiable request"}}
+    more = {"one_more": {"exit_code": 1, "message": "job.exception type=alloc severity=0 unsatisfiable request"}}
     ended = {"state": "COMPLETED", "exit_code": 0, "states": ["DONE"] * len(tasks)}
     return {"gpus": len(tasks), "known": len(tasks), "tasks": list(tasks), **more, **ended}
 
 
 GOOD = {
-    "led by variables": answer(task(0), task(1)),
-    "told by the maker's library": answer(task(0, "0000:01:00.0"), task(1, "0000:02:00.0")),
-    "numbered anew for each task": answer(
+    "assigned by variables": answer(task(0), task(1)),
+    "identified by the vendor's library": answer(task(0, "0000:01:00.0"), task(1, "0000:02:00.0")),
+    "numbered from 0 for each task": answer(
         task(0, "0000:01:00.0", CUDA_VISIBLE_DEVICES="0"), task(1, "0000:02:00.0", CUDA_VISIBLE_DEVICES="0")
     ),
-    "shown without a variable": answer({**task(0, "a"), "variables": {}}, {**task(1, "b"), "variables": {}}),
-    "a node with one": answer(task(0)),
+    "visible without a variable": answer({**task(0, "a"), "variables": {}}, {**task(1, "b"), "variables": {}}),
+    "a node with one GPU": answer(task(0)),
 }
 BAD = {
-    "two led to the same": answer(task(0), {**task(0), "pid": 51}),
-    "two that share one, whatever the variables say": answer(task(0, "0000:01:00.0"), task(1, "0000:01:00.0")),
-    "one led to two": answer(task(0), task(1, CUDA_VISIBLE_DEVICES="0,1")),
-    "one that sees two": answer(task(0, "a"), {**task(1, "b"), "addresses": ["b", "c"]}),
-    "one led to none": answer(task(0), {**task(1), "variables": {}}),
-    "a task too few": {**answer(task(0), task(1)), "tasks": [task(0)]},
+    "two tasks on one GPU": answer(task(0), {**task(0), "pid": 51}),
+    "two tasks on one GPU in spite of different variables": answer(task(0, "0000:01:00.0"), task(1, "0000:01:00.0")),
+    "one task with two GPUs by variable": answer(task(0), task(1, CUDA_VISIBLE_DEVICES="0,1")),
+    "one task with two GPUs by library": answer(task(0, "a"), {**task(1, "b"), "addresses": ["b", "c"]}),
+    "one task without a GPU": answer(task(0), {**task(1), "variables": {}}),
+    "one task is missing": {**answer(task(0), task(1)), "tasks": [task(0)]},
     "one process for two tasks": answer(task(0), {**task(1), "pid": 50}),
     "no task at all": answer(),
 }
 OWN: dict[str, dict[str, Any]] = {
-    "flux": {"known": 0, "one_more": {"exit_code": 0, "said": ""}},
+    "flux": {"known": 0, "one_more": {"exit_code": 0, "message": ""}},
     "psij": {"state": "FAILED", "exit_code": 1},
     "radical.pilot": {"states": ["DONE", "FAILED"]},
 }
@@ -153,30 +152,32 @@ def test_a_judge_accepts_tasks_that_each_have_a_gpu(judge: Callable[[Outcome], N
 
 @pytest.mark.parametrize("judge", JUDGES)
 @pytest.mark.parametrize("given", BAD.values(), ids=list(BAD))
-def test_a_judge_refuses_tasks_that_do_not(judge: Callable[[Outcome], None], given: dict[str, Any]) -> None:
+def test_a_judge_refuses_tasks_without_a_gpu_of_their_own(
+    judge: Callable[[Outcome], None], given: dict[str, Any]
+) -> None:
     with pytest.raises(AssertionError):
         judged(judge, given)
 
 
 @pytest.mark.parametrize("judge", JUDGES)
-def test_a_judge_refuses_what_its_component_alone_can_get_wrong(judge: Callable[[Outcome], None]) -> None:
+def test_a_judge_refuses_the_failures_of_its_own_component(judge: Callable[[Outcome], None]) -> None:
     component = judge.exaworks_cases[0].component  # type: ignore[attr-defined]
     for name, value in OWN.get(component, {}).items():
         with pytest.raises(AssertionError):
-            judged(judge, {**GOOD["led by variables"], name: value})
+            judged(judge, {**GOOD["assigned by variables"], name: value})
 
 
 # Their payloads -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.needs("components")
-def test_parsl_leads_its_workers_apart_also_where_no_gpu_is_to_be_seen(tmp_path: Path) -> None:
+def test_parsl_assigns_different_gpus_to_its_workers_even_without_a_gpu(tmp_path: Path) -> None:
     python = Path(need("components"), "bin", "python")
     given = json.dumps({"scratch": str(tmp_path), "params": {"gpus": 2}, "bin": str(python.parent)})
     environ = {name: value for name, value in os.environ.items() if not name.endswith("VISIBLE_DEVICES")}
     argv = [str(python), str(PAYLOADS / "parsl" / "gpus.py"), given]
     done = subprocess.run(argv, capture_output=True, text=True, env=environ, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert [each["variables"]["CUDA_VISIBLE_DEVICES"] for each in told["tasks"]] in (["0", "1"], ["1", "0"])
-    assert len({each["pid"] for each in told["tasks"]}) == 2
+    reported = json.loads(done.stdout)
+    assert [each["variables"]["CUDA_VISIBLE_DEVICES"] for each in reported["tasks"]] in (["0", "1"], ["1", "0"])
+    assert len({each["pid"] for each in reported["tasks"]}) == 2

@@ -1,4 +1,4 @@
-"""The cases' judges: each accepts a good answer and refuses one that a broken component would give."""
+"""The judges of the cases: each accepts the answer of a working component and refuses those of a broken one."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
+from sdk_tests import Case, Outcome
 from sdk_tests.integration import test_control, test_parsl, test_psij, test_scale
-from sdk_tests.model.attempt import Outcome
-from sdk_tests.model.case import Case
 
 Judge = Callable[[Outcome], None]
 Answer = dict[str, Any]
@@ -18,7 +17,7 @@ Answer = dict[str, Any]
 JOB = {"native_id": "12", "state": "COMPLETED", "exit_code": 0, "message": None}
 FAILED = {**JOB, "state": "FAILED", "exit_code": 7}
 CANCELED = {**JOB, "state": "CANCELED", "exit_code": None}
-HEARD = [["QUEUED", None], ["ACTIVE", None], ["CANCELED", None]]
+CHANGES = [["QUEUED", None], ["ACTIVE", None], ["CANCELED", None]]
 HELLO = {"greeting": "Hello World!", "node": "n1", "pid": 99, "job_id": "12"}
 
 
@@ -45,7 +44,7 @@ def step(value: int, began: float) -> Answer:
 
 
 def at(*path: Any, value: Any) -> Callable[[Answer], None]:
-    """Return a change of an answer: the place ``path`` leads to gets ``value``."""
+    """Return a function that sets the value at ``path`` in an answer."""
 
     def change(answer: Answer) -> None:
         place: Any = answer
@@ -57,19 +56,19 @@ def at(*path: Any, value: Any) -> Callable[[Answer], None]:
 
 
 def launched(nodes: int) -> Answer:
-    """What the ranks of an MPI app say on so many nodes."""
+    """Return the answer of an MPI app with two ranks on so many nodes."""
     ranks = [{"rank": n, "size": 2, "node": f"n{n + 1}" if nodes > 1 else "n1", "pid": 60 + n} for n in range(2)]
     return {"ranks": ranks, "failed_with": 3, "unsized": "InvalidResourceSpecification"}
 
 
 def started(count: int, first: int) -> Answer:
-    """What the processes of a launcher say."""
+    """Return the answer of a launcher's payload."""
     processes = [{"pid": 70 + number, "rank": str(first + number), "slots": 2} for number in range(count)]
     return {**JOB, "processes": processes, "failing": {**FAILED, "exit_code": 1}}
 
 
-def figured(tasks: int, *more: str, **rest: Any) -> Answer:
-    """What a payload of the scale tier answers."""
+def measured(tasks: int, *more: str, **rest: Any) -> Answer:
+    """Return the answer of a payload of the scale tier."""
     names = sorted(test_scale.FIGURES.union(more))
     return {
         "tasks": tasks,
@@ -84,13 +83,13 @@ STARTED = [
     at("state", value="FAILED"),
     at("processes", 0, "slots", value=1),
 ]
-"""What no launcher may get wrong."""
+"""Changes that make the answer of any launcher wrong."""
 
-FIGURED = [
+MEASURED = [
     at("tasks", value=999),
     at("metrics", 0, "name", value="unheard_of"),
     at("metrics", 0, "value", value=0),
-    at("metrics", value=figured(1)["metrics"][:-1]),
+    at("metrics", value=measured(1)["metrics"][:-1]),
 ]
 
 LAUNCHED = [
@@ -104,7 +103,7 @@ LAUNCHED = [
 ]
 
 
-WORKED: list[tuple[Judge, Answer, list[Callable[[Answer], None]]]] = [
+EXAMPLES: list[tuple[Judge, Answer, list[Callable[[Answer], None]]]] = [
     (
         test_control.test_the_schedulers_own_command_runs_a_program,
         HELLO,
@@ -138,20 +137,20 @@ WORKED: list[tuple[Judge, Answer, list[Callable[[Answer], None]]]] = [
         ],
     ),
     (
-        test_psij.test_a_job_that_exits_with_7_has_failed_with_7,
+        test_psij.test_a_job_that_exits_with_7_fails_with_exit_code_7,
         {**FAILED, "file": "ran"},
         [at("state", value="COMPLETED"), at("exit_code", value=1), at("file", value="")],
     ),
     (
         test_psij.test_a_running_job_that_is_cancelled_stops_working,
-        {**CANCELED, "before": "ACTIVE", "steps": 3, "stopped": True, "heard": HEARD},
+        {**CANCELED, "before": "ACTIVE", "steps": 3, "stopped": True, "status_changes": CHANGES},
         [
             at("state", value="COMPLETED"),
             at("stopped", value=False),
             at("steps", value=0),
             at("before", value="QUEUED"),
-            at("heard", value=HEARD[:2]),
-            at("heard", value=[*HEARD, ["FAILED", 137]]),
+            at("status_changes", value=CHANGES[:2]),
+            at("status_changes", value=[*CHANGES, ["FAILED", 137]]),
         ],
     ),
     (
@@ -160,7 +159,7 @@ WORKED: list[tuple[Judge, Answer, list[Callable[[Answer], None]]]] = [
         [at("native_before", value="RUNNING"), at("native_after", value="PENDING"), at("ran", value=True)],
     ),
     (
-        test_psij.test_a_job_that_outlives_its_duration_is_ended_and_failed,
+        test_psij.test_a_job_that_exceeds_its_duration_is_ended_and_fails,
         {**FAILED, "message": "The job exhausted its time limit.", "lasted": 80.0, "ended_by_itself": False},
         [
             at("state", value="COMPLETED"),
@@ -197,7 +196,7 @@ WORKED: list[tuple[Judge, Answer, list[Callable[[Answer], None]]]] = [
         [at("before", value="COMPLETED"), at("file", value=""), at("state", value="FAILED")],
     ),
     (
-        test_psij.test_a_second_executor_learns_the_exit_code_of_a_job_it_did_not_submit,
+        test_psij.test_a_second_executor_reports_the_exit_code_of_a_job_it_did_not_submit,
         {**FAILED, "before": "ACTIVE", "file": "done"},
         [at("exit_code", value=0), at("state", value="COMPLETED")],
     ),
@@ -207,17 +206,17 @@ WORKED: list[tuple[Judge, Answer, list[Callable[[Answer], None]]]] = [
         [at("value", value=7**39), at("worker", value=1), at("node", value="login")],
     ),
     (
-        test_parsl.test_a_bash_app_reads_and_writes_files_and_tells_its_exit_code,
+        test_parsl.test_a_bash_app_reads_and_writes_files_and_its_exit_code_is_reported,
         {"exit_code": 0, "sorted": [3, 7, 20, 100, 3000], "count": 5, "failed_with": 3},
         [at("sorted", 0, value=100), at("count", value=4), at("failed_with", value="None"), at("exit_code", value=1)],
     ),
     (
-        test_parsl.test_a_diamond_of_futures_runs_in_order_and_carries_values,
+        test_parsl.test_a_diamond_of_futures_runs_in_order_and_passes_values_on,
         {"top": step(7, 0), "left": step(70, 1), "right": step(49, 1.5), "bottom": step(21, 3)},
         [at("bottom", "value", value=-21), at("left", "began", value=0.5), at("bottom", "began", value=2.2)],
     ),
     (
-        test_parsl.test_an_apps_exception_arrives_at_its_future_and_stops_what_depends_on_it,
+        test_parsl.test_the_exception_of_an_app_is_raised_by_its_future_and_stops_dependent_apps,
         {
             "type": "ArithmeticError",
             "message": "84 by nothing",
@@ -239,7 +238,7 @@ WORKED: list[tuple[Judge, Answer, list[Callable[[Answer], None]]]] = [
         [at("tasks", 1, "pid", value=50), at("tasks", 1, "job_id", value="9"), at("tasks", 1, "square", value=0)],
     ),
     (
-        test_parsl.test_two_blocks_each_their_own_job_run_at_the_same_time,
+        test_parsl.test_two_blocks_in_jobs_of_their_own_run_at_the_same_time,
         blocks(2),
         [
             at("jobs", "1", value="70"),
@@ -249,7 +248,7 @@ WORKED: list[tuple[Judge, Answer, list[Callable[[Answer], None]]]] = [
         ],
     ),
     (
-        test_parsl.test_an_app_that_calls_itself_gives_the_value_of_its_futures_and_the_failure_of_one,
+        test_parsl.test_a_recursive_join_app_returns_the_values_of_its_futures_or_their_failure,
         {"value": 13, "tasks": 25, "wide": [1, 2, 3], "error": "JoinError", "reasons": ["no such leaf"]},
         [
             at("value", value=8),
@@ -260,7 +259,7 @@ WORKED: list[tuple[Judge, Answer, list[Callable[[Answer], None]]]] = [
         ],
     ),
     (
-        test_parsl.test_a_second_load_returns_what_the_first_checkpointed_and_runs_again_only_what_failed,
+        test_parsl.test_a_second_load_reuses_checkpointed_results_and_reruns_only_failed_apps,
         {
             "first": {
                 "values": [0, 1, 4, 9],
@@ -279,7 +278,7 @@ WORKED: list[tuple[Judge, Answer, list[Callable[[Answer], None]]]] = [
         ],
     ),
     (
-        test_parsl.test_a_killed_workers_task_is_tried_by_another_as_often_as_retries_allow,
+        test_parsl.test_the_task_of_a_killed_worker_is_retried_as_often_as_retries_allow,
         {
             "pids": {"spared": 5, "once": 7},
             "tries": {"spared": [5], "once": [6, 7], "again": [5, 7]},
@@ -296,7 +295,7 @@ WORKED: list[tuple[Judge, Answer, list[Callable[[Answer], None]]]] = [
         ],
     ),
     (
-        test_parsl.test_monitoring_holds_every_tasks_states_in_order,
+        test_parsl.test_monitoring_records_the_states_of_every_task_in_order,
         {
             "failed": [3],
             "workflow": [{"name": "exaworks", "completed": 2, "failed": 1, "ended": "2026-11-22 12:00:00"}],
@@ -331,7 +330,7 @@ WORKED: list[tuple[Judge, Answer, list[Callable[[Answer], None]]]] = [
         [at("state", value="FAILED"), at("job_id", value="13")],
     ),
     (
-        test_psij.test_a_job_that_exits_with_7_has_failed_with_7_for_classic_pbs_too,
+        test_psij.test_a_job_that_exits_with_7_fails_with_exit_code_7_through_classic_pbs,
         {**FAILED, "file": "ran"},
         [at("state", value="COMPLETED"), at("exit_code", value=1), at("file", value="")],
     ),
@@ -346,7 +345,7 @@ WORKED: list[tuple[Judge, Answer, list[Callable[[Answer], None]]]] = [
         [
             at("differ", value=["environment"]),
             at("arguments", 0, value="two"),
-            at("word", value=""),
+            at("variable", value=""),
             at("in_directory", value=False),
             at("state", value="FAILED"),
         ],
@@ -357,12 +356,12 @@ WORKED: list[tuple[Judge, Answer, list[Callable[[Answer], None]]]] = [
         [at("durations", 1, value=0), at("durations", 0, value=600)],
     ),
     (
-        test_psij.test_the_launcher_single_starts_one_process_whatever_was_asked_for,
+        test_psij.test_the_launcher_single_starts_one_process_whatever_was_requested,
         started(1, 0),
         [at("processes", value=started(2, 0)["processes"]), *STARTED],
     ),
     (
-        test_psij.test_a_launcher_of_several_processes_starts_each_with_its_own_number,
+        test_psij.test_a_launcher_of_several_processes_starts_each_with_its_own_rank,
         started(2, 1),
         [
             at("processes", value=started(1, 1)["processes"]),
@@ -378,25 +377,25 @@ WORKED: list[tuple[Judge, Answer, list[Callable[[Answer], None]]]] = [
     ),
     (
         test_scale.test_parsl_runs_every_one_of_many_short_tasks,
-        figured(1000, "memory_interchange", "memory_pool", failed=0, workers=2),
-        [at("failed", value=1), *FIGURED],
+        measured(1000, "memory_interchange", "memory_pool", failed=0, workers=2),
+        [at("failed", value=1), *MEASURED],
     ),
     (
         test_scale.test_psij_runs_every_one_of_many_short_jobs_here,
-        figured(1000, states=["COMPLETED"]),
-        [at("states", value=["COMPLETED", "FAILED"]), *FIGURED],
+        measured(1000, states=["COMPLETED"]),
+        [at("states", value=["COMPLETED", "FAILED"]), *MEASURED],
     ),
     (
         test_scale.test_psij_runs_every_one_of_many_short_jobs_through_the_scheduler,
-        figured(1000, states=["COMPLETED"]),
-        [at("states", value=["CANCELED", "COMPLETED"]), *FIGURED],
+        measured(1000, states=["COMPLETED"]),
+        [at("states", value=["CANCELED", "COMPLETED"]), *MEASURED],
     ),
 ]
 
-GOOD = [pytest.param(judge, answer, id=judge.__name__) for judge, answer, _ in WORKED]
+GOOD = [pytest.param(judge, answer, id=judge.__name__) for judge, answer, _ in EXAMPLES]
 BAD = [
     pytest.param(judge, answer, change, id=f"{judge.__name__}-{number}")
-    for judge, answer, changes in WORKED
+    for judge, answer, changes in EXAMPLES
     for number, change in enumerate(changes)
 ]
 
@@ -409,12 +408,12 @@ def outcome(judge: Judge, answer: Answer) -> Outcome:
 
 
 @pytest.mark.parametrize(("judge", "answer"), GOOD)
-def test_a_judge_accepts_what_a_working_component_answers(judge: Judge, answer: Answer) -> None:
+def test_a_judge_accepts_the_answer_of_a_working_component(judge: Judge, answer: Answer) -> None:
     judge(outcome(judge, answer))
 
 
 @pytest.mark.parametrize(("judge", "answer", "change"), BAD)
-def test_a_judge_refuses_what_a_broken_component_answers(
+def test_a_judge_refuses_the_answer_of_a_broken_component(
     judge: Judge, answer: Answer, change: Callable[[Answer], None]
 ) -> None:
     given = outcome(judge, answer)
@@ -426,9 +425,11 @@ def test_a_judge_refuses_what_a_broken_component_answers(
 @pytest.mark.parametrize(
     ("later", "accepted"), [([["FAILED", 137]], True), ([["FAILED", 1]], False), ([["COMPLETED", 0]], False)]
 )
-def test_here_a_cancelled_end_may_be_overwritten_in_the_one_known_way_alone(later: list[Any], accepted: bool) -> None:
+def test_on_local_only_the_one_known_state_may_follow_canceled(later: list[Any], accepted: bool) -> None:
     judge = test_psij.test_a_running_job_that_is_cancelled_stops_working
-    given = outcome(judge, {**CANCELED, "before": "ACTIVE", "steps": 3, "stopped": True, "heard": [*HEARD, *later]})
+    given = outcome(
+        judge, {**CANCELED, "before": "ACTIVE", "steps": 3, "stopped": True, "status_changes": [*CHANGES, *later]}
+    )
     given.scheduler = "local"
     if accepted:
         judge(given)
@@ -437,8 +438,8 @@ def test_here_a_cancelled_end_may_be_overwritten_in_the_one_known_way_alone(late
             judge(given)
 
 
-def test_every_case_of_these_components_has_a_judge_that_was_tried() -> None:
-    tried = {judge for judge, _, _ in WORKED}
+def test_every_judge_of_these_components_is_tested() -> None:
+    tested = {judge for judge, _, _ in EXAMPLES}
     for module in (test_control, test_psij, test_parsl, test_scale):
         for value in vars(module).values():
-            assert not hasattr(value, "exaworks_cases") or value in tried, value
+            assert not hasattr(value, "exaworks_cases") or value in tested, value

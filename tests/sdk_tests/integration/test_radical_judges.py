@@ -1,4 +1,4 @@
-"""The judges of RADICAL's further cases and pairs: each accepts a good answer and refuses a broken component's."""
+"""The judges of RADICAL's other cases and pairs: each accepts a correct answer and refuses wrong ones."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import hashlib
 from typing import Any
 
 import pytest
-from tests.sdk_tests.integration.test_integration import Answer, Judge, at
 
+from sdk_tests import Outcome
 from sdk_tests.integration import test_radical, test_radical_pairs
-from sdk_tests.model.attempt import Outcome
+from tests.sdk_tests.integration.test_integration import Answer, Judge, at
 
 
 def service() -> Answer:
@@ -19,8 +19,8 @@ def service() -> Answer:
         line = f"line {rank}"
         digest = hashlib.sha256(f"of-this-service{line}".encode()).hexdigest()
         ranks.append({"rank": rank, "ranks": 2, "pid": 70 + rank, "line": line, "digest": digest})
-    told = {"port": "40000", "during": "AGENT_EXECUTING", "after": "CANCELED"}
-    return {"service": told, "task": {"state": "DONE", "exit_code": 0, "stderr": ""}, "ranks": ranks}
+    state = {"port": "40000", "during": "AGENT_EXECUTING", "after": "CANCELED"}
+    return {"service": state, "task": {"state": "DONE", "exit_code": 0, "stderr": ""}, "ranks": ranks}
 
 
 def raptor() -> Answer:
@@ -34,10 +34,10 @@ def raptor() -> Answer:
 
 def steering() -> Answer:
     doubled = [[f"double{number}", "DONE", ["DONE"]] for number in (3, 6, 12)]
-    gone_on = [["fails", "DONE", ["FAILED"]], ["after", "DONE", ["DONE"]]]
+    continued = [["fails", "DONE", ["FAILED"]], ["after", "DONE", ["DONE"]]]
     return {
-        "adaptive": {"state": "DONE", "stages": doubled, "went_on": False},
-        "tolerant": {"state": "DONE", "stages": gone_on, "went_on": True},
+        "adaptive": {"state": "DONE", "stages": doubled, "continued": False},
+        "tolerant": {"state": "DONE", "stages": continued, "continued": True},
     }
 
 
@@ -46,20 +46,20 @@ def pilot(count: int, rounds: int) -> Answer:
     for number in range(count):
         uid, argument = f"task.{number:06}", f"argument-{number}"
         value = hashlib.pbkdf2_hmac("sha256", uid.encode(), argument.encode(), rounds).hex()
-        own = {"value": value, "job_id": "7", "kin": ["sh", "flux-shell-0", "flux-broker-0"]}
+        output = {"value": value, "job_id": "7", "ancestors": ["sh", "flux-shell-0", "flux-broker-0"]}
         task = {"uid": uid, "state": "DONE", "exit_code": 0, "stderr": "", "argument": argument, "written": value}
-        tasks.append({**task, "own": own})
+        tasks.append({**task, "output": output})
     job = {"id": "7", "state": "RUNNING", "nodes": "n1"}
     return {"pilot": {"state": "PMGR_ACTIVE", "jobs": [job], "through_psij": ["7"]}, "tasks": tasks}
 
 
 WALLTIME = {"before": "AGENT_EXECUTING", "pilot": "DONE", "task": "CANCELED", "lasted": 70.0, "steps": 50}
 PSIJ = {
-    "passing": {"state": "COMPLETED", "said": {"task": "task.000000", "pilot": "pilot.0000"}},
+    "passing": {"state": "COMPLETED", "output": {"task": "task.000000", "pilot": "pilot.0000"}},
     "failing": {
         "state": "FAILED",
         "metadata": {"exit_code": 7},
-        "said": {"task": "task.000001", "pilot": "pilot.0000"},
+        "output": {"task": "task.000001", "pilot": "pilot.0000"},
     },
 }
 PARSL = {
@@ -69,9 +69,9 @@ PARSL = {
     "printed": "42",
     "exception": "ArithmeticError('84 by nothing')",
 }
-WORKED: list[tuple[Judge, Answer, list[Any]]] = [
+EXAMPLES: list[tuple[Judge, Answer, list[Any]]] = [
     (
-        test_radical.test_two_ranks_read_a_staged_file_ask_a_service_and_their_answers_are_staged_back,
+        test_radical.test_two_ranks_read_a_staged_file_query_a_service_and_their_answers_are_staged_out,
         service(),
         [
             at("task", "state", value="FAILED"),
@@ -85,7 +85,7 @@ WORKED: list[tuple[Judge, Answer, list[Any]]] = [
         ],
     ),
     (
-        test_radical.test_raptor_calls_functions_in_its_worker_and_an_exception_fails_its_own_call_alone,
+        test_radical.test_raptor_calls_functions_in_its_worker_and_an_exception_fails_only_its_own_call,
         raptor(),
         [
             at("calls", 7, "value", "square", value=50),
@@ -97,7 +97,7 @@ WORKED: list[tuple[Judge, Answer, list[Any]]] = [
         ],
     ),
     (
-        test_radical.test_a_pilot_whose_time_is_over_tells_its_end_and_its_task_works_no_more,
+        test_radical.test_a_pilot_at_the_end_of_its_walltime_is_reported_as_ended_and_its_task_stops,
         {**WALLTIME, "stopped": True},
         [
             at("stopped", value=False),
@@ -109,21 +109,21 @@ WORKED: list[tuple[Judge, Answer, list[Any]]] = [
         ],
     ),
     (
-        test_radical.test_a_pipeline_grows_by_what_its_stages_find_and_another_goes_on_past_a_failed_task,
+        test_radical.test_a_pipeline_adds_stages_at_run_time_and_another_continues_after_a_failed_task,
         steering(),
         [
             at("adaptive", "stages", value=steering()["adaptive"]["stages"][:2]),
             at("adaptive", "state", value="SUSPENDED"),
-            at("tolerant", "went_on", value=False),
+            at("tolerant", "continued", value=False),
             at("tolerant", "stages", 0, 2, value=["DONE"]),
         ],
     ),
     (
-        test_radical.test_a_pipeline_whose_task_is_fatal_fails_with_it_and_stops,
-        {"strict": {"state": "FAILED", "stages": [["fails", "FAILED", ["FAILED"]]], "went_on": False}},
+        test_radical.test_a_pipeline_fails_and_stops_when_a_task_marked_as_fatal_fails,
+        {"strict": {"state": "FAILED", "stages": [["fails", "FAILED", ["FAILED"]]], "continued": False}},
         [
             at("strict", "state", value="DONE"),
-            at("strict", "went_on", value=True),
+            at("strict", "continued", value=True),
             at("strict", "stages", 0, 1, value="DONE"),
         ],
     ),
@@ -134,17 +134,17 @@ WORKED: list[tuple[Judge, Answer, list[Any]]] = [
             at("pilot", "through_psij", value=[]),
             at("pilot", "through_psij", value=["6"]),
             at("pilot", "jobs", 0, "state", value="QUEUED"),
-            at("tasks", 1, "own", "job_id", value=None),
+            at("tasks", 1, "output", "job_id", value=None),
             at("tasks", 1, "written", value=None),
         ],
     ),
     (
         test_radical_pairs.test_flux_started_by_a_pilot_runs_its_tasks,
         pilot(6, 50_000),
-        [at("tasks", 3, "own", "kin", value=["sh", "python"]), at("tasks", 3, "state", value="FAILED")],
+        [at("tasks", 3, "output", "ancestors", value=["sh", "python"]), at("tasks", 3, "state", value="FAILED")],
     ),
     (
-        test_radical_pairs.test_a_task_that_fails_in_flux_has_failed_for_the_pilot,
+        test_radical_pairs.test_the_pilot_reports_the_exit_code_of_a_task_that_fails_in_flux,
         {
             "failing": {"state": "FAILED", "exit_code": 3, "stdout": "", "stderr": "wrong"},
             "passing": {"state": "DONE", "exit_code": 0, "stdout": "42", "stderr": ""},
@@ -158,23 +158,23 @@ WORKED: list[tuple[Judge, Answer, list[Any]]] = [
         ],
     ),
     (
-        test_radical_pairs.test_a_pilot_inside_a_flux_job_runs_its_tasks_by_flux,
+        test_radical_pairs.test_a_pilot_inside_a_flux_job_runs_its_tasks_with_flux,
         pilot(6, 50_000),
-        [at("tasks", 3, "own", "kin", value=[]), at("tasks", value=[])],
+        [at("tasks", 3, "output", "ancestors", value=[]), at("tasks", value=[])],
     ),
     (
-        test_radical_pairs.test_psij_runs_its_jobs_in_a_pilot_and_tells_which_failed,
+        test_radical_pairs.test_psij_runs_its_jobs_in_a_pilot_and_reports_which_failed,
         PSIJ,
         [
             at("failing", "state", value="COMPLETED"),
             at("failing", "metadata", "exit_code", value=1),
             at("passing", "state", value="FAILED"),
-            at("passing", "said", "pilot", value=None),
-            at("failing", "said", "task", value="task.000000"),
+            at("passing", "output", "pilot", value=None),
+            at("failing", "output", "task", value="task.000000"),
         ],
     ),
     (
-        test_radical_pairs.test_parsl_runs_its_apps_in_a_pilot_and_an_exception_arrives,
+        test_radical_pairs.test_parsl_runs_its_apps_in_a_pilot_and_reports_an_exception,
         PARSL,
         [
             at("value", "value", value=7),
@@ -186,10 +186,10 @@ WORKED: list[tuple[Judge, Answer, list[Any]]] = [
         ],
     ),
 ]
-GOOD = [pytest.param(judge, answer, id=judge.__name__) for judge, answer, _ in WORKED]
+GOOD = [pytest.param(judge, answer, id=judge.__name__) for judge, answer, _ in EXAMPLES]
 BAD = [
     pytest.param(judge, answer, change, id=f"{judge.__name__}-{number}")
-    for judge, answer, changes in WORKED
+    for judge, answer, changes in EXAMPLES
     for number, change in enumerate(changes)
 ]
 
@@ -200,12 +200,12 @@ def outcome(judge: Judge, answer: Answer) -> Outcome:
 
 
 @pytest.mark.parametrize(("judge", "answer"), GOOD)
-def test_a_judge_accepts_what_a_working_component_answers(judge: Judge, answer: Answer) -> None:
+def test_a_judge_accepts_the_answer_of_a_working_component(judge: Judge, answer: Answer) -> None:
     judge(outcome(judge, answer))
 
 
 @pytest.mark.parametrize(("judge", "answer", "change"), BAD)
-def test_a_judge_refuses_what_a_broken_component_answers(judge: Judge, answer: Answer, change: Any) -> None:
+def test_a_judge_refuses_the_answer_of_a_broken_component(judge: Judge, answer: Answer, change: Any) -> None:
     given = outcome(judge, answer)
     change(given.answer)
     with pytest.raises((AssertionError, ValueError)):

@@ -1,4 +1,4 @@
-"""The rules of blame that need no process to be tried."""
+"""The rules of the classification, without running any process."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dashboard_client.schema import Outcome
 from sdk_tests.judging.classification import Health, blame_site, classify, usable
 from sdk_tests.model.attempt import AttemptResult
 
-DEAD = Health(dead="scontrol ping: exit 1: Slurmctld is DOWN")
-FAILED = Health(control="the control case itself failed")
+UNREACHABLE = Health(unreachable="scontrol ping: exit 1: Slurmctld is DOWN")
+CONTROL_FAILED = Health(control="the control case itself failed")
 
 
 def result(ending: str = "exited", **rest: object) -> AttemptResult:
@@ -34,7 +34,7 @@ def verdict(given: AttemptResult, health: Health = Health(), *, control: bool = 
         (result("unstarted", detail="?"), ("fail", "distribution", "not-executable")),
         (result("timeout"), ("fail", "component", "time-limit")),
         (result("cancelled"), ("error", "harness", "interrupted")),
-        (result("never heard of"), ("error", "unknown", "unclassified")),
+        (result("unknown ending"), ("error", "unknown", "unclassified")),
         (result(exit_code=0, detail="no JSON"), ("error", "harness", "no-answer")),
         (result(exit_code=None, signal=64), ("fail", "component", "killed-by-signal")),
         (result(exit_code=2, tail="x\nImportError: libmpi.so\n"), ("fail", "distribution", "import-failed")),
@@ -42,18 +42,18 @@ def verdict(given: AttemptResult, health: Health = Health(), *, control: bool = 
         (result(exit_code=2), ("fail", "component", "payload-failed")),
     ],
 )
-def test_each_ending_has_its_rule(given: AttemptResult, expected: tuple[str, str, str]) -> None:
+def test_each_ending_has_a_rule(given: AttemptResult, expected: tuple[str, str, str]) -> None:
     assert verdict(given) == expected
 
 
 @pytest.mark.parametrize("ending", ["refused", "timeout", "vanished", "exited"])
-def test_a_control_that_does_not_pass_is_the_sites_fault_however_it_ended(ending: str) -> None:
+def test_a_control_case_that_does_not_pass_is_the_sites_fault_however_it_ended(ending: str) -> None:
     assert verdict(result(ending, exit_code=1), control=True) == ("infra", "site", "control-failed")
 
 
-@pytest.mark.parametrize("health", [DEAD, FAILED])
+@pytest.mark.parametrize("health", [UNREACHABLE, CONTROL_FAILED])
 @pytest.mark.parametrize("ending", ["timeout", "vanished", "job-ended", "exited"])
-def test_evidence_against_the_site_comes_before_blaming_the_component(health: Health, ending: str) -> None:
+def test_with_evidence_against_the_site_the_component_is_not_blamed(health: Health, ending: str) -> None:
     outcome, cls, _ = verdict(result(ending, exit_code=1, tail="ValueError: x"), health)
     assert outcome == "infra"
     assert cls in ("site", "scheduler")
@@ -61,14 +61,14 @@ def test_evidence_against_the_site_comes_before_blaming_the_component(health: He
     assert "the case:" in judgement.cause.evidence
 
 
-def test_a_stop_by_the_user_is_nobodys_fault_even_where_the_scheduler_is_dead() -> None:
-    assert verdict(result("cancelled"), DEAD) == ("error", "harness", "interrupted")
+def test_a_stop_by_the_user_is_an_interruption_even_if_the_scheduler_is_unreachable() -> None:
+    assert verdict(result("cancelled"), UNREACHABLE) == ("error", "harness", "interrupted")
 
 
-def test_a_skip_is_never_turned_into_infra() -> None:
+def test_a_skip_is_never_changed_to_infra() -> None:
     skip = classify(result("timeout"), Health(), control=False)
     skipped = type(skip)(Outcome.SKIP, skip.cause)
-    assert blame_site(skipped, DEAD) is skipped
+    assert blame_site(skipped, UNREACHABLE) is skipped
 
 
 @pytest.mark.parametrize(
@@ -83,5 +83,5 @@ def test_a_skip_is_never_turned_into_infra() -> None:
         (result("timeout", answers=({},)), True, False),
     ],
 )
-def test_only_a_clean_exit_with_one_answer_is_judged(given: AttemptResult, answers: bool, expected: bool) -> None:
+def test_only_an_exit_with_0_and_one_answer_is_judged(given: AttemptResult, answers: bool, expected: bool) -> None:
     assert usable(given, answers) is expected

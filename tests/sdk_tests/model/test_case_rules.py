@@ -1,4 +1,4 @@
-"""The rules every case keeps: what can fail is made to fail, and what is known to fail says since when and where."""
+"""Rules for all cases: what can fail has a case in which it fails, and a known failure names a version and a source."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sdk_tests.plan.matrix import Row
 ROWS = matrix.rows()
 NAMES = list(dict.fromkeys(f"{row.family}/{row.case.name}" for row in ROWS))
 
-MADE_TO_FAIL = {
+FAILING_TWINS = {
     "flux/run": "flux/run_fails",
     "flux/dependencies": "flux/dependency_fails",
     "flux/python_api": "flux/python_api_fails",
@@ -40,12 +40,12 @@ MADE_TO_FAIL = {
     "swift-t+flux/launch": "swift-t+flux/launch_failing",
     "swift-t+psij/submit": "swift-t+psij/submit_failing",
 }
-"""A case that works, and the one in which the same is made to go wrong."""
+"""A case that works, and the case in which the same feature fails."""
 
-BOTH = {
+MIXED = {
     "flux/bulk": "every tenth job exits with 3",
     "flux/cancel": "cancelled while it runs, and while it is held",
-    "flux/gpus": "a job that asks for a GPU too many is refused",
+    "flux/gpus": "a job that requests one GPU too many is refused",
     "flux/too_big": "refused, beside one that is as big as the instance",
     "parsl/bash_app": "exits with a code of its own, beside one that passes",
     "parsl/checkpoint": "a task fails in the first load and alone runs again in the second",
@@ -57,14 +57,14 @@ BOTH = {
     "psij/bulk": "every tenth job exits with 3",
     "psij/cancel_running": "cancelled",
     "psij/cancel_queued": "cancelled",
-    "psij/launcher": "the launcher tells the exit code of /bin/false",
+    "psij/launcher": "the launcher reports the exit code of /bin/false",
     "psij/walltime": "outlives its limit",
     "psij+radical.pilot/pilot": "one of its jobs fails",
     "radical.entk/steering": "one of its tasks fails",
     "radical.pilot/raptor": "one of its calls raises",
     "radical.pilot/walltime": "outlives its limit",
 }
-"""A case that has both in it, and what goes wrong there."""
+"""A case that contains a success and a failure, and the failure."""
 
 NO_FAILURE = {
     "control/hello": "where it fails the site is broken",
@@ -89,32 +89,32 @@ NO_FAILURE = {
     "swift-t/throughput": "measured",
     "swift-t+psij/arguments": "values kept",
 }
-"""A case that promises nothing about failure, and what it does promise."""
+"""A case that makes no claim about failures, and what it tests instead."""
 
 
-def test_every_case_has_its_negative_twin_or_promises_nothing_about_failure() -> None:
-    twins = set(MADE_TO_FAIL.values())
-    said = [*MADE_TO_FAIL, *BOTH, *NO_FAILURE, *twins]
-    assert sorted(set(NAMES) - set(said)) == [], "what is its negative twin? say so in this file"
-    assert sorted(set(said) - set(NAMES)) == [], "there is no such case"
-    assert len(said) == len(set(said)), "a case is said to be two things"
+def test_every_case_has_a_failing_twin_or_makes_no_claim_about_failures() -> None:
+    twins = set(FAILING_TWINS.values())
+    listed = [*FAILING_TWINS, *MIXED, *NO_FAILURE, *twins]
+    assert sorted(set(NAMES) - set(listed)) == [], "add these cases to one of the tables of this file"
+    assert sorted(set(listed) - set(NAMES)) == [], "there are no such cases"
+    assert len(listed) == len(set(listed)), "a case is in two tables"
 
 
-def test_every_component_and_every_pair_is_seen_to_fail() -> None:
-    failing = {name.partition("/")[0] for name in (*MADE_TO_FAIL.values(), *BOTH)}
-    elsewhere = {name.partition("/")[0] for name in MADE_TO_FAIL}
+def test_every_component_and_every_pair_has_a_case_with_a_failure() -> None:
+    failing = {name.partition("/")[0] for name in (*FAILING_TWINS.values(), *MIXED)}
+    with_twin_elsewhere = {name.partition("/")[0] for name in FAILING_TWINS}
     families = {row.family for row in ROWS} - {"control", "flux+flux"}
-    assert families <= failing | elsewhere
+    assert families <= failing | with_twin_elsewhere
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row.case.xfail or row.case.broken_on], ids=lambda row: row.name)
-def test_a_known_failure_names_the_version_it_was_seen_with_and_where_upstream_shows_it(row: Row) -> None:
+def test_a_known_failure_names_the_version_that_fails_and_the_line_of_the_upstream_source(row: Row) -> None:
     for why in filter(None, (row.case.xfail, *row.case.broken_on.values())):
-        said, _, place = why.rpartition(": ")
-        assert re.search(r"[a-z.-]+ \d+\.\d+", said), f"of which version is that true? {why}"
-        assert re.fullmatch(r"https://github\.com/\S+#L\d+", place), f"where does upstream show that? {why}"
+        reason, _, source = why.rpartition(": ")
+        assert re.search(r"[a-z.-]+ \d+\.\d+", reason), f"add the component and its version: {why}"
+        assert re.fullmatch(r"https://github\.com/\S+#L\d+", source), f"add the line of the upstream source: {why}"
 
 
-def test_what_does_not_exist_is_no_case_and_what_is_meant_is_no_dead_end() -> None:
+def test_a_combination_that_does_not_exist_has_no_case_and_is_no_intended_pair() -> None:
     assert not {each.case.partition("@")[0] for each in pairs.NOT_THERE if not each.scheduler} & set(NAMES)
     assert not {tuple(each.components) for each in pairs.NOT_THERE if not each.scheduler} & set(pairs.MEANT)

@@ -1,4 +1,4 @@
-"""Payloads stand alone: each explains itself, runs by hand, answers once, and leaves nothing behind."""
+"""Payloads are independent programs: each has a help text, runs by hand, prints one answer, and cleans up."""
 
 from __future__ import annotations
 
@@ -18,15 +18,14 @@ from typing import Any
 import pytest
 
 import sdk_tests
+from sdk_tests import EVERY, Case, Outcome
 from sdk_tests.integration import test_control, test_parsl, test_psij, test_scale
-from sdk_tests.model.attempt import Outcome
-from sdk_tests.model.case import EVERY, Case
 from tests.needs import need
 
 FOLDER = Path(sdk_tests.__file__).parent / "payloads"
 PAYLOADS = sorted(FOLDER.glob("*/[!_]*.py"))
 EVERY_FILE = sorted(FOLDER.rglob("*.py"))
-BRINGS = {
+ALLOWED_IMPORTS = {
     "psij": {"psij"},
     "parsl": {"parsl", "psutil"},
     "radical": {"radical", "psij", "parsl"},
@@ -34,7 +33,7 @@ BRINGS = {
     "_payload.py": set(),
     "_probe.py": set(),
 }
-"""What a payload may import beside the standard library: its component, its partners, and what those require."""
+"""The packages that a payload may import in addition to the standard library: its component, partners, requirements."""
 
 JUDGES = [
     (judge, each)
@@ -55,17 +54,17 @@ def name(value: object) -> str | None:
     return str(value.relative_to(FOLDER)) if isinstance(value, Path) else None
 
 
-def leaves(pattern: str) -> list[str]:
-    """Return the command lines of processes that still name this folder."""
-    found = []
+def running(pattern: str) -> list[str]:
+    """Return the command lines of the running processes that contain the pattern."""
+    lines = []
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             line = entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             continue
         if pattern in line:
-            found.append(line)
-    return found
+            lines.append(line)
+    return lines
 
 
 def request(case: Case, scratch: Path, scheduler: dict[str, Any], tools: str) -> str:
@@ -75,7 +74,7 @@ def request(case: Case, scratch: Path, scheduler: dict[str, Any], tools: str) ->
 
 
 @pytest.mark.parametrize("payload", PAYLOADS, ids=name)
-def test_a_payload_explains_itself_without_its_component(payload: Path) -> None:
+def test_a_payload_prints_its_help_without_its_component(payload: Path) -> None:
     done = subprocess.run([sys.executable, "-I", str(payload), "--help"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "By hand: python" in done.stdout
@@ -85,22 +84,22 @@ def test_a_payload_explains_itself_without_its_component(payload: Path) -> None:
 
 
 @pytest.mark.parametrize("payload", EVERY_FILE, ids=name)
-def test_a_payload_imports_the_standard_library_and_its_component_alone(payload: Path) -> None:
+def test_a_payload_imports_only_the_standard_library_and_its_component(payload: Path) -> None:
     tree = ast.parse(payload.read_text(encoding="utf-8"))
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {node.module or "." for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     beside = {each.stem for each in (*payload.parent.glob("_*.py"), *FOLDER.glob("_*.py"))}
     top = payload.relative_to(FOLDER).parts[0]
     foreign = {each.partition(".")[0] for each in imported} - set(sys.stdlib_module_names) - beside
-    assert foreign <= BRINGS.get(top, set())
+    assert foreign <= ALLOWED_IMPORTS.get(top, set())
 
 
 @pytest.mark.parametrize("payload", PAYLOADS, ids=name)
-def test_a_payload_is_at_most_a_page(payload: Path) -> None:
+def test_a_payload_has_at_most_80_lines(payload: Path) -> None:
     assert len(payload.read_text(encoding="utf-8").splitlines()) <= 80
 
 
-def test_no_payload_takes_the_name_of_its_component() -> None:
+def test_no_payload_has_the_name_of_its_component() -> None:
     assert {"psij.py", "parsl.py", "radical.py"}.isdisjoint(path.name for path in EVERY_FILE)
 
 
@@ -116,18 +115,18 @@ def work(request):
         raise LookupError("nothing here")
     return {{"value": 6 * 7}}
 
-main(work, "A program that talks.")
+main(work, "A program that prints other output.")
 """
 
 
 @pytest.fixture
 def program(tmp_path: Path) -> Path:
-    path = tmp_path / "talks.py"
+    path = tmp_path / "prints.py"
     path.write_text(PROGRAM.format(folder=str(FOLDER)), encoding="utf-8")
     return path
 
 
-def test_what_a_program_prints_never_mixes_with_the_answer(program: Path) -> None:
+def test_other_output_of_a_program_does_not_mix_with_the_answer(program: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(program)], capture_output=True, text=True, cwd=program.parent, check=True
     )
@@ -145,7 +144,9 @@ def test_a_payload_that_raises_exits_1_with_a_traceback_and_no_answer(program: P
 
 
 @pytest.mark.parametrize("payload", ["psij/hello.py", "parsl/python_app.py"])
-def test_an_absent_component_is_named_and_not_taken_for_the_payloads_folder(payload: str, tmp_path: Path) -> None:
+def test_a_missing_component_is_named_and_not_confused_with_the_folder_of_its_payloads(
+    payload: str, tmp_path: Path
+) -> None:
     given = json.dumps({"scratch": str(tmp_path)})
     argv = [sys.executable, "-E", "-S", str(FOLDER / payload), given]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
@@ -153,11 +154,11 @@ def test_an_absent_component_is_named_and_not_taken_for_the_payloads_folder(payl
     assert f"ModuleNotFoundError: No module named '{payload.partition('/')[0]}'" in done.stderr
 
 
-# The component's own run, judged by the case's own test -------------------------------------------------------------
+# Runs of the real components, judged by the cases' test functions ---------------------------------------------------
 
 
 def judged(judge: Any, case: Case, scratch: Path, kind: str, scheduler: dict[str, Any], **rest: Any) -> dict[str, Any]:
-    """Run a case's payload as a person would, and let the case's own test judge it."""
+    """Run the payload of a case by hand, and let the test function of the case judge the answer."""
     python = Path(need("components"), "bin", "python")
     nodes, prefix, env = rest["nodes"], rest.get("prefix", []), rest.get("env", os.environ)
     argv = [*prefix, str(python), str(FOLDER / case.payload), request(case, scratch, scheduler, str(python.parent))]
@@ -165,12 +166,12 @@ def judged(judge: Any, case: Case, scratch: Path, kind: str, scheduler: dict[str
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     judge(Outcome(case, case.case_id(kind), kind, answer, 0, nodes=nodes, params=dict(case.params)))
-    assert not leaves(str(scratch)), "processes are left behind"
+    assert not running(str(scratch)), "some processes are still running"
     return dict(answer)
 
 
 LONG = {"checkpoint", "join", "killed_worker", "mpi"}
-"""Cases that take ten seconds and more on a busy machine."""
+"""Cases that take ten seconds or more on a busy machine."""
 
 
 def planned(kind: str) -> list[Any]:
@@ -184,13 +185,13 @@ def planned(kind: str) -> list[Any]:
 
 @pytest.mark.needs("components")
 @pytest.mark.parametrize(("judge", "case"), planned("local"))
-def test_a_payload_run_by_hand_here_satisfies_its_case(judge: Any, case: Case, tmp_path: Path) -> None:
+def test_a_payload_run_by_hand_on_local_satisfies_its_case(judge: Any, case: Case, tmp_path: Path) -> None:
     judged(judge, case, tmp_path, "local", {"kind": "local"}, nodes=(platform.node(),))
 
 
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """A private Slurm of two nodes: the environment its commands need."""
+    """Yield the environment of a private Slurm with two nodes."""
     need("slurm", "munge")
     from sdk_tests.testbeds import manage
 
@@ -203,7 +204,7 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
 
 
 def job_ids(answer: dict[str, Any]) -> set[str]:
-    """Return the ids of all jobs an answer names."""
+    """Return the ids of all jobs in an answer."""
     jobs = answer.get("jobs", {})
     several = jobs.values() if isinstance(jobs, dict) else [each["native_id"] for each in jobs]
     return {each for each in (answer.get("native_id"), answer.get("job_id"), *several) if each}
@@ -217,22 +218,20 @@ def test_a_payload_run_by_hand_on_slurm_satisfies_its_case(
 ) -> None:
     listing = subprocess.run(["sinfo", "-hNo", "%N"], env=slurm, capture_output=True, text=True, check=True).stdout
     prefix = [] if case.where == "login" else ["srun", "--ntasks=1", f"--nodes={case.nodes}"]
-    if case.name == "mpi" or "mpirun" in case.params.values():  # which start steps of their own
+    if case.name == "mpi" or "mpirun" in case.params.values():  # these start job steps themselves
         prefix = ["salloc", "--quiet", f"--nodes={case.nodes}", f"--mincpus={case.cores}"]
     scheduler = {"kind": "slurm", "queue": "debug", "launcher": "srun", "poll": 0.2, "loopback": True}
     nodes = tuple(listing.split())
     answer = judged(judge, case, tmp_path, "slurm", scheduler, nodes=nodes, prefix=prefix, env=slurm)
     known = subprocess.run(["scontrol", "show", "job"], env=slurm, capture_output=True, text=True, check=True).stdout
     named = job_ids(answer) if case.where != "allocation" else set()
-    assert named or case.where == "allocation", "the payload names no job"
-    assert all(f"JobId={each} " in known for each in named), "a job that the scheduler does not know"
+    assert named or case.where == "allocation", "the answer contains no job id"
+    assert all(f"JobId={each} " in known for each in named), "the scheduler does not know one of the jobs"
 
 
 @pytest.mark.needs("components")
 @pytest.mark.parametrize(("judge", "case"), SCALE)
-def test_a_payload_of_the_scale_tier_measures_a_few_tasks_as_it_does_many(
-    judge: Any, case: Case, tmp_path: Path
-) -> None:
+def test_a_payload_of_the_scale_tier_also_measures_few_tasks(judge: Any, case: Case, tmp_path: Path) -> None:
     few = replace(case, params={**case.params, "tasks": 40, "probes": 5, "bare": 20})
     judged(judge, few, tmp_path, "local", {"kind": "local"}, nodes=(platform.node(),))
 
@@ -243,18 +242,16 @@ def test_a_payload_of_the_scale_tier_measures_a_few_tasks_as_it_does_many(
     [("psij/walltime.py", {"duration": 60}, "go.txt"), ("parsl/htex.py", {"blocks": 1}, "runinfo/000/htex/block-0")],
     ids=["psij", "parsl"],
 )
-def test_a_payload_that_is_terminated_takes_its_jobs_along(
-    payload: str, params: dict[str, Any], sign: str, tmp_path: Path
-) -> None:
+def test_a_terminated_payload_ends_its_jobs(payload: str, params: dict[str, Any], sign: str, tmp_path: Path) -> None:
     python = Path(need("components"), "bin", "python")
     given = json.dumps({"scratch": str(tmp_path), "params": params, "scheduler": {"kind": "local"}})
     child = subprocess.Popen([python, FOLDER / payload, given], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     end = time.monotonic() + 60
     while not (tmp_path / sign).exists():
-        assert child.poll() is None, "the payload ended before its job began"
-        assert time.monotonic() < end, "its job did not begin"
+        assert child.poll() is None, "the payload ended before its job started"
+        assert time.monotonic() < end, "its job did not start"
         time.sleep(0.05)
     child.send_signal(signal.SIGTERM)
     out, err = child.communicate(timeout=60)
     assert (child.returncode, out) == (1, b""), err.decode()
-    assert not leaves(str(tmp_path))
+    assert not running(str(tmp_path))

@@ -1,4 +1,4 @@
-"""The RADICAL payloads come to an end whatever happens to their pilot, say why, and leave nothing behind."""
+"""The RADICAL payloads end whatever happens to their pilot, report the reason, and leave no process or job."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from typing import Any
 import pytest
 
 import sdk_tests
+from sdk_tests import Outcome
 from sdk_tests.integration import test_radical
-from sdk_tests.model.attempt import Outcome
 from tests.needs import need
 
 FOLDER = Path(sdk_tests.__file__).parent / "payloads" / "radical"
 PILOT = test_radical.test_a_pilot_runs_tasks_of_one_and_two_cores_in_its_own_job
-FAILING = test_radical.test_a_task_that_exits_with_3_has_failed_with_3_and_its_sibling_passes
+FAILING = test_radical.test_a_task_that_exits_with_3_fails_with_exit_code_3_and_another_task_passes
 ENSEMBLE = test_radical.test_the_second_stage_of_each_pipeline_reads_the_files_of_its_first
 
 LONG = {"tasks": 2, "rounds": 2_000_000_000}
-"""Tasks that outlast the test."""
+"""Tasks that take longer than the test."""
 
 
 def below(folder: Path) -> list[tuple[int, str, str]]:
-    """Return (pid, name, last part of its folder) of the processes that run below a folder."""
-    found = []
+    """Return (pid, command line, name of its folder) of the processes that run below a folder."""
+    processes = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             where = (entry / "cwd").readlink()
@@ -40,13 +40,13 @@ def below(folder: Path) -> list[tuple[int, str, str]]:
         except OSError:
             continue
         if folder in (where, *where.parents):
-            found.append((int(entry.name), name, where.name))
-    return found
+            processes.append((int(entry.name), name, where.name))
+    return processes
 
 
-def of_session(leader: int) -> list[str]:
-    """Return what still lives in the session that this process led."""
-    found = []
+def session_members(leader: int) -> list[str]:
+    """Return the processes that still run in the session of this leader."""
+    names = []
     for entry in Path("/proc").glob("[0-9]*/stat"):
         try:
             name, _, rest = entry.read_text(encoding="utf-8").rpartition(")")
@@ -54,19 +54,19 @@ def of_session(leader: int) -> list[str]:
             continue
         state, _, _, session = rest.split()[:4]
         if int(session) == leader and state != "Z":
-            found.append(name)
-    return found
+            names.append(name)
+    return names
 
 
-def wait_for(true: Callable[[], Any], seconds: float, what: str) -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
     end = time.monotonic() + seconds
-    while not (value := true()):
+    while not (value := condition()):
         assert time.monotonic() < end, f"{what}: not within {seconds:.0f} s"
         time.sleep(0.1)
     return value
 
 
-# The guard by itself ------------------------------------------------------------------------------------------------
+# The guard alone ----------------------------------------------------------------------------------------------------
 
 WATCHED = """import json, os, subprocess, sys
 sys.path.insert(0, {folder!r})
@@ -99,7 +99,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_leaving_ends_what_runs_below_the_folder_and_what_carries_it_and_nothing_beside(tmp_path: Path) -> None:
+def test_on_exit_the_guard_ends_all_processes_of_its_folder_and_no_others(tmp_path: Path) -> None:
     root, beside = tmp_path / "rct.one", tmp_path / "rct.one.more"
     beside.mkdir()
     children = [(str(root / "pilot.0000"), ""), (str(tmp_path), f"{root}/home"), (str(beside), str(beside))]
@@ -113,32 +113,32 @@ def test_leaving_ends_what_runs_below_the_folder_and_what_carries_it_and_nothing
         os.kill(neighbour, signal.SIGKILL)
 
 
-def test_an_agent_that_goes_ends_the_payload(tmp_path: Path) -> None:
+def test_the_payload_ends_when_its_agent_ends(tmp_path: Path) -> None:
     then = "import time; time.sleep(2.5); child.kill(); child.wait(); time.sleep(50)"
     done, _ = watched(tmp_path, then, [(str(tmp_path / "rct.one/pilot.0000"), "")])
     assert done.returncode == 1
-    assert done.stderr.endswith("is ended: its agent has gone.\n")
+    assert done.stderr.endswith(": its agent has ended.\n")
 
 
-def test_an_agent_that_may_go_ends_nothing(tmp_path: Path) -> None:
-    then = "import time; time.sleep(2.5); guard.expect_the_end(); child.kill(); child.wait(); time.sleep(3)"
+def test_the_payload_continues_when_an_expected_end_of_its_agent_comes(tmp_path: Path) -> None:
+    then = "import time; time.sleep(2.5); guard.expect_end(); child.kill(); child.wait(); time.sleep(3)"
     done, _ = watched(tmp_path, then, [(str(tmp_path / "rct.one/pilot.0000"), "")])
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_an_agent_that_never_comes_ends_the_payload(tmp_path: Path) -> None:
+def test_the_payload_ends_when_no_agent_appears(tmp_path: Path) -> None:
     done, _ = watched(tmp_path, "import time; time.sleep(50)", [], appear=2)
     assert done.returncode == 1
-    assert "neither an agent nor a batch job for it was seen" in done.stderr
+    assert "neither an agent nor a batch job for it appeared" in done.stderr
 
 
-def test_a_limit_holds_while_the_agent_lives_and_the_logs_are_shown(tmp_path: Path) -> None:
+def test_the_time_limit_ends_a_payload_with_a_live_agent_and_the_logs_are_shown(tmp_path: Path) -> None:
     pilot = tmp_path / "rct.one/pilot.0000"
     then = f"import time; open('{pilot}/bootstrap_0.err', 'w').write('no such module'); time.sleep(50)"
     done, (agent,) = watched(tmp_path, then, [(str(pilot), "")], limit=3)
     assert done.returncode == 1
     assert "no such module" in done.stderr
-    assert re.search(r"is ended: not done after \d+ s", done.stderr)
+    assert re.search(r": not done after \d+ s", done.stderr)
     assert not alive(agent)
 
 
@@ -146,7 +146,7 @@ def test_a_limit_holds_while_the_agent_lives_and_the_logs_are_shown(tmp_path: Pa
 
 
 class Started:
-    """A pilot payload whose tasks run and would go on for hours."""
+    """A pilot payload whose tasks run and would continue for hours."""
 
     def __init__(self, scratch: Path, scheduler: dict[str, Any], env: dict[str, str]) -> None:
         python = Path(need("components"), "bin", "python")
@@ -164,26 +164,26 @@ class Started:
         return any("work.py" in name and where.startswith("task.") for _, name, where in below(self.scratch))
 
     def ended(self, seconds: float = 60) -> str:
-        """Wait for its end and return what it said: it failed without an answer, and left nothing behind."""
+        """Wait for its end and return its stderr: it failed without an answer, and left no process and no file."""
         out, err = self.child.communicate(timeout=seconds)
-        said: str = err.decode()
-        assert (self.child.returncode, out) == (1, b""), said
+        output: str = err.decode()
+        assert (self.child.returncode, out) == (1, b""), output
         assert not below(self.scratch)
-        assert not of_session(self.child.pid)
+        assert not session_members(self.child.pid)
         assert not list(self.elsewhere.iterdir())
-        return said
+        return output
 
 
 @pytest.fixture
 def started(tmp_path: Path) -> Iterator[Callable[..., Started]]:
-    made: list[Started] = []
+    payloads: list[Started] = []
 
     def start(scheduler: dict[str, Any], env: dict[str, str] | None = None) -> Started:
-        made.append(Started(tmp_path, scheduler, env or dict(os.environ)))
-        return made[-1]
+        payloads.append(Started(tmp_path, scheduler, env or dict(os.environ)))
+        return payloads[-1]
 
     yield start
-    for each in made:
+    for each in payloads:
         each.child.kill()
         each.child.wait()
     for pid, _, _ in below(tmp_path):
@@ -196,17 +196,17 @@ def test_a_payload_whose_agent_is_killed_ends_and_shows_the_agents_log(started: 
     payload = started({"kind": "local"})
     (agent,) = [pid for pid, name, where in below(payload.scratch) if name == "rp.agent.0" and where == "pilot.0000"]
     os.kill(agent, signal.SIGKILL)
-    said = payload.ended()
-    assert re.search(r"is ended: (its agent has gone|became FAILED before its tasks were done)\.\n$", said)
-    assert "bootstrap_0.out" in said
+    output = payload.ended()
+    assert re.search(r": (its agent has ended|became FAILED before its tasks were done)\.\n$", output)
+    assert "bootstrap_0.out" in output
 
 
 @pytest.mark.long
 @pytest.mark.needs("components")
-def test_a_payload_that_is_terminated_takes_its_agent_and_tasks_along(started: Callable[..., Started]) -> None:
+def test_a_terminated_payload_ends_its_agent_and_its_tasks(started: Callable[..., Started]) -> None:
     payload = started({"kind": "local"})
     payload.child.send_signal(signal.SIGTERM)
-    assert payload.ended().endswith("is ended: got SIGTERM.\n")
+    assert payload.ended().endswith(": received SIGTERM.\n")
 
 
 SLURM = {"kind": "slurm", "queue": "debug", "launcher": "srun", "poll": 0.2}
@@ -214,7 +214,7 @@ SLURM = {"kind": "slurm", "queue": "debug", "launcher": "srun", "poll": 0.2}
 
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """A private Slurm of two nodes: the environment its commands need."""
+    """Yield the environment of a private Slurm with two nodes."""
     need("slurm", "munge")
     from sdk_tests.testbeds import manage
 
@@ -233,19 +233,19 @@ def queued(env: dict[str, str]) -> str:
 
 @pytest.mark.long
 @pytest.mark.needs("components")
-def test_a_payload_whose_pilot_job_is_cancelled_ends_and_leaves_no_job(
+def test_a_payload_ends_and_leaves_no_job_when_the_job_of_its_pilot_is_cancelled(
     started: Callable[..., Started], slurm: dict[str, str]
 ) -> None:
     payload = started(SLURM, slurm)
     subprocess.run(["scancel", queued(slurm)], env=slurm, check=True)
-    said = payload.ended()
-    assert re.search(r"is ended: (its agent has gone|became \w+ before its tasks were done)\.\n$", said)
+    output = payload.ended()
+    assert re.search(r": (its agent has ended|became \w+ before its tasks were done)\.\n$", output)
     assert not queued(slurm)
 
 
 @pytest.mark.slow
 @pytest.mark.needs("components")
-def test_two_pilots_at_once_both_satisfy_their_case_and_leave_nothing(tmp_path: Path, slurm: dict[str, str]) -> None:
+def test_two_pilots_at_once_both_satisfy_their_case_and_clean_up(tmp_path: Path, slurm: dict[str, str]) -> None:
     python = Path(need("components"), "bin", "python")
     (case,) = PILOT.exaworks_cases
     elsewhere = tmp_path / "elsewhere"
@@ -268,7 +268,7 @@ def test_two_pilots_at_once_both_satisfy_their_case_and_leave_nothing(tmp_path: 
         out, err = child.communicate(timeout=case.walltime)
         assert child.returncode == 0, err.decode()
         PILOT(Outcome(case, case.case_id(kind), kind, json.loads(out), 0, params=dict(case.params)))
-        assert not of_session(child.pid)
+        assert not session_members(child.pid)
     assert not below(tmp_path)
     assert not list(elsewhere.iterdir())
     assert not queued(slurm)
@@ -284,20 +284,22 @@ def judge(function: Any, answer: dict[str, Any], **params: Any) -> None:
 
 
 def pilot_answer() -> dict[str, Any]:
-    """Four tasks that ran one after the other, each with one derivation of its value."""
+    """Return the answer with four tasks that ran one after the other and computed their values in one round."""
     tasks = []
     for number in range(4):
         uid, argument, cores = f"task.{number:06}", f"argument-{number}", 1 + number % 2
         value = hashlib.pbkdf2_hmac("sha256", uid.encode(), argument.encode(), 1).hex()
-        own = {"uid": uid, "value": value, "host": "login", "node": "n1", "job_id": "7", "step_cpus": str(cores)}
+        output = {"uid": uid, "value": value, "host": "login", "node": "n1", "job_id": "7", "step_cpus": str(cores)}
         task = {"uid": uid, "state": "DONE", "exit_code": 0, "stderr": "", "argument": argument, "written": value}
         times = {"began": float(number), "ended": number + 0.5}
-        tasks.append({**task, "cores_asked": cores, "cores_given": [list(range(cores))], "own": {**own, **times}})
+        tasks.append(
+            {**task, "cores_requested": cores, "cores_assigned": [list(range(cores))], "output": {**output, **times}}
+        )
     job = {"id": "7", "state": "RUNNING", "nodes": "n1"}
     return {"host": "login", "pilot": {"state": "PMGR_ACTIVE", "cores": 2, "jobs": [job]}, "tasks": tasks}
 
 
-def test_the_judge_of_the_pilot_accepts_a_run_as_it_should_be() -> None:
+def test_the_judge_of_the_pilot_accepts_a_correct_answer() -> None:
     judge(PILOT, pilot_answer(), tasks=4, rounds=1)
 
 
@@ -307,15 +309,15 @@ def test_the_judge_of_the_pilot_accepts_a_run_as_it_should_be() -> None:
         (("tasks", 1, "state"), "FAILED"),
         (("tasks", 1, "exit_code"), None),
         (("tasks", 1, "written"), None),
-        (("tasks", 1, "own", "value"), "0" * 64),
+        (("tasks", 1, "output", "value"), "0" * 64),
         (("tasks", 1, "uid"), "task.000002"),
-        (("tasks", 1, "cores_given"), [[0]]),
-        (("tasks", 1, "cores_given"), [[0, 0]]),
-        (("tasks", 1, "cores_given"), [[1, 2]]),
-        (("tasks", 1, "own", "began"), 0.2),
-        (("tasks", 1, "own", "node"), "n2"),
-        (("tasks", 1, "own", "job_id"), None),
-        (("tasks", 1, "own", "step_cpus"), "1"),
+        (("tasks", 1, "cores_assigned"), [[0]]),
+        (("tasks", 1, "cores_assigned"), [[0, 0]]),
+        (("tasks", 1, "cores_assigned"), [[1, 2]]),
+        (("tasks", 1, "output", "began"), 0.2),
+        (("tasks", 1, "output", "node"), "n2"),
+        (("tasks", 1, "output", "job_id"), None),
+        (("tasks", 1, "output", "step_cpus"), "1"),
         (("pilot", "state"), "DONE"),
         (("pilot", "jobs"), []),
         (("pilot", "jobs", 0, "state"), "PENDING"),
@@ -323,7 +325,7 @@ def test_the_judge_of_the_pilot_accepts_a_run_as_it_should_be() -> None:
     ],
     ids=lambda value: ".".join(map(str, value)) if isinstance(value, tuple) else None,
 )
-def test_the_judge_of_the_pilot_refuses(path: tuple[Any, ...], value: Any) -> None:
+def test_the_judge_of_the_pilot_refuses_a_wrong_value(path: tuple[Any, ...], value: Any) -> None:
     answer = pilot_answer()
     place: Any = answer
     for step in path[:-1]:
@@ -333,7 +335,7 @@ def test_the_judge_of_the_pilot_refuses(path: tuple[Any, ...], value: Any) -> No
         judge(PILOT, answer, tasks=4, rounds=1)
 
 
-def test_the_judge_of_the_failing_task_wants_its_own_exit_code() -> None:
+def test_the_judge_of_the_failing_task_requires_its_exit_code() -> None:
     passing = {"state": "DONE", "exit_code": 0, "stdout": "42", "stderr": ""}
     failing = {"state": "FAILED", "exit_code": 3, "stdout": "", "stderr": "wrong"}
     judge(FAILING, {"failing": failing, "passing": passing})
@@ -353,7 +355,7 @@ def ensemble_answer() -> dict[str, Any]:
     return {"jobs": [{"id": "7", "state": "RUNNING", "nodes": "n1"}], "pipelines": [pipeline]}
 
 
-def test_the_judge_of_the_ensemble_wants_each_second_stage_after_its_first_and_from_its_files() -> None:
+def test_the_judge_of_the_ensemble_requires_each_second_stage_to_read_its_first_stages_files() -> None:
     judge(ENSEMBLE, ensemble_answer(), members=1)
     broken = ensemble_answer()
     broken["pipelines"][0]["joined"][1] = "1.5"

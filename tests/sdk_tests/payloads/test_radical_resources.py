@@ -1,4 +1,4 @@
-"""How a scheduler is described to RADICAL, and how a pilot's batch jobs are seen, by the schedulers' own words."""
+"""The descriptions of schedulers for RADICAL, and the batch jobs of a pilot as the schedulers report them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from sdk_tests.testbeds import manage
 FOLDER = Path(sdk_tests.__file__).parent / "payloads" / "radical"
 
 
-def asked(script: str, env: dict[str, str] | None = None, **given: Any) -> Any:
-    """Run a few lines beside the payloads' own modules, as a payload would; return what they print as JSON."""
+def run_beside(script: str, env: dict[str, str] | None = None, **given: Any) -> Any:
+    """Run a script that can import the payloads' modules; return the JSON that it prints."""
     lines = f"import json, sys\nsys.path.insert(0, {str(FOLDER)!r})\ngiven = json.loads(sys.argv[1])\n{script}"
     argv = [sys.executable, "-c", lines, json.dumps(given)]
     done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60, check=False)
@@ -36,30 +36,36 @@ request = {"scheduler": given["scheduler"], "params": given["params"], "cores": 
 print(json.dumps(_resource.describe(request, Path(given["root"]))))
 """
     env = {**os.environ, "PATH": path} if path else None
-    return dict(asked(script, env, scheduler=scheduler, params=params, root=str(tmp_path)))
+    return dict(run_beside(script, env, scheduler=scheduler, params=params, root=str(tmp_path)))
 
 
-def near_by(root: Path) -> dict[str, list[str]]:
+def agent_script(root: Path) -> dict[str, list[str]]:
     return {"pre_exec_cached": [f". {root}/agent.sh"]}
 
 
-def test_pbs_is_asked_by_radicals_own_name_with_the_sites_resources_and_launcher(tmp_path: Path) -> None:
-    told = described(
+def test_pbs_is_described_with_radicals_name_and_the_sites_resources_and_launcher(tmp_path: Path) -> None:
+    description = described(
         tmp_path, {"kind": "pbs", "launcher": "mpiexec", "directives": ["-l filesystems=home", "-r n"]}, pilot_cores=4
     )
-    assert told["schemas"]["here"]["job_manager_endpoint"] == "pbspro://localhost/"
-    assert (told["resource_manager"], told["cores_per_node"], told["fake_resources"]) == ("PBSPRO", 4, False)
-    assert told["launch_methods"] == {"order": ["MPIEXEC"], "MPIEXEC": near_by(tmp_path)}
-    assert told["system_architecture"]["options"] == ["filesystems=home"]
+    assert description["schemas"]["here"]["job_manager_endpoint"] == "pbspro://localhost/"
+    assert (description["resource_manager"], description["cores_per_node"], description["fake_resources"]) == (
+        "PBSPRO",
+        4,
+        False,
+    )
+    assert description["launch_methods"] == {"order": ["MPIEXEC"], "MPIEXEC": agent_script(tmp_path)}
+    assert description["system_architecture"]["options"] == ["filesystems=home"]
 
 
 def test_slurms_constraint_is_passed_on_without_its_option(tmp_path: Path) -> None:
-    told = described(tmp_path, {"kind": "slurm", "launcher": "srun", "directives": ["--constraint=cpu", "--qos=debug"]})
-    assert told["system_architecture"]["options"] == ["cpu"]
-    assert told["launch_methods"]["order"] == ["SRUN"]
+    description = described(
+        tmp_path, {"kind": "slurm", "launcher": "srun", "directives": ["--constraint=cpu", "--qos=debug"]}
+    )
+    assert description["system_architecture"]["options"] == ["cpu"]
+    assert description["launch_methods"]["order"] == ["SRUN"]
 
 
-def test_here_tasks_of_several_ranks_are_left_to_mpiexec_where_there_is_one(tmp_path: Path) -> None:
+def test_on_local_mpiexec_starts_tasks_of_several_ranks_if_it_is_installed(tmp_path: Path) -> None:
     (tmp_path / "mpiexec").write_text("#!/bin/sh\n")
     (tmp_path / "mpiexec").chmod(0o755)
     assert described(tmp_path, {"kind": "local"}, path=str(tmp_path))["launch_methods"]["order"] == ["FORK", "MPIEXEC"]
@@ -67,15 +73,15 @@ def test_here_tasks_of_several_ranks_are_left_to_mpiexec_where_there_is_one(tmp_
 
 
 @pytest.mark.parametrize(("kind", "params"), [("slurm", {"engine": "flux"}), ("flux", {})])
-def test_flux_takes_over_scheduling_and_starting(tmp_path: Path, kind: str, params: dict[str, Any]) -> None:
-    told = described(tmp_path, {"kind": kind, "launcher": "srun"}, **params)
-    assert (told["agent_scheduler"], told["agent_spawner"]) == ("FLUX", "FLUX")
-    assert told["launch_methods"] == {"order": ["FLUX"], "FLUX": near_by(tmp_path)}
-    assert told["resource_manager"] == ("SLURM" if kind == "slurm" else "FORK")
+def test_flux_schedules_and_starts_tasks(tmp_path: Path, kind: str, params: dict[str, Any]) -> None:
+    description = described(tmp_path, {"kind": kind, "launcher": "srun"}, **params)
+    assert (description["agent_scheduler"], description["agent_spawner"]) == ("FLUX", "FLUX")
+    assert description["launch_methods"] == {"order": ["FLUX"], "FLUX": agent_script(tmp_path)}
+    assert description["resource_manager"] == ("SLURM" if kind == "slurm" else "FORK")
 
 
-def near(tmp_path: Path, kind: str, job: str = "", **more: bool) -> dict[str, str]:
-    """Let the agent's environment for Flux be written; return what a shell that sources it has."""
+def agent_variables(tmp_path: Path, kind: str, job: str = "", **more: bool) -> dict[str, str]:
+    """Write the agent's environment for Flux; return the variables of a shell that sources it."""
     script = """
 import os
 from pathlib import Path
@@ -92,20 +98,20 @@ print("{}")
     (bindings / "__init__.py").touch()
     (bindings / "job.py").write_text(job)
     path = f"{flux.parent}{os.pathsep}{os.environ['PATH']}"
-    asked(
+    run_beside(
         script, {**os.environ, "SLURM_NTASKS": "7", "PATH": path}, scheduler={"kind": kind, **more}, root=str(tmp_path)
     )
     argv = ["sh", "-c", f". {tmp_path}/agent.sh; env -0"]
     outer = {"PATH": os.environ["PATH"], "SLURM_NTASKS": "7"}
-    said = subprocess.run(argv, env=outer, capture_output=True, text=True, check=True).stdout
-    return dict(entry.split("=", 1) for entry in said.split("\0") if entry)
+    output = subprocess.run(argv, env=outer, capture_output=True, text=True, check=True).stdout
+    return dict(entry.split("=", 1) for entry in output.split("\0") if entry)
 
 
-def test_without_slurm_the_srun_that_radical_finds_runs_its_command_here(tmp_path: Path) -> None:
-    env = near(tmp_path, "local")
+def test_without_slurm_the_srun_for_radical_runs_its_command_on_this_machine(tmp_path: Path) -> None:
+    env = agent_variables(tmp_path, "local")
     assert "SLURM_NTASKS" not in env
     assert env["PYTHONPATH"].split(os.pathsep)[-1] == str(tmp_path / "bindings")
-    words = [
+    arguments = [
         "--nodes",
         "1",
         "--nodelist",
@@ -116,37 +122,37 @@ def test_without_slurm_the_srun_that_radical_finds_runs_its_command_here(tmp_pat
         "-c",
         "echo $((6*7))",
     ]
-    assert subprocess.run(["srun", *words], env=env, capture_output=True, text=True, check=True).stdout == "42\n"
+    assert subprocess.run(["srun", *arguments], env=env, capture_output=True, text=True, check=True).stdout == "42\n"
 
 
 @pytest.mark.parametrize(
-    ("kind", "testbed", "stands_in"),
+    ("kind", "testbed", "replaced"),
     [("slurm", False, False), ("slurm", True, False), ("pbs", True, True), ("pbs", False, False)],
 )
-def test_srun_is_stood_in_for_on_testbeds_alone_and_never_slurms_own(
-    tmp_path: Path, kind: str, testbed: bool, stands_in: bool
+def test_srun_is_replaced_only_on_testbeds_without_slurm(
+    tmp_path: Path, kind: str, testbed: bool, replaced: bool
 ) -> None:
-    near(tmp_path, kind, loopback=testbed)
-    assert (tmp_path / "tools" / "srun").exists() == stands_in
+    agent_variables(tmp_path, kind, loopback=testbed)
+    assert (tmp_path / "tools" / "srun").exists() == replaced
 
 
-def test_bindings_that_cannot_be_imported_are_told_before_a_pilot_waits_for_them(tmp_path: Path) -> None:
-    told = (
-        r"\n *ImportError: this deployment's Python has no use of Flux's bindings, .*: No module named 'no_such_cffi'"
+def test_bindings_that_cannot_be_imported_are_reported_before_a_pilot_starts(tmp_path: Path) -> None:
+    message = (
+        r"\n *ImportError: this deployment's Python cannot import Flux's bindings, .*: No module named 'no_such_cffi'"
     )
-    with pytest.raises(AssertionError, match=told):
-        near(tmp_path, "flux", job="import no_such_cffi\n")
+    with pytest.raises(AssertionError, match=message):
+        agent_variables(tmp_path, "flux", job="import no_such_cffi\n")
 
 
-def test_flux_reaches_the_agents_own_node_without_a_login(tmp_path: Path) -> None:
-    env = near(tmp_path, "local")
-    words = [env["FLUX_SSH"], "-p", "22", "somewhere", "NAME=value", "sh", "-c", "'echo $NAME'"]
-    assert subprocess.run(words, env=env, capture_output=True, text=True, check=True).stdout == "value\n"
+def test_flux_connects_to_the_agents_own_node_without_ssh(tmp_path: Path) -> None:
+    env = agent_variables(tmp_path, "local")
+    argv = [env["FLUX_SSH"], "-p", "22", "somewhere", "NAME=value", "sh", "-c", "'echo $NAME'"]
+    assert subprocess.run(argv, env=env, capture_output=True, text=True, check=True).stdout == "value\n"
 
 
 @pytest.fixture(scope="module")
 def pbs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """An emulated PBS of one node of two cores: the environment its commands need."""
+    """Yield the environment of an emulated PBS with one node of two cores."""
     home = tmp_path_factory.mktemp("home")
     testbed = manage.up("pbs", home, nodes=1, cores=2, owner_pid=os.getpid())
     try:
@@ -157,7 +163,7 @@ def pbs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
 
 def jobs(env: dict[str, str], folder: Path) -> list[dict[str, str]]:
     script = "import _jobs\nprint(json.dumps(_jobs.below(given['folder'], 'pbs')))"
-    return list(asked(script, env, folder=str(folder)))
+    return list(run_beside(script, env, folder=str(folder)))
 
 
 def submit(env: dict[str, str], folder: Path) -> str:
@@ -166,9 +172,7 @@ def submit(env: dict[str, str], folder: Path) -> str:
     return subprocess.run(argv, env=env, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def test_pbs_jobs_are_seen_by_their_folder_in_their_states_and_are_cancelled(
-    pbs: dict[str, str], tmp_path: Path
-) -> None:
+def test_pbs_jobs_of_a_folder_are_listed_with_their_states_and_cancelled(pbs: dict[str, str], tmp_path: Path) -> None:
     mine, beside = tmp_path / "rct.one", tmp_path / "rct.one.more"
     first, second, other = submit(pbs, mine), submit(pbs, mine), submit(pbs, beside)
     end = time.monotonic() + 20
@@ -179,26 +183,26 @@ def test_pbs_jobs_are_seen_by_their_folder_in_their_states_and_are_cancelled(
         {"id": second, "state": "QUEUED", "nodes": ""},
     ]
     script = "import _jobs\n_jobs.cancel('pbs', given['ids'])\nprint('{}')"
-    asked(script, pbs, ids=[first, second])
+    run_beside(script, pbs, ids=[first, second])
     while jobs(pbs, mine):
         assert time.monotonic() < end
     assert [job["id"] for job in jobs(pbs, beside)] == [other]
-    asked(script, pbs, ids=[other])
+    run_beside(script, pbs, ids=[other])
 
 
-def test_a_pbs_that_does_not_answer_is_not_taken_for_an_empty_queue(tmp_path: Path) -> None:
+def test_a_pbs_that_does_not_answer_is_not_reported_as_an_empty_queue(tmp_path: Path) -> None:
     script = """
 import _guard
 print(json.dumps({"jobs": _guard.Guard(given["root"], "pbs", 10).jobs()}))
 """
-    assert asked(script, {**os.environ, "PATH": "/nowhere"}, root=str(tmp_path)) == {"jobs": None}
+    assert run_beside(script, {**os.environ, "PATH": "/nowhere"}, root=str(tmp_path)) == {"jobs": None}
 
 
-def test_an_agent_that_goes_while_it_is_looked_at_is_gone_and_ends_no_watch(tmp_path: Path) -> None:
+def test_an_agent_that_ends_during_the_check_is_reported_as_ended(tmp_path: Path) -> None:
     script = """
 import _guard
 guard = _guard.Guard(given["root"], "local", 10)
 guard.agents = lambda: [2**22 + 1]  # beyond the greatest pid
 print(json.dumps(guard.state()))
 """
-    assert asked(script, root=str(tmp_path)) == "gone"
+    assert run_beside(script, root=str(tmp_path)) == "ended"

@@ -1,4 +1,4 @@
-"""The matrix in the documentation is made of the cases there are, and explains what is not there."""
+"""``docs/matrix.md`` is generated from the cases, and gives a reason for every combination without a case."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def row(name: str, claim: str = "a claim", **given: object) -> Row:
 
 
 def test_the_page_is_current(rows: list[Row]) -> None:
-    made = matrix.matrix(rows, matrix.schedulers())
-    if PAGE.read_text(encoding="utf-8") != made:
-        pytest.fail(f"the cases have changed and docs/matrix.md has not: {matrix.COMMAND}", pytrace=False)
+    page = matrix.matrix(rows, matrix.schedulers())
+    if PAGE.read_text(encoding="utf-8") != page:
+        pytest.fail(f"docs/matrix.md is out of date; run: {matrix.COMMAND}", pytrace=False)
 
 
-def test_every_case_that_can_be_planned_is_in_it(rows: list[Row]) -> None:
+def test_the_page_contains_every_case(rows: list[Row]) -> None:
     written = {
         line.split("(")[0].removeprefix("def ")
         for path in (ROOT / "sdk_tests" / "integration").glob("test_*.py")
@@ -45,41 +45,43 @@ def test_every_case_that_can_be_planned_is_in_it(rows: list[Row]) -> None:
     assert {"test_" + each.claim.replace(" ", "_") for each in rows} == written
 
 
-def test_every_pair_that_is_meant_has_a_case_and_every_pair_with_a_case_is_meant(rows: list[Row]) -> None:
+def test_the_intended_pairs_are_exactly_those_with_a_case(rows: list[Row]) -> None:
     paired = {(each.case.component, partner) for each in rows for partner in each.case.partners}
     assert paired == set(MEANT)
 
 
-def test_a_component_or_pair_without_a_case_on_a_scheduler_says_why(rows: list[Row]) -> None:
+def test_a_component_or_pair_without_a_case_on_a_scheduler_has_a_reason(rows: list[Row]) -> None:
     columns = matrix.schedulers()
     for family in {each.family for each in rows}:
         for name in columns:
             planned = any(each.cell(name) for each in rows if each.family == family)
-            said = matrix.unplanned(family, name)
-            assert planned or said, (
-                f"{family} has no case on {name}: say why in sdk_tests/integration/pairs.py, then {matrix.COMMAND}"
+            reasons = matrix.unplanned(family, name)
+            assert planned or reasons, (
+                f"{family} has no case on {name}: add the reason to sdk_tests/integration/pairs.py, then run "
+                f"{matrix.COMMAND}"
             )
 
 
-def test_a_case_that_some_schedulers_lack_says_why(rows: list[Row]) -> None:
+def test_a_case_that_is_not_planned_on_a_scheduler_has_a_reason(rows: list[Row]) -> None:
     for each in rows:
         own = [row for row in rows if row.family == each.family]
         for name in matrix.schedulers():
-            there = any(row.cell(name) for row in own if row.name == each.name) or matrix.unplanned(each.family, name)
-            assert there or matrix.empty(each, own, name), (
-                f"{each.full_name} is not planned on {name}: say why in sdk_tests/integration/gaps.py, {matrix.COMMAND}"
+            planned = any(row.cell(name) for row in own if row.name == each.name) or matrix.unplanned(each.family, name)
+            assert planned or matrix.empty(each, own, name), (
+                f"{each.full_name} is not planned on {name}: add the reason to sdk_tests/integration/gaps.py, then run "
+                f"{matrix.COMMAND}"
             )
 
 
-def test_no_reason_for_a_gap_is_left_over(rows: list[Row]) -> None:
+def test_every_reason_in_gaps_is_about_an_existing_case_that_is_not_planned(rows: list[Row]) -> None:
     for gap in GAPS:
         covered = [(each, name) for each in rows for name in gap.schedulers if gap.covers(each.full_name, name)]
         filled = [f"{each.full_name}@{name}" for each, name in covered if each.cell(name)]
-        assert covered, f"{gap.why}: there is no such case"
-        assert not filled, f"{gap.why}: by now these are planned: {filled}"
+        assert covered, f"remove this reason, there is no such case: {gap.why}"
+        assert not filled, f"remove this reason, {filled} are planned: {gap.why}"
 
 
-def test_no_reason_is_left_over(rows: list[Row]) -> None:
+def test_every_reason_in_pairs_is_about_a_combination_without_a_case(rows: list[Row]) -> None:
     for each in UNPLANNED:
         empty = [
             (family, name)
@@ -87,25 +89,25 @@ def test_no_reason_is_left_over(rows: list[Row]) -> None:
             for name in each.schedulers
             if not any(row.cell(name) for row in rows if row.family == family)
         ]
-        assert empty, f"{each.why}: by now there are cases"
+        assert empty, f"remove this reason, there are cases now: {each.why}"
 
 
-def test_what_does_not_exist_has_an_upstream_to_look_at() -> None:
+def test_every_combination_that_does_not_exist_links_to_upstream() -> None:
     for each in NOT_THERE:
         assert each.reference.startswith("https://")
         assert each.reference in PAGE.read_text(encoding="utf-8")
 
 
-def test_the_columns_are_the_harness_own_schedulers_this_machine_first() -> None:
+def test_the_columns_are_the_schedulers_of_the_harness_with_local_first() -> None:
     assert matrix.schedulers() == ["local", "cobalt", "flux", "lsf", "pbs", "slurm"]
 
 
-def test_every_family_is_of_known_components(rows: list[Row]) -> None:
+def test_every_family_consists_of_known_components(rows: list[Row]) -> None:
     names = {name for each in rows for name in (each.case.component, *each.case.partners)}
     assert names <= {*components(), CONTROL}
 
 
-def test_a_cell_is_a_run_a_known_failure_or_empty() -> None:
+def test_a_cell_is_planned_a_known_failure_or_empty_with_a_reason() -> None:
     everywhere = row("everywhere", schedulers=("*",), broken_on={"slurm": "it is slow"})
     one = row("one", schedulers=("slurm",), nodes=2, variant="big=1")
     known = row("known", schedulers=("local",), xfail="never worked")
@@ -115,7 +117,7 @@ def test_a_cell_is_a_run_a_known_failure_or_empty() -> None:
     assert "| `one:big=1/2n` | integration | a claim | (1) | yes |" in page
     assert "| `known` | integration | a claim | fails |  |" in page
     assert "| [psij](#psij) | 3, 1 fails | 2, 1 fails |" in page
-    assert "- `everywhere`: it is slow\n- `known`: never worked\n- `old`: meant for psij 0.9.* alone" in page
+    assert "- `everywhere`: it is slow\n- `known`: never worked\n- `old`: runs only with psij 0.9.*" in page
     assert "\n- (1) one machine is one node" in page
 
 

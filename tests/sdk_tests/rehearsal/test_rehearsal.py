@@ -1,4 +1,4 @@
-"""A rehearsal's testbed looks like the system, its report tells the truth, and no result passes for the machine's."""
+"""Tests of rehearsals: the testbed has the system's profile, and results are marked as results of a rehearsal."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import msgspec
 import pytest
 
 from sdk_tests.rehearsal.checks import Check, launchers, limits
-from sdk_tests.rehearsal.rehearsal import Rehearsal, likeness_of, report
+from sdk_tests.rehearsal.rehearsal import Rehearsal, rehearsal_system, report
 from sdk_tests.schedulers.slurm import SlurmKind
 from sdk_tests.testbeds import manage
-from sdk_tests.testbeds.likeness import Likeness
+from sdk_tests.testbeds.site_profile import SiteProfile
 from sdk_tests.testbeds.slurm_conf import partitions, submit_filter
 from site_configs.load import load_text, systems
 from site_configs.schema import System
@@ -60,7 +60,7 @@ promises: [psij]
 """
 
 
-def test_queues_that_share_a_partition_make_one_with_the_widest_limits() -> None:
+def test_queues_on_one_partition_become_a_partition_with_the_widest_limits() -> None:
     system = load_text(SLURM, "a test")
     assert partitions(system.schedulers[0]) == {
         "batch": "Default=YES MinNodes=1 MaxNodes=100 MaxTime=720",
@@ -71,7 +71,7 @@ def test_queues_that_share_a_partition_make_one_with_the_widest_limits() -> None
 def test_limits_by_qos_and_size_are_in_the_submit_filter(monkeypatch: pytest.MonkeyPatch) -> None:
     system = load_text(SLURM, "a test")
     monkeypatch.setenv("TEST_REHEARSAL_ACCOUNT", "a1")
-    text = submit_filter(Likeness(system, system.schedulers[0]))
+    text = submit_filter(SiteProfile(system, system.schedulers[0]))
     assert (
         'name="debug", partition="batch", qos="debug", least=1, most=2, shortest=0, longest={{1073741824, 30}}' in text
     )
@@ -83,68 +83,70 @@ def test_limits_by_qos_and_size_are_in_the_submit_filter(monkeypatch: pytest.Mon
 
 
 @pytest.mark.needs("slurm", "munge")
-def test_a_real_slurm_looks_like_the_system_and_refuses_what_it_refuses(
+def test_a_real_slurm_has_the_systems_nodes_and_enforces_its_limits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TEST_REHEARSAL_ACCOUNT", "a1")
     system = load_text(SLURM, "a test")
     home = tmp_path / "home"
-    testbed = manage.up("slurm", home, nodes=2, owner_pid=os.getpid(), like=Likeness(system, system.schedulers[0]))
+    testbed = manage.up(
+        "slurm", home, nodes=2, owner_pid=os.getpid(), profile=SiteProfile(system, system.schedulers[0])
+    )
     try:
         kind = SlurmKind(testbed.scheduler, manage.environment(testbed, dict(os.environ)))
         probe = kind.probe()
         assert (probe.nodes, set(probe.queues)) == (("nid01", "nid02"), {"batch", "long"})
         assert probe.details["cores"] == {"nid01": 64, "nid02": 64}
         assert not testbed.scheduler.emulated
-        tried = {check.what: check for check in limits(kind, tmp_path, 2, "a1")}
-        assert set(tried) == {
+        checks = {check.what: check for check in limits(kind, tmp_path, 2, "a1")}
+        assert set(checks) == {
             *("debug: 3 nodes", "debug: 1860 s on 1 nodes", "batch: 101 nodes", "batch: 7260 s on 1 nodes"),
             *("long: 65 nodes", "long: 86460 s on 2 nodes", "long: 1 nodes, too few"),
         }
-        assert [check for check in tried.values() if not check.passed] == []
+        assert [check for check in checks.values() if not check.passed] == []
         (launched,) = launchers(kind, tmp_path, 2, "a1")
-        assert launched.passed, launched.said
-        assert sorted(launched.said.split(", ")) == ["nid01", "nid02"]
+        assert launched.passed, launched.answer
+        assert sorted(launched.answer.split(", ")) == ["nid01", "nid02"]
     finally:
         manage.down(home, testbed.id)
 
 
-def test_a_rehearsal_bears_another_name_and_nothing_of_the_machine_that_is_not_here() -> None:
+def test_a_rehearsal_has_another_name_and_omits_what_exists_only_on_the_machine() -> None:
     system = load_text(PBS, "a test")
-    made = likeness_of(system, system.schedulers)
-    assert (made.system, made.state.value) == ("rehearsal/test-small", "active")
-    assert (made.promises, made.deployment, made.collector.url) == ([], None, None)
-    assert made.schedulers == system.schedulers
-    assert made.node == system.node
+    rehearsed_system = rehearsal_system(system, system.schedulers)
+    assert (rehearsed_system.system, rehearsed_system.state.value) == ("rehearsal/test-small", "active")
+    assert (rehearsed_system.promises, rehearsed_system.deployment, rehearsed_system.collector.url) == ([], None, None)
+    assert rehearsed_system.schedulers == system.schedulers
+    assert rehearsed_system.node == system.node
 
 
 @pytest.mark.parametrize("system", systems(), ids=lambda system: system.system)
-def test_every_site_file_can_be_turned_into_a_rehearsal(system: System) -> None:
-    made = likeness_of(system, [spec for spec in system.schedulers if not spec.nested])
-    again = load_text(msgspec.json.encode(made).decode(), "the rehearsal")
-    assert again == made
+def test_every_site_file_can_be_rehearsed(system: System) -> None:
+    rehearsed_system = rehearsal_system(system, [spec for spec in system.schedulers if not spec.nested])
+    again = load_text(msgspec.json.encode(rehearsed_system).decode(), "the rehearsal")
+    assert again == rehearsed_system
 
 
-def test_the_report_says_what_failed_what_is_absent_and_what_it_does_not_prove() -> None:
+def test_the_report_states_what_failed_what_is_absent_and_what_it_does_not_prove() -> None:
     skipped = {"case_id": "x/y@pbs", "outcome": "skip", "cause": {"evidence": "no `x` on PATH"}}
     summary = {"counts": {"pass": 2, "skip": 1}, "cases": [skipped]}
     refused = Check("debug: 3 nodes", True, "refused")
-    fine = Rehearsal("a/b", ["pbs"], emulated=True, checks=[refused], exit_code=0, summary=summary)
-    lax = Rehearsal(
-        "c/d", ["lsf"], emulated=True, checks=[Check("q: 9 nodes", False, "accepted as job 7")], exit_code=0
-    )
-    away = Rehearsal("e/f", ["flux"], absent="flux: not on PATH")
-    assert (fine.code, lax.code, away.code) == (0, 1, 3)
-    text = report([fine, lax, away])
+    accepted = Check("q: 9 nodes", False, "accepted as job 7")
+    passed = Rehearsal("a/b", ["pbs"], emulated=True, checks=[refused], exit_code=0, summary=summary)
+    failed = Rehearsal("c/d", ["lsf"], emulated=True, checks=[accepted], exit_code=0)
+    absent = Rehearsal("e/f", ["flux"], absent="flux: not on PATH")
+    assert (passed.code, failed.code, absent.code) == (0, 1, 3)
+    assert failed.as_dict()["checks"] == [{"what": "q: 9 nodes", "passed": False, "said": "accepted as job 7"}]
+    text = report([passed, failed, absent])
     for line in ("a/b: skip x/y@pbs: no `x` on PATH", "c/d: FAILED q: 9 nodes: accepted as job 7"):
         assert line in text
-    assert "e/f: not here: flux: not on PATH" in text
+    assert "e/f: cannot be rehearsed here: flux: not on PATH" in text
     assert "emulated" in text
     assert "It does not prove" in text
 
 
 def rehearsed(tmp_path: Path, path: str, *cases: str) -> dict[str, Any]:
-    """Rehearse the small system and return what is told of it."""
+    """Rehearse the small system and return its result from the JSON output."""
     sites = tmp_path / "sites"
     (sites / "test").mkdir(parents=True)
     (sites / "test" / "small.yaml").write_text(PBS)
@@ -153,25 +155,25 @@ def rehearsed(tmp_path: Path, path: str, *cases: str) -> dict[str, Any]:
     env = {"EXAWORKS_HOME": str(tmp_path / "home"), "EXAWORKS_SITES": str(sites), "PYTHONPATH": str(ROOT), "PATH": path}
     done = subprocess.run(argv, env={**os.environ, **env}, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    made: dict[str, Any]
-    (made,) = json.loads(done.stdout)
-    return made
+    result: dict[str, Any]
+    (result,) = json.loads(done.stdout)
+    return result
 
 
-def test_rehearse_runs_a_retired_systems_plan_and_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_rehearse_runs_the_plan_of_a_retired_system_and_stops_its_testbeds(tmp_path: Path) -> None:
     path = [part for part in os.environ["PATH"].split(os.pathsep) if not Path(part, "flux").exists()]
-    made = rehearsed(tmp_path, os.pathsep.join(path), "control/*")
+    result = rehearsed(tmp_path, os.pathsep.join(path), "control/*")
     home = tmp_path / "home"
     emulated = NEEDS["openpbs"].find() is None
-    told = (made["system"], made["schedulers"], made["emulated"], made["retired"])
-    assert told == ("test/small", ["pbs"], emulated, True)
-    assert made["left_out"] == ["pbs+flux: flux: not on PATH; load or install flux-core"]
-    assert [check["what"] for check in made["checks"] if not check["passed"]] == []
-    assert {"debug: 2 nodes", "debug: 1860 s on 1 nodes"} < {check["what"] for check in made["checks"]}
-    summary = made["summary"]
+    facts = (result["system"], result["schedulers"], result["emulated"], result["retired"])
+    assert facts == ("test/small", ["pbs"], emulated, True)
+    assert result["left_out"] == ["pbs+flux: flux: not on PATH; load or install flux-core"]
+    assert [check["what"] for check in result["checks"] if not check["passed"]] == []
+    assert {"debug: 2 nodes", "debug: 1860 s on 1 nodes"} < {check["what"] for check in result["checks"]}
+    summary = result["summary"]
     assert (summary["site"], summary["system"], summary["counts"]["pass"]) == ("rehearsal", "test-small", 1)
     assert summary["cases"][0]["emulated"] == emulated
-    assert '"loopback": true' in summary["cases"][0]["reproduce"]  # payloads know that the nodes are no hosts
+    assert '"loopback": true' in summary["cases"][0]["reproduce"]  # the request states that the nodes are no real hosts
     assert manage.all_testbeds(home) == []
     (file,) = home.glob("rehearsals/*/report.txt")
     (row,) = (line for line in file.read_text().splitlines() if line.startswith("test/small (retired)"))
@@ -180,9 +182,9 @@ def test_rehearse_runs_a_retired_systems_plan_and_leaves_nothing_behind(tmp_path
 
 @pytest.mark.slow
 @pytest.mark.needs("flux")
-def test_a_nested_flux_is_rehearsed_inside_the_outer_schedulers_testbed(tmp_path: Path) -> None:
-    made = rehearsed(tmp_path, os.environ["PATH"], "control/*")
-    assert made["schedulers"] == ["pbs", "pbs+flux"]
-    outcomes = {case["case_id"]: case["outcome"] for case in made["summary"]["cases"]}
+def test_a_nested_flux_is_rehearsed_inside_the_testbed_of_the_outer_scheduler(tmp_path: Path) -> None:
+    result = rehearsed(tmp_path, os.environ["PATH"], "control/*")
+    assert result["schedulers"] == ["pbs", "pbs+flux"]
+    outcomes = {case["case_id"]: case["outcome"] for case in result["summary"]["cases"]}
     assert outcomes == {"control/hello@pbs": "pass", "control/hello@pbs+flux": "pass"}
     assert manage.all_testbeds(tmp_path / "home") == []

@@ -1,4 +1,4 @@
-"""Example runs: small builders of manifests and records, and one run that has a bit of everything."""
+"""Example runs: builders of manifests and records, and one run in which every state occurs."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ ABSENT = Cause(
 
 
 def planned(case_id: str) -> PlannedCase:
-    """Read a planned case off its id."""
+    """Return the planned case that an id names."""
     stem, _, rest = case_id.partition("@")
     component, *partners = stem.partition("/")[0].split("+")
     return PlannedCase(case_id=case_id, component=component, partners=partners, scheduler=rest.partition("/")[0])
@@ -85,11 +85,11 @@ def record(
     reproduce: str | None = "exaworks validate --case 'CASE'",
     stack: Stack | None = None,
 ) -> Record:
-    """Build one record; a non-pass without a cause of its own gets an ordinary one."""
+    """Build one record; an outcome other than pass without a cause gets a typical one."""
     cell = planned(case_id)
-    said = Outcome(outcome)
-    if cause is None and said is not Outcome.PASS:
-        cause = ABSENT if said is Outcome.SKIP else BROKE
+    result = Outcome(outcome)
+    if cause is None and result is not Outcome.PASS:
+        cause = ABSENT if result is Outcome.SKIP else BROKE
     ran = cause is None or cause.phase not in (Phase.PROBE, Phase.PLAN)
     batch = cell.scheduler != "local"
     source = "scheduler" if batch else "harness"
@@ -128,7 +128,7 @@ def record(
             launch=Span(seconds=0.12, source="harness") if ran else None,
             run=Span(seconds=run, source="harness") if ran and run is not None else None,
         ),
-        verdict=Verdict(outcome=said, cause=cause),
+        verdict=Verdict(outcome=result, cause=cause),
         retries=Retries(attempt=attempt, final=final),
         evidence=Evidence(
             output_tail=tail, reproduce=reproduce.replace("CASE", case_id) if reproduce else None, redaction="full"
@@ -136,24 +136,24 @@ def record(
     )
 
 
-def moved(found: Record, site: str, system: str, run_id: str = RUN) -> Record:
-    """The same record, made at another place or in another run."""
+def moved(original: Record, site: str, system: str, run_id: str = RUN) -> Record:
+    """Return the same record of another system or another run."""
     return msgspec.structs.replace(
-        found,
+        original,
         run_id=run_id,
-        record_id=record_id(site, system, run_id, found.case_id, found.retries.attempt),
-        context=msgspec.structs.replace(found.context, site=site, system=system),
+        record_id=record_id(site, system, run_id, original.case_id, original.retries.attempt),
+        context=msgspec.structs.replace(original.context, site=site, system=system),
     )
 
 
 def _name(site: str, system: str, case_id: str, attempt: int) -> str:
-    """Name a record as the harness does; a case id that no file can hold still gets some name."""
+    """Return the id of a record as the harness computes it, also for a case id that cannot be encoded."""
     return record_id(site, system, RUN, case_id.encode(errors="backslashreplace").decode(), attempt)
 
 
 def effective(records: Iterable[Record]) -> dict[str, Record]:
-    """The highest attempt of each case."""
-    return {found.case_id: found for found in sorted(records, key=lambda found: found.retries.attempt)}
+    """Return the record of the last attempt of each case."""
+    return {each.case_id: each for each in sorted(records, key=lambda each: each.retries.attempt)}
 
 
 def manifest(
@@ -166,10 +166,10 @@ def manifest(
     system: str = "workstation",
     waivers: Sequence[Waiver] = (),
 ) -> Manifest:
-    """Build a manifest; with records it is closed by their true count, and by 1 where something is amiss."""
+    """Build a manifest; with records it is closed with their counts, and with exit code 1 if there is a problem."""
     closed = None
     if records is not None:
-        counts = Counter(found.verdict.outcome.value for found in effective(records).values())
+        counts = Counter(each.verdict.outcome.value for each in effective(records).values())
         missing = len(case_ids) - sum(counts.values())
         bad = missing or counts["fail"] or counts["error"] or counts["infra"] or not counts["pass"] + counts["xpass"]
         closed = Closing(
@@ -209,7 +209,7 @@ parsl.executors.errors.ExecutorError: Executor htex failed due to: Error 1:
 
 
 def everything() -> tuple[Manifest, list[Record]]:
-    """A run in which every state occurs, with a flaky case, an emulated scheduler and two attempts that failed."""
+    """Return a run in which every state occurs, with a flaky case, an emulated scheduler and two failed attempts."""
     node_failed = Cause(
         phase=Phase.RUN,
         cls=CauseClass.SITE,
@@ -267,17 +267,17 @@ def everything() -> tuple[Manifest, list[Record]]:
         record("swift-t/hello@slurm", "skip"),
         record("swift-t/hello@lsf", "skip", cause=no_slurm),
     ]
-    case_ids = list(dict.fromkeys(found.case_id for found in records))
+    case_ids = list(dict.fromkeys(each.case_id for each in records))
     case_ids.insert(12, "parsl/files@slurm")
     waiver = Waiver(
         cases="psij+radical.pilot/*", reason="hangs at exit", expires="2026-12-31", owner="workflow team of the site"
     )
-    records = [moved(found, "llnl", "tuolumne") for found in records]
+    records = [moved(each, "llnl", "tuolumne") for each in records]
     return manifest(case_ids, records, site="llnl", system="tuolumne", waivers=[waiver]), records
 
 
 def passing() -> tuple[Manifest, list[Record]]:
-    """A run in which all that was promised works and one component is skipped."""
+    """Return a run in which everything promised works and one component is skipped."""
     records = [
         record("control/hello@local", run=0.02),
         record("control/hello@slurm", run=1.01),
@@ -286,7 +286,7 @@ def passing() -> tuple[Manifest, list[Record]]:
         record("parsl/python_app@slurm", run=2.6),
         record("swift-t/hello@slurm", "skip"),
     ]
-    return manifest([found.case_id for found in records], records), records
+    return manifest([each.case_id for each in records], records), records
 
 
 HOSTILE = (
@@ -294,4 +294,4 @@ HOSTILE = (
     "nul\x00 bell\x07 back\x08 \x9b2Jc1 lone\udc80surrogate \ufffe\uffff \u202egnp.exe "
     "]]> <!-- --> <script>alert(1)</script> <img src=x onerror=alert(1)> \"'&amp; {{ 7*7 }} {% raw %}\r\nend\rof line"
 )
-"""What a component might print, by accident or not."""
+"""Text that a component might print, by accident or on purpose."""

@@ -1,4 +1,4 @@
-"""The matrix of a report says why a cell is empty by design, and names what does not exist, with its upstream."""
+"""The matrix of a report gives the reason for empty cells, and lists what does not exist, with the upstream source."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ def run(*case_ids: str) -> tuple[Manifest, list[Record]]:
     return manifest(list(case_ids), records), records
 
 
-def test_an_empty_cell_that_is_meant_so_leads_to_its_reason() -> None:
-    found = page(*run(*CASES))
-    said = found.said("matrix")
-    assert f"(a) {WHY}" in said
-    assert "radical.pilot ✓ 1 pass (a) " in said
-    links = [attributes["href"] for tag, attributes in found.elements if tag == "a" and "href" in attributes]
-    names = [attributes.get("id") for _, attributes in found.elements]
+def test_an_empty_cell_with_a_known_reason_links_to_it() -> None:
+    parsed = page(*run(*CASES))
+    text = parsed.section_text("matrix")
+    assert f"(a) {WHY}" in text
+    assert "radical.pilot ✓ 1 pass (a) " in text
+    links = [attributes["href"] for tag, attributes in parsed.elements if tag == "a" and "href" in attributes]
+    names = [attributes.get("id") for _, attributes in parsed.elements]
     assert "#why-a" in links
     assert "why-a" in names
 
 
-def test_an_empty_cell_without_a_reason_stays_empty_and_a_cell_with_cases_needs_none() -> None:
-    found = gaps(view(*run(*CASES)))
-    assert found.cells == {("radical.pilot", "flux"): ["a"]}
-    assert found.reasons == {"a": WHY}
+def test_only_empty_cells_with_a_known_reason_refer_to_one() -> None:
+    known = gaps(view(*run(*CASES)))
+    assert known.cells == {("radical.pilot", "flux"): ["a"]}
+    assert known.reasons == {"a": WHY}
     assert gaps(view(*run(*CASES, "radical.pilot/pilot@flux"))).cells == {}
 
 
-def test_what_does_not_exist_has_a_row_with_its_reason_and_its_upstream() -> None:
-    said = page(*run(*CASES)).said("matrix")
+def test_what_does_not_exist_has_a_row_with_the_reason_and_the_source() -> None:
+    text = page(*run(*CASES)).section_text("matrix")
     (staging,) = [each for each in NOT_THERE if each.case == "psij/staging"]
-    assert f"{staging.what} Does not exist. {staging.why}. {staging.reference}" in said
-    assert "Parsl over PSI/J" not in said, "no case of Parsl was planned"
-    assert "Swift/T submitting to Flux" in page(*run("swift-t/hello@flux")).said("matrix")
-    assert "Swift/T submitting to Flux" not in page(*run("swift-t/hello@slurm")).said("matrix")
+    assert f"{staging.what} Does not exist. {staging.why}. {staging.reference}" in text
+    assert "Parsl over PSI/J" not in text, "no case of Parsl was planned"
+    assert "Swift/T submitting to Flux" in page(*run("swift-t/hello@flux")).section_text("matrix")
+    assert "Swift/T submitting to Flux" not in page(*run("swift-t/hello@slurm")).section_text("matrix")
 
 
-def test_a_scheduler_is_known_by_its_kind_whatever_a_site_calls_it() -> None:
+def test_a_scheduler_is_recognized_by_its_kind_under_any_name() -> None:
     named = record("radical.pilot/pilot@machine")
     scheduler = msgspec.structs.replace(named.scheduler, outer=Software(name="flux"))
     other, renamed = record("radical.entk/ensemble@local"), msgspec.structs.replace(named, scheduler=scheduler)
@@ -57,4 +57,4 @@ def test_a_scheduler_is_known_by_its_kind_whatever_a_site_calls_it() -> None:
     }
     nested = manifest([], None)
     nested = msgspec.structs.replace(nested, planned=[planned("psij/hello@slurm+flux"), planned("maestro/study@pbs")])
-    assert gaps(view(nested, [])).not_there == [NOT_THERE[0]]
+    assert gaps(view(nested, [])).unavailable == [NOT_THERE[0]]

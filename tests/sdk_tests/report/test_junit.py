@@ -1,4 +1,4 @@
-"""JUnit XML that a strict reader takes, in which every planned case is exactly once."""
+"""The JUnit XML is valid for a strict reader and contains every planned case once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sdk_tests.report.junit import junit_xml
 from sdk_tests.report.text import TAIL
 from tests.sdk_tests.report.examples import HOSTILE, everything, manifest, passing, record
 
-TOLD = ({"type", "message"}, set[str]())
+CAUSE = ({"type", "message"}, set[str]())
 RERUN = ({"type", "message"}, {"stackTrace", "system-out", "system-err"})
 TEXT = (set[str](), set[str]())
 GRAMMAR: dict[str, tuple[set[str], set[str]]] = {
@@ -30,9 +30,9 @@ GRAMMAR: dict[str, tuple[set[str], set[str]]] = {
         {"skipped", "error", "failure", "rerunFailure", "rerunError", "flakyFailure", "flakyError"}
         | {"system-out", "system-err"},
     ),
-    "skipped": TOLD,
-    "error": TOLD,
-    "failure": TOLD,
+    "skipped": CAUSE,
+    "error": CAUSE,
+    "failure": CAUSE,
     "rerunFailure": RERUN,
     "rerunError": RERUN,
     "flakyFailure": RERUN,
@@ -41,7 +41,7 @@ GRAMMAR: dict[str, tuple[set[str], set[str]]] = {
     "system-out": TEXT,
     "system-err": TEXT,
 }
-"""What the xunit2 flavour allows: attributes and children of each element. A case has no properties in it."""
+"""The attributes and children that xunit2 allows for each element. A case cannot have properties."""
 SECONDS = re.compile(r"\d+\.\d{3}")
 
 
@@ -60,8 +60,8 @@ def read(whole: Manifest, records: list[Record]) -> Element:
 
 
 def case(root: Element, case_id: str) -> Element:
-    (found,) = (element for element in root.iter("testcase") if element.get("name") == case_id)
-    return found
+    (match,) = (element for element in root.iter("testcase") if element.get("name") == case_id)
+    return match
 
 
 def test_counts_add_up_to_the_planned_cases_in_every_suite_and_in_all() -> None:
@@ -73,17 +73,17 @@ def test_counts_add_up_to_the_planned_cases_in_every_suite_and_in_all() -> None:
         cases = suite.findall("testcase")
         assert int(suite.get("tests", "")) == len(cases)
         for attribute, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
-            assert int(suite.get(attribute, "")) == sum(found.find(tag) is not None for found in cases)
+            assert int(suite.get(attribute, "")) == sum(each.find(tag) is not None for each in cases)
     assert root.get("tests") == str(len(whole.planned))
     assert (root.get("failures"), root.get("errors")) == ("3", "3")
 
 
-def test_there_is_one_suite_a_scheduler_and_an_emulated_one_is_named_so() -> None:
+def test_there_is_one_suite_per_scheduler_and_an_emulated_one_is_marked() -> None:
     root = read(*everything())
     assert [suite.get("name") for suite in root] == ["local", "slurm", "lsf (emulated)"]
-    found = case(root, "psij/hello@lsf")
-    assert found.get("classname") == "lsf (emulated).psij"
-    assert "The scheduler was emulated" in found.findtext("system-out", "")
+    emulated = case(root, "psij/hello@lsf")
+    assert emulated.get("classname") == "lsf (emulated).psij"
+    assert "The scheduler was emulated" in emulated.findtext("system-out", "")
 
 
 @pytest.mark.parametrize(
@@ -100,11 +100,11 @@ def test_there_is_one_suite_a_scheduler_and_an_emulated_one_is_named_so() -> Non
     ],
 )
 def test_each_outcome_has_its_element(case_id: str, tag: str | None, kind: str | None) -> None:
-    told = [child for child in case(read(*everything()), case_id) if child.tag in ("failure", "error", "skipped")]
-    assert [(child.tag, child.get("type")) for child in told] == ([(tag, kind)] if tag else [])
+    children = [child for child in case(read(*everything()), case_id) if child.tag in ("failure", "error", "skipped")]
+    assert [(child.tag, child.get("type")) for child in children] == ([(tag, kind)] if tag else [])
 
 
-def test_the_text_of_a_failure_says_the_cause_because_gitlab_shows_only_that() -> None:
+def test_the_text_of_a_failure_contains_the_cause_because_gitlab_shows_only_that() -> None:
     failure = case(read(*everything()), "parsl/htex:blocks=2@slurm").find("failure")
     assert failure is not None
     assert failure.get("message") == "fail: assert outcome.answer['blocks'] == 2: the payload answered 1"
@@ -115,36 +115,36 @@ def test_the_text_of_a_failure_says_the_cause_because_gitlab_shows_only_that() -
     ]
 
 
-def test_an_unexpected_pass_is_no_failure_but_says_what_it_is() -> None:
-    assert "Passed although listed as known to fail" in case(read(*everything()), "parsl+flux/hello@slurm").findtext(
-        "system-out", ""
-    )
+def test_an_unexpected_pass_is_not_a_failure_and_is_explained() -> None:
+    assert "Passed although it is listed as a known failure" in case(
+        read(*everything()), "parsl+flux/hello@slurm"
+    ).findtext("system-out", "")
 
 
-def test_time_is_the_payloads_run_time_and_unknown_is_absent_never_zero() -> None:
+def test_the_time_is_the_run_time_of_the_payload_and_is_left_out_if_unknown() -> None:
     root = read(*everything())
     assert case(root, "psij/walltime@slurm").get("time") == "87.400"
     assert case(root, "radical.entk/ensemble@slurm").get("time") is None
     assert case(root, "parsl/files@slurm").get("time") is None
 
 
-def test_earlier_attempts_are_flaky_where_the_case_passed_and_reruns_where_it_did_not() -> None:
+def test_earlier_attempts_are_flaky_if_the_case_passed_and_reruns_if_it_did_not() -> None:
     root = read(*everything())
     assert len(case(root, "psij/multinode@slurm/srun/2n").findall("flakyError")) == 1
-    again = case(root, "radical.pilot/pilot@slurm").findall("rerunError")
-    assert [element.findtext("system-err") for element in again] == ["srun: error: n2"]
+    reruns = case(root, "radical.pilot/pilot@slurm").findall("rerunError")
+    assert [element.findtext("system-err") for element in reruns] == ["srun: error: n2"]
 
 
-def test_what_the_component_printed_is_system_err_and_its_end_is_kept() -> None:
+def test_the_end_of_the_output_of_a_component_is_in_system_err() -> None:
     whole, records = passing()
     long = record("psij/hello@slurm", "fail", tail="x" * 1_000_000 + "the end")
-    records = [long if found.case_id == long.case_id else found for found in records]
+    records = [long if each.case_id == long.case_id else each for each in records]
     shown = case(read(whole, records), "psij/hello@slurm").findtext("system-err", "")
     assert shown.endswith("the end")
     assert len(shown) < TAIL + 100
 
 
-def test_suites_say_what_they_ran_on() -> None:
+def test_suites_describe_their_environment() -> None:
     slurm = read(*everything()).findall("testsuite")[1]
     properties = {element.get("name"): element.get("value") for element in slurm.iter("property")}
     assert properties["deployment.release"] == "venv sha256:9b1f0c55aa37"
@@ -155,7 +155,7 @@ def test_suites_say_what_they_ran_on() -> None:
     assert properties["exit_code"] == "1"
 
 
-def test_hostile_strings_everywhere_still_make_xml_with_the_same_counts() -> None:
+def test_with_hostile_strings_the_xml_is_valid_and_has_the_same_counts() -> None:
     cause = Cause(phase=Phase.RUN, cls=CauseClass.UNKNOWN, rule=HOSTILE, evidence=HOSTILE)
     records = [
         msgspec.structs.replace(
@@ -164,12 +164,12 @@ def test_hostile_strings_everywhere_still_make_xml_with_the_same_counts() -> Non
         )
         for name, outcome in (("a", "fail"), ("b", "error"), ("c", "skip"), ("d", "xfail"), (HOSTILE, "infra"))
     ]
-    whole = manifest([found.case_id for found in records], records, system=HOSTILE)
+    whole = manifest([each.case_id for each in records], records, system=HOSTILE)
     root = read(msgspec.structs.replace(whole, run_id=HOSTILE, release=HOSTILE), records)
     assert [root.get(name) for name in ("tests", "failures", "errors")] == ["5", "1", "2"]
 
 
-def test_a_run_without_any_record_is_all_errors_and_a_run_without_cases_is_empty() -> None:
+def test_a_run_without_records_has_only_errors_and_a_run_without_cases_is_empty() -> None:
     root = read(manifest(["psij/a@slurm", "psij/b@local"], []), [])
     assert [root.get(name) for name in ("tests", "errors")] == ["2", "2"]
     assert read(manifest([], []), []).get("tests") == "0"

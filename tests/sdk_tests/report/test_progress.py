@@ -1,4 +1,4 @@
-"""Progress tells a terminal and a CI log how a run goes on, and never stops it."""
+"""Progress reports a run on a terminal and in a CI log, and never stops the run."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from sdk_tests.report.progress import HEARTBEAT, Progress
 from tests.sdk_tests.report.examples import HOSTILE, RUN, manifest, record
 
 ROOT = Path(__file__).resolve().parents[3]
-MARK = "<<the end of this reading>>"
+MARK = "<<end of output>>"
 IDS = ["psij/a@slurm", "psij/b@slurm", "parsl/a@slurm"]
 
 
 @dataclass
 class Clock:
-    """A clock that moves when told."""
+    """A clock that the test moves."""
 
     now: float = 1000.0
 
@@ -37,21 +37,21 @@ class Clock:
 
 @dataclass
 class Terminal:
-    """A real pseudo-terminal: what is written to ``stream`` is read back from the other end."""
+    """A real pseudo-terminal: output to ``stream`` is read from the other end."""
 
     stream: TextIO
     master: int
 
     def read(self) -> str:
-        """Return all that was written since the last reading; a mark of our own says where that ends."""
+        """Return the output since the last call; a mark shows where it ends."""
         self.stream.write(MARK)
         self.stream.flush()
-        said = b""
-        while not said.endswith(MARK.encode()):
+        output = b""
+        while not output.endswith(MARK.encode()):
             ready, _, _ = select.select([self.master], [], [], 10)
-            assert ready, f"the terminal fell silent after {said!r}"
-            said += os.read(self.master, 65536)
-        return said.decode().removesuffix(MARK)
+            assert ready, f"no further output after {output!r}"
+            output += os.read(self.master, 65536)
+        return output.decode().removesuffix(MARK)
 
     def hang_up(self) -> None:
         os.close(self.master)
@@ -81,13 +81,13 @@ def ascii_terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
 
 
 def lines(stream: io.StringIO) -> list[str]:
-    """What was written, without the time of day that each line begins with."""
-    said = stream.getvalue().splitlines()
-    assert all(re.match(r"\d\d:\d\d:\d\dZ ", line) for line in said)
-    return [line[10:] for line in said]
+    """Return the lines of the output without the time of day at their start."""
+    output = stream.getvalue().splitlines()
+    assert all(re.match(r"\d\d:\d\d:\d\dZ ", line) for line in output)
+    return [line[10:] for line in output]
 
 
-def test_a_log_has_one_line_a_record_and_says_why_it_did_not_pass() -> None:
+def test_a_log_has_one_line_per_record_with_the_cause() -> None:
     stream = io.StringIO()
     progress = Progress(stream)
     progress.planned(manifest(IDS), 1)
@@ -104,21 +104,21 @@ def test_a_log_has_one_line_a_record_and_says_why_it_did_not_pass() -> None:
     ]
 
 
-def test_retries_and_notes_are_told_and_an_attempt_that_is_not_final_is_marked() -> None:
+def test_retries_and_notes_are_printed_and_an_attempt_that_is_not_final_is_marked() -> None:
     stream = io.StringIO()
     progress = Progress(stream)
     progress.event("psij/a@slurm", "retry", "node failure, attempt 2 of 2")
     progress.event("", "note", "slurm answers again")
     progress.recorded(record("psij/a@slurm", "infra", final=False), 0, 3)
     progress.recorded(record("psij/a@slurm", attempt=2), 1, 3)
-    said = lines(stream)
-    assert said[:2] == ["retry psij/a@slurm node failure, attempt 2 of 2", "slurm answers again"]
-    assert said[2].startswith("[0/3] INFRA psij/a@slurm")
-    assert said[2].endswith("(not final)")
-    assert said[3] == "[1/3] pass  psij/a@slurm (queued 2.5 s, run 1.2 s) attempt 2"
+    output = lines(stream)
+    assert output[:2] == ["retry psij/a@slurm node failure, attempt 2 of 2", "slurm answers again"]
+    assert output[2].startswith("[0/3] INFRA psij/a@slurm")
+    assert output[2].endswith("(not final)")
+    assert output[3] == "[1/3] pass  psij/a@slurm (queued 2.5 s, run 1.2 s) attempt 2"
 
 
-def test_a_long_silence_is_broken_at_most_each_half_minute_and_only_while_something_is_owed() -> None:
+def test_a_line_is_printed_every_half_minute_while_cases_are_unfinished() -> None:
     stream, clock = io.StringIO(), Clock()
     progress = Progress(stream, clock=clock)
     progress.planned(manifest(["psij/a@slurm"]), 0)
@@ -128,14 +128,14 @@ def test_a_long_silence_is_broken_at_most_each_half_minute_and_only_while_someth
         progress.tick(clock.now)
     beats = lines(stream)[1:]
     assert len(beats) == 95 // int(HEARTBEAT)
-    assert beats[0] == "[0/1] still at it: 1 running (psij/a@slurm running for 30 s)"
+    assert beats[0] == "[0/1] still running: 1 running (psij/a@slurm running for 30 s)"
     progress.recorded(record("psij/a@slurm"), 1, 1)
     clock.now += 1000
     progress.tick(clock.now)
     assert len(lines(stream)) == 5
 
 
-def test_jobs_that_only_wait_in_the_queue_break_the_silence_too() -> None:
+def test_the_line_is_printed_too_while_all_jobs_are_queued() -> None:
     stream, clock = io.StringIO(), Clock()
     progress = Progress(stream, clock=clock)
     progress.planned(manifest(IDS), 0)
@@ -143,10 +143,10 @@ def test_jobs_that_only_wait_in_the_queue_break_the_silence_too() -> None:
     progress.event(IDS[1], "queued")
     clock.now += HEARTBEAT
     progress.tick()
-    assert lines(stream)[-1].startswith("[0/3] still at it: 2 queued (psij/a@slurm queued for 30 s;")
+    assert lines(stream)[-1].startswith("[0/3] still running: 2 queued (psij/a@slurm queued for 30 s;")
 
 
-def test_a_terminal_shows_what_runs_how_long_the_counts_and_the_failures(terminal: Terminal) -> None:
+def test_a_terminal_shows_active_cases_with_times_counts_and_failures(terminal: Terminal) -> None:
     clock = Clock()
     progress = Progress(terminal.stream, clock=clock)
     progress.planned(manifest(IDS), 0)
@@ -163,15 +163,15 @@ def test_a_terminal_shows_what_runs_how_long_the_counts_and_the_failures(termina
     progress.finish()
 
 
-def test_the_display_is_gone_after_finish_and_the_cursor_is_never_hidden_for_long(terminal: Terminal) -> None:
+def test_the_display_is_removed_by_finish_and_the_cursor_stays_visible(terminal: Terminal) -> None:
     progress = Progress(terminal.stream)
     progress.planned(manifest(IDS), 0)
     progress.event("psij/a@slurm", "started")
     progress.finish()
     progress.finish()
-    said = terminal.read()
-    assert said.index("\x1b[?25l") < said.index("\x1b[?25h") < said.index("[...")
-    assert "\x1b[2K" in said.split("[....")[-1], "the lines of the display are erased"
+    output = terminal.read()
+    assert output.index("\x1b[?25l") < output.index("\x1b[?25h") < output.index("[...")
+    assert "\x1b[2K" in output.split("[....")[-1], "the lines of the display are erased"
     progress.tick(1e9)
     progress.event("psij/a@slurm", "started")
     terminal.stream.write("after\n")
@@ -186,13 +186,13 @@ def test_more_cases_than_rows_are_counted_and_nothing_is_wider_than_the_terminal
         progress.event(f"psij/{'x' * 300}{number}@slurm", "started")
     progress.tick()
     frame = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.read())
-    assert "and 22 more under way" in frame
+    assert "and 22 more active" in frame
     assert max(map(len, re.split(r"[\r\n]+", frame))) < 100
     progress.finish()
 
 
 @pytest.mark.parametrize("plain", [True, False])
-def test_a_terminal_that_hangs_up_stops_nothing(terminal: Terminal, plain: bool) -> None:
+def test_a_terminal_that_hangs_up_does_not_stop_the_run(terminal: Terminal, plain: bool) -> None:
     progress = Progress(terminal.stream, plain=plain)
     progress.planned(manifest(IDS), 0)
     terminal.hang_up()
@@ -200,12 +200,12 @@ def test_a_terminal_that_hangs_up_stops_nothing(terminal: Terminal, plain: bool)
     progress.recorded(record("psij/a@slurm"), 1, 3)
     progress.tick(1e9)
     progress.finish()
-    terminal.stream.write("what follows goes nowhere, and does not fail\n")
+    terminal.stream.write("later output is discarded and does not fail\n")
     terminal.stream.flush()
 
 
 @pytest.mark.parametrize("plain", [True, False, None])
-def test_a_closed_stream_and_none_at_all_stop_nothing(plain: bool | None) -> None:
+def test_a_closed_or_absent_stream_does_not_stop_the_run(plain: bool | None) -> None:
     closed = io.StringIO()
     closed.close()
     for stream in (closed, None):
@@ -216,7 +216,7 @@ def test_a_closed_stream_and_none_at_all_stop_nothing(plain: bool | None) -> Non
         progress.finish()
 
 
-def test_a_reader_that_leaves_changes_neither_the_exit_code_nor_stderr() -> None:
+def test_a_reader_that_closes_the_pipe_changes_neither_the_exit_code_nor_stderr() -> None:
     program = (
         "import sys\n"
         "from sdk_tests.report.progress import Progress\n"
@@ -252,7 +252,7 @@ def test_an_ascii_terminal_gets_escapes_instead_of_an_error(ascii_terminal: Term
         progress.finish()
 
 
-def test_hostile_names_cannot_drive_the_terminal(terminal: Terminal) -> None:
+def test_hostile_names_cannot_control_the_terminal(terminal: Terminal) -> None:
     for plain in (True, False):
         progress = Progress(terminal.stream, plain=plain)
         progress.event(f"psij/{HOSTILE}@slurm", "started", HOSTILE)
@@ -260,9 +260,9 @@ def test_hostile_names_cannot_drive_the_terminal(terminal: Terminal) -> None:
         progress.recorded(record(f"psij/{HOSTILE}@slurm", "fail"), 1, 3)
         progress.tick(1e9)
         progress.finish()
-    said = terminal.read()
-    assert "owned" not in said
-    assert not set(said) & {"\x07", "\x08", "\x00", "\x9b", "\u202e"}
+    output = terminal.read()
+    assert "owned" not in output
+    assert not set(output) & {"\x07", "\x08", "\x00", "\x9b", "\u202e"}
 
 
 def test_a_dumb_terminal_gets_lines(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,7 +283,7 @@ def test_rich_jinja2_and_tabulate_are_imported_only_where_they_are_used() -> Non
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(-1, "0 s"), (7.9, "7 s"), (60, "1:00"), (185, "3:05"), (3723, "1:02:03")]
+    ("seconds", "expected"), [(-1, "0 s"), (7.9, "7 s"), (60, "1:00"), (185, "3:05"), (3723, "1:02:03")]
 )
-def test_elapsed_time_reads_like_a_clock(seconds: float, said: str) -> None:
-    assert elapsed(seconds) == said
+def test_elapsed_time_is_written_like_a_clock(seconds: float, expected: str) -> None:
+    assert elapsed(seconds) == expected

@@ -13,7 +13,7 @@ from tests.sdk_tests.report.examples import HOSTILE, effective, everything, mani
 GREEN = "\x1b[32m"
 
 
-def test_each_cell_says_its_outcomes_in_words() -> None:
+def test_each_cell_lists_its_outcomes() -> None:
     whole, records = everything()
     table = summary(whole, effective(records), colour=False).split("\n\n")[0].splitlines()
     assert table[0].split("  ")[-1].strip() == "lsf (emulated)"
@@ -25,26 +25,26 @@ def test_each_cell_says_its_outcomes_in_words() -> None:
     assert cells["swift-t"] == ["1 skip", "1 skip", "1 skip"]
 
 
-def test_a_run_of_skips_is_never_green_and_says_that_nothing_is_validated() -> None:
+def test_a_run_of_skips_is_never_green_and_states_that_nothing_is_validated() -> None:
     records = [record("psij/a@slurm", "skip"), record("parsl/a@slurm", "skip")]
-    said = summary(manifest([found.case_id for found in records], records), effective(records), colour=True)
-    assert GREEN not in said
-    assert "Nothing passed, so nothing is validated" in said
-    assert "Exit code 1" in said
+    text = summary(manifest([each.case_id for each in records], records), effective(records), colour=True)
+    assert GREEN not in text
+    assert "Nothing passed, so nothing is validated" in text
+    assert "Exit code 1" in text
 
 
-def test_an_empty_set_of_records_is_all_missing_and_never_green() -> None:
-    said = summary(manifest(["psij/a@slurm", "psij/b@slurm"], []), {}, colour=True)
-    assert GREEN not in said
-    assert "missing 2" in said
-    assert "2 did not report" in said
+def test_without_records_all_cases_are_missing_and_nothing_is_green() -> None:
+    text = summary(manifest(["psij/a@slurm", "psij/b@slurm"], []), {}, colour=True)
+    assert GREEN not in text
+    assert "missing 2" in text
+    assert "2 did not report" in text
 
 
 @pytest.mark.parametrize("outcome", ["fail", "error", "infra", None])
 def test_a_pass_beside_a_problem_is_not_green(outcome: str | None) -> None:
     records = [record("psij/a@slurm"), *([record("psij/b@slurm", outcome)] if outcome else [])]
-    said = summary(manifest(["psij/a@slurm", "psij/b@slurm"], records), effective(records), colour=True)
-    assert GREEN not in said
+    text = summary(manifest(["psij/a@slurm", "psij/b@slurm"], records), effective(records), colour=True)
+    assert GREEN not in text
 
 
 def test_a_pass_on_an_emulated_scheduler_is_marked_and_not_green() -> None:
@@ -54,66 +54,63 @@ def test_a_pass_on_an_emulated_scheduler_is_marked_and_not_green() -> None:
     assert GREEN not in table
 
 
-def test_a_clean_pass_is_green() -> None:
+def test_a_pass_without_problems_is_green() -> None:
     whole, records = passing()
-    said = summary(whole, effective(records), colour=True)
-    assert said.count(f"{GREEN}1 pass") == 5
-    assert f"{GREEN}Passed: 5 cases passed and none failed" in said
+    text = summary(whole, effective(records), colour=True)
+    assert text.count(f"{GREEN}1 pass") == 5
+    assert f"{GREEN}Passed: 5 cases passed and none failed" in text
 
 
 def test_every_problem_is_followed_by_its_cause_and_the_command_that_repeats_it() -> None:
     whole, records = everything()
-    said = summary(whole, effective(records), colour=False)
+    text = summary(whole, effective(records), colour=False)
     assert (
         "FAIL parsl/htex:blocks=2@slurm\n"
         "  at fault:  the component (answer-asserted, phase run)\n"
         "  evidence:  assert outcome.answer['blocks'] == 2: the payload answered 1\n"
         "  reproduce: exaworks validate --case 'parsl/htex:blocks=2@slurm'"
-    ) in said
-    assert "FAIL radical.entk/ensemble@local\nFAIL radical.entk/ensemble@slurm\n  at fault:  the distribution" in said
-    assert "INFRA radical.pilot/pilot@slurm" in said
-    assert "missing parsl/files@slurm\n  planned, but no record of it" in said
+    ) in text
+    assert "FAIL radical.entk/ensemble@local\nFAIL radical.entk/ensemble@slurm\n  at fault:  the distribution" in text
+    assert "INFRA radical.pilot/pilot@slurm" in text
+    assert "missing parsl/files@slurm\n  planned, but without a record" in text
 
 
-def test_skips_are_grouped_by_their_reason() -> None:
+def test_skips_are_grouped_by_reason() -> None:
     whole, records = everything()
-    said = summary(whole, effective(records), colour=False)
-    assert "  2 x no `swift-t` on PATH of deployment release" in said
-    assert "      swift-t@local, swift-t@slurm\n  1 x turbine 1.5.2 has no submitter for lsf" in said
+    text = summary(whole, effective(records), colour=False)
+    assert "  2 x no `swift-t` on PATH of deployment release" in text
+    assert "      swift-t@local, swift-t@slurm\n  1 x turbine 1.5.2 has no submitter for lsf" in text
 
 
-def test_the_last_lines_say_counts_verdict_and_exit_code() -> None:
+def test_the_last_lines_contain_counts_verdict_and_exit_code() -> None:
     whole, records = everything()
     lines = summary(whole, effective(records), colour=False).splitlines()
     assert "25 planned: 14 pass, 3 FAIL, 1 ERROR, 1 INFRA, missing 1, 1 xpass, 1 xfail, 3 skip" in lines
-    assert (
-        lines[-1]
-        == "Exit code 1: something failed, reached no verdict or did not report, or nothing but controls passed"
-    )
+    assert lines[-1] == "Exit code 1: a case failed, reached no verdict or is missing, or only control cases passed"
 
 
 def test_many_cases_with_one_cause_show_a_few_commands_and_count_the_rest() -> None:
     records = [record(f"psij/{number}@slurm", "fail") for number in range(10)]
-    said = summary(manifest([found.case_id for found in records], records), effective(records), colour=False)
-    assert said.count("exaworks validate --case") == 3
-    assert "and 7 more, in the report" in said
+    text = summary(manifest([each.case_id for each in records], records), effective(records), colour=False)
+    assert text.count("exaworks validate --case") == 3
+    assert "and 7 more, see report.html" in text
 
 
-def test_hostile_strings_cannot_drive_the_terminal() -> None:
+def test_hostile_strings_cannot_control_the_terminal() -> None:
     cause = Cause(phase=Phase.RUN, cls=CauseClass.UNKNOWN, rule=HOSTILE, evidence=HOSTILE)
     records = [
         record(f"psij/{HOSTILE}@slurm", "fail", cause=cause, reproduce=HOSTILE, tail=HOSTILE),
         record("psij/b@slurm", "skip", cause=cause),
     ]
-    said = summary(manifest([found.case_id for found in records], records), effective(records), colour=False)
-    assert not set(said) & {*map(chr, range(0x20)), *map(chr, range(0x7F, 0xA0))} - {"\n", "\t"}
-    said.encode("utf-8")
+    text = summary(manifest([each.case_id for each in records], records), effective(records), colour=False)
+    assert not set(text) & {*map(chr, range(0x20)), *map(chr, range(0x7F, 0xA0))} - {"\n", "\t"}
+    text.encode("utf-8")
 
 
-def test_our_own_words_are_ascii_so_that_they_print_anywhere() -> None:
+def test_the_report_itself_is_ascii() -> None:
     whole, records = everything()
     assert summary(whole, effective(records), colour=True).isascii()
 
 
-def test_a_run_that_planned_nothing_says_so() -> None:
-    assert "Nothing was planned." in summary(manifest([], []), {}, colour=False)
+def test_a_run_without_planned_cases_states_that() -> None:
+    assert "No case was planned." in summary(manifest([], []), {}, colour=False)

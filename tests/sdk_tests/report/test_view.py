@@ -1,4 +1,4 @@
-"""The counts come from the records, and no silence or contradiction reads as a pass."""
+"""The counts come from the records, and neither missing records nor a contradiction count as a pass."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_counts_always_add_up_to_the_planned_cases() -> None:
     }
 
 
-def test_the_highest_attempt_counts_whatever_the_order_and_a_record_read_twice_counts_once() -> None:
+def test_the_last_attempt_counts_in_any_order_and_a_repeated_record_counts_once() -> None:
     first, last = record("psij/a@slurm", "infra", final=False), record("psij/a@slurm", attempt=2)
     for records in ([first, last], [last, first], [last, first, last, first]):
         (line,) = view(manifest(["psij/a@slurm"], [first, last]), records).lines
@@ -34,10 +34,10 @@ def test_the_highest_attempt_counts_whatever_the_order_and_a_record_read_twice_c
         assert line.earlier == (first,)
 
 
-def test_records_of_cases_nobody_planned_are_set_aside() -> None:
-    stray = record("psij/b@slurm")
-    run = view(manifest(["psij/a@slurm"], [record("psij/a@slurm")]), [record("psij/a@slurm"), stray])
-    assert run.unplanned == (stray,)
+def test_records_of_unplanned_cases_are_kept_apart() -> None:
+    unplanned = record("psij/b@slurm")
+    run = view(manifest(["psij/a@slurm"], [record("psij/a@slurm")]), [record("psij/a@slurm"), unplanned])
+    assert run.unplanned == (unplanned,)
     assert run.counts["pass"] == 1
 
 
@@ -48,7 +48,7 @@ def verdict(*outcomes: str, exit_code: int | None = None, state: str = "complete
 
 
 @pytest.mark.parametrize(
-    ("run", "word", "title"),
+    ("run", "name", "title"),
     [
         (verdict("pass", "skip"), "passed", "Passed: 1 case passed and none failed"),
         (verdict("xpass"), "passed", "Passed: 1 case passed and none failed"),
@@ -60,65 +60,65 @@ def verdict(*outcomes: str, exit_code: int | None = None, state: str = "complete
         (verdict("skip", "xfail"), "nothing-passed", "Nothing passed, so nothing is validated"),
         (verdict("pass", "error", state="interrupted", exit_code=130), "interrupted", "Interrupted"),
         (verdict(exit_code=2), "not-judged", "Not judged"),
-        (verdict("pass", "skip", exit_code=1), "failed", "Failed: of 2 cases, the run ended in an error or skipped"),
+        (verdict("pass", "skip", exit_code=1), "failed", "Failed: of 2 cases, the run ended with an error or skipped"),
     ],
 )
-def test_the_verdict_is_said_in_plain_words(run: View, word: str, title: str) -> None:
-    assert run.verdict.word == word
+def test_the_title_of_the_verdict_is_plain_english(run: View, name: str, title: str) -> None:
+    assert run.verdict.name == name
     assert run.verdict.title.startswith(title)
-    assert run.verdict.good is (word == "passed")
+    assert run.verdict.good is (name == "passed")
 
 
 def test_a_run_in_which_only_controls_passed_validates_nothing() -> None:
     ids = ["control/hello@slurm", "psij/a@slurm"]
     records = [record(ids[0]), record(ids[1], "skip")]
-    said = view(manifest(ids, records, exit_code=1), records).verdict
-    assert (said.word, said.title) == ("nothing-passed", "Nothing but controls passed, so nothing is validated")
+    result = view(manifest(ids, records, exit_code=1), records).verdict
+    assert (result.name, result.title) == ("nothing-passed", "Only control cases passed, so nothing is validated")
 
 
-def test_a_run_that_was_never_closed_has_no_verdict_and_says_how_to_carry_on() -> None:
-    said = view(manifest(["psij/a@slurm", "psij/b@slurm"]), [record("psij/a@slurm")]).verdict
-    assert (said.word, said.exit_code) == ("unfinished", None)
-    assert "1 of 2 cases have a record" in said.detail
-    assert f"exaworks validate --resume {RUN}" in said.detail
+def test_a_run_that_was_not_closed_has_no_verdict_and_names_the_command_that_continues_it() -> None:
+    result = view(manifest(["psij/a@slurm", "psij/b@slurm"]), [record("psij/a@slurm")]).verdict
+    assert (result.name, result.exit_code) == ("unfinished", None)
+    assert "1 of 2 cases have a record" in result.detail
+    assert f"exaworks validate --resume {RUN}" in result.detail
 
 
-def test_a_closing_count_that_the_records_do_not_bear_out_is_no_verdict() -> None:
+def test_a_manifest_that_contradicts_the_records_gives_no_verdict() -> None:
     whole, records = passing()
-    said = view(whole, records[1:]).verdict
-    assert said.word == "inconsistent"
-    assert "the closing count says 0 missing, 1 have no record here" in said.detail
-    assert "says 5 pass, the records here say 4" in said.detail
+    result = view(whole, records[1:]).verdict
+    assert result.name == "inconsistent"
+    assert "the manifest counts 0 missing cases, but 1 have no record" in result.detail
+    assert "the manifest counts 5 pass, but the records 4" in result.detail
 
 
 @pytest.mark.parametrize("outcomes", [("pass", "fail"), ("skip",), ("pass", "infra")])
-def test_an_exit_code_of_zero_is_not_believed_where_the_records_mean_another(outcomes: tuple[str, ...]) -> None:
-    said = verdict(*outcomes, exit_code=0).verdict
-    assert said.word == "inconsistent"
-    assert "the exit code is 0, the records here mean" in said.detail
+def test_an_exit_code_of_zero_is_not_accepted_if_the_records_mean_another(outcomes: tuple[str, ...]) -> None:
+    result = verdict(*outcomes, exit_code=0).verdict
+    assert result.name == "inconsistent"
+    assert "the exit code is 0, but the records mean" in result.detail
 
 
-def test_a_case_that_is_owed_another_attempt_is_named() -> None:
+def test_a_case_whose_last_record_is_not_final_is_counted_as_unfinished() -> None:
     records = [record("psij/a@slurm"), record("psij/b@slurm", "infra", final=False)]
-    said = view(manifest(["psij/a@slurm", "psij/b@slurm"], records), records).verdict
-    assert "1 still to be tried again" in said.title
+    result = view(manifest(["psij/a@slurm", "psij/b@slurm"], records), records).verdict
+    assert "1 unfinished" in result.title
 
 
-def test_passes_on_emulated_schedulers_only_are_called_that() -> None:
+def test_the_title_states_that_all_passes_are_emulated() -> None:
     records = [record("psij/a@lsf"), record("psij/b@lsf")]
-    said = view(manifest(["psij/a@lsf", "psij/b@lsf"], records), records).verdict
-    assert said.title.startswith("Passed on emulated schedulers only")
-    assert "proves nothing of the real one" in said.detail
+    result = view(manifest(["psij/a@lsf", "psij/b@lsf"], records), records).verdict
+    assert result.title.startswith("Passed on emulated schedulers only")
+    assert "proves nothing about the real one" in result.detail
 
 
 def test_an_emulator_inside_a_real_allocation_still_marks_the_case() -> None:
     nested = Scheduler(outer=SOFTWARE["slurm"], nested=Software(name="flux", version="0.88.0", emulated=True))
-    found = record("psij/a@slurm+flux", scheduler=nested)
-    (line,) = view(manifest(["psij/a@slurm+flux"], [found]), [found]).lines
+    emulated = record("psij/a@slurm+flux", scheduler=nested)
+    (line,) = view(manifest(["psij/a@slurm+flux"], [emulated]), [emulated]).lines
     assert line.emulated
 
 
-def test_problems_with_one_cause_stand_together_and_missing_ones_too() -> None:
+def test_problems_with_the_same_cause_are_grouped_and_missing_cases_too() -> None:
     groups = view(*everything()).grouped_problems()
     assert [[line.case_id for line in lines] for lines in groups] == [
         ["parsl/htex:blocks=2@slurm"],
@@ -136,17 +136,17 @@ def test_the_environment_lists_each_value_once_and_keeps_deployments_apart() -> 
         deployment=msgspec.structs.replace(whole.deployments[0], name="parsl-on-rp"),
         python="3.12.1",
     )
-    found = environment(view(whole, [*records[1:], msgspec.structs.replace(records[0], stack=other)]))
-    assert list(found.deployments) == ["release", "parsl-on-rp"]
-    assert [part.name for part in found.deployments["release"]] == ["flux", "parsl", "psij", "radical.pilot"]
-    assert found.python == ["3.12.1", "3.11.7"]
-    assert [named(part) for part in found.schedulers] == ["local", "slurm 22.05.8"]
+    facts = environment(view(whole, [*records[1:], msgspec.structs.replace(records[0], stack=other)]))
+    assert list(facts.deployments) == ["release", "parsl-on-rp"]
+    assert [part.name for part in facts.deployments["release"]] == ["flux", "parsl", "psij", "radical.pilot"]
+    assert facts.python == ["3.12.1", "3.11.7"]
+    assert [named(part) for part in facts.schedulers] == ["local", "slurm 22.05.8"]
 
 
-def test_the_exit_codes_of_the_design_all_have_words() -> None:
+def test_every_exit_code_has_a_meaning() -> None:
     assert set(EXIT_CODES) == {0, 1, 2, 3, 130}
 
 
-def test_a_tally_of_nothing_says_so() -> None:
+def test_counts_are_written_as_text() -> None:
     assert tally({}) == "nothing"
     assert tally({"pass": 3, MISSING: 2, "fail": 1}) == "3 pass, 1 FAIL, missing 2"

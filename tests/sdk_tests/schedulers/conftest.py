@@ -1,4 +1,4 @@
-"""One private Slurm for the whole room, and a runner that does what the supervisor does with a kind's commands."""
+"""Fixtures: one private Slurm for all tests of this room, and a class that runs the commands of a kind."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sdk_tests.schedulers import Finished, JobSpec, JobStatus
+from sdk_tests.schedulers import CommandResult, JobSpec, JobStatus
 from sdk_tests.schedulers.slurm import SlurmKind
 from sdk_tests.testbeds import Testbed, manage
 from tests.needs import need
@@ -21,31 +21,31 @@ from tests.needs import need
 
 @dataclass
 class Cluster:
-    """A testbed, its kind, and a folder for jobs."""
+    """A testbed, its scheduler kind, and a folder for jobs. It runs commands as the supervisor does."""
 
-    bed: Testbed
+    testbed: Testbed
     folder: Path
     env: dict[str, str]
     kind: SlurmKind = field(init=False)
     count: int = 0
 
     def __post_init__(self) -> None:
-        self.kind = SlurmKind(self.bed.scheduler, self.env)
+        self.kind = SlurmKind(self.testbed.scheduler, self.env)
 
-    def run(self, argv: list[str], limit: float = 30.0, env: Mapping[str, str] | None = None) -> Finished:
+    def run(self, argv: list[str], limit: float = 30.0, env: Mapping[str, str] | None = None) -> CommandResult:
         try:
             done = subprocess.run(
                 argv,
                 env={**self.env, **(env or {})},
-                cwd=self.folder,  # jobs start where they are submitted, and may leave a core file there
+                cwd=self.folder,  # jobs start in the folder they are submitted from, and may leave a core file there
                 capture_output=True,
                 text=True,
                 timeout=limit,
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            return Finished(tuple(argv), None, "", "")
-        return Finished(tuple(argv), done.returncode, done.stdout, done.stderr)
+            return CommandResult(tuple(argv), None, "", "")
+        return CommandResult(tuple(argv), done.returncode, done.stdout, done.stderr)
 
     def job(
         self, body: str, *, nodes: int = 1, walltime: float = 60, queue: str | None = "debug", cores: int = 1
@@ -63,11 +63,11 @@ class Cluster:
     def status(self, *ids: str, env: Mapping[str, str] | None = None) -> dict[str, JobStatus]:
         return self.kind.parse_status(self.run(self.kind.status_argv(ids), env=env))
 
-    def until(self, job_id: str, true: Callable[[JobStatus], bool], limit: float = 30.0) -> JobStatus:
+    def until(self, job_id: str, condition: Callable[[JobStatus], bool], limit: float = 30.0) -> JobStatus:
         deadline = time.monotonic() + limit
         while True:
             status = self.status(job_id)[job_id]
-            if true(status):
+            if condition(status):
                 return status
             assert time.monotonic() < deadline, f"job {job_id} is still {status}"
             time.sleep(0.1)
@@ -79,22 +79,22 @@ class Cluster:
 def cluster(nodes: int) -> Iterator[Cluster]:
     need("slurm", "munge")
     home = Path(tempfile.mkdtemp(prefix="kind-", dir="/tmp"))
-    bed = manage.up("slurm", home, nodes=nodes, cores=4)
+    testbed = manage.up("slurm", home, nodes=nodes, cores=4)
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "SQUEUE", "SBATCH"))}
     jobs = home / "jobs"
     jobs.mkdir()
-    yield Cluster(bed, jobs, manage.environment(bed, clean))
-    manage.down(home, bed.id)
+    yield Cluster(testbed, jobs, manage.environment(testbed, clean))
+    manage.down(home, testbed.id)
     shutil.rmtree(home)
 
 
 @pytest.fixture(scope="session")
 def slurm() -> Iterator[Cluster]:
-    """Two nodes, for tests that leave it as they found it."""
+    """Return a cluster of two nodes, for tests that do not change its state."""
     yield from cluster(2)
 
 
 @pytest.fixture
 def own_slurm() -> Iterator[Cluster]:
-    """One node, for a test that breaks it."""
+    """Return a cluster of one node, for a test that breaks it."""
     yield from cluster(1)

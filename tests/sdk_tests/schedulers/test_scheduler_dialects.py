@@ -1,4 +1,4 @@
-"""What the kinds for LSF, PBS, Cobalt and Flux read from documented answers, and what they say to a scheduler."""
+"""Tests of the kinds for LSF, PBS, Cobalt and Flux: how they parse documented output, and the commands they return."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from sdk_tests.schedulers import (
     CommandFailed,
-    Finished,
+    CommandResult,
     JobSpec,
     JobState,
     SchedulerKind,
@@ -30,23 +30,23 @@ def kind(name: str, **spec: object) -> SchedulerKind:
 
 
 def job(**changes: object) -> JobSpec:
-    given = {"name": "x y/1", "script": Path("/j.sh"), "output": Path("/j.out"), "nodes": 2, "walltime": 61.0}
-    return JobSpec(**{**given, **changes})  # type: ignore[arg-type]
+    fields = {"name": "x y/1", "script": Path("/j.sh"), "output": Path("/j.out"), "nodes": 2, "walltime": 61.0}
+    return JobSpec(**{**fields, **changes})  # type: ignore[arg-type]
 
 
-def answered(out: str, *argv: str, code: int | None = 0, err: str = "") -> Finished:
-    return Finished(argv or ("status",), code, out, err)
+def result(out: str, *argv: str, code: int | None = 0, err: str = "") -> CommandResult:
+    return CommandResult(argv or ("status",), code, out, err)
 
 
-def bjobs(**fields: str) -> Finished:
+def bjobs(**fields: str) -> CommandResult:
     row = {"JOBID": "7", "STAT": "RUN", "EXIT_CODE": "", "EXIT_REASON": "", "PEND_REASON": "", "SUSPEND_REASON": ""}
     row = {**row, "PEND_TIME": "12", "EXEC_HOST": "40*lassen1:40*lassen2", **fields}
-    return answered(json.dumps({"COMMAND": "bjobs", "JOBS": 1, "RECORDS": [row]}))
+    return result(json.dumps({"COMMAND": "bjobs", "JOBS": 1, "RECORDS": [row]}))
 
 
-def qstat(**fields: object) -> Finished:
-    told = {"job_state": "R", "ctime": "Tue Nov 10 12:00:00 2026", "exec_host": "x1/0*64+x2/0*64", **fields}
-    return answered(json.dumps({"pbs_version": "2022.1", "Jobs": {"7.pbs": told}}))
+def qstat(**fields: object) -> CommandResult:
+    attributes = {"job_state": "R", "ctime": "Tue Nov 10 12:00:00 2026", "exec_host": "x1/0*64+x2/0*64", **fields}
+    return result(json.dumps({"pbs_version": "2022.1", "Jobs": {"7.pbs": attributes}}))
 
 
 # -- states -----------------------------------------------------------------------------------------------------------
@@ -63,8 +63,8 @@ def test_every_documented_state_of_pbs_is_known() -> None:
 
 
 def test_every_state_of_cobalts_queue_manager_is_known() -> None:
-    shown = "queued user_hold dep_hold dep_fail admin_hold maxrun_hold starting running killing preempting preempted"
-    assert set(cobalt.STATES) == {*shown.split(), "exiting", "done"}
+    states = "queued user_hold dep_hold dep_fail admin_hold maxrun_hold starting running killing preempting preempted"
+    assert set(cobalt.STATES) == {*states.split(), "exiting", "done"}
 
 
 def test_every_state_and_result_of_flux_is_known() -> None:
@@ -82,21 +82,21 @@ def test_every_state_and_result_of_flux_is_known() -> None:
         ("TERM_PREEMPT: job killed after preemption", JobState.PREEMPTED),
     ],
 )
-def test_lsf_says_by_a_reason_who_ended_a_job(reason: str, state: JobState) -> None:
+def test_the_exit_reason_of_lsf_states_who_ended_a_job(reason: str, state: JobState) -> None:
     status = kind("lsf").parse_status(bjobs(STAT="EXIT", EXIT_CODE="130", EXIT_REASON=reason))["7"]
     assert (status.state, status.signal, status.exit_code) == (state, 2, None)
     assert status.reason == (reason or None)
 
 
-def test_a_host_that_lsf_has_lost_is_no_end() -> None:
+def test_a_job_on_a_host_that_lsf_has_lost_has_not_ended() -> None:
     status = kind("lsf").parse_status(bjobs(STAT="UNKWN"))["7"]
     assert (status.state, status.state.ended) == (JobState.UNKNOWN, False)
 
 
-def test_lsf_tells_the_wait_itself_and_each_host_once() -> None:
+def test_lsf_reports_the_queue_wait_and_each_host_is_listed_once() -> None:
     status = kind("lsf").parse_status(bjobs())["7"]
-    assert (status.waited, status.nodes) == (12.0, ("lassen1", "lassen2"))
-    assert kind("lsf").parse_status(bjobs(STAT="PEND", EXEC_HOST=""))["7"].waited is None
+    assert (status.queue_wait, status.nodes) == (12.0, ("lassen1", "lassen2"))
+    assert kind("lsf").parse_status(bjobs(STAT="PEND", EXEC_HOST=""))["7"].queue_wait is None
 
 
 @pytest.mark.parametrize(
@@ -115,14 +115,14 @@ def test_lsf_tells_the_wait_itself_and_each_host_once() -> None:
         ({"substate": 91}, JobState.CANCELLED, None, None),
     ],
 )
-def test_pbs_says_by_numbers_how_a_job_ended(
+def test_the_exit_status_and_substate_of_pbs_state_how_a_job_ended(
     fields: dict[str, object], state: JobState, code: int | None, signal: int | None
 ) -> None:
     status = kind("pbs").parse_status(qstat(job_state="F", **fields))["7.pbs"]
     assert (status.state, status.exit_code, status.signal) == (state, code, signal)
 
 
-def test_pbs_tells_both_ends_of_the_wait() -> None:
+def test_pbs_reports_the_times_of_submission_and_start() -> None:
     status = kind("pbs").parse_status(qstat(stime="Tue Nov 10 12:00:07 2026"))["7.pbs"]
     assert status.started is not None
     assert status.submitted is not None
@@ -131,16 +131,16 @@ def test_pbs_tells_both_ends_of_the_wait() -> None:
 
 
 def test_pbs_reports_the_jobs_it_knows_although_it_fails_for_another() -> None:
-    told = qstat()
-    mixed = answered(told.stdout, code=153, err="qstat: Unknown Job Id 8.pbs\n")
+    output = qstat().stdout
+    mixed = result(output, code=153, err="qstat: Unknown Job Id 8.pbs\n")
     assert set(kind("pbs").parse_status(mixed)) == {"7.pbs"}
     with pytest.raises(CommandFailed, match="cannot connect"):
-        kind("pbs").parse_status(answered(told.stdout, code=111, err="qstat: cannot connect to server pbs\n"))
+        kind("pbs").parse_status(result(output, code=111, err="qstat: cannot connect to server pbs\n"))
 
 
-def test_flux_tells_instants_results_and_a_lost_node() -> None:
-    told = kind("flux").parse_status(
-        answered(
+def test_flux_reports_times_results_and_a_lost_node() -> None:
+    statuses = kind("flux").parse_status(
+        result(
             "fA1|RUN|||1700000000.25|1700000003.5||n[1-2]||\n"
             "fB2|INACTIVE|FAILED|3|1700000000|1700000001|1700000002|n1||\n"
             "fC3|INACTIVE|CANCELED||1700000000|||||cancel|\n"
@@ -148,9 +148,9 @@ def test_flux_tells_instants_results_and_a_lost_node() -> None:
             "fE5|INACTIVE|FAILED|-9|1700000000|1700000001|1700000009|n1|node-failure|n1 (rank 1) lost\n"
         )
     )
-    assert (told["fA1"].state, told["fA1"].nodes) == (JobState.RUNNING, ("n1", "n2"))
-    assert (told["fA1"].submitted, told["fA1"].started) == (1700000000.25, 1700000003.5)
-    ends = {name: (status.state, status.exit_code, status.signal) for name, status in told.items()}
+    assert (statuses["fA1"].state, statuses["fA1"].nodes) == (JobState.RUNNING, ("n1", "n2"))
+    assert (statuses["fA1"].submitted, statuses["fA1"].started) == (1700000000.25, 1700000003.5)
+    ends = {name: (status.state, status.exit_code, status.signal) for name, status in statuses.items()}
     assert ends["fB2"] == (JobState.FAILED, 3, None)
     assert ends["fC3"] == (JobState.CANCELLED, None, None)
     assert ends["fD4"] == (JobState.TIMEOUT, None, 14)
@@ -166,8 +166,8 @@ BLOCK = """JobID: 501
 """
 
 
-def test_cobalt_shows_a_running_job_in_a_block() -> None:
-    status = kind("cobalt").parse_status(answered(BLOCK, "qstat", "501"))["501"]
+def test_the_block_of_a_running_cobalt_job_is_parsed() -> None:
+    status = kind("cobalt").parse_status(result(BLOCK, "qstat", "501"))["501"]
     assert (status.state, status.nodes) == (JobState.RUNNING, ("nid00001", "nid00002"))
     assert status.submitted is not None
     assert status.started == status.submitted + 9
@@ -183,42 +183,42 @@ def test_cobalt_shows_a_running_job_in_a_block() -> None:
         ("Error: execution failure; initiating job cleanup and removal", JobState.NODE_FAIL, None),
     ],
 )
-def test_a_job_that_cobalt_has_forgotten_is_told_by_its_log(
+def test_the_status_of_a_job_that_cobalt_has_forgotten_comes_from_its_log(
     tmp_path: Path, line: str, state: JobState, code: int | None
 ) -> None:
-    kind_ = kind("cobalt")
-    argv = kind_.submit_argv(job(output=tmp_path / "job.out"))
-    assert kind_.parse_submit(answered("501\n", *argv)) == "501"
-    running = kind_.parse_status(answered(BLOCK, "qstat", "501"))["501"]
-    gone = answered("", "qstat", "501", code=1)
-    assert kind_.parse_status(gone) == {}, "without a word in its log a job has vanished"
+    scheduler = kind("cobalt")
+    argv = scheduler.submit_argv(job(output=tmp_path / "job.out"))
+    assert scheduler.parse_submit(result("501\n", *argv)) == "501"
+    running = scheduler.parse_status(result(BLOCK, "qstat", "501"))["501"]
+    unknown_job = result("", "qstat", "501", code=1)
+    assert scheduler.parse_status(unknown_job) == {}, "a job whose log does not contain its end has vanished"
     (tmp_path / "job.cobaltlog").write_text(f"Jobid: 501\nTue Nov 10 12:01:00 2026 +0000 (UTC) {line}\n")
-    status = kind_.parse_status(gone)["501"]
+    status = scheduler.parse_status(unknown_job)["501"]
     assert (status.state, status.exit_code) == (state, code)
     assert (status.nodes, status.started) == (running.nodes, running.started)
 
 
-# -- answers that cannot be trusted -----------------------------------------------------------------------------------
+# -- output that cannot be trusted ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["lsf", "pbs", "cobalt", "flux"])
 @pytest.mark.parametrize("out", ['{"JOBS": 1, "RECO', "lost\x1b[1;31m connection", "  7|RUN"])
-def test_half_an_answer_is_none(name: str, out: str) -> None:
+def test_truncated_or_garbled_output_is_a_failure(name: str, out: str) -> None:
     with pytest.raises(CommandFailed):
-        kind(name).parse_status(answered(out, "status", "7"))
+        kind(name).parse_status(result(out, "status", "7"))
 
 
 @pytest.mark.parametrize("name", ["lsf", "pbs", "cobalt", "flux"])
-def test_a_status_command_that_hangs_tells_nothing(name: str) -> None:
+def test_a_status_command_that_hangs_is_a_failure(name: str) -> None:
     with pytest.raises(CommandFailed, match="did not answer in time"):
-        kind(name).parse_status(answered("", "status", "7", code=None))
+        kind(name).parse_status(result("", "status", "7", code=None))
 
 
 # -- submission -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("name", "out", "found"),
+    ("name", "out", "job_id"),
     [
         ("lsf", "Welcome to Lassen\nJob <4711> is submitted to queue <pdebug>.\n", "4711"),
         ("pbs", "Allocation: 100 node hours left\n4711.aurora-pbs-0001\n", "4711.aurora-pbs-0001"),
@@ -226,16 +226,16 @@ def test_a_status_command_that_hangs_tells_nothing(name: str) -> None:
         ("flux", "fG5XKMUb\n", "fG5XKMUb"),
     ],
 )
-def test_a_job_id_is_found_behind_a_sites_chatter(name: str, out: str, found: str) -> None:
-    assert kind(name).parse_submit(answered(out, "submit")) == found
+def test_a_job_id_is_found_after_other_lines_of_the_site(name: str, out: str, job_id: str) -> None:
+    assert kind(name).parse_submit(result(out, "submit")) == job_id
     with pytest.raises(CommandFailed, match="printed no job id but 'Maintenance'"):
-        kind(name).parse_submit(answered("Maintenance\n", "submit"))
+        kind(name).parse_submit(result("Maintenance\n", "submit"))
     with pytest.raises(CommandFailed, match="no such queue"):
-        kind(name).parse_submit(answered("", "submit", code=1, err="no such queue\n"))
+        kind(name).parse_submit(result("", "submit", code=1, err="no such queue\n"))
 
 
 @pytest.mark.parametrize(
-    ("name", "wanted"),
+    ("name", "options"),
     [
         ("lsf", ["-nnodes 2", "-W 2", "-q debug", "-P m1", "-alloc_flags smt1", "-J x-y-1"]),
         ("pbs", ["select=2:ncpus=3", "walltime=00:01:01", "-q debug", "-A m1", "-r n", "filesystems=home", "-N x-y-1"]),
@@ -243,7 +243,7 @@ def test_a_job_id_is_found_behind_a_sites_chatter(name: str, out: str, found: st
         ("flux", ["--nodes=2", "--time-limit=61s", "--queue=debug", "--bank=m1", "--cores-per-slot=3"]),
     ],
 )
-def test_submission_says_all_that_the_site_file_asks_for(name: str, wanted: list[str]) -> None:
+def test_a_submit_command_contains_everything_that_the_site_file_requests(name: str, options: list[str]) -> None:
     directives = {
         "lsf": "-alloc_flags smt1",
         "pbs": "-l filesystems=home",
@@ -252,25 +252,25 @@ def test_submission_says_all_that_the_site_file_asks_for(name: str, wanted: list
     }
     argv = kind(name, directives=[directives[name]]).submit_argv(job(queue="debug", account="m1", cores=3))
     line = " ".join(argv)
-    for text in [*wanted, directives[name]]:
+    for text in [*options, directives[name]]:
         assert text in line
     assert argv[-1] == "/j.sh"
 
 
-def test_a_control_command_reaches_lsf_as_one_shell_word() -> None:
-    words = ["python", "-c", "print('a b', \"$HOME\")", '{"x": 1}']
-    argv = kind("lsf").control_argv(words, job())
-    assert shlex.split(argv[-1]) == words
+def test_lsf_gets_a_control_command_as_one_quoted_argument() -> None:
+    command = ["python", "-c", "print('a b', \"$HOME\")", '{"x": 1}']
+    argv = kind("lsf").control_argv(command, job())
+    assert shlex.split(argv[-1]) == command
 
 
-def test_a_walltime_stays_within_its_queue() -> None:
+def test_a_walltime_stays_within_the_limits_of_its_queue() -> None:
     queue = Queue(name="debug", min_walltime="00:05:00", max_walltime="01:00:00")
-    asked = kind("pbs", queues=[queue], default_queue="debug")
-    assert [asked.walltime("debug", 1, wanted) for wanted in (60.0, 600.0, 9000.0)] == [300.0, 600.0, 3600.0]
-    assert asked.walltime("elsewhere", 1, 9000.0) == 9000.0
+    pbs_kind = kind("pbs", queues=[queue], default_queue="debug")
+    assert [pbs_kind.walltime("debug", 1, wanted) for wanted in (60.0, 600.0, 9000.0)] == [300.0, 600.0, 3600.0]
+    assert pbs_kind.walltime("elsewhere", 1, 9000.0) == 9000.0
 
 
-def test_a_queue_that_is_a_qos_is_told_as_one() -> None:
+def test_a_queue_that_is_a_qos_is_requested_as_a_qos() -> None:
     slurm = kind("slurm", queues=[Queue(name="debug", by_qos=True, qos="dbg")], default_queue="debug")
     view = slurm.view(1)
     assert (view["queue"], view["queue_name"], view["directives"]) == (None, "debug", ["--qos=dbg"])
@@ -280,7 +280,7 @@ def test_a_queue_that_is_a_qos_is_told_as_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "asked", "queue", "lines"),
+    ("name", "options", "queue", "lines"),
     [
         ("slurm", ["--reservation=maint"], "debug", ["--reservation=maint"]),
         ("lsf", ["-U", "maint"], "debug", ["-U maint"]),
@@ -288,17 +288,17 @@ def test_a_queue_that_is_a_qos_is_told_as_one() -> None:
         ("cobalt", ["-q", "maint"], "maint", []),
     ],
 )
-def test_a_reservation_reaches_the_harnesss_jobs_and_the_payloads(
-    name: str, asked: list[str], queue: str, lines: list[str]
+def test_the_harness_and_the_payloads_submit_to_the_reservation(
+    name: str, options: list[str], queue: str, lines: list[str]
 ) -> None:
-    for given in ("maint", "$SITE_RESERVATION"):
+    for reservation in ("maint", "$SITE_RESERVATION"):
         reserved = kind(
-            name, queues=[Queue(name="debug")], default_queue="debug", directives=["-x"], reservation=given
-        )  # fmt: skip
+            name, queues=[Queue(name="debug")], default_queue="debug", directives=["-x"], reservation=reservation
+        )
         reserved.env["SITE_RESERVATION"] = "maint"
         for argv in (reserved.submit_argv(job(queue="debug")), reserved.control_argv(["true"], job(queue="debug"))):
             assert "-x" in argv
-            assert any(argv[place : place + len(asked)] == asked for place in range(len(argv))), argv
+            assert any(argv[start : start + len(options)] == options for start in range(len(argv))), argv
         view = reserved.view(1)
         assert (view["queue"], view["queue_name"]) == (queue, "debug")
         assert (view["directives"], view["reservation"]) == (["-x", *lines], "maint")
@@ -306,13 +306,13 @@ def test_a_reservation_reaches_the_harnesss_jobs_and_the_payloads(
 
 @pytest.mark.parametrize("name", ["slurm", "lsf", "pbs", "cobalt"])
 def test_a_reservation_whose_variable_is_not_set_changes_nothing(name: str) -> None:
-    given = {"queues": [Queue(name="debug")], "default_queue": "debug"}
-    plain, reserved = kind(name, **given), kind(name, **given, reservation="$SITE_RESERVATION")
+    spec = {"queues": [Queue(name="debug")], "default_queue": "debug"}
+    plain, reserved = kind(name, **spec), kind(name, **spec, reservation="$SITE_RESERVATION")
     assert reserved.submit_argv(job(queue="debug")) == plain.submit_argv(job(queue="debug"))
     assert reserved.view(2) == plain.view(2)
 
 
-def test_pbs_is_told_one_place_the_sites_own_where_it_names_one() -> None:
-    plain, placed = kind("pbs", exclusive=True), kind("pbs", exclusive=True, directives=["-l place=pack"])
-    places = [[word for word in one.submit_argv(job()) if "place=" in word] for one in (plain, placed)]
+def test_a_place_in_the_site_file_replaces_the_place_of_the_harness() -> None:
+    kinds_ = kind("pbs", exclusive=True), kind("pbs", exclusive=True, directives=["-l place=pack"])
+    places = [[word for word in pbs_kind.submit_argv(job()) if "place=" in word] for pbs_kind in kinds_]
     assert places == [["place=scatter:excl"], ["place=pack"]]

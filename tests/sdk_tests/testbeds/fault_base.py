@@ -1,7 +1,7 @@
-"""Faults on a testbed, real or emulated, from one vocabulary: each is a method, each kind of testbed does it its way.
+"""Faults for real and emulated testbeds: each fault is a method that every kind of testbed implements in its own way.
 
-Used by tests that state which outcome and cause the harness must reach. A fault stays until ``mend``, except the one
-that is over by itself.
+Tests use them to check the outcome and cause that the harness reaches. A fault lasts until ``mend``, except ``down``,
+which ends by itself.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from sdk_tests.testbeds.base import Testbed
 STATUS = {"slurm": "squeue", "flux": "flux", "pbs": "qstat", "lsf": "bjobs", "cobalt": "qstat"}
 """The command of each kind that answers the bulk status query."""
 SHIMS = "shims"
-"""A folder of every testbed that stands first on its PATH."""
+"""A folder of every testbed at the start of its PATH."""
 
 
 class Faults(abc.ABC):
-    """What can be broken. ``job`` is a native id."""
+    """The faults of one testbed. ``job`` is a native job id."""
 
     def __init__(self, testbed: Testbed) -> None:
         self.testbed = testbed
@@ -35,61 +35,61 @@ class Faults(abc.ABC):
 
     @abc.abstractmethod
     def down(self, seconds: float) -> None:
-        """Take the scheduler's daemon away for so long; jobs that run go on."""
+        """Stop the daemon of the scheduler for ``seconds``; running jobs continue."""
 
     @abc.abstractmethod
     def kill_node(self, job: str) -> None:
-        """Let the first node of a running job die with all that runs on it."""
+        """Kill the first node of a running job with all its processes."""
 
     @abc.abstractmethod
     def preempt(self, job: str) -> None:
-        """Take a running job's nodes away and put it back in the queue."""
+        """Preempt a running job and put it back in the queue."""
 
     @abc.abstractmethod
     def hold(self) -> None:
-        """Hold what is submitted from now on, for ever."""
+        """Hold all jobs that are submitted from now on."""
 
     @abc.abstractmethod
     def release(self, job: str) -> None:
-        """Let a held job go."""
+        """Release a held job."""
 
     @abc.abstractmethod
     def expire(self, job: str) -> None:
-        """End a running job as at its walltime."""
+        """End a running job as if it had reached its walltime."""
 
     @abc.abstractmethod
     def vanish(self, job: str) -> None:
-        """End a job and let no status query ever mention it again."""
+        """End a job and remove it from all later status queries."""
 
     def slow(self, seconds: float) -> None:
-        """Let the status command take so long."""
+        """Delay the status command by ``seconds``."""
         self._shim(f'sleep {seconds:g}\nexec {self._real()} "$@"\n')
 
     def garble(self) -> None:
-        """Let the status command print half of its answer and bytes that nobody expects, and exit with 0."""
+        """Let the status command print a part of its output and invalid bytes, and exit with 0."""
         real = self._real()
         self._shim(
-            f'said=$({real} "$@" 2>/dev/null | head -c 20)\nprintf \'%s\\033[1;31m\\nlost\\377connection\' "$said"\n'
+            f'text=$({real} "$@" 2>/dev/null | head -c 20)\nprintf \'%s\\033[1;31m\\nlost\\377connection\' "$text"\n'
         )
 
     def mend(self) -> None:
-        """Undo what lasts, so that the testbed can be used again."""
-        self._place().unlink(missing_ok=True)
+        """Remove all faults, so that the testbed can be used again."""
+        self._shim_path().unlink(missing_ok=True)
 
-    def _place(self) -> Path:
+    def _shim_path(self) -> Path:
         return self.testbed.folder / SHIMS / STATUS[self.testbed.kind]
 
     def _real(self) -> str:
         """Return the real status command, quoted."""
-        rest = [part for part in self.env["PATH"].split(os.pathsep) if part != str(self._place().parent)]
-        found = find(self._place().name, {"PATH": os.pathsep.join(rest)})
-        if found is None:
-            raise TestbedError(f"no {self._place().name} behind {self._place()}")
-        return shlex.quote(found)
+        rest = [part for part in self.env["PATH"].split(os.pathsep) if part != str(self._shim_path().parent)]
+        real = find(self._shim_path().name, {"PATH": os.pathsep.join(rest)})
+        if real is None:
+            raise TestbedError(f"no {self._shim_path().name} on PATH after {self._shim_path()}")
+        return shlex.quote(real)
 
     def _shim(self, body: str) -> None:
-        """Put a program in the status command's place, whole at once."""
-        draft = self._place().with_suffix(".draft")
-        draft.write_text(f"#!/bin/sh\n{body}")
-        draft.chmod(0o700)
-        draft.replace(self._place())
+        """Replace the status command by a script, atomically."""
+        temporary = self._shim_path().with_suffix(".temporary")
+        temporary.write_text(f"#!/bin/sh\n{body}")
+        temporary.chmod(0o700)
+        temporary.replace(self._shim_path())

@@ -1,4 +1,4 @@
-"""The faults of each kind of testbed: emulated, Slurm, Flux, and OpenPBS, chosen by ``faults``."""
+"""The faults of each kind of testbed: emulated, Slurm, Flux and OpenPBS; ``faults`` selects them."""
 
 from __future__ import annotations
 
@@ -23,51 +23,51 @@ from tests.sdk_tests.testbeds.openpbs_faults import OpenPbsFaults
 
 
 class EmulatorFaults(Faults):
-    """An emulator breaks itself when it is asked to."""
+    """Faults of an emulator, which has requests for them."""
 
     def refuse(self) -> None:
-        self._ask("refuse", message="jobs are not accepted at this time")
+        self._request("refuse", message="jobs are not accepted at this time")
 
     def down(self, seconds: float) -> None:
-        self._ask("down", seconds=seconds)
+        self._request("down", seconds=seconds)
 
     def kill_node(self, job: str) -> None:
-        (told,) = self._ask("jobs", numbers=[_number(job)])
-        self._ask("node", name=told["hosts"][0])
+        (status,) = self._request("jobs", numbers=[_number(job)])
+        self._request("node", name=status["hosts"][0])
 
     def preempt(self, job: str) -> None:
-        self._ask("requeue", number=_number(job))
+        self._request("requeue", number=_number(job))
 
     def hold(self) -> None:
-        self._ask("hold", on=True)
+        self._request("hold", on=True)
 
     def release(self, job: str) -> None:
-        self._ask("release", numbers=[_number(job)])
+        self._request("release", numbers=[_number(job)])
 
     def expire(self, job: str) -> None:
-        self._ask("expire", number=_number(job))
+        self._request("expire", number=_number(job))
 
     def vanish(self, job: str) -> None:
-        self._ask("vanish", number=_number(job))
+        self._request("vanish", number=_number(job))
 
     def mend(self) -> None:
         super().mend()
-        self._ask("refuse", message=None)
-        self._ask("hold", on=False)
+        self._request("refuse", message=None)
+        self._request("hold", on=False)
 
-    def _ask(self, op: str, **given: Any) -> Any:
+    def _request(self, op: str, **arguments: Any) -> Any:
         with _variable(client.VARIABLE, str(self.testbed.folder)):
-            return client.ask(op, **given)
+            return client.request(op, **arguments)
 
 
 class SlurmFaults(Faults):
-    """A private Slurm is broken with scontrol, with signals to its daemons, and with a squeue that leaves jobs out."""
+    """Faults of a private Slurm: scontrol, signals to its daemons, and a squeue that leaves jobs out."""
 
     def refuse(self) -> None:
         self._scontrol("update", f"PartitionName={self._partition()}", "State=DRAIN")
 
     def down(self, seconds: float) -> None:
-        """Kill slurmctld and start it again; returns when that is done."""
+        """Kill slurmctld and start it again; returns after the restart."""
         (daemon,) = [one for one in self.testbed.daemons if one.name == "slurmctld"]
         processes.end([daemon], grace=0.0)
         time.sleep(seconds)
@@ -84,7 +84,7 @@ class SlurmFaults(Faults):
         for daemon in self.testbed.daemons:
             if daemon.name == f"slurmd-{node}":
                 processes.end([daemon], grace=0.0)
-        processes.end(processes.carrying(f"SLURM_JOB_ID={job}"), grace=0.0)
+        processes.end(processes.with_variable(f"SLURM_JOB_ID={job}"), grace=0.0)
         self._scontrol("update", f"NodeName={node}", "State=DOWN", "Reason=died")
 
     def preempt(self, job: str) -> None:
@@ -95,7 +95,7 @@ class SlurmFaults(Faults):
         self._scontrol("update", f"PartitionName={self._partition()}", "State=DOWN")
 
     def release(self, job: str) -> None:
-        """A job waits here for its partition, so all of them go."""
+        """Jobs wait for their partition here, so all of them are released."""
         self._scontrol("update", f"PartitionName={self._partition()}", "State=UP")
 
     def expire(self, job: str) -> None:
@@ -118,44 +118,44 @@ class SlurmFaults(Faults):
         base = self.testbed.extras["base"]
         return {"PATH": self.env["PATH"], "HOME": base, "LC_ALL": "C", **_only(self.testbed.env), MARK: base}
 
-    def _scontrol(self, *words: str) -> None:
-        self._run("scontrol", *words)
+    def _scontrol(self, *argv: str) -> None:
+        self._run("scontrol", *argv)
 
-    def _run(self, *words: str) -> str:
-        done = subprocess.run(words, env=self.env, capture_output=True, text=True, timeout=30, check=False)
+    def _run(self, *argv: str) -> str:
+        done = subprocess.run(argv, env=self.env, capture_output=True, text=True, timeout=30, check=False)
         if done.returncode != 0:
-            raise TestbedError(f"{shlex.join(words)}: exit {done.returncode}: {done.stderr.strip()}")
+            raise TestbedError(f"{shlex.join(argv)}: exit {done.returncode}: {done.stderr.strip()}")
         return done.stdout
 
 
 class FluxFaults(Faults):
-    """A private Flux is broken with its own administrator's commands and with signals to its brokers."""
+    """Faults of a private Flux: its administrative commands, and signals to its brokers."""
 
     def refuse(self) -> None:
         self._flux("queue", "disable", "--all", "--message=no jobs at this time")
 
     def down(self, seconds: float) -> None:
-        """Take the broker's socket away: no command finds it, and jobs go on; returns when it is back."""
-        place = Path(self.testbed.env["FLUX_URI"].partition("://")[2])
-        place.rename(place.with_suffix(".away"))
+        """Rename the socket of the broker: commands cannot connect, and jobs continue; returns after that."""
+        broker = Path(self.testbed.env["FLUX_URI"].partition("://")[2])
+        broker.rename(broker.with_suffix(".away"))
         time.sleep(seconds)
-        place.with_suffix(".away").rename(place)
+        broker.with_suffix(".away").rename(broker)
 
     def kill_node(self, job: str) -> None:
-        """Kill the broker it runs on; not the first, which is the instance itself and should be drained before."""
+        """Kill the broker of the job. It must not be the first one, which is the instance itself: drain that before."""
         rank = self._flux("jobs", "-n", "-o", "{ranks}", job).strip().strip("[]").partition("-")[0].partition(",")[0]
         pid = self._flux("exec", "-r", rank, "flux", "getattr", "broker.pid").split()[-1]
         os.kill(int(pid), signal.SIGKILL)
 
     def preempt(self, job: str) -> None:
-        """Flux requeues nothing: a preempted job is cancelled with a note that says so."""
+        """Cancel the job with a note about preemption, because Flux does not requeue jobs."""
         self._flux("job", "raise", "--type=cancel", "--severity=0", job, "preempted by a job of higher priority")
 
     def hold(self) -> None:
         self._flux("queue", "stop", "--all")
 
     def release(self, job: str) -> None:
-        """Jobs wait for their queue, so all of them go."""
+        """Jobs wait for their queue here, so all of them are released."""
         self._flux("queue", "start", "--all")
 
     def expire(self, job: str) -> None:
@@ -170,10 +170,10 @@ class FluxFaults(Faults):
         self._flux("queue", "enable", "--all")
         self._flux("queue", "start", "--all")
 
-    def _flux(self, *words: str) -> str:
-        done = subprocess.run(["flux", *words], env=self.env, capture_output=True, text=True, timeout=30, check=False)
+    def _flux(self, *argv: str) -> str:
+        done = subprocess.run(["flux", *argv], env=self.env, capture_output=True, text=True, timeout=30, check=False)
         if done.returncode != 0:
-            raise TestbedError(f"flux {shlex.join(words)}: exit {done.returncode}: {done.stderr.strip()}")
+            raise TestbedError(f"flux {shlex.join(argv)}: exit {done.returncode}: {done.stderr.strip()}")
         return done.stdout
 
 

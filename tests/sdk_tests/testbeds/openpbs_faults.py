@@ -13,13 +13,13 @@ from tests.sdk_tests.testbeds.fault_base import Faults
 
 
 class OpenPbsFaults(Faults):
-    """A private OpenPBS is broken with its own administrator's commands and with signals to its daemons."""
+    """Faults of a private OpenPBS: its administrative commands, and signals to its daemons."""
 
     def refuse(self) -> None:
         self._queues("enabled = False")
 
     def down(self, seconds: float) -> None:
-        """Kill the server and start it again; returns when that is done."""
+        """Kill the server and start it again; returns after the restart."""
         processes.end([one for one in self.testbed.daemons if one.name == "pbs_server"], grace=0.0)
         time.sleep(seconds)
         self.testbed = openpbs.start(
@@ -27,14 +27,14 @@ class OpenPbsFaults(Faults):
         )
 
     def kill_node(self, job: str) -> None:
-        """Kill its MOM and all that runs for the job, as when the power goes; she is back at once and knows nothing."""
-        told = self._run("qstat", "-f", job).replace("\n\t", "")
-        node = re.search(r"exec_host = ([^/]+)/", told)
+        """Kill its MOM and all processes of the job, as in a power failure; then start a new MOM without state."""
+        status = self._run("qstat", "-f", job).replace("\n\t", "")
+        node = re.search(r"exec_host = ([^/]+)/", status)
         if node is None:
             raise TestbedError(f"job {job} has no node")
         name = node.group(1)
         processes.end([one for one in self.testbed.daemons if one.name == f"pbs_mom-{name}"], grace=0.0)
-        processes.end(processes.carrying(f"PBS_JOBID={job}"), grace=0.0)
+        processes.end(processes.with_variable(f"PBS_JOBID={job}"), grace=0.0)
         self.testbed = openpbs.start_mom(self.testbed, name)
 
     def preempt(self, job: str) -> None:
@@ -46,14 +46,14 @@ class OpenPbsFaults(Faults):
         self._qmgr("set server scheduling = False")
 
     def release(self, job: str) -> None:
-        """Jobs wait for the scheduler, so all of them go."""
+        """Jobs wait for the scheduler here, so all of them are released."""
         self._qmgr("set server scheduling = True")
 
     def expire(self, job: str) -> None:
         self._run("qalter", "-l", "walltime=1", job)
 
     def vanish(self, job: str) -> None:
-        """Delete a job with its history: PBS then knows nothing of it."""
+        """Delete a job with its history, so that PBS no longer knows it."""
         self._run("qdel", "-x", "-W", "force", job)
 
     def mend(self) -> None:
@@ -69,8 +69,8 @@ class OpenPbsFaults(Faults):
         if done.returncode != 0:
             raise TestbedError(f"qmgr: {line}: exit {done.returncode}: {done.stderr.strip()}")
 
-    def _run(self, *words: str) -> str:
-        done = subprocess.run(words, env=self.env, capture_output=True, text=True, timeout=30, check=False)
+    def _run(self, *argv: str) -> str:
+        done = subprocess.run(argv, env=self.env, capture_output=True, text=True, timeout=30, check=False)
         if done.returncode != 0:
-            raise TestbedError(f"{shlex.join(words)}: exit {done.returncode}: {done.stderr.strip()}")
+            raise TestbedError(f"{shlex.join(argv)}: exit {done.returncode}: {done.stderr.strip()}")
         return done.stdout

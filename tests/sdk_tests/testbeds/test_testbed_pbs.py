@@ -1,4 +1,4 @@
-"""PBS's testbed is the real one where OpenPBS is, the emulated one elsewhere, and has a site's limits either way."""
+"""The PBS testbed is real if OpenPBS is installed, otherwise emulated; both enforce the limits of a site."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sdk_tests.testbeds import manage, openpbs, openpbs_conf, processes
-from sdk_tests.testbeds.likeness import queues
+from sdk_tests.testbeds.site_profile import queues
 from site_configs.schema import Queue, SchedulerSpec, Step
 
 SPEC = SchedulerSpec(
@@ -24,16 +24,16 @@ SPEC = SchedulerSpec(
 
 
 class RejectedError(Exception):
-    """What PBS does with a job that a hook rejects."""
+    """Raised in place of a rejection by PBS."""
 
 
-def hooked(monkeypatch: pytest.MonkeyPatch, text: str, account: str | None, queue: str, **asked: object) -> None:
-    """Run the hook as PBS's server does, with the module that it has there."""
+def run_hook(monkeypatch: pytest.MonkeyPatch, text: str, account: str | None, queue: str, **requested: object) -> None:
+    """Run the hook as the server of PBS does, with a replacement of its ``pbs`` module."""
 
     def reject(message: str) -> None:
         raise RejectedError(message)
 
-    resources = dict.fromkeys(("select", "nodes", "walltime", "filesystems")) | asked
+    resources = dict.fromkeys(("select", "nodes", "walltime", "filesystems")) | requested
     job = types.SimpleNamespace(Account_Name=account, Resource_List=resources, queue=queue)
     module = types.ModuleType("pbs")
     module.event = lambda: types.SimpleNamespace(job=job, reject=reject)  # type: ignore[attr-defined]
@@ -42,7 +42,7 @@ def hooked(monkeypatch: pytest.MonkeyPatch, text: str, account: str | None, queu
 
 
 @pytest.mark.parametrize(
-    ("account", "queue", "asked", "said"),
+    ("account", "queue", "requested", "message"),
     [
         ("a1", "prod", {"select": "24:ncpus=1", "walltime": 10800, "filesystems": "home"}, None),
         ("a1", "prod", {"select": "25:ncpus=1", "walltime": 10860, "filesystems": "home"}, None),
@@ -52,18 +52,18 @@ def hooked(monkeypatch: pytest.MonkeyPatch, text: str, account: str | None, queu
         ("a1", "debug", {"select": "1", "walltime": 600}, "filesystems is required"),
     ],
 )
-def test_the_hook_rejects_what_no_limit_of_a_queue_can_say(
-    monkeypatch: pytest.MonkeyPatch, account: str | None, queue: str, asked: dict[str, object], said: str | None
+def test_the_hook_rejects_what_queue_limits_cannot_express(
+    monkeypatch: pytest.MonkeyPatch, account: str | None, queue: str, requested: dict[str, object], message: str | None
 ) -> None:
     text = openpbs_conf.hook(["a1"], ["filesystems"], queues(SPEC), "debug")
-    if said is None:
-        hooked(monkeypatch, text, account, queue, **asked)
+    if message is None:
+        run_hook(monkeypatch, text, account, queue, **requested)
         return
-    with pytest.raises(RejectedError, match=said):
-        hooked(monkeypatch, text, account, queue, **asked)
+    with pytest.raises(RejectedError, match=message):
+        run_hook(monkeypatch, text, account, queue, **requested)
 
 
-def test_limits_that_pbs_knows_are_attributes_of_its_queues() -> None:
+def test_limits_that_pbs_supports_are_attributes_of_its_queues() -> None:
     lines = list(openpbs_conf.commands(["n1", "n2"], 32, 4, queues(SPEC), "debug", ()))
     for line in (
         "set queue debug resources_max.nodect = 2",
@@ -79,7 +79,9 @@ def test_limits_that_pbs_knows_are_attributes_of_its_queues() -> None:
     assert not any("prod" in line and "max_queued" in line for line in lines)
 
 
-def test_without_openpbs_pbs_is_emulated_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_openpbs_the_testbed_is_emulated_and_marked_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PBS_EXEC", str(tmp_path / "nowhere"))
     assert "PBS_EXEC" in str(openpbs.OpenPbsTestbed().absent())
     testbed = manage.up("pbs", tmp_path, nodes=1, cores=2, owner_pid=os.getpid())
@@ -89,7 +91,7 @@ def test_without_openpbs_pbs_is_emulated_and_says_so(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.needs("openpbs")
-def test_the_emulated_one_can_be_had_beside_the_real_one(tmp_path: Path) -> None:
+def test_the_emulator_can_be_started_although_openpbs_is_installed(tmp_path: Path) -> None:
     testbed = manage.up("pbs-emulated", tmp_path, nodes=1, cores=2, owner_pid=os.getpid())
     assert (testbed.kind, testbed.scheduler.emulated) == ("pbs", True)
     manage.down(tmp_path, testbed.id)
@@ -97,14 +99,14 @@ def test_the_emulated_one_can_be_had_beside_the_real_one(tmp_path: Path) -> None
 
 
 @pytest.mark.needs("openpbs")
-def test_nothing_of_a_real_one_is_left_after_it_is_taken_down(tmp_path: Path) -> None:
+def test_a_stopped_openpbs_leaves_no_process_and_no_file(tmp_path: Path) -> None:
     testbed = manage.up("pbs", tmp_path, nodes=2, cores=2, owner_pid=os.getpid())
     assert not testbed.scheduler.emulated
     base, space = Path(testbed.extras["base"]), testbed.extras["namespace"]
-    names = {daemon.name for daemon in processes.sharing("mnt", space)}
+    names = {daemon.name for daemon in processes.in_namespace("mnt", space)}
     assert {"pbs_comm", "pbs_server.bin", "pbs_sched", "pbs_mom", "postgres"} <= names
     manage.down(tmp_path, testbed.id)
-    assert processes.sharing("mnt", space) == []
+    assert processes.in_namespace("mnt", space) == []
     assert not base.exists()
     port = openpbs_conf.database_port(base)
-    assert [path for place in openpbs.SOCKETS for path in place.glob(f".s.PGSQL.{port}*")] == []
+    assert [path for folder in openpbs.SOCKETS for path in folder.glob(f".s.PGSQL.{port}*")] == []

@@ -1,4 +1,4 @@
-"""Facts, roll-ups and tokens, as the first form of the collector keeps them."""
+"""The first schema: facts, roll-ups and tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a cell came to over time, sums per day, hidden sites, old clients, retention, and rotated tokens."""
+"""Histories of cells, sums for each day, hidden sites, old clients, retention, and rotated tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures over time; and no constraint on what grows with every record (SQLite copies the two tables for that)."""
+"""Series of figures; no foreign keys on the tables that grow with every record (SQLite copies the two tables)."""
 
 from __future__ import annotations
 

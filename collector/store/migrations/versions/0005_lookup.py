@@ -1,4 +1,4 @@
-"""Records are looked up within some runs at a time, so that adding one writes where the others of its batch do."""
+"""The index of record ids is grouped by runs, so that the records of a batch write to the same few pages."""
 
 from __future__ import annotations
 

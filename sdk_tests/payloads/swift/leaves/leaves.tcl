@@ -1,23 +1,23 @@
-# Leaf functions in Tcl that the programs beside this folder call.
+# Leaf functions in Tcl for the Swift programs in the parent folder.
 
 package provide leaves 1.0
 
 namespace eval leaves {
 
-    # The square of a number, and a file that names the rank which computed it.
+    # Return the square of a number; write the rank that computed it to a file.
     proc square { i } {
-        set trace [ open "ran/$i" w ]
+        set trace [ open "traces/$i" w ]
         puts $trace [ adlb::comm_rank ]
         close $trace
         return [ expr { $i * $i } ]
     }
 
-    # A value and its unit, each by a command that only Tcl has.
+    # Return the reversed text and its length.
     proc measure { text } {
         return [ list [ string reverse $text ] [ string length $text ] ]
     }
 
-    # One less, and a line in a file: when this began and when it ended, in seconds.
+    # Return the number minus one; append a line with the start and end times, in seconds, to a file.
     proc probe { i } {
         set began [ now $i ]
         set trace [ open "probes" a ]
@@ -26,17 +26,17 @@ namespace eval leaves {
         return [ expr { $i - 1 } ]
     }
 
-    # The time in seconds; the argument is what it waits for.
+    # Return the time in seconds; the argument only creates a dependency.
     proc now { i } {
         return [ expr { [ clock microseconds ] / 1000000.0 } ]
     }
 
-    # A task of several ranks: Turbine calls this on one of them, with the number asked for in args.
+    # A task of several ranks: Turbine calls this on one of them; args contains the requested number of ranks.
     proc together { outputs inputs args } {
         rule $inputs "leaves::together_body $outputs $inputs" {*}$args type $turbine::WORK
     }
 
-    # The same on every rank: the first alone has the number, the others get it from it by MPI.
+    # The body on every rank: only the first rank has the number; the others receive it by MPI.
     proc together_body { output input } {
         set comm [ turbine::c::task_comm_int ]
         set rank [ adlb::comm_rank $comm ]
@@ -44,7 +44,7 @@ namespace eval leaves {
         set number 0
         if { $rank == 0 } { set number [ retrieve_decr_integer $input ] }
         turbine::c::bcast $comm 0 number
-        set trace [ open "ran/$number.$rank" w ]
+        set trace [ open "traces/$number.$rank" w ]
         puts $trace "[ adlb::comm_rank ] $size [ pid ]"
         close $trace
         if { $rank == 0 } { store_integer $output [ expr { $number * $number } ] }

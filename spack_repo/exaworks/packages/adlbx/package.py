@@ -8,7 +8,7 @@ from spack.package import *
 class Adlbx(BuiltinAdlbx):
     __doc__ = BuiltinAdlbx.__doc__
 
-    # One commit for all parts of Swift/T: these versions' archives cannot be had for a checksum.
+    # One commit for all parts of Swift/T: the checksums of these versions' archives are not known.
     version("1.0.7", commit="432b259819fe4c13c9e737356e1f5f475837250b")
 
     depends_on("exmcutils@0.6.5", when="@1.0.7")
@@ -28,7 +28,7 @@ class Adlbx(BuiltinAdlbx):
                 which("bash", required=True)("bootstrap")
 
     def test_ranks(self):
-        """a server and a worker start under MPI, pass a task and stop"""
+        """a server and a worker start under MPI, exchange a task and stop"""
         source = join_path(self.test_suite.current_test_data_dir, "put_get.c")
         utils = self.spec["exmcutils"].prefix
         mpicc = which(self.spec["mpi"].prefix.bin.mpicc, required=True)
@@ -46,5 +46,5 @@ class Adlbx(BuiltinAdlbx):
             "put_get",
         )
         mpiexec = which(self.spec["mpi"].prefix.bin.mpiexec, "mpiexec", required=True)
-        said = mpiexec("-n", "2", "./put_get", output=str, timeout=120)
-        assert "got 17" in said, said
+        printed = mpiexec("-n", "2", "./put_get", output=str, timeout=120)
+        assert "got 17" in printed, printed

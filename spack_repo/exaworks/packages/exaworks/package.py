@@ -19,13 +19,13 @@ class Exaworks(BundlePackage):
     variant("psij", default=True, description="PSI/J for Python")
     variant("radical", default=True, description="RADICAL-Cybertools: Pilot, EnTK and SAGA")
     variant("swift", default=True, description="Swift/T: compiler and runtime")
-    variant("maestro", default=False, description="Maestro, by its builtin recipe")
+    variant("maestro", default=False, description="Maestro, from its builtin recipe")
 
     with default_args(type=("build", "run"), when="@2026.11"):
         with when("+flux"):
             depends_on("flux-core@0.88")
             depends_on("flux-sched@0.54")
-            # Newer ones bring the Rust toolchain with them.
+            # Newer versions need the Rust toolchain.
             depends_on("py-jsonschema@4.0:4.17")
         with when("+parsl"):
             depends_on("py-parsl@2026.10.26:2026.10")
@@ -69,7 +69,7 @@ class Exaworks(BundlePackage):
         )
         conflicts(
             "~flux ~parsl ~psij ~radical ~swift ~maestro",
-            msg="nothing is left to install: turn at least one component's variant on",
+            msg="no component is selected: turn on the variant of at least one component",
         )
 
     def _run(self, script, *arguments):
@@ -111,7 +111,7 @@ class Exaworks(BundlePackage):
         self._run("parsl_psij.py")
 
     def test_integration_radical_flux(self):
-        """RADICAL-Pilot's agent starts a Flux instance, which runs its tasks"""
+        """RADICAL-Pilot's agent starts a Flux instance, which runs the tasks"""
         if not self.spec.satisfies("+radical +flux"):
             raise SkipTest("RADICAL-Pilot and Flux are not both in this bundle")
         pilot = self.spec["py-radical-pilot"].package.package_dir

@@ -8,7 +8,7 @@ from spack.package import *
 class Exmcutils(BuiltinExmcutils):
     __doc__ = BuiltinExmcutils.__doc__
 
-    # One commit for all parts of Swift/T: these versions' archives cannot be had for a checksum.
+    # One commit for all parts of Swift/T: the checksums of these versions' archives are not known.
     version("0.6.5", commit="432b259819fe4c13c9e737356e1f5f475837250b")
 
     with default_args(type="build", when="@0.6.5"):
@@ -27,7 +27,7 @@ class Exmcutils(BuiltinExmcutils):
                 which("bash", required=True)("bootstrap")
 
     def test_library(self):
-        """a program that includes the headers and links the library runs"""
+        """a program that uses the headers and the library runs"""
         source = join_path(self.test_suite.current_test_data_dir, "list.c")
         compiler = which("cc", "gcc", "clang", required=True)
         rpath = f"-Wl,-rpath,{self.prefix.lib}"
@@ -40,5 +40,5 @@ class Exmcutils(BuiltinExmcutils):
             "-o",
             "list",
         )
-        said = which("./list", required=True)(output=str)
-        assert said.split() == ["3"], said
+        printed = which("./list", required=True)(output=str)
+        assert printed.split() == ["3"], printed

@@ -6,7 +6,7 @@ from spack.package import *
 class FluxCore(BuiltinFluxCore):
     __doc__ = BuiltinFluxCore.__doc__
 
-    # The tag's commit: the release's archive is made by autotools, its checksum unknown here.
+    # The commit of the tag: the checksum of the archive, created by autotools, is not known.
     version("0.88.0", commit="93ccef2f1a33e32941fcb1992dbf3a96366ec506")
 
     with default_args(type="build", when="@0.88.0"):
@@ -23,7 +23,7 @@ class FluxCore(BuiltinFluxCore):
     def setup_run_environment(self, env: EnvironmentModifications) -> None:
         super().setup_run_environment(env)
         if not self.spec.external:
-            # The bindings lie apart from site-packages, beside the modules of the broker.
+            # The bindings are not in site-packages, but next to the modules of the broker.
             python = self.spec["python"].version.up_to(2)
             env.prepend_path("PYTHONPATH", join_path(self.prefix.lib, "flux", f"python{python}"))
 
@@ -31,12 +31,14 @@ class FluxCore(BuiltinFluxCore):
         """an instance of one broker starts and runs a job"""
         flux = which(self.prefix.bin.flux, required=True)
         with test_part(
-            self, "test_start_version", purpose="the command says the recipe's version"
+            self, "test_start_version", purpose="the command reports the recipe's version"
         ):
-            said = flux("version", output=str)
-            assert str(self.version) in said, said
+            printed = flux("version", output=str)
+            assert str(self.version) in printed, printed
         with test_part(
             self, "test_start_job", purpose="a job runs on two cores of a new instance"
         ):
-            said = flux("start", "flux", "run", "-n", "2", "echo", "ran", output=str, timeout=120)
-            assert said.split() == ["ran", "ran"], said
+            printed = flux(
+                "start", "flux", "run", "-n", "2", "echo", "ran", output=str, timeout=120
+            )
+            assert printed.split() == ["ran", "ran"], printed

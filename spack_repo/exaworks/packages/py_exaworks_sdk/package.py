@@ -7,23 +7,23 @@ from spack.package import *
 
 
 def source(checkout, tag):
-    """Name the repository to build from: that of this recipe, since recipes and harness are one.
+    """Return the URL of the git repository to build from, which also contains this recipe.
 
-    It is the checkout the recipe was read from, or, where that has not the release's tag, what it
-    was cloned from: ``spack repo add URL`` brings the last two commits and no tags.
+    It is the checkout of the recipe or, if that does not have the tag of the release, the
+    repository from which it was cloned: ``spack repo add URL`` clones two commits and no tags.
     """
 
-    def ask(*words):
-        command = ["git", "-C", str(checkout), *words]
+    def git(*arguments):
+        command = ["git", "-C", str(checkout), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
     return (
-        not ask("tag", "--list", tag) and ask("remote", "get-url", "origin")
+        not git("tag", "--list", tag) and git("remote", "get-url", "origin")
     ) or checkout.as_uri()
 
 
 class PyExaworksSdk(PythonPackage):
-    """The ``exaworks`` command: validates ExaWorks SDK installations on a site's schedulers."""
+    """The ``exaworks`` command, which tests ExaWorks SDK installations on a site's schedulers."""
 
     homepage = "https://exaworks.org"
 
@@ -35,8 +35,8 @@ class PyExaworksSdk(PythonPackage):
 
     import_modules = ["exaworks_sdk", "sdk_tests", "site_configs", "dashboard_client"]
 
-    # A root of its own, never a dependency of the bundle: it must not share a PYTHONPATH with
-    # what it tests.
+    # Always a separate root, never a dependency of the bundle: it must not share a PYTHONPATH
+    # with the software that it tests.
     depends_on("python@3.10:", type=("build", "run"))
     depends_on("py-setuptools@77:", type="build")
 

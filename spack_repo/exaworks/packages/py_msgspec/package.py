@@ -23,6 +23,6 @@ class PyMsgspec(PythonPackage):
     depends_on("py-setuptools-scm@8:", type="build")
 
     def test_conversion(self):
-        """a typed document is decoded, and one of another type refused"""
+        """a typed document is decoded, and one of another type is refused"""
         script = join_path(self.test_suite.current_test_data_dir, "conversion.py")
         self.spec["python"].command(script, str(self.version))

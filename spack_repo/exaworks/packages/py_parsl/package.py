@@ -7,9 +7,9 @@ from spack.package import *
 class PyParsl(BuiltinPyParsl):
     __doc__ = BuiltinPyParsl.__doc__
 
-    # The tags' archives install as 1.3.0.dev0: only the source distributions know their version.
+    # The archives of the tags install as 1.3.0.dev0: only source distributions have a version.
     pypi = "parsl/parsl-2026.10.26.tar.gz"
-    url = PythonPackage.__dict__["url"]  # made from pypi, where builtin names the tags' archives
+    url = PythonPackage.__dict__["url"]  # derived from pypi; builtin uses the archives of tags
 
     version(
         "2026.10.26", sha256="8a0550a51dace16bb1c79b2538de55cb9e72bdb1748c9b9c1a733718a019d1f1"
@@ -35,7 +35,7 @@ class PyParsl(BuiltinPyParsl):
     depends_on("py-sqlalchemy@2.0", type=("build", "run"), when="@2026.10: +monitoring")
 
     def url_for_version(self, version):
-        """Name a source distribution, whose numbers have no leading zeros, or an old tag."""
+        """Return the URL of a source distribution, without leading zeros, or of an old tag."""
         if version < Version("2026"):
             return f"https://github.com/Parsl/parsl/archive/refs/tags/{version}.tar.gz"
         plain = ".".join(str(int(part)) for part in str(version).split("."))

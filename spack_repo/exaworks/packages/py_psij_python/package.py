@@ -19,6 +19,6 @@ class PyPsijPython(BuiltinPyPsijPython):
         depends_on("py-packaging@24:25.0")
 
     def test_local_job(self):
-        """a job of the local executor runs to its end, and a failing one says its exit code"""
+        """a job of the local executor completes, and a failing one reports its exit code"""
         script = join_path(self.test_suite.current_test_data_dir, "local_job.py")
         self.spec["python"].command(script, str(self.version))

@@ -10,7 +10,7 @@ class PyRadicalGtod(PythonPackage):
     git = "https://github.com/radical-cybertools/radical.gtod.git"
     pypi = "radical_gtod/radical_gtod-1.103.0.tar.gz"
 
-    # By its licence file; its metadata says GPL.
+    # According to the license file; the metadata states GPL.
     license("LGPL-3.0-only")
 
     version("1.103.0", sha256="89d05f6fdc01cb880a7692b4304d7997e0b24e312a01452791ecf847b979922f")

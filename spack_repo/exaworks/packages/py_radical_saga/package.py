@@ -25,6 +25,6 @@ class PyRadicalSaga(PythonPackage):
     depends_on("py-radical-utils@1.90:1.99", type=("build", "run"), when="@:1.90")
 
     def test_fork_job(self):
-        """a job of the fork adaptor runs to its end and leaves its output"""
+        """a job of the fork adaptor completes and writes its output"""
         script = join_path(self.test_suite.current_test_data_dir, "fork_job.py")
         self.spec["python"].command(script, str(self.version))

@@ -4,7 +4,7 @@ from spack.package import *
 
 
 class PyRadicalUtils(PythonPackage):
-    """RADICAL-Utils holds what RADICAL-Cybertools share: logging, messaging, configuration."""
+    """RADICAL-Utils has shared parts of RADICAL-Cybertools: logging, messaging, configuration."""
 
     homepage = "https://radical-cybertools.github.io"
     git = "https://github.com/radical-cybertools/radical.utils.git"
@@ -31,6 +31,6 @@ class PyRadicalUtils(PythonPackage):
         depends_on("py-rc-process", when="@1.103:")
 
     def test_queue(self):
-        """messages put into a ZMQ queue come out in order"""
+        """messages leave a ZMQ queue in the order in which they were put"""
         script = join_path(self.test_suite.current_test_data_dir, "queue_order.py")
         self.spec["python"].command(script, str(self.version))

@@ -20,6 +20,6 @@ class PyRcProcess(PythonPackage):
     depends_on("py-setuptools", type="build")
 
     def test_child(self):
-        """a child process is started, waited for and its output collected"""
+        """a child process is started and ends, and its output is collected"""
         script = join_path(self.test_suite.current_test_data_dir, "child.py")
         self.spec["python"].command(script, str(self.version))

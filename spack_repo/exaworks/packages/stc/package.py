@@ -16,7 +16,7 @@ class Stc(AutotoolsPackage):
 
     license("Apache-2.0")
 
-    # One commit for all parts of Swift/T: these versions' archives cannot be had for a checksum.
+    # One commit for all parts of Swift/T: the checksums of these versions' archives are not known.
     version("1.0.8", commit="432b259819fe4c13c9e737356e1f5f475837250b")
     version("0.9.0", sha256="edf187344ce860476473ab6599f042cd22ed029aa186d512135990accb9d260f")
 
@@ -43,7 +43,7 @@ class Stc(AutotoolsPackage):
                 which("bash", required=True)("bootstrap")
 
     def patch(self):
-        """Leave out a compiler option that JDKs before 21 refuse; it only silences a warning."""
+        """Remove a compiler option that JDKs before 21 refuse; it only disables a warning."""
         if self.spec.satisfies("@1.0.8 ^java@:20"):
             filter_file(
                 r'^\s*<compilerarg value="-Xlint:-this-escape"/>\s*$', "", "stc/code/build.xml"
@@ -56,6 +56,6 @@ class Stc(AutotoolsPackage):
         """a program is compiled, and its loop of app tasks runs on two ranks"""
         program = join_path(self.test_suite.current_test_data_dir, "foreach.swift")
         swift = which(self.prefix.bin.join("swift-t"), required=True)
-        said = swift("-n", "2", program, output=str, error=str, timeout=240)
-        found = sorted(line for line in said.splitlines() if line.startswith("task "))
-        assert found == [f"task {number} ran" for number in range(1, 9)], said
+        printed = swift("-n", "2", program, output=str, error=str, timeout=240)
+        tasks = sorted(line for line in printed.splitlines() if line.startswith("task "))
+        assert tasks == [f"task {number} ran" for number in range(1, 9)], printed

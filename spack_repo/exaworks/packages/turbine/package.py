@@ -8,7 +8,7 @@ from spack.package import *
 class Turbine(BuiltinTurbine):
     __doc__ = BuiltinTurbine.__doc__
 
-    # One commit for all parts of Swift/T: these versions' archives cannot be had for a checksum.
+    # One commit for all parts of Swift/T: the checksums of these versions' archives are not known.
     version("1.5.2", commit="432b259819fe4c13c9e737356e1f5f475837250b")
 
     depends_on("adlbx@1.0.7", when="@1.5.2")
@@ -31,16 +31,16 @@ class Turbine(BuiltinTurbine):
     def configure_args(self):
         args = super().configure_args()
         if self.spec.satisfies("@1.5.2"):
-            # It wants the folder of tclConfig.sh, where earlier versions wanted Tcl's prefix.
-            found = find(self.spec["tcl"].prefix, "tclConfig.sh", max_depth=3)
-            if found:
-                tcl = f"--with-tcl={os.path.dirname(found[0])}"
+            # This version needs the folder of tclConfig.sh; earlier ones needed Tcl's prefix.
+            configs = find(self.spec["tcl"].prefix, "tclConfig.sh", max_depth=3)
+            if configs:
+                tcl = f"--with-tcl={os.path.dirname(configs[0])}"
                 args = [tcl if each.startswith("--with-tcl=") else each for each in args]
         return args
 
     def test_ranks(self):
-        """a Tcl program runs on two ranks of the runtime"""
+        """a Tcl program runs on two ranks"""
         program = join_path(self.test_suite.current_test_data_dir, "ranks.tcl")
         turbine = which(self.prefix.bin.turbine, required=True)
-        said = turbine("-n", "2", program, output=str, error=str, timeout=120)
-        assert "turbine-ran" in said, said
+        printed = turbine("-n", "2", program, output=str, error=str, timeout=120)
+        assert "turbine-ran" in printed, printed

@@ -1,12 +1,12 @@
-// One app task, whose output is printed.
+// Run one app task and print its output.
 import files;
 import io;
 import string;
 
-app (file answer) say()
+app (file answer) greet()
 {
   "echo" "from" "swift" @stdout=answer;
 }
 
-file answer<"answer.txt"> = say();
+file answer<"answer.txt"> = greet();
 printf("%s", trim(read(answer)));

@@ -1,4 +1,4 @@
-"""Run an app through Parsl's Flux executor in an instance of its own: parsl_flux.py FLUX."""
+"""Run an app through Parsl's Flux executor, which starts its own instance: parsl_flux.py FLUX."""
 
 import os
 import sys
@@ -6,14 +6,14 @@ from pathlib import Path
 
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
-import parsl  # it looks for its programs on PATH
+import parsl  # after PATH is set, flux_job_id it searches its programs
 from parsl.config import Config
 from parsl.executors import FluxExecutor
 from parsl.providers import LocalProvider
 
 
 @parsl.python_app
-def where():
+def flux_job_id():
     import os
 
     return os.environ.get("FLUX_JOB_ID")
@@ -27,4 +27,4 @@ executor = FluxExecutor(
 with parsl.load(
     Config([executor], run_dir=str(Path.cwd() / "runinfo"), strategy="none", strategy_period=0.2)
 ):
-    assert where().result(timeout=120), "the app did not run as a job of Flux"
+    assert flux_job_id().result(timeout=120), "the app did not run as a job of Flux"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 os.environ["HOME"] = str(Path.cwd())
 
-import parsl  # both read the environment
+import parsl  # after HOME is set, which both packages read
 import psij  # in the main thread, since its local executor handles signals
 from parsl.config import Config
 from parsl.executors import ThreadPoolExecutor

@@ -7,9 +7,9 @@ from pathlib import Path
 here = Path.cwd()
 os.environ["HOME"] = str(here)
 
-from psij import Job, JobExecutor, JobSpec, JobState, ResourceSpecV1  # it reads the environment
+from psij import Job, JobExecutor, JobSpec, JobState, ResourceSpecV1  # after HOME is set
 
-# Flux starts the job, and says so in the job's own environment.
+# A job that Flux starts has its id in the environment.
 spec = JobSpec(
     executable="/bin/sh",
     arguments=["-c", f'echo "${{FLUX_JOB_ID:-none}}" > {here}/id'],

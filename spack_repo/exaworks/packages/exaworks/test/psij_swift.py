@@ -9,7 +9,7 @@ here = Path.cwd()
 environment = dict(os.environ)
 os.environ["HOME"] = str(here)
 
-from psij import Job, JobExecutor, JobSpec, JobState  # it reads the environment
+from psij import Job, JobExecutor, JobSpec, JobState  # after HOME is set
 
 spec = JobSpec(
     executable=sys.argv[1],

@@ -1,4 +1,4 @@
-"""Let RADICAL-Pilot run two tasks by Flux: python radical_flux.py FOLDER-OF-THIS_HOST."""
+"""Run two RADICAL-Pilot tasks with Flux: python radical_flux.py FOLDER-OF-THIS_HOST."""
 
 import os
 import sys
@@ -22,8 +22,8 @@ def program(path, text):
 
 tools = Path.cwd() / "tools"
 tools.mkdir()
-# RADICAL connects to ssh://HOST, this very host, and starts Flux by any srun on PATH, Slurm's
-# or not.
+# RADICAL connects to ssh://HOST, which is this host, and starts Flux with any srun on PATH, even
+# if that does not belong to a Slurm of this host.
 program(tools / "connect", 'while [ "${1#-}" != "$1" ]; do shift 2; done; shift; eval "$*"')
 program(
     tools / "srun",
@@ -33,12 +33,12 @@ os.environ["FLUX_SSH"] = str(tools / "connect")
 os.environ["PATH"] = f"{tools}{os.pathsep}{os.environ['PATH']}"
 
 with bounded(240, **METHOD) as root:
-    # in front of the folder of this Python, which bounded puts before all
+    # bounded has put the folder of this Python first on PATH; the tools must come before it
     os.environ["PATH"] = f"{tools}{os.pathsep}{os.environ['PATH']}"
     with (root / "agent.sh").open("a") as agent:
         agent.write(f"export PATH='{os.environ['PATH']}'\n")
 
-    import radical.pilot as rp  # here, since it reads the environment
+    import radical.pilot as rp  # after bounded has set the environment
 
     session = rp.Session()
     pilots = rp.PilotManager(session=session)
@@ -51,19 +51,19 @@ with bounded(240, **METHOD) as root:
     tasks.add_pilots(pilot)
     pilot.wait(state=[rp.PMGR_ACTIVE, *rp.FINAL])
     assert pilot.state == rp.PMGR_ACTIVE, f"the pilot is {pilot.state}"
-    # Flux says so in a job's own environment, which RADICAL keeps from the task itself.
-    ran = tasks.submit_tasks(
+    # A task cannot check this itself, since RADICAL removes Flux's variables from its environment.
+    submitted = tasks.submit_tasks(
         [
             rp.TaskDescription({"executable": "/bin/echo", "arguments": [f"task {number}"]})
             for number in (1, 2)
         ]
     )
-    tasks.wait_tasks([task.uid for task in ran])
-    said = [(task.state, (task.stdout or "").strip()) for task in ran]
+    tasks.wait_tasks([task.uid for task in submitted])
+    results = [(task.state, (task.stdout or "").strip()) for task in submitted]
     launched = "flux_start_ok" in "".join(
         path.read_text(errors="replace") for path in root.rglob("*.prof")
     )
     pilots.cancel_pilots(_timeout=0.1)
     session.close(terminate=False)
-    assert said == [(rp.DONE, "task 1"), (rp.DONE, "task 2")], said
+    assert results == [(rp.DONE, "task 1"), (rp.DONE, "task 2")], results
     assert launched, "the agent did not start a Flux instance"

@@ -1,4 +1,4 @@
-/* Build a list and print its length: the headers and the library are there and fit each other. */
+/* Create a list and print its length, to show that the headers and the library work together. */
 #include <stdio.h>
 
 #include <list.h>
@@ -6,9 +6,9 @@
 int main(void)
 {
   int values[] = {1, 2, 3};
-  struct list* built = list_create();
+  struct list* list = list_create();
   for (int i = 0; i < 3; i++)
-    list_add(built, &values[i]);
-  printf("%d\n", list_size(built));
+    list_add(list, &values[i]);
+  printf("%d\n", list_size(list));
   return 0;
 }

@@ -1,4 +1,4 @@
-"""Decode a typed document and see a wrong one refused: python conversion.py VERSION."""
+"""Decode a typed document, and check that a wrong one is refused: python conversion.py VERSION."""
 
 import sys
 from importlib.metadata import version
@@ -19,4 +19,4 @@ try:
 except msgspec.ValidationError:
     pass
 else:
-    raise AssertionError("text was taken for a number")
+    raise AssertionError("text was accepted as a number")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
-import parsl  # it looks for its programs on PATH
+import parsl  # after PATH is set, where it searches its programs
 from parsl.config import Config
 from parsl.executors import HighThroughputExecutor
 from parsl.providers import LocalProvider

@@ -1,4 +1,4 @@
-"""Run two jobs through PSI/J's local executor, one that fails: python local_job.py VERSION."""
+"""Run a job and a failing job through PSI/J's local executor: python local_job.py VERSION."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ from pathlib import Path
 here = Path.cwd()
 os.environ["HOME"] = str(here)
 
-from psij import Job, JobExecutor, JobSpec, JobState  # it reads the environment
+from psij import Job, JobExecutor, JobSpec, JobState  # after HOME is set
 
 assert version("psij-python") == sys.argv[1], version("psij-python")
 

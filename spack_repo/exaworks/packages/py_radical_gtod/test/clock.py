@@ -10,5 +10,5 @@ assert version("radical.gtod") == sys.argv[1], version("radical.gtod")
 with open(sys.argv[2], "rb") as program:
     assert program.read(4) == b"\x7fELF", "radical-gtod is not the compiled program"
 before = time.time()
-said = float(subprocess.run([sys.argv[2]], stdout=subprocess.PIPE, check=True, timeout=10).stdout)
-assert before - 1 <= said <= time.time() + 1, (before, said)
+clock = float(subprocess.run([sys.argv[2]], stdout=subprocess.PIPE, check=True, timeout=10).stdout)
+assert before - 1 <= clock <= time.time() + 1, (before, clock)

@@ -1,4 +1,4 @@
-"""Describe this host to RADICAL-Pilot, below a folder of its own, and bound a test's time."""
+"""Configure RADICAL-Pilot for this host in a temporary folder, and limit the time of a test."""
 
 import contextlib
 import json
@@ -15,11 +15,11 @@ RESOURCE = "exaworks.here"
 
 @contextlib.contextmanager
 def bounded(seconds, **description):
-    """Give a folder for all of RADICAL's; what runs below it ends with the test or ``seconds``."""
+    """Yield a folder for RADICAL's files; kill its processes after the test or ``seconds``."""
     # RADICAL's sockets need a short path.
     root = Path(tempfile.mkdtemp(prefix="rp.")).resolve()
-    settle(root, description)
-    watch = threading.Timer(seconds, give_up, [root, seconds])
+    configure(root, description)
+    watch = threading.Timer(seconds, abort, [root, seconds])
     watch.daemon = True
     watch.start()
     try:
@@ -29,40 +29,40 @@ def bounded(seconds, **description):
         raise
     else:
         watch.cancel()
-        sweep(root)
+        kill_processes(root)
         shutil.rmtree(root, ignore_errors=True)
     finally:
         watch.cancel()
-        sweep(root)
+        kill_processes(root)
 
 
-def give_up(root, seconds):
+def abort(root, seconds):
     print(
         f"not done after {seconds} s; RADICAL's logs are below {root}", file=sys.stderr, flush=True
     )
-    sweep(root)
+    kill_processes(root)
     os._exit(1)
 
 
-def sweep(root):
-    """End what is left: bridges and agents leave the process group, and outlive SIGTERM."""
+def kill_processes(root):
+    """Kill all processes that use ``root``; some leave the process group and survive SIGTERM."""
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            ours = (
+            uses_root = (
                 str(root) in os.readlink(entry / "cwd")
                 or f"={root}".encode() in (entry / "environ").read_bytes()
             )
         except OSError:
             continue
-        if ours and int(entry.name) not in (os.getpid(), os.getppid()):
+        if uses_root and int(entry.name) not in (os.getpid(), os.getppid()):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(entry.name), signal.SIGKILL)
 
 
-def settle(root, description):
-    """Point all that RADICAL reads and writes at ``root``, and name this host as a resource."""
+def configure(root, description):
+    """Let RADICAL read and write only below ``root``, and define this host as a resource."""
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    # The agent's login shell forgets the environment; its bootstrap asks public servers the time.
+    # The agent's login shell resets the environment; its bootstrap queries public time servers.
     kept = [
         name
         for name in os.environ
@@ -104,7 +104,7 @@ def settle(root, description):
     os.environ.update(
         HOME=str(root),
         TMPDIR=str(root),
-        PWD=str(root),  # RADICAL believes this variable rather than the folder it is in
+        PWD=str(root),  # RADICAL uses this variable instead of the working directory
         RADICAL_BASE=str(root),
         RADICAL_PILOT_BASE=str(root),
         RADICAL_PILOT_SESSION_BASE=str(root),

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from this_host import RESOURCE, bounded
 
 with bounded(240):
-    import radical.pilot as rp  # here, since it reads the environment
+    import radical.pilot as rp  # after bounded has set the environment
 
     assert version("radical.pilot") == sys.argv[1], version("radical.pilot")
 
@@ -21,14 +21,14 @@ with bounded(240):
     tasks.add_pilots(pilot)
     pilot.wait(state=[rp.PMGR_ACTIVE, *rp.FINAL])
     assert pilot.state == rp.PMGR_ACTIVE, f"the pilot is {pilot.state}"
-    ran = tasks.submit_tasks(
+    submitted = tasks.submit_tasks(
         [
             rp.TaskDescription({"executable": "/bin/echo", "arguments": [f"task {number}"]})
             for number in (1, 2)
         ]
     )
-    tasks.wait_tasks([task.uid for task in ran])
-    said = [(task.state, (task.stdout or "").strip()) for task in ran]
+    tasks.wait_tasks([task.uid for task in submitted])
+    results = [(task.state, (task.stdout or "").strip()) for task in submitted]
     pilots.cancel_pilots(_timeout=0.1)
     session.close(terminate=False)
-    assert said == [(rp.DONE, "task 1"), (rp.DONE, "task 2")], said
+    assert results == [(rp.DONE, "task 1"), (rp.DONE, "task 2")], results

@@ -8,7 +8,7 @@ from pathlib import Path
 here = Path.cwd()
 os.environ.update(HOME=str(here), RADICAL_BASE=str(here), RADICAL_DEFAULT_IFACE="lo")
 
-import radical.saga as rs  # it reads the environment
+import radical.saga as rs  # after HOME is set
 
 assert version("radical.saga") == sys.argv[1], version("radical.saga")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 os.environ.update(HOME=str(Path.cwd()), RADICAL_BASE=str(Path.cwd()), RADICAL_DEFAULT_IFACE="lo")
 
-import radical.utils as ru  # it reads the environment
+import radical.utils as ru  # after HOME is set
 
 assert version("radical.utils") == sys.argv[1], version("radical.utils")
 
@@ -20,11 +20,11 @@ try:
     getter = ru.zmq.Getter("exaworks", url=bridge.addr_out)
     for number in range(10):
         putter.put(number)
-    taken = []
-    while len(taken) < 10:
+    received = []
+    while len(received) < 10:
         more = getter.get_nowait(timeout=10000)
-        assert more, f"only {taken} arrived"
-        taken.extend(more)
-    assert taken == list(range(10)), taken
+        assert more, f"only {received} arrived"
+        received.extend(more)
+    assert received == list(range(10)), received
 finally:
     bridge.stop()

@@ -1,4 +1,4 @@
-"""Run a child process through rc.process and collect its lines: python child.py VERSION."""
+"""Run a child process with rc.process and collect its output lines: python child.py VERSION."""
 
 import sys
 from importlib.metadata import version

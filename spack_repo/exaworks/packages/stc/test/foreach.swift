@@ -1,15 +1,15 @@
-// Eight app tasks and a printed line for each that has run.
+// Run eight app tasks and print a line for each of them.
 import files;
 import io;
 import string;
 
-app (file answer) say(int number)
+app (file answer) run_task(int number)
 {
   "echo" "task" number "ran" @stdout=answer;
 }
 
 foreach number in [1:8]
 {
-  file answer<"task-%i.txt" % number> = say(number);
+  file answer<"task-%i.txt" % number> = run_task(number);
   printf("%s", trim(read(answer)));
 }

@@ -1,4 +1,4 @@
-# A server and a worker start, and the worker says so.
+# Start a server and a worker; the worker prints a line.
 package require turbine 1.0
 
 adlb::init 1 1

@@ -1,4 +1,4 @@
-"""What people and pages add: waivers, hooks and what is to be delivered to them, and nested schedulers on the board."""
+"""Waivers, hooks and their deliveries, and nested schedulers on the board."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was seen of a scheduler; None is what it did not tell, which is not the same as no limit."""
+"""A scheduler and its queues as a probe observed them. None: the scheduler did not report it (not: no limit)."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import re
 from dataclasses import dataclass
 
 UNLIMITED = "unlimited"
-"""A walltime without a limit, told from one that was not said."""
+"""The walltime of a queue without a limit; None is a walltime that was not reported."""
 
 
 @dataclass(frozen=True)
-class SeenQueue:
-    """A queue or partition. ``nodes`` are those it has, ``max_nodes`` those a job in it may ask for."""
+class ObservedQueue:
+    """A queue or partition. ``nodes``: how many it has; ``max_nodes``: how many a job in it may request."""
 
     name: str
     default: bool = False
@@ -31,24 +31,24 @@ class SeenQueue:
 
     @property
     def widest(self) -> int | None:
-        """The nodes a job can get: the configured limit, or the queue's nodes where those are fewer."""
+        """The most nodes a job can get: the smaller of the configured limit and the queue's nodes."""
         return min((value for value in (self.max_nodes, self.nodes) if value), default=None)
 
 
 @dataclass(frozen=True)
-class SeenScheduler:
-    """A scheduler that answers, and the launchers of its own that are on PATH; ``asked`` is the command that told."""
+class ObservedScheduler:
+    """A scheduler that answers. ``command``: the command that lists its queues; ``launchers``: its own ones on PATH."""
 
     kind: str
-    asked: str
+    command: str
     version: str | None = None
-    queues: tuple[SeenQueue, ...] = ()
+    queues: tuple[ObservedQueue, ...] = ()
     launchers: tuple[str, ...] = ()
     nodes: int | None = None
 
 
 def clock(seconds: float) -> str:
-    """Write seconds as site files do: HH:MM:SS."""
+    """Return seconds in the form of site files, HH:MM:SS."""
     whole = int(seconds)
     return f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}"
 
@@ -60,6 +60,6 @@ def number(text: object) -> int | None:
 
 
 def family(version: str | None) -> str | None:
-    """Return the first two numbers of a version: what site files name."""
-    found = re.search(r"\d+\.\d+", version or "")
-    return found[0] if found else None
+    """Return the first two numbers of a version, the ``version_family`` of site files."""
+    match = re.search(r"\d+\.\d+", version or "")
+    return match[0] if match else None

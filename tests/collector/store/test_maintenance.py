@@ -1,4 +1,4 @@
-"""Retention takes what it may and no more, a backup is the whole database, and a verification finds what is wrong."""
+"""Retention deletes only what it may, a backup is the whole database, and a verification finds every damage."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import delete, func, inspect, select, update
-from tests.collector.pages.test_dashboard import ask, drawn
-from tests.collector.store.test_order import added, closed, opened, rolled_up, two_runs
+from sqlalchemy import delete, func, insert, inspect, select, update
 
 from collector.auth.tokens import check_token, load_key, new_token
 from collector.auth.visibility import EVERYTHING
@@ -33,14 +31,17 @@ from collector.store.tables import (
     metadata,
     points,
     records,
+    reported_states,
     runs,
     series,
     systems,
 )
 from dashboard_client.schema import Metric, Outcome, Tier, digest
 from tests.collector.conftest import BOTH
+from tests.collector.pages.test_dashboard import ask, drawn
 from tests.collector.process import tool
 from tests.collector.samples import CASES, closing, manifest, record
+from tests.collector.store.test_order import added, closed, opened, rolled_up, two_runs
 
 if TYPE_CHECKING:
     from tests.collector.postgres import Cluster
@@ -50,7 +51,7 @@ SECOND = instant_ms("2026-11-21T00:00:00Z")
 
 @pytest.fixture
 def filled(store: Store) -> Store:
-    """A store with two runs: one that began on the 20th, one on the 21st that measured something."""
+    """A store with two runs: one that started on the 20th, and one on the 21st with a figure."""
     with store.writing() as connection:
         for step in two_runs():
             step(connection)
@@ -65,9 +66,9 @@ def other(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     cluster: Cluster | None = request.getfixturevalue("postgres") if request.param == "postgresql" else None
     file = shutil.copy(request.getfixturevalue("blank"), tmp_path / "other.db")
     url = cluster.ready() if cluster is not None else f"sqlite:///{file}"
-    made = open_store(database_url(url, tmp_path))
-    yield made
-    made.close()
+    opened_store = open_store(database_url(url, tmp_path))
+    yield opened_store
+    opened_store.close()
     if cluster is not None:
         cluster.clear(url)
 
@@ -80,14 +81,14 @@ def sizes(store: Store) -> dict[str, int]:
         }
 
 
-def checked(store: Store) -> list[str]:
-    with store.held() as connection:
-        said = verify(connection).said
+def problems(store: Store) -> list[str]:
+    with store.exclusive() as connection:
+        result = verify(connection).problems
         connection.rollback()
-    return said
+    return result
 
 
-def test_tails_go_from_old_runs_and_verdicts_and_pages_stay(filled: Store) -> None:
+def test_tails_of_old_runs_are_deleted_and_verdicts_and_pages_stay(filled: Store) -> None:
     with filled.reading() as connection:
         before = rolled_up(connection)
     would = prune(filled, TAILS, SECOND, dry=True)
@@ -103,7 +104,7 @@ def test_tails_go_from_old_runs_and_verdicts_and_pages_stay(filled: Store) -> No
         ).all()
     assert {b"Hello World!" in row.body for row in rows if row.run_id == "first"} == {False}
     assert {b"Hello World!" in row.body for row in rows if row.run_id == "second"} == {True}
-    assert checked(filled) == []
+    assert problems(filled) == []
 
 
 def test_a_tier_may_be_kept_longer_than_another(filled: Store, tmp_path: Path) -> None:
@@ -114,21 +115,23 @@ def test_a_tier_may_be_kept_longer_than_another(filled: Store, tmp_path: Path) -
     assert prune(filled, TAILS, SECOND, tiers=["scale"]).runs == 0
     assert prune(filled, TAILS, SECOND, tiers=["smoke", "scale"]).records == 1
     assert prune(filled, TAILS, SECOND, tiers=["integration"]).records == len(CASES)
-    words = ("prune", "--tails-days", "1", "--database", filled.url.render_as_string(hide_password=False), "--json")
-    assert json.loads(tool(tmp_path, *words, "--tier", "smoke").stdout)["tails"]["records"] == 0
-    assert json.loads(tool(tmp_path, *words).stdout)["tails"]["records"] >= 1
+    arguments = ("prune", "--tails-days", "1", "--database", filled.url.render_as_string(hide_password=False), "--json")
+    assert json.loads(tool(tmp_path, *arguments, "--tier", "smoke").stdout)["tails"]["records"] == 0
+    assert json.loads(tool(tmp_path, *arguments).stdout)["tails"]["records"] >= 1
 
 
-def test_a_record_says_that_its_output_went_and_keeps_the_digest_of_the_whole(filled: Store) -> None:
+def test_a_pruned_record_shows_that_its_output_was_deleted_and_keeps_its_digest(filled: Store) -> None:
     sent = record("first", CASES[0])
     facts = [ask(filled, "/records/{record_id}", record_id=sent.record_id)]
     prune(filled, TAILS, SECOND)
     facts.append(ask(filled, "/records/{record_id}", record_id=sent.record_id))
     assert [(each["whole"], each["digest"]) for each in facts] == [(True, digest(sent)), (False, digest(sent))]
-    assert "was let go after its time" in drawn(filled, "/records/{record_id}", record_id=sent.record_id)
+    assert "was removed when its retention time ended" in drawn(
+        filled, "/records/{record_id}", record_id=sent.record_id
+    )
 
 
-def test_a_record_that_was_pruned_is_acknowledged_as_before_when_it_is_sent_again(filled: Store) -> None:
+def test_a_pruned_record_that_is_sent_again_is_acknowledged_as_before(filled: Store) -> None:
     prune(filled, BODIES, SECOND)
     with filled.writing() as connection:
         assert connection.execute(select(func.count()).select_from(bodies)).scalar_one() == 7
@@ -137,15 +140,18 @@ def test_a_record_that_was_pruned_is_acknowledged_as_before_when_it_is_sent_agai
         assert added(record("first", CASES[0], Outcome.FAIL))(connection)[0][2].status == 409
 
 
-def test_what_comes_late_for_a_pruned_run_is_pruned_the_next_time(filled: Store) -> None:
+def test_a_late_record_of_a_pruned_run_is_pruned_the_next_time(filled: Store) -> None:
     prune(filled, TAILS, SECOND)
     with filled.writing() as connection:
         added(record("first", "flux/late@flux"))(connection)
     assert prune(filled, TAILS, SECOND).records == 1
 
 
-def test_an_older_schema_is_brought_up_to_date_with_all_that_is_in_it(filled: Store) -> None:
-    with filled.reading() as connection:
+def test_an_older_schema_is_migrated_with_all_its_data(filled: Store) -> None:
+    with filled.writing() as connection:
+        known = select(cells.c.id, cells.c.last_outcome)
+        connection.execute(insert(reported_states).from_select(["cell", "state"], known))
+        reported = connection.execute(select(reported_states)).all()
         before = rolled_up(connection)
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
@@ -153,17 +159,20 @@ def test_an_older_schema_is_brought_up_to_date_with_all_that_is_in_it(filled: St
         with filled.writing() as connection:
             config.attributes["connection"] = connection
             command.downgrade(config, "0003")
-            assert "series" not in inspect(connection).get_table_names()
+            tables = inspect(connection).get_table_names()
+            assert {"series", "reported_states"}.isdisjoint(tables)
+            assert "told" in tables
     finally:
-        newer = open_store(filled.url)  # as the next test needs it, too
+        newer = open_store(filled.url)  # also after a failure, because the next test needs the schema
     with newer.reading() as connection:
         assert rolled_up(connection) == before
-    assert checked(newer) == []
+        assert connection.execute(select(reported_states)).all() == reported != []
+    assert problems(newer) == []
     newer.close()
 
 
-def test_records_are_found_after_a_migration_that_rolls_nothing_up(filled: Store) -> None:
-    """Roll-ups that are wrong on purpose stay so: on millions of records, telling them anew takes minutes."""
+def test_records_are_found_after_a_migration_that_recomputes_no_roll_ups(filled: Store) -> None:
+    """Roll-ups that are wrong on purpose stay wrong: recomputing them takes minutes for millions of records."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     with filled.writing() as connection:
@@ -178,9 +187,9 @@ def test_records_are_found_after_a_migration_that_rolls_nothing_up(filled: Store
     with newer.reading() as connection:
         assert rolled_up(connection) == wrong
         for number in range(2 << LOOKUP_BITS):
-            found = find_record(connection, record(f"one-of-many-{number}", CASES[0]).record_id, EVERYTHING)
-            assert found is not None
-            assert found.run_id == f"one-of-many-{number}"
+            row = find_record(connection, record(f"one-of-many-{number}", CASES[0]).record_id, EVERYTHING)
+            assert row is not None
+            assert row.run_id == f"one-of-many-{number}"
         assert find_record(connection, record("of-nobody", CASES[0]).record_id, EVERYTHING) is None
     newer.close()
 
@@ -196,18 +205,18 @@ def test_a_backup_restores_into_either_database(filled: Store, other: Store, tmp
     with filled.reading() as ours, other.reading() as theirs:
         assert rolled_up(theirs) == rolled_up(ours)
         assert check_token(theirs, key, token, now_ms())[0].site == "ornl"
-    assert checked(other) == []
+    assert problems(other) == []
     with other.writing() as connection:
         opened(manifest("third", started="2026-11-22T00:00:00Z"))(connection)
         added(record("third", "swift-t/new@slurm"))(connection)
         closed("third", closing(1, missing=4))(connection)
-    assert checked(other) == []
+    assert problems(other) == []
 
 
 def test_a_backup_never_overwrites_and_a_restore_never_adds(filled: Store, other: Store, tmp_path: Path) -> None:
     file = tmp_path / "all.backup"
     backup(filled, file)
-    with pytest.raises(BackupError, match="is there already"):
+    with pytest.raises(BackupError, match=r"exists already\. Name another file"):
         backup(filled, file)
     whole = file.read_bytes()
     for damaged in (whole[:-30], whole[: len(whole) // 2], b"no gzip", whole[:200] + b"\0" * 50 + whole[250:]):
@@ -236,29 +245,29 @@ def test_a_backup_never_overwrites_and_a_restore_never_adds(filled: Store, other
         (bodies, "body", b"{}"),
     ],
 )
-def test_what_is_wrong_is_found_and_roll_ups_are_repaired(
+def test_a_verification_finds_wrong_values_and_repairs_roll_ups(
     filled: Store, table: object, column: str, value: object
 ) -> None:
-    assert checked(filled) == []
+    assert problems(filled) == []
     with filled.writing() as connection:
         connection.execute(update(table).values({column: value}))  # type: ignore[arg-type]
-    assert checked(filled) != []
-    assert checked(filled) != [], "a verification alone repairs nothing"
-    with filled.held() as connection:
+    assert problems(filled) != []
+    assert problems(filled) != [], "a verification without repair changes nothing"
+    with filled.exclusive() as connection:
         verify(connection)
         connection.commit()
-    assert (checked(filled) == []) is (table is not bodies)
+    assert (problems(filled) == []) is (table is not bodies)
 
 
-def test_a_body_that_is_gone_is_found(filled: Store) -> None:
+def test_a_verification_finds_a_missing_body(filled: Store) -> None:
     with filled.writing() as connection:
         some = connection.execute(select(bodies.c.record).limit(1)).scalar_one()
         connection.execute(delete(bodies).where(bodies.c.record == some))
-    assert any("have lost their body" in line for line in checked(filled))
+    assert any("records have no body" in line for line in problems(filled))
 
 
 @pytest.mark.parametrize(
-    ("table", "column", "said"),
+    ("table", "column", "problem"),
     [
         (records, "run", "records: run 99 is not in runs"),
         (records, "cell", "records: cell 99 is not in cells"),
@@ -266,29 +275,32 @@ def test_a_body_that_is_gone_is_found(filled: Store) -> None:
         (points, "series", "points: series 99 is not in series"),
     ],
 )
-def test_what_hangs_on_nothing_is_found(filled: Store, table: Any, column: str, said: str) -> None:
+def test_a_verification_finds_references_to_missing_rows(filled: Store, table: Any, column: str, problem: str) -> None:
     with filled.writing() as connection:
         one = connection.execute(select(*table.primary_key.columns).limit(1)).one()
-        this = [key == value for key, value in zip(table.primary_key.columns, one, strict=True)]
-        connection.execute(update(table).where(*this).values({column: 99}))
-    assert said in checked(filled)
+        conditions = [key == value for key, value in zip(table.primary_key.columns, one, strict=True)]
+        connection.execute(update(table).where(*conditions).values({column: 99}))
+    assert problem in problems(filled)
 
 
-def test_what_comes_late_for_a_run_whose_bodies_went_is_no_damage(filled: Store) -> None:
+def test_a_late_record_of_a_run_without_bodies_is_no_damage(filled: Store) -> None:
     prune(filled, BODIES, SECOND)
     with filled.writing() as connection:
         added(record("first", "flux/late@flux"))(connection)
-    assert checked(filled) == []
+    assert problems(filled) == []
     with filled.reading() as connection:
-        told = connection.execute(select(runs.c.schedulers).where(runs.c.run_id == "first")).scalar_one()
-    assert "slurm" in told
+        schedulers = connection.execute(select(runs.c.schedulers).where(runs.c.run_id == "first")).scalar_one()
+    assert "slurm" in schedulers
     assert prune(filled, BODIES, SECOND).records == 1
 
 
-def test_the_commands_say_what_they_did(filled: Store, database: str, tmp_path: Path) -> None:
+def test_the_maintenance_commands_report_what_they_did(filled: Store, database: str, tmp_path: Path) -> None:
     where = ("--database", database)
-    assert "all is right" in tool(tmp_path, "verify", *where).stdout
-    assert "12 records in 2 runs would go" in tool(tmp_path, "prune", "--bodies-days", "1", "--dry-run", *where).stdout
+    assert "no problems" in tool(tmp_path, "verify", *where).stdout
+    assert (
+        "12 records in 2 runs would be deleted"
+        in tool(tmp_path, "prune", "--bodies-days", "1", "--dry-run", *where).stdout
+    )
     assert "2 runs, 12 records" in tool(tmp_path, "backup", str(tmp_path / "b"), *where).stdout
     assert tool(tmp_path, "prune", *where).returncode == 2
     assert "2 runs and 12 records" in tool(tmp_path / "new", "restore", str(tmp_path / "b")).stdout

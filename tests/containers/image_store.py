@@ -1,8 +1,8 @@
-"""A store of really built images, on a base that debootstrap makes, and containers of them.
+"""A store of images that are built for the tests, with a base image from debootstrap, and their containers.
 
-``EXAWORKS_TEST_CONTAINERS`` names a folder that keeps base and layers from one time to the next. The two images that
-build a component from its repository are built where ``EXAWORKS_TEST_IMAGE_SDK``, ``EXAWORKS_TEST_IMAGE_TESTBED_FLUX``
-are set: to further words for ``exaworks images build``, or to nothing.
+``EXAWORKS_TEST_CONTAINERS`` names a folder that keeps the base image and the layers between test runs. Two images build
+a component from its repository, which takes long. They are built only if ``EXAWORKS_TEST_IMAGE_SDK`` or
+``EXAWORKS_TEST_IMAGE_TESTBED_FLUX`` is set, to further options of ``exaworks images build`` or to an empty value.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.containers.engine import Engine, refuse
+from tests.containers.engine import Engine, skip_or_fail
 from tests.needs import need
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,8 +30,8 @@ ON_DEMAND = ("sdk", "testbed-flux")
 
 
 @dataclass
-class Yard:
-    """An engine, a base, and the images that were built; containers are removed at the end."""
+class ImageStore:
+    """An engine with a base image and the built images; ``close`` removes the containers."""
 
     engine: Engine
     built: dict[str, str] = field(default_factory=dict)
@@ -40,14 +40,15 @@ class Yard:
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def base(self) -> None:
+        """Create the base image with debootstrap, unless the store has it."""
         if self.engine.run("podman", "image", "exists", BASE).returncode == 0:
             return
         if os.getuid() != 0:
-            refuse("debootstrap makes a base as root only")
+            skip_or_fail("debootstrap needs root")
         tree = self.engine.folder / "base"
         done = self.engine.run(need("debootstrap"), "--variant=minbase", "bookworm", str(tree), limit=900)
         if done.returncode != 0:
-            refuse(f"debootstrap: {done.stdout.strip().splitlines()[-1]}")
+            skip_or_fail(f"debootstrap: {done.stdout.strip().splitlines()[-1]}")
         archive = self.engine.folder / "base.tar"
         excluded = ["--exclude=./var/cache/apt/*", "--exclude=./dev/*"]
         done = self.engine.run("tar", "--directory", str(tree), *excluded, "-cf", str(archive), ".")
@@ -57,13 +58,13 @@ class Yard:
         self.engine.run("rm", "-rf", "--one-file-system", str(tree), str(archive))
 
     def build(self, name: str, *options: str, again: bool = False, checkout: Path = ROOT) -> str:
-        """Build an image by the command that a user gives, once."""
+        """Build an image with the command that users run; once, unless ``again`` is set."""
         if again or name not in self.built:
             argv = [sys.executable, "-m", "exaworks_sdk", "images", "build", name, "--engine=buildah"]
             argv += [f"--base={BASE}", *([f"--ca-bundle={CA_BUNDLE}"] if Path(CA_BUNDLE).exists() else []), *options]
             flags = f"--isolation chroot {os.environ.get('EXAWORKS_TEST_BUILD_FLAGS', '')}"
             more = {"EXAWORKS_HOME": str(self.engine.folder / "home"), "EXAWORKS_BUILD_FLAGS": flags}
-            begun, revision = time.monotonic(), commit()
+            started, revision = time.monotonic(), commit()
             done = subprocess.run(
                 argv,
                 cwd=checkout,
@@ -76,31 +77,33 @@ class Yard:
             assert done.returncode == 0, done.stderr[-4000:]
             if again:
                 return done.stdout.strip()
-            self.commits[name], self.seconds[name] = revision, time.monotonic() - begun
+            self.commits[name], self.seconds[name] = revision, time.monotonic() - started
             self.built[name] = done.stdout.strip()
         return self.built[name]
 
     def wanted(self, name: str) -> str:
-        """Build an image once; one that takes long and needs repositories only where somebody asked for it."""
+        """Build an image once; skip the test if the image takes long and its variable is not set."""
         if name not in ON_DEMAND:
             return self.build(name)
         variable = f"EXAWORKS_TEST_IMAGE_{name.upper().replace('-', '_')}"
         options = os.environ.get(variable)
         if options is None:
-            pytest.skip(f"{name} is built where {variable} is set, to further words for the build or to nothing")
+            pytest.skip(
+                f"{name} is built only if {variable} is set, to further options of the build or to an empty value"
+            )
         return self.built.get(name) or self.build(name, *shlex.split(options))
 
-    def argv(self, image: str, *words: str, options: tuple[str, ...] = ()) -> list[str]:
+    def argv(self, image: str, *command: str, options: tuple[str, ...] = ()) -> list[str]:
         engine = ["podman", "run", "--rm", "--log-driver=none", "--no-healthcheck", "--network=host"]
-        return [*engine, *options, image, *words]
+        return [*engine, *options, image, *command]
 
     def run(
-        self, image: str, *words: str, options: tuple[str, ...] = (), limit: float = 120
+        self, image: str, *command: str, options: tuple[str, ...] = (), limit: float = 120
     ) -> subprocess.CompletedProcess[str]:
-        return self.engine.run(*self.argv(image, *words, options=options), limit=limit)
+        return self.engine.run(*self.argv(image, *command, options=options), limit=limit)
 
-    def start(self, image: str, *words: str, options: tuple[str, ...] = ()) -> subprocess.Popen[str]:
-        argv = self.argv(image, *words, options=options)
+    def start(self, image: str, *command: str, options: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+        argv = self.argv(image, *command, options=options)
         self.started.append(subprocess.Popen(argv, env=self.engine.environ, stdin=subprocess.DEVNULL, text=True))
         return self.started[-1]
 
@@ -116,25 +119,25 @@ def commit() -> str:
     return done.stdout.strip()
 
 
-def facts(yard: Yard, image: str) -> dict[str, object]:
-    """Return what the engine says of an image."""
-    seen: dict[str, object] = json.loads(yard.engine.run("podman", "image", "inspect", image).stdout)[0]
-    return seen
+def facts(store: ImageStore, image: str) -> dict[str, object]:
+    """Return the properties of an image that the engine reports."""
+    properties: dict[str, object] = json.loads(store.engine.run("podman", "image", "inspect", image).stdout)[0]
+    return properties
 
 
 def passed(done: subprocess.CompletedProcess[str], cases: set[str]) -> None:
-    """Assert that a validation ended well and that these cases passed."""
+    """Assert that a validation passed, and that these cases passed in it."""
     assert done.returncode == 0, done.stdout + done.stderr
-    said = json.loads(done.stdout)
-    assert {case["case_id"] for case in said["cases"] if case["outcome"] == "pass"} >= cases, said
+    summary = json.loads(done.stdout)
+    assert {case["case_id"] for case in summary["cases"] if case["outcome"] == "pass"} >= cases, summary
 
 
 def answers(url: str) -> bool:
-    """Return whether a server answers well; wait a little where it does not."""
+    """Return whether a server answers without an error; if not, wait for 0.05 s."""
     try:
-        well = requests.get(url, timeout=2).ok
+        ok = requests.get(url, timeout=2).ok
     except requests.RequestException:
-        well = False
-    if not well:
+        ok = False
+    if not ok:
         time.sleep(0.05)
-    return well
+    return ok

@@ -1,4 +1,4 @@
-"""What people set and what goes out, as they meet it: over HTTP and on the command line."""
+"""Waivers, hooks, digest, badges and export, over HTTP and on the command line."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from tests.collector.samples import CASES, closing, manifest, record
 WAIVER = {"site": "ornl", "cases": "psij/*", "reason": "looked at", "expires": "2999-01-01"}
 
 
-def desk(served: Collector, *words: str) -> str:
-    """Run a command on the collector's own database."""
-    done = tool(served.home, *words, *served.words)
+def run_command(served: Collector, *arguments: str) -> str:
+    """Run a command on the database of the collector, and return its output."""
+    done = tool(served.home, *arguments, *served.arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
 
 @pytest.fixture(scope="module", params=BOTH)
 def collector(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
-    """A collector of this module alone, whose pages show all that is there."""
+    """A collector that only this module uses, so that its pages show only the runs of this module."""
     yield from serving(request, tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
 def admin(collector: Collector) -> str:
-    collector.open(manifest("desk-1", CASES))
-    collector.add(record("desk-1", CASES[0]), record("desk-1", CASES[2], Outcome.FAIL))
-    collector.close("desk-1", closing(2, missing=3))
-    return desk(collector, "token", "new", "ornl", "--scope", "admin")
+    collector.open(manifest("waived-1", CASES))
+    collector.add(record("waived-1", CASES[0]), record("waived-1", CASES[2], Outcome.FAIL))
+    collector.close("waived-1", closing(2, missing=3))
+    return run_command(collector, "token", "new", "ornl", "--scope", "admin")
 
 
 def test_an_administrator_sets_lists_and_ends_a_waiver(collector: Collector, admin: str) -> None:
     body = json.dumps(WAIVER).encode()
     assert collector.post("/api/v1/waivers", body, None).status_code == 401
-    assert collector.post("/api/v1/waivers", body).status_code == 403  # a token to upload and read is none to decide
-    made = collector.post("/api/v1/waivers", body, admin)
-    assert made.status_code == 201
-    number = made.json()["id"]
+    assert collector.post("/api/v1/waivers", body).status_code == 403  # not an administrator's token
+    created = collector.post("/api/v1/waivers", body, admin)
+    assert created.status_code == 201
+    number = created.json()["id"]
     listed = collector.get("/api/v1/waivers").json()["waivers"]
     assert [(each["id"], each["last_day"], each["valid"]) for each in listed] == [(number, "2999-01-01", True)]
     assert collector.get("/triage.json").json()["counts"]["waived"] == 2  # the one that failed and the missing one
@@ -63,7 +63,7 @@ def test_an_administrator_sets_lists_and_ends_a_waiver(collector: Collector, adm
         ({"cases": None}, 422, None),
     ],
 )
-def test_a_waiver_that_cannot_be_is_refused_and_the_field_named(
+def test_a_wrong_waiver_is_refused_and_the_field_named(
     collector: Collector, admin: str, change: dict[str, object], status: int, field: str | None
 ) -> None:
     answer = collector.post("/api/v1/waivers", json.dumps(WAIVER | change).encode(), admin)
@@ -71,10 +71,10 @@ def test_a_waiver_that_cannot_be_is_refused_and_the_field_named(
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_a_page_is_read_as_json_by_its_address_or_by_what_is_accepted(collector: Collector, admin: str) -> None:
-    by_address = collector.get("/runs/desk-1.json")
+def test_a_page_is_json_by_its_address_or_by_the_accept_header(collector: Collector, admin: str) -> None:
+    by_address = collector.get("/runs/waived-1.json")
     by_accept = collector.session.get(
-        f"{collector.url}/runs/desk-1", headers={"Accept": "application/json"}, timeout=30
+        f"{collector.url}/runs/waived-1", headers={"Accept": "application/json"}, timeout=30
     )
     assert by_address.headers["content-type"] == by_accept.headers["content-type"] == "application/json"
     assert by_address.json()["cases"] == by_accept.json()["cases"]
@@ -83,7 +83,7 @@ def test_a_page_is_read_as_json_by_its_address_or_by_what_is_accepted(collector:
     assert (absent.status_code, absent.headers["content-type"]) == (404, "application/problem+json")
 
 
-def test_a_run_whose_name_ends_like_a_file_is_shown_all_the_same(collector: Collector, admin: str) -> None:
+def test_a_run_whose_name_ends_in_json_is_displayed_as_a_page(collector: Collector, admin: str) -> None:
     collector.open(manifest("nightly.json", CASES[:1], system="other"))
     assert "text/html" in collector.get("/runs/nightly.json").headers["content-type"]
     assert collector.get("/runs/nightly.json.json").json()["run_id"] == "nightly.json"
@@ -101,27 +101,29 @@ def test_a_badge_may_be_shown_on_other_sites_and_a_page_may_not(collector: Colle
 
 
 def test_waivers_hooks_and_the_digest_on_the_command_line(collector: Collector, admin: str) -> None:
-    number = desk(collector, "waiver", "add", "ornl", "flux/*", "--reason", "later", "--until", "2999-01-01")
-    assert json.loads(desk(collector, "waiver", "list", "--json"))[0]["cases"] == "flux/*"
-    assert "flux/*" in desk(collector, "waiver", "list")
-    assert number in desk(collector, "waiver", "end", number)
-    assert desk(collector, "waiver", "list") == "No waivers."
-    refused = tool(collector.home, "waiver", "add", "ornl", "*", "--reason", "x", "--until", "soon", *collector.words)
+    number = run_command(collector, "waiver", "add", "ornl", "flux/*", "--reason", "later", "--until", "2999-01-01")
+    assert json.loads(run_command(collector, "waiver", "list", "--json"))[0]["cases"] == "flux/*"
+    assert "flux/*" in run_command(collector, "waiver", "list")
+    assert number in run_command(collector, "waiver", "end", number)
+    assert run_command(collector, "waiver", "list") == "No waivers."
+    refused = tool(
+        collector.home, "waiver", "add", "ornl", "*", "--reason", "x", "--until", "soon", *collector.arguments
+    )
     assert (refused.returncode, "--until" in refused.stderr) == (2, True)
-    identity, key = desk(collector, "hook", "new", "https://example.org/told", "--site", "elsewhere").split()
+    identity, key = run_command(collector, "hook", "new", "https://example.org/hook", "--site", "elsewhere").split()
     assert len(key) == 64
-    (hook,) = json.loads(desk(collector, "hook", "list", "--json"))
-    assert (hook["id"], hook["url"], hook["waiting"]) == (identity, "https://example.org/told", 0)
-    assert identity in desk(collector, "hook", "remove", identity)
-    assert tool(collector.home, "hook", "remove", identity, *collector.words).returncode == 2
-    facts = json.loads(desk(collector, "digest", "--json", "--site", "ornl"))
+    (hook,) = json.loads(run_command(collector, "hook", "list", "--json"))
+    assert (hook["id"], hook["url"], hook["waiting"]) == (identity, "https://example.org/hook", 0)
+    assert identity in run_command(collector, "hook", "remove", identity)
+    assert tool(collector.home, "hook", "remove", identity, *collector.arguments).returncode == 2
+    facts = json.loads(run_command(collector, "digest", "--json", "--site", "ornl"))
     assert [each["case_id"] for each in facts["failing_for_days"] + facts["failing"] + facts["newly_failed"]] == [
         CASES[2]
     ]
-    assert "Missing: planned, never reported: 3 cases" in desk(collector, "digest")
+    assert "Missing: planned, never reported: 3 cases" in run_command(collector, "digest")
 
 
 def test_the_dashboard_is_exported_beside_a_running_collector(collector: Collector, admin: str, tmp_path: Path) -> None:
-    assert desk(collector, "export", "--to", str(tmp_path / "out")).endswith(f"files in {tmp_path / 'out'}")
+    assert run_command(collector, "export", "--to", str(tmp_path / "out")).endswith(f"files in {tmp_path / 'out'}")
     assert "psij" in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
     assert TOKEN not in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
