@@ -35,7 +35,6 @@ class ImageStore:
 
     engine: Engine
     built: dict[str, str] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
     commits: dict[str, str] = field(default_factory=dict)
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
@@ -64,7 +63,7 @@ class ImageStore:
             argv += [f"--base={BASE}", *([f"--ca-bundle={CA_BUNDLE}"] if Path(CA_BUNDLE).exists() else []), *options]
             flags = f"--isolation chroot {os.environ.get('EXAWORKS_TEST_BUILD_FLAGS', '')}"
             more = {"EXAWORKS_HOME": str(self.engine.folder / "home"), "EXAWORKS_BUILD_FLAGS": flags}
-            started, revision = time.monotonic(), commit()
+            revision = commit()
             done = subprocess.run(
                 argv,
                 cwd=checkout,
@@ -77,8 +76,7 @@ class ImageStore:
             assert done.returncode == 0, done.stderr[-4000:]
             if again:
                 return done.stdout.strip()
-            self.commits[name], self.seconds[name] = revision, time.monotonic() - started
-            self.built[name] = done.stdout.strip()
+            self.commits[name], self.built[name] = revision, done.stdout.strip()
         return self.built[name]
 
     def wanted(self, name: str) -> str:

@@ -7,13 +7,16 @@ import os
 import stat
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from exaworks_sdk.release import load
-from sdk_tests.deployments import base_environ, resolve
+from sdk_tests.deployments import activation, base_environ, resolve
 from sdk_tests.errors import DeploymentError
+from sdk_tests.execution.agent import payload_environment
 from sdk_tests.plan.components import ComponentKind
 from sdk_tests.plan.probe import probe
 
@@ -49,12 +52,12 @@ def test_path_takes_the_environment_as_it_is(tmp_path: Path) -> None:
 def test_a_spack_environment_is_activated_by_spack_itself(tmp_path: Path) -> None:
     python = fake_python(tmp_path / "view")
     text = '#!/bin/sh\n[ "$1 $2 $3 $4" = "env activate --sh exaworks" ] || exit 9\n'
-    text += f"echo 'export PATH={tmp_path}/view/bin:$PATH'\necho 'export SPACK_ENV=/e;'\n"
+    text += f"echo 'export PATH={tmp_path}/view/bin:$PATH'\necho 'export SPACK_ENV=/e/exaworks;'\n"
     program(tmp_path / "spack" / "bin" / "spack", text)
     deployment = resolve("spack:exaworks", {**BASE, "SPACK_ROOT": str(tmp_path / "spack")})
     assert deployment.python == str(python)
-    assert deployment.environ["SPACK_ENV"] == "/e"
-    assert deployment.delta["SPACK_ENV"] == "/e"
+    assert deployment.environ["SPACK_ENV"] == "/e/exaworks"
+    assert deployment.delta["SPACK_ENV"] == "/e/exaworks"
     assert "PYTHONPATH" not in deployment.environ
 
 
@@ -63,7 +66,10 @@ def test_an_environment_that_lies_beside_its_own_spack_is_activated_by_that(tmp_
     (tmp_path / "environment").mkdir()
     (tmp_path / "environment" / "spack.yaml").touch()
     spack = tmp_path / "spack" / "bin" / "spack"
-    spack.write_text("#!/bin/sh\necho \"export ACTIVATED='$*'\"\n")
+    view = fake_python(tmp_path / "environment" / ".spack-env" / "view").parent
+    spack.write_text(
+        f"#!/bin/sh\necho \"export ACTIVATED='$*' SPACK_ENV={tmp_path}/environment PATH={view}:\\$PATH\"\n"
+    )
     spack.chmod(0o755)
     deployment = resolve(f"spack:{tmp_path / 'environment'}", BASE)
     assert deployment.environ["ACTIVATED"] == f"env activate --sh {tmp_path / 'environment'}"
@@ -72,7 +78,10 @@ def test_an_environment_that_lies_beside_its_own_spack_is_activated_by_that(tmp_
 def test_spack_alone_is_what_install_has_made_and_promises_what_that_holds(tmp_path: Path) -> None:
     prefix = tmp_path / "spack" / load().name
     python = fake_python(prefix / "view")
-    program(prefix / "spack" / "bin" / "spack", f"#!/bin/sh\necho 'export PATH={python.parent}:$PATH'\n")
+    program(
+        prefix / "spack" / "bin" / "spack",
+        f"#!/bin/sh\necho 'export PATH={python.parent}:$PATH SPACK_ENV={prefix}/environment'\n",
+    )
     (prefix / "environment").mkdir()
     (prefix / "environment" / "spack.yaml").touch()
     nodes = {"a": {"name": "py-psij-python"}, "b": {"name": "flux-core", "external": {"path": "/usr"}}}
@@ -115,27 +124,120 @@ def test_a_module_is_loaded_in_a_shell_that_has_the_command(tmp_path: Path) -> N
 
 def test_a_conda_environment_is_activated_by_conda_itself(tmp_path: Path) -> None:
     fake_python(tmp_path / "envs" / "mine")
-    hook = f'conda() {{ [ "$1 $2" = "activate mine" ] && export PATH={tmp_path}/envs/mine/bin:$PATH; }}'
+    prefix = tmp_path / "envs" / "mine"
+    hook = f'conda() {{ [ "$1 $2" = "activate mine" ] && export PATH={prefix}/bin:$PATH CONDA_PREFIX={prefix}; }}'
     program(tmp_path / "bin" / "conda", f"#!/bin/sh\necho '{hook}'\n")
     deployment = resolve("conda:mine", {**BASE, "PATH": f"{tmp_path}/bin:{BASE['PATH']}"})
     assert deployment.python == str(tmp_path / "envs" / "mine" / "bin" / "python3")
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "reason"),
     [
         ("venv:/no/such/folder", "no program"),
         ("venv:", "give one of"),
         ("snap:thing", "give one of"),
         ("spack:nowhere", "no spack on PATH"),
         ("conda:mine", "no conda on PATH"),
-        ("module:m", "no module command"),
+        ("module:no-such-module", "no module command|no-such-module"),
+        ("image:no-such-image", "no podman or docker|has no image"),
     ],
 )
-def test_a_deployment_that_is_not_there_is_named_with_the_reason(text: str, said: str) -> None:
-    with pytest.raises(DeploymentError, match=said) as error:
+def test_a_deployment_that_does_not_exist_is_named_with_the_reason(text: str, reason: str) -> None:
+    with pytest.raises(DeploymentError, match=reason) as error:
         resolve(text, {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent"})
     assert error.value.exit_code == 2
+    assert text in error.value.format_message()
+
+
+MODULE = "module() {{ {body} }}\n"
+
+
+def with_module(folder: Path, body: str) -> dict[str, str]:
+    """Return an environment whose ``module`` command does what ``body`` says."""
+    init = folder / "init" / "bash"
+    init.parent.mkdir(parents=True)
+    init.write_text(MODULE.format(body=body))
+    fake_python(folder)
+    return {**BASE, "LMOD_PKG": str(folder), "PATH": f"{folder}/bin:{BASE['PATH']}"}
+
+
+def with_conda(folder: Path, body: str) -> dict[str, str]:
+    program(folder / "bin" / "conda", f"#!/bin/sh\ncat <<'X'\nconda() {{ {body} }}\nX\n")
+    fake_python(folder)
+    return {**BASE, "PATH": f"{folder}/bin:{BASE['PATH']}"}
+
+
+def with_spack(folder: Path, text: str) -> dict[str, str]:
+    program(folder / "bin" / "spack", f"#!/bin/sh\n{text}\n")
+    fake_python(folder)
+    return {**BASE, "PATH": f"{folder}/bin:{BASE['PATH']}"}
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "reason"),
+    [
+        (
+            "module:parsl",
+            lambda f: with_module(f, "echo 'ERROR:105: Unable to locate' >&2; return 0;"),
+            "is not loaded",
+        ),
+        ("module:parsl", lambda f: with_module(f, "export LOADEDMODULES=gcc/12:cmake;"), "gcc/12, cmake"),
+        ("conda:mine", lambda f: with_conda(f, "true;"), "CONDA_PREFIX names no folder"),
+        ("conda:mine", lambda f: with_conda(f, f"export CONDA_PREFIX={f}/envs;"), "CONDA_PREFIX names no folder"),
+        (
+            "conda:mine",
+            lambda f: with_conda(f, f"export CONDA_PREFIX={f} CONDA_DEFAULT_ENV=base;"),
+            "the active environment is not mine",
+        ),
+        (
+            "spack:mine",
+            lambda f: with_spack(f, "echo '==> Error: no such environment' >&2; exit 1"),
+            "no such environment",
+        ),
+        ("spack:mine", lambda f: with_spack(f, "true"), "the environment mine is not active"),
+        ("spack:mine", lambda f: with_spack(f, "echo export SPACK_ENV=/e/other"), "the environment mine is not active"),
+        ("spack:mine", lambda f: with_spack(f, "echo export SPACK_ENV=/e/mine"), "it added nothing to PATH"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and ":" in value else None,
+)
+def test_an_activation_that_succeeds_and_does_not_do_its_work_is_an_error(
+    tmp_path: Path, text: str, environ: Callable[[Path], dict[str, str]], reason: str
+) -> None:
+    with pytest.raises(DeploymentError, match=reason) as error:
+        resolve(text, environ(tmp_path / "tools"))
+    assert error.value.exit_code == 2
+
+
+def test_an_activation_that_hangs_is_ended_and_the_step_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(activation.activate, "__kwdefaults__", {"limit": 0.5})
+    with pytest.raises(DeploymentError, match=r"module load parsl/2026.10 did not end within 0.5 s"):
+        resolve("module:parsl/2026.10", with_module(tmp_path, "sleep 54331;"))
+    assert subprocess.run(["pgrep", "-f", "sleep 54331"], check=False, capture_output=True).returncode == 1
+
+
+def test_a_process_that_an_activation_leaves_neither_holds_it_up_nor_outlives_it(tmp_path: Path) -> None:
+    environ = with_module(tmp_path, "export LOADEDMODULES=$2; sleep 54332 &")
+    began = time.monotonic()
+    assert resolve("module:agent", environ).environ["LOADEDMODULES"] == "agent"
+    assert time.monotonic() - began < 30
+    assert subprocess.run(["pgrep", "-f", "sleep 54332"], check=False, capture_output=True).returncode == 1
+
+
+def test_what_an_activation_removes_is_removed_in_jobs_too_and_its_functions_survive(tmp_path: Path) -> None:
+    environ = with_module(tmp_path, "export LOADEDMODULES=$2; unset GONE; export -f module;")
+    deployment = resolve("module:m", {**environ, "GONE": "x", "FOO": os.fsdecode(b"caf\xe9")})
+    assert "GONE" in deployment.unset
+    assert "BASH_FUNC_module%%" in deployment.delta
+    inside = payload_environment(
+        {"GONE": "x", "PYTHONSTARTUP": "/x", "PYTHONPATH": "/x", "OWN": "1"},
+        {"set": dict(deployment.delta), "unset": list(deployment.unset)},
+    )
+    assert not {"GONE", "PYTHONSTARTUP", "PYTHONPATH"} & inside.keys()
+    assert (inside["OWN"], inside["PYTHONNOUSERSITE"]) == ("1", "1")
+    assert deployment.environ["FOO"] == os.fsdecode(b"caf\xe9")
 
 
 def test_activation_that_fails_shows_its_own_last_line(tmp_path: Path) -> None:
@@ -173,6 +275,23 @@ def test_a_probe_names_what_it_looked_for(tmp_path: Path) -> None:
     assert found.components["pytest"].version == pytest.__version__
     assert "ghost-package" in found.absent["ghost"]
     assert "`no-such-tool` on PATH" in found.absent["tool"]
+
+
+def test_a_package_outside_of_the_deployment_does_not_satisfy_it(tmp_path: Path) -> None:
+    site = tmp_path / "home" / ".local" / "lib" / f"python3.{sys.version_info.minor}" / "site-packages"
+    for name, folder in (("ghost", site), ("beside", tmp_path / "stray")):
+        info = folder / f"{name}-1.0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    venv = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", "--system-site-packages", str(venv)], check=True)
+    (venv / "lib" / f"python3.{sys.version_info.minor}" / "site-packages" / "x.pth").write_text(f"{tmp_path}/stray\n")
+    deployment = resolve(f"venv:{venv}", {**BASE, "HOME": str(tmp_path / "home"), "PYTHONPATH": str(site)})
+    kinds = {name: ComponentKind(name, distribution=name) for name in ("ghost", "beside")}
+    contents = probe(deployment, kinds)
+    assert contents.components == {}
+    assert "no distribution 'ghost'" in contents.absent["ghost"]
+    assert f"{tmp_path}/stray, which is not part of deployment venv:venv" in contents.absent["beside"]
 
 
 @pytest.mark.parametrize(("inside", "provider"), [(True, "venv"), (False, "path")])

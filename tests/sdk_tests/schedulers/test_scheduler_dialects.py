@@ -134,8 +134,9 @@ def test_pbs_reports_the_jobs_it_knows_although_it_fails_for_another() -> None:
     output = qstat().stdout
     mixed = result(output, code=153, err="qstat: Unknown Job Id 8.pbs\n")
     assert set(kind("pbs").parse_status(mixed)) == {"7.pbs"}
+    assert set(kind("pbs").parse_status(result(output, code=111, err="qstat: Connection reset\n"))) == {"7.pbs"}
     with pytest.raises(CommandFailed, match="cannot connect"):
-        kind("pbs").parse_status(result(output, code=111, err="qstat: cannot connect to server pbs\n"))
+        kind("pbs").parse_status(result("", code=111, err="qstat: cannot connect to server pbs\n"))
 
 
 def test_flux_reports_times_results_and_a_lost_node() -> None:

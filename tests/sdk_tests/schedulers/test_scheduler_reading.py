@@ -74,8 +74,9 @@ def test_a_line_that_cannot_be_read_is_a_failure() -> None:
         slurm().parse_status(result("7|PENDING"))
 
 
-def test_a_job_id_is_found_after_the_lines_of_a_submit_filter_and_before_a_cluster_name() -> None:
-    assert slurm().parse_submit(CommandResult(("sbatch",), 0, "Welcome, 2 jobs left\n4711;north\n", "")) == "4711"
+def test_a_job_id_is_found_after_the_lines_of_a_submit_filter_and_keeps_the_name_of_its_cluster() -> None:
+    assert slurm().parse_submit(CommandResult(("sbatch",), 0, "Welcome, 2 jobs left\n4711\n", "")) == "4711"
+    assert slurm().parse_submit(CommandResult(("sbatch",), 0, "4711;north\nbye 7\n", "")) == "4711;north"
     with pytest.raises(CommandFailed, match="printed no job id but 'Maintenance'"):
         slurm().parse_submit(CommandResult(("sbatch",), 0, "Maintenance\n", ""))
     with pytest.raises(CommandFailed, match="sbatch: did not answer in time"):
