@@ -87,7 +87,7 @@ MANIFEST = _table(
     """,
     empty="""
         text: harness.remote selection.cases selection.components selection.schedulers
-        text: deployments.name waivers.reason waivers.owner owner
+        text: deployments.name waivers.reason waivers.owner owner closed.leftover_jobs
         name: deployments.kind deployments.digest
     """,
 )

@@ -308,11 +308,12 @@ class Waiver(_Struct, frozen=True, kw_only=True):
     owner: str | None = None
 
 
-class Closing(_Struct, frozen=True, kw_only=True):
+class Closing(_Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The counts that close a run. ``sequence`` starts at 1 and grows by one with every resume; the highest one counts.
 
     ``state`` is ``complete`` or ``interrupted``; ``counts`` maps each outcome to its number of cases (the effective
-    record of a case is its highest attempt); ``missing`` counts planned cases without any record.
+    record of a case is its highest attempt); ``missing`` counts planned cases without any record. ``leftover_jobs``
+    describes jobs that may still be in a queue, each with the command that cancels it.
     """
 
     sequence: int
@@ -323,6 +324,7 @@ class Closing(_Struct, frozen=True, kw_only=True):
     missing: int
     counts: dict[str, int]
     exit_code: int
+    leftover_jobs: list[str] = []
 
 
 class Manifest(_Struct, frozen=True, kw_only=True):

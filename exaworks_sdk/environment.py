@@ -28,6 +28,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PACKAGE_PLACEMENT = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER")
+PACKAGE_CHOICE = (
+    *("PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT", "PIP_REQUIREMENT", "PIP_NO_BINARY", "PIP_ONLY_BINARY"),
+    *("PIP_PREFER_BINARY", "PIP_UPGRADE", "PIP_UPGRADE_STRATEGY", "PIP_IGNORE_INSTALLED", "PIP_NO_DEPS"),
+    *("PIP_DRY_RUN", "PIP_REQUIRE_VIRTUALENV", "PIP_PYTHON", "PIP_PLATFORM", "PIP_PYTHON_VERSION"),
+    *("PIP_IMPLEMENTATION", "PIP_ABI", "PIP_PRE", "PIP_EDITABLE"),
+)
+"""Settings of pip that images and sites export and that have no say here: the lock pins every file by its hash."""
 """Settings of pip that would install packages outside the environment; all other settings of the user apply."""
 
 MIN_FREE_BYTES = 16 * 2**20
@@ -256,7 +263,7 @@ def _pip(recipe: Recipe, lock_fd: int, arguments: list[str], purpose: str, **env
 
 def _run(recipe: Recipe, lock_fd: int, command: list[str], purpose: str, **environment: str) -> None:
     """Run one step with its output in the log. The step inherits the lock; it ends when this process is interrupted."""
-    inherited = {name: value for name, value in os.environ.items() if name not in PACKAGE_PLACEMENT}
+    inherited = {name: value for name, value in os.environ.items() if name not in (*PACKAGE_PLACEMENT, *PACKAGE_CHOICE)}
     with recipe.log.open("ab") as log:
         log.write(f"$ {' '.join(command)}\n".encode())
         log.flush()
@@ -295,6 +302,9 @@ def _step_error(recipe: Recipe, code: int, purpose: str) -> str:
     hint = (
         HINTS[0][1] if full else next((hint for pattern, hint in HINTS if re.search(pattern, step, re.MULTILINE)), "")
     )
+    settings = sorted(name for name in os.environ if name.startswith("PIP_") and name not in PACKAGE_CHOICE)
+    if settings:
+        hint = f"{hint} These variables change what pip does: {', '.join(settings)}.".strip()
     return f"cannot {purpose} for {recipe.label}: {reason}\n{f'{hint} ' if hint else ''}Full output: {recipe.log}"
 
 

@@ -131,10 +131,10 @@ class Batch:
         self._querying = True
         self._run(argv, lambda done: self._answered(ids, done))
 
-    def cancel_all(self) -> None:
-        """Cancel every job; its open cases end as cancelled."""
+    def cancel_all(self, ending: str = "cancelled", reason: str = "the run was stopped") -> None:
+        """Cancel every job; its open cases end as ``ending`` says."""
         for job in self.jobs:
-            self._cancel(job, "cancelled", "the run was stopped")
+            self._cancel(job, ending, reason)
         self.tick()
 
     def abandon(self) -> None:

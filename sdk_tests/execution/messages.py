@@ -109,6 +109,13 @@ class Stop(msgspec.Struct, frozen=True, tag="stop"):
     """Cancel everything, report every open attempt as cancelled, and leave."""
 
 
+class GiveUp(msgspec.Struct, frozen=True, tag="give_up"):
+    """The control case of a scheduler failed: start nothing more on it, and end soon what runs there."""
+
+    scheduler: str
+    reason: str
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag="event"):
     """Progress of one attempt: submitted, queued, started; ``detail`` is the native job id or reason."""
 
@@ -138,7 +145,7 @@ class SupervisorStopped(msgspec.Struct, frozen=True, tag="supervisor_stopped"):
     """The supervisor has stopped everything and leaves."""
 
 
-Instruction = Setup | LaunchRequest | Stop
+Instruction = Setup | LaunchRequest | GiveUp | Stop
 Message = Event | AttemptFinished | CleanupFailed | SupervisorStopped
 
 
@@ -149,7 +156,7 @@ def line(value: msgspec.Struct) -> bytes:
 
 def instruction(text: bytes) -> Instruction:
     """Decode one line from the harness."""
-    decoded: Instruction = msgspec.convert(json.loads(text), Setup | LaunchRequest | Stop)
+    decoded: Instruction = msgspec.convert(json.loads(text), Setup | LaunchRequest | GiveUp | Stop)
     return decoded
 
 

@@ -22,6 +22,7 @@ from sdk_tests.execution.leftover_jobs import LeftoverJobs, clear
 from sdk_tests.execution.messages import (
     CleanupFailed,
     Event,
+    GiveUp,
     LaunchRequest,
     Message,
     Setup,
@@ -40,6 +41,8 @@ STOP_LIMIT = 10.0
 """Seconds that a stop may take before what still runs is killed."""
 CLEAR_LIMIT = 40.0
 """Seconds in which the jobs of all schedulers must have left their queues at the end, or they are reported."""
+GIVE_UP_LIMIT = 60.0
+"""Seconds that the cases on a scheduler may still run after its control has failed."""
 OVERCOMMIT = 2
 """Cases of this machine's own kind of work run at once, per core: most of them wait for most of their time."""
 
@@ -64,6 +67,8 @@ class Supervisor:
         self.pending: list[LaunchRequest] = []
         self.beside: dict[str, LaunchRequest] = {}
         self._controls = 0
+        self.given_up: dict[str, tuple[float, str]] = {}
+        """Schedulers whose control failed: monotonic seconds until which their cases may run, and the reason."""
         self.stopping: float | None = None
 
     # -- output, never blocking ---------------------------------------------------------------------------------------
@@ -237,6 +242,25 @@ class Supervisor:
             )
         )
 
+    # -- schedulers that are given up ---------------------------------------------------------------------------------
+
+    def give_up(self, given: GiveUp) -> None:
+        """Start nothing more on a scheduler whose control failed; what runs on it has ``GIVE_UP_LIMIT`` seconds."""
+        self.given_up.setdefault(given.scheduler, (time.monotonic() + GIVE_UP_LIMIT, given.reason))
+
+    def _end_given_up(self) -> None:
+        for scheduler, (deadline, reason) in self.given_up.items():
+            for request in [request for request in self.pending if request.scheduler == scheduler]:
+                self.pending.remove(request)
+                self.send(attempt_finished(request, "control-failed", detail=reason))
+            if time.monotonic() < deadline:
+                continue
+            for key, request in list(self.beside.items()):
+                if request.scheduler == scheduler:
+                    self.processes.cancel(key, "control-failed")
+            if scheduler in self.batches:
+                self.batches[scheduler].cancel_all("control-failed", reason)
+
     # -- the loop -----------------------------------------------------------------------------------------------------
 
     def busy(self) -> bool:
@@ -247,6 +271,7 @@ class Supervisor:
             batch.tick()
         for leftover_jobs in self.leftover_jobs.values():
             leftover_jobs.tick()
+        self._end_given_up()
         if self.stopping is None:
             self.admit()
         interval = min((b.interval for b in self.batches.values() if b.jobs), default=1.0)
@@ -323,6 +348,8 @@ def main() -> None:
                 supervisor = Supervisor(given, processes, out)
             elif isinstance(given, LaunchRequest):
                 requests.append(given)
+            elif isinstance(given, GiveUp) and supervisor:
+                supervisor.give_up(given)
             elif isinstance(given, Stop) and supervisor:
                 supervisor.take(requests)
                 requests = []

@@ -92,13 +92,14 @@ _INFRA = {
     "queue-wait": (Phase.QUEUE, "queue-wait", "the job did not start within the site's queue-wait limit"),
     "node_fail": (Phase.RUN, "node-failure", "the job lost a node"),
     "preempted": (Phase.RUN, "preempted", "the job was preempted"),
+    "control-failed": (Phase.LAUNCH, "control-failed", "the control case of this scheduler failed"),
 }
 
 
 def _by_ending(result: AttemptResult) -> Judgement | None:
     if result.ending in _INFRA:
         phase, rule, default = _INFRA[result.ending]
-        cls = CauseClass.SITE if rule == "node-failure" else CauseClass.SCHEDULER
+        cls = CauseClass.SITE if rule in ("node-failure", "control-failed") else CauseClass.SCHEDULER
         return _judgement(Outcome.INFRA, phase, cls, rule, result.detail or default)
     if result.ending == "harness-error":
         return _judgement(Outcome.ERROR, Phase.RUN, CauseClass.HARNESS, "harness-error", result.detail)

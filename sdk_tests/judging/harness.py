@@ -46,6 +46,7 @@ class Harness:
         self.case_ids: list[str] = []
         self._interrupted = False
         self._stopped_early = False
+        self._leftover_jobs: list[str] = []
 
     @cached_property
     def resumed_run(self) -> RunFolder | None:
@@ -134,6 +135,7 @@ class Harness:
                 finally:
                     self._interrupted = self._interrupted or loop.interrupted
                     self._stopped_early = loop.stopped_early
+                    self._leftover_jobs = loop.leftover_jobs
         return True
 
     def _open(self, planned: list[Cell]) -> Run:
@@ -178,6 +180,7 @@ class Harness:
                 interrupted=self._interrupted,
                 stopped_early=self._stopped_early,
                 case_ids=self.case_ids,
+                leftover_jobs=self._leftover_jobs,
                 collector=self.collector,
             )
         if session.exitstatus != pytest.ExitCode.INTERNAL_ERROR:

@@ -12,7 +12,7 @@ from dashboard_client.schema import Outcome as Verdict
 from sdk_tests.errors import RunError
 from sdk_tests.execution.leftover_jobs import clear
 from sdk_tests.execution.marked_processes import kill_marked
-from sdk_tests.execution.messages import AttemptFinished, CleanupFailed, Event, LaunchRequest, Message
+from sdk_tests.execution.messages import AttemptFinished, CleanupFailed, Event, GiveUp, LaunchRequest, Message
 from sdk_tests.execution.supervisor_link import Link
 from sdk_tests.judging.classification import (
     Health,
@@ -234,7 +234,10 @@ class Loop:
         link.send(self.requests.request(cell, self.attempts[cell.case_id], alone=alone))
 
     def _on_control_judged(self, scheduler: str, link: Link) -> None:
-        """Judge what waited for the control case of a scheduler."""
+        """Judge what waited for the control case of a scheduler; if it failed, wait no longer for the other cases."""
+        failure = self.healths.failed_control(scheduler)
+        if failure is not None:
+            link.send(GiveUp(scheduler, failure))
         results, self.held_results = self.held_results, []
         for result in results:
             self._on_attempt_finished(result, link)

@@ -51,7 +51,7 @@ RULES: tuple[MessageRule, ...] = (
     _site("resource-limit", r"(?:fork|clone|spawn|thread|process)\b.*Resource temporarily unavailable"),
     _site("resource-limit", r"^BlockingIOError: \[Errno 11\] Resource temporarily unavailable"),
     _site("unknown-user", r"getpw(?:uid|nam)\S*:? .*(?:uid|name) not found|I have no name!|no such user"),
-    _site("unknown-user", r"cannot find name for user ID|No user exists for uid"),
+    _site("unknown-user", r"cannot find name for user ID|No user exists for uid|Could not determine home directory"),
     _distribution("system-library", r"version `?(?:GLIBC|GLIBCXX|CXXABI)_[\w.]+'? not found"),
     _distribution(
         "import-failed", r"^(?:ModuleNotFoundError|ImportError|pkg_resources\.\w+|importlib\.metadata\.\w+): "

@@ -28,6 +28,10 @@ class SchedulerHealths:
         """Store the evidence that the control case of a scheduler did not pass."""
         self._controls[scheduler] = evidence
 
+    def failed_control(self, scheduler: str) -> str | None:
+        """Return the evidence that the control case of a scheduler failed; None if it did not."""
+        return self._controls.get(scheduler)
+
     def of(self, cell: Cell) -> Health:
         """Return the evidence against the scheduler of a cell; a control case is no evidence against itself."""
         kind = self._schedulers[cell.scheduler].outermost.kind

@@ -17,14 +17,16 @@ class AttemptResult:
     ending: ``exited``; ``timeout`` (the walltime is over); ``queue-wait`` (the job did not start in time); ``refused``
     (the scheduler refused the submission); ``unreachable`` (the scheduler stopped answering); ``vanished`` (the job is
     no longer in the queue and the scheduler reports no end state); ``job-ended`` (the allocation ended first);
-    ``node_fail``; ``preempted``; ``unstarted`` (the program could not be started); ``cancelled``; ``harness-error`` (a
-    defect of the harness). answers: the JSON objects that the payload printed. tail: the end of its output on stderr.
-    detail: one line of evidence. native_state, native_reason, job_ids and nodes are those that the scheduler reported.
-    orphan_processes: commands of the processes that outlived the case and were killed. argv: the command line as it was
-    started; submit_command: the one that submitted its job. requeues: how often that job went back into the queue.
-    clock_offset: seconds by which the node's clock was ahead of this machine's, where that was noticed. disturbed: why
-    its allocation was not healthy while it ran; empty if it was. starved: the share of its time for which it could have
-    run and had no core, if it reached a time limit.
+    ``node_fail``; ``preempted``; ``unstarted`` (the program could not be started); ``cancelled``; ``control-failed``
+    (the control case of its scheduler failed); ``harness-error`` (a defect of the harness).
+
+    answers: the JSON objects that the payload printed. tail: the end of its output on stderr. detail: one line of
+    evidence. native_state, native_reason, job_ids, nodes: what the scheduler reported. orphan_processes: commands of
+    the processes that outlived the case and were killed. argv: the command line as it was started; submit_command: the
+    one that submitted its job. requeues: how often that job went back into the queue. clock_offset: seconds by which
+    the node's clock was ahead of this machine's, if that was noticed. disturbed: why its allocation was not healthy
+    while it ran; empty if it was. starved: the share of its time for which it could have run and had no core, if it
+    reached a time limit.
     """
 
     case_id: str

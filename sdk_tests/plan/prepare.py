@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -37,6 +38,11 @@ def prepare(options: Options, places: Places, echo: Echo, environ: Mapping[str, 
     from sdk_tests.testbeds.manage import down
 
     given = dict(os.environ if environ is None else environ)
+    if "HOME" not in given and not _has_home():
+        given["HOME"] = str(places.home)  # some components do not start without one
+        echo(
+            f"note: user id {os.getuid()} has no entry in passwd, and HOME is not set: payloads get HOME={places.home}"
+        )
     system = _system(options, given)
     secrets = tuple(name for name in (system.collector.token_env,) if name)
     named = {str(name).lstrip("$") for spec in system.schedulers for name in (spec.account_env, spec.reservation)}
@@ -96,6 +102,13 @@ def prepare(options: Options, places: Places, echo: Echo, environ: Mapping[str, 
         outer=outer,
         testbeds=testbeds,
     )
+
+
+def _has_home() -> bool:
+    try:
+        return bool(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:
+        return False
 
 
 def _allocation(kind: SchedulerKind, environ: Mapping[str, str], name: str, echo: Echo) -> AllocationCheck | None:

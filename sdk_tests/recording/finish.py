@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import click
 import msgspec
 
 from dashboard_client.compare import since_last_pass
 from dashboard_client.durable import write_whole
+from dashboard_client.redact import redact_manifest
 from dashboard_client.upload import push
 from dashboard_client.verdict import closing
 from sdk_tests.model.metrics import unused_references
@@ -24,14 +25,16 @@ def finish(
     interrupted: bool,
     stopped_early: bool,
     case_ids: Iterable[str],
+    leftover_jobs: Sequence[str] = (),
     collector: tuple[str, str] | None = None,
 ) -> int:
     """Close the run, upload it, and write its reports; return the exit code of ``exaworks validate``.
 
     interrupted: a signal stopped the run. stopped_early: pytest stopped it (``-x``, ``--maxfail``). case_ids: all cases
-    of the system, used to find references that match none; empty where only some schedulers were planned. collector:
-    address and token of a collector that this run started. A failed upload changes no verdict: it is reported, and
-    ``exaworks results push`` can deliver the results later.
+    of the system, used to find references that match none; empty where only some schedulers were planned.
+    leftover_jobs: what may still be in a queue, for the manifest. collector: address and token of a collector that this
+    run started. A failed upload changes no verdict: it is reported, and ``exaworks results push`` can deliver the
+    results later.
     """
     system = run.preparation.system
     effective = run.folder.effective()
@@ -40,6 +43,10 @@ def finish(
     )
     if stopped_early:
         closed = msgspec.structs.replace(closed, state="interrupted")
+    if leftover_jobs:
+        closed = msgspec.structs.replace(closed, leftover_jobs=list(leftover_jobs))
+        manifest = msgspec.structs.replace(run.folder.manifest, closed=closed)
+        closed = redact_manifest(manifest, manifest.redaction, **run.private).closed or closed
     run.folder.close(closed)
     for problem in unused_references(system.references, list(case_ids), effective.values()):
         run.echo(f"warning: {problem}")

@@ -160,12 +160,14 @@ def test_the_example_of_a_deployment_kind_resolves_a_folder(tmp_path: Path) -> N
 
 
 def test_the_example_of_a_scheduler_kind_runs_cases(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, site_additions="schedulers: [{kind: process, status_interval: 0.2}]\n")
+    bench = Bench(
+        tmp_path, site_additions="schedulers: [{kind: process, status_interval: 0.2, job_unknown_limit: 2}]\n"
+    )
     bench.case("answers", where="job")
     bench.case("shares")
     bench.case("fails", "import sys; sys.exit(9)", where="job")
     bench.case("hangs", "import time; time.sleep(300)", where="job", walltime=1.0)
-    bench.case("vanishes", "import os, signal; os.killpg(0, signal.SIGKILL)", where="job")
+    bench.case("vanishes", "import os, signal; os.killpg(os.getpgid(os.getppid()), signal.SIGKILL)", where="job")
     environ = bench.environ()
     plug = Path(environ["PYTHONPATH"].partition(":")[0])
     (plug / "process_kind.py").write_text(blocks("A scheduler kind")[0])
@@ -179,14 +181,14 @@ def test_the_example_of_a_scheduler_kind_runs_cases(tmp_path: Path) -> None:
     bench.environ = lambda: environ  # type: ignore[method-assign]
     bench.command = lambda *_: command  # type: ignore[method-assign]
     try:
-        came = bench.run()
+        result = bench.run()
     finally:
         bench.close()
-    assert came.verdict("python/answers@process") == ("pass",), came.output
-    assert came.verdict("python/shares@process") == ("pass",)
-    assert came.verdict("python/fails@process") == ("fail", "component", "payload-failed")
-    assert came.verdict("python/hangs@process") == ("fail", "component", "time-limit")
-    assert came.verdict("python/vanishes@process") == ("error", "unknown", "job-vanished")
+    assert result.verdict("python/answers@process") == ("pass",), result.output
+    assert result.verdict("python/shares@process") == ("pass",)
+    assert result.verdict("python/fails@process") == ("fail", "component", "payload-failed")
+    assert result.verdict("python/hangs@process") == ("fail", "component", "time-limit")
+    assert result.verdict("python/vanishes@process") == ("error", "unknown", "job-vanished")
 
 
 @pytest.mark.parametrize(("title", "interface"), [("A scheduler kind", SchedulerKind), ("A testbed", TestbedKind)])

@@ -4,9 +4,9 @@ By hand: python payloads/imports.py '{"params": {"modules": ["json", "parsl"]}}'
 """
 
 import importlib
-import json
 import platform
-import sys
+
+from _answer import main
 
 
 def imports(request):
@@ -20,6 +20,4 @@ def imports(request):
 
 
 if __name__ == "__main__":
-    # The harness passes one JSON object as the last argument, and reads one JSON object from stdout.
-    # Everything else that a payload prints has to go to stderr.
-    print(json.dumps(imports(json.loads(sys.argv[1]))))
+    main(imports)

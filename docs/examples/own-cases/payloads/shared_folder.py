@@ -3,20 +3,18 @@
 By hand: python payloads/shared_folder.py '{"params": {"text": "hello"}, "scheduler": {"kind": "local"}}'
 """
 
-import json
-import os
-import sys
 import time
 from datetime import timedelta
 from pathlib import Path
 
+from _answer import main
 from psij import Job, JobAttributes, JobExecutor, JobSpec
 
 
 def shared_folder(request):
     """Return the final state of the job, and the text and the node name that it wrote."""
     scheduler = request["scheduler"]
-    target = Path(request.get("scratch", ".")).absolute() / "from-the-job.txt"
+    target = Path(request["scratch"]).absolute() / "from-the-job.txt"
     executor = JobExecutor.get_instance((scheduler.get("component_names") or {}).get("psij", scheduler["kind"]))
     script = 'printf "%s\\n" "$1" > "$2.part" && uname -n >> "$2.part" && mv "$2.part" "$2"'
     spec = JobSpec("/bin/sh", ["-c", script, "sh", request["params"]["text"], str(target)], directory=target.parent)
@@ -38,10 +36,4 @@ def shared_folder(request):
 
 
 if __name__ == "__main__":
-    # PSI/J and the programs that it starts may print to stdout, which the harness reads as the answer:
-    # keep the original stdout for the answer, and let everything else go to stderr.
-    stdout = os.dup(1)
-    os.dup2(2, 1)
-    answer = shared_folder(json.loads(sys.argv[1]))
-    with os.fdopen(stdout, "w", encoding="utf-8") as file:
-        print(json.dumps(answer), file=file)
+    main(shared_folder)
