@@ -141,14 +141,16 @@ Examples:
 @click.option("--push", metavar="oci://…", help="Push the image to this address after the build.")
 @click.option("--build-arg", "arguments", multiple=True, metavar="NAME=VALUE", help="Set an ARG of the definition.")
 @click.option("--ca-bundle", type=FILE, envvar="PIP_CERT", show_envvar=True, help="For pip; not stored in the image.")
-@click.option("--pip-config", type=FILE, envvar="PIP_CONFIG_FILE", show_envvar=True, help="For pip; not stored either.")
+@click.option(
+    "--pip-config", type=FILE, envvar="PIP_CONFIG_FILE", show_envvar=True, help="For pip; not stored in the image."
+)
 @click.option(
     "--spack-mirror",
     type=FOLDER,
     metavar="DIR",
     help="With sdk: take sources and built packages from this folder, and add packages that had to be built.",
 )
-@click.option("--git-config", type=FILE, help="For git, such as a proxy or mirrors (insteadOf); not stored either.")
+@click.option("--git-config", type=FILE, help="For git (proxy, mirrors with insteadOf); not stored in the image.")
 @click.pass_context
 def build(context: click.Context, /, name: str, family: str, release_name: str | None, **given: Any) -> None:
     """Build image NAME from this checkout, with the first engine on PATH: buildah, podman, docker or apptainer.

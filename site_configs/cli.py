@@ -226,7 +226,7 @@ Examples:
   exaworks validate --site-file mysite.yaml     use the file
 """
 )
-@click.option("--name", metavar="SITE/SYSTEM", help="Name of the system. Default: guessed from the host name.")
+@click.option("--name", metavar="SITE/SYSTEM", help="Name of the system. [default: guessed from the host name]")
 @click.option("--to", "target", type=PATH, metavar="FILE", help="Write to FILE instead of printing; never overwrites.")
 def new(name: str | None, target: Path | None) -> None:
     """Write a draft of a site file for this machine.

@@ -1,4 +1,4 @@
 """Rehearsals: run the plan of a system on a private testbed with the scheduler, queues and limits of that system.
 
-This room may import ``plan``, ``testbeds``, ``schedulers`` and ``site_configs``.
+This package may import ``plan``, ``testbeds``, ``schedulers`` and ``site_configs``.
 """

@@ -1,7 +1,7 @@
 """The scheduler kinds: how to submit, query and cancel jobs on each scheduler, and how to read its answers.
 
 Each kind is one module. To add a kind, write one new file and add one line to the entry point group
-``exaworks.schedulers``. This room may import only ``site_configs`` and ``sdk_tests.errors`` of the project.
+``exaworks.schedulers``. This package may import only ``site_configs`` and ``sdk_tests.errors`` of the project.
 """
 
 from __future__ import annotations

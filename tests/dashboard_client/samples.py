@@ -174,7 +174,7 @@ def full_manifest(text: str = "some text") -> Manifest:
         stale_after=text,
         waivers=[Waiver(cases=text, reason=text, expires=text, owner=text)],
         owner=text,
-        closed=closing(),
+        closed=closing(leftover_jobs=["slurm: jobs 7 are still in the queue; cancel them by hand: scancel 7"]),
     )
 
 
