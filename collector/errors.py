@@ -1,4 +1,4 @@
-"""Errors of the collector room.
+"""Errors of the collector.
 
 click.ClickException
 └── CollectorError            exit code 2, one message: what, where, what to do

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from dashboard_client.durable import write_whole
+from dashboard_client.durable import write_atomically
 from dashboard_client.errors import RunFolderError
 from dashboard_client.runs import OUTBOX, RUN_ID, RunFolder
 
@@ -66,7 +66,7 @@ def export(run: RunFolder, to: Path) -> Path:
             member.mode = 0o644
             tar.addfile(member, io.BytesIO(data))
     try:
-        write_whole(path, buffer.getvalue())
+        write_atomically(path, buffer.getvalue())
     except OSError as error:
         raise RunFolderError(f"{path}: cannot be written: {error.strerror}") from error
     return path

@@ -84,7 +84,7 @@ def compare(a: RunFolder, b: RunFolder) -> Comparison:
     )
 
 
-def since_last_pass(run: RunFolder, runs_dir: Path) -> Comparison | None:
+def compare_with_last_pass(run: RunFolder, runs_dir: Path) -> Comparison | None:
     """Compare a run with the newest earlier run of its system that passed and shares a case with it.
 
     Return None where there is no such run.

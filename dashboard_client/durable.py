@@ -16,7 +16,7 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def write_whole(path: Path, data: bytes, mode: int = 0o644) -> None:
+def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Replace a file in one step, so that a reader gets the old bytes or the new bytes and never a mixture.
 
     Raises:

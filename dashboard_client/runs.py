@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from dashboard_client.durable import sync_folder, write_whole
+from dashboard_client.durable import sync_folder, write_atomically
 from dashboard_client.errors import RecordError, RunFolderError
 from dashboard_client.schema import Closing, Manifest, Record, canonical, encode, record_id
 from dashboard_client.spool import CODEC_ERRORS, Reading, Spool, read
@@ -76,7 +76,7 @@ class RunFolder:
             run.path.mkdir()
             run.private.mkdir(mode=0o700)
             run.private.chmod(0o700)
-            write_whole(run.path / "manifest.json", data)
+            write_atomically(run.path / "manifest.json", data)
             sync_folder(runs_dir)
         except FileExistsError as error:
             raise RunFolderError(f"{run.path}: the run already exists; resume it, or choose another run id") from error
@@ -182,7 +182,7 @@ class RunFolder:
             closed = msgspec.structs.replace(self.manifest, closed=closing)
             data = _manifest_bytes(closed)
             try:
-                write_whole(self.path / "manifest.json", data)
+                write_atomically(self.path / "manifest.json", data)
             except OSError as error:
                 raise RunFolderError(f"{self.path}: the closing could not be stored: {error.strerror}") from error
             self._manifest = closed

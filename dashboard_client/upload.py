@@ -11,7 +11,7 @@ from typing import TypeVar
 import msgspec
 import requests
 
-from dashboard_client.durable import write_whole
+from dashboard_client.durable import write_atomically
 from dashboard_client.errors import RecordError, UploadError
 from dashboard_client.runs import RunFolder
 from dashboard_client.schema import Closing, Manifest, digest, encode
@@ -269,7 +269,7 @@ class _PushedFile:
     def save(self) -> None:
         self._all[self.url] = self.state
         try:
-            write_whole(self.path, msgspec.json.encode(self._all), mode=0o600)
+            write_atomically(self.path, msgspec.json.encode(self._all), mode=0o600)
         except OSError as error:
             _log.warning(
                 "%s: cannot be written (%s); the next push sends these records again", self.path, error.strerror

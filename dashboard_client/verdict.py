@@ -77,10 +77,10 @@ def verdict_code(
         return 1
     if Outcome.INFRA in outcomes:
         return 3
-    return 0 if proven(manifest, effective) else 1
+    return 0 if count_passes(manifest, effective) else 1
 
 
-def proven(manifest: Manifest, effective: Mapping[str, Record]) -> int:
+def count_passes(manifest: Manifest, effective: Mapping[str, Record]) -> int:
     """Return the number of cases that passed, without control cases unless nothing else was planned."""
     others_planned = any(planned.component != CONTROL for planned in manifest.planned)
     return sum(

@@ -124,7 +124,7 @@ def verify(places: Any, repair: bool, as_json: bool, database: str | None) -> No
             connection.rollback()
     if as_json:
         counts = {"runs": report.runs, "records": report.records, "bodies": report.bodies, "wrong": report.wrong}
-        click.echo(json.dumps({**counts, "said": report.problems}, indent=2))
+        click.echo(json.dumps({**counts, "problems": report.problems}, indent=2))
     else:
         for line in report.problems:
             click.echo(line, err=True)

@@ -1,4 +1,4 @@
 """The server process: the application, its start and stop, its error responses, and the export of its pages.
 
-May import every room but ``cli``.
+May import every package but ``cli``.
 """

@@ -83,7 +83,7 @@ def image_deployment(text: str, environ: Mapping[str, str], settings: Mapping[st
     path = Path(name).expanduser().absolute()
     file = path if name.endswith(".sif") or (name.startswith(("/", ".", "~")) and path.exists()) else None
     if file is not None and not file.exists():
-        raise DeploymentError(f"--deployment {text}: there is no {file}; `exaworks images build` makes one")
+        raise DeploymentError(f"--deployment {text}: {file} does not exist; `exaworks images build` creates one")
     engine = _engine(text, SIF if file else OCI, environ, settings.get(ENGINE))
     image, digest = (str(file), _file_digest(file)) if file else _inspected(text, engine, name, environ)
     try:
@@ -126,14 +126,14 @@ def _inspected(text: str, engine: str, name: str, environ: Mapping[str, str]) ->
     done = _run(text, [engine, "image", "inspect", name], environ)
     tool = Path(engine).name
     if done.returncode != 0:
-        said = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
         raise DeploymentError(
-            f"--deployment {text}: {tool} has no image {name} on this machine ({said}); `{tool} pull` or "
+            f"--deployment {text}: {tool} has no image {name} on this machine ({reason}); `{tool} pull` or "
             "`exaworks images build` it first"
         )
     try:
-        seen: dict[str, Any] = json.loads(done.stdout)[0]
-        identity, machine = str(seen["Id"]), str(seen["Architecture"])
+        inspected: dict[str, Any] = json.loads(done.stdout)[0]
+        identity, machine = str(inspected["Id"]), str(inspected["Architecture"])
     except (ValueError, LookupError, TypeError) as error:
         raise DeploymentError(f"--deployment {text}: `{tool} image inspect` is not understood: {error!r}") from error
     if MACHINES.get(machine, machine) != platform.machine():
@@ -141,7 +141,10 @@ def _inspected(text: str, engine: str, name: str, environ: Mapping[str, str]) ->
             f"--deployment {text}: the image is for {machine}, this machine is {platform.machine()}; "
             "build or pull it for this architecture (--platform)"
         )
-    digests = [seen.get("Digest") or "", *(entry.partition("@")[2] for entry in seen.get("RepoDigests") or ())]
+    digests = [
+        inspected.get("Digest") or "",
+        *(entry.partition("@")[2] for entry in inspected.get("RepoDigests") or ()),
+    ]
     digest = next((digest for digest in digests if digest), identity)
     return identity, digest.removeprefix("sha256:")
 
@@ -163,8 +166,8 @@ def _with_python(deployment: ImageDeployment) -> ImageDeployment:
     done = _run(deployment.name, deployment.wrap(asked), deployment.environ)
     python = done.stdout.strip()
     if done.returncode != 0 or not python.startswith("/"):
-        said = (done.stderr.strip().splitlines() or ["it has no python3 on its PATH"])[-1]
-        raise DeploymentError(f"--deployment {deployment.name}: {Path(deployment.engine).name} cannot run it: {said}")
+        reason = (done.stderr.strip().splitlines() or ["it has no python3 on its PATH"])[-1]
+        raise DeploymentError(f"--deployment {deployment.name}: {Path(deployment.engine).name} cannot run it: {reason}")
     return replace(deployment, python=python)
 
 

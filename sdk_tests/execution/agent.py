@@ -52,7 +52,7 @@ class Running:
 
 
 class InnerScheduler:
-    """The scheduler inside the allocation: lists and cancels the jobs of a case, and tells whether it still works.
+    """The scheduler inside the allocation: lists and cancels the jobs of a case, and checks whether it still works.
 
     commands: ``list`` prints a line ``ID FOLDER`` for each live job, ``cancel`` takes ids, ``ping`` exits 0 while it
     answers, ``busy`` prints how many cores its jobs hold.

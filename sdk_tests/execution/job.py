@@ -80,7 +80,7 @@ class Job:
     submit_error: str = ""
     search_until: float = 0.0
     requeues: int = 0
-    agent_seen: float | None = None
+    agent_noticed: float | None = None
     clock_offset: float = 0.0
     finished: set[int] = field(default_factory=set)
     started: set[int] = field(default_factory=set)
@@ -133,12 +133,12 @@ class Job:
             names = set(os.listdir(self.folder))  # noqa: PTH208
         except OSError:
             return
-        if self.agent_seen is None and "agent.json" in names:
-            self.agent_seen = now
+        if self.agent_noticed is None and "agent.json" in names:
+            self.agent_noticed = now
             self.clock_offset = self._clock_offset(now)
 
     def _clock_offset(self, now: float) -> float:
-        """Return by how many seconds the node's clock is ahead of ours; 0 within what the hand-shake can tell.
+        """Return by how many seconds the node's clock is ahead of ours; 0 within the accuracy of the hand-shake.
 
         The agent wrote its time after the submission and before now. A time outside of that interval, and of the
         tolerance, shows a clock that is off by at least the distance.

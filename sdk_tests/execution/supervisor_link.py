@@ -15,11 +15,11 @@ from sdk_tests.errors import RunError
 from sdk_tests.execution.messages import Message, Stop, SupervisorStopped, line, message
 
 CLOSE_LIMIT = 60.0
-"""Seconds in which the supervisor has cleared everything away, or is killed."""
+"""Seconds in which the supervisor must have stopped everything, or it is killed."""
 
 
 class Link:
-    """Starts the supervisor, sends it instructions and takes in what it reports; closing the pipe ends everything."""
+    """Starts the supervisor, sends it instructions and receives its messages. Closing the pipe ends everything."""
 
     def __init__(self, log: Path) -> None:
         self._log = log
@@ -61,10 +61,10 @@ class Link:
             raise RunError(f"the supervisor of this run is gone ({error}); its log is {self._log}") from error
 
     def receive(self, timeout: float) -> list[Message]:
-        """Return what came within ``timeout`` seconds, perhaps nothing.
+        """Return the messages that arrived within ``timeout`` seconds, perhaps none.
 
         Raises:
-            RunError: the supervisor ended without saying so; the rest of its cases have no landing.
+            RunError: the supervisor ended unexpectedly; the attempts that still ran have no result.
         """
         messages: list[Message] = []
         for key, _ in self._selector.select(timeout):
@@ -89,16 +89,12 @@ class Link:
         return messages
 
     def stop(self) -> None:
-        """Ask it to cancel everything and leave; what it lands meanwhile still arrives through ``receive``."""
+        """Ask it to cancel everything and exit; results of attempts that end meanwhile still arrive."""
         with contextlib.suppress(RunError):
             self.send(Stop())
 
     def close(self) -> list[Message]:
-        """End it: the end of its input makes it kill every group and cancel every job that is left.
-
-        Returns:
-            What it said meanwhile.
-        """
+        """Close its input, upon which it kills every process group and cancels every job; return its last messages."""
         self._selector.close()
         try:
             rest, _ = self._process.communicate(timeout=CLOSE_LIMIT)
@@ -107,5 +103,5 @@ class Link:
             self._process.kill()
             self._process.wait()
             self._out.close()
-        said = (self._buffer + rest).split(b"\n")[:-1]
-        return [message(bytes(text)) for text in said]
+        lines = (self._buffer + rest).split(b"\n")[:-1]
+        return [message(bytes(text)) for text in lines]

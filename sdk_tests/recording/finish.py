@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 import click
 import msgspec
 
-from dashboard_client.compare import since_last_pass
-from dashboard_client.durable import write_whole
+from dashboard_client.compare import compare_with_last_pass
+from dashboard_client.durable import write_atomically
 from dashboard_client.redact import redact_manifest
 from dashboard_client.upload import push
 from dashboard_client.verdict import closing
@@ -61,9 +61,11 @@ def _write_reports(run: Run) -> None:
     folder = run.folder
     manifest, records = folder.manifest, folder.records()
     try:
-        write_whole(folder.path / "junit.xml", junit.junit_xml(manifest, records).encode())
-        comparison = since_last_pass(folder, folder.path.parent)
-        write_whole(folder.path / "report.html", html.report_html(manifest, records, comparison=comparison).encode())
+        write_atomically(folder.path / "junit.xml", junit.junit_xml(manifest, records).encode())
+        comparison = compare_with_last_pass(folder, folder.path.parent)
+        write_atomically(
+            folder.path / "report.html", html.report_html(manifest, records, comparison=comparison).encode()
+        )
     except OSError as error:
         run.echo(f"error: the report could not be written: {error}. The records are in {folder.path}.")
 

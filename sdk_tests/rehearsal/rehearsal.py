@@ -85,7 +85,7 @@ class Rehearsal:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as plain data for JSON."""
-        checks = [{"what": check.what, "passed": check.passed, "said": check.answer} for check in self.checks]
+        checks = [{"what": check.what, "passed": check.passed, "answer": check.answer} for check in self.checks]
         return {**asdict(self), "checks": checks, "code": self.code}
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from dashboard_client.schema import Cause, CauseClass, Manifest, Outcome, PlannedCase, Record
-from dashboard_client.verdict import proven, verdict_code
+from dashboard_client.verdict import count_passes, verdict_code
 
 MISSING = "missing"
 """The state of a planned case without a record; derived here, never part of a record."""
@@ -135,9 +135,11 @@ class View:
         return self.counts["pass"] + self.counts["xpass"]
 
     @property
-    def proven(self) -> int:
+    def passes(self) -> int:
         """Number of passes that prove something: control cases do not count if other cases were planned."""
-        return proven(self.manifest, {line.case_id: line.record for line in self.lines if line.record is not None})
+        return count_passes(
+            self.manifest, {line.case_id: line.record for line in self.lines if line.record is not None}
+        )
 
     @property
     def emulated_passes(self) -> int:
@@ -244,7 +246,7 @@ def _verdict(run: View) -> Verdict:
         return Verdict("interrupted", "Interrupted: the run has no verdict", _resume_advice(run), code)
     if code == 2:
         return Verdict("not-judged", "Not judged: usage or configuration error", "", code)
-    if not run.proven and not any(counts[state] for state in PROBLEMS):
+    if not run.passes and not any(counts[state] for state in PROBLEMS):
         what = "Only control cases" if run.passes else "Nothing"
         return Verdict("nothing-passed", f"{what} passed, so nothing is validated", _notes(run), code)
     if code == 0:

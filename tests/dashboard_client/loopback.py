@@ -1,4 +1,4 @@
-"""A small collector on the loopback interface that stores what it receives and can be told to fail."""
+"""A small collector on the loopback interface that stores what it receives and can be set to fail."""
 
 from __future__ import annotations
 

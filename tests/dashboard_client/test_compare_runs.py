@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dashboard_client.compare import Change, Difference, compare, since_last_pass
+from dashboard_client.compare import Change, Difference, compare, compare_with_last_pass
 from dashboard_client.runs import RunFolder
 from dashboard_client.schema import Component, Deployment, Outcome, Stack
 from tests.dashboard_client.samples import CASES, finished_run, manifest, record
@@ -112,7 +112,7 @@ def test_the_last_pass_is_the_newest_earlier_passed_run_of_this_system(tmp_path:
     (damaged.path / "manifest.json").write_text("{")
     run = finished_run(tmp_path, {A: Outcome.FAIL}, exit_code=1, **named(8))
     finished_run(tmp_path, **named(9))
-    comparison = since_last_pass(run, tmp_path)
+    comparison = compare_with_last_pass(run, tmp_path)
     assert comparison is not None
     assert (comparison.a, comparison.b) == (good.manifest.run_id, run.manifest.run_id)
     assert comparison.newly_failing == (Change(A, "pass", "fail"),)
@@ -120,4 +120,4 @@ def test_the_last_pass_is_the_newest_earlier_passed_run_of_this_system(tmp_path:
 
 def test_without_an_earlier_pass_there_is_nothing_to_compare_with(tmp_path: Path) -> None:
     run = finished_run(tmp_path)
-    assert since_last_pass(run, tmp_path) is None
+    assert compare_with_last_pass(run, tmp_path) is None

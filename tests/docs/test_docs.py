@@ -161,7 +161,8 @@ def test_the_example_of_a_deployment_kind_resolves_a_folder(tmp_path: Path) -> N
 
 def test_the_example_of_a_scheduler_kind_runs_cases(tmp_path: Path) -> None:
     bench = Bench(
-        tmp_path, site_additions="schedulers: [{kind: process, status_interval: 0.2, job_unknown_limit: 2}]\n"
+        tmp_path,
+        site_additions="schedulers: [{kind: process, status_interval: 0.2, job_unknown_limit: 2, result_grace: 1}]\n",
     )
     bench.case("answers", where="job")
     bench.case("shares")

@@ -26,7 +26,7 @@ def step(name, *arguments, depends=(), into):
 
 
 def batch(scheduler):
-    """Return the section of a study that tells Maestro where steps run."""
+    """Return the section of a study that defines where Maestro runs steps."""
     bank = scheduler.get("account") or ""
     if scheduler["kind"] == "lsf":  # Maestro's bank is LSF's user group, which must not be empty
         bank = bank or grp.getgrgid(os.getgid()).gr_name

@@ -38,7 +38,7 @@ def job_environment(request, procs, folder):
 
 
 def job_launcher(kind, procs):
-    """Return the variables that tell the job's script how to start the ranks."""
+    """Return the variables with which the job's script starts the ranks."""
     if kind == "slurm":
         return {"TURBINE_LAUNCHER": "srun", **pmi()}
     return {"TURBINE_LAUNCH_OPTIONS": f"-n {procs}"}

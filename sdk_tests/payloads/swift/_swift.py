@@ -78,7 +78,7 @@ def end_session(child):
 
 
 def launcher_variables(request, procs):
-    """Return the variables that tell Turbine how to start its ranks: in an allocation, with the scheduler's launcher.
+    """Return the variables with which Turbine starts its ranks: in an allocation, with the scheduler's launcher.
 
     If ``params`` name ``mpiexec``, and outside an allocation, Turbine uses the mpiexec that it was built with.
     """

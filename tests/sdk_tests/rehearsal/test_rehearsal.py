@@ -136,7 +136,7 @@ def test_the_report_states_what_failed_what_is_absent_and_what_it_does_not_prove
     failed = Rehearsal("c/d", ["lsf"], emulated=True, checks=[accepted], exit_code=0)
     absent = Rehearsal("e/f", ["flux"], absent="flux: not on PATH")
     assert (passed.code, failed.code, absent.code) == (0, 1, 3)
-    assert failed.as_dict()["checks"] == [{"what": "q: 9 nodes", "passed": False, "said": "accepted as job 7"}]
+    assert failed.as_dict()["checks"] == [{"what": "q: 9 nodes", "passed": False, "answer": "accepted as job 7"}]
     text = report([passed, failed, absent])
     for line in ("a/b: skip x/y@pbs: no `x` on PATH", "c/d: FAILED q: 9 nodes: accepted as job 7"):
         assert line in text

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from dashboard_client.compare import Change, Comparison, Difference, since_last_pass
+from dashboard_client.compare import Change, Comparison, Difference, compare_with_last_pass
 from dashboard_client.runs import RunFolder
 from dashboard_client.schema import Cause, CauseClass, Evidence, Manifest, Phase, Record, Span
 from sdk_tests.report.html import duration, report_html, seal
@@ -180,7 +180,7 @@ def test_a_run_that_was_stored_and_read_back_gives_the_same_page_with_its_new_fa
     after = [record(each.case_id, "fail") if each.case_id == "parsl/python_app@slurm" else each for each in before]
     whole = manifest([each.case_id for each in after], after)
     run = store(tmp_path, whole, after)
-    comparison = since_last_pass(run, tmp_path)
+    comparison = compare_with_last_pass(run, tmp_path)
     source = report_html(run.manifest, run.records(), comparison=comparison)
     assert source == report_html(whole, after, comparison=comparison)
     assert "Newly failing (1) parsl/python_app@slurm pass → ✗ FAIL" in Page(source).section_text("since")
