@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from site_configs.schema import Queue, SchedulerSpec, System, seconds
+from site_configs.values import Dialect
 
 MINUTE = 60
 HOUR = 3600
@@ -142,11 +143,10 @@ def _pbs(request: JobRequest) -> list[str]:
 
 
 def _lsf(request: JobRequest) -> list[str]:
-    return [
-        f"-nnodes {request.nodes}",
-        f"-W {request.minutes}",
-        *request.options(queue="-q", account="-P", reservation="-U"),
-    ]
+    size = f"-nnodes {request.nodes}"
+    if request.spec.dialect in (Dialect.SLOTS, Dialect.CLASSIC):
+        size = f"-n {request.nodes} -R span[ptile=1]" + " -x" * request.spec.exclusive
+    return [size, f"-W {request.minutes}", *request.options(queue="-q", account="-P", reservation="-U")]
 
 
 def _cobalt(request: JobRequest) -> list[str]:

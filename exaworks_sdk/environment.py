@@ -129,6 +129,13 @@ def make(recipe: Recipe, echo: Callable[[str], None]) -> Path:
     if is_current(recipe):
         return recipe.folder
     try:
+        str(recipe.folder).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise EnvironmentFailedError(
+            f"cannot create {recipe.label} in {ascii(str(recipe.folder))}: Python's venv requires a path in UTF-8. "
+            "Set EXAWORKS_HOME to a folder with such a path."
+        ) from error
+    try:
         recipe.folder.parent.mkdir(parents=True, exist_ok=True)
         with _lock(recipe, echo) as lock_fd:
             if _is_complete(recipe) and _is_unchanged(recipe, "lock"):
@@ -227,7 +234,8 @@ def _install_in_place(recipe: Recipe, lock_fd: int, checkout: Path) -> None:
     work = recipe.folder / ".build"
     work.mkdir(exist_ok=True)
     settings = work / "setuptools.cfg"
-    settings.write_text(f"[egg_info]\negg_base = {work}\n[editable_wheel]\nmode = compat\n")
+    base = str(work).replace("%", "%%")  # a percent sign begins an interpolation
+    settings.write_text(f"[egg_info]\negg_base = {base}\n[editable_wheel]\nmode = compat\n", encoding="utf-8")
     arguments = ["install", "--no-index", "--no-deps", "--no-build-isolation", "-e", str(checkout)]
     _pip(recipe, lock_fd, arguments, f"install {checkout}", DIST_EXTRA_CONFIG=str(settings), PIP_REQUIRE_HASHES="0")
     shutil.rmtree(work)
@@ -265,7 +273,7 @@ def _run(recipe: Recipe, lock_fd: int, command: list[str], purpose: str, **envir
     """Run one step with its output in the log. The step inherits the lock; it ends when this process is interrupted."""
     inherited = {name: value for name, value in os.environ.items() if name not in (*PACKAGE_PLACEMENT, *PACKAGE_CHOICE)}
     with recipe.log.open("ab") as log:
-        log.write(f"$ {' '.join(command)}\n".encode())
+        log.write(os.fsencode(f"$ {' '.join(command)}\n"))
         log.flush()
         step = subprocess.Popen(
             command,
@@ -293,6 +301,7 @@ def _step_error(recipe: Recipe, code: int, purpose: str) -> str:
     lines = [line.strip() for line in step.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith(("ERROR:", "Error:", "error:", "OSError"))]
     errors = [line for line in errors if not ERROR_CODE.fullmatch(line)]
+    lines = [line for line in lines if not line.startswith(("hint:", "note:", "×", "╰", "[end of output]"))]
     reason = (errors or lines or [f"exit code {code}"])[-1]
     if reason.endswith(":") and reason in lines[:-1]:
         reason = f"{reason} {lines[lines.index(reason) + 1]}"
@@ -303,7 +312,7 @@ def _step_error(recipe: Recipe, code: int, purpose: str) -> str:
         HINTS[0][1] if full else next((hint for pattern, hint in HINTS if re.search(pattern, step, re.MULTILINE)), "")
     )
     settings = sorted(name for name in os.environ if name.startswith("PIP_") and name not in PACKAGE_CHOICE)
-    if settings:
+    if settings and not hint and " -m pip " in text[text.rfind("$ ") :].partition("\n")[0]:
         hint = f"{hint} These variables change what pip does: {', '.join(settings)}.".strip()
     return f"cannot {purpose} for {recipe.label}: {reason}\n{f'{hint} ' if hint else ''}Full output: {recipe.log}"
 

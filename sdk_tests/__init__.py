@@ -1,8 +1,8 @@
 """The harness: plans every cell that a machine can run, starts them all, and judges each as soon as it has ended.
 
 The harness stays outside the deployment and the payload inside: nothing here imports Parsl, RADICAL, PSI/J or Flux.
-The packages and the direction of their imports are shown in ``docs/architecture.md``. The package re-exports the names of
-``sdk_tests.api``. They are loaded on first use, because the agent and the emulators, which import this package on
+The packages and the direction of their imports are shown in ``docs/architecture.md``. The package re-exports the names
+of ``sdk_tests.api``. They are loaded on first use, because the agent and the emulators, which import this package on
 compute nodes, use the standard library alone.
 """
 

@@ -107,6 +107,8 @@ def _scheduler(spec: SchedulerSpec, key: Key) -> Iterator[Problem]:
         scheduler = "a nested scheduler" if spec.nested else "Flux"
         message = f"{scheduler} has no reservations: remove this key, or name a queue that is set up for the purpose"
         yield Problem((*key, "reservation"), message)
+    if spec.dialect is not None and spec.kind != "lsf":
+        yield Problem((*key, "dialect"), f"only LSF has this key; the scheduler is {spec.kind}")
     if spec.kind != "slurm":
         for index, queue in enumerate(spec.queues):
             if queue.by_qos or queue.partition or queue.qos:

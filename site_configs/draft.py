@@ -117,6 +117,8 @@ def _scheduler(observed: ObservedScheduler) -> Iterator[str]:
     yield f"  - kind: {observed.kind}"
     if family(observed.version):
         yield f'    version_family: "{family(observed.version)}"'
+    if observed.dialect is not None:
+        yield f"    dialect: {observed.dialect.value}"
     if default is None:
         yield "    # queues: it has no named queues"
     else:

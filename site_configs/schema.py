@@ -15,6 +15,7 @@ from site_configs.values import (
     Address,
     Count,
     Date,
+    Dialect,
     Duration,
     LauncherKind,
     Match,
@@ -136,6 +137,8 @@ class SchedulerSpec(_Struct, frozen=True, kw_only=True):
     ``result_grace``: seconds after a job's end in which its results may still appear on the shared file system, whose
     clients cache what a folder contains for a minute or more.
 
+    ``dialect``: what an LSF understands. Without it, the LSF is asked before each run.
+
     A ``nested`` scheduler has no queue of its own. It is started inside an allocation of the scheduler ``within``
     (default: the first one that is not nested), with the command ``start``, after the modules in ``modules`` are
     loaded. In the command ``{nodes}``, ``{cores}`` (usable cores of a node) and ``{gpus}`` (of a node) are replaced.
@@ -144,6 +147,7 @@ class SchedulerSpec(_Struct, frozen=True, kw_only=True):
     kind: Name
     name: Name | None = None
     version_family: Text | None = None
+    dialect: Dialect | None = None
     emulated: bool = False
     queues: list[Queue] = []
     default_queue: Name | None = None

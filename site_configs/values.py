@@ -69,6 +69,17 @@ class LauncherKind(str, enum.Enum):
     """The options that the MPI standard recommends, such as ``-n``."""
 
 
+class Dialect(str, enum.Enum):
+    """What an LSF understands; ``exaworks sites new`` finds it out."""
+
+    CSM = "csm"
+    """Jobs request whole nodes (``bsub -nnodes``): LSF with IBM's Cluster System Manager, as on Summit and Lassen."""
+    SLOTS = "slots"
+    """Jobs request job slots (``bsub -n``, ``span[ptile=]``): any other LSF from 10.1.0.3 on."""
+    CLASSIC = "classic"
+    """Job slots, and neither ``bjobs -json`` nor ``bsub -rn``: OpenLava, and LSF before 10.1.0.3."""
+
+
 class ProxyUse(str, enum.Enum):
     """On which nodes the proxy must be used."""
 

@@ -11,6 +11,7 @@ from site_configs.findings import Findings
 from site_configs.probes import SCHEDULERS, ObservedQueue, ObservedScheduler, slurm
 from site_configs.probes.observed import UNLIMITED
 from site_configs.schema import Queue, SchedulerSpec, System, seconds
+from site_configs.values import Dialect
 
 
 def compare(system: System, spec: SchedulerSpec, key: Key, env: Mapping[str, str], findings: Findings) -> None:
@@ -30,12 +31,23 @@ def compare(system: System, spec: SchedulerSpec, key: Key, env: Mapping[str, str
     if spec.version_family and observed.version:
         fits = observed.version == spec.version_family or observed.version.startswith(spec.version_family + ".")
         findings.ok() if fits else findings.differ((*key, "version_family"), spec.version_family, observed.version)
+    if spec.dialect is not None:
+        _dialect(spec.dialect, observed, key, findings)
     qualities = slurm.qos(env) if any(queue.qos for queue in spec.queues) else {}
     for index, queue in enumerate(spec.queues):
         _queue(queue, observed, qualities, (*key, "queues", index), findings)
     _nodes(system, spec, observed, findings)
     _programs(spec, key, env, findings, missing="differs")
     _account(spec, key, env, findings)
+
+
+def _dialect(dialect: Dialect, observed: ObservedScheduler, key: Key, findings: Findings) -> None:
+    if observed.dialect is None:
+        findings.skip((*key, "dialect"), "bjobs did not answer")
+    elif observed.dialect is dialect:
+        findings.ok()
+    else:
+        findings.differ((*key, "dialect"), dialect.value, observed.dialect.value)
 
 
 def _queue(

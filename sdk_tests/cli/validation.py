@@ -103,6 +103,10 @@ def run(places: Places, given: Mapping[str, Any]) -> int:
     """
     # Until the run has its own handlers, SIGTERM works like Ctrl-C, so that testbeds and servers are stopped.
     signal.signal(signal.SIGTERM, _as_interrupt)
+    try:
+        os.getcwd()  # noqa: PTH109
+    except FileNotFoundError:  # it was deleted; pytest and many components cannot start without one
+        os.chdir("/")
     for name in ("stdout", "stderr"):  # the caller has closed it; pytest needs one
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115

@@ -116,8 +116,8 @@ class Cluster:
         queue_name = name or self.default_queue
         return next((queue for queue in self.queues if queue.name == queue_name), None)
 
-    def refusal(self, job: Job) -> tuple[str, Any] | None:
-        """Return the reason to refuse a job and the limit that it exceeds; None if the job is accepted.
+    def refusal(self, job: Job, count: int = 1) -> tuple[str, Any] | None:
+        """Return the reason to refuse ``count`` such jobs and the limit that they exceed; None if they are accepted.
 
         The reason is a key of the dialect's table of messages.
         """
@@ -140,7 +140,7 @@ class Cluster:
         if queue.min_walltime is not None and job.walltime < queue.min_walltime:
             return "walltime-under", queue.min_walltime
         same_user = sum(1 for other in self.unfinished(queue) if other.user == job.user)
-        if queue.max_queued is not None and same_user >= queue.max_queued:
+        if queue.max_queued is not None and same_user + count > queue.max_queued:
             return "queued-over", queue.max_queued
         return None
 

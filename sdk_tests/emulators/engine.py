@@ -100,21 +100,28 @@ class Engine:
                     answer = getattr(self, f"do_{request.pop('op')}")(**request)
                     stream.write(json.dumps(answer).encode() + b"\n")
 
-    def do_submit(self, **given: Any) -> dict[str, Any]:
+    def do_submit(self, indices: list[int] | None = None, **given: Any) -> dict[str, Any]:
+        """Accept a job, or an array with an element for each index; each element counts as a job."""
         cluster = self.cluster
         given["queue"] = given.get("queue") or cluster.default_queue
-        job = Job(number=cluster.last + 1, submitted=time.time(), queued=time.time(), **given)
-        job.exclusive = job.exclusive or cluster.exclusive
-        refusal = cluster.refusal(job)
+        first = cluster.last + 1
+        jobs = []
+        for count, index in enumerate(indices or [0]):
+            lines = {**given.get("lines", {}), **({"array": first, "index": index} if indices else {})}
+            job = Job(number=first + count, submitted=time.time(), queued=time.time(), **{**given, "lines": lines})
+            job.exclusive = job.exclusive or cluster.exclusive
+            jobs.append(job)
+        refusal = cluster.refusal(jobs[0], len(jobs))
         if refusal is not None:
-            return {"refused": refusal[0], "limit": refusal[1], "queue": job.queue}
-        cluster.last = job.number
-        if cluster.holding:
-            job.state, job.reason = "held", "system"
-        cluster.jobs[job.number] = job
-        self.dialect.accepted(cluster, job)
+            return {"refused": refusal[0], "limit": refusal[1], "queue": jobs[0].queue}
+        for job in jobs:
+            cluster.last = job.number
+            if cluster.holding:
+                job.state, job.reason = "held", "system"
+            cluster.jobs[job.number] = job
+            self.dialect.accepted(cluster, job)
         self._schedule()
-        return {"number": job.number, "queue": job.queue}
+        return {"number": first, "queue": jobs[0].queue}
 
     def do_jobs(self, numbers: list[int] | None = None) -> list[dict[str, Any]]:
         jobs = self.cluster.jobs
@@ -142,6 +149,7 @@ class Engine:
         return {
             "host": cluster.host,
             "default_queue": cluster.default_queue,
+            "exclusive": cluster.exclusive,
             "resources": cluster.resources,
             "required": cluster.required,
             "nodes": [{**vars(node), "free": cluster.free_cores(node)} for node in cluster.nodes],
@@ -255,6 +263,9 @@ class Engine:
     def _ended(self, job: Job, code: int | None, number: int | None, by: str | None) -> None:
         job.state, job.ended, job.exit_code, job.signal, job.ended_by = "done", time.time(), code, number, by
         self.dialect.ended(self.cluster, job)
+        report = getattr(self.dialect, "late_report", None)
+        if report is not None:  # of a dialect that writes a file for the user some time after the end of the job
+            self.call_after(self.dialect.REPORT_DELAY, lambda: report(self.cluster, job))
 
     def _drain(self, wake: int) -> None:
         with contextlib.suppress(BlockingIOError):

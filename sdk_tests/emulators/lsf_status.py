@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sdk_tests.emulators import client
@@ -33,9 +34,32 @@ def code(job: dict[str, Any]) -> int:
     return int(job["exit_code"] if job["exit_code"] is not None else 128 + (job["signal"] or signal.SIGINT))
 
 
+def succeeded(job: dict[str, Any]) -> bool:
+    """Return whether an ended job counts as done."""
+    return job["exit_code"] == 0 and not job["ended_by"]
+
+
+def name(job: dict[str, Any]) -> str:
+    """Return the name of a job; the name of an array element ends in its index."""
+    return f"{job['name']}[{job['lines']['index']}]" if "array" in job["lines"] else str(job["name"])
+
+
+def job_id(job: dict[str, Any]) -> str:
+    """Return the id of one job as ``bjobs -l`` prints it: with the index of an array element."""
+    lines = job["lines"]
+    return f"{lines['array']}[{lines['index']}]" if "array" in lines else str(job["number"])
+
+
+def matching(jobs: Sequence[dict[str, Any]], word: str) -> list[dict[str, Any]]:
+    """Return the jobs that an id of the command line names: one job, an array, or one element of it."""
+    if not re.fullmatch(r"\d+(\[\d+\])?", word):
+        client.refuse(f"{word}: Illegal job ID.")
+    return [job for job in jobs if word in (job_id(job), str(job["lines"].get("array", job["number"])))]
+
+
 def _stat(job: dict[str, Any]) -> str:
     if job["state"] == "done":
-        return "DONE" if job["exit_code"] == 0 and not job["ended_by"] else "EXIT"
+        return "DONE" if succeeded(job) else "EXIT"
     if job["state"] == "held":
         return "PEND" if job["reason"] == "requeued" else "PSUSP"
     return {"queued": "PEND", "running": "RUN", "lost": "UNKWN"}[job["state"]]
@@ -50,11 +74,12 @@ def _pend(job: dict[str, Any]) -> str:
 
 
 FIELDS: dict[str, Callable[[dict[str, Any]], str]] = {
-    "JOBID": lambda job: str(job["number"]),
+    "JOBID": lambda job: str(job["lines"].get("array", job["number"])),
+    "JOBINDEX": lambda job: str(job["lines"].get("index", 0)),
     "STAT": _stat,
     "USER": lambda job: str(job["user"]),
     "QUEUE": lambda job: str(job["queue"]),
-    "JOB_NAME": lambda job: str(job["name"]),
+    "JOB_NAME": name,
     "PROJ_NAME": lambda job: job["account"] or "default",
     "FROM_HOST": lambda job: "login",
     "EXEC_HOST": lambda job: ":".join(f"{job['cores']}*{host}" for host in job["hosts"]),
@@ -79,25 +104,26 @@ def bjobs(arguments: list[str]) -> int:
     flags = {name for name, value in given if value is None}
     options = {name: value for name, value in given if value is not None}
     names, delimiter = _fields(options["o"]) if "o" in options else (DEFAULT_FIELDS, None)
-    numbers = [int(word) if word.isdecimal() else client.refuse(f"{word}: Illegal job ID.") for word in ids]
-    jobs = client.request("jobs", numbers=numbers or None)
-    if not numbers:
+    jobs = client.request("jobs")
+    missing = [word for word in ids if not matching(jobs, word)]
+    if ids:
+        jobs = [job for job in jobs if any(job in matching(jobs, word) for word in ids)]
+    else:
         owner = options.get("u", client.user())
         jobs = [job for job in jobs if owner in ("all", job["user"]) and ("a" in flags or job["state"] != "done")]
     selected_states = [states for flag, states in BY_STATE.items() if flag in flags]
-    missing = sorted(set(numbers) - {job["number"] for job in jobs})
     if selected_states:
         jobs = [job for job in jobs if any(_stat(job) in states for states in selected_states)]
     if "json" in flags:
         records: list[dict[str, str]] = [{name: FIELDS[name](job) for name in names} for job in jobs]
-        records += [{"JOBID": str(number), "ERROR": f"Job <{number}> is not found"} for number in missing]
+        records += [{"JOBID": word, "ERROR": f"Job <{word}> is not found"} for word in missing]
         print(json.dumps({"COMMAND": "bjobs", "JOBS": len(records), "RECORDS": records}, indent=2))
         return 0
     rows = [[FIELDS[name](job) or "-" for name in names] for job in jobs]
     _table(rows if "noheader" in flags else [list(names), *rows], delimiter)
-    for number in missing:
-        print(f"Job <{number}> is not found", file=sys.stderr)
-    if not jobs and not numbers:
+    for word in missing:
+        print(f"Job <{word}> is not found", file=sys.stderr)
+    if not jobs and not ids:
         print("No job found" if "a" in flags else "No unfinished job found", file=sys.stderr)
     return 255 if missing else 0
 

@@ -5,9 +5,10 @@ case is written beside it as ``<index>.json`` with ``<index>.out`` and ``<index>
 atomically, so the supervisor can collect each case as soon as it has ended, also after a kill. An agent that is started
 again, because its job was requeued, runs the cases that have no such file yet.
 
-Where a scheduler runs inside the allocation (``inner`` in the file), it is checked after each case that did not end
-well: jobs of that case are cancelled, and it must still answer. If it does not, no further case is started there, and
-those that have not started are reported as ``not-started``, so that the supervisor can submit them again.
+Where a scheduler runs inside the allocation (``inner`` in the file), the jobs that a case has left there are cancelled.
+After a case that did not end well, the scheduler must also run a job, and with no other case all cores must be free.
+Otherwise no further case is started there, and those that have not started are reported as ``not-started``, so that the
+supervisor can submit them again. The agent stops if the scheduler that started it has ended.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from sdk_tests.execution import temporary_folder
 from sdk_tests.execution.process_table import ProcessEnd, ProcessTable
 
 COMMAND_LIMIT = 15.0
@@ -42,67 +44,122 @@ def payload_environment(own: Mapping[str, str], change: Mapping[str, Any]) -> di
 
 @dataclass
 class Running:
-    """A case that runs. ``disturbed``: why its allocation was not healthy while it ran; empty where it was."""
+    """A case that runs.
+
+    disturbed: why its allocation was not healthy while it ran; empty where it was. leftover_jobs: ``job ID`` of each
+    job of the inner scheduler that was cancelled after its end.
+    """
 
     index: int
     cores: int
     scratch: str
     waited: bool
     disturbed: str = ""
+    leftover_jobs: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Findings:
+    """What a check of the inner scheduler found.
+
+    leftover_jobs: the jobs that cases which had ended had left, cancelled now. problem: why the scheduler cannot be
+    used any more. doubt: why it may have been unable to serve the case that ended; another case may be the reason.
+    """
+
+    leftover_jobs: list[str] = field(default_factory=list)
+    problem: str = ""
+    doubt: str = ""
 
 
 class InnerScheduler:
-    """The scheduler inside the allocation: lists and cancels the jobs of a case, and checks whether it still works.
+    """The scheduler inside the allocation: cancels the jobs that a case has left, and checks whether it still works.
 
-    commands: ``list`` prints a line ``ID FOLDER`` for each live job, ``cancel`` takes ids, ``ping`` exits 0 while it
-    answers, ``busy`` prints how many cores its jobs hold.
+    commands: ``list`` prints a line ``ID FOLDER`` for each live job, ``cancel`` takes ids, ``try`` runs a job of one
+    core and waits for it, ``busy`` prints how many cores are not free. ``try`` and ``busy`` may be absent.
     """
 
     def __init__(self, commands: Mapping[str, Sequence[str]], processes: ProcessTable, folder: str) -> None:
         self._commands, self._processes, self._folder = commands, processes, folder
 
-    def check(self, scratch: str, alone: bool, done: Callable[[str, str], None]) -> None:
-        """Clear away the jobs below ``scratch`` and check the scheduler.
+    def clear(self, scratch: str, others: Callable[[], list[str]], done: Callable[[Findings], None]) -> None:
+        """Cancel the jobs below ``scratch``, the folder of a case that ended well, while other cases may start."""
+        self._clear(scratch, others, False, done)
 
-        Calls ``done(found, problem)``: ``found`` describes the jobs that the case had left, ``problem`` says why the
-        scheduler cannot be used any more; each is empty where there is nothing to report. alone: no other case runs.
+    def check(self, scratch: str, others: Callable[[], list[str]], done: Callable[[Findings], None]) -> None:
+        """Cancel the jobs that ended cases have left, and try the scheduler; no case may start meanwhile.
+
+        scratch: the folder of the case that has ended. others: returns the folders of the cases that run.
         """
+
+        def cleared(findings: Findings) -> None:
+            if findings.problem:
+                done(findings)
+            elif "try" in self._commands:
+                self._run("try", [], partial(tried, findings))
+            else:
+                self._free(findings, others, done)
+
+        def tried(findings: Findings, end: ProcessEnd) -> None:
+            if not _failed(end):
+                self._free(findings, others, done)
+                return
+            reason = f"a job of one core does not run: {_line(end)}"
+            if end.ending == "timeout" and others():
+                findings.doubt = findings.doubt or f"{reason}, while other cases run"
+            else:
+                findings.problem = reason
+            done(findings)
+
+        self._clear(scratch, others, True, cleared)
+
+    def _clear(
+        self, scratch: str, others: Callable[[], list[str]], held: bool, done: Callable[[Findings], None]
+    ) -> None:
+        """Cancel what ended cases have left. held: no case starts meanwhile, so without others every job is left."""
         deadline = time.monotonic() + CANCEL_LIMIT
-        found: list[str] = []
+        findings = Findings()
 
         def listed(end: ProcessEnd) -> None:
             if _failed(end):
-                done(", ".join(found), f"its jobs cannot be listed: {_line(end)}")
+                findings.problem = f"its jobs cannot be listed: {_line(end)}"
+                done(findings)
                 return
-            rows = (text.partition(" ") for text in end.stdout.decode(errors="replace").splitlines())
-            jobs = [job for job, _, folder in rows if (folder.strip() + "/").startswith(scratch.rstrip("/") + "/")]
-            found.extend(job for job in jobs if job not in found)
-            if not jobs:
-                self._run("ping", [], pinged)
-            elif time.monotonic() > deadline:
-                done(", ".join(found), f"jobs {', '.join(jobs)} of an ended case cannot be cancelled")
+            running, findings.doubt = others(), ""
+            cancelled = []
+            for job, _, folder in (row.partition(" ") for row in end.stdout.decode(errors="replace").splitlines()):
+                own = _below(folder.strip(), self._folder)
+                if own or _below(folder.strip(), scratch) or (held and not running):
+                    cancelled.append(job)
+                    findings.leftover_jobs += [] if own or job in findings.leftover_jobs else [job]
+                elif not any(_below(folder.strip(), other) for other in running):
+                    findings.doubt = f"job {job} in {folder.strip()} belongs to no case that runs"
+            if cancelled and time.monotonic() > deadline:
+                findings.problem = f"jobs {', '.join(cancelled)} of ended cases cannot be cancelled"
+            if not cancelled or findings.problem:
+                done(findings)
             else:
-                self._run("cancel", jobs, lambda _: self._run("list", [], listed))
-
-        def pinged(end: ProcessEnd) -> None:
-            if _failed(end):
-                done(", ".join(found), f"it does not answer: {_line(end)}")
-            elif alone and self._commands.get("busy"):
-                self._run("busy", [], counted)
-            else:
-                done(", ".join(found), "")
-
-        def counted(end: ProcessEnd) -> None:
-            busy = end.stdout.decode(errors="replace").split()
-            held = next((word for word in busy if word.isdigit() and int(word)), None)
-            if held is None:
-                done(", ".join(found), "")
-            elif time.monotonic() > deadline:
-                done(", ".join(found), f"{held} cores are held although no case runs")
-            else:
-                self._run("busy", [], counted)
+                self._run("cancel", cancelled, lambda _: self._run("list", [], listed))
 
         self._run("list", [], listed)
+
+    def _free(self, findings: Findings, others: Callable[[], list[str]], done: Callable[[Findings], None]) -> None:
+        """Check that all cores are free, where no case runs that could use them."""
+        deadline = time.monotonic() + CANCEL_LIMIT
+
+        def counted(end: ProcessEnd) -> None:
+            numbers = [int(text) for text in end.stdout.decode(errors="replace").split() if text.isdigit()]
+            if not sum(numbers) or others():
+                done(findings)
+            elif time.monotonic() > deadline:
+                findings.problem = f"{sum(numbers)} cores are not free although no case runs"
+                done(findings)
+            else:
+                self._run("busy", [], counted)
+
+        if "busy" in self._commands and not others():
+            self._run("busy", [], counted)
+        else:
+            done(findings)
 
     def _run(self, name: str, more: Sequence[str], done: Callable[[ProcessEnd], None]) -> None:
         argv = [*self._commands[name], *more]
@@ -116,14 +173,16 @@ class Agent:
         given: dict[str, Any] = json.loads(requests.read_text(encoding="utf-8"))
         self._folder = requests.parent
         self._slots: int = given["slots"]
+        self._only = len(given["cases"]) == 1
         self._waiting = [
             (index, case) for index, case in enumerate(given["cases"]) if not (self._folder / f"{index}.json").exists()
         ]
         self._processes = ProcessTable()
         inner = given.get("inner")
         self._inner = InnerScheduler(inner, self._processes, str(self._folder)) if inner else None
+        self._parent = os.getppid()
         self._running: dict[int, Running] = {}
-        self._checks = 0
+        self._checks = self._holds = 0
         self._full = False
         self._unhealthy = ""
         self.stopping = False
@@ -133,12 +192,14 @@ class Agent:
         hello = {"pid": os.getpid(), "started": time.time(), "host": os.uname().nodename}
         _write_whole(self._folder / "agent.json", json.dumps(hello))
         while self._waiting or len(self._processes) or self._checks:
+            if self._inner is not None and os.getppid() != self._parent:
+                self.stopping = True
             if self.stopping:
                 self._waiting.clear()
                 self._processes.cancel_all("terminated")
             elif self._unhealthy:
                 self._give_back()
-            elif not self._checks:
+            elif not self._holds:
                 self._start()
             self._processes.poll(1.0)
 
@@ -152,37 +213,47 @@ class Agent:
             running = Running(index, case["cores"], case["scratch"], self._full)
             self._running[index] = running
             (self._folder / f"{index}.started").touch()
+            environ = payload_environment(os.environ, case["environment"])
+            temporary = temporary_folder.create(case["scratch"], case["mark"], case["one_machine"])
+            if temporary is not None:
+                environ[temporary_folder.VARIABLE] = temporary
             self._processes.spawn(
                 case["key"],
                 case["argv"],
-                payload_environment(os.environ, case["environment"]),
+                environ,
                 case["scratch"],
                 case["walltime"],
-                partial(self._ended, running),
+                partial(self._ended, running, case["mark"]),
                 mark=case["mark"],
             )
         self._full = self._full or bool(self._waiting)
 
-    def _ended(self, running: Running, end: ProcessEnd) -> None:
+    def _ended(self, running: Running, mark: str, end: ProcessEnd) -> None:
         del self._running[running.index]
-        clean = end.ending == "exited" and end.exit_code == 0
-        if clean or self._inner is None or self.stopping:
+        temporary_folder.remove(mark)
+        if self._inner is None or self._only or self.stopping:
             self._write(running, end)
             return
+        clean = end.ending == "exited" and end.exit_code == 0
         self._checks += 1
-        self._inner.check(running.scratch, not self._running, partial(self._checked, running, end))
+        self._holds += not clean
+        check = self._inner.clear if clean else self._inner.check
+        check(running.scratch, self._folders, partial(self._checked, running, end, clean))
 
-    def _checked(self, running: Running, end: ProcessEnd, found: str, problem: str) -> None:
+    def _folders(self) -> list[str]:
+        return [other.scratch for other in self._running.values()]
+
+    def _checked(self, running: Running, end: ProcessEnd, clean: bool, findings: Findings) -> None:
         self._checks -= 1
-        if found or problem:
-            reason = "; ".join(
-                part for part in (problem, f"a case that ended left jobs: {found}" if found else "") if part
-            )
-            for other in self._running.values():
-                other.disturbed = other.disturbed or reason
-        if problem:
-            self._unhealthy = self._unhealthy or problem
-            running.disturbed = running.disturbed or problem
+        self._holds -= not clean
+        jobs = ", ".join(findings.leftover_jobs)
+        left = f"a case that ended had left the jobs {jobs}" if jobs else ""
+        reason = "; ".join(part for part in (findings.problem, left) if part)
+        for other in self._running.values():
+            other.disturbed = other.disturbed or reason
+        self._unhealthy = self._unhealthy or findings.problem
+        running.disturbed = running.disturbed or findings.problem or findings.doubt
+        running.leftover_jobs = [f"job {job}" for job in findings.leftover_jobs]
         self._write(running, end)
 
     def _give_back(self) -> None:
@@ -204,7 +275,7 @@ class Agent:
             "stdout_bytes": end.stdout_bytes,
             "started": end.started,
             "ended": end.ended,
-            "orphan_processes": list(end.orphan_processes),
+            "orphan_processes": [*end.orphan_processes, *running.leftover_jobs],
             "detail": end.detail,
             "waited": running.waited,
             "disturbed": running.disturbed,
@@ -220,6 +291,11 @@ def _write_whole(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.rename(path)
+
+
+def _below(folder: str, top: str) -> bool:
+    """Return whether a folder is in ``top``, whatever symbolic links lead there."""
+    return folder.startswith("/") and (os.path.realpath(folder) + "/").startswith(os.path.realpath(top) + "/")
 
 
 def _failed(end: ProcessEnd) -> bool:

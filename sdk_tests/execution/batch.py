@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
 from sdk_tests.execution.job import Job, Phase
 from sdk_tests.execution.job_scripts import Allocation, tail, write_job
 from sdk_tests.execution.messages import (
@@ -42,10 +44,15 @@ LINGER_LIMIT = 120.0
 """Seconds after its last result in which a job must leave the queue by itself, or it is cancelled."""
 SINGLE_QUERIES = 20
 """Jobs that are asked about one by one in an interval, at most."""
+_ENDED_EARLY = ("job-ended", "timeout", "vanished")
+"""Endings of a job that one of its cases may have caused."""
 
 
 class Batch:
-    """All jobs of one scheduler. ``relaunch`` takes requests that must be submitted again in another allocation."""
+    """All jobs of one scheduler.
+
+    ``relaunch`` takes requests that did not start in their allocation and must be submitted again, and the reason.
+    """
 
     def __init__(
         self,
@@ -55,7 +62,7 @@ class Batch:
         setup: Setup,
         processes: ProcessTable,
         send: Callable[[Event | AttemptFinished], None],
-        relaunch: Callable[[list[LaunchRequest]], None],
+        relaunch: Callable[[list[LaunchRequest], str], None],
     ) -> None:
         self.kind, self.given, self.setup, self.processes = kind, given, setup, processes
         self.send, self.relaunch = send, relaunch
@@ -69,6 +76,7 @@ class Batch:
         self._querying = False
         self._silent_since: float | None = None
         self._count = 0
+        self._relaunched: set[str] = set()
 
     def live(self) -> int:
         """Return how many jobs hold, or may hold, a place in the queue."""
@@ -96,7 +104,7 @@ class Batch:
         job.folder.mkdir(parents=True)
         cores = self.given.payload_cores if self.given.spec.exclusive else job.slots
         allocation = Allocation(first.nodes, cores, self.given.inner)
-        inner = self.kind.inner_commands(self.given.inner)
+        inner = self.given.inner.commands if self.given.inner else self.kind.inner_commands()
         script = write_job(job.folder, job.requests, job.slots, self.setup, allocation, inner)
         output = job.folder / "job.out"
         spec = JobSpec(job.name, script, output, first.nodes, asked, first.queue, first.account, job.slots)
@@ -324,7 +332,7 @@ class Batch:
     def _collect(self, job: Job) -> None:
         if job.job_id is None or not job.open:
             return
-        given_back = []
+        not_started, reason = [], ""
         for index, request in enumerate(job.requests):
             if index in job.finished:
                 continue
@@ -339,12 +347,20 @@ class Batch:
             job.finished.add(index)
             job.last_result = time.time()
             if result["ending"] == "not-started":
-                given_back.append(request)
+                not_started.append(request)
+                reason = f"its allocation was not healthy: {result['detail']}"
             else:
                 ending = result.pop("ending")
                 self.send(attempt_finished(request, ending, **result))
-        if given_back:
-            self.relaunch(given_back)
+        self._submit_again(not_started, reason)
+
+    def _submit_again(self, requests: list[LaunchRequest], reason: str) -> None:
+        """Have requests that did not start submitted again: together, and the second time each by itself."""
+        if not requests:
+            return
+        again = [msgspec.structs.replace(r, alone=r.alone or r.key in self._relaunched) for r in requests]
+        self._relaunched.update(request.key for request in requests)
+        self.relaunch(again, reason)
 
     def _reported(self, job: Job) -> bool:
         """Return whether the scheduler has reported the job's start, or had time to: a result may outrun a query."""
@@ -354,12 +370,21 @@ class Batch:
         return started or job.phase.left or now - job.first_result >= max(1.0, 3 * self.interval)
 
     def _finish_rest(self, job: Job, ending: str, detail: str) -> None:
-        """End the cases that have no result."""
+        """End the cases that have no result.
+
+        If a job that several cases share has ended before them, that may be the fault of any one: those that ran are
+        marked, and those that had not started are submitted again.
+        """
         self._collect(job)
         output = tail(job.folder / "job.out")
+        disturbed = f"the job that it shared had ended: {detail}" if ending in _ENDED_EARLY and job.several else ""
+        not_started = []
         for index, request in enumerate(job.requests):
             if index not in job.finished:
                 job.finished.add(index)
+                if disturbed and job.started and index not in job.started:
+                    not_started.append(request)
+                    continue
                 self.send(
                     attempt_finished(
                         request,
@@ -367,9 +392,11 @@ class Batch:
                         tail=output,
                         detail=detail,
                         timing=job.timing(None, None),
+                        disturbed=disturbed if index in job.started else "",
                         **job.native(),
                     )
                 )
+        self._submit_again(not_started, disturbed)
 
     # -- commands -----------------------------------------------------------------------------------------------------
 

@@ -91,6 +91,11 @@ class Job:
         return not self.phase.left
 
     @property
+    def several(self) -> bool:
+        """Whether several cases share it."""
+        return len(self.requests) > 1
+
+    @property
     def open(self) -> bool:
         """Whether some of its cases have no result yet."""
         return len(self.finished) < len(self.requests)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sdk_tests.execution import temporary_folder
 from sdk_tests.execution.messages import InnerSetup, LaunchRequest, Setup
 from sdk_tests.execution.process_table import STDERR_CAP, STDOUT_CAP
 
@@ -58,12 +59,17 @@ def write_job(
             "walltime": request.walltime,
             "cores": request.cores,
             "mark": f"{setup.mark}/{request.key}",
+            "one_machine": request.nodes == 1 or setup.schedulers[request.scheduler].testbed,
         }
         for request in requests
     ]
     path = folder / "requests.json"
     path.write_text(json.dumps({"slots": slots, "cases": cases, "inner": inner}), encoding="ascii")
-    variables = allocation.inner.variables if allocation.inner else {}
+    variables = dict(allocation.inner.variables) if allocation.inner else {}
+    if allocation.inner and requests:
+        testbed = setup.schedulers[requests[0].scheduler].testbed
+        temporary = temporary_folder.create(str(folder), f"{setup.mark}/{folder}", testbed)
+        variables |= {temporary_folder.VARIABLE: temporary} if temporary else {}
     start = allocation.command([setup.python, "-I", str(AGENT), str(path)])
     lines = ["#!/bin/sh", *_exports(variables), f"exec {shlex.join([*_unexportable(variables), *start])}"]
     script = folder / "job.sh"

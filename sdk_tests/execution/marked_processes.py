@@ -16,17 +16,28 @@ MARK = "EXAWORKS_CASE_MARK"
 def kill_marked(prefix: str, folder: str) -> list[str]:
     """Kill every process whose mark begins with ``prefix`` or that works in ``folder``; return their names.
 
-    For the case that the process which had started them is gone.
+    For the case that the process which had started them is gone. A process with a terminal is spared if it only works
+    in the folder: a user may look at the files. So is this process.
     """
     killed = []
     for entry in os.scandir("/proc"):
-        if not entry.name.isdigit():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
-        if (_mark_of(int(entry.name)) or "").startswith(prefix) or _works_in(int(entry.name), folder):
-            killed.append(name_of(int(entry.name)))
+        pid = int(entry.name)
+        if (_mark_of(pid) or "").startswith(prefix) or (_works_in(pid, folder) and not _has_terminal(pid)):
+            name = name_of(pid)
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(int(entry.name), signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
+                killed.append(name)
     return killed
+
+
+def _has_terminal(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+            return file.read().rpartition(")")[2].split()[4] != "0"  # tty_nr of proc(5)
+    except (OSError, IndexError):
+        return False
 
 
 def belongs(pid: int, group: int, mark: str | None, folder: str) -> bool:

@@ -28,13 +28,15 @@ class InnerSetup(msgspec.Struct, frozen=True, kw_only=True):
     """A scheduler to be started inside allocations of another one.
 
     within: the outer scheduler's name; its limits hold for both. start: the command that starts the inner one.
-    variables: with which its commands are found. gpus: of each node.
+    variables: with which its commands are found. gpus: of each node. commands: what checks it
+    (``SchedulerKind.inner_commands``).
     """
 
     within: str
     start: list[str]
     variables: dict[str, str]
     gpus: int = 0
+    commands: dict[str, list[str]] | None = None
 
 
 class SchedulerSetup(msgspec.Struct, frozen=True, kw_only=True):

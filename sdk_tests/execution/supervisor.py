@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from dashboard_client.schema import Span, Timing
+from sdk_tests.execution import temporary_folder
 from sdk_tests.execution.batch import Batch
 from sdk_tests.execution.leftover_jobs import LeftoverJobs, clear
 from sdk_tests.execution.messages import (
+    AttemptFinished,
     CleanupFailed,
     Event,
     GiveUp,
@@ -74,6 +76,8 @@ class Supervisor:
     # -- output, never blocking ---------------------------------------------------------------------------------------
 
     def send(self, value: Message) -> None:
+        if isinstance(value, AttemptFinished):
+            temporary_folder.remove(f"{self.setup.mark}/{value.result.case_id}#{value.result.attempt}")
         self._outgoing += line(value)
         self.flush()
 
@@ -101,10 +105,10 @@ class Supervisor:
         self.pending += requests
         self.pending.sort(key=lambda request: (not request.first, -request.walltime))
 
-    def _relaunch(self, requests: list[LaunchRequest]) -> None:
-        """Queue requests again whose allocation could not be used to its end."""
+    def _relaunch(self, requests: list[LaunchRequest], reason: str) -> None:
+        """Queue requests again that did not start in their allocation, because it could not be used to its end."""
         for request in requests:
-            self.send(Event(case_id=request.case_id, what="relaunch", detail="its allocation was not healthy any more"))
+            self.send(Event(case_id=request.case_id, what="relaunch", detail=reason))
         self.take(requests)
 
     def admit(self) -> None:
@@ -209,6 +213,9 @@ class Supervisor:
         self.send(Event(case_id=request.case_id, what="started"))
         mark = f"{self.setup.mark}/{request.key}"
         env = self.setup.envs[request.env]
+        temporary = temporary_folder.create(request.scratch, mark, self._runs_here(request.scheduler))
+        if temporary is not None:
+            env = {**env, temporary_folder.VARIABLE: temporary}
         done = partial(self._ended, request, tuple(argv))
         self.processes.spawn(request.key, argv, env, request.scratch, request.limit, done, mark=mark)
 
@@ -305,6 +312,7 @@ class Supervisor:
             left = clear(kind, env, ids, scratches, self.setup.job_token if in_doubt else "", limit=limit)
             if left is not None:
                 self.send(CleanupFailed(scheduler=name, detail=left[0], command=left[1]))
+        temporary_folder.remove_all(self.setup.mark)
         os.set_blocking(self._out, True)
         self.flush()
 

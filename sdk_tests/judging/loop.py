@@ -10,6 +10,7 @@ import pytest
 from dashboard_client.schema import Cause, CauseClass, Phase
 from dashboard_client.schema import Outcome as Verdict
 from sdk_tests.errors import RunError
+from sdk_tests.execution import temporary_folder
 from sdk_tests.execution.leftover_jobs import clear
 from sdk_tests.execution.marked_processes import kill_marked
 from sdk_tests.execution.messages import AttemptFinished, CleanupFailed, Event, GiveUp, LaunchRequest, Message
@@ -93,6 +94,8 @@ class Loop:
         """
         judged_by_plan = [item for item in self.items.values() if _cell(item).judgement is not None]
         self._run.display.planned(self._run.manifest, len(judged_by_plan))
+        if self.requests.session:
+            self._clean_up()
         link = Link(self.folder.private / "supervisor.log")
         try:
             link.watch(self.signals.wake)
@@ -103,16 +106,23 @@ class Loop:
             self._until_done(link)
         except RunError as error:
             self._run.echo(f"error: {error.format_message()}")
-            self._clean_up_after_lost_supervisor()
+            self._clean_up()
             self._close_open_cases(_supervisor_gone(error.format_message()), final=True)
         finally:
             self._report_failed_cleanup(link.close())
+            self._keep_scratch_folders()
         if self.interrupted:
             raise self.session.Interrupted("stopped by a signal; use --resume to run the unfinished cases")
         if self.session.shouldfail:
             raise self.session.Failed(self.session.shouldfail)
         if self.session.shouldstop:
             raise self.session.Interrupted(self.session.shouldstop)
+
+    def _keep_scratch_folders(self) -> None:
+        try:
+            self.requests.close()
+        except OSError as error:
+            self._run.echo(f"warning: the files of the cases stay in {self.requests.work.parent}: {error}")
 
     def _until_done(self, link: Link) -> None:
         last_tick = 0.0
@@ -147,12 +157,19 @@ class Loop:
                 self.leftover_jobs.append(f"{message.scheduler}: {message.detail}{by_hand}")
                 self._run.echo(f"warning: jobs may be left on {message.scheduler}: {message.detail}{by_hand}")
 
-    def _clean_up_after_lost_supervisor(self) -> None:
-        """Do what the supervisor does at its end: kill the payloads and cancel the jobs that it submitted."""
-        kill_marked(f"{self.folder.path.name}/", str(self.requests.work))
+    def _clean_up(self) -> None:
+        """Do what a supervisor does at its end, for one that was killed in this or in an earlier session of the run.
+
+        Kills the processes of cases, and cancels the jobs of all sessions of this run and those of its payloads.
+        """
+        killed = kill_marked(f"{self.folder.path.name}/", str(self.requests.work))
+        if killed:
+            names = ", ".join(sorted(set(killed)))
+            self._run.echo(f"ended {len(killed)} processes that cases of this run had left: {names}")
+        temporary_folder.remove_all(self.folder.path.name)
         for name, scheduler in self.preparation.schedulers.items():
             kind = scheduler.outermost.kind
-            ids, token = sorted(self.submitted.get(name, ())), self.requests.job_token
+            ids, token = sorted(self.submitted.get(name, ())), self.requests.run_token
             left = clear(kind, kind.env, ids, [str(self.requests.work)], token) if kind.batch else None
             if left is not None:
                 self._report_failed_cleanup([CleanupFailed(scheduler=name, detail=left[0], command=left[1])])

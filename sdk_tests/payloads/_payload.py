@@ -7,14 +7,18 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sys
 import traceback
 from pathlib import Path
+
+import _bindings  # noqa: F401  (stays importable for the payloads' helpers after its folder has left the path)
 
 # The folders beside this file have the names of components; on the path, Python would import them as empty packages.
 sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).resolve().parent]
 
 
+MAIN = os.getpid()
 NODE_NAMES = ("SLURMD_NODENAME", "EMULATED_NODENAME")
 """Variables that name the node of a process; needed if several nodes share one machine and therefore one host name."""
 
@@ -24,12 +28,22 @@ def node():
     return next((os.environ[name] for name in NODE_NAMES if name in os.environ), None) or platform.node()
 
 
+def exit_on_sigterm(*_):
+    """Exit through an exception on the first SIGTERM, so that cleanup runs; ignore further ones."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if os.getpid() != MAIN:  # a forked process has nothing to clean up
+        os._exit(128 + signal.SIGTERM)
+    sys.exit("ended by SIGTERM")
+
+
 def main(function, description):
     """Call ``function(request)`` and print the JSON object it returns; exit 1 with a traceback if it raises.
 
     Everything that the function and its child processes write to stdout goes to stderr. The original stdout is used
-    once, for the answer.
+    once, for the answer. On SIGTERM the function ends with an exception, so that it can cancel its jobs; the harness
+    kills a payload that has not ended 3 s later.
     """
+    signal.signal(signal.SIGTERM, exit_on_sigterm)
     parser = argparse.ArgumentParser(
         description=description,
         epilog="""By hand: python PAYLOAD '{"scheduler": {"kind": "local"}}' (the current folder is then the scratch

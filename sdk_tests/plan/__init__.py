@@ -2,5 +2,5 @@
 
 ``prepare.py`` makes the ``Preparation`` (system, schedulers, deployment and its contents), ``cells.py`` the plan, and
 ``launch_requests.py`` the messages that start its cells. This package may import ``integration`` (the tables of
-combinations that do not exist), ``deployments``, ``execution``, ``testbeds``, ``schedulers`` and the packages below them.
+combinations that do not exist), ``deployments``, ``execution``, ``testbeds``, ``schedulers`` and what is below them.
 """

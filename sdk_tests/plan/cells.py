@@ -145,6 +145,10 @@ def _judgement_by_plan(case: Case, scheduler: str, preparation: Preparation) -> 
     if available.inside and case.where != "allocation":
         reason = f"the harness itself runs inside a job of {scheduler}; this case runs only from a login node"
         return _skip("inside-allocation", CauseClass.SITE, reason)
+    for component in (case.component, *case.partners):
+        lacking = available.kind.unable(component) if case.where == "login" else None
+        if lacking:
+            return _skip("other-dialect", CauseClass.COMPONENT, lacking)
     unable = preparation.deployment.unable("allocation" if available.outer else case.where, available.kind.batch)
     if unable:
         return _skip("outside-image", CauseClass.DISTRIBUTION, unable)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import hashlib
 import json
 import os
+import re
 import secrets
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import msgspec
@@ -21,12 +26,17 @@ from sdk_tests.plan.probe import PAYLOADS
 from sdk_tests.schedulers import JobSpec
 from site_configs.schema import seconds
 
+PLAIN = re.compile(r"[\w./+-]*", re.ASCII)
+"""A path that every component can handle."""
+
 
 class LaunchRequests:
     """Makes the supervisor's set-up and the launch requests of one run.
 
     work: the folder that contains the scratch folder of each attempt. Compute nodes must be able to access it, so a
-    site file may name a shared folder.
+    site file may name a shared folder. If all work is done on this machine and the run's path has characters that some
+    components cannot handle in a path (spaces, quotes, percent signs), it is in the folder for temporary files, and
+    ``close`` moves it into the run.
     """
 
     def __init__(self, preparation: Preparation, run: Path, private: Path, case_ids: list[str]) -> None:
@@ -38,12 +48,30 @@ class LaunchRequests:
         if shared is not None:
             base = Path(os.path.expandvars(shared)).expanduser() / "exaworks" / run.name
         self.work = base / "work"
+        self._kept_work: Path | None = None
+        here = all(s.outermost.testbed or not s.kind.batch for s in preparation.schedulers.values())
+        if shared is None and here and not PLAIN.fullmatch(str(self.work)):
+            self._kept_work, name = self.work, f"exaworks-{os.getuid()}"
+            self.work = Path(tempfile.gettempdir()) / name / run.name / "work"
         self.work.mkdir(parents=True, exist_ok=True, mode=0o700)
-        session = secrets.token_hex(2)
-        self.job_token = hashlib.sha256(f"{run.name} {session}".encode()).hexdigest()[:8]
-        """Ends the names of all batch jobs that this session submits, so that they can be found by name."""
-        self._jobs = base / "jobs" / session
-        self._jobs.mkdir(parents=True)
+        self.run_token = base64.b32encode(hashlib.sha256(run.name.encode()).digest()).decode()[:6].lower()
+        """Ends the names of all batch jobs of all sessions of this run, so that they can be found by name."""
+        jobs = base / "jobs"
+        jobs.mkdir(exist_ok=True)
+        self.session = len(list(jobs.iterdir()))
+        """How many sessions this run had before this one; more than 0 in a resumed run."""
+        self.job_token = f"{self.session % 256:02x}{self.run_token}"
+        """Ends the names of all batch jobs that this session submits."""
+        self._jobs = jobs / f"{self.session:02x}"
+        self._jobs.mkdir()
+
+    def close(self) -> None:
+        """Move the scratch folders into the run, if they are elsewhere; nothing runs in them any more."""
+        if self._kept_work is not None and self.work.exists():
+            shutil.copytree(self.work, self._kept_work, symlinks=True, dirs_exist_ok=True)
+            shutil.rmtree(self.work.parent)
+            with contextlib.suppress(OSError):  # another run uses it
+                self.work.parent.parent.rmdir()
 
     def setup(self) -> Setup:
         """Return the first message to the supervisor."""
@@ -92,7 +120,10 @@ class LaunchRequests:
             return None
         within = next(name for name, other in self.preparation.schedulers.items() if other is scheduler.outer)
         variables, gpus = nesting.added_variables(scheduler), self.preparation.system.node.gpus
-        return InnerSetup(within=within, start=scheduler.kind.spec.start, variables=variables, gpus=gpus)
+        kind = scheduler.kind
+        return InnerSetup(
+            within=within, start=kind.spec.start, variables=variables, gpus=gpus, commands=kind.inner_commands()
+        )
 
     def request(self, cell: Cell, attempt: int, *, alone: bool = False) -> LaunchRequest:
         """Return the launch request for one attempt at a cell, and create the scratch folder of the attempt.

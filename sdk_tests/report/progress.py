@@ -55,12 +55,12 @@ class Progress:
         )
 
     def event(self, case_id: str, what: str, detail: str = "") -> None:
-        """Handle an event of a case: submitted, queued, started, finished, retry; or a note of any kind."""
+        """Handle an event of a case: submitted, queued, started, finished, retry, relaunch; or a note of any kind."""
         now = self._clock()
         if what in PHASES:
             self._state.active[case_id] = (PHASES[what], now)
-        if what in ("retry", "note"):
-            text = one_line(" ".join(part for part in (what if what == "retry" else "", case_id, detail) if part))
+        if what in ("retry", "relaunch", "note"):
+            text = one_line(" ".join(part for part in ("" if what == "note" else what, case_id, detail) if part))
             self._state.note = text
             self._report(text)
         else:

@@ -13,6 +13,7 @@ PHASES = {
     "started": "running",
     "finished": "being judged",
     "retry": "again",
+    "relaunch": "again",
 }
 """Event of a case → the phase that is displayed."""
 

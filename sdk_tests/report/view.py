@@ -135,7 +135,7 @@ class View:
         return self.counts["pass"] + self.counts["xpass"]
 
     @property
-    def passes(self) -> int:
+    def component_passes(self) -> int:
         """Number of passes that prove something: control cases do not count if other cases were planned."""
         return count_passes(
             self.manifest, {line.case_id: line.record for line in self.lines if line.record is not None}
@@ -246,7 +246,7 @@ def _verdict(run: View) -> Verdict:
         return Verdict("interrupted", "Interrupted: the run has no verdict", _resume_advice(run), code)
     if code == 2:
         return Verdict("not-judged", "Not judged: usage or configuration error", "", code)
-    if not run.passes and not any(counts[state] for state in PROBLEMS):
+    if not run.component_passes and not any(counts[state] for state in PROBLEMS):
         what = "Only control cases" if run.passes else "Nothing"
         return Verdict("nothing-passed", f"{what} passed, so nothing is validated", _notes(run), code)
     if code == 0:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import abc
 import enum
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,7 +91,15 @@ class CommandResult:
         """One line that describes the failure: the command, its exit code, and the last line that it printed."""
         lines = (self.stderr.strip() or self.stdout.strip()).splitlines()
         how = "did not answer in time" if self.exit_code is None else f"exit {self.exit_code}"
-        return f"{self.argv[0]}: {how}" + (f": {lines[-1]}" if lines else "")
+        return f"{self.program}: {how}" + (f": {lines[-1]}" if lines else "")
+
+    @property
+    def program(self) -> str:
+        """The bare name of the program that does the work, without ``env``, variables and ``sh -c`` before it."""
+        words = list(self.argv)
+        while len(words) > 1 and (words[0] == "env" or re.match(r"\w+=", words[0]) or words[:2] == ["sh", "-c"]):
+            words = words[1:] if words[0] != "sh" or len(words) < 5 else words[4:]
+        return words[0].rpartition("/")[2]
 
 
 class CommandFailed(Exception):
@@ -243,11 +252,11 @@ class SchedulerKind(abc.ABC):
         """Return what two spellings of one job's id have in common, for comparison only."""
         return job_id.strip()
 
-    def inner_commands(self, inner: object | None) -> dict[str, list[str]] | None:
-        """Return the commands with which a scheduler inside an allocation of this kind is checked.
+    def inner_commands(self) -> dict[str, list[str]] | None:
+        """Return the commands with which a scheduler of this kind is checked from inside one of its allocations.
 
-        inner: not None if another scheduler is started in the allocation. The commands are those of
-        ``sdk_tests.execution.agent.InnerScheduler``: list, cancel, ping and busy. None: nothing can be checked.
+        They are those of ``sdk_tests.execution.agent.InnerScheduler``: list, cancel, try and busy. None: nothing can be
+        checked.
         """
         return None
 
@@ -266,6 +275,10 @@ class SchedulerKind(abc.ABC):
     def kept_variables(self) -> tuple[str, ...]:
         """Return the variables that are kept although they have such a prefix: they name the scheduler to use."""
         return ()
+
+    def unable(self, component: str) -> str | None:
+        """Return why a component cannot submit jobs to this scheduler, for the reason of a skip; None if it can."""
+        return None
 
     def without_allocation(self, environ: Mapping[str, str]) -> dict[str, str]:
         """Return an environment without the variables that an outer allocation of this kind set."""

@@ -25,7 +25,17 @@ from sdk_tests.schedulers.base import (
     Probe,
     SchedulerKind,
 )
-from sdk_tests.schedulers.commands import evidence, find, job_name, output_files, parse_job_id, run_command, user_name
+from sdk_tests.schedulers.commands import (
+    evidence,
+    find,
+    is_number,
+    job_name,
+    only_requested,
+    output_files,
+    parse_job_id,
+    run_command,
+    user_name,
+)
 from site_configs.schema import SchedulerSpec
 
 NEEDED = ("qsub", "qstat", "qdel")
@@ -51,7 +61,7 @@ _ENDS = (
     (re.compile(r"maximum execution time exceeded"), JobState.TIMEOUT),
     (re.compile(r"user delete"), JobState.CANCELLED),
     (re.compile(r"Error: .*execution failure"), JobState.NODE_FAIL),
-    (re.compile(r"task completed normally with an exit code of (-?\d+)"), JobState.DONE),
+    (re.compile(r"task completed normally with an exit code of (-?[0-9]{1,9})\b"), JobState.DONE),
 )
 
 
@@ -112,9 +122,10 @@ class CobaltKind(SchedulerKind):
         # qstat exits with 1 and prints nothing if it knows none of the jobs.
         if done.exit_code != 0 and not (done.exit_code == 1 and not (done.stdout + done.stderr).strip()):
             raise CommandFailed(evidence(done))
-        statuses = _statuses(done.stdout)
+        requested = [word for word in done.argv[1:] if is_number(word)]
+        statuses = only_requested(_statuses(done.stdout), requested, self.job_key)
         self.last_statuses.update(statuses)
-        for job in (word for word in done.argv[1:] if word.isdecimal() and word not in statuses):
+        for job in (word for word in requested if word not in statuses):
             ended = self._ended(job)
             if ended is not None:
                 statuses[job] = ended
@@ -146,9 +157,9 @@ class CobaltKind(SchedulerKind):
         if done.exit_code != 0:
             raise CommandFailed(evidence(done))
         return {
-            fields["JobID"]: OwnJob(fields.get("JobName", ""), fields.get("OutputDir", ""))
+            fields["JobID"]: OwnJob(fields["JobName"], fields["OutputDir"])
             for fields in _blocks(done.stdout)
-            if fields.get("JobID", "").isdecimal() and fields.get("User", user_name()) == user_name()
+            if fields.keys() >= {"JobName", "OutputDir"} and fields.get("User", user_name()) == user_name()
         }
 
     def allocation_of(self, environ: Mapping[str, str]) -> AllocationCheck | None:
@@ -229,14 +240,14 @@ def _blocks(text: str) -> list[dict[str, str]]:
     """
     blocks: list[dict[str, str]] = []
     readable = False
-    for line in text.splitlines():
+    for line in text.split("\n"):
         name, sign, value = line.partition(":")
         if line.strip() and not line[:1].isspace():
             readable = bool(sign)
             blocks += [{}] if readable else []
         if sign and readable:
             blocks[-1].setdefault(name.strip(), value.strip())
-    jobs = [block for block in blocks if block.get("JobID", "").isdecimal()]
+    jobs = [block for block in blocks if is_number(block.get("JobID", ""))]
     if text.strip() and not jobs:
         raise CommandFailed(f"qstat: printed lines that cannot be read: {text.strip()[:200]!r}")
     return jobs

@@ -24,14 +24,24 @@ from sdk_tests.schedulers.base import (
     Probe,
     SchedulerKind,
 )
-from sdk_tests.schedulers.commands import evidence, find, job_name, on_a_node, parse_job_id, run_command
+from sdk_tests.schedulers.commands import (
+    evidence,
+    find,
+    is_number,
+    job_name,
+    on_a_node,
+    only_requested,
+    parse_job_id,
+    run_command,
+)
 from sdk_tests.schedulers.hostlist import expand
 
 ASCII_IDS = ("env", "FLUX_F58_FORCE_ASCII=1")
 COLUMNS = (
     *("id", "state", "result", "returncode", "t_submit", "t_run", "t_inactive", "nodelist"),
-    *("exception.type", "exception.note"),
+    *("exception.type", "exception.note", "id"),
 )
+"""The id is the first and the last column: a row with two different ids, or with one, has lost a part."""
 
 STATES: Mapping[str, JobState] = {
     "NEW": JobState.QUEUED,
@@ -48,6 +58,8 @@ RESULTS: Mapping[str, JobState] = {
     "CANCELED": JobState.CANCELLED,
     "TIMEOUT": JobState.TIMEOUT,
 }
+_ID = r"f[1-9A-HJ-NP-Za-km-z]+"
+_ROW = re.compile(rf"{_ID}\|")
 _NODE_FAILURE = re.compile(
     r"node.?failure|lost (?:contact|connection)|disconnected|No route to host|broker.*(?:lost|down)", re.I
 )
@@ -98,7 +110,7 @@ class FluxKind(SchedulerKind):
         ]
 
     def parse_submit(self, done: CommandResult) -> str:
-        return parse_job_id(done, r"^(f[1-9A-HJ-NP-Za-km-z]+)$")
+        return parse_job_id(done, rf"^\s*({_ID})\s*$")
 
     def status_argv(self, ids: Sequence[str]) -> list[str]:
         columns = "|".join("{" + name + ("" if name == "id" else ":h") + "}" for name in COLUMNS)
@@ -108,7 +120,9 @@ class FluxKind(SchedulerKind):
         errors = [line for line in done.stderr.splitlines() if line.strip() and "unknown" not in line]
         if done.exit_code is None or (done.exit_code != 0 and (errors or not done.stderr.strip())):
             raise CommandFailed(evidence(done))
-        return {job: _status(*(field.strip() for field in fields)) for job, *fields in _rows(done, len(COLUMNS))}
+        statuses = {job: _status(*(field.strip() for field in fields)) for job, *fields in _rows(done, len(COLUMNS))}
+        requested = done.argv[done.argv.index("-o") + 2 :] if "-o" in done.argv else ()
+        return only_requested(statuses, requested, self.job_key)
 
     def cancel_argv(self, ids: Sequence[str]) -> list[str]:
         return [self._path(), "cancel", *ids]
@@ -120,21 +134,21 @@ class FluxKind(SchedulerKind):
         return [self._path(), "ping", "--count=1", "job-manager"]
 
     def own_jobs_argv(self) -> list[str]:
-        return [*ASCII_IDS, self._path(), "jobs", "-n", "-o", "{id}|{name:h}|{cwd:h}"]
+        return [*ASCII_IDS, self._path(), "jobs", "-n", "-o", "{id}|{name:h}|{cwd:h}|{id}"]
 
     def parse_own_jobs(self, done: CommandResult) -> dict[str, OwnJob]:
         if done.exit_code != 0:
             raise CommandFailed(evidence(done))
-        return {job: OwnJob(name.strip(), folder.strip()) for job, name, folder in _rows(done, 3)}
+        return {job: OwnJob(name.strip(), folder.strip()) for job, name, folder in _rows(done, 4)}
 
-    def inner_commands(self, inner: object | None) -> dict[str, list[str]] | None:
+    def inner_commands(self) -> dict[str, list[str]] | None:
         """A job of the harness is a Flux instance, which its cases share: its jobs and its brokers can be checked."""
         flux = self._path()
         return {
             "list": [*ASCII_IDS, flux, "jobs", "-n", "-o", "{id} {cwd:h}"],
             "cancel": [flux, "cancel"],
-            "ping": [flux, "ping", "--count=1", "job-manager"],
-            "busy": [flux, "resource", "list", "-n", "-s", "allocated", "-o", "{ncores}"],
+            "try": [flux, "run", "--ntasks=1", "true"],
+            "busy": [flux, "resource", "list", "-n", "-s", "allocated,down", "-o", "{ncores}"],
         }
 
     def allocation_of(self, environ: Mapping[str, str]) -> AllocationCheck | None:
@@ -172,22 +186,21 @@ class FluxKind(SchedulerKind):
         return find("flux", self.env) or "flux"
 
 
-_ROW = re.compile(r"f[1-9A-HJ-NP-Za-km-z]+\|")
-
-
 def _rows(done: CommandResult, columns: int) -> list[list[str]]:
-    """Return the fields of each job; the note of an exception is free text of any number of lines.
+    """Return the job's id and the columns between the two ids of a row; a note is free text of any number of lines.
 
     Raises:
         CommandFailed: there are lines, and none of them can be read.
     """
-    lines: list[str] = []
-    for line in done.stdout.splitlines():
-        if _ROW.match(line):
-            lines.append(line)
-        elif lines:
-            lines[-1] += f" {line.strip()}"
-    rows = [fields for line in lines if len(fields := line.split("|", columns - 1)) == columns]
+    rows, begun = [], ""
+    for line in map(str.rstrip, done.stdout.split("\n")):
+        begun = line if _ROW.match(line) else f"{begun} {line.strip()}" if begun else ""
+        first, _, rest = begun.partition("|")
+        middle, _, last = rest.rpartition("|")
+        fields = middle.split("|", columns - 3)
+        if last == first and len(fields) == columns - 2:
+            rows.append([first, *fields])
+            begun = ""
     if done.stdout.strip() and not rows:
         raise CommandFailed(f"flux jobs: printed lines that cannot be read: {done.stdout.strip()[:200]!r}")
     return rows
@@ -204,7 +217,7 @@ def _status(
         elif job_state is JobState.CANCELLED and "preempt" in f"{kind} {note}".lower():
             job_state = JobState.PREEMPTED
     ended = job_state.ended
-    exit_code = int(code) if ended and re.fullmatch(r"-?\d+", code) else None
+    exit_code = int(code) if ended and is_number(code.removeprefix("-")) and len(code) < 10 else None
     signal = None
     if exit_code is not None and (exit_code < 0 or exit_code > 128):
         signal, exit_code = (-exit_code if exit_code < 0 else exit_code - 128), None
@@ -222,7 +235,5 @@ def _status(
 
 
 def _instant(text: str) -> float | None:
-    try:
-        return float(text) or None
-    except ValueError:
-        return None
+    match = re.fullmatch(r"\d{1,11}(?:\.\d{1,9})?", text, re.ASCII)
+    return float(text) or None if match else None

@@ -1,4 +1,7 @@
-"""LSF, used through its own commands: bsub, bjobs, bkill and bqueues, as of Spectrum LSF 10.1.
+"""LSF, used through its own commands: bsub, bjobs, bkill and bqueues, as of Spectrum LSF 10.1, and as of OpenLava.
+
+The site file names the dialect: whether jobs request nodes or job slots, and whether bjobs prints JSON. Without it, the
+probe finds it out.
 
 The states are listed in https://www.ibm.com/docs/en/spectrum-lsf/10.1.0?topic=execution-about-job-states, the
 termination reasons in https://www.ibm.com/docs/SSWRJV_10.1.0/lsf_admin/termination_reasons_lsf.html.
@@ -12,6 +15,10 @@ import platform
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from sdk_tests.schedulers.base import (
     AllocationCheck,
@@ -28,13 +35,16 @@ from sdk_tests.schedulers.commands import (
     blocking_argv,
     evidence,
     find,
+    finishing_command,
     job_name,
     on_a_node,
-    output_files,
     parse_job_id,
     run_command,
     user_name,
 )
+from sdk_tests.schedulers.lsf_long import read_long
+from site_configs.probes.lsf import dialect
+from site_configs.values import Dialect
 
 NEEDED = ("bsub", "bjobs", "bkill", "bqueues")
 ONCE = ("env", "LSB_NTRIES=1")
@@ -69,8 +79,12 @@ REASONS: Mapping[str, JobState] = {
 }
 
 
+FILE_WAIT = 10
+"""Seconds to wait for the files of a control job, which may become visible after ``bsub -K`` has returned."""
+
+
 class LsfKind(SchedulerKind):
-    """An LSF installation, as the site file describes it. Jobs request whole nodes, as at LLNL and ORNL."""
+    """An LSF installation, as the site file describes it."""
 
     kind = "lsf"
     package = "IBM Spectrum LSF"
@@ -90,6 +104,8 @@ class LsfKind(SchedulerKind):
         hosts = run_command([*ONCE, self._path("bhosts"), "-w"], self.env)
         rows = [line.split() for line in hosts.stdout.splitlines()[1:] if line.strip()]
         first = identity.stdout.partition("\n")[0].partition(",")[0]
+        if self.spec.dialect is None:
+            self.spec = msgspec.structs.replace(self.spec, dialect=dialect(self.env))
         return Probe(
             kind=self.kind,
             available=True,
@@ -103,34 +119,50 @@ class LsfKind(SchedulerKind):
     def configured(self) -> bool:
         return bool(self.env.get("LSF_ENVDIR") or find("bsub", self.env))
 
+    @property
+    def nodewise(self) -> bool:
+        """Whether jobs request nodes, not job slots."""
+        return self.spec.dialect in (None, Dialect.CSM)
+
+    @property
+    def classic(self) -> bool:
+        """Whether bjobs prints no JSON."""
+        return self.spec.dialect is Dialect.CLASSIC
+
     def submit_argv(self, job: JobSpec) -> list[str]:
-        return [*self._bsub(job), "-rn", "-o", str(job.output), str(job.script)]
+        argv = [*self._bsub(job), *([] if self.classic else ["-rn"]), "-o", str(job.output)]
+        if self.nodewise:
+            return [*argv, str(job.script)]
+        return ["env", f"SCRIPT={job.script}", "sh", "-c", 'exec "$@" < "$SCRIPT"', "sh", *argv]
 
     def parse_submit(self, done: CommandResult) -> str:
         return parse_job_id(done, r"^Job <(\d+)> is submitted")
 
     def status_argv(self, ids: Sequence[str]) -> list[str]:
-        return [*ONCE, self._path("bjobs"), "-a", "-json", "-o", COLUMNS, *ids]
+        return self._bjobs(["-a"], COLUMNS, ids)
 
     def parse_status(self, done: CommandResult) -> dict[str, JobStatus]:
-        return {row["JOBID"]: _status(row) for row in _records(done)}
+        return {row["JOBID"]: _status(row) for row in self._rows(done)}
 
     def cancel_argv(self, ids: Sequence[str]) -> list[str]:
         return [*ONCE, self._path("bkill"), *ids]
 
     def control_argv(self, argv: Sequence[str], job: JobSpec) -> list[str]:
-        out, err = output_files(job.output)
-        # LSF joins the arguments of a command with spaces and runs the result in a shell
-        return blocking_argv(job.output, [*self._bsub(job), "-K", "-o", out, "-e", err, shlex.join(argv)])
+        # LSF joins the arguments of a command with spaces and runs the result in a shell. It writes a report about the
+        # job into the file of -o, before or after the program's own output, and not before bsub -K has returned.
+        report, command = str(Path(job.output) / "control.report"), finishing_command(argv, job.output)
+        return blocking_argv(
+            job.output, [*self._bsub(job), "-K", "-o", report, command], file_wait=FILE_WAIT, refused=255
+        )
 
     def ping_argv(self) -> list[str]:
         return [*ONCE, self._path("bqueues"), "-w"]
 
     def own_jobs_argv(self) -> list[str]:
-        return [*ONCE, self._path("bjobs"), "-json", "-o", "jobid job_name sub_cwd"]
+        return self._bjobs([], "jobid job_name sub_cwd", [])
 
     def parse_own_jobs(self, done: CommandResult) -> dict[str, OwnJob]:
-        return {row["JOBID"]: OwnJob(row.get("JOB_NAME", ""), row.get("SUB_CWD", "")) for row in _records(done)}
+        return {row["JOBID"]: OwnJob(row.get("JOB_NAME", ""), row.get("SUB_CWD", "")) for row in self._rows(done)}
 
     def job_key(self, job_id: str) -> str:
         """Compare the number, with the index of an array element."""
@@ -141,9 +173,9 @@ class LsfKind(SchedulerKind):
         job_id = environ.get(self.job_variable)
         if not job_id:
             return None
-        done = run_command([*ONCE, self._path("bjobs"), "-json", "-o", f"{COLUMNS} user", job_id], self.env)
+        done = run_command(self._bjobs([], f"{COLUMNS} user", [job_id]), self.env)
         try:
-            row = next((row for row in _records(done) if self.job_key(row["JOBID"]) == self.job_key(job_id)), None)
+            row = next((row for row in self._rows(done) if self.job_key(row["JOBID"]) == self.job_key(job_id)), None)
         except CommandFailed as failed:
             return AllocationCheck(job_id, alive=False, reason=f"LSF does not report job {job_id}: {failed}")
         if row is None:
@@ -162,12 +194,54 @@ class LsfKind(SchedulerKind):
     def allocation_prefixes(self) -> tuple[str, ...]:
         return ("LSB_", "LS_JOBPID", "LS_SUBCWD", "LS_EXEC", "JSM_", "PMI_", "PMIX_", "OMPI_COMM_")
 
+    def view(self, nodes: int) -> dict[str, Any]:
+        """Add how jobs request their size (``job_size``: nodes or slots), and whether bjobs has ``-json``."""
+        return {**super().view(nodes), "job_size": "nodes" if self.nodewise else "slots", "json": not self.classic}
+
+    def unable(self, component: str) -> str | None:
+        if component == "psij" and self.classic:
+            return (
+                "psij 0.9.11's executor for LSF asks for the status of jobs only with `bjobs -json`, which this LSF "
+                "does not have (dialect: classic)"
+            )
+        if component == "maestro" and not self.nodewise:
+            return (
+                "maestro 1.2's adapter for LSF requests nodes with `#BSUB -nnodes`, which only an LSF with IBM's "
+                f"Cluster System Manager has; the dialect of this one is {self.spec.dialect.value}"  # type: ignore[union-attr]
+            )
+        return None
+
     def _bsub(self, job: JobSpec) -> list[str]:
-        argv = [*ONCE, self._path("bsub"), "-J", job_name(job.name), "-nnodes", str(job.nodes)]
+        words = [word for line in self.directives() for word in shlex.split(line)]
+        argv = [*ONCE, self._path("bsub"), "-J", job_name(job.name)]
+        if self.nodewise:
+            argv += ["-nnodes", str(job.nodes)]
+        else:
+            requirements, words = _requirements(words)
+            if not any("span[" in text for text in requirements):
+                requirements.append(f"span[ptile={job.cores}]")
+            argv += ["-n", str(job.nodes * job.cores), "-R", " ".join(requirements)]
+            argv += ["-x"] if self.spec.exclusive and "-x" not in words else []
         argv += ["-W", str(minutes(job.walltime))]
         argv += ["-q", job.queue] if job.queue else []
         argv += ["-P", job.account] if job.account else []
-        return argv + [word for line in self.directives() for word in shlex.split(line)]
+        return argv + words
+
+    def _bjobs(self, options: Sequence[str], columns: str, ids: Sequence[str]) -> list[str]:
+        form = ["-l"] if self.classic else ["-json", "-o", columns]
+        return [*ONCE, self._path("bjobs"), *options, *form, *ids]
+
+    def _rows(self, done: CommandResult) -> list[dict[str, str]]:
+        if not self.classic:
+            return _records(done)
+        rows = read_long(done.stdout, self.env.get("HOME") or str(Path("~").expanduser()))
+        asked = {self.job_key(word) for word in done.argv if re.fullmatch(r"\d+(\[\d+\])?", word)}
+        rows = [row for row in rows if not asked or self.job_key(row["JOBID"]) in asked]
+        if rows or (done.exit_code is not None and _knows_none(done)):
+            return rows
+        if done.exit_code == 0:
+            raise CommandFailed(f"bjobs: printed no list of jobs: {done.stdout[:200]!r}")
+        raise CommandFailed(evidence(done))
 
     def _path(self, name: str) -> str:
         return find(name, self.env) or name
@@ -176,6 +250,28 @@ class LsfKind(SchedulerKind):
 def minutes(walltime: float) -> int:
     """Round a walltime in seconds up to whole minutes, the unit of LSF."""
     return max(1, math.ceil(walltime / 60))
+
+
+def _requirements(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Take the values of ``-R`` out of the words of a command; OpenLava refuses a second ``-R``."""
+    values, rest = [], []
+    remaining = iter(words)
+    for word in remaining:
+        if word == "-R":
+            values.append(next(remaining, ""))
+        else:
+            rest.append(word)
+    return [value for value in values if value], rest
+
+
+def _knows_none(done: CommandResult) -> bool:
+    """Return whether bjobs states, and states only, that it knows none of the jobs."""
+    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    if done.stdout.strip():
+        return False
+    if not lines:
+        return done.exit_code == 0
+    return all(re.fullmatch(r"No (unfinished )?job found|Job <[^<>]*> is not found", line) for line in lines)
 
 
 def _records(done: CommandResult) -> list[dict[str, str]]:
@@ -215,10 +311,14 @@ def _status(row: dict[str, str]) -> JobStatus:
     reason = exit_reason or row.get("PEND_REASON") or row.get("SUSPEND_REASON") or ""
     pend_time = row.get("PEND_TIME", "").split()
     started = state not in (JobState.QUEUED, JobState.UNKNOWN)
+    times = {name: float(row[name]) if row.get(name) else None for name in ("SUBMITTED", "STARTED", "ENDED")}
     return JobStatus(
         state=state,
         native_state=native,
         reason=reason.rstrip("; ") or None,
+        submitted=times["SUBMITTED"],
+        started=times["STARTED"],
+        ended=times["ENDED"],
         nodes=tuple(dict.fromkeys(part.rpartition("*")[2] for part in row.get("EXEC_HOST", "").split(":") if part)),
         exit_code=code if state.ended else None,
         signal=signal if state.ended else None,

@@ -33,6 +33,7 @@ from sdk_tests.schedulers.commands import (
     find,
     job_name,
     on_a_node,
+    only_requested,
     output_files,
     parse_job_id,
     run_command,
@@ -111,7 +112,7 @@ class PbsKind(SchedulerKind):
         return [*self._qsub(job), "-r", "n", "-j", "oe", "-o", str(job.output), str(job.script)]
 
     def parse_submit(self, done: CommandResult) -> str:
-        return parse_job_id(done, r"^(\d+(?:\[\])?\.\S+)$")
+        return parse_job_id(done, r"^\s*(\d+(?:\[\])?\.[\w.-]+)\s*$")
 
     def status_argv(self, ids: Sequence[str]) -> list[str]:
         return [self._path("qstat"), *(["-x"] if self._history else []), "-f", "-F", "json", *ids]
@@ -120,7 +121,8 @@ class PbsKind(SchedulerKind):
         if "-x" in done.argv and NO_HISTORY in done.stderr:
             self._history = False
             raise CommandFailed(f"{evidence(done)}; asked without the history from now on")
-        return {job: _status(attributes) for job, attributes in _jobs(done).items()}
+        statuses = {job: _status(attributes) for job, attributes in _jobs(done).items()}
+        return only_requested(statuses, [word for word in done.argv[1:] if _ID.match(word)], self.job_key)
 
     def cancel_argv(self, ids: Sequence[str]) -> list[str]:
         return [self._path("qdel"), *ids]
@@ -143,7 +145,7 @@ class PbsKind(SchedulerKind):
         if done.exit_code == 0 and not done.stdout.strip():
             return {}
         return {
-            job: OwnJob(str(attributes.get("Job_Name", "")), _work_folder(attributes))
+            job: OwnJob(_text(attributes.get("Job_Name")), _work_folder(attributes))
             for job, attributes in _jobs(done).items()
         }
 
@@ -167,7 +169,7 @@ class PbsKind(SchedulerKind):
         if status.state is not JobState.RUNNING:
             reason = f"PBS's job {job_id} does not run: its state is {status.native_state}"
             return AllocationCheck(job_id, alive=False, reason=reason)
-        if str(attributes.get("Job_Owner", "")).partition("@")[0] not in ("", user_name()):
+        if _text(attributes.get("Job_Owner")).partition("@")[0] not in ("", user_name()):
             return AllocationCheck(job_id, alive=False, reason=f"PBS's job {job_id} belongs to another user")
         if on_a_node(status.nodes):
             return AllocationCheck(job_id, alive=True, here=True, nodes=status.nodes)
@@ -226,10 +228,12 @@ def _mended(text: str) -> str:
     return re.sub(r"(:\s*)(-?0\d[\w.]*)(?=\s*[,}\n])", r'\1"\2"', text)
 
 
-_JOB = re.compile(r'"(\d+(?:\[\d*\])?\.[\w.-]+)":\s*\{')
+_ID = re.compile(r"\d+(?:\[\d*\])?\.[\w.-]+", re.ASCII)
+_JOB = re.compile(rf'"({_ID.pattern})":\s*\{{', re.ASCII)
 _ATTRIBUTE = re.compile(
     r'"(Job_Name|job_state|Job_Owner|comment|ctime|stime|mtime|exec_host|Exit_status|substate|PBS_O_WORKDIR)":\s*'
-    r'(?:"((?:[^"\\]|\\.)*)"|(-?\d+))'
+    r'(?:"((?:[^"\\]|\\.)*)"|(-?\d{1,18}\b))',
+    re.ASCII,
 )
 
 
@@ -241,7 +245,7 @@ def _salvaged(text: str) -> dict[str, dict[str, Any]]:
         block = text[start.end() : following.start() if following else len(text)]
         attributes: dict[str, Any] = {}
         for name, quoted, number in _ATTRIBUTE.findall(block):
-            attributes.setdefault(name, int(number) if number else quoted)
+            attributes.setdefault(name, int(number) if number else _unescaped(quoted))
         if "job_state" in attributes:
             attributes["Variable_List"] = {"PBS_O_WORKDIR": attributes.get("PBS_O_WORKDIR", "")}
             jobs[start.group(1)] = attributes
@@ -258,7 +262,7 @@ def _jobs(done: CommandResult) -> dict[str, dict[str, Any]]:
     readable = {
         job: attributes
         for job, attributes in (jobs.items() if isinstance(jobs, dict) else ())
-        if re.match(r"\d+", job) and isinstance(attributes, dict) and isinstance(attributes.get("job_state"), str)
+        if _ID.fullmatch(job) and isinstance(attributes, dict) and isinstance(attributes.get("job_state"), str)
     }
     if jobs and not readable:
         raise CommandFailed(f"qstat: reported jobs without a state: {done.stdout[:200]!r}")
@@ -267,28 +271,46 @@ def _jobs(done: CommandResult) -> dict[str, dict[str, Any]]:
 
 def _work_folder(attributes: Mapping[str, Any]) -> str:
     variables = attributes.get("Variable_List")
-    return str(variables.get("PBS_O_WORKDIR", "")) if isinstance(variables, dict) else ""
+    return _text(variables.get("PBS_O_WORKDIR")) if isinstance(variables, dict) else ""
+
+
+def _unescaped(quoted: str) -> str:
+    """Return the text of a JSON string; unchanged if it is none."""
+    try:
+        return str(json.loads(f'"{quoted}"', strict=False))
+    except ValueError:
+        return quoted
+
+
+def _text(value: Any) -> str:
+    """Return a text that can be encoded in UTF-8; empty if the value is no text."""
+    return value.encode(errors="replace").decode() if isinstance(value, str) else ""
+
+
+def _exit_status(attributes: Mapping[str, Any]) -> int | None:
+    code = attributes.get("Exit_status")
+    return code if type(code) is int and abs(code) < 1 << 31 else None
 
 
 def _status(attributes: dict[str, Any]) -> JobStatus:
-    native = str(attributes["job_state"])
+    native = _text(attributes["job_state"])
     state = STATES.get(native, JobState.UNKNOWN)
     exit_code = signal = None
     if state is JobState.DONE:
-        code = attributes.get("Exit_status")
+        code = _exit_status(attributes)
         state = _end_state(code, attributes)
-        if isinstance(code, int) and code > 256:
+        if code is not None and 256 < code <= 256 + SIGNALS:
             signal = code - 256
-        elif isinstance(code, int) and 128 < code <= 128 + SIGNALS:
+        elif code is not None and 128 < code <= 128 + SIGNALS:
             signal = code - 128  # reported by the shell that ran the script
-        elif isinstance(code, int):
+        else:
             exit_code = code
     started = _instant(attributes.get("stime"))
-    hosts = [part.partition("/")[0] for part in str(attributes.get("exec_host", "")).split("+") if part]
+    hosts = [part.partition("/")[0] for part in _text(attributes.get("exec_host")).split("+") if part]
     return JobStatus(
         state=state,
         native_state=native,
-        reason=str(attributes.get("comment") or "") or None,
+        reason=_text(attributes.get("comment")) or None,
         submitted=_instant(attributes.get("ctime")),
         started=started if hosts else None,
         ended=_instant(attributes.get("mtime")) if state.ended else None,
@@ -298,10 +320,10 @@ def _status(attributes: dict[str, Any]) -> JobStatus:
     )
 
 
-def _end_state(code: Any, attributes: dict[str, Any]) -> JobState:
-    if isinstance(code, int) and code in CODES:
+def _end_state(code: int | None, attributes: dict[str, Any]) -> JobState:
+    if code is not None and code in CODES:
         return CODES[code]
-    if "exceeded resource walltime" in str(attributes.get("comment", "")):
+    if "exceeded resource walltime" in _text(attributes.get("comment")):
         return JobState.TIMEOUT
     if attributes.get("substate") == TERMINATED or code is None:
         return JobState.CANCELLED
@@ -310,6 +332,6 @@ def _end_state(code: Any, attributes: dict[str, Any]) -> JobState:
 
 def _instant(text: Any) -> float | None:
     try:
-        return time.mktime(time.strptime(str(text), "%a %b %d %H:%M:%S %Y"))
+        return time.mktime(time.strptime(_text(text), "%a %b %d %H:%M:%S %Y"))
     except (ValueError, OverflowError):
         return None

@@ -28,7 +28,7 @@ from sdk_tests.schedulers.base import (
     Probe,
     SchedulerKind,
 )
-from sdk_tests.schedulers.commands import on_a_node
+from sdk_tests.schedulers.commands import is_number, on_a_node, only_requested, parse_job_id
 from sdk_tests.schedulers.hostlist import expand
 
 _PROBE_LIMIT = 5.0
@@ -38,10 +38,12 @@ _CONFIGURATIONS = tuple(
     Path(folder, "slurm.conf") for folder in ("/etc/slurm", "/etc/slurm-llnl", "/run/slurm/conf", "/usr/local/etc")
 )
 
-_COLUMNS = ("JobID", "State", "exit_code", "SubmitTime", "StartTime", "EndTime", "NodeList", "Reason")
-_ACCOUNTED = ("JobID", "State", "ExitCode", "Submit", "Start", "End", "NodeList")
-_ALLOCATION = ("JobID", "State", "UserID", "NodeList")
-_ID = re.compile(r"\d+(?:_\d+|\+\d+)?(?:;[\w.-]+)?")
+_COLUMNS = ("JobID", "State", "exit_code", "SubmitTime", "StartTime", "EndTime", "NodeList", "Reason", "JobID")
+_ACCOUNTED = ("JobID", "State", "ExitCode", "Submit", "Start", "End", "NodeList", "JobID")
+_ALLOCATION = ("JobID", "State", "UserID", "NodeList", "JobID")
+_OWN = ("JobID", "Name", "WorkDir", "JobID")
+"""The id is the first and the last column: a row with two different ids, or with one, has lost a part."""
+_ID = re.compile(r"\d+(?:_\d+|\+\d+)?(?:;[\w.-]+)?", re.ASCII)
 _DEFAULTS_OF_SQUEUE = (
     "SQUEUE_STATES",
     "SQUEUE_USERS",
@@ -137,10 +139,7 @@ class SlurmKind(SchedulerKind):
         if done.exit_code != 0:
             raise CommandFailed(_evidence(done))
         # A site's submit filter may print lines before the id. With several clusters, ;CLUSTER follows the id.
-        for line in reversed(done.stdout.splitlines()):
-            if _ID.fullmatch(line.strip()):
-                return line.strip()
-        raise CommandFailed(f"{done.argv[0]}: printed no job id but {done.stdout.strip()[:200]!r}")
+        return parse_job_id(replace(done, argv=_evident(done).argv), rf"^\s*({_ID.pattern})\s*$")
 
     def status_argv(self, ids: Sequence[str]) -> list[str]:
         return _joined(
@@ -154,9 +153,10 @@ class SlurmKind(SchedulerKind):
             if "Invalid job id specified" in done.stderr:
                 return {}
             raise CommandFailed(_evidence(done))
-        return {
+        statuses = {
             job_id: _status(*(field.strip() for field in fields)) for job_id, *fields in self._rows(done, len(_COLUMNS))
         }
+        return only_requested(statuses, _requested(done), self._number)
 
     def cancel_argv(self, ids: Sequence[str]) -> list[str]:
         return _joined(
@@ -175,15 +175,12 @@ class SlurmKind(SchedulerKind):
         return [self._path("scontrol"), "ping"]
 
     def own_jobs_argv(self) -> list[str]:
-        columns = _format(("JobID", "Name", "WorkDir"))
-        return [*self._squeue(self._cluster()), f"--user={os.getuid()}", "--Format", columns]
+        return [*self._squeue(self._cluster()), f"--user={os.getuid()}", "--Format", _format(_OWN)]
 
     def parse_own_jobs(self, done: CommandResult) -> dict[str, OwnJob]:
         if done.exit_code != 0:
             raise CommandFailed(_evidence(done))
-        return {
-            job_id: OwnJob(name.strip(), folder.rstrip("|").strip()) for job_id, name, folder in self._rows(done, 3)
-        }
+        return {job_id: OwnJob(name.strip(), folder.strip()) for job_id, name, folder in self._rows(done, len(_OWN))}
 
     def accounting_argv(self, ids: Sequence[str]) -> list[str] | None:
         if not self._find("sacct"):
@@ -198,16 +195,22 @@ class SlurmKind(SchedulerKind):
     def parse_accounting(self, done: CommandResult) -> dict[str, JobStatus]:
         if done.exit_code != 0:
             raise CommandFailed(_evidence(done))
-        return {
+        statuses = {
             job_id: _status(*(field.strip() for field in [*fields, ""]))
             for job_id, *fields in self._rows(done, len(_ACCOUNTED))
         }
+        return only_requested(statuses, _requested(done), self._number)
 
     def job_key(self, job_id: str) -> str:
         """Compare the job and its cluster; a step (``12.batch``) or a component (``12+1``) is part of its job."""
-        number, _, cluster = job_id.strip().partition(";")
-        match = re.match(r"\d+(?:_\d+)?", number)
-        return (match.group() if match else number) + (f";{cluster}" if cluster else "")
+        cluster = job_id.strip().partition(";")[2]
+        return self._number(job_id) + (f";{cluster}" if cluster else "")
+
+    def _number(self, job_id: str) -> str:
+        """Return the job's number, without its cluster."""
+        number = job_id.strip().partition(";")[0]
+        match = re.match(r"\d+(?:_\d+)?", number, re.ASCII)
+        return match.group() if match else number
 
     def allocation_of(self, environ: Mapping[str, str]) -> AllocationCheck | None:
         job_id = environ.get(self.job_variable)
@@ -216,11 +219,13 @@ class SlurmKind(SchedulerKind):
         number = job_id.partition(";")[0]
         asked = self._run([*self._squeue(self._cluster()), f"--jobs={number}", "--Format", _format(_ALLOCATION)])
         rows = [
-            fields for found, *fields in self._rows(asked, len(_ALLOCATION), strict=False) if found.startswith(number)
+            fields
+            for found, *fields in self._rows(asked, len(_ALLOCATION), strict=False)
+            if self._number(found) == self._number(job_id)
         ]
         if asked.exit_code != 0 or not rows:
             return AllocationCheck(job_id, alive=False, reason=f"Slurm does not know a running job {job_id}")
-        state, owner, listed = (field.strip().rstrip("|").strip() for field in rows[0])
+        state, owner, listed = (field.strip() for field in rows[0])
         nodes = expand(listed)
         if STATES.get(state.partition(" ")[0]) is not JobState.RUNNING or not nodes:
             return AllocationCheck(job_id, alive=False, reason=f"Slurm's job {job_id} does not run: {state}")
@@ -264,20 +269,22 @@ class SlurmKind(SchedulerKind):
         return ["env", *unset, "SLURM_TIME_FORMAT=%s", self._path("squeue"), "--noheader", *_clusters(cluster)]
 
     def _rows(self, done: CommandResult, columns: int, *, strict: bool = True) -> list[list[str]]:
-        """Return the readable rows, each beginning with the job's id, its cluster included.
+        """Return the readable rows: the job's id, its cluster included, and the columns between the two ids of a row.
 
         Raises:
             CommandFailed: there are lines, and none of them can be read; with ``strict`` only.
         """
         named = [word.partition("=")[2] for word in done.argv if word.startswith("--clusters=")]
         cluster, rows, unreadable = (named[0] if len(named) == 1 else ""), [], ""
-        for line in done.stdout.splitlines():
+        for line in done.stdout.split("\n"):
             if line.startswith("CLUSTER: "):
                 cluster = line.partition(": ")[2].strip()
                 continue
-            fields = line.split("|", columns - 1)
-            if len(fields) == columns and _ID.fullmatch(fields[0].strip()):
-                rows.append([fields[0].strip() + (f";{cluster}" if cluster else ""), *fields[1:]])
+            first, _, rest = line.strip().partition("|")
+            middle, _, last = rest.removesuffix("|").rpartition("|")
+            fields = middle.split("|", columns - 3)
+            if len(fields) == columns - 2 and first.strip() == last.strip() and _ID.fullmatch(first.strip()):
+                rows.append([first.strip() + (f";{cluster}" if cluster else ""), *fields])
             elif line.strip():
                 unreadable = unreadable or line
         if strict and unreadable and not rows:
@@ -337,7 +344,6 @@ def _format(columns: Sequence[str]) -> str:
 
 def _status(state: str, code: str, submitted: str, started: str, ended: str, nodes: str, reason: str) -> JobStatus:
     job_state = STATES.get(state.partition(" ")[0], JobState.UNKNOWN)
-    reason = reason.rstrip("|").strip()
     names = expand(nodes)
     exit_code, signal = _wait_status(code) if job_state.ended else (None, None)
     return JobStatus(
@@ -357,7 +363,7 @@ def _status(state: str, code: str, submitted: str, started: str, ended: str, nod
 def _wait_status(text: str) -> tuple[int | None, int | None]:
     """Parse a status word of wait(2), or CODE:SIGNAL, into exit code and signal. One of the two is None."""
     code, colon, sign = text.partition(":")
-    if not code.isdecimal() or (colon and not sign.isdecimal()) or max(len(code), len(sign)) > 9:
+    if not is_number(code) or (colon and not is_number(sign)) or max(len(code), len(sign)) > 9:
         return None, None
     status = (int(code) << 8 | int(sign)) if colon else int(code)
     return (None, status & 0x7F) if status & 0x7F else (status >> 8 & 0xFF, None)
@@ -365,15 +371,24 @@ def _wait_status(text: str) -> tuple[int | None, int | None]:
 
 def _instant(text: str) -> float | None:
     try:
-        if text.isdecimal():
-            return float(text) if 0 < len(text) < 12 and float(text) else None
+        if is_number(text):
+            return float(text) if len(text) < 12 and float(text) else None
         return datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError, OSError):
         return None
 
 
+def _requested(done: CommandResult) -> list[str]:
+    """Return the jobs that a command asks about; a command for several clusters is a script."""
+    return [number for jobs in re.findall(r"--jobs=([\w+,]+)", " ".join(done.argv)) for number in jobs.split(",")]
+
+
 def _evidence(done: CommandResult) -> str:
     """Return the evidence line, with the bare name of the program and without the asterisks of scontrol ping."""
+    return _evident(done).evidence
+
+
+def _evident(done: CommandResult) -> CommandResult:
     argv = done.argv[next((n for n, word in enumerate(done.argv) if word.startswith("/")), 0) :]
     kept = "\n".join(line for line in done.stdout.splitlines() if not line.startswith("***") and line[:3] != "** ")
-    return replace(done, argv=(Path(argv[0]).name, *argv[1:]), stdout=kept).evidence
+    return replace(done, argv=(Path(argv[0]).name, *argv[1:]), stdout=kept)

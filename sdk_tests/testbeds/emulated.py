@@ -19,6 +19,7 @@ from sdk_tests.testbeds import processes, record
 from sdk_tests.testbeds.base import Daemon, Testbed, TestbedKind
 from sdk_tests.testbeds.site_profile import RESOURCES, prompt, queues
 from site_configs.schema import Launcher, Queue, SchedulerSpec
+from site_configs.values import Dialect
 
 PROGRAM = Path(__file__).resolve().parents[1] / "emulators" / "main.py"
 SHIMS = "shims"
@@ -32,6 +33,7 @@ class EmulatedTestbed(TestbedKind):
     commands: tuple[str, ...]
     launchers: tuple[str, ...]
     queue = "debug"
+    dialect: Dialect | None = None
 
     def absent(self) -> str | None:
         return (
@@ -99,6 +101,7 @@ class EmulatedTestbed(TestbedKind):
         return prompt(
             SchedulerSpec(
                 kind=self.kind,
+                dialect=self.dialect,
                 emulated=True,
                 queues=[Queue(name=self.queue, max_nodes=nodes, max_walltime="01:00:00")],
                 default_queue=self.queue,
@@ -132,6 +135,7 @@ class LsfTestbed(EmulatedTestbed):
     """LSF as on Lassen and Summit."""
 
     kind = "lsf"
+    dialect = Dialect.CSM
     commands = ("bsub", "bjobs", "bkill", "bqueues", "bhosts", "lsid")
     launchers = ("jsrun", "lrun")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 import time
 from dataclasses import replace
@@ -45,7 +46,6 @@ class FluxTestbed(TestbedKind):
         base = folder
         if len(str(folder)) > 80:  # the path of a socket may have at most 108 bytes
             base = Path("/tmp") / f"exaworks-{os.getuid()}-{folder.name}"  # noqa: S108 (created with mode 0700, or refused)
-        version = run_command([flux, "--version"], os.environ).stdout.split()
         testbed = Testbed(
             id=folder.name,
             kind=self.kind,
@@ -57,7 +57,7 @@ class FluxTestbed(TestbedKind):
             scheduler=self._spec(nodes),
             owner=owner,
             nodes=nodes,
-            version=version[-1] if version else None,
+            version=flux_version(run_command([flux, "--version"], os.environ).stdout),
             extras={**record.initial_extras(me), "base": str(base), "cores": str(cores)},
         )
         record.write(testbed)
@@ -65,13 +65,13 @@ class FluxTestbed(TestbedKind):
             if base != folder:
                 base.mkdir(mode=0o700)
                 (base / record.FILE).symlink_to(folder / record.FILE)
-            for path in (base / "run", base / "conf", folder / "log", folder / SHIMS):
+            for path in (base / "run", base / "conf", base / "tmp", folder / "log", folder / SHIMS):
                 path.mkdir(mode=0o700)
             (base / "conf" / "testbed.toml").write_text(_configuration(testbed, nodes, cores, base))
         except OSError as error:
             raise TestbedError(f"cannot write the folder of the testbed, {base}: {error.strerror}") from error
         env = {name: value for name, value in os.environ.items() if not name.startswith(("FLUX_", "SLURM", "PMI"))}
-        env[MARK] = str(base)
+        env |= {MARK: str(base), "TMPDIR": str(base / "tmp")}
         argv = [
             flux,
             "start",
@@ -126,6 +126,16 @@ class FluxTestbed(TestbedKind):
                 max_jobs=200,
             )
         )
+
+
+def flux_version(output: str) -> str | None:
+    """Return the version that ``flux --version`` prints; None if there is none.
+
+    Source: flux(1). It prints ``NAME: VALUE`` lines for the commands, the library, the broker and the options of the
+    build, in this order; the first version is that of flux-core.
+    """
+    match = re.search(r"\b\d+\.\d+(?:\.\d+)?[\w.+-]*", output)
+    return match.group() if match else None
 
 
 def _configuration(testbed: Testbed, nodes: int, cores: int, base: Path) -> str:

@@ -33,9 +33,11 @@ PREFIXES = ("/opt/pbs",)
 COMMANDS = ("qsub", "qstat", "qdel", "qselect", "pbsnodes", "qmgr", "qhold", "qrls", "qrerun", "qalter")
 TOOLS = {"unshare": "util-linux", "nsenter": "util-linux", "ip": "iproute2"}
 DATABASE_USER = "postgres"
-SOCKETS = (Path("/tmp"), Path("/var/run/postgresql"))  # noqa: S108 (where PostgreSQL creates them)
+SOCKETS = (Path("/tmp"), Path(openpbs_conf.SOCKETS))  # noqa: S108 (where PostgreSQL creates them)
+LAST_QUERY = "/var/tmp/.pbs_last_query_{uid}"  # noqa: S108 (a fixed name in PBS's qstat, which leaves this empty file)
 _SYSTEM = "/usr/local/sbin:/usr/sbin:/sbin"
 _START_TIMEOUT = 60.0
+_DATABASE_STOP = 10.0
 
 
 def installed() -> Path | None:
@@ -76,6 +78,7 @@ class OpenPbsTestbed(TestbedKind):
         assert me is not None
         cores = (self.profile.cores if self.profile else None) or cores
         # PBS refuses a home below a world-writable folder; its database refuses one that only root may enter.
+        # Job scripts, sockets and temporary files are below it, so the path is short.
         base = Path("/run") / f"exaworks-{folder.name}"
         bin_folder = folder / "bin"
         names = self.profile.nodes(nodes) if self.profile else [f"n{number}" for number in range(1, nodes + 1)]
@@ -125,18 +128,25 @@ class OpenPbsTestbed(TestbedKind):
         base = Path(testbed.extras["base"])
         space = testbed.extras.get("namespace")
         ours = any(map(processes.alive, testbed.daemons))  # otherwise the number of the namespace may be in use again
+        holder = [daemon for daemon in testbed.daemons if daemon.name == "namespaces"]
         survivors: list[Daemon] = []
         for _ in range(5):  # processes that are started meanwhile are ended in the next round
             inhabitants = processes.in_namespace("mnt", space) if space and ours else []
-            survivors = processes.end([*inhabitants, *filter(processes.alive, testbed.daemons)], grace=0.0)
-            if not inhabitants:
+            running = [*inhabitants, *filter(processes.alive, testbed.daemons)]
+            running = [one for one in running if all(one.pid != daemon.pid for daemon in holder)]
+            database = [one for one in running if one.name == "postgres"]
+            survivors = processes.end([one for one in running if one not in database], grace=0.0)
+            survivors += processes.end(database, grace=_DATABASE_STOP)  # without its clients it stops by itself
+            if not running:
                 break
+        survivors += processes.end(holder, grace=0.0)  # last, because an interrupted stop finds the namespaces by it
         if survivors:
             names = ", ".join(f"{daemon.name} ({daemon.pid})" for daemon in survivors)
             raise TestbedError(f"testbed {testbed.id}: could not end {names}")
         for folder in SOCKETS:
             for path in folder.glob(f".s.PGSQL.{openpbs_conf.database_port(base)}*"):
                 path.unlink(missing_ok=True)
+        Path(LAST_QUERY.format(uid=os.getuid())).unlink(missing_ok=True)
         shutil.rmtree(base, ignore_errors=True)
 
     def _spec(self, nodes: int) -> SchedulerSpec:
@@ -202,13 +212,15 @@ def inside(testbed: Testbed) -> list[str]:
     return [find("nsenter", os.environ, "/usr/bin") or "nsenter", *spaces, "--"]
 
 
-_SPACES = (("mount", "mnt"), ("uts", "uts"), ("net", "net"))
+_SPACES = (("mount", "mnt"), ("uts", "uts"), ("net", "net"), ("ipc", "ipc"))
 
 
 def environ(testbed: Testbed) -> dict[str, str]:
     """Return the environment of the daemons of PBS; only PATH comes from ours."""
     path = os.pathsep.join((os.environ.get("PATH", os.defpath), _SYSTEM))
-    return {"PATH": path, "HOME": "/root", "LC_ALL": "C", "PBS_CONF_FILE": testbed.env["PBS_CONF_FILE"]}
+    temporary = str(Path(testbed.extras["base"]) / openpbs_conf.TEMPORARY)
+    conf = testbed.env["PBS_CONF_FILE"]
+    return {"PATH": path, "HOME": "/root", "LC_ALL": "C", "PBS_CONF_FILE": conf, "TMPDIR": temporary}
 
 
 def start(testbed: Testbed, name: str, argv: Sequence[str], **more: str) -> Testbed:
@@ -250,6 +262,10 @@ def _folders(testbed: Testbed, base: Path, names: Sequence[str]) -> None:
         folder.mkdir(mode=0o700)
     for folder in (base, base / "log", *(base / name for name in names)):
         folder.mkdir(mode=0o755)
+    (base / openpbs_conf.TEMPORARY).mkdir()
+    (base / openpbs_conf.TEMPORARY).chmod(0o1777)
+    (base / "sockets").mkdir(mode=0o700)
+    shutil.chown(base / "sockets", DATABASE_USER)
     for name in names:
         for below, mode in openpbs_conf.MOM_FOLDERS.items():
             folder = base / name / below
@@ -261,16 +277,16 @@ def _write(testbed: Testbed, base: Path, root: Path, names: Sequence[str]) -> No
     flags = {launcher.name: list(launcher.flags) for launcher in testbed.scheduler.launchers}
     (testbed.folder / "launchers.json").write_text(json.dumps(flags))
     (base / "pbs.conf").write_text(openpbs_conf.configuration(root, base))
-    (base / "hosts").write_text(openpbs_conf.hosts(names, Path("/etc/hosts").read_text()))
+    (base / "hosts").write_text(openpbs_conf.hosts(base, names, Path("/etc/hosts").read_text()))
     for name in names:
-        (base / name / "mom_priv" / "config").write_text(openpbs_conf.MOM_CONFIG)
+        (base / name / "mom_priv" / "config").write_text(openpbs_conf.mom_config(base, name))
         (base / name / "pbs_environment").write_text(f"PATH=/usr/local/bin:/usr/bin:/bin\n{NODE}={name}\n")
 
 
 def _enter(testbed: Testbed, base: Path, names: Sequence[str]) -> Testbed:
     """Create the namespaces; one process keeps them open as long as the testbed exists."""
     unshare = find("unshare", os.environ, "/usr/bin") or "unshare"
-    argv = [unshare, "--mount", "--uts", "--net", "sh", "-c", openpbs_conf.setup(base, names, os.getpid())]
+    argv = [unshare, "--mount", "--uts", "--net", "--ipc", "sh", "-c", openpbs_conf.setup(base, names, os.getpid())]
     holder = processes.spawn("namespaces", argv, environ(testbed), base, base / "log" / "namespaces.err")
     testbed = replace(testbed, daemons=(holder,))
     record.write(testbed)
@@ -285,7 +301,10 @@ def _wrapper(path: Path, testbed: Testbed, real: str) -> None:
     prefix = inside(testbed)
     line = f'{shlex.join(prefix[:-1])} --wdns="$PWD" -- {shlex.quote(real)} "$@"'
     conf = shlex.quote(testbed.env["PBS_CONF_FILE"])
-    path.write_text(f"#!/bin/sh\nPBS_CONF_FILE={conf}\nexport PBS_CONF_FILE\nexec {line}\n")
+    # qsub leaves a socket in the temporary folder, or in /var/tmp if the name of that folder is long.
+    temporary = shlex.quote(str(Path(testbed.extras["base"]) / openpbs_conf.TEMPORARY))
+    variables = f"PBS_CONF_FILE={conf}\nPBS_TMPDIR={temporary}\nexport PBS_CONF_FILE PBS_TMPDIR\n"
+    path.write_text(f"#!/bin/sh\n{variables}exec {line}\n")
     path.chmod(0o700)
 
 

@@ -13,11 +13,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-SERVER = "pbs-server"
 NETWORK = "10.213.77"
 """Addresses on the loopback device of the daemons' own network; no other process sees them."""
 PORT = 15001
 """The port of the server; the other daemons use ports above it."""
+SOCKETS = "/var/run/postgresql"
+"""Where PostgreSQL creates its socket, if this folder exists; in the namespaces it is a folder of the testbed."""
+TEMPORARY = "tmp"
+"""The folder for temporary files: one below ``base`` for the daemons and commands, one of each node for its jobs."""
 MOM_FOLDERS = {
     "aux": 0o755,
     "checkpoint": 0o700,
@@ -28,12 +31,8 @@ MOM_FOLDERS = {
     "mom_priv/hooks/tmp": 0o750,
     "spool": 0o1777,
     "undelivered": 0o1777,
+    TEMPORARY: 0o1777,
 }
-MOM_CONFIG = f"""$clienthost {SERVER}
-$usecp *:/ /
-$min_check_poll 1
-$max_check_poll 2
-"""
 HOOK = '''"""Refuses jobs that the scheduler of the site refuses for reasons other than the limits of queues."""
 import pbs
 
@@ -64,9 +63,30 @@ if not str(event.progname).endswith("nsenter"):
 '''
 
 
+def server_name(base: Path) -> str:
+    """Return the name of the server, which ends the ids of its jobs; it differs from that of any other testbed.
+
+    PBS names files after the ids of jobs, also in folders that belong to no testbed. The name is a host name as well.
+    """
+    return "".join(letter if letter.isalnum() else "-" for letter in base.name.removeprefix("exaworks-").lower())
+
+
+def mom_config(base: Path, node: str) -> str:
+    """Return the configuration of the MOM of a node; the temporary folders of its jobs are in a folder of the node."""
+    lines = (
+        f"$clienthost {server_name(base)}",
+        "$usecp *:/ /",
+        "$min_check_poll 1",
+        "$max_check_poll 2",
+        f"$tmpdir {base / node / TEMPORARY}",
+    )
+    return "".join(f"{line}\n" for line in lines)
+
+
 def setup(base: Path, nodes: Sequence[str], outside: int) -> str:
     """Return the script that sets the namespaces up: addresses, a host name, and names for all nodes.
 
+    Shared memory and the sockets of PostgreSQL are private too, so nothing of them remains however the daemons end.
     outside: a process in the namespaces in which jobs run; these are bound to files below ``base``.
     """
     addresses = [f"ip address add {NETWORK}.{number}/32 dev lo" for number in range(1, len(nodes) + 2)]
@@ -79,22 +99,24 @@ def setup(base: Path, nodes: Sequence[str], outside: int) -> str:
             f"mount --bind /proc/{outside}/ns/uts uts",
             "ip link set lo up",
             *addresses,
-            f"hostname {SERVER}",
+            f"hostname {server_name(base)}",
             "mount --bind hosts /etc/hosts",
+            "mount -t tmpfs -o mode=1777 tmpfs /dev/shm",
+            f"if [ -d {SOCKETS} ]; then mount --bind sockets {SOCKETS}; fi",
             ": > ready",
             "exec sleep infinity",
         ]
     )
 
 
-def hosts(nodes: Sequence[str], before: str) -> str:
+def hosts(base: Path, nodes: Sequence[str], before: str) -> str:
     """Return /etc/hosts for the daemons: their own names, followed by the file of this machine."""
-    own = [f"{NETWORK}.{number} {name}" for number, name in enumerate((SERVER, *nodes), start=1)]
+    own = [f"{NETWORK}.{number} {name}" for number, name in enumerate((server_name(base), *nodes), start=1)]
     return "\n".join(["127.0.0.1 localhost", *own, before])
 
 
 def database_port(base: Path) -> int:
-    """Return the port after which PostgreSQL names its socket, in a folder that testbeds share with this machine."""
+    """Return the port after which PostgreSQL names its socket; where ``SOCKETS`` does not exist, it is in /tmp."""
     return 20000 + zlib.crc32(base.name.encode()) % 30000
 
 
@@ -103,7 +125,7 @@ def configuration(root: Path, base: Path) -> str:
     lines = {
         "PBS_EXEC": root,
         "PBS_HOME": base / "home",
-        "PBS_SERVER": SERVER,
+        "PBS_SERVER": server_name(base),
         "PBS_START_SERVER": 1,
         "PBS_START_SCHED": 1,
         "PBS_START_COMM": 1,

@@ -1,4 +1,7 @@
-"""Probe LSF: ``bqueues -l`` for queues and run limits, ``lsid`` for the version. LSF counts job slots, not nodes."""
+"""Probe LSF: ``bqueues -l`` for queues and run limits, ``lsid`` for the version, ``bjobs -json`` for the dialect.
+
+LSF counts job slots, not nodes.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,10 @@ from collections.abc import Mapping
 
 from site_configs.probes.command import present, run
 from site_configs.probes.observed import ObservedQueue, ObservedScheduler, clock
+from site_configs.values import Dialect
+
+NODE_LAUNCHERS = ("jsrun", "lrun")
+"""The launchers of IBM's Job Step Manager, which exists only where LSF works with the Cluster System Manager."""
 
 
 def probe(env: Mapping[str, str]) -> ObservedScheduler | str:
@@ -18,14 +25,25 @@ def probe(env: Mapping[str, str]) -> ObservedScheduler | str:
     if not queues:
         return "bqueues lists no queue"
     version, _ = run(["lsid"], env)
-    match = re.search(r"\bLSF\b.*?(\d+(?:\.\d+)+)", version or "")
+    match = re.search(r"\b(?:LSF|openlava)\b.*?(\d+(?:\.\d+)+)", version or "")
     return ObservedScheduler(
         kind="lsf",
         command="bqueues -l",
         version=match[1] if match else None,
         queues=tuple(queues),
-        launchers=present(["jsrun", "lrun"], env),
+        launchers=present(NODE_LAUNCHERS, env),
+        dialect=dialect(env),
     )
+
+
+def dialect(env: Mapping[str, str]) -> Dialect | None:
+    """Return which dialect the commands on PATH understand; None if that cannot be found out."""
+    output, reason = run(["bjobs", "-json", "-o", "jobid"], env)
+    if output is None and reason and reason.startswith(("no bjobs", "bjobs did not", "bjobs could not")):
+        return None
+    if not (output or "").lstrip().startswith("{") and "job found" not in (reason or ""):
+        return Dialect.CLASSIC
+    return Dialect.CSM if present(NODE_LAUNCHERS, env) else Dialect.SLOTS
 
 
 def _queue(block: str) -> ObservedQueue:

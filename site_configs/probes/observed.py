@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from site_configs.values import Dialect
+
 UNLIMITED = "unlimited"
 """The walltime of a queue without a limit; None is a walltime that was not reported."""
 
@@ -37,7 +39,10 @@ class ObservedQueue:
 
 @dataclass(frozen=True)
 class ObservedScheduler:
-    """A scheduler that answers. ``command``: the command that lists its queues; ``launchers``: its own ones on PATH."""
+    """A scheduler that answers.
+
+    ``command``: the command that lists its queues; ``launchers``: its own ones on PATH; ``dialect``: that of an LSF.
+    """
 
     kind: str
     command: str
@@ -45,6 +50,7 @@ class ObservedScheduler:
     queues: tuple[ObservedQueue, ...] = ()
     launchers: tuple[str, ...] = ()
     nodes: int | None = None
+    dialect: Dialect | None = None
 
 
 def clock(seconds: float) -> str:

@@ -117,7 +117,8 @@ def test_the_example_of_a_payload_prints_its_answer(tmp_path: Path) -> None:
     payload = tmp_path / "parsl" / "square.py"
     payload.parent.mkdir()
     payload.write_text(blocks("A case")[0])
-    shutil.copy(ROOT / "sdk_tests/payloads/_payload.py", tmp_path)
+    for helper in ROOT.glob("sdk_tests/payloads/_*.py"):
+        shutil.copy(helper, tmp_path)
     request = json.dumps({"params": {"number": 12}, "scratch": str(tmp_path / "scratch")})
     done = subprocess.run([sys.executable, str(payload), request], capture_output=True, timeout=30, text=True)
     assert json.loads(done.stdout) == {"square": 144}, done.stderr

@@ -99,7 +99,7 @@ def test_a_passing_and_a_failing_case_have_their_verdicts_and_the_packaged_cases
     assert record.case.payload == "payloads/imports.py"
     cause = record.verdict.cause
     assert cause is not None
-    assert "no_such_module" in cause.evidence
+    assert (cause.rule, "no_such_mod" in cause.evidence) == ("assertion", True)
     assert (run.private / "cases").read_text().strip() == str(repository.folder)
 
 

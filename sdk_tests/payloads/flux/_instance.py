@@ -1,7 +1,6 @@
 """Shared by the Flux payloads: an instance inside the current allocation, and Flux's commands."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -44,14 +43,13 @@ def start(request):
 @contextmanager
 def instance(request):
     """Connect Flux's commands to an instance: that of the job if Flux runs it, otherwise a new, temporary one."""
-    signal.signal(signal.SIGTERM, exit_on_sigterm)
     detach(request)
     if request["scheduler"]["kind"] == "flux":
         try:
             yield os.environ["FLUX_URI"]
         finally:  # other cases may use the instance: cancel only the jobs of this payload's folder
-            known = flux("jobs", "-n", "-o", "{id} {cwd}").splitlines()
-            remaining = [line.split()[0] for line in known if line.endswith(f" {os.getcwd()}")]
+            known = (line.partition(" ") for line in flux("jobs", "-n", "-o", "{id} {cwd:h}").splitlines())
+            remaining = [job for job, _, folder in known if (folder + "/").startswith(os.getcwd() + "/")]
             if remaining:
                 flux("cancel", *remaining)
         return
@@ -120,18 +118,3 @@ def wait_for_end(*ids):
 def seconds_left():
     """Return the seconds for which this payload may still wait; its jobs may have to wait for jobs of other cases."""
     return round(max(1.0, STARTED + 0.8 * (REQUEST.get("walltime") or 60) - time.monotonic()), 1)
-
-
-def bindings():
-    """Add Flux's Python bindings, which are installed under Flux's prefix, to the path; return their folder."""
-    folders = flux("env", "printenv", "PYTHONPATH").split(os.pathsep)
-    sys.path += [part for part in folders if part and part not in sys.path]
-    import flux as package
-
-    return os.path.dirname(package.__file__)
-
-
-def exit_on_sigterm(*_):
-    """Exit through an exception on the first SIGTERM, so that cleanup runs; ignore further ones."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    sys.exit("ended by SIGTERM")

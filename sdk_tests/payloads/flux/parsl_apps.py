@@ -16,7 +16,8 @@ ONE = {"num_tasks": 1, "cores_per_task": 1}
 
 
 def parsl_apps(request):
-    from _instance import bindings, detach, seconds_left, start
+    from _bindings import bindings
+    from _instance import detach, seconds_left, start
 
     detach(request)
     bindings()  # Parsl finds Flux's package by itself, but not the modules which that package imports
@@ -51,6 +52,9 @@ def parsl_apps(request):
             fails, lost = (app(parsl_resource_specification=ONE) for app in (partial(square, -1), dies))
             values = [future.result(timeout=seconds_left()) for future in [*futures, wider]]
             raised = [future.exception(timeout=seconds_left()) for future in (fails, lost)]
+    except SystemExit:  # ended by SIGTERM: there is no time to wait for the instance
+        provider.cancel(list(provider.resources))
+        raise
     finally:
         wait_for_instance_end(provider)
     return {"values": values, "raised": [f"{type(each).__name__}: {each}" for each in raised], "pid": os.getpid()}

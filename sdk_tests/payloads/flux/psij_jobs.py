@@ -9,12 +9,13 @@ from _payload import main
 
 
 def psij_jobs(request):
-    from _instance import bindings, flux, instance, seconds_left
+    from _bindings import bindings
+    from _instance import flux, instance, seconds_left
 
     count = int(request["params"].get("jobs", 8))
     folder = Path.cwd()
+    bindings()  # PSI/J looks for the modules of its executors only once, when it is imported
     with instance(request):
-        bindings()  # PSI/J looks for the modules of its executors only once, when it is imported
         from psij import Job, JobAttributes, JobExecutor, JobSpec, JobState, ResourceSpecV1
 
         executor = JobExecutor.get_instance("flux")

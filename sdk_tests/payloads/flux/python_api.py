@@ -8,11 +8,11 @@ from _payload import main
 
 
 def python_api(request):
-    from _instance import bindings, instance, seconds_left
+    from _bindings import bindings
+    from _instance import instance, seconds_left
 
-    count = int(request["params"].get("jobs", 10))
+    folder, count = bindings(), int(request["params"].get("jobs", 10))
     with instance(request):
-        folder = bindings()
         import flux.job
         from flux.job import FluxExecutor, JobspecV1
 

@@ -14,6 +14,8 @@ import sys
 import time
 from pathlib import Path
 
+from _bindings import bindings_for_children
+
 WORK = Path(__file__).resolve().parent / "_work.py"
 STARTED = time.monotonic()
 
@@ -43,10 +45,9 @@ def run(request, steps, parameters):
     Raises:
         TimeoutError: the study has not ended within the payload's time limit; its jobs are cancelled.
     """
-    signal.signal(signal.SIGTERM, exit_on_sigterm)
     os.environ.setdefault("USER", getpass.getuser())  # Maestro asks Slurm and LSF for the jobs of $USER
     if request["scheduler"]["kind"] == "flux":
-        flux_bindings()
+        bindings_for_children()
     study = {
         "description": {"name": "study", "description": "A study whose results can be checked."},
         "batch": batch(request["scheduler"]),
@@ -83,20 +84,7 @@ def status(out):
     return steps
 
 
-def flux_bindings():
-    """Add Flux's Python bindings, which are installed under Flux's prefix, to PYTHONPATH for Maestro."""
-    done = subprocess.run(["flux", "env", "printenv", "PYTHONPATH"], capture_output=True, text=True, check=True)
-    parts = [*os.environ.get("PYTHONPATH", "").split(os.pathsep), *done.stdout.strip().split(os.pathsep)]
-    os.environ["PYTHONPATH"] = os.pathsep.join(part for part in parts if part)
-
-
 def seconds_left(request):
     """Return the seconds until this payload's time limit."""
     limit = request.get("limit") or request.get("walltime") or 120
     return max(1.0, STARTED + 0.9 * limit - time.monotonic())
-
-
-def exit_on_sigterm(*_):
-    """Exit through an exception on the first SIGTERM, so that cleanup runs; ignore further ones."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    sys.exit("ended by SIGTERM")

@@ -1,7 +1,6 @@
 """Shared by the Parsl payloads: a HighThroughputExecutor on this machine or in blocks of the site's scheduler."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -25,14 +24,13 @@ def loaded(request, blocks=1, workers=1, heartbeat=10, executor=None, launcher=N
     ``executor``: arguments of the executor, and ``kind`` for another class. ``launcher``: the launcher of its provider.
     ``config``: further arguments of Parsl's Config.
     """
-    signal.signal(signal.SIGTERM, exit_on_sigterm)
     tools = request.get("bin") or str(Path(sys.executable).parent)
     os.environ["PATH"] = tools + os.pathsep + os.environ.get("PATH", os.defpath)
     scheduler = request["scheduler"]
     # In an allocation the workers run on this node; only a payload on the login node requests blocks of its own.
     kind = scheduler["kind"] if request.get("where") == "login" else "local"
     provider = PROVIDERS[kind](
-        scheduler,
+        {**scheduler, "cores": request.get("cores") or 1},
         init_blocks=blocks,
         min_blocks=blocks,
         max_blocks=blocks,
@@ -83,10 +81,17 @@ def slurm(scheduler, **size):
 
 
 def lsf(scheduler, **size):
+    directives = list(scheduler.get("directives") or ())
+    if scheduler.get("job_size") == "slots":
+        cores = scheduler["cores"]
+        nodes = size.pop("nodes_per_block", 1)
+        size.update(request_by_nodes=False, cores_per_node=cores, cores_per_block=nodes * cores)
+        size["bsub_redirection"] = True  # without it, LSF takes the file for a command and reads none of its directives
+        directives += ["-x"] if scheduler.get("exclusive") and "-x" not in directives else []
     return LSFProvider(
         queue=scheduler.get("queue"),
         project=scheduler.get("account"),
-        scheduler_options="".join(f"#BSUB {line}\n" for line in scheduler.get("directives") or ()),
+        scheduler_options="".join(f"#BSUB {line}\n" for line in directives),
         cmd_timeout=60,
         **size,
     )
@@ -106,16 +111,10 @@ def pbs(scheduler, **size):
 PROVIDERS = {"local": local, "slurm": slurm, "lsf": lsf, "pbs": pbs}
 LISTING = {
     "slurm": lambda ids: ["squeue", "--noheader", "--states=PD,R,CG", f"--jobs={','.join(ids)}"],
-    "lsf": lambda ids: ["bjobs", "-r", "-noheader", "-o", "jobid", *ids],
+    "lsf": lambda ids: ["sh", "-c", f"bjobs -w {' '.join(ids)} | awk '$3 ~ /^(RUN|[US]SUSP)$/'"],
     "pbs": lambda ids: ["qstat", *ids],
 }
 """For each scheduler, the native command that lists those of the given jobs that still have processes."""
-
-
-def exit_on_sigterm(*_):
-    """Exit through an exception on the first SIGTERM, so that cleanup runs; ignore further ones."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    sys.exit("ended by SIGTERM")
 
 
 def members(kind, provider):

@@ -8,26 +8,20 @@ import json
 import os
 import re
 import shlex
-import signal
 import subprocess
-import sys
 import time
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
+from _bindings import bindings
 
-def flux_bindings():
-    """Add Flux's Python bindings, which are installed under Flux's prefix, to the path."""
-    try:
-        done = subprocess.run(["flux", "env", "printenv", "PYTHONPATH"], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return
-    sys.path += [part for part in done.stdout.strip().split(os.pathsep) if part and part not in sys.path]
-
-
+NO_BINDINGS = None
 if os.environ.get("FLUX_URI"):  # PSI/J looks for the modules of its executors only once, when it is imported
-    flux_bindings()
+    try:
+        bindings()
+    except ImportError as error:
+        NO_BINDINGS = error
 
 from psij import Job, JobAttributes, JobExecutor, JobExecutorConfig, JobSpec, ResourceSpecV1  # noqa: E402
 from psij.executors.batch.batch_scheduler_executor import BatchSchedulerExecutorConfig  # noqa: E402
@@ -57,10 +51,11 @@ class Session:
                 work_directory=folder, initial_queue_polling_delay=pause, queue_polling_interval=pause
             )
         name = request["params"].get("executor") or (self.scheduler.get("component_names") or {}).get("psij", kind)
+        if name == "flux" and NO_BINDINGS is not None:  # PSI/J would only state that it has no such executor
+            raise NO_BINDINGS
         self.executor = JobExecutor.get_instance(name, config=config)
 
     def __enter__(self):
-        signal.signal(signal.SIGTERM, exit_on_sigterm)
         return self
 
     def __exit__(self, *_):
@@ -133,12 +128,6 @@ class Session:
             # an attribute has one value; PBS accepts several resources in it, separated by commas
             attributes[name] = f"{attributes[name]},{value}" if name in attributes else value
         return attributes
-
-
-def exit_on_sigterm(*_):
-    """Exit through an exception on the first SIGTERM, so that cleanup runs; ignore further ones."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    sys.exit("ended by SIGTERM")
 
 
 def alive(pid):

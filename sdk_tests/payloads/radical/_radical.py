@@ -18,6 +18,8 @@ from _resource import HERE, MANAGERS, OUTER, agent_environment, cores, describe,
 sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != Path(__file__).resolve().parent.parent]
 
 RESOURCE = "exaworks.here"
+LONGEST = 62
+"""Characters of a folder below which there is room for Flux's sockets."""
 
 
 def prepare_environment(request):
@@ -32,6 +34,7 @@ def prepare_environment(request):
         (root / name).mkdir()
     for name in [name for name in os.environ if name.startswith("RADICAL_") or name in OUTER]:
         del os.environ[name]
+    temporary = os.environ.get("TMPDIR", "/tmp")
     bin_dir = Path(request.get("bin") or Path(sys.executable).parent)
     if (bin_dir.parent / "pyvenv.cfg").exists():
         os.environ["VIRTUAL_ENV"] = str(bin_dir.parent)
@@ -52,7 +55,7 @@ def prepare_environment(request):
     if on_loopback(request["scheduler"]):
         os.environ["RADICAL_DEFAULT_IFACE"] = "lo"
     if engine(request) == "flux":
-        os.environ["TMPDIR"] = socket_folder(request, root)
+        os.environ["TMPDIR"] = socket_folder(request, root, temporary)
     agent_environment(request, root)
     configs = root / ".radical/pilot/configs"
     configs.mkdir(parents=True)
@@ -64,11 +67,15 @@ def prepare_environment(request):
     return root
 
 
-def socket_folder(request, root):
-    """Return a folder for Flux's sockets, whose paths have at most 108 characters; the guard removes it."""
+def socket_folder(request, root, temporary):
+    """Return a folder for Flux's sockets, whose paths have at most 107 bytes; the guard removes it.
+
+    temporary: the TMPDIR of this payload, which the harness chose short enough for sockets, if it chose it.
+    """
+    parent = temporary if len(temporary) <= LONGEST else "/tmp"
     if not on_loopback(request["scheduler"]):
-        return "/tmp"
-    short = tempfile.mkdtemp(prefix="rct.", dir="/tmp")
+        return parent
+    short = tempfile.mkdtemp(prefix="rct.", dir=parent)
     (root / SOCKETS).symlink_to(short)
     return short
 

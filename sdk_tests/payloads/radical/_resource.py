@@ -4,8 +4,9 @@ import os
 import shlex
 import shutil
 import subprocess
-import sys
 from importlib.metadata import PackageNotFoundError, version
+
+from _bindings import bindings_for_children
 
 LAUNCHERS = {"srun": "SRUN", "mpirun": "MPIRUN", "mpiexec": "MPIEXEC"}
 MANAGERS = {"slurm": ("slurm", "SLURM"), "pbs": ("pbspro", "PBSPRO")}
@@ -115,25 +116,12 @@ def prepare_flux(request, root):
     connect = 'while [ "${1#-}" != "$1" ]; do shift 2; done; shift; eval "$*"'
     program(tools / "connect", connect)
     os.environ["FLUX_SSH"] = str(tools / "connect")
-    # Flux's Python bindings and their requirements are installed under its prefix
-    done = subprocess.run(["flux", "env", "printenv", "PYTHONPATH"], capture_output=True, text=True, check=False)
-    paths = (os.environ.get("PYTHONPATH"), done.stdout.strip())
-    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
-    require_bindings()
+    bindings_for_children()  # without them, RADICAL's agent would wait until its time limit
     kind = request["scheduler"]["kind"]
     if kind in HERE or (kind != "slurm" and request["scheduler"].get("loopback")):
         step = 'while :; do case $1 in --*=*) shift;; --*) shift 2;; *) break;; esac; done; exec "$@"'
         program(tools / "srun", step)
         os.environ["PATH"] = f"{tools}{os.pathsep}{os.environ['PATH']}"
-
-
-def require_bindings():
-    """Raise ImportError if Flux's bindings cannot be imported; RADICAL's agent would wait until its time limit."""
-    argv = [sys.executable, "-c", "import flux.job"]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    if done.returncode:
-        message = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise ImportError(f"this deployment's Python cannot import Flux's bindings, which RADICAL needs: {message}")
 
 
 def program(path, text):

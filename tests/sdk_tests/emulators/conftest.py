@@ -99,6 +99,14 @@ class Cluster:
             time.sleep(0.05)
         return status
 
+    def output(self, job: JobSpec, limit: float = 20.0) -> str:
+        """Return what the program of an ended job printed, without the report that LSF writes before it."""
+        deadline = time.monotonic() + limit
+        while not job.output.exists():
+            assert time.monotonic() < deadline, f"there is no {job.output}"
+            time.sleep(0.05)
+        return job.output.read_text().rpartition("The output (if any) follows:\n\n")[2]
+
     def ended(self, job: str) -> JobStatus:
         status = self.until(job, lambda status: status is not None and status.state.ended)
         assert status is not None

@@ -113,7 +113,7 @@ class Desk:
     def __init__(self, folder: Path) -> None:
         self.kind = Scripted()
         self.sent: list[Any] = []
-        self.relaunched: list[LaunchRequest] = []
+        self.relaunched: list[tuple[LaunchRequest, str]] = []
         setup = Setup(
             folder=str(folder),
             envs={},
@@ -128,7 +128,11 @@ class Desk:
         )
         given = SchedulerSetup(spec=SPEC, env={})
         processes: Any = self
-        self.batch = Batch("scripted", self.kind, given, setup, processes, self.sent.append, self.relaunched.extend)
+
+        def relaunch(requests: list[LaunchRequest], reason: str) -> None:
+            self.relaunched += [(request, reason) for request in requests]
+
+        self.batch = Batch("scripted", self.kind, given, setup, processes, self.sent.append, relaunch)
 
     def spawn(
         self, key: str, argv: Sequence[str], env: Mapping[str, str], cwd: str, limit: float, done: Any, mark: str = ""
@@ -164,6 +168,7 @@ class Desk:
             "detail": "",
             "waited": False,
             "disturbed": "",
+            "starved": 0.0,
         }
         (job.folder / f"{index}.out").write_text("{}")
         (job.folder / f"{index}.json").write_text(json.dumps({**meta, **changes}))
@@ -335,11 +340,50 @@ def test_a_late_result_counts_within_the_grace_and_not_after_it(desk: Desk) -> N
 def test_a_case_that_did_not_start_in_an_unhealthy_allocation_is_launched_again(desk: Desk) -> None:
     job = desk.submit("bad", "waiting")
     desk.land(job, 0, ending="timeout", disturbed="it does not answer")
-    desk.land(job, 1, ending="not-started", exit_code=None)
+    desk.land(job, 1, ending="not-started", exit_code=None, detail="it does not answer")
     desk.tick(0.1)
-    assert [request.case_id for request in desk.relaunched] == ["a/waiting@scripted"]
+    ((relaunched, reason),) = desk.relaunched
+    assert (relaunched.case_id, relaunched.alone) == ("a/waiting@scripted", False)
+    assert reason == "its allocation was not healthy: it does not answer"
     (result,) = [each.result for each in desk.sent if isinstance(each, AttemptFinished)]
     assert (result.case_id, result.disturbed) == ("a/bad@scripted", "it does not answer")
+
+
+def test_a_case_that_did_not_start_twice_is_launched_the_third_time_by_itself(desk: Desk) -> None:
+    for _ in range(2):
+        job = desk.submit("bad", "waiting")
+        desk.land(job, 0, ending="timeout", disturbed="it does not answer")
+        desk.land(job, 1, ending="not-started", exit_code=None, detail="it does not answer")
+        desk.tick(0.1)
+    assert [request.alone for request, _ in desk.relaunched] == [False, True]
+
+
+def test_a_shared_job_that_ends_early_marks_the_cases_that_ran_and_launches_the_others_again(desk: Desk) -> None:
+    job = desk.submit("ended", "ran", "waited")
+    for index in (0, 1):
+        (job.folder / f"{index}.started").touch()
+    desk.land(job, 0)
+    desk.tick(0.1)
+    desk.kind.jobs["1.server"] = FAILED
+    desk.tick(0.3)
+    results = {each.result.case_id: each.result for each in desk.sent if isinstance(each, AttemptFinished)}
+    assert {case: result.ending for case, result in results.items()} == {
+        "a/ended@scripted": "exited",
+        "a/ran@scripted": "job-ended",
+    }
+    reason = "the job that it shared had ended: job 1.server ended as F before the case had a result"
+    assert [result.disturbed for result in results.values()] == ["", reason]
+    assert [(request.case_id, why) for request, why in desk.relaunched] == [("a/waited@scripted", reason)]
+
+
+def test_a_job_of_one_case_that_ends_early_is_judged_as_it_is(desk: Desk) -> None:
+    job = desk.submit("only")
+    (job.folder / "0.started").touch()
+    desk.tick(0.05)
+    desk.kind.jobs["1.server"] = FAILED
+    desk.tick(0.3)
+    (result,) = [each.result for each in desk.sent if isinstance(each, AttemptFinished)]
+    assert (result.ending, result.disturbed, desk.relaunched) == ("job-ended", "", [])
 
 
 def test_what_the_agent_wrote_when_its_job_was_ended_is_not_taken_for_the_reason(desk: Desk) -> None:

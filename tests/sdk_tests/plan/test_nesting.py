@@ -32,6 +32,8 @@ class InnerKind(FluxKind):
     kind = "inner"
     def installed(self):
         return Probe(kind=self.kind, available=True, version="7.0")
+    def inner_commands(self):
+        return None
     def control_argv(self, argv, job):
         return ["env", "UNDER_INNER=control", *argv]
 """

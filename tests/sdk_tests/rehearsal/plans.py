@@ -164,7 +164,7 @@ def _cell(cell: Cell, preparation: Preparation, folder: Path) -> dict[str, Any]:
 def _plain(argv: list[str], run: Path) -> str:
     """Return a command without parts that differ from run to run, and a submit command without the shell around it."""
     argv = argv[argv.index("-c") + 3 :] if argv[0] == "env" and "-c" in argv else argv
-    bare = re.compile(f"(^|=){re.escape(str(run))}[^ =]*/")
+    bare = re.compile(f"(^|[= >]){re.escape(str(run))}[^ =>]*/")
     return shlex.join(Path(word).name if word.startswith("/") else bare.sub(r"\1", word) for word in argv)
 
 

@@ -44,26 +44,26 @@ def test_every_documented_state_is_known() -> None:
     "state", [state for state, known in STATES.items() if known in (JobState.QUEUED, JobState.RUNNING)]
 )
 def test_a_job_that_is_queued_or_running_has_not_ended(state: str) -> None:
-    status = slurm().parse_status(result(f"7|{state}|0|1|2|3|n1|None|"))["7"]
+    status = slurm().parse_status(result(f"7|{state}|0|1|2|3|n1|None|7|"))["7"]
     assert not status.state.ended
     assert status.ended is None
 
 
 def test_a_state_of_a_later_slurm_is_unknown_and_reported_unchanged() -> None:
-    status = slurm().parse_status(result("7|TELEPORTED|0|1|N/A|N/A|||"))["7"]
+    status = slurm().parse_status(result("7|TELEPORTED|0|1|N/A|N/A|||7|"))["7"]
     assert (status.state, status.native_state, status.state.ended) == (JobState.UNKNOWN, "TELEPORTED", False)
 
 
 def test_a_reason_may_contain_bars_spaces_and_commas() -> None:
-    line = "7|PENDING|0|1700000000|N/A|N/A||Nodes required for job are DOWN, DRAINED or | reserved|"
+    line = "7|PENDING|0|1700000000|N/A|N/A||Nodes required for job are DOWN, DRAINED or | reserved|7|"
     status = slurm().parse_status(result(line))["7"]
     assert status.reason == "Nodes required for job are DOWN, DRAINED or | reserved"
     assert status.submitted == 1700000000.0
 
 
 def test_an_exit_code_is_parsed_in_both_notations_of_slurm() -> None:
-    lines = ["1|FAILED|768|1|2|3|n1|None|", "2|FAILED|9|1|2|3|n1|None|", "3|FAILED|3:0|1|2|3|n1|None|"]
-    lines += ["4|FAILED|0:9|1|2|3|n1|None|", "5|COMPLETED|0|1|2|3|n1|None|", "6|FAILED||1|2|3|n1|None|"]
+    lines = ["1|FAILED|768|1|2|3|n1|None|1|", "2|FAILED|9|1|2|3|n1|None|2|", "3|FAILED|3:0|1|2|3|n1|None|3|"]
+    lines += ["4|FAILED|0:9|1|2|3|n1|None|4|", "5|COMPLETED|0|1|2|3|n1|None|5|", "6|FAILED||1|2|3|n1|None|6|"]
     statuses = slurm().parse_status(result(*lines))
     ends = {job_id: (status.exit_code, status.signal) for job_id, status in statuses.items()}
     assert ends == {"1": (3, None), "2": (None, 9), "3": (3, None), "4": (None, 9), "5": (0, None), "6": (None, None)}

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+import time
 import types
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from sdk_tests.testbeds import manage, openpbs, openpbs_conf, processes
+from sdk_tests.testbeds import Testbed, manage, openpbs, openpbs_conf, processes
 from sdk_tests.testbeds.site_profile import queues
 from site_configs.schema import Queue, SchedulerSpec, Step
 
@@ -110,3 +113,64 @@ def test_a_stopped_openpbs_leaves_no_process_and_no_file(tmp_path: Path) -> None
     assert not base.exists()
     port = openpbs_conf.database_port(base)
     assert [path for folder in openpbs.SOCKETS for path in folder.glob(f".s.PGSQL.{port}*")] == []
+
+
+def test_testbeds_of_different_names_share_no_name_and_no_folder() -> None:
+    one, other = Path("/run/exaworks-pbs-000001"), Path("/run/exaworks-pbs-000002")
+    assert openpbs_conf.server_name(one) == "pbs-000001"
+    assert openpbs_conf.server_name(one) != openpbs_conf.server_name(other)
+    for text in (openpbs_conf.mom_config(one, "n1"), openpbs_conf.configuration(Path("/opt/pbs"), one)):
+        assert "pbs-000001" in text
+        assert "pbs-000002" not in text
+    assert "$tmpdir /run/exaworks-pbs-000001/n1/tmp\n" in openpbs_conf.mom_config(one, "n1")
+
+
+def wait_until_written(path: Path, text: str, seconds: float = 90.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not path.exists() or path.read_text() != text:
+        assert time.monotonic() < deadline, f"{path} did not contain {text!r} within {seconds:g} s"
+        time.sleep(0.1)
+
+
+def submit(testbed: Testbed, folder: Path) -> str:
+    """Submit a job that keeps a file in its temporary folder until ``folder/go`` exists; return its id."""
+    folder.mkdir()
+    script = folder / "job.sh"
+    script.write_text(
+        f"#!/bin/sh\ncd {folder} || exit 1\necho {testbed.id} > $TMPDIR/kept\nprintf %s $TMPDIR > started\n"
+        "while [ ! -e go ]; do sleep 0.1; done\ncat $TMPDIR/kept > result\n"
+    )
+    argv = ["qsub", "-o", str(folder / "out"), "-e", str(folder / "err"), str(script)]
+    env = manage.environment(testbed, dict(os.environ))
+    return subprocess.run(argv, env=env, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.mark.needs("openpbs")
+@pytest.mark.slow
+def test_jobs_of_the_same_number_in_two_openpbs_testbeds_keep_their_files_and_results(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(2) as both:
+        start = [both.submit(manage.up, "pbs", tmp_path, nodes=1, cores=2, owner_pid=os.getpid()) for _ in range(2)]
+        first, second = (started.result() for started in start)
+    try:
+        folders = [tmp_path / testbed.id / "job" for testbed in (first, second)]
+        for folder in folders:
+            folder.parent.mkdir()
+        ids = [submit(testbed, folder) for testbed, folder in zip((first, second), folders, strict=True)]
+        assert [job.partition(".")[0] for job in ids] == ["0", "0"]
+        assert ids == [f"0.{first.id}", f"0.{second.id}"]
+        temporary = [
+            Path(testbed.extras["base"], "n1", "tmp", f"pbs.{job}")
+            for testbed, job in zip((first, second), ids, strict=True)
+        ]
+        for folder, expected in zip(folders, temporary, strict=True):
+            wait_until_written(folder / "started", str(expected))
+        (folders[0] / "go").touch()
+        wait_until_written(folders[0] / "result", f"{first.id}\n")
+        manage.down(tmp_path, first.id)  # with everything that belongs to the first one
+        (folders[1] / "go").touch()
+        wait_until_written(folders[1] / "result", f"{second.id}\n")
+    finally:
+        for testbed in manage.all_testbeds(tmp_path):
+            manage.down(tmp_path, testbed.id)
+    for testbed in (first, second):
+        assert not Path(testbed.extras["base"]).exists()
