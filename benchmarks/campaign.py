@@ -1,6 +1,6 @@
-"""Measure the robustness of the harness: runs of many tiny cases while answers of the scheduler are mutated at random, and
-runs of which processes are killed at random. A run must leave no job and no process, must have a record of each planned
-case, and must not be green although one of its cases fails.
+"""Measure the robustness of the harness: runs of many tiny cases while answers of the scheduler are mutated at random,
+and runs of which processes are killed at random. A run must leave no job and no process, must have a record of each
+planned case, and must not be green although one of its cases fails.
 
 python -m benchmarks.campaign answers [--kinds slurm lsf] [--mutations 500] [--seed 1]
 python -m benchmarks.campaign kills [--kinds local slurm] [--kills 200] [--seed 1]
@@ -43,9 +43,9 @@ COMMANDS = {
     "flux": {"submit": "flux", "status": "flux", "cancel": "flux"},
 }
 """The commands whose answers are mutated. Flux has one program; its first argument names the command."""
-MUTATED = 0.35
+MUTATED = 0.5
 """Probability that an answer is mutated while a run is disturbed."""
-DISTURBED = 20.0
+DISTURBED = 30.0
 """Seconds after the first command of a scheduler for which answers are mutated."""
 RUN_LIMIT = 300.0
 """Seconds in which a run must end by itself."""
@@ -74,7 +74,7 @@ way = rng.choice(WAYS)
 with open(STATE + ".log", "a") as log:
     log.write(json.dumps([state["count"], role, way]) + "\n")
 if way == "delay":
-    time.sleep(rng.uniform(0.1, 3.0))
+    time.sleep(rng.uniform(0.05, 1.0))
     os.execv(REAL, [REAL, *argv])
 if way in ("fail before", "refuse"):
     sys.exit(("error: Invalid account or account/partition combination specified" if way == "refuse" else
@@ -89,7 +89,7 @@ if way == "fail after":
 if way == "silent after":
     sys.exit(0)
 if way == "time out":
-    time.sleep(rng.uniform(5.0, 12.0))
+    time.sleep(rng.uniform(1.0, 4.0) if rng.random() < 0.9 else 40.0)
     sys.exit("error: timed out")
 if way == "truncate":
     out = out[: rng.randint(0, len(out))]
@@ -169,7 +169,7 @@ class Figures:
 
 
 class Campaign:
-    """A site with at most one testbed, tiny cases on it, and runs of them. ``kind`` is the name of a testbed or local."""
+    """A site with at most one testbed, tiny cases on it, and runs of them. kind: the name of a testbed, or local."""
 
     def __init__(self, kind: str, folder: Path, seed: int) -> None:
         from sdk_tests.schedulers.registry import kinds
@@ -218,7 +218,7 @@ class Campaign:
         return Path(self.testbed.env["PATH+"].partition(os.pathsep)[0])
 
     def cases(self, rng: random.Random, *, seconds: float) -> None:
-        """Write the cases of a run: shared allocations, jobs of their own, payloads beside the scheduler, one failure."""
+        """Write the cases: in shared allocations, in jobs of their own, beside the scheduler, and one that must fail."""
 
         def values(name: str, where: str, count: int) -> dict[str, object]:
             duration = round(rng.uniform(0.1, seconds), 2)
@@ -226,7 +226,7 @@ class Campaign:
             return {"payload": payload, "kind": self.scheduler, "name": name, "where": where, "count": count,
                     "seconds": duration}  # fmt: skip
 
-        wheres = [("job", 4)] if self.kind is None else [("job", 4), ("allocation", 4), ("login", 2)]
+        wheres = [("job", 6)] if self.kind is None else [("job", 10), ("allocation", 4), ("login", 2)]
         text = "".join(CASES.format(**values(where, where, count)) for where, count in wheres)
         text += FAILING.format(**values("fails", "job", 1))
         (self.folder / "test_campaign_cases.py").write_text(text)
@@ -285,13 +285,11 @@ class Campaign:
 
         figures, found = self.figures, []
         deadline = time.monotonic() + 15
-        while (jobs := self.queue()) or (processes := self.processes()):
-            processes = self.processes()
-            if time.monotonic() > deadline:
+        while True:
+            jobs, processes = self.queue(), self.processes()
+            if not (jobs or processes) or time.monotonic() > deadline:
                 break
             time.sleep(0.3)
-        else:
-            jobs, processes = [], []
         if jobs:
             found.append(f"jobs left: {', '.join(jobs)}")
             if self.kind is not None:
@@ -348,7 +346,7 @@ class Campaign:
     def answers(self, number: int) -> None:
         """Make one run while answers are mutated."""
         rng = random.Random(f"{self.seed} {self.name} {number}")
-        self.cases(rng, seconds=2.0)
+        self.cases(rng, seconds=4.0)
         state = self.folder / "state.json"
         seconds = round(rng.uniform(0.5, 1.0) * DISTURBED, 1)
         share = MUTATED * rng.uniform(0.5, 1.5)
@@ -482,7 +480,7 @@ def campaign(
     """Run a campaign on each kind until ``wanted`` mutations or kills were applied, or ``runs`` runs were made."""
     results = []
     for kind in kinds:
-        with tempfile.TemporaryDirectory(prefix="c-", dir="/tmp", ignore_cleanup_errors=True) as name:  # noqa: S108
+        with tempfile.TemporaryDirectory(prefix="c-", dir="/tmp", ignore_cleanup_errors=True) as name:
             one = Campaign(kind, Path(name), seed)
             try:
                 number = first

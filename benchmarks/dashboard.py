@@ -36,7 +36,7 @@ from collector.rendering.base import Question, render_html
 from collector.server.serve import GC_THRESHOLD
 from collector.store.database import Store, database_url, open_store
 from collector.store.tables import runs
-from tests.collector.server import Collector
+from tests.collector.process import Collector
 
 PAGES = {page.path: page for page in all_pages()}
 GRID = ("/systems/{site}/{system}", {"site": "alcf", "system": "system00"})

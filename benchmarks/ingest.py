@@ -39,7 +39,7 @@ from benchmarks.history import Shape, fill, is_complete, make_run
 from collector.store.database import database_url, open_store
 from collector.store.tables import runs
 from dashboard_client.schema import Manifest, Record, encode
-from tests.collector.server import Collector, batch, tool
+from tests.collector.process import Collector, batch, tool
 
 STANDIN = Path(__file__).with_name("standin.py")
 STANDIN_RECORDS = 12

@@ -131,7 +131,7 @@ class JobRequest:
 
 
 def _slurm(request: JobRequest) -> list[str]:
-    partition, qos = request.queue.asks if request.queue else (None, None)
+    partition, qos = request.queue.partition_and_qos if request.queue else (None, None)
     options = [f"-N {request.nodes}", f"-t {request.clock}"]
     options += [f"-p {partition}"] if partition else []
     options += [f"-q {qos}"] if qos else []

@@ -103,11 +103,11 @@ def install(
 
 def _scope(system: str) -> Path:
     from exaworks_sdk.errors import InstallError
-    from site_configs.load import find, located
+    from site_configs.load import find, site_files
     from site_configs.scope import folder_of
 
     description = find(system)
-    folder = folder_of(description, located()[description.system])
+    folder = folder_of(description, site_files()[description.system])
     if folder is None:
         raise InstallError(f"{system} has no Spack configuration: its site file names no spack_scope.")
     return folder
@@ -122,9 +122,9 @@ def _check_scope(system: str, scope: Path) -> None:
     import os
 
     from exaworks_sdk.errors import InstallError
-    from site_configs.scope_places import lacks
+    from site_configs.scope_places import missing_places
 
-    missing = lacks(scope, os.environ)
+    missing = missing_places(scope, os.environ)
     if not missing:
         return
     unset = sorted({entry.variable for entry in missing if entry.variable})

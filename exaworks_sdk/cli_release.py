@@ -176,12 +176,12 @@ def environments(places: Places, name: str | None) -> None:
     from exaworks_sdk.errors import ReleaseError
     from exaworks_sdk.release import load
     from exaworks_sdk.spack_environment import environment_files
-    from site_configs.load import located, systems
+    from site_configs.load import site_files, systems
     from site_configs.scope import folder_of
 
     if places.checkout is None:
         raise ReleaseError("the Spack environments are files of a checkout: run the command from a checkout.")
-    files = located({})
+    files = site_files({})
     folders = {system.system: folder_of(system, files[system.system]) for system in systems({})}
     scopes = {system: folder for system, folder in folders.items() if folder is not None}
     for path, text in environment_files(load(name), places.checkout / "spack_repo" / "environments", scopes).items():

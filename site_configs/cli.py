@@ -40,9 +40,9 @@ def list_(as_json: bool) -> None:
     """List every known system."""
     from tabulate import tabulate
 
-    from site_configs.load import located, systems
+    from site_configs.load import site_files, systems
 
-    files = located()
+    files = site_files()
     rows = [
         {
             "system": system.system,
@@ -105,11 +105,11 @@ def check(files: tuple[Path, ...], as_json: bool) -> None:
     The Spack scope that a file names is checked with it. The machine itself is not examined: use verify for that.
     """
     from site_configs.errors import SiteFileError
-    from site_configs.load import load_file, located
+    from site_configs.load import load_file, site_files
     from site_configs.scope import folder_of, problems
 
     results: list[dict[str, Any]] = []
-    for file in files or tuple(path for _, path in sorted(located().items())):
+    for file in files or tuple(path for _, path in sorted(site_files().items())):
         try:
             system = load_file(file)
             scope = folder_of(system, file)
@@ -150,7 +150,7 @@ def verify(name: str | None, site_file: Path | None, strict: bool, as_json: bool
     from site_configs.detect import detect as recognise
     from site_configs.errors import SiteError
     from site_configs.findings import diff
-    from site_configs.load import find, load_file, located
+    from site_configs.load import find, load_file, site_files
     from site_configs.schema import State
     from site_configs.survey import answering
     from site_configs.verify import verify as compare
@@ -162,7 +162,7 @@ def verify(name: str | None, site_file: Path | None, strict: bool, as_json: bool
     if system.state is State.RETIRED:
         raise SiteError(f"{system.system} is retired: no machine exists to compare its site file with.")
     own = site_file is not None and (name is None or load_file(site_file).system == name)
-    file = site_file if own and site_file is not None else located()[system.system]
+    file = site_file if own and site_file is not None else site_files()[system.system]
     findings = compare(system, file)
     failed = bool(findings.differences or (strict and findings.notes))
     if as_json:
@@ -197,11 +197,11 @@ Examples:
 def detect(as_json: bool) -> None:
     """Print which system this machine is, and the path of its site file."""
     from site_configs.detect import detect as recognise
-    from site_configs.load import located
+    from site_configs.load import site_files
     from site_configs.survey import answering
 
     system = recognise(scheduler_answers=answering)
-    file = str(located()[system.system])
+    file = str(site_files()[system.system])
     click.echo(json.dumps({"system": system.system, "file": file}) if as_json else f"{system.system}  ({file})")
 
 

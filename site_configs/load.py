@@ -30,7 +30,7 @@ def load_file(path: Path) -> System:
     Raises:
         SiteFileError: it cannot be read, does not fit the schema or contradicts itself; one line for each problem.
     """
-    expected = next((name for name, known in located().items() if known.resolve() == path.resolve()), None)
+    expected = next((name for name, known in site_files().items() if known.resolve() == path.resolve()), None)
     return _load(path, expected, _today())
 
 
@@ -54,7 +54,7 @@ def find(name: str, *, site_file: Path | None = None, environ: Mapping[str, str]
         system = load_file(site_file)
         if system.system == name:
             return system
-    files = located(environ)
+    files = site_files(environ)
     if name not in files:
         known = sorted(files)
         raise UnknownSystem(
@@ -72,10 +72,10 @@ def systems(environ: Mapping[str, str] | None = None) -> list[System]:
     Raises:
         SiteFileError: a file does not fit the schema.
     """
-    return [_load(path, name, None) for name, path in sorted(located(environ).items())]
+    return [_load(path, name, None) for name, path in sorted(site_files(environ).items())]
 
 
-def located(environ: Mapping[str, str] | None = None) -> dict[str, Path]:
+def site_files(environ: Mapping[str, str] | None = None) -> dict[str, Path]:
     """Return the path of every system's file in the search folders, without reading any file.
 
     Raises:

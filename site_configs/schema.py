@@ -80,7 +80,7 @@ class Queue(_Struct, frozen=True, kw_only=True):
     steps: list[Step] = []
 
     @property
-    def asks(self) -> tuple[str | None, str | None]:
+    def partition_and_qos(self) -> tuple[str | None, str | None]:
         """The partition and the QOS that a job in this queue has to name; each may be None."""
         return (None if self.by_qos else self.partition or self.name), self.qos
 
@@ -113,7 +113,7 @@ class Launcher(_Struct, frozen=True, kw_only=True):
     flags: list[Text] = []
 
     @property
-    def takes(self) -> LauncherKind:
+    def option_kind(self) -> LauncherKind:
         """The kind of options that the command takes: ``kind``, or the kind that its name implies."""
         if self.kind is not None:
             return self.kind
@@ -190,13 +190,13 @@ class Limits(_Struct, frozen=True, kw_only=True):
 class LocalUse(_Struct, frozen=True, kw_only=True):
     """Whether ``local`` cases may run on this machine, and on how many cores, since login nodes are shared.
 
-    ``cores: 0`` means all cores of the machine; ``bound()`` returns the number of cores to plan with.
+    ``cores: 0`` means all cores of the machine; ``core_limit()`` returns the number of cores to plan with.
     """
 
     allowed: bool = False
     cores: Whole = 2
 
-    def bound(self, available: int) -> int:
+    def core_limit(self, available: int) -> int:
         """Return how many of a machine's ``available`` cores local cases may use; at least one."""
         return max(1, min(self.cores or available, available))
 

@@ -30,7 +30,7 @@ _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 
 @dataclass(frozen=True)
-class Lack:
+class MissingPlace:
     """A value of a scope that this machine does not fit: a ``variable`` is not set, or a ``folder`` does not exist."""
 
     file: Path
@@ -50,7 +50,7 @@ class Lack:
         return f"{self.file}:{self.line}: {self.key}: {self.value}: {self.reason}"
 
 
-def lacks(folder: Path, environ: Mapping[str, str]) -> list[Lack]:
+def missing_places(folder: Path, environ: Mapping[str, str]) -> list[MissingPlace]:
     """Return what a scope needs and this machine does not have, in the order of the files. Creates nothing."""
     missing = []
     for section in WITH_PATHS:
@@ -64,8 +64,8 @@ def lacks(folder: Path, environ: Mapping[str, str]) -> list[Lack]:
             created = section == "config" and len(key) > 1 and str(key[1]).rstrip(":") in CREATED
             base = _base(value, environ) if created else None
             where = (path, document.line(key) or 1, dotted(key), value)
-            missing += [Lack(*where, variable=name) for name in dict.fromkeys(unset)]
-            missing += [Lack(*where, folder=base)] if base is not None and not base.is_dir() else []
+            missing += [MissingPlace(*where, variable=name) for name in dict.fromkeys(unset)]
+            missing += [MissingPlace(*where, folder=base)] if base is not None and not base.is_dir() else []
     return missing
 
 

@@ -13,7 +13,7 @@ from site_configs.findings import Findings
 from site_configs.probes import modules
 from site_configs.schema import System
 from site_configs.scope import externals, folder_of
-from site_configs.scope_places import lacks
+from site_configs.scope_places import missing_places
 from site_configs.verify_scheduler import compare
 
 
@@ -109,9 +109,9 @@ def _externals(folder: Path, env: Mapping[str, str], findings: Findings) -> None
 
 
 def _scope_places(folder: Path, env: Mapping[str, str], findings: Findings) -> None:
-    for lack in lacks(folder, env):
-        key: Key = ("spack_scope", f"{lack.file.name}:{lack.line}", lack.key)
-        if lack.variable:
-            findings.skip(key, f"{lack.value} names a variable that is not set")
+    for missing in missing_places(folder, env):
+        key: Key = ("spack_scope", f"{missing.file.name}:{missing.line}", missing.key)
+        if missing.variable:
+            findings.skip(key, f"{missing.value} names a variable that is not set")
         else:
-            findings.differ(key, lack.value, lack.reason)
+            findings.differ(key, missing.value, missing.reason)

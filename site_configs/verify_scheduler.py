@@ -53,7 +53,7 @@ def _dialect(dialect: Dialect, observed: ObservedScheduler, key: Key, findings: 
 def _queue(
     queue: Queue, observed: ObservedScheduler, qualities: dict[str, slurm.Qos] | str, key: Key, findings: Findings
 ) -> None:
-    partition, quality = queue.asks
+    partition, quality = queue.partition_and_qos
     match = next((known for known in observed.queues if known.name == partition), None)
     if partition is not None:
         if match is None:
@@ -154,7 +154,7 @@ def _nodes(system: System, spec: SchedulerSpec, observed: ObservedScheduler, fin
         else:
             findings.ok()
     default = spec.queue(None)
-    partition = default.asks[0] if default is not None else None
+    partition = default.partition_and_qos[0] if default is not None else None
     cores = next((queue.cores for queue in observed.queues if queue.name == partition), None)
     if node.cores is None:
         return
@@ -187,7 +187,7 @@ def _account(spec: SchedulerSpec, key: Key, env: Mapping[str, str], findings: Fi
     elif spec.kind != "slurm":
         findings.skip(where, f"{spec.kind} cannot check an account without submitting a job")
     else:
-        partition, quality = default.asks if default is not None else (None, None)
+        partition, quality = default.partition_and_qos if default is not None else (None, None)
         nodes = max(spec.default_nodes, default.min_nodes if default is not None else 1)
         options = [word for line in spec.directives for word in line.split()]
         refused, message = slurm.account_refused(account, partition, quality, nodes, options, env)

@@ -107,8 +107,8 @@ class LaunchRequests:
                 )
                 for name, scheduler in schedulers.items()
             },
-            local_cores=preparation.system.local.bound(cores),
-            login_slots=max(4, 2 * preparation.system.local.bound(cores)),
+            local_cores=preparation.system.local.core_limit(cores),
+            login_slots=max(4, 2 * preparation.system.local.core_limit(cores)),
             machine_cores=cores,
             python=sys.executable,
             mark=self._name,

@@ -79,7 +79,7 @@ def launchers(kind: SchedulerKind, folder: Path, nodes: int, account: str | None
 
 def launch_argv(launcher: Launcher, count: int) -> list[str]:
     """Return the command before the program with which a launcher starts one rank on each of ``count`` nodes."""
-    launcher_kind = launcher.takes.value
+    launcher_kind = launcher.option_kind.value
     own = [option.format(n=count) for option in RANKS.get(launcher_kind, RANKS["mpiexec"])]
     flags = [*own[:1], *launcher.flags, *own[1:]] if launcher_kind == "flux" else [*launcher.flags, *own]
     return [launcher.name, *flags]

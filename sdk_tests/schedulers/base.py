@@ -322,7 +322,7 @@ class SchedulerKind(abc.ABC):
         if nodes > 1 and self.spec.multi_node_queue:
             name = self.spec.multi_node_queue
         chosen = self.spec.queue(name)
-        queue, qos = chosen.asks if chosen is not None else (name, None)
+        queue, qos = chosen.partition_and_qos if chosen is not None else (name, None)
         directives = [*self.directives(), *([f"--qos={qos}"] if qos else [])]
         return {
             "kind": self.kind,

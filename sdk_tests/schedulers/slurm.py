@@ -248,7 +248,7 @@ class SlurmKind(SchedulerKind):
         """Return the options that sbatch and srun share."""
         argv = [f"--job-name={job.name}", f"--nodes={job.nodes}", f"--time={minutes(job.walltime)}"]
         queue = self.spec.queue(job.queue) if job.queue else None
-        partition, qos = queue.asks if queue is not None else (job.queue, None)
+        partition, qos = queue.partition_and_qos if queue is not None else (job.queue, None)
         argv += [f"--partition={partition}"] if partition else []
         argv += [f"--qos={qos}"] if qos else []
         if job.account:

@@ -123,9 +123,9 @@ def partitions(spec: SchedulerSpec) -> dict[str, str]:
     """Return the partitions of a site with their limits; queues that are only a QOS share one partition."""
     by_partition: dict[str, list[Queue]] = {}
     for queue in spec.queues:
-        by_partition.setdefault(queue.asks[0] or OPEN, []).append(queue)
+        by_partition.setdefault(queue.partition_and_qos[0] or OPEN, []).append(queue)
     default = spec.queue(None)
-    first = (default.asks[0] or OPEN) if default is not None else next(iter(by_partition), OPEN)
+    first = (default.partition_and_qos[0] or OPEN) if default is not None else next(iter(by_partition), OPEN)
     lines = {}
     for name, queues in by_partition.items():
         nodes = [queue.max_nodes for queue in queues]
@@ -145,7 +145,7 @@ def submit_filter(profile: SiteProfile) -> str:
     """
     rows = []
     for queue in profile.spec.queues:
-        partition, qos = queue.asks
+        partition, qos = queue.partition_and_qos
         steps = "".join(f"{{{step.nodes}, {_minutes(step.max_walltime)}}}, " for step in queue.steps)
         last = f"{{1073741824, {_minutes(queue.max_walltime)}}}" if queue.max_walltime else ""
         least = _minutes(queue.min_walltime) if queue.min_walltime else 0

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from site_configs.cli import sites
-from site_configs.load import PACKAGED, digest, find, load_file, located
+from site_configs.load import PACKAGED, digest, find, load_file, site_files
 from site_configs.schema import json_schema
 
 
@@ -27,7 +27,7 @@ def test_list_names_every_packaged_system() -> None:
     assert result.exit_code == 0
     assert "local/workstation" in result.output
     rows = json.loads(run("list", "--json").output)
-    assert [row["system"] for row in rows] == sorted(located())
+    assert [row["system"] for row in rows] == sorted(site_files())
 
 
 def test_show_prints_a_site_file_that_loads_with_the_same_values(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_the_published_schema_accepts_every_packaged_file_and_refuses_a_wrong_on
 
     validator = jsonschema.Draft202012Validator(json_schema())
     jsonschema.Draft202012Validator.check_schema(json_schema())
-    for path in located().values():
+    for path in site_files().values():
         assert list(validator.iter_errors(read(path.read_text()).values)) == []
     wrong = {"system": "lab/x", "description": "x", "schedulers": [{"kind": "slurm", "max_jobs": 0, "acount_env": "A"}]}
     assert len(list(validator.iter_errors(wrong))) == 2

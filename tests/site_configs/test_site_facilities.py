@@ -161,8 +161,9 @@ def test_the_walltime_limit_depends_on_the_size_of_a_job() -> None:
 
 def test_a_job_names_the_partition_or_qos_that_the_site_requires() -> None:
     frontier, perlmutter = (SYSTEMS[name].schedulers[0] for name in ("ornl/frontier", "nersc/perlmutter"))
-    assert [queue.asks for queue in frontier.queues] == [("batch", "debug"), ("batch", None), ("extended", None)]
-    assert [queue.asks for queue in perlmutter.queues][:2] == [(None, "debug"), (None, "regular")]
+    pairs = [queue.partition_and_qos for queue in frontier.queues]
+    assert pairs == [("batch", "debug"), ("batch", None), ("extended", None)]
+    assert [queue.partition_and_qos for queue in perlmutter.queues][:2] == [(None, "debug"), (None, "regular")]
 
 
 def test_frontier_has_flux_inside_slurm() -> None:
@@ -173,7 +174,7 @@ def test_frontier_has_flux_inside_slurm() -> None:
 
 
 def test_every_launcher_has_the_options_of_its_vendor() -> None:
-    kinds = {name: [launcher.takes for launcher in SYSTEMS[name].schedulers[0].launchers] for name in FACILITIES}
+    kinds = {name: [launcher.option_kind for launcher in SYSTEMS[name].schedulers[0].launchers] for name in FACILITIES}
     assert kinds["anl/aurora"] == kinds["anl/polaris"] == [LauncherKind.PALS]
     assert kinds["anl/theta"] == [LauncherKind.APRUN]
     assert kinds["llnl/lassen"] == [LauncherKind.JSRUN, LauncherKind.LRUN]

@@ -291,9 +291,9 @@ def test_scrontab_needs_a_slurm() -> None:
 
 def test_a_launchers_kind_follows_from_its_command() -> None:
     system = load.load_text(edited("name: srun", "name: /opt/bin/aprun"), "x")
-    assert system.schedulers[0].launchers[0].takes.value == "aprun"
+    assert system.schedulers[0].launchers[0].option_kind.value == "aprun"
     system = load.load_text(edited("name: srun", "name: mpirun"), "x")
-    assert system.schedulers[0].launchers[0].takes.value == "mpiexec"
+    assert system.schedulers[0].launchers[0].option_kind.value == "mpiexec"
 
 
 def test_a_waiver_is_valid_on_its_last_day() -> None:

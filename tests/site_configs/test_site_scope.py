@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from site_configs.cli import sites
 from site_configs.load import PACKAGED
 from site_configs.scope import externals, problems
-from site_configs.scope_places import lacks
+from site_configs.scope_places import missing_places
 from tests.needs import need
 
 SCOPES = sorted(path for path in PACKAGED.glob("*/spack/*") if path.is_dir())
@@ -145,7 +145,7 @@ def test_a_folder_or_variable_that_this_machine_does_not_have_is_reported(
 ) -> None:
     environ = {"PLACE": str(tmp_path), "EMPTY": "", "NOWHERE": "/nowhere/x"}
     folder = scope(tmp_path / "s", f"config:\n  install_tree:\n    root: {value}\n", "config.yaml")
-    missing = lacks(folder, environ)
+    missing = missing_places(folder, environ)
     assert [lack.reason for lack in missing] == reasons
     where = f"{folder}/config.yaml:3: config.install_tree.root: {value}: "
     assert [str(lack) for lack in missing] == [where + reason for reason in reasons]
@@ -153,9 +153,9 @@ def test_a_folder_or_variable_that_this_machine_does_not_have_is_reported(
 
 def test_variables_in_prefixes_are_checked_and_those_in_other_texts_are_not(tmp_path: Path) -> None:
     text = PACKAGES.replace("/opt/mpich", "$MPICH_DIR").replace("@4.2", "@4.2 cflags=$FLAGS")
-    assert [lack.variable for lack in lacks(scope(tmp_path / "s", text), {})] == ["MPICH_DIR"]
+    assert [lack.variable for lack in missing_places(scope(tmp_path / "s", text), {})] == ["MPICH_DIR"]
 
 
 @pytest.mark.parametrize("folder", SCOPES, ids=lambda path: f"{path.parents[1].name}-{path.name}")
 def test_no_packaged_scope_fits_another_machine(folder: Path) -> None:
-    assert lacks(folder, {})
+    assert missing_places(folder, {})

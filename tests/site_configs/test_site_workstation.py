@@ -11,7 +11,7 @@ from site_configs.schema import LocalUse, seconds
 def test_a_workstation_runs_local_cases_on_all_its_cores_and_starts_its_own_collector() -> None:
     system = find("local/workstation")
     assert system.local.allowed
-    assert system.local.bound(12) == 12
+    assert system.local.core_limit(12) == 12
     assert system.schedulers == []
     assert system.deployment == "release"
     assert system.collector.embedded
@@ -29,7 +29,7 @@ def test_a_workstation_is_only_a_fallback_and_never_matched() -> None:
 
 @pytest.mark.parametrize(("cores", "available", "bound"), [(0, 8, 8), (2, 8, 2), (16, 8, 8), (0, 0, 1), (2, 1, 1)])
 def test_local_cores_are_limited_by_the_file_and_by_the_machine(cores: int, available: int, bound: int) -> None:
-    assert LocalUse(allowed=True, cores=cores).bound(available) == bound
+    assert LocalUse(allowed=True, cores=cores).core_limit(available) == bound
 
 
 def test_the_examples_in_its_comments_load() -> None:

@@ -1,8 +1,8 @@
 """Reports what a testbed or a run leaves on the machine: ``python -m tests.sdk_tests.cli.remains ACTION SITE WORD...``.
 
 It runs in namespaces of its own (``UNSHARE``), with an empty /tmp, /var/tmp, /dev/shm and /run, and with processes and
-System V shared memory of its own. So whatever is there at the end and was not there before comes from the action, however busy
-the machine is. It prints one JSON object.
+System V shared memory of its own. So whatever is there at the end and was not there before comes from the action,
+however busy the machine is. It prints one JSON object.
 
 Actions: ``testbed`` (the word is its kind), ``run`` and ``kill`` (the words are options of ``validate``), ``program``
 (the words are a command). ``kill`` sends SIGKILL to the harness while a payload runs whose case is not a control case.
