@@ -218,7 +218,7 @@ class Campaign:
         return Path(self.testbed.env["PATH+"].partition(os.pathsep)[0])
 
     def cases(self, rng: random.Random, *, seconds: float) -> None:
-        """Write the cases: in shared allocations, in jobs of their own, beside the scheduler, and one that must fail."""
+        """Write the cases: in shared allocations, in jobs of their own, beside the scheduler, and one that fails."""
 
         def values(name: str, where: str, count: int) -> dict[str, object]:
             duration = round(rng.uniform(0.1, seconds), 2)
@@ -405,8 +405,8 @@ class Campaign:
         for session in range(6):
             process = self.start(*arguments)
             if session < 2:
-                for _ in range(rng.randint(1, 2)):
-                    killed += self._kill(process, rng, rng.uniform(0.2, 7.0))
+                for _ in range(rng.randint(1, 4)):
+                    killed += self._kill(process, rng, rng.uniform(0.2, 5.0))
             code = self._wait(process)
             manifests = list((self.folder / "home" / "runs").glob("*/manifest.json"))
             if not manifests:

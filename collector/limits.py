@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from typing import TypeVar
+from typing import Any
 
 from collector.errors import Problem
 
@@ -16,45 +16,63 @@ MAX_PLANNED = 100_000
 MAX_DEPTH = 32
 MAX_FUTURE_MS = 24 * 3600 * 1000
 
-_CHUNK = 1024 * 1024
+MAX_SECONDS = 1e9
+"""The longest duration of a phase, some 30 years. It also bounds the sums of durations."""
+
+MAX_VALUE = 1e30
+"""The largest value of a metric, so that sums and differences of metrics stay finite."""
+
+MAX_OLD_CLIENT_BODY = 4 * 1024 * 1024
+MAX_OLD_CLIENT_INFLATED = 8 * 1024 * 1024
+"""Limits of a message of an old client. Its key is inside the body, which is therefore read before the key is known."""
+
+MAX_GZIP_MEMBERS = 1024
+
+_SLICE = 16 * 1024
 
 Body = bytes | bytearray
 """The body of a request. A ``bytearray`` can be filled in place, so that memory holds the body only once."""
 
-Sent = TypeVar("Sent", bytes, bytearray)
 
+def inflate(body: Body, encoding: str, longest: int = MAX_INFLATED) -> Body:
+    """Decode the content encoding into one buffer, and stop as soon as the result is larger than ``longest`` bytes.
 
-def inflate(body: Sent, encoding: str) -> Sent | bytes:
-    """Decode the content encoding, and stop as soon as the result is larger than its limit.
+    The input is read in small slices: zlib copies the unread rest of a slice for each gzip member and for each part of
+    the output, so that the time would otherwise grow with the square of the body.
 
     Raises:
-        Problem: 413 if the result is larger than ``MAX_INFLATED``, 400 if the data is damaged, 415 if the encoding is
-            not gzip.
+        Problem: 413 if the result is larger than ``longest`` or has more than ``MAX_GZIP_MEMBERS`` members, 400 if the
+            data is damaged, 415 if the encoding is not gzip.
     """
     if encoding in ("", "identity"):
         return body
     if encoding != "gzip":
         detail = f"Content-Encoding {encoding[:40]!r} is not supported. Use gzip, or no encoding."
         raise Problem(415, "content-encoding", detail)
-    parts: list[bytes] = []
-    total, rest = 0, bytes(body)
+    inflated = bytearray()
+    member: Any = None
+    members = 0
     try:
-        while rest:
-            member = zlib.decompressobj(wbits=31)
-            while not member.eof:
-                part = member.decompress(rest, _CHUNK)
-                rest = member.unconsumed_tail
-                total += len(part)
-                if total > MAX_INFLATED:
-                    detail = f"The decompressed body is larger than {MAX_INFLATED} bytes. Send smaller batches."
+        for start in range(0, len(body), _SLICE):
+            rest = bytes(body[start : start + _SLICE])
+            while rest:
+                if member is None:
+                    if members and not (rest := rest.lstrip(b"\0")):  # zero bytes may follow a member
+                        break
+                    member, members = zlib.decompressobj(wbits=31), members + 1
+                    if members > MAX_GZIP_MEMBERS:
+                        detail = f"The gzip data has more than {MAX_GZIP_MEMBERS} members. Compress the body as one."
+                        raise Problem(413, "too-many-members", detail)
+                inflated += member.decompress(rest, longest + 1 - len(inflated))
+                if len(inflated) > longest:
+                    detail = f"The decompressed body is larger than {longest} bytes. Send smaller batches."
                     raise Problem(413, "too-large", detail)
-                if not part and not rest and not member.eof:
-                    raise Problem(400, "gzip-damaged", "The gzip data is truncated. Send it again.")
-                parts.append(part)
-            rest = member.unused_data.lstrip(b"\0")
+                rest, member = (member.unused_data, None) if member.eof else (member.unconsumed_tail, member)
     except zlib.error as error:
         raise Problem(400, "gzip-damaged", f"The body is not valid gzip data: {error}.") from error
-    return b"".join(parts)
+    if member is not None:
+        raise Problem(400, "gzip-damaged", "The gzip data is truncated. Send it again.")
+    return inflated
 
 
 _STRINGS = re.compile(rb'"[^"]*"')

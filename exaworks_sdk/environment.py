@@ -132,7 +132,7 @@ def make(recipe: Recipe, echo: Callable[[str], None]) -> Path:
         str(recipe.folder).encode("utf-8")
     except UnicodeEncodeError as error:
         raise EnvironmentFailedError(
-            f"cannot create {recipe.label} in {ascii(str(recipe.folder))}: Python's venv requires a path in UTF-8. "
+            f"cannot create {recipe.label} in {str(recipe.folder)!a}: Python's venv requires a path in UTF-8. "
             "Set EXAWORKS_HOME to a folder with such a path."
         ) from error
     try:
@@ -301,7 +301,7 @@ def _step_error(recipe: Recipe, code: int, purpose: str) -> str:
     lines = [line.strip() for line in step.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith(("ERROR:", "Error:", "error:", "OSError"))]
     errors = [line for line in errors if not ERROR_CODE.fullmatch(line)]
-    lines = [line for line in lines if not line.startswith(("hint:", "note:", "×", "╰", "[end of output]"))]
+    lines = [line for line in lines if not line.startswith(("hint:", "note:", "\u00d7", "\u2570", "[end of output]"))]
     reason = (errors or lines or [f"exit code {code}"])[-1]
     if reason.endswith(":") and reason in lines[:-1]:
         reason = f"{reason} {lines[lines.index(reason) + 1]}"

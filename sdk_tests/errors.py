@@ -6,7 +6,8 @@ click.ClickException
     ├── DeploymentError       a deployment does not exist or cannot be activated
     ├── PlanError             the selection matches nothing, or no plan can be made
     ├── TestbedError          a testbed did not start, or its name is unknown
-    └── RunError              a run cannot be opened, resumed or continued
+    ├── RunError              a run cannot be opened, resumed or continued
+    └── NodesUnknownError     where a case ran cannot be judged
 """
 
 from __future__ import annotations
@@ -40,3 +41,7 @@ class TestbedError(HarnessError):
 
 class RunError(HarnessError):
     """A run cannot be opened, resumed or continued."""
+
+
+class NodesUnknownError(HarnessError):
+    """The scheduler reported no nodes, so that a test function cannot judge where a case ran."""

@@ -53,6 +53,21 @@ def _openpbs() -> str | None:
     return str(root) if root is not None and OpenPbsTestbed().absent() is None else None
 
 
+def _openlava() -> str | None:
+    """Return the bsub of an OpenLava that runs on this machine, if PATH and ``LSF_ENVDIR`` name it."""
+    lsid, bhosts = program("lsid"), program("bhosts")
+    if lsid is None or bhosts is None or not os.environ.get("LSF_ENVDIR"):
+        return None
+    try:
+        done = [
+            subprocess.run([command], capture_output=True, text=True, timeout=10, check=False)
+            for command in (lsid, bhosts)
+        ]
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return program("bsub") if done[0].stdout.startswith("openlava") and " ok " in done[1].stdout else None
+
+
 def _spack() -> str | None:
     """Return Spack's program, of ``$SPACK_ROOT`` before PATH."""
     root = os.environ.get("SPACK_ROOT")
@@ -87,6 +102,7 @@ NEEDS = {
     "dash": Need(lambda: program("dash"), "dash is absent: install dash"),
     "postgres": Need(_postgres, "initdb is absent: install postgresql"),
     "openpbs": Need(_openpbs, "OpenPBS is absent: name its folder in PBS_EXEC; it needs root and postgresql"),
+    "openlava": Need(_openlava, "no OpenLava answers: start its daemons, put its bin on PATH and name LSF_ENVDIR"),
     "flux": Need(lambda: program("flux"), "flux is absent: install flux-core"),
     "swift-t": Need(lambda: program("swift-t"), "swift-t is absent: install or load stc and turbine"),
     "spack": Need(_spack, "spack is absent: clone it, and name it in SPACK_ROOT or put its bin on PATH"),

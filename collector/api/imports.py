@@ -32,7 +32,7 @@ from collector.store.decoding import DecodedRecord, is_name, read_batch, read_cl
 from collector.store.legacy import store_legacy_message
 from collector.store.records import store_records
 from collector.store.runs import store_closing, store_manifest
-from collector.web.context import HttpRequest, Server, server_of
+from collector.web.context import HttpRequest, Server, address_of, server_of
 from dashboard_client.schema import Origin, encode
 
 JSON = "application/json"
@@ -43,15 +43,13 @@ XML = ("application/xml", "text/xml")
 async def add_result(request: HttpRequest) -> Response[bytes]:
     """Store one message of an old client; the key in the message selects the site and the system."""
     server = server_of(request)
-    address = request.client.host if request.client is not None else ""
-    server.guesses.check(address)
+    address = address_of(request)
     _check_content_type(request, (JSON,))
-    body = await request.body()
     encoding = request.headers.get("content-encoding", "").strip().lower()
 
-    def work() -> bytes:
+    def work(body: bytearray) -> bytes:
         now = now_ms()
-        inflated = inflate(body, encoding)
+        inflated = bytes(inflate(body, encoding, limits.MAX_OLD_CLIENT_INFLATED))
         if limits.too_deep(inflated):
             raise Problem(422, "too-deep", f"The message is nested more than {limits.MAX_DEPTH} levels deep.")
         message = read_legacy_message(inflated)
@@ -59,14 +57,15 @@ async def add_result(request: HttpRequest) -> Response[bytes]:
             site, system = _site_and_system(server, message, now)
         except Problem as problem:
             if problem.status == 401:
-                server.guesses.take(address)
+                server.guesses.count(address, message.key)
             raise
         server.rates.take(f"sender:{message.sender}")
         result = server.write(lambda connection: store_legacy_message(connection, message, site, system, now))
         return msgspec.json.encode({"success": True} | result)
 
-    async with server.decoding_slot(body):
-        return _json(await asyncio.to_thread(work))
+    longest = limits.MAX_OLD_CLIENT_BODY
+    async with server.bodies.receive_unauthenticated(request, longest, address) as body, server.decoding_slot(body):
+        return _json(await asyncio.to_thread(work, body))
 
 
 @post("/api/v1/import/junit")
@@ -103,14 +102,13 @@ async def _import(request: HttpRequest, origin: Origin, content_types: Sequence[
             raise Problem(422, "invalid", f"{name}: must be 1 to 128 letters, digits and . _ : + @ -.", name)
     if "system" not in query:
         raise Problem(422, "invalid", "system: missing. Add ?system=NAME, the system of the results.", "system")
-    body = await request.body()
     encoding = request.headers.get("content-encoding", "").strip().lower()
 
-    def work() -> bytes:
-        return _store_report(server, bearer, origin, inflate(body, encoding), query, read)
+    def work(body: bytearray) -> bytes:
+        return _store_report(server, bearer, origin, bytes(inflate(body, encoding)), query, read)
 
-    async with server.decoding_slot(body):
-        return _json(await asyncio.to_thread(work))
+    async with server.bodies.receive(request, limits.MAX_BODY) as body, server.decoding_slot(body):
+        return _json(await asyncio.to_thread(work, body))
 
 
 def _store_report(

@@ -15,7 +15,7 @@ from litestar import Response, post
 from collector.auth.tokens import Bearer
 from collector.clock import now_ms
 from collector.errors import Problem
-from collector.limits import inflate
+from collector.limits import MAX_BODY, inflate
 from collector.store.decoding import DecodedRecord, read_batch, read_closing, read_manifest
 from collector.store.records import Refusal, store_records
 from collector.store.runs import store_closing, store_manifest
@@ -35,8 +35,8 @@ async def open_run(request: HttpRequest) -> Response[bytes]:
     """Open a run with its manifest."""
     server = server_of(request)
     bearer = await server.bearer(request, "upload")
-    body = await _body(request)
-    async with server.decoding_slot(body):
+    _check_content_type(request)
+    async with server.bodies.receive(request, MAX_BODY) as body, server.decoding_slot(body):
         return await asyncio.to_thread(_open_run, server, bearer, body, _encoding(request))
 
 
@@ -45,8 +45,8 @@ async def add_records(request: HttpRequest) -> Response[bytes]:
     """Add a batch of records; a wrong record is rejected and the others are stored."""
     server = server_of(request)
     bearer = await server.bearer(request, "upload")
-    body = await _body(request)
-    async with server.decoding_slot(body):
+    _check_content_type(request)
+    async with server.bodies.receive(request, MAX_BODY) as body, server.decoding_slot(body):
         return await asyncio.to_thread(_add_records, server, bearer, body, _encoding(request))
 
 
@@ -56,8 +56,8 @@ async def close_run(request: HttpRequest) -> Response[bytes]:
     run_id = str(request.path_params["run_id"])
     server = server_of(request)
     bearer = await server.bearer(request, "upload")
-    body = await _body(request)
-    async with server.decoding_slot(body):
+    _check_content_type(request)
+    async with server.bodies.receive(request, MAX_BODY) as body, server.decoding_slot(body):
         return await asyncio.to_thread(_close_run, server, bearer, run_id, body, _encoding(request))
 
 
@@ -147,15 +147,11 @@ def _close_run(server: Server, bearer: Bearer, run_id: str, body: bytearray, enc
     return _json(msgspec.json.encode(answer))
 
 
-async def _body(request: HttpRequest) -> bytearray:
+def _check_content_type(request: HttpRequest) -> None:
     content_type = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
     if content_type != JSON:
         detail = f"Content-Type {content_type[:60]!r} is not supported. Send {JSON}."
         raise Problem(415, "content-type", detail)
-    body = bytearray()  # chunks joined at the end would need twice the memory
-    async for chunk in request.stream():
-        body += chunk
-    return body
 
 
 def _encoding(request: HttpRequest) -> str:

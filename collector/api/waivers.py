@@ -39,11 +39,10 @@ async def create_waiver(request: HttpRequest) -> Response[bytes]:
     """Accept failures of a site until a day."""
     server = server_of(request)
     bearer = await server.bearer(request, "admin")
-    body = await request.body()
-    if len(body) > MAX_BYTES:
-        raise Problem(413, "too-large", f"The body is larger than {MAX_BYTES} bytes. Shorten the reason.")
+    async with server.bodies.receive(request, MAX_BYTES) as body:
+        received = bytes(body)
     try:
-        requested = msgspec.json.decode(body, type=WaiverRequest)
+        requested = msgspec.json.decode(received, type=WaiverRequest)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Problem(422, "invalid", str(error)) from error
     if not bearer.allows(requested.site):

@@ -14,7 +14,8 @@ from litestar.datastructures import State
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from collector.auth.rates import Buckets
+from collector.auth.rates import Buckets, Guesses
+from collector.auth.sessions import SESSION, Sessions
 from collector.auth.tokens import ANY_SITE, ANYONE, GRANTS, Bearer, check_token, note_use
 from collector.clock import now_ms
 from collector.errors import Problem, SettingsError
@@ -22,6 +23,8 @@ from collector.limits import Body
 from collector.settings import Settings
 from collector.status.metrics import Counters
 from collector.store.database import Store
+from collector.web.addresses import group_of
+from collector.web.bodies import Bodies
 
 if TYPE_CHECKING:
     from collector.auth.oidc import Verifier
@@ -31,6 +34,9 @@ HttpRequest = Request[None, None, State]
 
 WRITE_TRIES = 4
 
+AUTHENTICATED = "collector.authenticated"
+"""The key in the scope of a request whose token is valid. Its connection is never closed to make room for others."""
+
 LARGE_BODY = 256 * 1024
 """Bodies with more bytes than this, as they were sent, are decoded and stored one at a time."""
 
@@ -39,7 +45,7 @@ class Server:
     """The object that all handlers share.
 
     ``process_token``: a token that only this process accepts, for uploading and reading. ``private``: readers need a
-    token too. ``hosts``: the host names under which a loopback server may be requested; None for any.
+    token too. ``hosts``: the host names under which the server may be requested; None for any.
     """
 
     def __init__(
@@ -59,7 +65,9 @@ class Server:
         self.settings = settings or Settings()
         self.rates = Buckets(self.settings.rates.per_second, self.settings.rates.burst)
         self.counters = Counters()
-        self.guesses = Buckets(self.settings.rates.guesses_per_second, self.settings.rates.guesses)
+        self.guesses = Guesses(self.settings.rates.guesses_per_second, self.settings.rates.guesses)
+        self.sessions = Sessions()
+        self.bodies = Bodies()
         self.oidc = _verifier(self.settings)
         self._gate = asyncio.Semaphore(2)  # at most two bodies are decoded and stored at once, to limit memory
         self._large = asyncio.Semaphore(1)  # and at most one large body
@@ -95,21 +103,24 @@ class Server:
             if need == "read" and not self.private:
                 return ANYONE
             raise Problem(401, "token-needed", "A token is needed. Send the header Authorization: Bearer TOKEN.")
-        if self._is_process(token):
-            bearer = self.identify(token)
+        if self._is_process(token) or token.startswith(SESSION):
+            bearer = self._identify(request, token)
         else:
-            address = request.client.host if request.client is not None else ""
-            self.guesses.check(address)
-            try:
-                bearer = await asyncio.to_thread(self.identify, token)
-            except Problem as problem:
-                if problem.status == 401:
-                    self.guesses.take(address)
-                raise
+            bearer = await asyncio.to_thread(self._identify, request, token)
+        request.scope[AUTHENTICATED] = True  # type: ignore[literal-required]
         self.rates.take(bearer.token or "")
         if need not in bearer.grants:
             raise Problem(403, "scope", f"The token does not permit {need}. Use a token with another scope.")
         return bearer
+
+    def _identify(self, request: HttpRequest, token: str) -> Bearer:
+        """Return the bearer of a token, and count the token if it is not valid."""
+        try:
+            return self.identify(token)
+        except Problem as problem:
+            if problem.status == 401:
+                self.guesses.count(address_of(request), token)
+            raise
 
     def _is_process(self, token: str) -> bool:
         return self.process_token is not None and hmac.compare_digest(token.encode(), self.process_token.encode())
@@ -122,6 +133,11 @@ class Server:
         """
         if self._is_process(token):
             return Bearer(site=ANY_SITE, grants=GRANTS["process"], token="process")  # noqa: S106
+        if token.startswith(SESSION):
+            session = self.sessions.bearer(token)
+            if session is None:
+                raise Problem(401, "session-ended", "This session has ended. Open a new link: exaworks collector link.")
+            return session
         if self.oidc is not None and looks_like_jwt(token):
             return self.oidc.bearer(token)
         now = now_ms()
@@ -131,6 +147,11 @@ class Server:
             with self.store.writing() as connection:
                 note_use(connection, bearer.token, now)
         return bearer
+
+
+def address_of(request: HttpRequest) -> str:
+    """Return the address under which a client is counted."""
+    return group_of(request.client.host) if request.client is not None else ""
 
 
 def looks_like_jwt(token: str) -> bool:

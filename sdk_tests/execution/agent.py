@@ -64,11 +64,13 @@ class Findings:
 
     leftover_jobs: the jobs that cases which had ended had left, cancelled now. problem: why the scheduler cannot be
     used any more. doubt: why it may have been unable to serve the case that ended; another case may be the reason.
+    suspect: it must be checked again as soon as no case runs, before another one is started.
     """
 
     leftover_jobs: list[str] = field(default_factory=list)
     problem: str = ""
     doubt: str = ""
+    suspect: bool = False
 
 
 class InnerScheduler:
@@ -105,7 +107,7 @@ class InnerScheduler:
                 return
             reason = f"a job of one core does not run: {_line(end)}"
             if end.ending == "timeout" and others():
-                findings.doubt = findings.doubt or f"{reason}, while other cases run"
+                findings.doubt, findings.suspect = f"{reason}, while other cases run", True
             else:
                 findings.problem = reason
             done(findings)
@@ -185,6 +187,7 @@ class Agent:
         self._checks = self._holds = 0
         self._full = False
         self._unhealthy = ""
+        self._suspect = False
         self.stopping = False
 
     def run(self) -> None:
@@ -199,7 +202,7 @@ class Agent:
                 self._processes.cancel_all("terminated")
             elif self._unhealthy:
                 self._give_back()
-            elif not self._holds:
+            elif not self._holds and not (self._suspect and self._running):
                 self._start()
             self._processes.poll(1.0)
 
@@ -234,7 +237,7 @@ class Agent:
         if self._inner is None or self._only or self.stopping:
             self._write(running, end)
             return
-        clean = end.ending == "exited" and end.exit_code == 0
+        clean = end.ending == "exited" and end.exit_code == 0 and not self._suspect
         self._checks += 1
         self._holds += not clean
         check = self._inner.clear if clean else self._inner.check
@@ -252,6 +255,7 @@ class Agent:
         for other in self._running.values():
             other.disturbed = other.disturbed or reason
         self._unhealthy = self._unhealthy or findings.problem
+        self._suspect = findings.suspect if not clean else self._suspect
         running.disturbed = running.disturbed or findings.problem or findings.doubt
         running.leftover_jobs = [f"job {job}" for job in findings.leftover_jobs]
         self._write(running, end)

@@ -145,10 +145,16 @@ class Batch:
             self._cancel(job, ending, reason)
         self.tick()
 
-    def abandon(self) -> None:
-        """End what is still open as cancelled, without waiting for the scheduler."""
+    def abandon(self, *, stopped: bool) -> None:
+        """Report the results that are there, without waiting for the scheduler, and forget all jobs.
+
+        stopped: the harness stopped the run, so what is still open ends as cancelled. Otherwise it has no result.
+        """
         for job in self.jobs:
-            self._finish_rest(job, "cancelled", "the run was stopped")
+            if stopped:
+                self._finish_rest(job, "cancelled", "the run was stopped")
+            else:
+                self._collect(job)
         self.jobs.clear()
 
     # -- submission ---------------------------------------------------------------------------------------------------
@@ -275,7 +281,8 @@ class Batch:
         self._collect(job)
         spec = self.given.spec
         if job.phase is Phase.UNKNOWN and job.unknown_since is not None:
-            if self._silent_since is None and now - job.unknown_since >= spec.job_unknown_limit:
+            limit = spec.job_unknown_limit if job.open else min(spec.job_unknown_limit, 2 * self.interval)
+            if self._silent_since is None and now - job.unknown_since >= limit:
                 job.give_up()
             elif self._silent_since is not None and now - self._silent_since >= self.unreachable_after:
                 job.cancel_wanted = True  # for when it answers again, and for the end of the run

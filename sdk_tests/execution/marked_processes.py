@@ -13,6 +13,9 @@ MARK = "EXAWORKS_CASE_MARK"
 """The variable that names run, case and attempt in the environment of everything a case starts."""
 
 
+SHARED = "/dev/shm/"  # noqa: S108 (files of others are never touched)
+
+
 def kill_marked(prefix: str, folder: str) -> list[str]:
     """Kill every process whose mark begins with ``prefix`` or that works in ``folder``; return their names.
 
@@ -64,6 +67,45 @@ def starvation(group: int, mark: str | None, folder: str, seconds: float) -> flo
                 with contextlib.suppress(OSError, ValueError, IndexError), open(f"{task.path}/schedstat") as file:  # noqa: PTH123
                     longest = max(longest, int(file.read().split()[1]))
     return round(min(1.0, longest / 1e9 / max(seconds, 0.001)), 3)
+
+
+def shared_memory(group: int, mark: str | None, folder: str) -> set[str]:
+    """Return the files in /dev/shm that processes of a case use (semaphores of Python's multiprocessing, for example).
+
+    A program that is killed cannot remove them.
+    """
+    files: set[str] = set()
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit() and belongs(int(entry.name), group, mark, folder):
+            files |= _mapped(int(entry.name))
+    return files
+
+
+def remove_shared_memory(files: set[str], since: float) -> None:
+    """Remove those of these files that belong to us, were created after ``since``, and that no process uses any more.
+
+    since: seconds since the epoch.
+    """
+    if not files:
+        return
+    used: set[str] = set()
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            used |= _mapped(int(entry.name))
+    for path in files - used:
+        with contextlib.suppress(OSError):
+            status = os.lstat(path)
+            if status.st_uid == os.getuid() and status.st_ctime >= since:
+                os.unlink(path)  # noqa: PTH108
+
+
+def _mapped(pid: int) -> set[str]:
+    """Return the files in /dev/shm that a process has mapped; source: /proc/PID/maps of proc(5)."""
+    try:
+        with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+            return {SHARED + line.rstrip("\n").split(SHARED, 1)[1] for line in file if SHARED in line}
+    except OSError:
+        return set()
 
 
 def _works_in(pid: int, folder: str) -> bool:

@@ -19,7 +19,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sdk_tests.execution.marked_processes import MARK, belongs, name_of, starvation
+from sdk_tests.execution.marked_processes import (
+    MARK,
+    belongs,
+    name_of,
+    remove_shared_memory,
+    shared_memory,
+    starvation,
+)
 
 GRACE = 3.0
 """Seconds between SIGTERM and SIGKILL."""
@@ -69,6 +76,7 @@ class _Child:
     ending: str = "exited"
     starved: float = 0.0
     kill_at: float | None = None
+    shared_memory: set[str] = field(default_factory=set)
 
 
 class ProcessTable:
@@ -141,10 +149,12 @@ class ProcessTable:
     def kill_all(self) -> None:
         """Kill every child's group and its marked descendants at once, without callbacks, before this process exits."""
         for child in list(self._children.values()):
+            self._note_shared_memory(child)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.popen.pid, signal.SIGKILL)
                 os.waitid(os.P_PID, child.popen.pid, os.WEXITED | os.WNOWAIT)
             self._sweep(child)
+            remove_shared_memory(child.shared_memory, child.started)
 
     def poll(self, timeout: float) -> None:
         """Wait up to ``timeout`` seconds for output, an end or a time limit, and handle it."""
@@ -200,13 +210,20 @@ class ProcessTable:
         if child.kill_at is None:
             child.ending = ending
             child.kill_at = time.monotonic() + GRACE
+            self._note_shared_memory(child)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.popen.pid, signal.SIGTERM)
+
+    def _note_shared_memory(self, child: _Child) -> None:
+        """Note what a child must not leave, before a signal ends it; a command of a scheduler has no mark."""
+        if child.mark is not None:
+            child.shared_memory |= shared_memory(child.popen.pid, child.mark, child.cwd)
 
     def _enforce(self) -> None:
         now = time.monotonic()
         for child in list(self._children.values()):
             if child.kill_at is not None and now >= child.kill_at:
+                self._note_shared_memory(child)
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(child.popen.pid, signal.SIGKILL)
                 child.kill_at = now + GRACE
@@ -220,6 +237,7 @@ class ProcessTable:
                 continue
             orphans = self._sweep(child)
             code = child.popen.wait()
+            remove_shared_memory(child.shared_memory, child.started)
             del self._children[pid]
             for stream, take in ((child.popen.stdout, self._take_stdout), (child.popen.stderr, self._take_stderr)):
                 assert stream is not None

@@ -21,7 +21,6 @@ from sdk_tests.execution import temporary_folder
 from sdk_tests.execution.batch import Batch
 from sdk_tests.execution.leftover_jobs import LeftoverJobs, clear
 from sdk_tests.execution.messages import (
-    AttemptFinished,
     CleanupFailed,
     Event,
     GiveUp,
@@ -76,8 +75,6 @@ class Supervisor:
     # -- output, never blocking ---------------------------------------------------------------------------------------
 
     def send(self, value: Message) -> None:
-        if isinstance(value, AttemptFinished):
-            temporary_folder.remove(f"{self.setup.mark}/{value.result.case_id}#{value.result.attempt}")
         self._outgoing += line(value)
         self.flush()
 
@@ -221,6 +218,7 @@ class Supervisor:
 
     def _ended(self, request: LaunchRequest, argv: tuple[str, ...], end: ProcessEnd) -> None:
         del self.beside[request.key]
+        temporary_folder.remove(f"{self.setup.mark}/{request.key}")
         clean = end.ending == "exited" and end.exit_code == 0
         if request.scheduler in self.leftover_jobs:
             self.leftover_jobs[request.scheduler].hold(request.scratch, self._jobs_of(request))
@@ -303,7 +301,7 @@ class Supervisor:
         for name, batch in self.batches.items():
             ids = batch.live_ids()
             in_doubt = batch.live() > len(ids) or any(r.scheduler == name and r.where == "control" for r in running)
-            batch.abandon()
+            batch.abandon(stopped=self.stopping is not None)
             scratches = [request.scratch for request in running if request.scheduler == name]
             scratches += self.leftover_jobs[name].sought
             if not ids and not scratches and not in_doubt:
@@ -312,6 +310,7 @@ class Supervisor:
             left = clear(kind, env, ids, scratches, self.setup.job_token if in_doubt else "", limit=limit)
             if left is not None:
                 self.send(CleanupFailed(scheduler=name, detail=left[0], command=left[1]))
+        # Not earlier: a process whose folder is gone would create its files in /tmp.
         temporary_folder.remove_all(self.setup.mark)
         os.set_blocking(self._out, True)
         self.flush()

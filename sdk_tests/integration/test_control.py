@@ -10,7 +10,7 @@ def test_the_schedulers_own_command_runs_a_program(outcome: Outcome) -> None:
     answer = outcome.answer
     assert answer["greeting"] == "Hello World!"
     assert answer["pid"] > 1
-    assert not outcome.nodes or answer["node"] in outcome.nodes
+    assert outcome.ran_on(answer["node"])
     assert outcome.scheduler == "local" or answer["job_id"], (
         "no batch job id: the program did not run under the scheduler"
     )

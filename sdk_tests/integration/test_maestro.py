@@ -18,7 +18,7 @@ def finished(outcome: Outcome, name: str) -> dict[str, Any]:
     result = step["results"][0]
     if outcome.scheduler != "local":
         assert (result["job_id"] or "").lstrip("ƒf") == step["job_id"].lstrip("ƒf")
-        assert not outcome.nodes or result["node"] in outcome.nodes
+        assert outcome.ran_on(result["node"])
     return dict(result)
 
 

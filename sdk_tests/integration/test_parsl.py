@@ -22,7 +22,7 @@ def test_a_python_app_returns_a_computed_value_from_a_worker(outcome: Outcome) -
     answer = outcome.answer
     assert answer["value"] == outcome.params["base"] ** outcome.params["exponent"]
     assert answer["worker"] != answer["submitter"]
-    assert not outcome.nodes or answer["node"] in outcome.nodes
+    assert outcome.ran_on(answer["node"])
 
 
 @case(
@@ -64,7 +64,7 @@ def blocks_worked(outcome: Outcome, blocks: int) -> None:
     assert {each["block"] for each in tasks} == set(jobs)
     assert len(jobs) == len(set(jobs.values())) == len({each["manager"] for each in tasks}) == blocks
     assert len({(each["node"], each["pid"]) for each in tasks}) == len(tasks), "two tasks shared a worker"
-    assert not outcome.nodes or {each["node"] for each in tasks} <= set(outcome.nodes)
+    assert outcome.ran_on(*{each["node"] for each in tasks})
     if outcome.scheduler != "local":
         assert {each["block"]: each["job_id"] for each in tasks} == jobs
 
@@ -161,7 +161,7 @@ def mpi_ranks_ran(outcome: Outcome) -> None:
     assert len({(each["node"], each["pid"]) for each in answer["ranks"]}) == 2
     nodes = {each["node"] for each in answer["ranks"]}
     assert len(nodes) == outcome.case.nodes
-    assert not outcome.nodes or nodes <= set(outcome.nodes)
+    assert outcome.ran_on(*nodes)
     assert answer["failed_with"] == 3
     assert answer["unsized"] == "InvalidResourceSpecification", "Parsl accepted an app that requests no ranks"
 

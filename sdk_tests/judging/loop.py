@@ -107,7 +107,11 @@ class Loop:
         except RunError as error:
             self._run.echo(f"error: {error.format_message()}")
             self._clean_up()
-            self._close_open_cases(_supervisor_gone(error.format_message()), final=True)
+            self.interrupted = self.interrupted or bool(self.signals.count)
+            if self.interrupted or self.stopping is not None:  # a batch system signals all processes of a job at once
+                self._close_open_cases(interrupted("the run was stopped before this case ended"), final=False)
+            else:
+                self._close_open_cases(_supervisor_gone(error.format_message()), final=True)
         finally:
             self._report_failed_cleanup(link.close())
             self._keep_scratch_folders()

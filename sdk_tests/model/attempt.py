@@ -7,6 +7,7 @@ from typing import Any
 
 from dashboard_client.schema import Cause, Timing
 from dashboard_client.schema import Outcome as Verdict
+from sdk_tests.errors import NodesUnknownError
 from sdk_tests.model.case import Case
 
 
@@ -78,3 +79,13 @@ class Outcome:
     job_ids: tuple[str, ...] = ()
     tail: str = ""
     params: dict[str, Any] = field(default_factory=dict)
+
+    def ran_on(self, *names: str) -> bool:
+        """Return whether these are names of nodes of its allocation.
+
+        Raises:
+            NodesUnknownError: the scheduler reported no nodes, so that any host would do.
+        """
+        if not self.nodes:
+            raise NodesUnknownError("the scheduler reported no nodes for this case: where it ran cannot be judged")
+        return set(names) <= set(self.nodes)

@@ -109,6 +109,9 @@ def _check_launcher(kind: SchedulerKind, launcher: Launcher, folder: Path, nodes
     else:
         _run(kind, kind.cancel_argv([job_id]))
         return Check(line, False, f"job {job_id} did not end within {LAUNCH_LIMIT:g} s")
+    late = time.monotonic() + kind.spec.result_grace  # LSF writes the file some time after the end of the job
+    while not output.exists() and time.monotonic() < late:
+        time.sleep(0.05)
     text = output.read_text(errors="replace") if output.exists() else ""
     ranks = [row.split()[1] for row in text.splitlines() if row.startswith("rank ")]
     answer = ", ".join(ranks) or text.strip()[-200:] or "nothing was printed"

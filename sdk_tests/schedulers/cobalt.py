@@ -7,6 +7,7 @@ that ``--debuglog`` names contains how the job ended; this kind remembers that f
 from __future__ import annotations
 
 import math
+import platform
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -176,7 +177,7 @@ class CobaltKind(SchedulerKind):
             return AllocationCheck(job_id, alive=False, reason=f"Cobalt does not know a running job {job_id}")
         if fields.get("User", user_name()) != user_name():
             return AllocationCheck(job_id, alive=False, reason=f"Cobalt's job {job_id} belongs to another user")
-        return AllocationCheck(job_id, alive=True, here=True)
+        return AllocationCheck(job_id, alive=True, here=True, nodes=(platform.node(),))
 
     def allocation_prefixes(self) -> tuple[str, ...]:
         return ("COBALT_", "ALPS_", "PMI_")

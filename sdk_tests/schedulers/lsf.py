@@ -36,8 +36,10 @@ from sdk_tests.schedulers.commands import (
     evidence,
     find,
     finishing_command,
+    is_number,
     job_name,
     on_a_node,
+    only_requested,
     parse_job_id,
     run_command,
     user_name,
@@ -142,7 +144,9 @@ class LsfKind(SchedulerKind):
         return self._bjobs(["-a"], COLUMNS, ids)
 
     def parse_status(self, done: CommandResult) -> dict[str, JobStatus]:
-        return {row["JOBID"]: _status(row) for row in self._rows(done)}
+        statuses = {row["JOBID"]: _status(row) for row in self._rows(done) if "STAT" in row}
+        requested = [word for word in done.argv[1:] if _ID.fullmatch(word)]
+        return only_requested(statuses, requested, self.job_key)
 
     def cancel_argv(self, ids: Sequence[str]) -> list[str]:
         return [*ONCE, self._path("bkill"), *ids]
@@ -290,10 +294,16 @@ def _records(done: CommandResult) -> list[dict[str, str]]:
             if done.exit_code == 0:
                 raise CommandFailed(f"bjobs: printed invalid JSON: {done.stdout[:200]!r}")
             raise CommandFailed(evidence(done))
-    rows = [{str(name): str(value) for name, value in record.items()} for record in records if isinstance(record, dict)]
-    return [row for row in rows if "ERROR" not in row and re.match(r"\d+", row.get("JOBID", ""))]
+    rows = [{name: _text(value) for name, value in record.items()} for record in records if isinstance(record, dict)]
+    return [row for row in rows if "ERROR" not in row and _ID.fullmatch(row.get("JOBID", ""))]
 
 
+def _text(value: object) -> str:
+    """Return a text that can be encoded in UTF-8; empty if the value is neither a text nor a number."""
+    return str(value).encode(errors="replace").decode() if isinstance(value, str | int) else ""
+
+
+_ID = re.compile(r"\d{1,18}(?:\[\d{1,18}\])?", re.ASCII)
 _FIELD = re.compile(r'"([A-Z_]+)"\s*:\s*"(.*?)"\s*(?=,\s*"[A-Z_]+"\s*:|\}|\n)', re.DOTALL)
 
 
@@ -302,7 +312,7 @@ def _status(row: dict[str, str]) -> JobStatus:
     state = STATES.get(native, JobState.UNKNOWN)
     if native == "EXIT":
         state = REASONS.get(exit_reason.partition(":")[0].strip(), state)
-    code = int(row["EXIT_CODE"]) if row.get("EXIT_CODE", "").isdecimal() else None
+    code = int(row["EXIT_CODE"]) if is_number(row.get("EXIT_CODE", "")) and len(row["EXIT_CODE"]) < 10 else None
     signal = None
     if state is JobState.DONE:
         code = 0
@@ -322,5 +332,5 @@ def _status(row: dict[str, str]) -> JobStatus:
         nodes=tuple(dict.fromkeys(part.rpartition("*")[2] for part in row.get("EXEC_HOST", "").split(":") if part)),
         exit_code=code if state.ended else None,
         signal=signal if state.ended else None,
-        queue_wait=float(pend_time[0]) if started and pend_time and pend_time[0].isdecimal() else None,
+        queue_wait=float(pend_time[0]) if started and pend_time and is_number(pend_time[0]) else None,
     )

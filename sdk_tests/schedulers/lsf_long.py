@@ -19,7 +19,9 @@ MOST_BREAKS = 8
 """Line breaks in the path of a folder up to which spaces that may be missing there are tried out."""
 
 _FIRST = re.compile(r"Job <(\d+(?:\[\d+\])?)>,")
-_HEAD = re.compile(r"Job\s*<([^>]*)>,\s*(?:Job\s*Name\s*<(.*?)>,\s*)?User\s*<([^>]*)>,", re.DOTALL)
+_HEAD = re.compile(
+    r"Job\s*<([^>]*)>,\s*(?:Job\s*Name\s*<(.*?)>,\s*)?(?:[A-Z][A-Za-z ]*<[^>]*>,\s*)*?User\s*<([^>]*)>,", re.DOTALL
+)
 _STAT = re.compile(r",\s*Status\s*<(\w+)>")
 _EVENT = re.compile(r"[A-Z][a-z]{2} ([A-Z][a-z]{2}) +(\d{1,2}) (\d{2}):(\d{2}):(\d{2})(?: (\d{4}))?: (.*)", re.DOTALL)
 _FOLDER = re.compile(r"CWD[ \0]*<(.*?)>(?:[,;]|$)", re.DOTALL)

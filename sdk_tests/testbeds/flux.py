@@ -142,7 +142,7 @@ def _configuration(testbed: Testbed, nodes: int, cores: int, base: Path) -> str:
     """Return the configuration of Flux: the claimed resources, and the queues with their limits."""
     flux = find("flux", os.environ) or "flux"
     hosts = ",".join([platform.node()] * nodes)
-    argv = [flux, "R", "encode", f"--ranks=0-{nodes - 1}", f"--cores=0-{cores - 1}", f"--hosts={hosts}"]
+    argv = [flux, "R", "encode", f"--ranks={_range(nodes)}", f"--cores={_range(cores)}", f"--hosts={hosts}"]
     encoded = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30)
     if encoded.returncode != 0:
         raise TestbedError(f"flux R encode failed: {encoded.stderr.strip()}")
@@ -160,6 +160,11 @@ def _configuration(testbed: Testbed, nodes: int, cores: int, base: Path) -> str:
         if queue.min_nodes > 1:
             lines += [f"[queues.{queue.name}.policy.limits.job-size.min]", f"nnodes = {queue.min_nodes}", ""]
     return "\n".join(lines)
+
+
+def _range(count: int) -> str:
+    """Return the ids from 0 in Flux's notation, which has no range of a single id."""
+    return f"0-{count - 1}" if count > 1 else "0"
 
 
 def _idle(flux: str, env: dict[str, str], nodes: int) -> bool:

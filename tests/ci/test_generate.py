@@ -176,6 +176,15 @@ def test_each_scheduler_gets_its_own_options(kind: str, options: str) -> None:
     assert scheduler_parameters(load_text(JACAMAR.replace("KIND", kind), "test"), "smoke") == options
 
 
+@pytest.mark.parametrize(
+    ("dialect", "size"),
+    [("csm", "-nnodes 1"), ("slots", "-n 1 -R span[ptile=1]"), ("classic", "-n 1 -R span[ptile=1]")],
+)
+def test_a_job_of_lsf_requests_its_size_as_the_dialect_requires(dialect: str, size: str) -> None:
+    text = JACAMAR.replace("kind: KIND", f"kind: lsf\n    dialect: {dialect}")
+    assert scheduler_parameters(load_text(text, "test"), "smoke") == f"{size} -W 30 -q debug -P $TEST_ACCOUNT"
+
+
 def test_every_job_has_jacamars_token_and_only_one_has_the_collectors() -> None:
     jobs = jobs_of(system_yaml(load_text(JACAMAR.replace("KIND", "slurm"), "test")))
     assert all(job["id_tokens"]["SITE_JWT"] == {"aud": "https://jacamar.example.org"} for job in jobs.values())

@@ -83,6 +83,40 @@ def test_selftest_has_its_own_environment_whatever_folder_pip_is_configured_for(
     assert not (tmp_path / "elsewhere").exists()
 
 
+def test_settings_of_pip_that_an_image_exports_do_not_change_what_the_lock_pins(
+    checkout: Checkout, tmp_path: Path
+) -> None:
+    constraint = tmp_path / "constraints.txt"
+    constraint.write_text("tiny==0.1\n")
+    settings = {"PIP_CONSTRAINT": str(constraint), "PIP_NO_BINARY": ":all:", "PIP_REQUIRE_VIRTUALENV": "1"}
+    done = checkout.start("--wheelhouse", str(checkout.wheelhouse), environ=settings)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["tiny"] == "1.0"
+
+
+def test_settings_of_pip_are_named_where_an_installation_fails_for_a_reason_that_nothing_explains(
+    checkout: Checkout,
+) -> None:
+    done = checkout.start(environ={"PIP_KEYRING_PROVIDER": "unknown", "PIP_INDEX_URL": "http://127.0.0.1:9/"})
+    assert done.returncode == 2
+    assert "PIP_KEYRING_PROVIDER" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["50% of it", "it is", 'a "quote"', "café"])
+def test_a_home_with_an_odd_name_gets_an_environment(checkout: Checkout, tmp_path: Path, name: str) -> None:
+    home = tmp_path / name
+    done = checkout.start("--wheelhouse", str(checkout.wheelhouse), environ={"EXAWORKS_HOME": str(home)})
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["tiny"] == "1.0"
+
+
+def test_a_home_whose_name_is_not_utf_8_is_refused_with_the_reason(checkout: Checkout, tmp_path: Path) -> None:
+    home = f"{tmp_path}/" + os.fsdecode(b"caf\xe9")
+    done = checkout.start("--wheelhouse", str(checkout.wheelhouse), environ={"EXAWORKS_HOME": home})
+    assert done.returncode == 2
+    assert "requires a path in UTF-8" in done.stderr
+
+
 def test_after_a_change_of_the_lock_the_environment_is_created_again(started: Checkout) -> None:
     started.lock("2.0")
     done = started.start()

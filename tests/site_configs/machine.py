@@ -122,6 +122,19 @@ END
 
 LSID = "#!/bin/sh\necho 'IBM Spectrum LSF Standard 10.1.0.13, Apr 15 2022'\n"
 
+BJOBS = """\
+#!/bin/sh
+case " $* " in *" -json "*) ;; *) exit 255 ;; esac
+echo '{ "COMMAND":"bjobs", "JOBS":0, "RECORDS":[] }'
+"""
+"""LSF from 10.1.0.3 on, without jobs."""
+
+OPENLAVA = {
+    "lsid": "#!/bin/sh\necho 'openlava project 2.2, Nov 29 2026'\n",
+    "bjobs": "#!/bin/sh\nprintf \"bjobs: invalid option -- 'j'\\nUsage: bjobs [-h] [-V] [-w |-l]\\n\" >&2; exit 255\n",
+}
+"""OpenLava 2.2: its name, and how it refuses -json."""
+
 LMOD = """\
 #!/bin/sh
 # Lmod prints --terse avail to standard error: a folder, then one module a line; defaults have a mark.

@@ -16,7 +16,7 @@ from site_configs.load import load_text
 from site_configs.probes import command
 from site_configs.probes.slurm import walltime
 from site_configs.survey import Facts, answering, survey
-from tests.site_configs.machine import BQUEUES, FLUX, LSID, QSTAT_JSON, SINFO, machine
+from tests.site_configs.machine import BJOBS, BQUEUES, FLUX, LSID, QSTAT_JSON, SINFO, machine
 
 SLURM = {"sinfo": SINFO, "srun": "#!/bin/sh\n"}
 
@@ -102,12 +102,12 @@ def test_pbs_becomes_an_entry_with_routes_and_the_limits_of_a_user(tmp_path: Pat
 
 
 def test_lsf_becomes_an_entry_with_its_run_limits(tmp_path: Path) -> None:
-    programs = {"bqueues": BQUEUES, "lsid": LSID, "jsrun": "#!/bin/sh\n"}
+    programs = {"bqueues": BQUEUES, "lsid": LSID, "bjobs": BJOBS, "jsrun": "#!/bin/sh\n"}
     text = draft(survey(machine(tmp_path, programs), hostname="box1"))
     (lsf,) = load_text(text, "draft").schedulers
     queues = {queue.name: (queue.max_nodes, queue.max_walltime) for queue in lsf.queues}
     assert queues == {"pdebug": (None, "02:00:00"), "pbatch": (None, "12:00:00")}
-    assert (lsf.default_queue, lsf.version_family) == ("pdebug", "10.1")
+    assert (lsf.default_queue, lsf.version_family, lsf.dialect) == ("pdebug", "10.1", "csm")
     assert [launcher.name for launcher in lsf.launchers] == ["jsrun"]
     assert "counts job slots, not nodes" in text
 

@@ -178,6 +178,15 @@ def test_an_account_in_a_directive_is_refused_in_every_dialect(kind: str, direct
     assert "directives[0]: accounts are never in the file" in message
 
 
+def test_a_dialect_is_refused_for_any_scheduler_but_lsf_and_so_is_an_unknown_one() -> None:
+    assert "schedulers[0].dialect: only LSF has this key; the scheduler is slurm" in refusal(
+        edited("kind: slurm", "kind: slurm\n    dialect: slots")
+    )
+    message = refusal(edited("kind: slurm", "kind: lsf\n    dialect: nodes"))
+    assert "schedulers[0].dialect" in message
+    assert "nodes" in message
+
+
 def test_an_account_among_a_launchers_flags_is_refused() -> None:
     assert "launchers[0].flags[0]: the account is given twice" in refusal(edited("--mpi=pmi2", "--account=x"))
 

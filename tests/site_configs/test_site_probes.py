@@ -8,7 +8,18 @@ import pytest
 
 from site_configs.probes import SCHEDULERS, ObservedScheduler, flux, lsf, modules, pbs, slurm
 from site_configs.probes.observed import UNLIMITED, ObservedQueue
-from tests.site_configs.machine import BQUEUES, FLUX, LMOD, LSID, QSTAT_JSON, QSTAT_TEXT, SINFO, machine
+from tests.site_configs.machine import (
+    BJOBS,
+    BQUEUES,
+    FLUX,
+    LMOD,
+    LSID,
+    OPENLAVA,
+    QSTAT_JSON,
+    QSTAT_TEXT,
+    SINFO,
+    machine,
+)
 
 
 def observed(answer: ObservedScheduler | str) -> ObservedScheduler:
@@ -115,6 +126,22 @@ def test_the_maximum_limits_of_lsf_count_and_not_the_default_limits(tmp_path: Pa
     assert (debug.default, debug.up, debug.max_walltime) == (True, True, "02:00:00")
     assert (batch.default, batch.up, batch.max_walltime) == (False, False, "12:00:00")
     assert scheduler.version == "10.1.0.13"
+
+
+@pytest.mark.parametrize(
+    ("programs", "expected"),
+    [
+        ({"bjobs": BJOBS}, "slots"),
+        ({"bjobs": BJOBS, "jsrun": "#!/bin/sh\n"}, "csm"),
+        ({"bjobs": "#!/bin/sh\necho No unfinished job found >&2; exit 255\n"}, "slots"),
+        (OPENLAVA, "classic"),
+        ({}, None),
+    ],
+)
+def test_the_dialect_of_an_lsf_is_found_out(tmp_path: Path, programs: dict[str, str], expected: str | None) -> None:
+    scheduler = observed(lsf.probe(machine(tmp_path, {"bqueues": BQUEUES, "lsid": LSID, **programs})))
+    assert scheduler.dialect == expected
+    assert scheduler.version == ("2.2" if programs is OPENLAVA else "10.1.0.13")
 
 
 def test_every_probe_names_the_missing_command(tmp_path: Path) -> None:

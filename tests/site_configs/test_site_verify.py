@@ -20,7 +20,7 @@ from site_configs.findings import Findings, diff
 from site_configs.load import load_file
 from site_configs.survey import survey
 from site_configs.verify import verify
-from tests.site_configs.machine import BQUEUES, FLUX, LMOD, LSID, QSTAT_JSON, SINFO, machine
+from tests.site_configs.machine import BQUEUES, FLUX, LMOD, LSID, OPENLAVA, QSTAT_JSON, SINFO, machine
 
 ROOT = Path(__file__).resolve().parents[2]
 SLURM = {"sinfo": SINFO, "srun": "#!/bin/sh\n"}
@@ -200,8 +200,13 @@ def test_missing_modules_folders_and_externals_are_differences(tmp_path: Path) -
                 "schedulers[0].launchers[0].name": ("jsrun", "not on PATH"),
             },
         ),
+        (
+            {"bqueues": BQUEUES, **OPENLAVA},
+            "{kind: lsf, dialect: csm, queues: [{name: pdebug}]}",
+            {"schedulers[0].dialect": ("csm", "classic")},
+        ),
     ],
-    ids=["flux", "pbs", "lsf"],
+    ids=["flux", "pbs", "lsf", "openlava"],
 )
 def test_the_other_schedulers_are_compared_with_their_output(
     tmp_path: Path, programs: dict[str, str], scheduler: str, expected: dict[str, tuple[str, str]]

@@ -47,14 +47,15 @@ def parsl_apps(request):
     count = int(request["params"].get("apps", 8))
     try:
         with parsl.load(Config([executor], run_dir=str(Path("runinfo").absolute()), strategy="none")):
-            futures = [square(number, parsl_resource_specification=ONE) for number in range(count)]
-            wider = square(100, parsl_resource_specification={**ONE, "num_nodes": 1})
-            fails, lost = (app(parsl_resource_specification=ONE) for app in (partial(square, -1), dies))
-            values = [future.result(timeout=seconds_left()) for future in [*futures, wider]]
-            raised = [future.exception(timeout=seconds_left()) for future in (fails, lost)]
-    except SystemExit:  # ended by SIGTERM: there is no time to wait for the instance
-        provider.cancel(list(provider.resources))
-        raise
+            try:
+                futures = [square(number, parsl_resource_specification=ONE) for number in range(count)]
+                wider = square(100, parsl_resource_specification={**ONE, "num_nodes": 1})
+                fails, lost = (app(parsl_resource_specification=ONE) for app in (partial(square, -1), dies))
+                values = [future.result(timeout=seconds_left()) for future in [*futures, wider]]
+                raised = [future.exception(timeout=seconds_left()) for future in (fails, lost)]
+            except SystemExit:  # ended by SIGTERM: Parsl's own end takes too long
+                provider.cancel(list(provider.resources))
+                raise
     finally:
         wait_for_instance_end(provider)
     return {"values": values, "raised": [f"{type(each).__name__}: {each}" for each in raised], "pid": os.getpid()}

@@ -5,7 +5,7 @@ System V shared memory of its own. So whatever is there at the end and was not t
 however busy the machine is. It prints one JSON object.
 
 Actions: ``testbed`` (the word is its kind), ``run`` and ``kill`` (the words are options of ``validate``), ``program``
-(the words are a command). ``kill`` sends SIGKILL to the harness while a payload runs whose case is not a control case.
+(the words are a command). ``kill`` sends SIGKILL to the harness as soon as a payload has temporary files.
 """
 
 from __future__ import annotations
@@ -37,9 +37,10 @@ LIMIT = 180.0
 def command(action: str, site: str, *words: str) -> list[str]:
     """Return the command that reports what an action leaves, in namespaces of its own."""
     steps = [f"mount -t tmpfs -o mode={mode} tmpfs {folder}" for folder, mode in PRIVATE.items()]
-    steps += [f"{{ ! id postgres || install -d -o postgres -m 755 {SOCKETS}; }} >/dev/null 2>&1", 'exec "$@"']
+    steps += [f"{{ ! id postgres || install -d -o postgres -m 755 {SOCKETS}; }} >/dev/null 2>&1"]
+    steps += ["mkdir -p /run/mount"]  # mount(8) has a file there on every machine
     module = [sys.executable, "-m", "tests.sdk_tests.cli.remains"]
-    return [*UNSHARE, "sh", "-c", " && ".join(steps), "sh", *module, action, site, *words]
+    return [*UNSHARE, "sh", "-c", " && ".join([*steps, 'exec "$@"']), "sh", *module, action, site, *words]
 
 
 def files() -> set[str]:
@@ -74,13 +75,16 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 
 
 def payload_runs() -> bool:
-    """Return whether a process runs that a case other than a control case has started."""
+    """Return whether a process runs that a case other than a control case has started, and has temporary files."""
+    started = set()
     for pid in processes():
         with contextlib.suppress(OSError):
             for entry in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
                 if entry.startswith(f"{MARK}=".encode()) and b"/control/" not in entry:
-                    return True
-    return False
+                    started.add(pid)
+    folders = [Path("/tmp"), Path("/var/tmp"), *Path("/tmp").glob("exaworks-*")]
+    names = [path.name for folder in folders for path in folder.iterdir()]
+    return bool(started) and any(name.startswith(("flux-", "pymp-", "rct.")) for name in names)
 
 
 def validate(site: str, words: list[str], kill: bool) -> tuple[int, str]:

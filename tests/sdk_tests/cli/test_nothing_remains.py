@@ -82,11 +82,13 @@ def test_a_run_leaves_nothing(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.long
 @pytest.mark.needs("components")
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", ["parsl/python_app", "flux/instance"])
 @pytest.mark.parametrize("kind", [SLURM, FLUX, OPENPBS, "local"])
 def test_a_run_that_was_killed_leaves_nothing(kind: str, case: str, tmp_path: Path) -> None:
     if case == "flux/instance":
         need("flux")
+        if kind == "flux":
+            pytest.skip("on Flux the payload uses the instance of its job and creates no temporary files")
     reported = report(tmp_path, "kill", kind.replace("local", "slurm"), *options(kind, case))
     assert reported["code"] == -9, reported["output"]
     assert (reported["remains"], reported["testbeds"]) == ([], []), reported["output"]

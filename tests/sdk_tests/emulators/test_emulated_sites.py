@@ -92,7 +92,7 @@ def test_a_launcher_refuses_unknown_options_and_more_than_the_job_has(
     job = site.job(f"{name} {arguments.format(one=one)}")
     status = site.ended(site.submit(job))
     assert status.state is JobState.FAILED
-    assert message in cluster.output(job)
+    assert message in site.output(job)
 
 
 def test_the_exit_code_of_a_failing_rank_is_returned_and_the_other_ranks_end(site: Cluster) -> None:

@@ -244,6 +244,15 @@ def test_a_job_unknown_for_the_stated_time_has_vanished_and_the_evidence_says_so
     assert "for 0.3 s the scheduler reported nothing about it" in detail
 
 
+def test_a_job_that_has_left_all_its_results_frees_its_place_as_soon_as_the_queue_shows_it_no_more(desk: Desk) -> None:
+    job = desk.submit()
+    desk.land(job)
+    desk.tick(0.05)
+    desk.kind.jobs.clear()
+    desk.tick(0.1)
+    assert (desk.batch.live(), [ending for ending, _ in desk.endings]) == (0, ["exited"])
+
+
 def test_the_accounting_is_asked_about_a_job_that_left_the_queue(desk: Desk) -> None:
     job = desk.submit()
     desk.tick()

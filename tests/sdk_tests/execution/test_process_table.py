@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from sdk_tests.execution.marked_processes import remove_shared_memory
+
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -120,3 +122,67 @@ def test_every_child_is_called_back_exactly_once(tmp_path: Path, count: int) -> 
         print(len(calls), len(set(calls)))
     """
     assert in_a_process(source, tmp_path) == f"{count} {count}\n"
+
+
+SHARED_MEMORY = """
+import mmap, os, sys, time
+kept = []
+for name in sys.argv[2:]:
+    descriptor = os.open(name, os.O_RDWR | os.O_CREAT, 0o600)
+    if os.fstat(descriptor).st_size == 0:
+        os.ftruncate(descriptor, 4096)
+    kept.append(mmap.mmap(descriptor, 4096))
+open(sys.argv[1], "w").close()
+time.sleep(300)
+"""
+
+
+@pytest.mark.parametrize("ending", ["procs.kill_all()", "procs.cancel('case'); drain()"])
+def test_a_child_that_is_ended_leaves_no_shared_memory_of_its_own(tmp_path: Path, ending: str) -> None:
+    """Files that are older than the child, or that another process uses too, stay."""
+    prefix = f"/dev/shm/exaworks-test-{os.getpid()}-{len(ending)}-"
+    source = f"""
+        import pathlib, subprocess
+        script = {SHARED_MEMORY!r}
+        own, older, others = (pathlib.Path({prefix!r} + name) for name in ("own", "older", "others"))
+        older.write_bytes(bytes(4096))
+        other = subprocess.Popen([sys.executable, "-c", script, "other-runs", str(others)])
+        while not os.path.exists("other-runs"):
+            time.sleep(0.05)
+        other_began = others.stat().st_ctime
+        while time.time() < other_began + 0.1:
+            time.sleep(0.02)
+        spawn("case", [sys.executable, "-c", script, "case-runs", *map(str, (own, older, others))], mark="run/case#1")
+        while not os.path.exists("case-runs"):
+            procs.poll(0.05)
+        before = [path.exists() for path in (own, older, others)]
+        {ending}
+        print(before, [path.exists() for path in (own, older, others)])
+        other.kill()
+    """
+    try:
+        assert in_a_process(source, tmp_path).strip() == "[True, True, True] [False, True, True]"
+    finally:
+        for name in ("own", "older", "others"):
+            Path(prefix + name).unlink(missing_ok=True)
+
+
+def test_shared_memory_that_was_created_by_another_process_stays_while_that_process_uses_it(tmp_path: Path) -> None:
+    """The file is as new as the child's own files, so only its use by the other process protects it."""
+    path = Path(f"/dev/shm/exaworks-test-{os.getpid()}-used")
+    other = subprocess.Popen([sys.executable, "-c", SHARED_MEMORY, str(tmp_path / "runs"), str(path)])
+    try:
+        while not (tmp_path / "runs").exists():
+            assert other.poll() is None
+        remove_shared_memory({str(path)}, 0.0)
+        assert path.exists()
+        other.kill()
+        other.wait()
+        remove_shared_memory({str(path)}, path.stat().st_ctime + 1)
+        assert path.exists()
+        remove_shared_memory({str(path)}, 0.0)
+        assert not path.exists()
+    finally:
+        other.kill()
+        other.wait()
+        path.unlink(missing_ok=True)

@@ -168,21 +168,52 @@ def test_a_killed_harness_leaves_no_process_and_loses_no_record(slow: Bench) -> 
     assert outcomes(again) == DONE
 
 
+def supervisor_of(process: subprocess.Popen[str]) -> int:
+    argv = ["pgrep", "-P", str(process.pid), "-f", "sdk_tests.execution.supervisor"]
+    return int(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
+
+
 def test_a_killed_supervisor_is_an_error_of_the_harness_and_no_process_stays(slow: Bench) -> None:
     process = slow.start()
     wait_for_start(slow)
-    supervisor = subprocess.run(
-        ["pgrep", "-P", str(process.pid), "-f", "sdk_tests.execution.supervisor"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    os.kill(int(supervisor.stdout), signal.SIGKILL)
+    os.kill(supervisor_of(process), signal.SIGKILL)
     result = wait_for_end(slow, process)
     assert result.code == 1
     assert result.verdict("python/slow1@local") == ("error", "harness", "supervisor-gone")
     assert outcomes(result)["quick@local"] == ("pass", True)
     wait_until(lambda: running(slow.folder) == [], 10)
+
+
+def test_resuming_a_run_ends_the_processes_of_a_session_of_which_everything_was_killed(slow: Bench) -> None:
+    process = slow.start()
+    wait_for_start(slow)
+    supervisor = supervisor_of(process)
+    os.kill(supervisor, signal.SIGSTOP)  # so that it cannot clean up between the two kills
+    process.kill()
+    os.kill(supervisor, signal.SIGKILL)
+    process.communicate()
+    orphans = running(slow.folder)
+    assert len(orphans) == 4
+    (slow.folder / "go").touch()
+    again = slow.run("--resume", "last")
+    assert again.code == 0, again.output
+    assert outcomes(again) == DONE
+    assert "processes that cases of this run had left" in again.output
+    assert running(slow.folder) == []
+
+
+def test_a_run_whose_processes_all_get_sigterm_is_interrupted_and_can_be_resumed(slow: Bench) -> None:
+    process = slow.start()
+    wait_for_start(slow)
+    for pid in (supervisor_of(process), process.pid):
+        os.kill(pid, signal.SIGTERM)
+    result = wait_for_end(slow, process)
+    assert result.code == 130, result.output
+    assert outcomes(result) == UNFINISHED
+    closed = result.run.manifest.closed
+    assert closed is not None
+    assert closed.state == "interrupted"
+    assert running(slow.folder) == []
 
 
 def test_a_hang_up_does_not_stop_the_run(slow: Bench) -> None:

@@ -21,7 +21,10 @@ FOLDER = Path(sdk_tests.__file__).parent / "payloads" / "radical"
 
 def run_beside(script: str, env: dict[str, str] | None = None, **given: Any) -> Any:
     """Run a script that can import the payloads' modules; return the JSON that it prints."""
-    lines = f"import json, sys\nsys.path.insert(0, {str(FOLDER)!r})\ngiven = json.loads(sys.argv[1])\n{script}"
+    lines = (
+        f"import json, sys\nsys.path.insert(0, {str(FOLDER.parent)!r})\nimport _payload\n"
+        f"sys.path.insert(0, {str(FOLDER)!r})\ngiven = json.loads(sys.argv[1])\n{script}"
+    )
     argv = [sys.executable, "-c", lines, json.dumps(given)]
     done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
@@ -138,7 +141,7 @@ def test_srun_is_replaced_only_on_testbeds_without_slurm(
 
 def test_bindings_that_cannot_be_imported_are_reported_before_a_pilot_starts(tmp_path: Path) -> None:
     message = (
-        r"\n *ImportError: this deployment's Python cannot import Flux's bindings, .*: No module named 'no_such_cffi'"
+        r"\n *ImportError: this deployment's Python cannot import Flux's bindings in .*: No module named 'no_such_cffi'"
     )
     with pytest.raises(AssertionError, match=message):
         agent_variables(tmp_path, "flux", job="import no_such_cffi\n")
