@@ -63,13 +63,15 @@ role = NAME
 if NAME == "flux":
     role = {"batch": "submit", "jobs": "status", "cancel": "cancel"}.get(argv[0] if argv else "", "")
 rng = random.Random(f"{state['seed']} {state['count']}")
+if {"-Q", "--version"} & set(argv):  # whether the scheduler is there, which is asked before a run
+    role = ""
 active = role and time.time() - state["first"] < state["seconds"] and rng.random() < state["share"]
 if not active:
     os.execv(REAL, [REAL, *argv])
 WAYS = ["delay", "fail before", "fail after", "silent before", "silent after", "truncate", "bytes", "banner",
         "banner after", "repeat", "reorder", "time out"]
 if role == "submit":
-    WAYS = [way for way in WAYS if way != "repeat"] + ["refuse"]
+    WAYS += ["refuse"]
 way = rng.choice(WAYS)
 with open(STATE + ".log", "a") as log:
     log.write(json.dumps([state["count"], role, way]) + "\n")

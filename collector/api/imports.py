@@ -12,7 +12,7 @@ from litestar import Response, post
 from sqlalchemy import Connection
 
 from collector import limits
-from collector.auth.tokens import ANY_SITE, Bearer, check_sender
+from collector.auth.tokens import ANY_SITE, Bearer, check_sender, note_sender_use
 from collector.clock import iso, now_ms
 from collector.errors import Problem
 from collector.importers.common import (
@@ -172,8 +172,12 @@ def _site_and_system(server: Server, message: LegacyMessage, now: int) -> tuple[
         if "upload" not in bearer.grants:
             raise Problem(403, "scope", "The token does not permit upload. Use a token with scope upload.", "key")
         return _site(bearer, None), message.system
-    with server.store.writing() as connection:
-        return check_sender(connection, server.key, message.sender, message.key, now)
+    with server.store.reading() as connection:
+        site, system, due = check_sender(connection, server.key, message.sender, message.key, now)
+    if due:
+        with server.store.writing() as connection:
+            note_sender_use(connection, message.sender, now)
+    return site, system
 
 
 def _site(bearer: Bearer, requested: str | None) -> str:

@@ -223,6 +223,13 @@ def _paths() -> dict[str, Any]:
                 },
             }
         },
+        "/api/v1/links": {
+            "post": {
+                "summary": "Create a link that opens the dashboard once; needs the token of the server process",
+                "requestBody": _body({"type": "object", "properties": {"site": _TEXT}}, "the site to show"),
+                "responses": {"201": _response(_object(path=_TEXT), "the path of the link"), **writing},
+            }
+        },
         "/api/v1/cells": {
             "get": {
                 "summary": "List cells with their derived states",

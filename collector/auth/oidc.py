@@ -126,13 +126,28 @@ class Verifier:
 
 
 def matches(allow: Allow, claims: dict[str, Any]) -> bool:
-    """Return whether a rule matches these claims; an absent claim matches nothing."""
+    """Return whether a rule matches these claims; an absent claim, or one that is not a plain path, matches nothing."""
     project, ref = claims.get("project_path"), claims.get("ref")
-    if not isinstance(project, str) or not isinstance(ref, str):
+    if not isinstance(project, str) or not isinstance(ref, str) or not is_plain_path(project) or not is_plain_path(ref):
         return False
     if not fnmatchcase(project, allow.project) or not fnmatchcase(ref, allow.ref):
         return False
     return all(name in claims and _text(claims[name]) == value for name, value in allow.claims.items())
+
+
+def is_plain_path(text: str) -> bool:
+    """Return whether a text is a path that leads down only, as the paths of projects and the names of refs do.
+
+    ``*`` in a rule also matches slashes. Without this check ``olcf/*`` would match ``olcf/../evil``.
+    """
+    parts = text.split("/")
+    return (
+        len(text) <= 1024
+        and text.isprintable()
+        and not set(text) & set("\\%?#")
+        and all(part and set(part) != {"."} and part == part.strip() for part in parts)
+        and ".." not in text
+    )
 
 
 def _text(value: Any) -> str:

@@ -179,8 +179,8 @@ def list_senders(connection: Connection) -> list[dict[str, Any]]:
     return [dict(row._mapping) for row in connection.execute(select(*public).order_by(senders.c.sender))]
 
 
-def check_sender(connection: Connection, key: bytes, sender: str, secret: str, now: int) -> tuple[str, str]:
-    """Return site and system of an old client.
+def check_sender(connection: Connection, key: bytes, sender: str, secret: str, now: int) -> tuple[str, str, bool]:
+    """Return site and system of an old client, and whether ``last_used`` should be written.
 
     Raises:
         Problem: 401, without revealing whether the id or the key is unknown.
@@ -189,9 +189,12 @@ def check_sender(connection: Connection, key: bytes, sender: str, secret: str, n
     if row is None or not hmac.compare_digest(row.digest, keyed_hash(key, secret)):
         detail = "The key is not a token of this collector and is not registered for this id."
         raise Problem(401, "token-refused", detail, "key")
-    if row.last_used is None or now - row.last_used >= TOUCH_MS:
-        connection.execute(update(senders).where(senders.c.sender == sender).values(last_used=now))
-    return row.site, row.system
+    return row.site, row.system, row.last_used is None or now - row.last_used >= TOUCH_MS
+
+
+def note_sender_use(connection: Connection, sender: str, now: int) -> None:
+    """Store the time at which the key of an old client was last used."""
+    connection.execute(update(senders).where(senders.c.sender == sender).values(last_used=now))
 
 
 def check_token(connection: Connection, key: bytes, token: str, now: int) -> tuple[Bearer, bool]:

@@ -7,6 +7,7 @@ import click
 from collector.cli.digest import digest
 from collector.cli.export import export
 from collector.cli.hook import hook
+from collector.cli.link import link
 from collector.cli.maintenance import backup, prune, restore, verify
 from collector.cli.sender import sender
 from collector.cli.serve import serve
@@ -26,5 +27,5 @@ def collector() -> None:
     """The server that receives the results of all sites and shows the status dashboard."""
 
 
-for command in (serve, token, site, sender, waiver, hook, digest, export, backup, prune, restore, verify):
+for command in (serve, link, token, site, sender, waiver, hook, digest, export, backup, prune, restore, verify):
     collector.add_command(command)

@@ -18,6 +18,7 @@ PROCESS_TOKEN = "EXAWORKS_COLLECTOR_EPHEMERAL_TOKEN"  # noqa: S105
         "serve",
         "serve --port 0 --ready-file ready.json",
         "serve --database postgresql://collector@db.example.org/collector",
+        "serve --public-url https://status.example.org --trusted-proxy 127.0.0.1",
     )
 )
 @database_option
@@ -43,6 +44,25 @@ PROCESS_TOKEN = "EXAWORKS_COLLECTOR_EPHEMERAL_TOKEN"  # noqa: S105
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="YAML file with issuers of identity tokens and rate limits.",
 )
+@click.option(
+    "--trusted-proxy",
+    "trusted_proxies",
+    multiple=True,
+    metavar="ADDRESS/NET",
+    help="Proxy whose X-Forwarded-For and X-Forwarded-Proto count; can be repeated. [default: none]",
+)
+@click.option(
+    "--public-url",
+    metavar="URL",
+    help="Address under which browsers reach the proxy, such as https://status.example.org.",
+)
+@click.option(
+    "--allowed-host",
+    "allowed_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="Further host name of this server; can be repeated. Requests for other names are refused.",
+)
 @click.option("--exit-with", type=click.IntRange(min=1), metavar="PID", help="Stop when this process ends.")
 @click.pass_obj
 def serve(
@@ -55,6 +75,9 @@ def serve(
     ready_file: Path | None,
     token_file: Path | None,
     config_file: Path | None,
+    trusted_proxies: tuple[str, ...],
+    public_url: str | None,
+    allowed_hosts: tuple[str, ...],
     exit_with: int | None,
 ) -> None:
     """Run the server until Ctrl-C.
@@ -84,5 +107,8 @@ def serve(
         private=private,
         process_token=process_token,
         config_file=config_file,
+        trusted_proxies=trusted_proxies,
+        public_url=public_url,
+        allowed_hosts=allowed_hosts,
     )
     serve(options, echo=lambda line: click.echo(line, err=True))

@@ -11,7 +11,7 @@ from litestar.types import Message, Scope
 from sqlalchemy.exc import OperationalError
 
 from collector import pages
-from collector.api import imports, ingest, read, waivers
+from collector.api import imports, ingest, links, read, waivers
 from collector.errors import Problem
 from collector.limits import MAX_BODY
 from collector.rendering import badges
@@ -59,18 +59,25 @@ async def _add_headers(message: Message, scope: Scope) -> None:
 def make_app(server: Server) -> Litestar:
     """Create the application around a server object."""
 
-    async def known_host(request: HttpRequest) -> None:
-        """Refuse a foreign host name on a loopback server; a foreign web page would use one to read it."""
-        if server.hosts is None:
-            return
-        host = request.headers.get("host", "")
-        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
-        if name.strip("[]").lower() not in server.hosts:
-            raise Problem(
-                400,
-                "host",
-                f"Host {name[:80]!r} is refused: this collector answers on loopback only. Use http://127.0.0.1.",
-            )
+    async def check_request(request: HttpRequest) -> None:
+        """Refuse what no handler should see: a foreign host name, or a NUL character in a parameter.
+
+        A foreign web page could use a host name of its own to read a server on the loopback interface. PostgreSQL does
+        not store NUL.
+        """
+        if server.hosts is not None:
+            host = request.headers.get("host", "")
+            name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+            if name.strip("[]").lower() not in server.hosts:
+                raise Problem(
+                    400,
+                    "host",
+                    f"Host {name[:80]!r} is refused: this collector does not have that name. Use http://127.0.0.1, or "
+                    f"start it with --public-url or --allowed-host if a proxy forwards requests for that name.",
+                )
+        texts = [*map(str, request.path_params.values()), *(text for item in request.query_params.multi_items() for text in item)]
+        if any("\0" in text for text in texts):
+            raise Problem(400, "nul", "A name in the address contains a NUL character (%00). Remove it.")
 
     return Litestar(
         route_handlers=[
@@ -78,12 +85,13 @@ def make_app(server: Server) -> Litestar:
             *read.HANDLERS,
             *imports.HANDLERS,
             *waivers.HANDLERS,
+            *links.HANDLERS,
             *pages.handlers(),
             *badges.HANDLERS,
             static,
         ],
         state=State({"server": server}, deep_copy=False),
-        before_request=known_host,
+        before_request=check_request,
         exception_handlers={
             Problem: problems.answer_problem,
             HTTPException: problems.answer_framework,

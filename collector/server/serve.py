@@ -18,6 +18,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from urllib.parse import urlsplit
 
 import uvicorn
 from sqlalchemy.engine import URL
@@ -27,8 +28,10 @@ from collector.clock import iso, now_ms
 from collector.errors import AddressError, CollectorError, StoreBusyError
 from collector.notify.delivery import delivering
 from collector.server.app import make_app
+from collector.server.connections import KEEP_ALIVE_SECONDS, MAX_HEADER_BYTES, Connections, guarded, protocol
 from collector.settings import read_settings
 from collector.store.database import open_store
+from collector.web.addresses import Network, read_networks
 from collector.web.context import Server
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -46,7 +49,11 @@ Addresses = Sequence[tuple[socket.AddressFamily, tuple[str, int]]]
 
 @dataclass(frozen=True)
 class Options:
-    """The options of ``exaworks collector serve``."""
+    """The options of ``exaworks collector serve``.
+
+    ``trusted_proxies``: addresses and networks of proxies whose ``X-Forwarded-`` headers count. ``public_url``: the
+    address under which browsers reach the server. ``allowed_hosts``: further host names of the server.
+    """
 
     url: URL
     key_file: Path
@@ -59,6 +66,9 @@ class Options:
     private: bool = False
     process_token: str | None = None
     config_file: Path | None = None
+    trusted_proxies: Sequence[str] = ()
+    public_url: str | None = None
+    allowed_hosts: Sequence[str] = ()
 
 
 class Uvicorn(uvicorn.Server):
@@ -129,6 +139,7 @@ def serve(options: Options, echo: Callable[[str], None]) -> None:
     line = "%(asctime)s %(name)s %(levelname)s %(message)s"
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format=line)
     addresses = _addresses(options)
+    proxies, public_url = _proxies(options), _public_url(options)
     settings = read_settings(options.config_file)
     with ExitStack() as stack:
         lock = stack.enter_context(_locked(options.url, echo)) if options.url.get_backend_name() == "sqlite" else None
@@ -142,7 +153,6 @@ def serve(options: Options, echo: Callable[[str], None]) -> None:
         host, port = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{port}"
-        loopback = ipaddress.ip_address(host).is_loopback
         token = options.process_token or (secrets.token_urlsafe(32) if options.token_file or options.private else None)
         server = Server(
             store=store,
@@ -150,7 +160,7 @@ def serve(options: Options, echo: Callable[[str], None]) -> None:
             process_token=token,
             private=options.private,
             settings=settings,
-            hosts=LOOPBACK_NAMES | {host, options.host.lower()} if loopback else None,
+            hosts=_hosts(options, host, public_url),
         )
         for notice in store.notices:
             echo(f"notice: {notice}")
@@ -167,18 +177,23 @@ def serve(options: Options, echo: Callable[[str], None]) -> None:
             if options.ready_file is not None:
                 _write_private(options.ready_file, json.dumps(about))
                 stack.callback(_remove, options.ready_file)
-            echo(f"collector at {url}/{'?token=' + token if options.private and token else ''}  (Ctrl-C stops it)")
+            link = f"open/{server.sessions.new_link()}" if options.private and token else ""
+            public = f", for browsers {public_url}/{link}" if public_url else ""
+            once = "; the link opens once, for reading" if link else ""
+            echo(f"collector at {url}/{'' if public else link}{public}  (Ctrl-C stops it{once})")
 
         config = uvicorn.Config(
-            make_app(server),
+            guarded(make_app(server), proxies),  # type: ignore[arg-type]
+            http=protocol(Connections(proxies)),
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # uvicorn trusts every process on the loopback interface
             lifespan="off",
             ws="none",
             timeout_graceful_shutdown=GRACE_SECONDS,
-            timeout_keep_alive=30,
-            limit_concurrency=256,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            h11_max_incomplete_event_size=MAX_HEADER_BYTES,
         )
         if options.exit_with is not None:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it ends with that process, not with the terminal
@@ -203,6 +218,37 @@ def _addresses(options: Options) -> Addresses:
             "encryption. Use 127.0.0.1 behind a proxy with TLS, or add --allow-remote."
         )
     return addresses
+
+
+def _proxies(options: Options) -> list[Network]:
+    try:
+        return read_networks(options.trusted_proxies)
+    except ValueError as error:
+        raise AddressError(
+            f"--trusted-proxy: {error}. Use the address or the network of the proxy, such as 127.0.0.1 or 10.0.0.0/24."
+        ) from error
+
+
+def _public_url(options: Options) -> str | None:
+    if options.public_url is None:
+        return None
+    parts = urlsplit(options.public_url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.path.strip("/"):
+        raise AddressError(
+            f"--public-url {options.public_url!r} must be a scheme and a host, such as https://status.example.org. "
+            "A path is not supported: give the collector a host name or a port of its own."
+        )
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _hosts(options: Options, host: str, public_url: str | None) -> frozenset[str] | None:
+    """Return the host names of the server; None if it is open to others and no name is configured."""
+    named = {name.lower().strip("[]") for name in options.allowed_hosts}
+    if public_url is not None:
+        named.add(str(urlsplit(public_url).hostname))
+    if not named and not ipaddress.ip_address(host).is_loopback:
+        return None
+    return LOOPBACK_NAMES | {host, options.host.lower()} | named
 
 
 @contextmanager

@@ -37,6 +37,8 @@ _manifest = msgspec.json.Decoder(Manifest)
 _closing = msgspec.json.Decoder(Closing)
 _NO_EVIDENCE = Evidence()
 
+PHASES = ("setup", "queue_wait", "launch", "run", "collect", "teardown")
+
 
 @dataclass(frozen=True)
 class DecodedRecord:
@@ -165,6 +167,15 @@ def _decode_record(index: int, raw: msgspec.Raw, now: int) -> DecodedRecord:
     if not 1 <= attempt <= 1000:
         raise _invalid("retries.attempt", f"{attempt} is not a number from 1 to 1000")
     timing = record.timing
+    for phase in PHASES:
+        span = getattr(timing, phase)
+        if span is not None and not -limits.MAX_SECONDS <= span.seconds <= limits.MAX_SECONDS:
+            longest = f"{limits.MAX_SECONDS:.0f} seconds"
+            raise _invalid(f"timing.{phase}.seconds", f"{span.seconds:g} is not a duration of at most {longest}")
+    for position, metric in enumerate(record.metrics):
+        if not -limits.MAX_VALUE <= metric.value <= limits.MAX_VALUE:
+            where = f"metrics[{position}].value"
+            raise _invalid(where, f"{metric.value:g} is not a number from -{limits.MAX_VALUE:g} to {limits.MAX_VALUE:g}")
     submitted = _optional_instant(timing.submitted, "timing.submitted", now)
     started = _optional_instant(timing.started, "timing.started", now)
     ended = _optional_instant(timing.ended, "timing.ended", now)

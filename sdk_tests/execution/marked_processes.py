@@ -13,7 +13,7 @@ MARK = "EXAWORKS_CASE_MARK"
 """The variable that names run, case and attempt in the environment of everything a case starts."""
 
 
-SHARED = "/dev/shm/"  # noqa: S108 (files of others are never touched)
+SHARED = "/dev/shm/"  # noqa: S108 (nothing is created there)
 
 
 def kill_marked(prefix: str, folder: str) -> list[str]:
@@ -69,41 +69,44 @@ def starvation(group: int, mark: str | None, folder: str, seconds: float) -> flo
     return round(min(1.0, longest / 1e9 / max(seconds, 0.001)), 3)
 
 
-def shared_memory(group: int, mark: str | None, folder: str) -> set[str]:
-    """Return the files in /dev/shm that processes of a case use (semaphores of Python's multiprocessing, for example).
+def shared_memory(group: int, mark: str | None, folder: str) -> set[int]:
+    """Return the files in /dev/shm that processes of a case use, as inode numbers.
 
-    A program that is killed cannot remove them.
+    A program that is killed cannot remove them; an example are the semaphores of Python's multiprocessing. Their names
+    are not known: a semaphore gets its name after it was mapped (sem_open(3)).
     """
-    files: set[str] = set()
+    files: set[int] = set()
     for entry in os.scandir("/proc"):
         if entry.name.isdigit() and belongs(int(entry.name), group, mark, folder):
             files |= _mapped(int(entry.name))
     return files
 
 
-def remove_shared_memory(files: set[str], since: float) -> None:
+def remove_shared_memory(files: set[int], since: float) -> None:
     """Remove those of these files that belong to us, were created after ``since``, and that no process uses any more.
 
     since: seconds since the epoch.
     """
     if not files:
         return
-    used: set[str] = set()
+    used: set[int] = set()
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():
             used |= _mapped(int(entry.name))
-    for path in files - used:
-        with contextlib.suppress(OSError):
-            status = os.lstat(path)
-            if status.st_uid == os.getuid() and status.st_ctime >= since:
-                os.unlink(path)  # noqa: PTH108
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(SHARED):
+            if entry.inode() in files - used:
+                with contextlib.suppress(OSError):
+                    status = entry.stat(follow_symlinks=False)
+                    if status.st_uid == os.getuid() and status.st_ctime >= since:
+                        os.unlink(entry.path)  # noqa: PTH108
 
 
-def _mapped(pid: int) -> set[str]:
-    """Return the files in /dev/shm that a process has mapped; source: /proc/PID/maps of proc(5)."""
+def _mapped(pid: int) -> set[int]:
+    """Return the inodes of the files in /dev/shm that a process has mapped; source: /proc/PID/maps of proc(5)."""
     try:
         with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
-            return {SHARED + line.rstrip("\n").split(SHARED, 1)[1] for line in file if SHARED in line}
+            return {int(line.split()[4]) for line in file if f" {SHARED}" in line}
     except OSError:
         return set()
 

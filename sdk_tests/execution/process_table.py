@@ -76,7 +76,7 @@ class _Child:
     ending: str = "exited"
     starved: float = 0.0
     kill_at: float | None = None
-    shared_memory: set[str] = field(default_factory=set)
+    shared_memory: set[int] = field(default_factory=set)
 
 
 class ProcessTable:

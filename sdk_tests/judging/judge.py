@@ -91,11 +91,21 @@ def _expected_failure(reports: Mapping[str, pytest.TestReport]) -> str | None:
 
 
 def _message(report: Any) -> str:
-    """Return one line: the message of the failed assertion or exception, or the reason of a skip."""
+    """Return one line: the message of the failed assertion with the values compared, or the reason of a skip.
+
+    An assertion's report begins with its own message, if it has one, and continues with ``assert LEFT == RIGHT``, in
+    which pytest shows the values.
+    """
     longrepr = getattr(report, "longrepr", None)
     if isinstance(longrepr, tuple):
         return str(longrepr[2]).removeprefix("Skipped: ")
     crash = getattr(longrepr, "reprcrash", None)
     text = crash.message if crash is not None else str(longrepr or "")
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[0][:500] if lines else "no message"
+    if not lines:
+        return "no message"
+    first, rest = lines[0], lines[1:]
+    compared = next((line for line in rest if line.startswith("assert ")), "")
+    if first.endswith(":") and rest:  # an exception's name alone: its message begins with an empty line
+        first = f"{first} {rest[0]}"
+    return (f"{first[:300]}; {compared}" if compared and compared not in first else first)[:500]

@@ -166,7 +166,8 @@ class LsfKind(SchedulerKind):
         return self._bjobs([], "jobid job_name sub_cwd", [])
 
     def parse_own_jobs(self, done: CommandResult) -> dict[str, OwnJob]:
-        return {row["JOBID"]: OwnJob(row.get("JOB_NAME", ""), row.get("SUB_CWD", "")) for row in self._rows(done)}
+        rows = [row for row in self._rows(done) if row.keys() >= {"JOB_NAME", "SUB_CWD"}]
+        return {row["JOBID"]: OwnJob(row["JOB_NAME"], row["SUB_CWD"]) for row in rows}
 
     def job_key(self, job_id: str) -> str:
         """Compare the number, with the index of an array element."""

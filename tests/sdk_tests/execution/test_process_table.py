@@ -125,8 +125,10 @@ def test_every_child_is_called_back_exactly_once(tmp_path: Path, count: int) -> 
 
 
 SHARED_MEMORY = """
-import mmap, os, sys, time
+import _multiprocessing, mmap, os, sys, time
 kept = []
+if sys.argv[1] == "case-runs":
+    kept.append(_multiprocessing.SemLock(1, 1, 1, "/" + os.path.basename(sys.argv[2]) + "-semaphore", False))
 for name in sys.argv[2:]:
     descriptor = os.open(name, os.O_RDWR | os.O_CREAT, 0o600)
     if os.fstat(descriptor).st_size == 0:
@@ -155,16 +157,17 @@ def test_a_child_that_is_ended_leaves_no_shared_memory_of_its_own(tmp_path: Path
         spawn("case", [sys.executable, "-c", script, "case-runs", *map(str, (own, older, others))], mark="run/case#1")
         while not os.path.exists("case-runs"):
             procs.poll(0.05)
-        before = [path.exists() for path in (own, older, others)]
+        files = (own, pathlib.Path("/dev/shm/sem." + own.name + "-semaphore"), older, others)
+        before = [path.exists() for path in files]
         {ending}
-        print(before, [path.exists() for path in (own, older, others)])
+        print(before, [path.exists() for path in files])
         other.kill()
     """
     try:
-        assert in_a_process(source, tmp_path).strip() == "[True, True, True] [False, True, True]"
+        assert in_a_process(source, tmp_path).strip() == "[True, True, True, True] [False, False, True, True]"
     finally:
-        for name in ("own", "older", "others"):
-            Path(prefix + name).unlink(missing_ok=True)
+        for path in Path("/dev/shm").glob(f"*{Path(prefix).name}*"):
+            path.unlink()
 
 
 def test_shared_memory_that_was_created_by_another_process_stays_while_that_process_uses_it(tmp_path: Path) -> None:
@@ -174,13 +177,14 @@ def test_shared_memory_that_was_created_by_another_process_stays_while_that_proc
     try:
         while not (tmp_path / "runs").exists():
             assert other.poll() is None
-        remove_shared_memory({str(path)}, 0.0)
+        files = {path.stat().st_ino}
+        remove_shared_memory(files, 0.0)
         assert path.exists()
         other.kill()
         other.wait()
-        remove_shared_memory({str(path)}, path.stat().st_ctime + 1)
+        remove_shared_memory(files, path.stat().st_ctime + 1)
         assert path.exists()
-        remove_shared_memory({str(path)}, 0.0)
+        remove_shared_memory(files, 0.0)
         assert not path.exists()
     finally:
         other.kill()
