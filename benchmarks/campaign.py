@@ -430,17 +430,21 @@ class Campaign:
 
     def _kill(self, process: subprocess.Popen[bytes], rng: random.Random, after: float) -> list[str]:
         """Send a signal to a process of the run, of a kind that is chosen first, so that each kind is hit often."""
+        if rng.random() < 0.9:  # otherwise at any time, also before the run has begun
+            while process.poll() is None and not any(_role(line) == "supervisor" for _, line in _below(process.pid)):
+                time.sleep(0.05)
         until = time.monotonic() + after
         while time.monotonic() < until and process.poll() is None:
             time.sleep(0.02)
         groups: dict[str, list[int]] = {}
-        for pid, line in [*self.processes(), *_descendants(process.pid)]:
+        for pid, line in [*self.processes(), *_below(process.pid)]:
             groups.setdefault(_role(line), []).append(pid)
         if process.poll() is None:
             groups["harness"] = [process.pid]
         if not groups:
             return []
-        role = rng.choice(sorted(groups))
+        minor = sorted(groups.keys() - {"harness", "supervisor"})
+        role = rng.choice(minor if minor and rng.random() < 0.5 else sorted(groups))
         victims = [(role, rng.choice(sorted(groups[role])))]
         if role == "harness" and rng.random() < 0.5 and groups.get("supervisor"):  # nothing is left that cleans up
             victims.append(("supervisor", groups["supervisor"][0]))
@@ -457,7 +461,7 @@ def _role(line: str) -> str:
     return next((role for text, role in names.items() if text in line), "command")
 
 
-def _descendants(pid: int) -> list[tuple[int, str]]:
+def _below(pid: int) -> list[tuple[int, str]]:
     """Return all processes below a process, with their command lines."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():

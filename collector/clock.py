@@ -12,6 +12,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MILLISECOND = timedelta(milliseconds=1)
 _UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _PLAIN = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])(?:ec|in|our|ay|eek)?(?:ond|ute)?s?")
+_LONGEST = 2**31 - 1
 _CLOCK = re.compile(r"(\d{1,6}):([0-5]\d):([0-5]\d)")
 _ISO = re.compile(r"P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
 
@@ -50,13 +51,13 @@ def duration_seconds(text: str | None) -> int | None:
     clock = _CLOCK.fullmatch(text.strip())
     if clock:
         hours, minutes, seconds = map(int, clock.groups())
-        return min(hours * 3600 + minutes * 60 + seconds, 2**31 - 1)
+        return min(hours * 3600 + minutes * 60 + seconds, _LONGEST)
     plain = _PLAIN.fullmatch(text.strip().lower())
     if plain:
-        return min(int(float(plain[1]) * _UNIT[plain[2]]), 2**31 - 1)
+        return int(min(float(plain[1]) * _UNIT[plain[2]], _LONGEST))
     parts = _ISO.fullmatch(text.strip().upper())
     if parts is None or not any(parts.groups()):
         return None
-    weeks, days, hours, minutes, seconds = (int(part or 0) for part in parts.groups())
-    total = timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
-    return min(int(total.total_seconds()), 2**31 - 1)
+    weeks, days, *clock_parts = (float(part or 0) for part in parts.groups())
+    total = (weeks * 7 + days) * 86400 + sum(part * size for part, size in zip(clock_parts, (3600, 60, 1), strict=True))
+    return int(min(total, _LONGEST))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from urllib.parse import quote, urlencode
@@ -57,7 +58,7 @@ def ago(when: datetime, now: int) -> str:
 
 def seconds(value: float | None) -> str:
     """Format a duration in seconds; an unknown one is a dash, never zero."""
-    if value is None:
+    if value is None or not math.isfinite(value):
         return "—"
     if value < 10:
         return f"{value:.2f} s"

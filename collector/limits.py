@@ -59,10 +59,10 @@ def inflate(body: Body, encoding: str, longest: int = MAX_INFLATED) -> Body:
                 if member is None:
                     if members and not (rest := rest.lstrip(b"\0")):  # zero bytes may follow a member
                         break
-                    member, members = zlib.decompressobj(wbits=31), members + 1
-                    if members > MAX_GZIP_MEMBERS:
+                    if members == MAX_GZIP_MEMBERS:
                         detail = f"The gzip data has more than {MAX_GZIP_MEMBERS} members. Compress the body as one."
                         raise Problem(413, "too-many-members", detail)
+                    member, members = zlib.decompressobj(wbits=31), members + 1
                 inflated += member.decompress(rest, longest + 1 - len(inflated))
                 if len(inflated) > longest:
                     detail = f"The decompressed body is larger than {longest} bytes. Send smaller batches."

@@ -149,6 +149,7 @@ def push(places: Any, run: str, url: str, token_file: Path | None, insecure_http
     context_settings=SETTINGS,
     epilog=_epilog(
         "import junit.xml --system frontier --to https://status.example.org",
+        "import ctest.xml --system frontier --component flux --stale-after 3d --to https://status.example.org",
         "import testsuite-20261122.json --system polaris --run e4s-20261122 --to https://status.example.org",
     ),
 )
@@ -159,8 +160,14 @@ def push(places: Any, run: str, url: str, token_file: Path | None, insecure_http
     "--format", "file_format", type=click.Choice(["junit", "e4s"]), help="[default: e4s for a .json file, else junit]"
 )
 @click.option("--run", help="Id of the run. [default: derived from the file's content]")
-@click.option("--component", help="The component under test. [default: derived from each test's name]")
+@click.option("--component", help="The component of all tests, a column of the dashboard. [default: imported]")
 @click.option("--scheduler", help="The scheduler that ran the tests. [default: local]")
+@click.option(
+    "--stale-after", metavar="DURATION", help="Age from which the results are stale: 36h, 3d. [default: the system's]"
+)
+@click.option(
+    "--timezone", metavar="ZONE", help="Zone of times without one: -06:00, America/Denver. [default: this machine's]"
+)
 @click.option(
     "--to", "url", required=True, envvar="EXAWORKS_COLLECTOR_URL", show_envvar=True, help="URL of the collector."
 )
@@ -182,9 +189,10 @@ def import_(
     file_format: str | None,
     **parameters: str,
 ) -> None:
-    """Send a result file of another tool to a collector: JUnit XML (pytest, ReFrame, Spack) or E4S JSON.
+    """Send a result file of another tool to a collector: JUnit XML (pytest, CTest, ReFrame, ...) or E4S JSON.
 
-    The file is sent unchanged: nothing in it is redacted. Sending it again changes nothing.
+    The file is sent unchanged: nothing in it is redacted. Sending it again changes nothing. Its age counts from the
+    times in it, or from its modification time if it has none.
     """
     import msgspec
 
@@ -201,6 +209,7 @@ def import_(
         state = "stored" if report.stored else "stored before"
         counts = _format_counts(report.counts, 0)
         click.echo(f"{report.run_id}: {report.records} records ({counts}), {state}, {len(report.rejected)} rejected")
+        click.echo(f"read as {report.dialect}; started {report.started}, stale after {report.stale_after}")
     click.get_current_context().exit(1 if report.rejected else 0)
 
 

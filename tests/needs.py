@@ -125,6 +125,7 @@ NEEDS = {
     "namespaces": Need(
         _namespaces, "unshare cannot create namespaces: install util-linux, and allow user namespaces or be root"
     ),
+    "nginx": Need(lambda: program("nginx"), "nginx is absent: install nginx"),
     "openssl": Need(lambda: program("openssl"), "openssl is absent: install openssl"),
     "podman-compose": Need(
         lambda: shutil.which("podman-compose", path=str(Path(sys.executable).parent)) or program("podman-compose"),

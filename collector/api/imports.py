@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import msgspec
 from litestar import Response, post
@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from collector import limits
 from collector.auth.tokens import ANY_SITE, Bearer, check_sender, note_sender_use
-from collector.clock import iso, now_ms
+from collector.clock import duration_seconds, iso, now_ms
 from collector.errors import Problem
 from collector.importers.common import (
     ImportedTest,
@@ -22,6 +22,7 @@ from collector.importers.common import (
     make_closing,
     make_manifest,
     make_record,
+    read_zone,
     valid_name,
 )
 from collector.importers.e4s import read_e4s
@@ -32,6 +33,7 @@ from collector.store.decoding import DecodedRecord, is_name, read_batch, read_cl
 from collector.store.legacy import store_legacy_message
 from collector.store.records import store_records
 from collector.store.runs import store_closing, store_manifest
+from collector.store.staleness import stale_after_of_system, stored_run
 from collector.web.context import HttpRequest, Server, address_of, server_of
 from dashboard_client.schema import Origin, encode
 
@@ -68,13 +70,23 @@ async def add_result(request: HttpRequest) -> Response[bytes]:
         return _json(await asyncio.to_thread(work, body))
 
 
+@dataclass(frozen=True)
+class _Contents:
+    """What a file contains. ``started``: its start, if the file states one. ``dialect``: which program wrote it."""
+
+    tests: list[ImportedTest]
+    started: str | None
+    dialect: str
+
+
 @post("/api/v1/import/junit")
 async def import_junit(request: HttpRequest) -> Response[bytes]:
     """Store a JUnit XML file as one run."""
 
-    def read(body: bytes, query: dict[str, str]) -> tuple[list[ImportedTest], str | None]:
-        report = read_junit(body, query.get("component"), query.get("scheduler", "local"))
-        return report.tests, report.started
+    def read(body: bytes, query: Mapping[str, str]) -> _Contents:
+        zone = read_zone(query["timezone"]) if "timezone" in query else None
+        report = read_junit(body, query.get("component"), query.get("scheduler", "local"), zone)
+        return _Contents(report.findings, report.started, report.dialect)
 
     return await _import(request, Origin.JUNIT, (*XML, JSON), read)
 
@@ -83,8 +95,9 @@ async def import_junit(request: HttpRequest) -> Response[bytes]:
 async def import_e4s(request: HttpRequest) -> Response[bytes]:
     """Store a result file of the E4S testsuite as one run."""
 
-    def read(body: bytes, query: dict[str, str]) -> tuple[list[ImportedTest], str | None]:
-        return read_e4s(body, query.get("scheduler", "local")), None
+    def read(body: bytes, query: Mapping[str, str]) -> _Contents:
+        tests = read_e4s(body, query.get("scheduler", "local"), query.get("component"))
+        return _Contents(tests, None, "E4S testsuite")
 
     return await _import(request, Origin.E4S, (JSON,), read)
 
@@ -92,7 +105,10 @@ async def import_e4s(request: HttpRequest) -> Response[bytes]:
 HANDLERS = [add_result, import_junit, import_e4s]
 
 
-async def _import(request: HttpRequest, origin: Origin, content_types: Sequence[str], read: Any) -> Response[bytes]:
+Reader = Callable[[bytes, Mapping[str, str]], _Contents]
+
+
+async def _import(request: HttpRequest, origin: Origin, content_types: Sequence[str], read: Reader) -> Response[bytes]:
     server = server_of(request)
     bearer = await server.bearer(request, "upload")
     _check_content_type(request, content_types)
@@ -100,6 +116,7 @@ async def _import(request: HttpRequest, origin: Origin, content_types: Sequence[
     for name in ("site", "system", "run", "component", "scheduler"):
         if name in query and not is_name(query[name]):
             raise Problem(422, "invalid", f"{name}: must be 1 to 128 letters, digits and . _ : + @ -.", name)
+    _check_times(query)
     if "system" not in query:
         raise Problem(422, "invalid", "system: missing. Add ?system=NAME, the system of the results.", "system")
     encoding = request.headers.get("content-encoding", "").strip().lower()
@@ -111,35 +128,79 @@ async def _import(request: HttpRequest, origin: Origin, content_types: Sequence[
         return _json(await asyncio.to_thread(work, body))
 
 
+def _check_times(query: Mapping[str, str]) -> None:
+    for name in ("started", "modified"):
+        if name in query and instant(query[name]) is None:
+            detail = f"{name}: {query[name][:60]!r} is not an instant such as 2026-01-31T12:00:00Z."
+            raise Problem(422, "invalid", detail, name)
+    if "stale_after" in query and not duration_seconds(query["stale_after"]):
+        detail = f"stale_after: {query['stale_after'][:60]!r} is not a duration such as 72:00:00, 36h or 3d."
+        raise Problem(422, "invalid", detail, "stale_after")
+
+
 def _store_report(
-    server: Server, bearer: Bearer, origin: Origin, body: bytes, query: dict[str, str], read: Any
+    server: Server, bearer: Bearer, origin: Origin, body: bytes, query: Mapping[str, str], read: Reader
 ) -> bytes:
     now = now_ms()
     site = _site(bearer, query.get("site"))
-    tests, reported_start = read(body, query)
+    contents = read(body, query)
+    tests = contents.tests
     if not tests:
         raise Problem(422, "empty", "The file contains no test.")
-    started = instant(query.get("started")) or reported_start
     digest = hashlib.sha256(body).hexdigest()
     run_id = query.get("run") or valid_name(f"{origin.value}:{query['system']}:{digest[:32]}")
     source = Source(site, query["system"], run_id, origin, origin.value)
+    outcomes = list({test.case_id: test.outcome for test in tests}.values())
 
-    def store(connection: Connection) -> tuple[bool, list[Any]]:
-        start = started or _stored_start(connection, run_id) or iso(now)
-        manifest = read_manifest(encode(make_manifest(source, start, tests)), now)
-        stored = store_manifest(connection, manifest, now, origin.value)
+    def store(connection: Connection) -> dict[str, object]:
+        started = _start(connection, source, contents, query)
+        stale_after = _clock_text(_stale_after(connection, source, query))
+        document = make_manifest(source, started, tests, stale_after=stale_after)
+        stored = store_manifest(connection, read_manifest(encode(document), now), now, origin.value)
         refused = store_records(connection, _decoded_records(source, tests, now), now)
-        closing = read_closing(encode(make_closing([test.outcome for test in tests], start)), now)
+        closing = read_closing(encode(make_closing(outcomes, started)), now)
         store_closing(connection, run_id, closing, site, now)
-        return stored, refused
+        rejected = [{"record_id": name, "problem": problem.document()} for _, name, problem in refused]
+        return {"stored": stored, "started": started, "stale_after": stale_after, "rejected": rejected}
 
-    stored, refused = server.write(store)
-    rejected = [{"record_id": name, "problem": problem.document()} for _, name, problem in refused]
-    counts = {test.outcome.value: 0 for test in tests}
-    for test in tests:
-        counts[test.outcome.value] += 1
-    answer = {"run_id": run_id, "stored": stored, "records": len(tests), "counts": counts, "rejected": rejected}
-    return msgspec.json.encode(answer)
+    counts = {outcome.value: outcomes.count(outcome) for outcome in dict.fromkeys(outcomes)}
+    answer = {"run_id": run_id, "dialect": contents.dialect, "records": len(tests), "counts": counts}
+    return msgspec.json.encode(answer | server.write(store))
+
+
+def _start(connection: Connection, source: Source, contents: _Contents, query: Mapping[str, str]) -> str:
+    """Return the start of the run, from which its age counts.
+
+    It is the stated one, else that of the file, else that of its first import, else the file's modification time.
+    """
+    started = instant(query.get("started")) or contents.started
+    if started is not None:
+        return started
+    stored = stored_run(connection, source)
+    if stored is not None:
+        return iso(stored.started, "milliseconds")
+    modified = instant(query.get("modified"))
+    if modified is None:
+        detail = "The file states no time. Add &modified=TIME, its modification time, such as 2026-01-31T12:00:00Z."
+        raise Problem(422, "no-time", detail, "modified")
+    return modified
+
+
+def _stale_after(connection: Connection, source: Source, query: Mapping[str, str]) -> int:
+    """Return the age in seconds from which the run is stale.
+
+    It is the stated one, else that of its first import, else that of the system.
+    """
+    stated = duration_seconds(query.get("stale_after"))
+    if stated is not None:
+        return stated
+    stored = stored_run(connection, source)
+    return (stored.stale_after if stored is not None else None) or stale_after_of_system(connection, source)
+
+
+def _clock_text(seconds: int) -> str:
+    """Return a duration as site files write it."""
+    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
 
 
 def _decoded_records(source: Source, tests: Sequence[ImportedTest], now: int) -> list[DecodedRecord]:
@@ -150,16 +211,6 @@ def _decoded_records(source: Source, tests: Sequence[ImportedTest], now: int) ->
             raise item[2]
         records.append(item)
     return records
-
-
-def _stored_start(connection: Connection, run_id: str) -> str | None:
-    """Return the stored start of a run: a file without a start keeps the time of its first import."""
-    from sqlalchemy import select
-
-    from collector.store.tables import runs
-
-    started = connection.execute(select(runs.c.started).where(runs.c.run_id == run_id)).scalar()
-    return None if started is None else iso(started)
 
 
 def _site_and_system(server: Server, message: LegacyMessage, now: int) -> tuple[str, str]:

@@ -57,7 +57,14 @@ _ANSWERS: dict[str, Any] = {
         rejected=_list(_object(index=_INT, record_id={"type": ["string", "null"]}, problem=_ref("Problem"))),
     ),
     "Imported": _object(
-        run_id=_TEXT, stored={"type": "boolean"}, records=_INT, counts=_COUNTS, rejected=_list({"type": "object"})
+        run_id=_TEXT,
+        stored={"type": "boolean"},
+        dialect=_TEXT,
+        started=_TEXT,
+        stale_after=_TEXT,
+        records=_INT,
+        counts=_COUNTS,
+        rejected=_list({"type": "object"}),
     ),
     "RunSummary": _object(
         run_id=_TEXT, site=_TEXT, system=_TEXT, started=_TEXT, state=_TEXT, counts={"type": "object"}
@@ -108,8 +115,14 @@ def _paths() -> dict[str, Any]:
         _query_parameter("site", named, "the site of the system; needed only if the token is for any site"),
         _query_parameter("run", named, "the name of the run; the default is derived from the content"),
         _query_parameter("scheduler", named, "the scheduler that ran the tests; the default is local"),
+        _query_parameter("component", named, "the component of all tests; the default is imported"),
+        _query_parameter("stale_after", _TEXT, "the age from which the results are stale; the default is the system's"),
+        _query_parameter("started", _TEXT, "the start of the run; the default is taken from the file"),
+        _query_parameter("modified", _TEXT, "the modification time of the file, for a file that states no time"),
     ]
-    component = _query_parameter("component", named, "the component under test; the default is taken from each test")
+    timezone = _query_parameter(
+        "timezone", _TEXT, "the zone of times without one: an offset or an IANA name; the default is the collector's"
+    )
     states = {"enum": ["flaky", "failing", "missing", "stale"]}
     absent = _problems(e404="the run, record or waiver does not exist")
     batch = {
@@ -199,7 +212,7 @@ def _paths() -> dict[str, Any]:
         "/api/v1/import/junit": {
             "post": {
                 "summary": "Store a JUnit XML file as one run",
-                "parameters": [system, *naming, component, gzip],
+                "parameters": [system, *naming, timezone, gzip],
                 "requestBody": {"description": "the file", "required": True, "content": xml},
                 "responses": {"200": _response(_ref("Imported"), "the run that was stored"), **writing},
             }

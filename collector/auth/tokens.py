@@ -185,7 +185,9 @@ def check_sender(connection: Connection, key: bytes, sender: str, secret: str, n
     Raises:
         Problem: 401, without revealing whether the id or the key is unknown.
     """
-    row = connection.execute(select(senders).where(senders.c.sender == sender)).one_or_none()
+    row = None
+    if "\0" not in sender:
+        row = connection.execute(select(senders).where(senders.c.sender == sender)).one_or_none()
     if row is None or not hmac.compare_digest(row.digest, keyed_hash(key, secret)):
         detail = "The key is not a token of this collector and is not registered for this id."
         raise Problem(401, "token-refused", detail, "key")
@@ -206,7 +208,7 @@ def check_token(connection: Connection, key: bytes, token: str, now: int) -> tup
     refused = Problem(401, "token-refused", "The token is unknown, revoked or expired.")
     kind, _, rest = token.partition("_")
     identity = rest.partition("_")[0]
-    if kind != "exw" or not 0 < len(identity) <= 16 or len(token) > 256:
+    if kind != "exw" or not 0 < len(identity) <= 16 or len(token) > 256 or not identity.isalnum():
         raise refused
     row = connection.execute(select(tokens).where(tokens.c.id == identity)).one_or_none()
     if row is None or not hmac.compare_digest(row.digest, keyed_hash(key, token)):

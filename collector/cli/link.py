@@ -41,7 +41,9 @@ def link(places: Any, site: str, ready_file: Path | None) -> None:
             )
             document = answer.json()
         except (requests.RequestException, ValueError) as error:
-            raise CollectorError(f"the collector at {url} does not answer: {type(error).__name__}. Is it running?") from error
+            raise CollectorError(
+                f"the collector at {url} does not answer: {type(error).__name__}. Is it running?"
+            ) from error
     if answer.status_code != 201:
         raise CollectorError(f"the collector at {url} refused the link: {document.get('detail', answer.status_code)}")
     click.echo(f"{url}{document['path']}")

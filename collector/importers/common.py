@@ -6,9 +6,12 @@ import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone, tzinfo
 from email.utils import parsedate_to_datetime
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from collector.errors import Problem
+from collector.outcomes import CHAR, ORDER
 from dashboard_client.schema import (
     Case,
     Cause,
@@ -36,13 +39,20 @@ from dashboard_client.schema import (
     record_id,
 )
 
+IMPORTED = "imported"
+"""The component of imported tests if the importer names none: their own names must not become columns of the board."""
+
 TAIL = 16_000
+_OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)")
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 @dataclass(frozen=True)
 class ImportedTest:
-    """One test in the report of another tool, not yet assigned to a site, system and run."""
+    """One test in the report of another tool, not yet assigned to a site, system and run.
+
+    ``further_runs``: outcome and evidence of the other runs that the tool made of it, which do not count.
+    """
 
     case_id: str
     component: str
@@ -59,6 +69,7 @@ class ImportedTest:
     dag_hash: str | None = None
     attempt: int = 1
     extras: dict[str, object] = field(default_factory=dict)
+    further_runs: tuple[tuple[Outcome, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -111,6 +122,7 @@ def make_manifest(
     tests: Sequence[ImportedTest] | None,
     deployments: Sequence[Deployment] = (),
     owner: str | None = None,
+    stale_after: str | None = None,
 ) -> Manifest:
     """Return the manifest of a run. ``tests``: all its tests, or None if they are not known yet."""
     planned = {test.case_id: test for test in tests or ()}
@@ -129,6 +141,7 @@ def make_manifest(
         deployments=list(deployments),
         redaction="none",
         owner=owner,
+        stale_after=stale_after,
     )
 
 
@@ -164,10 +177,10 @@ def valid_name(text: str, longest: int = 128, more: str = "") -> str:
     return f"{name[: longest - 9] or 'x'}-{zlib.crc32(text.encode('utf-8', 'surrogatepass')):08x}"
 
 
-def instant(text: object) -> str | None:
+def instant(text: object, zone: tzinfo | None = timezone.utc) -> str | None:
     """Parse an instant in ISO 8601 or RFC 5322, and return it as the schema writes it; None if it is neither.
 
-    An instant without a time zone is read as UTC.
+    ``zone``: the time zone of an instant that has none; None for the zone of this machine.
     """
     if not isinstance(text, str) or not text.strip():
         return None
@@ -176,10 +189,35 @@ def instant(text: object) -> str | None:
         text = f"{text[:-1]}+00:00"
     try:
         parsed = parsedate_to_datetime(text) if text[:1].isalpha() else datetime.fromisoformat(text)
-        zoned = parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=timezone.utc)
+        zoned = parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=zone)
         return zoned.astimezone(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     except (ValueError, OverflowError):
         return None
+
+
+def read_zone(text: str) -> tzinfo:
+    """Return a time zone by its offset from UTC, such as ``-06:00``, or by its name in the IANA database.
+
+    Raises:
+        Problem: this machine does not know the zone.
+    """
+    offset = _OFFSET.fullmatch(text)
+    if text.upper() in ("Z", "UTC"):
+        return timezone.utc
+    if offset is not None and int(offset[2]) <= 14 and int(offset[3]) < 60:
+        minutes = int(offset[2]) * 60 + int(offset[3])
+        return timezone(timedelta(minutes=-minutes if offset[1] == "-" else minutes))
+    try:
+        return ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        known = "an offset such as -06:00, or a name such as America/Denver"
+        detail = f"timezone: {text[:60]!r} is not known to this collector. Use {known}."
+        raise Problem(422, "invalid", detail, "timezone") from error
+
+
+def severity(test: ImportedTest) -> int:
+    """Return how bad an outcome is; of several results of one case, the worst is displayed."""
+    return -ORDER.index(CHAR[test.outcome])
 
 
 def seconds_between(started: str | None, ended: str | None) -> float | None:

@@ -1,8 +1,8 @@
 """How the programs that write JUnit XML differ, as one table: a row for each dialect.
 
-JUnit XML has no binding standard. Its elements ``<error>``, ``<failure>`` and ``<skipped>`` mean the same everywhere. The
-attributes and the other elements of a test case do not. ``GENERAL`` states what is accepted from every program, and each
-row of ``DIALECTS`` what one program writes differently. A word that is in neither is never a pass: it is an error.
+JUnit XML has no binding standard. Its elements ``<error>``, ``<failure>`` and ``<skipped>`` mean the same everywhere.
+The attributes and the other elements of a test case do not. ``GENERAL`` states what is accepted from every program, and
+each row of ``DIALECTS`` what one program writes differently. A word that is in neither is never a pass: it is an error.
 """
 
 from __future__ import annotations
@@ -19,24 +19,32 @@ PASS, FAIL, ERROR, SKIP, XFAIL = Outcome.PASS, Outcome.FAIL, Outcome.ERROR, Outc
 Words = Mapping[str, Outcome]
 
 _RESULTS: Words = {
-    **dict.fromkeys(("pass", "passed", "ok", "run", "success", "successful", "succeeded", "complete", "completed"), PASS),
+    **dict.fromkeys(
+        ("pass", "passed", "ok", "run", "success", "successful", "succeeded", "complete", "completed"), PASS
+    ),
     **dict.fromkeys(("fail", "failed", "failure"), FAIL),
     **dict.fromkeys(("error", "errored", "timeout", "aborted", "crashed", "cancelled", "canceled"), ERROR),
-    **dict.fromkeys(("skip", "skipped", "disabled", "notrun", "not run", "ignored", "pending", "todo", "suppressed"), SKIP),
+    **dict.fromkeys(
+        ("skip", "skipped", "disabled", "notrun", "not run", "ignored", "pending", "todo", "suppressed"), SKIP
+    ),
 }
+_PAVILION: Words = {"pass": PASS, "fail": FAIL, "error": ERROR}
+_BUILDTEST: Words = {"pass": PASS, "fail": FAIL}
+_E4S: Words = {"pass": PASS, "success": PASS, "fail": FAIL, "missing": SKIP, "skipped": SKIP, "spacktest": SKIP}
 _YES: Words = {"true": PASS, "1": PASS, "false": FAIL, "0": FAIL}
 _ABSENT: Words = {"true": SKIP, "1": SKIP, "false": PASS, "0": PASS}
 
 
 @dataclass(frozen=True)
 class Mark:
-    """What identifies a dialect: an element with an attribute whose value matches. ``attribute``: ``{*}`` any namespace."""
+    """What identifies a dialect: an element with an attribute whose whole value matches; its namespace is ignored."""
 
     element: str
     attribute: str
     value: str
 
     def matches(self, root: Element) -> bool:
+        """Return whether the file has this mark."""
         for element in root.iter(self.element):
             for name, value in element.items():
                 local = name.rpartition("}")[2]
@@ -53,17 +61,20 @@ class Dialect:
         name: The name of the program.
         basis: What the row was checked against.
         marks: A file is of this dialect if one of its elements has any of these marks.
-        attributes: The meaning of the words in an attribute of ``<testcase>``; other attributes are as in ``GENERAL``.
+        attributes: The meaning of the words in an attribute of ``<testcase>``, in lower case. Other attributes are as
+            in ``GENERAL``.
         elements: The meaning of a child of ``<testcase>``; other elements are as in ``GENERAL``.
         real_skips: The messages of ``<skipped>`` that are skips; with another one, the test could not be started, which
             is an error. None: every one is a skip.
         flaky: Children of ``<testcase>`` for a failed run of a test that passed when the program ran it again.
         reruns: Children of ``<testcase>`` for one more failed run of a test that failed.
         unrun: What marks a test that did not run although nothing else says so: an attribute and its value.
-        uncounted: Test cases that the program leaves out of its totals: an attribute and its value.
+        uncounted: Test cases that the program leaves out of its totals, because they stand for a failure outside of
+            tests, which is an error: an attribute and its value.
+        disabled_names: A test that ran may count as disabled if its class or name matches.
         merged: Test cases of one name can be one test in the totals.
-        teardown: The start of the message of an ``<error>`` that follows another result of the same test. The program
-            counts such a test twice, and a test that failed before, which has two test cases, once.
+        teardown: The start of the message of an ``<error>`` that follows another result of the same test. Some releases
+            count such a test twice, and a test that failed before, which has two test cases, once.
         loose_root_errors: ``errors`` of the root also counts what has no test case, such as a package that cannot be
             built. A surplus is an error finding of its own.
         utc: An instant without a time zone is in UTC; else in the zone of the machine that wrote the file.
@@ -82,6 +93,7 @@ class Dialect:
     reruns: Words = field(default_factory=dict)
     unrun: tuple[str, str] | None = None
     uncounted: tuple[tuple[str, str], ...] = ()
+    disabled_names: str | None = None
     merged: bool = False
     teardown: str | None = None
     loose_root_errors: bool = False
@@ -89,6 +101,15 @@ class Dialect:
     suites: bool = False
     file_class: bool = False
     hint: str = ""
+
+    @property
+    def further_runs(self) -> Words:
+        """The children of ``<testcase>`` for runs other than the one that counts."""
+        return {**self.flaky, **self.reruns}
+
+    def leaves_out(self, case: Element) -> bool:
+        """Return whether a test case is not counted, because it stands for a failure outside of tests."""
+        return any(case.get(attribute) == value for attribute, value in self.uncounted)
 
 
 GENERAL = Dialect(
@@ -119,11 +140,16 @@ DIALECTS = (
     Dialect(
         name="GoogleTest",
         basis="GoogleTest 1.12: a run of it",
-        marks=(Mark("testcase", "result", "completed|skipped|suppressed|notrun"), Mark("testsuites", "name", "AllTests")),
+        marks=(
+            Mark("testcase", "result", "completed|skipped|suppressed"),
+            Mark("testsuites", "name", "AllTests"),
+        ),
         attributes={
             "status": {"run": PASS, "notrun": SKIP},
             "result": {"completed": PASS, "skipped": SKIP, "suppressed": SKIP},
         },
+        suites=True,
+        disabled_names=r"(.*/)?DISABLED_.*",  # with --gtest_also_run_disabled_tests
         uncounted=(("name", ""),),  # a failure outside of tests, in <testsuite name="NonTestSuiteFailure">
     ),
     Dialect(
@@ -140,7 +166,7 @@ DIALECTS = (
         marks=(Mark("testsuites", "name", "jest tests"), Mark("testcase", "classname", "Test suite failed to run")),
         uncounted=(("classname", "Test suite failed to run"),),
         utc=True,
-        hint=" Jest writes a test.todo like a test that passed, but does not count it: remove it, or make it test.skip.",
+        hint=" Jest writes a test.todo like a pass, but does not count it: remove it, or make it test.skip.",
     ),
     Dialect(
         name="gotestsum",
@@ -159,22 +185,19 @@ DIALECTS = (
         name="Pavilion",
         basis="Pavilion 2 writes no JUnit XML: its result words, as in files that sites convert",
         marks=(Mark("testcase", "classname", "pavilion"), Mark("testsuites", "name", "pav .*")),
-        attributes=dict.fromkeys(("status", "result"), {"PASS": PASS, "FAIL": FAIL, "ERROR": ERROR}),
+        attributes=dict.fromkeys(("status", "result"), _PAVILION),
     ),
     Dialect(
         name="buildtest",
         basis="buildtest 2.0 writes no JUnit XML: its result words, as in files that sites convert",
         marks=(Mark("testcase", "classname", "buildtest(\\..*)?"), Mark("testsuites", "name", "buildtest( .*)?")),
-        attributes=dict.fromkeys(("state", "status", "result"), {"PASS": PASS, "FAIL": FAIL}),
+        attributes=dict.fromkeys(("state", "status", "result"), _BUILDTEST),
     ),
     Dialect(
         name="E4S testsuite",
         basis="test-all.py writes no JUnit XML: its result words, as in files that sites convert",
         marks=(Mark("testcase", "classname", "(?i)e4s(\\..*)?"), Mark("testsuites", "name", "(?i)e4s( .*)?")),
-        attributes=dict.fromkeys(
-            ("status", "result"),
-            {"pass": PASS, "success": PASS, "fail": FAIL, "missing": SKIP, "skipped": SKIP, "spacktest": SKIP},
-        ),
+        attributes=dict.fromkeys(("status", "result"), _E4S),
     ),
     Dialect(
         name="CTest",
@@ -201,6 +224,16 @@ def dialect_of(root: Element) -> Dialect:
     return GENERAL
 
 
-def result_words(dialect: Dialect, attribute: str) -> Words | None:
-    """Return the meaning of the words in an attribute of ``<testcase>``; None if it does not state a result."""
-    return dialect.attributes.get(attribute) or GENERAL.attributes.get(attribute)
+def result_of(dialect: Dialect, attribute: str, value: str) -> Outcome | None:
+    """Return what an attribute of ``<testcase>`` states as the result; ``ERROR`` if its value is not known.
+
+    Return None if the attribute is none that states a result.
+    """
+    words = dialect.attributes.get(attribute) or GENERAL.attributes.get(attribute)
+    return None if words is None else words.get(value.strip().casefold(), ERROR)
+
+
+def is_known(dialect: Dialect, attribute: str, value: str) -> bool:
+    """Return whether the table has the value of an attribute that states a result."""
+    words = dialect.attributes.get(attribute) or GENERAL.attributes.get(attribute) or {}
+    return value.strip().casefold() in words

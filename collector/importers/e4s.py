@@ -11,15 +11,16 @@ from typing import Any
 import msgspec
 
 from collector.errors import Problem
-from collector.importers.common import ImportedTest, valid_case_name, valid_name
+from collector.importers.attempts import numbered
+from collector.importers.common import IMPORTED, ImportedTest, valid_case_name
 from collector.importers.junit import MAX_CASES
 from dashboard_client.schema import Outcome, Phase
 
 PHASES = {"setup": Phase.PROBE, "clean": Phase.SUBMIT, "compile": Phase.LAUNCH, "run": Phase.RUN}
 
 
-def read_e4s(body: bytes, scheduler: str) -> list[ImportedTest]:
-    """Return the tests of a result file.
+def read_e4s(body: bytes, scheduler: str, component: str | None = None) -> list[ImportedTest]:
+    """Return the tests of a result file. Without ``component``, that of all of them is ``imported``.
 
     Raises:
         Problem: the file has another format, or too many tests.
@@ -33,7 +34,6 @@ def read_e4s(body: bytes, scheduler: str) -> list[ImportedTest]:
     if len(entries) > MAX_CASES:
         raise Problem(413, "too-many-records", f"The file has more than {MAX_CASES} tests. Split it.")
     tests: list[ImportedTest] = []
-    attempts: dict[str, int] = {}
     for place, entry in enumerate(entries):
         if entry in ({}, None):
             continue
@@ -42,10 +42,10 @@ def read_e4s(body: bytes, scheduler: str) -> list[ImportedTest]:
             continue
         if not isinstance(test, str) or not test or not isinstance(stages, dict):
             raise Problem(422, "not-e4s", f"[{place}]: must be an object with test and test_stages.", f"[{place}]")
-        tests.append(_imported_test(test, stages, scheduler, attempts))
+        tests.append(_imported_test(test, stages, scheduler, component or IMPORTED))
     if not tests:
         raise Problem(422, "not-e4s", "The file contains no test.")
-    return tests
+    return list(numbered(tests))
 
 
 def _closed_list(body: bytes) -> bytes:
@@ -54,20 +54,16 @@ def _closed_list(body: bytes) -> bytes:
     return text if text.endswith(b"]") or not text.startswith(b"[") else text + b"]"
 
 
-def _imported_test(test: str, stages: dict[str, Any], scheduler: str, attempts: dict[str, int]) -> ImportedTest:
-    component = valid_name(test.strip("/").split("/")[0].split("-")[0].lower(), 64)
-    case_id = f"{component}/e4s.{valid_case_name(test.strip('/'))}@{scheduler}"
-    attempts[case_id] = attempts.get(case_id, 0) + 1
+def _imported_test(test: str, stages: dict[str, Any], scheduler: str, component: str) -> ImportedTest:
     outcome, stage = _verdict(stages)
     summary = ", ".join(f"{name} {value}" for name, value in stages.items())
     return ImportedTest(
-        case_id=case_id,
+        case_id=f"{component}/e4s.{valid_case_name(test.strip('/'))}@{scheduler}",
         component=component,
         outcome=outcome,
         evidence=summary,
         phase=PHASES.get(stage, Phase.RUN),
         scheduler=scheduler,
-        attempt=attempts[case_id],
         extras={"e4s": {"test": test, "test_stages": stages}},
     )
 

@@ -28,7 +28,7 @@ from dashboard_client.schema import Deployment, Manifest, Origin, Outcome, Phase
 
 START, END = "start", "end"
 _PARAMETERS = re.compile(r"(?P<name>[^\[]*)\[(?P<parameters>.*)\]", re.DOTALL)
-_EXECUTOR = re.compile(r"(?P<executor>[a-z_]+)(?::(?P<launcher>[A-Za-z0-9_.-]*))?")
+_EXECUTOR = re.compile(r"(?P<executor>[a-z_-]+)(?::(?P<launcher>[A-Za-z0-9_.-]*))?")
 
 
 class RequestBody(msgspec.Struct, frozen=True):

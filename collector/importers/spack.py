@@ -12,8 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from collector.importers.common import ImportedTest, valid_case_name
-from collector.outcomes import CHAR, ORDER
+from collector.importers.common import ImportedTest, severity, valid_case_name
 from dashboard_client.schema import Outcome, Phase
 
 _HASH = re.compile(r"[a-z2-7]{32}")
@@ -53,13 +52,9 @@ def read_package(test: ImportedTest, package: str, dag_hash: str) -> ImportedTes
 def unique_builds(tests: Sequence[ImportedTest]) -> Iterator[ImportedTest]:
     """Yield one test for each hash of a package, the worst one last, because the last attempt counts."""
     builds: dict[str | None, ImportedTest] = {}
-    for test in sorted(tests, key=_rank):
+    for test in sorted(tests, key=severity):
         builds[test.dag_hash] = test
-    yield from sorted(builds.values(), key=_rank)
-
-
-def _rank(test: ImportedTest) -> int:
-    return -ORDER.index(CHAR[test.outcome])
+    yield from sorted(builds.values(), key=severity)
 
 
 def _version(output: str, package: str, dag_hash: str) -> str | None:

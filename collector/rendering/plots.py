@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 from markupsafe import Markup
+
+from collector.limits import MAX_VALUE
+
+LARGE = 1e15
+"""From this value on, a number is written with an exponent."""
 
 WIDTH, HEIGHT = 440, 150
 LEFT, RIGHT, TOP, BOTTOM = 44, 8, 8, 20
@@ -26,7 +32,7 @@ class Series:
 
 def plot(title: str, unit: str, series: Sequence[Series], first: int, last: int, bars: bool = False) -> Markup:
     """Draw series over days (days since 1970) as a figure; the values themselves are in the JSON of the page."""
-    measured = [each for each in series if each.values]
+    measured = [each for each in map(_drawable, series) if each.values]
     drawn = measured[: len(KEYS)]
     more = f"; {len(measured) - len(drawn)} more are not drawn" if len(measured) > len(drawn) else ""
     caption = Markup("<figcaption><b>{}</b> <span class=quiet>{}{}</span></figcaption>").format(title, unit, more)
@@ -43,7 +49,7 @@ def plot(title: str, unit: str, series: Sequence[Series], first: int, last: int,
         return LEFT + (WIDTH - LEFT - RIGHT) * (day - first) / span
 
     def y(value: float) -> float:
-        return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * value / top
+        return min(HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * value / top, 2.0 * HEIGHT)
 
     parts = []
     for share in (0, 0.5, 1):
@@ -66,6 +72,17 @@ def plot(title: str, unit: str, series: Sequence[Series], first: int, last: int,
     return Markup("<figure>{}{}{}</svg>{}</figure>").format(caption, head, Markup("".join(parts)), legend)  # noqa: S704
 
 
+def _drawable(series: Series) -> Series:
+    """Return a series without the values that are not numbers, and with absurd ones cut to what an axis can show."""
+    values = [(day, max(-MAX_VALUE, min(value, MAX_VALUE))) for day, value in series.values if is_number(value)]
+    return Series(series.name, values)
+
+
+def is_number(value: float | None) -> bool:
+    """Return whether a value is there and finite; old databases contain values that overflowed."""
+    return value is not None and math.isfinite(value)
+
+
 def nice(value: float) -> float:
     """Return a round number that is at least the value, for the top of an axis."""
     if value <= 0:
@@ -74,8 +91,12 @@ def nice(value: float) -> float:
     return next((size * step for step in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if size * step >= value), size * 10)
 
 
-def figure(value: float) -> str:
-    """Write a number in a short form, such as ``12,345`` or ``0.25``."""
+def figure(value: float | None) -> str:
+    """Write a number in a short form, such as ``12,345`` or ``0.25``; a dash if it is unknown or not finite."""
+    if value is None or not math.isfinite(value):
+        return "—"
+    if abs(value) >= LARGE:
+        return f"{value:.3g}"
     return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.2g}"
 
 

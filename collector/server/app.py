@@ -75,7 +75,10 @@ def make_app(server: Server) -> Litestar:
                     f"Host {name[:80]!r} is refused: this collector does not have that name. Use http://127.0.0.1, or "
                     f"start it with --public-url or --allowed-host if a proxy forwards requests for that name.",
                 )
-        texts = [*map(str, request.path_params.values()), *(text for item in request.query_params.multi_items() for text in item)]
+        texts = [
+            *map(str, request.path_params.values()),
+            *(text for item in request.query_params.multi_items() for text in item),
+        ]
         if any("\0" in text for text in texts):
             raise Problem(400, "nul", "A name in the address contains a NUL character (%00). Remove it.")
 

@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import h11
 import msgspec
+from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -56,7 +57,7 @@ class Connections:
         own = self._groups.get(connection.group, set())
         if len(own) >= self.share and not is_within(address, self.proxies) and not self._make_room(own):
             return False
-        if self._count >= self.total and not self._make_room(max(self._groups.values(), key=len)):
+        if self._count >= self.total and not self._make_room(self._largest_group()):
             return False
         self._groups.setdefault(connection.group, set()).add(connection)
         self._count += 1
@@ -70,6 +71,9 @@ class Connections:
             self._count -= 1
             if not own:
                 del self._groups[connection.group]
+
+    def _largest_group(self) -> set[LimitedConnection]:
+        return max(self._groups.values(), key=len)
 
     def _make_room(self, among: Iterable[LimitedConnection]) -> bool:
         """Close the connection that deserves its place least, the oldest first."""
@@ -212,7 +216,7 @@ def guarded(app: ASGIApp, proxies: Sequence[Network] = ()) -> ASGIApp:
     """
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != ScopeType.HTTP:
             await app(scope, receive, send)
             return
         headers = scope["headers"]

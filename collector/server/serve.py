@@ -183,7 +183,7 @@ def serve(options: Options, echo: Callable[[str], None]) -> None:
             echo(f"collector at {url}/{'' if public else link}{public}  (Ctrl-C stops it{once})")
 
         config = uvicorn.Config(
-            guarded(make_app(server), proxies),  # type: ignore[arg-type]
+            guarded(make_app(server), proxies),
             http=protocol(Connections(proxies)),
             log_config=None,
             access_log=False,

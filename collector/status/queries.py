@@ -62,7 +62,8 @@ def latest_runs(
     if system is not None:
         query = query.where(systems.c.system == system)
     if before is not None:
-        last = connection.execute(select(runs.c.started).where(runs.c.run_id == before)).scalar()
+        known = select(runs.c.started).join(systems, systems.c.id == runs.c.system).where(runs.c.run_id == before)
+        last = connection.execute(visibility.of(known)).scalar()
         query = query.where(tuple_(runs.c.started, runs.c.run_id) < tuple_(-1 if last is None else last, before))
     return list(connection.execute(query.order_by(runs.c.started.desc(), runs.c.run_id.desc()).limit(limit)))
 

@@ -118,7 +118,7 @@ def end_of_day(text: str) -> datetime | None:
     """Return the end of the day that an ISO date names, in UTC; None if the text is not such a date."""
     try:
         return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=timezone.utc) + timedelta(days=1)
-    except ValueError:
+    except (ValueError, OverflowError):  # the day after the last day of the year 9999 does not exist
         return None
 
 

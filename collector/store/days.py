@@ -20,6 +20,9 @@ _RUN, _RECEIVED, _OUTCOME, _STARTED, _ENDED, _WAIT, _SECONDS, _NODES = (
     _POSITION[name] for name in ("run", "received", "outcome", "started", "ended", "queue_wait", "seconds", "nodes")
 )
 
+MAX_NODE_MS = 10**13
+"""The most that one record adds to the node time of a day, some 2.8 million node hours, so that no sum overflows."""
+
 Sums = dict[tuple[int, int], dict[str, int]]
 
 
@@ -46,7 +49,7 @@ def sum_days(systems: Mapping[int, int], rows: Iterable[Sequence[Any]], into: Su
         if seconds is not None:
             day["timed"] += 1
             day["run_ms"] += _ms(seconds)
-            day["node_ms"] += _ms(seconds) * (row[_NODES] or 1)
+            day["node_ms"] += min(_ms(seconds) * (row[_NODES] or 1), MAX_NODE_MS)
     return sums
 
 

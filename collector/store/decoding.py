@@ -107,6 +107,9 @@ def read_manifest(body: Body, now: int) -> DecodedManifest:
     _check_name(manifest.site, "site")
     _check_name(manifest.system, "system")
     _check_name(manifest.run_id, "run_id")
+    for name in ("trigger", "release"):
+        if "\0" in (getattr(manifest, name) or ""):
+            raise _invalid(name, "contains a NUL character. Remove it")
     if len(manifest.planned) > limits.MAX_PLANNED:
         raise _invalid("planned", f"has {len(manifest.planned)} cases; the limit is {limits.MAX_PLANNED}")
     case_ids: set[str] = set()
@@ -175,7 +178,9 @@ def _decode_record(index: int, raw: msgspec.Raw, now: int) -> DecodedRecord:
     for position, metric in enumerate(record.metrics):
         if not -limits.MAX_VALUE <= metric.value <= limits.MAX_VALUE:
             where = f"metrics[{position}].value"
-            raise _invalid(where, f"{metric.value:g} is not a number from -{limits.MAX_VALUE:g} to {limits.MAX_VALUE:g}")
+            raise _invalid(
+                where, f"{metric.value:g} is not a number from -{limits.MAX_VALUE:g} to {limits.MAX_VALUE:g}"
+            )
     submitted = _optional_instant(timing.submitted, "timing.submitted", now)
     started = _optional_instant(timing.started, "timing.started", now)
     ended = _optional_instant(timing.ended, "timing.ended", now)

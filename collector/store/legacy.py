@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
 
 from collector.clock import iso
 from collector.errors import Problem
@@ -15,7 +15,8 @@ from collector.store.decoding import DecodedRecord, read_batch, read_closing, re
 from collector.store.names import run_of_another_system, system_key
 from collector.store.records import open_run, store_records
 from collector.store.runs import store_closing, store_manifest
-from collector.store.tables import cells, closings, events, records, runs
+from collector.store.staleness import stale_after_of_system
+from collector.store.tables import cells, closings, events, records, runs, systems
 from dashboard_client.schema import Outcome, encode
 
 
@@ -25,7 +26,19 @@ def store_legacy_message(
     """Store an event once, or a test once for each of its contents; return its run and whether it was stored now."""
     source = message.source(site, system)
     store = _store_test if message.event is None else _store_event
-    return {"run_id": source.run_id, "stored": store(connection, message, source, now)}
+    stored = store(connection, message, source, now)
+    _set_stale_after(connection, source)
+    return {"run_id": source.run_id, "stored": stored}
+
+
+def _set_stale_after(connection: Connection, source: Source) -> None:
+    """Let the results become stale; an old client does not state when."""
+    undated = (runs.c.run_id == source.run_id, runs.c.stale_after.is_(None))
+    own = select(systems.c.id).where(systems.c.site == source.site, systems.c.system == source.system).scalar_subquery()
+    key = connection.execute(select(runs.c.id).where(*undated, runs.c.system == own)).scalar()
+    if key is not None:
+        age = stale_after_of_system(connection, source)
+        connection.execute(update(runs).where(runs.c.id == key).values(stale_after=age))
 
 
 def _store_event(connection: Connection, message: LegacyMessage, source: Source, now: int) -> bool:

@@ -6,12 +6,12 @@ A figure counts only if its record passed. The roll-ups do not depend on the ord
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, insert, select, update
 
+from collector.limits import MAX_VALUE
 from collector.store.bulk import among, insert_many, update_many
 from collector.store.tables import cells, points, series, systems
 from collector.store.trends import DIRECTIONS, KEPT, WORSE, judge
@@ -46,7 +46,7 @@ class RecordMetrics(NamedTuple):
         values: dict[Name, float] = {}
         for metric in self.metrics[:MAX_FIGURES]:
             name = (self.cell, _line(metric.name, 128), _line(metric.unit, 32), metric.better)
-            if metric.better in DIRECTIONS and math.isfinite(metric.value):
+            if metric.better in DIRECTIONS and abs(metric.value) <= MAX_VALUE:
                 values.setdefault(name, float(metric.value))
         return values
 

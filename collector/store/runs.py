@@ -85,16 +85,14 @@ def store_closing(connection: Connection, run_id: str, decoded: DecodedClosing, 
     ``allowed``: the site that the sender may write, or ``*``.
 
     Raises:
-        Problem: 404 if the run is unknown, 403 if it is of another site, 409 if the sequence is stored with other
-            content.
+        Problem: 404 if the run is unknown or of another site, 409 if the sequence is stored with other content.
     """
     lock_system_of(connection, run_id)
     row = connection.execute(run_query().where(runs.c.run_id == run_id)).one_or_none()
-    if row is None:
-        raise Problem(404, "no-such-run", f"No run {run_id[:128]!r}. Send its manifest or one of its records first.")
-    if allowed not in ("*", row.site):
-        detail = f"The token is for site {allowed}, and the run is of site {row.site}."
-        raise Problem(403, "wrong-site", detail, "run_id")
+    if row is None or allowed not in ("*", row.site):
+        sites = "" if allowed == "*" else f" of site {allowed}"
+        detail = f"No run {run_id[:128]!r}{sites} is known. Send its manifest or one of its records first."
+        raise Problem(404, "no-such-run", detail, "run_id")
     note_contact(connection, [row.system], now)
     closing = decoded.closing
     same = (closings.c.run == row.id, closings.c.sequence == closing.sequence)

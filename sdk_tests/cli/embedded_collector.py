@@ -33,10 +33,27 @@ class EmbeddedCollector:
     token: str
     process: subprocess.Popen[bytes] | None = None
 
-    @property
-    def page(self) -> str:
-        """The address to open in a browser. It contains the token, because other users share a login node."""
-        return f"{self.url}/?token={self.token}"
+    def page(self, site: str) -> str:
+        """Return an address to open in a browser. It is valid once, and it lets its reader see one site only.
+
+        The address is printed, and other users of a login node or readers of a CI log may see it. It therefore does
+        not contain the token of the collector, which permits uploads.
+        """
+        import requests
+
+        with requests.Session() as session:
+            session.trust_env = False
+            try:
+                answer = session.post(
+                    f"{self.url}/api/v1/links",
+                    json={"site": site},
+                    headers={"Authorization": f"Bearer {self.token}"},
+                    timeout=5,
+                )
+                answer.raise_for_status()
+                return f"{self.url}{answer.json()['path']}"
+            except (requests.RequestException, ValueError, KeyError):
+                return f"{self.url}/"
 
     def close(self) -> None:
         """Stop the collector if this run started it; its database file stays."""

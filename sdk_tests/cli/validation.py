@@ -232,7 +232,8 @@ def _collector(preparation: Preparation, echo: Any) -> EmbeddedCollector | None:
             f"warning: {error.format_message()}; the results are kept, and `exaworks results push` can send them later"
         )
         return None
-    echo(f"dashboard of this run: {started.page}")
+    page = started.page(preparation.system.site)
+    echo(f"dashboard of this run: {page}  (opens once; `exaworks collector link` prints another address)")
     return started
 
 

@@ -126,15 +126,14 @@ class InnerScheduler:
                 findings.problem = f"its jobs cannot be listed: {_line(end)}"
                 done(findings)
                 return
-            running, findings.doubt = others(), ""
-            cancelled = []
+            running, cancelled = others(), []
             for job, _, folder in (row.partition(" ") for row in end.stdout.decode(errors="replace").splitlines()):
                 own = _below(folder.strip(), self._folder)
                 if own or _below(folder.strip(), scratch) or (held and not running):
                     cancelled.append(job)
                     findings.leftover_jobs += [] if own or job in findings.leftover_jobs else [job]
-                elif not any(_below(folder.strip(), other) for other in running):
-                    findings.doubt = f"job {job} in {folder.strip()} belongs to no case that runs"
+                if not own and not any(_below(folder.strip(), other) for other in (scratch, *running)):
+                    findings.doubt = f"job {job} in {folder.strip()} belonged to no case that ran"
             if cancelled and time.monotonic() > deadline:
                 findings.problem = f"jobs {', '.join(cancelled)} of ended cases cannot be cancelled"
             if not cancelled or findings.problem:

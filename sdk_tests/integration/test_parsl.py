@@ -173,6 +173,7 @@ def mpi_ranks_ran(outcome: Outcome) -> None:
     schedulers=("slurm", "pbs"),
     cores=2,
     walltime=120,
+    needs=("mpiexec",),
 )
 def test_an_mpi_app_has_its_two_ranks_through_mpiexec(outcome: Outcome) -> None:
     mpi_ranks_ran(outcome)
@@ -185,6 +186,7 @@ def test_an_mpi_app_has_its_two_ranks_through_mpiexec(outcome: Outcome) -> None:
     schedulers=("slurm",),
     cores=2,
     walltime=120,
+    needs=("srun",),
 )
 def test_an_mpi_app_has_its_two_ranks_through_srun(outcome: Outcome) -> None:
     mpi_ranks_ran(outcome)
@@ -197,6 +199,7 @@ def test_an_mpi_app_has_its_two_ranks_through_srun(outcome: Outcome) -> None:
     schedulers=("slurm",),
     nodes=2,
     walltime=120,
+    needs=("srun",),
 )
 def test_an_mpi_app_has_a_rank_on_each_of_two_nodes(outcome: Outcome) -> None:
     mpi_ranks_ran(outcome)

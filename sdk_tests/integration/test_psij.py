@@ -156,6 +156,7 @@ def test_a_job_that_exceeds_its_duration_is_ended_and_fails(outcome: Outcome) ->
     jobs=1,
     nodes=2,
     walltime=120,
+    needs=("mpi-launcher",),
     broken_on={
         "lsf": "psij 0.9.11 registers its launcher for jsrun under the wrong name jrun: "
         f"{UPSTREAM}/psij-descriptors/jsrun_descriptor.py#L5"
@@ -300,15 +301,26 @@ def test_the_launcher_single_starts_one_process_whatever_was_requested(outcome: 
 @case(
     payload="psij/launcher.py",
     component="psij",
-    variants={"launcher=multiple": {"launcher": "multiple"}, "launcher=mpirun": {"launcher": "mpirun"}},
+    variants={"launcher=multiple": {"launcher": "multiple"}},
     cores=2,
     walltime=120,
     params={"processes": 2},
 )
-def test_a_launcher_of_several_processes_starts_each_with_its_own_rank(outcome: Outcome) -> None:
-    processes = started_processes(outcome)
-    first = 1 if outcome.params["launcher"] == "multiple" else 0
-    assert sorted(int(each["rank"]) for each in processes) == [first, first + 1]
+def test_the_launcher_multiple_starts_each_process_with_its_own_rank(outcome: Outcome) -> None:
+    assert sorted(int(each["rank"]) for each in started_processes(outcome)) == [1, 2]
+
+
+@case(
+    payload="psij/launcher.py",
+    component="psij",
+    variants={"launcher=mpirun": {"launcher": "mpirun"}},
+    cores=2,
+    walltime=120,
+    params={"processes": 2},
+    needs=("mpirun",),
+)
+def test_the_launcher_mpirun_starts_each_process_with_its_own_rank(outcome: Outcome) -> None:
+    assert sorted(int(each["rank"]) for each in started_processes(outcome)) == [0, 1]
 
 
 @case(
@@ -320,6 +332,7 @@ def test_a_launcher_of_several_processes_starts_each_with_its_own_rank(outcome: 
     jobs=1,
     walltime=120,
     params={"processes": 2},
+    needs=("srun",),
 )
 def test_the_launcher_srun_starts_each_process_with_its_own_rank(outcome: Outcome) -> None:
     """The case runs in a job of PSI/J, because the launcher takes the number of processes from the allocation."""

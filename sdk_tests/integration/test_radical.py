@@ -102,6 +102,7 @@ def one_failed_and_one_passed(outcome: Outcome) -> None:
     cores=2,
     walltime=300,
     params={"ranks": 2, "salt": "of-this-service", "pilot_cores": 4},
+    needs=("mpi-launcher",),  # RADICAL itself starts only tasks of one rank
 )
 def test_two_ranks_read_a_staged_file_query_a_service_and_their_answers_are_staged_out(outcome: Outcome) -> None:
     answer, params = outcome.answer, outcome.params

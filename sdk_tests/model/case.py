@@ -35,8 +35,10 @@ class Case:
     whole case, including the time its own jobs wait in the queue. answer: whether the payload prints one JSON object;
     if not, only its exit code is judged. xfail: the reason why it is known to fail. broken_on: the schedulers on which
     it is known to fail, each with the reason. versions: the version of a component that the case needs, such as
-    ``{"radical.pilot": "1.90.*"}``; with another version it is skipped. payload_file: the payload, if it is not one of
-    the packaged payloads.
+    ``{"radical.pilot": "1.90.*"}``; with another version it is skipped. needs: what the machine must have besides the
+    components, such as ``("mpi-launcher",)``; without it the case is skipped, or fails if the site file promises it.
+    The known needs are in ``sdk_tests/plan/needs.py``. payload_file: the payload, if it is not one of the packaged
+    payloads.
     """
 
     component: str
@@ -58,6 +60,7 @@ class Case:
     xfail: str | None = None
     broken_on: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
     payload_file: Path | None = None
 
     def case_id(self, scheduler: str, launcher: str | None = None) -> str:
@@ -81,6 +84,7 @@ def case(
     schedulers: Sequence[str] = EVERY,
     partners: Sequence[str] = (),
     params: Mapping[str, Any] | None = None,
+    needs: Sequence[str] = (),
     **rest: Any,
 ) -> Callable[[_Function], _Function]:
     """Declare a case: the decorated test function judges the payload's answer.
@@ -110,6 +114,7 @@ def case(
                 schedulers=tuple(schedulers),
                 partners=tuple(partners),
                 params={**base, **extra},
+                needs=tuple(needs),
                 **rest,
             )
             for variant, extra in variant_params

@@ -62,6 +62,7 @@ def unusable(folders, error):
     )
     missing = [package for module, package in PACKAGES.items() if find_spec(module) is None]
     if missing:
-        return f"{cannot}; install what they need: {sys.executable} -m pip install {' '.join(missing)}"
+        names = " ".join(missing)
+        return f"{cannot}; install {names} into the deployment: {sys.executable} -m pip install {names}"
     version = platform.python_version()
     return f"{cannot}; is Flux built for another version of Python than this one, {sys.executable} {version}?"

@@ -1,6 +1,7 @@
 """Prints the contents of a deployment as JSON: versions, locations, MPI, modules. It reads metadata only.
 
-Run by the harness as ``python _probe.py '{"distributions": [...], "commands": {"flux": ["version"]}}'``.
+Run by the harness as
+``python _probe.py '{"distributions": [...], "commands": {"flux": ["version"]}, "programs": ["mpirun"]}'``.
 """
 
 import json
@@ -55,6 +56,7 @@ def main():
         "all_distributions": every,
         "commands": commands,
         "mpi": {"location": mpi, "version_output": output_of([mpi, "--version"])} if mpi else None,
+        "programs": {name: path for name in question["programs"] if (path := shutil.which(name))},
         "modules": [name for name in os.environ.get("LOADEDMODULES", "").split(":") if name],
         "path": sys.path,
     }

@@ -10,6 +10,7 @@ from dashboard_client.schema import CONTROL, Cause, CauseClass, Outcome, Phase, 
 from sdk_tests.model.attempt import Judgement
 from sdk_tests.model.case import Case
 from sdk_tests.plan.available_scheduler import AvailableScheduler
+from sdk_tests.plan.needs import judgement_of_needs
 from sdk_tests.plan.preparation import Preparation
 from site_configs.schema import System
 
@@ -158,7 +159,7 @@ def _judgement_by_plan(case: Case, scheduler: str, preparation: Preparation) -> 
     if available.kind.batch and available.outer is None and case.jobs > available.kind.spec.max_jobs:
         allowed = available.kind.spec.max_jobs
         return _skip("too-many-jobs", CauseClass.SITE, f"needs {case.jobs} jobs at once; {scheduler} allows {allowed}")
-    return None
+    return judgement_of_needs(case, scheduler, available, preparation.contents, preparation.deployment.name)
 
 
 def _node_count(scheduler: AvailableScheduler) -> int:

@@ -21,6 +21,7 @@ from dashboard_client.schema import CONTROL
 from sdk_tests.integration.gaps import why_empty
 from sdk_tests.integration.pairs import MEANT, NOT_THERE, UNPLANNED
 from sdk_tests.model.case import Case
+from sdk_tests.plan.needs import NEEDS
 from sdk_tests.schedulers.registry import kinds
 
 COMMAND = "python -m sdk_tests.plan.matrix --to docs/matrix.md"
@@ -155,11 +156,12 @@ def _linked(family: str) -> str:
 
 
 def _notes(own: Sequence[Row], columns: Sequence[str]) -> dict[str, list[str]]:
-    """Return the notes below a table, each with the cases it is about: known failures, versions and GPUs."""
+    """Return the notes below a table, each with the cases it is about: known failures, versions, needs and GPUs."""
     notes: dict[str, list[str]] = {}
     for row in own:
         texts = [row.known_failure(name) or "" for name in columns if row.cell(name) == BROKEN]
         texts += [f"runs only with {name} {version}" for name, version in row.case.versions.items()]
+        texts += [f"skipped where there is no {NEEDS[need].what}" for need in row.case.needs]
         texts += ["planned only where the site file states that nodes have GPUs"] if row.case.gpus else []
         for why in dict.fromkeys(texts):
             notes.setdefault(why, []).append(f"`{row.name}`")

@@ -13,7 +13,7 @@ import msgspec
 from sdk_tests.deployments import Deployment, base_environ, resolve
 from sdk_tests.deployments.venv import virtual_environment
 from sdk_tests.errors import PlanError, TestbedError
-from sdk_tests.plan import nesting
+from sdk_tests.plan import needs, nesting
 from sdk_tests.plan.available_scheduler import AvailableScheduler
 from sdk_tests.plan.components import components
 from sdk_tests.plan.options import Options
@@ -82,7 +82,7 @@ def prepare(options: Options, places: Places, echo: Echo, environ: Mapping[str, 
         deployment, release = _deployment(options, system, places, env, echo)
         _add_nested(system, available, absent, deployment, echo)
         known_components = components()
-        contents = probe(deployment, known_components)
+        contents = probe(deployment, known_components, needs.programs(available.values()))
     except BaseException:
         for identity in testbeds:
             down(places.home, identity)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,11 @@ PROBE_LIMIT = 60.0
 
 @dataclass(frozen=True)
 class DeploymentContents:
-    """What a deployment contains. absent: the missing components, each with what was looked for and where."""
+    """What a deployment contains.
+
+    absent: the missing components, each with what was looked for and where. programs: the paths of those programs, of
+    all that cases need and the site file names, that are on its PATH.
+    """
 
     components: dict[str, Component]
     absent: dict[str, str]
@@ -32,10 +36,13 @@ class DeploymentContents:
     machine: str
     mpi: str | None
     modules: list[str]
+    programs: dict[str, str] = field(default_factory=dict)
 
 
-def probe(deployment: Deployment, kinds: Mapping[str, ComponentKind]) -> DeploymentContents:
-    """Run the probe with the deployment's interpreter.
+def probe(
+    deployment: Deployment, kinds: Mapping[str, ComponentKind], programs: Iterable[str] = ()
+) -> DeploymentContents:
+    """Run the probe with the deployment's interpreter. programs: commands to look for on the PATH of the deployment.
 
     Raises:
         DeploymentError: the interpreter does not run, or does not answer in time.
@@ -43,6 +50,7 @@ def probe(deployment: Deployment, kinds: Mapping[str, ComponentKind]) -> Deploym
     request = {
         "distributions": [kind.distribution for kind in kinds.values() if kind.distribution],
         "commands": {kind.command: list(kind.version_args) for kind in kinds.values() if kind.command},
+        "programs": sorted(set(programs)),
     }
     argv = deployment.wrap([deployment.python, str(PAYLOADS / "_probe.py"), json.dumps(request)])
     try:
@@ -81,6 +89,7 @@ def probe(deployment: Deployment, kinds: Mapping[str, ComponentKind]) -> Deploym
         machine=answer["machine"],
         mpi=_mpi(answer["mpi"]),
         modules=answer["modules"],
+        programs=answer["programs"],
     )
 
 

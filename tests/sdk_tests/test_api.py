@@ -22,12 +22,13 @@ ARGUMENTS_OF_CASE = {
     "schedulers": ("*",),
     "partners": (),
     "params": None,
+    "needs": (),
 }
 """The arguments of ``case`` with their defaults; further arguments are fields of ``Case``."""
 
 FIELDS_OF_CASE = (
     *("component", "name", "payload", "partners", "variant", "schedulers", "nodes", "tier", "where", "params", "jobs"),
-    *("cores", "gpus", "walltime", "total", "answer", "xfail", "broken_on", "versions", "payload_file"),
+    *("cores", "gpus", "walltime", "total", "answer", "xfail", "broken_on", "versions", "needs", "payload_file"),
 )
 
 FIELDS_OF_OUTCOME = ("case", "case_id", "scheduler", "answer", "exit_code", "nodes", "job_ids", "tail", "params")

@@ -131,12 +131,12 @@ class Session:
 
 
 def alive(pid):
-    """Return whether a process of this machine exists."""
+    """Return whether a process of this machine exists and is not a zombie."""
     try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
+        stat = Path(f"/proc/{int(pid)}/stat").read_text(errors="replace")
+    except OSError:
         return False
-    return True
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
 def wait_for_file(path, seconds=20.0):

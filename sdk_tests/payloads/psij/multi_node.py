@@ -11,7 +11,8 @@ def multi_node(request):
     from _psij import HELLO, Session, printed_objects, status_of
 
     nodes = request.get("nodes") or 1
-    launcher = request["scheduler"].get("launcher") or "single"
+    scheduler = request["scheduler"]
+    launcher = scheduler.get("launcher") or {"slurm": "srun", "lsf": "jsrun"}.get(scheduler["kind"], "single")
     with Session(request) as session:
         job = session.submit(
             sys.executable, [HELLO], nodes=nodes, launcher=launcher, stdout_path=Path("nodes.out").absolute()

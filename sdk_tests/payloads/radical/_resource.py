@@ -42,8 +42,9 @@ def describe(request, root):
     here = scheduler["kind"] in HERE
     endpoint, manager = ("fork", "FORK") if here else MANAGERS[scheduler["kind"]]
     methods = ["FORK"] if here else [LAUNCHERS.get(scheduler.get("launcher"), "FORK")]
-    if here and shutil.which("mpiexec"):  # for tasks of several ranks, which FORK does not support
-        methods.append("MPIEXEC")
+    if methods == ["FORK"]:  # for tasks of several ranks, which FORK does not support
+        known = ["srun"] * (scheduler["kind"] == "slurm") + ["mpiexec", "mpirun"]
+        methods += [LAUNCHERS[name] for name in known if shutil.which(name)][:1]
     flux = engine(request) == "flux"
     if flux:
         methods = ["FLUX"]

@@ -14,9 +14,10 @@ import pytest
 
 from collector import limits
 from collector.clock import now_ms
+from collector.errors import Problem
 from collector.store.decoding import DecodedRecord, read_batch
-from dashboard_client.schema import encode, record_id
-from tests.collector.process import Collector, batch, raw_batch
+from dashboard_client.schema import Waiver, encode, record_id
+from tests.collector.process import TOKEN, Collector, batch, raw_batch
 from tests.collector.samples import CASES, closing, manifest, record
 
 SOME_DAY = "2999-01-01T00:00:00Z"
@@ -62,6 +63,12 @@ WRONG: dict[str, tuple[dict[str, Any], str | None, int]] = {
     "a record id of something else": ({"record_id": "0" * 64}, "record_id", 422),
     "deep extras": ({"extras": nested(40)}, "extras", 422),
     "deep parameters": ({"case__params": nested(31)}, "case", 422),
+    "an absurd duration": ({"timing__run": {"seconds": 1e308, "source": "harness"}}, "timing.run.seconds", 422),
+    "an absurd metric": (
+        {"metrics": [{"name": "m", "value": -1e308, "unit": "s", "better": "lower"}]},
+        "metrics[0].value",
+        422,
+    ),
     "ten megabytes of output": ({"evidence__output_tail": "x" * 10_000_000}, "evidence", 413),
 }
 
@@ -204,6 +211,114 @@ def test_damaged_gzip_and_other_encodings_are_refused(collector: Collector) -> N
         assert collector.post("/api/v1/records", body, Content_Encoding=encoding).status_code == status
     assert collector.post("/api/v1/records", b"{}", Content_Type="text/plain").status_code == 415
     assert collector.get("/api/v1/runs/gzip-2").status_code == 404
+
+
+def test_gzip_members_are_joined_and_zero_bytes_between_them_are_ignored() -> None:
+    text = random.Random(3).randbytes(100_000)
+    pieces = [text[start : start + 500] for start in range(0, len(text), 500)]
+    body = b"".join(gzip.compress(piece) + bytes(place % 3) for place, piece in enumerate(pieces))
+    assert limits.inflate(bytearray(body), "gzip") == text
+    assert limits.inflate(b"".join(map(gzip.compress, pieces)), "gzip", len(text)) == text
+    for damaged in (body[:-9], body + b"more", gzip.compress(text)[:5]):
+        with pytest.raises(Problem) as refused:
+            limits.inflate(damaged, "gzip")
+        assert (refused.value.status, refused.value.kind) == (400, "gzip-damaged")
+    with pytest.raises(Problem) as refused:
+        limits.inflate(body, "gzip", len(text) - 1)
+    assert refused.value.status == 413
+
+
+def test_a_body_of_many_gzip_members_is_refused_after_the_first_thousand(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = gzip.compress(b"") * 150_000
+    answer = collector.post("/api/v1/records", body, Content_Encoding="gzip")
+    assert (answer.status_code, answer.json()["type"]) == (413, "urn:exaworks:problem:too-many-members")
+    fed: list[int] = []
+    real = zlib.decompressobj
+
+    def counting(wbits: int) -> Any:
+        fed.append(wbits)
+        return real(wbits)
+
+    monkeypatch.setattr(limits.zlib, "decompressobj", counting)
+    with pytest.raises(Problem):
+        limits.inflate(body, "gzip")
+    assert len(fed) == limits.MAX_GZIP_MEMBERS
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/runs/a%00b",
+        "/records/%00",
+        "/systems/a/%00",
+        "/trends/%00/a",
+        "/cells/%00",
+        "/badge/a/b/%00.svg",
+        "/releases/%00",
+        "/static/%00",
+        "/api/v1/runs?before=%00",
+        "/api/v1/runs?site=a%00",
+        "/api/v1/runs?a%00=b",
+        "/api/v1/runs/%00/records",
+        "/api/v1/cells?system=%00",
+        "/compare/%00/a",
+        "/?any=%00",
+    ],
+)
+def test_nul_in_a_parameter_is_a_bad_request(collector: Collector, path: str) -> None:
+    answer = collector.get(path, token=TOKEN)
+    assert answer.status_code == 400
+    assert "NUL" in answer.text
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v1/runs/a%00b/close", "/api/v1/import/junit?system=a%00", "/api/v1/waivers/%00/end"]
+)
+def test_nul_in_a_parameter_of_a_write_is_a_bad_request(collector: Collector, path: str) -> None:
+    assert collector.post(path, b"{}").status_code == 400
+
+
+@pytest.mark.parametrize("member", ["trigger", "release", "cadence", "stale_after", "owner"])
+def test_nul_in_a_text_of_a_manifest_is_not_an_error_of_the_database(collector: Collector, member: str) -> None:
+    answer = collector.open(manifest(f"nul-{member}", **{member: "a\0b"}))
+    if member in ("trigger", "release"):
+        assert (answer.status_code, answer.json()["field"]) == (422, member)
+        return
+    assert answer.status_code == 201
+    for path in (f"/api/v1/runs/nul-{member}", f"/runs/nul-{member}", "/systems/ornl/frontier", "/triage"):
+        assert collector.get(path).status_code == 200, path
+
+
+def test_nul_in_the_texts_of_a_record_and_of_an_old_client_is_not_an_error_of_the_database(
+    collector: Collector,
+) -> None:
+    metric = {"name": "a\0b", "value": 1.0, "unit": "\0", "better": "lower"}
+    sent = changed("nul-record", metrics=[metric], evidence__output_tail="\0", scheduler__native_state="\0")
+    answer = collector.post("/api/v1/records", raw_batch(sent)).json()
+    assert len(answer["acknowledged"]) == 1
+    for path in (f"/records/{sent['record_id']}", "/runs/nul-record", "/trends/ornl/frontier"):
+        assert collector.get(path).status_code == 200, path
+    for sender, key in (("a\0b", "secret"), ("a", "exw_\0_x"), ("a", "\0")):
+        message = msgspec.json.encode({"id": sender, "key": key, "data": {"test_name": "t"}})
+        assert collector.post("/result", message, token=None).status_code == 401
+
+
+@pytest.mark.parametrize("day", ["9999-12-31", "0001-01-01"])
+def test_a_waiver_until_an_absurd_day_breaks_no_page(collector: Collector, day: str) -> None:
+    waiver = Waiver(cases="*", reason="r", expires=day, owner="o")
+    assert collector.open(manifest(f"waived-{day}", waivers=[waiver])).status_code == 201
+    for path in ("/", "/triage", "/systems/ornl/frontier", "/sites/ornl", f"/runs/waived-{day}", "/metrics"):
+        assert collector.get(path).status_code == 200, path
+
+
+@pytest.mark.parametrize("text", ["9" * 400 + "d", "9" * 5000 + "w", f"P{'9' * 500}W", f"PT{'9' * 5000}S", "1e9d"])
+def test_an_absurd_duration_in_a_manifest_breaks_no_page(collector: Collector, text: str) -> None:
+    run_id = f"absurd-{len(text)}-{text[0]}"
+    assert collector.open(manifest(run_id, cadence=text, stale_after=text)).status_code == 201
+    for path in (f"/runs/{run_id}", "/systems/ornl/frontier", "/", "/sites/ornl", "/metrics"):
+        assert collector.get(path).status_code == 200, path
 
 
 @pytest.mark.parametrize(

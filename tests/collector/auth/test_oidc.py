@@ -61,7 +61,22 @@ def test_the_first_rule_that_matches_gives_site_and_scope(issuer: Issuer, verifi
 
 @pytest.mark.parametrize(
     "changes",
-    [{"project_path": "evil/olcf"}, {"project_path": "evil"}, {"project_path": None}, {"ref": None}, {"ref": 7}],
+    [
+        {"project_path": "evil/olcf"},
+        {"project_path": "evil"},
+        {"project_path": None},
+        {"project_path": "olcf/../evil"},
+        {"project_path": "olcf/./x/../../evil"},
+        {"project_path": "olcf/%2e%2e/evil"},
+        {"project_path": "olcf/..\\evil"},
+        {"project_path": "olcf//evil"},
+        {"project_path": "olcf/evil\n"},
+        {"project_path": "olcf/"},
+        {"ref": None},
+        {"ref": 7},
+        {"ref": "../main"},
+        {"ref": "a\0b"},
+    ],
 )
 def test_a_job_that_no_rule_matches_is_refused(issuer: Issuer, verifier: Verifier, changes: dict[str, Any]) -> None:
     assert refusal(verifier, issuer.token(**changes)) == 403

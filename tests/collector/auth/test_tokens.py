@@ -41,7 +41,9 @@ def test_a_token_uploads_for_its_own_site_only(private: Collector) -> None:
     mixed = private.add(record("own-1", CASES[0]), record("own-2", CASES[0], site="anl"), token=token).json()
     assert [item["record_id"] for item in mixed["acknowledged"]] == [record("own-1", CASES[0]).record_id]
     assert mixed["rejected"][0]["problem"]["field"] == "context.site"
-    assert private.close("run-anl", closing(1), token=token).status_code == 403
+    foreign, unknown = (private.close(name, closing(1), token=token) for name in ("run-anl", "run-xyz"))
+    assert foreign.status_code == unknown.status_code == 404
+    assert foreign.text.replace("run-anl", "run-xyz") == unknown.text
     assert private.close("own-1", closing(1), token=token).status_code == 200
 
 
@@ -63,6 +65,12 @@ def test_a_reader_sees_the_site_of_the_token_only(private: Collector) -> None:
     page = private.get(f"/?token={token}").text
     assert "anl" in page
     assert "ornl" not in page
+
+
+def test_a_page_of_runs_does_not_reveal_whether_a_run_of_another_site_exists(private: Collector) -> None:
+    token = create_token(private, "anl", "--scope", "read")
+    foreign, unknown = (private.get(f"/api/v1/runs?before={name}", token=token) for name in ("run-ornl", "run-xyz"))
+    assert foreign.json() == unknown.json() == {"runs": [], "before": None}
 
 
 def test_nothing_is_read_or_written_without_a_valid_token(private: Collector) -> None:

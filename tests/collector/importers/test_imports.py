@@ -158,13 +158,13 @@ def test_an_administrator_maps_an_old_id_and_key_to_a_site(collector: Collector)
 
 JUNIT = {
     "pytest": {
-        "tests/tests.test_zz_shapes.test_that_fails@local": "fail",
-        "tests/tests.test_zz_shapes.test_that_is_skipped@local": "skip",
-        "tests/tests.test_zz_shapes.test_whose_setup_fails@local": "error",
+        "imported/tests.test_zz_shapes.test_that_fails@local": "fail",
+        "imported/tests.test_zz_shapes.test_that_is_skipped@local": "skip",
+        "imported/tests.test_zz_shapes.test_whose_setup_fails@local": "error",
     },
     "reframe": {
-        "reframe/hello.HelloTest:word=Hello:generic:default+builtin@local": "pass",
-        "reframe/hello.HelloTest:word=Bye:generic:default+builtin@local": "fail",
+        "imported/hello.HelloTest:word=Hello:generic:default+builtin@local": "pass",
+        "imported/hello.HelloTest:word=Bye:generic:default+builtin@local": "fail",
     },
 }
 
@@ -186,10 +186,12 @@ def test_junit_of_a_real_tool_becomes_a_run_and_sending_it_twice_changes_nothing
 
 def test_a_package_that_spack_built_is_one_case_also_if_several_specs_needed_it() -> None:
     report = read_junit((GOLDEN / "spack_install.xml").read_bytes(), None, "local")
-    by_case = {each.case_id: each for each in report.tests}
-    assert len(by_case) == len(report.tests)
+    by_case = {each.case_id: each for each in report.findings}
+    assert len(by_case) == len(report.findings)
     assert report.started == "2026-11-22T22:34:19.000Z"
-    built, installed, failed = (by_case[f"{name}/build@local"] for name in ("py-psij-python", "gcc", "libsigsegv"))
+    built, installed, failed = (
+        by_case[f"imported/build:package={name}@local"] for name in ("py-psij-python", "gcc", "libsigsegv")
+    )
     assert (built.outcome, built.dag_hash, built.seconds) == (
         Outcome.PASS,
         "jpaarh2rjhqp7yvpxavnccc2nhitibec",
@@ -205,13 +207,13 @@ def test_a_package_that_spack_built_is_one_case_also_if_several_specs_needed_it(
 
 def test_a_package_without_tests_is_skipped_although_spack_reports_a_pass() -> None:
     report = read_junit((GOLDEN / "spack_test.xml").read_bytes(), None, "local")
-    assert [(test.case_id, test.outcome, test.version) for test in report.tests] == [
-        ("py-psij-python/test@local", Outcome.FAIL, "0.9.11"),
-        ("py-ply/test@local", Outcome.PASS, "3.11"),
-        ("python-venv/test@local", Outcome.SKIP, "1.0"),
+    assert [(test.case_id, test.outcome, test.version) for test in report.findings] == [
+        ("imported/test:package=py-psij-python@local", Outcome.FAIL, "0.9.11"),
+        ("imported/test:package=py-ply@local", Outcome.PASS, "3.11"),
+        ("imported/test:package=python-venv@local", Outcome.SKIP, "1.0"),
     ]
-    assert report.tests[2].evidence == "the package has no tests that Spack can run"
-    assert report.tests[0].evidence == "ImportError: broken on purpose"
+    assert report.findings[2].evidence == "the package has no tests that Spack can run"
+    assert report.findings[0].evidence == "ImportError: broken on purpose"
 
 
 def test_the_worst_of_several_builds_of_a_package_counts() -> None:
@@ -220,10 +222,10 @@ def test_the_worst_of_several_builds_of_a_package_counts() -> None:
     one, other, third = "a" * 32, "b" * 32, "c" * 32
     cases = [case.format(one, "<failure/>"), case.format(other, ""), case.format(one, "<skipped/>")]
     body = f"<testsuite name='zlib'>{''.join(cases)}{case.format(third, '<skipped/>')}</testsuite>".encode()
-    attempts = [(test.attempt, test.outcome, test.dag_hash) for test in read_junit(body, None, "local").tests]
+    attempts = [(test.attempt, test.outcome, test.dag_hash) for test in read_junit(body, None, "local").findings]
     assert attempts == [(1, Outcome.SKIP, third), (2, Outcome.PASS, other), (3, Outcome.FAIL, one)]
-    (first, *_) = read_junit(body, "exaworks", "local").tests
-    assert first.case_id == "exaworks/build:package=zlib@local"
+    for component, case in (("exaworks", "exaworks/build:package=zlib@local"), ("zlib", "zlib/build@local")):
+        assert {test.case_id for test in read_junit(body, component, "local").findings} == {case}
 
 
 @pytest.mark.parametrize(
@@ -248,17 +250,20 @@ def test_a_file_that_is_not_junit_gets_a_problem_document(collector: Collector, 
 
 def test_a_result_file_of_the_real_e4s_testsuite_becomes_a_run(collector: Collector) -> None:
     body = (GOLDEN / "e4s_testsuite.json").read_bytes()
-    answer = collector.post("/api/v1/import/e4s?system=polaris&run=e4s-1", body, token=token_of(collector, "anl"))
+    path = "/api/v1/import/e4s?system=polaris&run=e4s-1&modified=2026-11-22T14:00:00Z"
+    answer = collector.post(path, body, token=token_of(collector, "anl"))
     assert answer.json()["counts"] == {"skip": 1, "fail": 2, "pass": 1}
     shown = collector.get("/api/v1/runs/e4s-1").json()
-    assert shown["outcomes"]["hello/e4s.hello-mpi@local"] == "pass"
-    assert shown["outcomes"]["broken/e4s.broken-compile@local"] == "fail"
+    assert shown["outcomes"]["imported/e4s.hello-mpi@local"] == "pass"
+    assert shown["outcomes"]["imported/e4s.broken-compile@local"] == "fail"
 
 
 def test_an_e4s_list_that_is_not_closed_is_accepted() -> None:
     entry = '{"test": "zlib", "test_stages": {"setup": "pass", "run": "pass"}}'
     for text in (f"[\n{entry},\n", f"[\n{entry},\n]", f"[{entry},{{}}]", f"[{entry}]"):
         assert [test.outcome.value for test in read_e4s(text.encode(), "local")] == ["pass"]
+    (test,) = read_e4s(f"[{entry}]".encode(), "local", "zlib")
+    assert (test.component, test.case_id) == ("zlib", "zlib/e4s.zlib@local")
     for wrong in ("{}", "[]", '[{"test": 1}]', "[", '[{"test": "a", "test_stages": []}]'):
         with pytest.raises(Problem):
             read_e4s(wrong.encode(), "local")

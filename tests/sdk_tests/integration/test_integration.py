@@ -361,11 +361,21 @@ EXAMPLES: list[tuple[Judge, Answer, list[Callable[[Answer], None]]]] = [
         [at("processes", value=started(2, 0)["processes"]), *STARTED],
     ),
     (
-        test_psij.test_a_launcher_of_several_processes_starts_each_with_its_own_rank,
+        test_psij.test_the_launcher_multiple_starts_each_process_with_its_own_rank,
         started(2, 1),
         [
             at("processes", value=started(1, 1)["processes"]),
             at("processes", 1, "rank", value="1"),
+            at("processes", 1, "pid", value=70),
+            *STARTED,
+        ],
+    ),
+    (
+        test_psij.test_the_launcher_mpirun_starts_each_process_with_its_own_rank,
+        started(2, 0),
+        [
+            at("processes", value=started(1, 0)["processes"]),
+            at("processes", 1, "rank", value="0"),
             at("processes", 1, "pid", value=70),
             *STARTED,
         ],

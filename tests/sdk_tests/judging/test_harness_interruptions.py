@@ -16,6 +16,7 @@ import pytest
 
 from dashboard_client.runs import RunFolder
 from dashboard_client.schema import encode
+from sdk_tests.testbeds import processes
 from tests.sdk_tests.bench import Bench, RunResult
 
 SLEEPER = """
@@ -54,7 +55,7 @@ def running(folder: Path) -> list[int]:
     daemons = subprocess.run(
         ["pgrep", "-f", f"sleep {sleep_seconds(folder)}$"], capture_output=True, text=True, check=False
     )
-    return [pid for pid in [*sleepers, *map(int, daemons.stdout.split())] if Path(f"/proc/{pid}/stat").exists()]
+    return [pid for pid in [*sleepers, *map(int, daemons.stdout.split())] if processes.identify(pid)]
 
 
 @pytest.fixture

@@ -68,11 +68,25 @@ def test_slurms_constraint_is_passed_on_without_its_option(tmp_path: Path) -> No
     assert description["launch_methods"]["order"] == ["SRUN"]
 
 
-def test_on_local_mpiexec_starts_tasks_of_several_ranks_if_it_is_installed(tmp_path: Path) -> None:
-    (tmp_path / "mpiexec").write_text("#!/bin/sh\n")
-    (tmp_path / "mpiexec").chmod(0o755)
-    assert described(tmp_path, {"kind": "local"}, path=str(tmp_path))["launch_methods"]["order"] == ["FORK", "MPIEXEC"]
-    assert described(tmp_path, {"kind": "local"}, path="/nowhere")["launch_methods"]["order"] == ["FORK"]
+@pytest.mark.parametrize(
+    ("kind", "installed", "order"),
+    [
+        ("local", "", ["FORK"]),
+        ("local", "mpiexec mpirun", ["FORK", "MPIEXEC"]),
+        ("local", "mpirun", ["FORK", "MPIRUN"]),
+        ("local", "srun", ["FORK"]),  # it starts nothing without Slurm
+        ("slurm", "srun mpiexec", ["FORK", "SRUN"]),
+        ("slurm", "mpiexec", ["FORK", "MPIEXEC"]),
+        ("pbs", "srun mpirun", ["FORK", "MPIRUN"]),
+    ],
+)
+def test_without_a_named_launcher_an_installed_one_starts_tasks_of_several_ranks(
+    tmp_path: Path, kind: str, installed: str, order: list[str]
+) -> None:
+    for name in installed.split():
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+    assert described(tmp_path, {"kind": kind}, path=str(tmp_path))["launch_methods"]["order"] == order
 
 
 @pytest.mark.parametrize(("kind", "params"), [("slurm", {"engine": "flux"}), ("flux", {})])

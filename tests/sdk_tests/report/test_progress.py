@@ -109,13 +109,18 @@ def test_retries_and_notes_are_printed_and_an_attempt_that_is_not_final_is_marke
     progress = Progress(stream)
     progress.event("psij/a@slurm", "retry", "node failure, attempt 2 of 2")
     progress.event("", "note", "slurm answers again")
+    progress.event("psij/b@slurm", "relaunch", "its allocation was not healthy")
     progress.recorded(record("psij/a@slurm", "infra", final=False), 0, 3)
     progress.recorded(record("psij/a@slurm", attempt=2), 1, 3)
     output = lines(stream)
-    assert output[:2] == ["retry psij/a@slurm node failure, attempt 2 of 2", "slurm answers again"]
-    assert output[2].startswith("[0/3] INFRA psij/a@slurm")
-    assert output[2].endswith("(not final)")
-    assert output[3] == "[1/3] pass  psij/a@slurm (queued 2.5 s, run 1.2 s) attempt 2"
+    assert output[:3] == [
+        "retry psij/a@slurm node failure, attempt 2 of 2",
+        "slurm answers again",
+        "relaunch psij/b@slurm its allocation was not healthy",
+    ]
+    assert output[3].startswith("[0/3] INFRA psij/a@slurm")
+    assert output[3].endswith("(not final)")
+    assert output[4] == "[1/3] pass  psij/a@slurm (queued 2.5 s, run 1.2 s) attempt 2"
 
 
 def test_a_line_is_printed_every_half_minute_while_cases_are_unfinished() -> None:
