@@ -247,7 +247,7 @@ def _case_name(dialect: Dialect, path: tuple[str, ...], classname: str, name: st
     classname = classname.strip()
     parts = [classname, name] if classname not in ("", name) else [name]
     suites = [part for part in path[1:] or path if part] if dialect.suites else []
-    while suites and parts[0].startswith(suites[-1]):
+    while suites and re.match(rf"{re.escape(suites[-1])}(\W|$)", parts[0]):
         suites.pop()
     return ".".join([*suites, *parts])
 

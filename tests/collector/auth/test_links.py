@@ -61,7 +61,7 @@ def test_only_the_token_of_the_process_creates_links(served: Collector, tmp_path
 
 
 def test_the_command_prints_a_link_of_the_running_collector(served: Collector, tmp_path: Path) -> None:
-    done = tool(tmp_path, "link", "--site", "anl")
+    done = tool(tmp_path, "link", "--site", "anl", "--ready-file", str(tmp_path / "ready.json"))
     assert done.returncode == 0, done.stderr
     address = done.stdout.strip()
     assert address.startswith(f"{served.url}/open/")

@@ -124,6 +124,18 @@ def test_the_record_of_an_old_client_contains_what_it_sent(collector: Collector)
     assert failed["extras"]["sent"]["test_name"] == "test_that_fails"
 
 
+def test_the_executor_of_a_psij_test_is_the_scheduler_of_its_case_also_with_a_hyphen() -> None:
+    (body, *_) = [line for line in requests_of("psij_python") if b"test_simple_job" in line]
+    message = json.loads(body)
+    for parameters, case in (
+        ("batch-test:multiple", "psij/test_executor.test_simple_job@batch-test/multiple"),
+        ("batch-test:batch-test", "psij/test_executor.test_simple_job@batch-test/batch-test"),
+        ("slurm:srun", "psij/test_executor.test_simple_job@slurm/srun"),
+    ):
+        message["data"]["test_name"] = f"test_simple_job[{parameters}]"
+        assert read_legacy_message(json.dumps(message).encode()).test().case_id == case
+
+
 def test_an_old_client_without_a_valid_key_is_refused(collector: Collector) -> None:
     (body, *_) = requests_of("sdk_github")
     for changes, status in (
