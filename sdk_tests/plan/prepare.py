@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -26,6 +27,10 @@ from site_configs.schema import SchedulerSpec, State, System
 if TYPE_CHECKING:
     from exaworks_sdk.paths import Places
     from exaworks_sdk.release import Release
+
+
+PROBE_AGAIN = 2
+"""How often a scheduler that the site file names is probed again before it counts as absent."""
 
 
 def prepare(options: Options, places: Places, echo: Echo, environ: Mapping[str, str] | None = None) -> Preparation:
@@ -61,6 +66,9 @@ def prepare(options: Options, places: Places, echo: Echo, environ: Mapping[str, 
             allocation = None if testbed or here else _allocation(known[spec.kind](spec, outer), outer, name, echo)
             kind = known[spec.kind](spec, outer if allocation else env)
             probed = kind.probe()
+            for _ in range(PROBE_AGAIN if probed.installed and not testbed and not probed.available else 0):
+                time.sleep(1.0)  # one odd answer does not make a scheduler absent
+                probed = probed if probed.available else kind.probe()
             if probed.available:
                 available[name] = AvailableScheduler(
                     kind,

@@ -137,6 +137,8 @@ class Probe:
 
     kind: str
     available: bool
+    installed: bool = True
+    """Whether its commands are on this machine; where they are, one odd answer does not make it absent."""
     version: str | None = None
     location: str | None = None
     reason: str | None = None

@@ -84,7 +84,7 @@ class CobaltKind(SchedulerKind):
         missing = [name for name in NEEDED if not find(name, self.env)]
         if missing:
             reason = f"{', '.join(missing)}: not on PATH; load or install {self.package}"
-            return Probe(kind=self.kind, available=False, reason=reason)
+            return Probe(kind=self.kind, available=False, installed=False, reason=reason)
         version = run_command([self._path("qstat"), "--version"], self.env)
         if "cobalt" not in version.stdout.lower():
             return Probe(kind=self.kind, available=False, reason=f"{self._path('qstat')} is not the one of Cobalt")

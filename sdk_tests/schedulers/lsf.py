@@ -98,7 +98,7 @@ class LsfKind(SchedulerKind):
         missing = [name for name in NEEDED if not find(name, self.env)]
         if missing:
             reason = f"{', '.join(missing)}: not on PATH; load or install {self.package}"
-            return Probe(kind=self.kind, available=False, reason=reason)
+            return Probe(kind=self.kind, available=False, installed=False, reason=reason)
         identity = run_command([*ONCE, self._path("lsid")], self.env)
         queues = run_command([*ONCE, self._path("bqueues"), "-w"], self.env)
         if queues.exit_code != 0:

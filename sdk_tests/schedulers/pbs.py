@@ -86,7 +86,7 @@ class PbsKind(SchedulerKind):
         missing = [name for name in NEEDED if not find(name, self.env, *FOLDERS)]
         if missing:
             reason = f"{', '.join(missing)}: not on PATH nor in {', '.join(FOLDERS)}; install {self.package}"
-            return Probe(kind=self.kind, available=False, reason=reason)
+            return Probe(kind=self.kind, available=False, installed=False, reason=reason)
         version = run_command([self._path("qstat"), "--version"], self.env)
         if "pbs_version" not in version.stdout:
             return Probe(kind=self.kind, available=False, reason=f"{self._path('qstat')} is not the one of PBS")

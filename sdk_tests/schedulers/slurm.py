@@ -101,7 +101,7 @@ class SlurmKind(SchedulerKind):
         ]
         if missing:
             reason = f"{', '.join(missing)}: not on PATH nor in {', '.join(_SBIN)}; install {self.package}"
-            return Probe(kind=self.kind, available=False, reason=reason)
+            return Probe(kind=self.kind, available=False, installed=False, reason=reason)
         location = self._find("sbatch")
         version = self._run(["sbatch", "--version"]).stdout.split()
         probe = Probe(kind=self.kind, available=True, version=version[-1] if version else None, location=location)
