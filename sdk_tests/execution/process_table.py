@@ -289,6 +289,11 @@ class ProcessTable:
             orphans = [pid for pid in self._adopted() if belongs(pid, child.popen.pid, child.mark, child.cwd)]
             if not orphans:
                 break
+            if not killed:  # a launcher that ends by SIGTERM ends its job step too; SIGKILL would leave the step
+                for pid in orphans:
+                    with contextlib.suppress(ProcessLookupError, PermissionError):
+                        os.kill(pid, signal.SIGTERM)
+                time.sleep(0.3)
             for pid in orphans:
                 killed.append(name_of(pid))
                 with contextlib.suppress(ProcessLookupError, ChildProcessError, PermissionError):
