@@ -33,7 +33,7 @@ class FluxTestbed(TestbedKind):
     kind = "flux"
 
     def absent(self) -> str | None:
-        return None if find("flux", os.environ) else "flux: not on PATH; install or load flux-core"
+        return None if find("flux", os.environ) else "flux: not on PATH; load or install flux-core"
 
     def up(self, folder: Path, nodes: int, cores: int, owner: Daemon | None) -> Testbed:
         reason = self.absent()

@@ -148,7 +148,7 @@ def test_without_flux_its_cells_are_skipped_and_the_reason_names_what_to_install
     assert verdicts["psij/hello@local"] == ("pass", None)
     assert verdicts["psij/hello@flux"] == ("skip", "scheduler-absent")
     assert verdicts["flux/instance@local"] == ("skip", "not-deployed")
-    assert "flux: not on PATH; install or load flux-core" in done.stdout
+    assert "flux: not on PATH; load or install flux-core" in done.stdout
     assert "no `flux` on PATH of deployment" in done.stdout
 
 

@@ -190,6 +190,11 @@ def started(tmp_path: Path) -> Iterator[Callable[..., Started]]:
         os.kill(pid, signal.SIGKILL)
 
 
+def node_names(env: dict[str, str]) -> tuple[str, ...]:
+    listing = ["sinfo", "--noheader", "--Node", "--format=%N"]
+    return tuple(subprocess.run(listing, env=env, capture_output=True, text=True, check=True).stdout.split())
+
+
 @pytest.mark.long
 @pytest.mark.needs("components")
 def test_a_payload_whose_agent_is_killed_ends_and_shows_the_agents_log(started: Callable[..., Started]) -> None:
@@ -267,7 +272,8 @@ def test_two_pilots_at_once_both_satisfy_their_case_and_clean_up(tmp_path: Path,
     for kind, child in children.items():
         out, err = child.communicate(timeout=case.walltime)
         assert child.returncode == 0, err.decode()
-        PILOT(Outcome(case, case.case_id(kind), kind, json.loads(out), 0, params=dict(case.params)))
+        nodes = node_names(slurm) if kind == "slurm" else ()
+        PILOT(Outcome(case, case.case_id(kind), kind, json.loads(out), 0, nodes=nodes, params=dict(case.params)))
         assert not session_members(child.pid)
     assert not below(tmp_path)
     assert not list(elsewhere.iterdir())
