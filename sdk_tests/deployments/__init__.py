@@ -2,7 +2,7 @@
 
 One module a kind: ``venv``, ``spack``, ``module``, ``conda``, ``image`` and ``path``, each with a function that turns a
 name into a ``Deployment``. Adding a kind is one new file and one line under the entry point group
-``exaworks.deployments``. This package may import ``sdk_tests.errors`` and nothing else of the project.
+``exaworks.deployments``. Of the project, this package may import only ``sdk_tests.errors`` and ``sdk_tests.model``.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from sdk_tests.deployments.deployment import Deployment, activated_deployment, added_folders
 from sdk_tests.errors import DeploymentError
+from sdk_tests.model.output import telling_line
 
 LIMIT = 120.0
 """Seconds that an activation may take; conda and Lmod are slow on a shared file system that is busy."""
@@ -81,8 +82,8 @@ def activate(text: str, script: str, environ: Mapping[str, str], *, limit: float
         raw = variables.read_bytes()
         output = errors.read_text(encoding="utf-8", errors="replace").strip()
     if process.returncode or not raw:
-        last = output.splitlines()[-1] if output else f"exit {process.returncode}"
-        raise DeploymentError(f"--deployment {text}: cannot be activated: {last}")
+        reason = telling_line(output) or f"exit {process.returncode}"
+        raise DeploymentError(f"--deployment {text}: cannot be activated: {reason}")
     pairs = (entry.partition(b"=") for entry in raw.split(b"\0") if entry)
     return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
 

@@ -24,6 +24,7 @@ from typing import Any
 
 from sdk_tests.deployments.deployment import ALWAYS, Deployment, without_python
 from sdk_tests.errors import DeploymentError
+from sdk_tests.model.output import telling_line
 
 OCI = ("podman", "docker")
 SIF = ("apptainer", "singularity")
@@ -126,7 +127,7 @@ def _inspected(text: str, engine: str, name: str, environ: Mapping[str, str]) ->
     done = _run(text, [engine, "image", "inspect", name], environ)
     tool = Path(engine).name
     if done.returncode != 0:
-        reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        reason = telling_line(done.stderr) or "no message"
         raise DeploymentError(
             f"--deployment {text}: {tool} has no image {name} on this machine ({reason}); `{tool} pull` or "
             "`exaworks images build` it first"
@@ -166,7 +167,7 @@ def _with_python(deployment: ImageDeployment) -> ImageDeployment:
     done = _run(deployment.name, deployment.wrap(asked), deployment.environ)
     python = done.stdout.strip()
     if done.returncode != 0 or not python.startswith("/"):
-        reason = (done.stderr.strip().splitlines() or ["it has no python3 on its PATH"])[-1]
+        reason = telling_line(done.stderr) or "it has no python3 on its PATH"
         raise DeploymentError(f"--deployment {deployment.name}: {Path(deployment.engine).name} cannot run it: {reason}")
     return replace(deployment, python=python)
 

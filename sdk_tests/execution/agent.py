@@ -28,6 +28,7 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from sdk_tests.execution import temporary_folder
 from sdk_tests.execution.process_table import ProcessEnd, ProcessTable
+from sdk_tests.model.output import telling_line
 
 COMMAND_LIMIT = 15.0
 """Seconds that a command of the inner scheduler may take."""
@@ -308,8 +309,7 @@ def _failed(end: ProcessEnd) -> bool:
 def _line(end: ProcessEnd) -> str:
     if end.ending == "timeout":
         return f"no answer within {COMMAND_LIMIT:g} s"
-    lines = (end.detail or end.stderr.decode(errors="replace")).strip().splitlines()
-    return lines[-1] if lines else f"exit {end.exit_code}"
+    return telling_line(end.detail or end.stderr.decode(errors="replace")) or f"exit {end.exit_code}"
 
 
 def main(requests: Path) -> None:

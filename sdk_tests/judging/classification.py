@@ -9,8 +9,9 @@ import signal
 from dataclasses import dataclass
 
 from dashboard_client.schema import Cause, CauseClass, Outcome, Phase
-from sdk_tests.judging.message_rules import SIGNALS, matches, telling_line
+from sdk_tests.judging.message_rules import SIGNALS, matches
 from sdk_tests.model.attempt import AttemptResult, Judgement
+from sdk_tests.model.output import telling_line
 
 
 @dataclass(frozen=True)

@@ -73,24 +73,3 @@ def matches(text: str) -> Iterator[tuple[MessageRule, str]]:
         line = rule.find(text)
         if line is not None:
             yield rule, line
-
-
-def telling_line(text: str) -> str:
-    """Return the line of output that says what went wrong: an exception, else an error, else the last line.
-
-    The last line alone is often no reason: a program that rejects an option prints the reason first and its usage last.
-    """
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    for pattern in (_EXCEPTION, _ERROR):
-        found = [line for line in lines if pattern.search(line)]
-        if found:
-            return found[-1][:500]
-    return lines[-1][:500] if lines else ""
-
-
-_EXCEPTION = re.compile(r"^(?:[A-Za-z_][\w.]*\.)?[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Warning)\b(?::|$)")
-_ERROR = re.compile(
-    r"\berror\b|\bfatal\b|invalid|illegal|unknown|unrecogni[sz]ed|not permitted|denied|refused|failed|failure|cannot|"
-    r"can't|could not|unable|no such|not found|abort",
-    re.IGNORECASE,
-)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from sdk_tests.judging.classification import Health
+from sdk_tests.model.output import telling_line
 from sdk_tests.plan.available_scheduler import AvailableScheduler
 from sdk_tests.plan.cells import Cell
 
@@ -64,5 +65,5 @@ def run_briefly(argv: Sequence[str], env: Mapping[str, str]) -> str | None:
         return f"{' '.join(argv)}: {error}"
     if done.returncode == 0:
         return None
-    lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
-    return f"{' '.join(argv)}: exit {done.returncode}: {lines[-1] if lines else 'no message'}"
+    line = telling_line(done.stderr) or telling_line(done.stdout) or "no message"
+    return f"{' '.join(argv)}: exit {done.returncode}: {line}"

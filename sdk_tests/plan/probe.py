@@ -13,6 +13,7 @@ from typing import Any
 from dashboard_client.schema import Component
 from sdk_tests.deployments.deployment import Deployment, digest
 from sdk_tests.errors import DeploymentError
+from sdk_tests.model.output import telling_line
 from sdk_tests.plan.components import ComponentKind
 
 PAYLOADS = Path(__file__).resolve().parents[1] / "payloads"
@@ -70,8 +71,10 @@ def probe(
     try:
         answer: dict[str, Any] = json.loads(done.stdout)
     except ValueError as error:
-        last = (done.stderr.decode(errors="replace").strip().splitlines() or [f"exit {done.returncode}"])[-1]
-        raise DeploymentError(f"deployment {deployment.name}: {deployment.python} cannot be probed: {last}") from error
+        reason = telling_line(done.stderr.decode(errors="replace")) or f"exit {done.returncode}"
+        raise DeploymentError(
+            f"deployment {deployment.name}: {deployment.python} cannot be probed: {reason}"
+        ) from error
     components, absent = {}, {}
     for name, kind in kinds.items():
         component, reason = _component(kind, answer, deployment)

@@ -1,7 +1,8 @@
 """The scheduler kinds: how to submit, query and cancel jobs on each scheduler, and how to read its answers.
 
 Each kind is one module. To add a kind, write one new file and add one line to the entry point group
-``exaworks.schedulers``. This package may import only ``site_configs`` and ``sdk_tests.errors`` of the project.
+``exaworks.schedulers``. Of the project, this package may import only ``site_configs``, ``sdk_tests.errors`` and
+``sdk_tests.model``.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sdk_tests.model.output import telling_line
 from site_configs.schema import SchedulerSpec, seconds
 
 
@@ -88,10 +89,10 @@ class CommandResult:
 
     @property
     def evidence(self) -> str:
-        """One line that describes the failure: the command, its exit code, and the last line that it printed."""
-        lines = (self.stderr.strip() or self.stdout.strip()).splitlines()
+        """One line that describes the failure: the command, its exit code, and the reason that it printed."""
+        line = telling_line(self.stderr) or telling_line(self.stdout)
         how = "did not answer in time" if self.exit_code is None else f"exit {self.exit_code}"
-        return f"{self.program}: {how}" + (f": {lines[-1]}" if lines else "")
+        return f"{self.program}: {how}" + (f": {line}" if line else "")
 
     @property
     def program(self) -> str:

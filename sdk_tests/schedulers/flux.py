@@ -96,7 +96,10 @@ class FluxKind(SchedulerKind):
     def installed(self) -> Probe:
         if not find("flux", self.env):
             return Probe(
-                kind=self.kind, available=False, installed=False, reason=f"flux: not on PATH; load or install {self.package}"
+                kind=self.kind,
+                available=False,
+                installed=False,
+                reason=f"flux: not on PATH; load or install {self.package}",
             )
         output = run_command([self._path(), "--version"], self.env).stdout
         version = next(iter(re.findall(r"\d+\.\d+\.\d+", output)), None)

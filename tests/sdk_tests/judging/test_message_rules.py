@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from sdk_tests.judging.classification import Health, classify
-from sdk_tests.judging.message_rules import RULES, matches, telling_line
+from sdk_tests.judging.message_rules import RULES, matches
 from sdk_tests.model.attempt import AttemptResult
 
 
@@ -75,20 +75,3 @@ def test_signals_that_a_program_does_not_cause_itself(number: int, expected: tup
 
 def test_a_kill_for_memory_by_the_scheduler_is_the_sites() -> None:
     assert verdict("", exit_code=None, signal=9, native_state="OUT_OF_MEMORY") == ("infra", "site", "out-of-memory")
-
-
-@pytest.mark.parametrize(
-    ("text", "line"),
-    [
-        ("bsub: invalid option -- 'x'\nUsage: bsub [options]\n       [command]\n", "bsub: invalid option -- 'x'"),
-        ("Traceback\nValueError: no such job\nlogging: bye\n", "ValueError: no such job"),
-        (
-            "parsl.errors.ConfigurationError: two executors\nnote: see the docs\n",
-            "parsl.errors.ConfigurationError: two executors",
-        ),
-        ("starting\ndone\n", "done"),
-        ("", ""),
-    ],
-)
-def test_the_line_that_names_the_reason_is_shown_and_not_merely_the_last_one(text: str, line: str) -> None:
-    assert telling_line(text) == line
