@@ -139,7 +139,10 @@ class LaunchRequests:
         waits = scheduler.kind.batch and not scheduler.inside
         nested = scheduler.outer is not None
         wait = float(seconds(preparation.system.limits.queue_wait)) if waits else 0.0
-        limit = case.total if case.total is not None else case.walltime + (0.0 if nested else wait)
+        here = scheduler.outermost.testbed is not None or not waits or case.where == "login"
+        slowdown = preparation.slowdown if here else 1.0
+        walltime = case.walltime * slowdown
+        limit = walltime + (0.0 if nested else wait) if case.total is None else case.total * slowdown
         view = {
             **scheduler.kind.view(case.nodes),
             "loopback": scheduler.testbed is not None or not scheduler.kind.batch,
@@ -153,7 +156,7 @@ class LaunchRequests:
             "cores": case.cores,
             "gpus": preparation.system.node.gpus,
             "where": case.where,
-            "walltime": case.walltime,
+            "walltime": walltime,
             "limit": limit,
             "bin": preparation.deployment.bin,
             "scheduler": view,
@@ -171,9 +174,7 @@ class LaunchRequests:
         elif nested:  # it has no login node: payloads submit jobs from inside the allocation
             where, env = "job" if case.where == "job" else "allocation", env if cell.control else cell.scheduler
             if cell.control:
-                argv = scheduler.kind.control_argv(
-                    argv, JobSpec("control", Path(scratch), Path(scratch), 1, case.walltime)
-                )
+                argv = scheduler.kind.control_argv(argv, JobSpec("control", Path(scratch), Path(scratch), 1, walltime))
         outer_view = scheduler.outermost.kind.view(case.nodes)
         return LaunchRequest(
             case_id=cell.case_id,
@@ -186,7 +187,7 @@ class LaunchRequests:
             nodes=case.nodes,
             cores=case.cores,
             jobs=0 if nested else case.jobs,
-            walltime=case.walltime,
+            walltime=walltime,
             limit=limit,
             queue_wait=wait,
             answer=case.answer,

@@ -27,6 +27,7 @@ class Preparation:
 
     absent: the schedulers that should exist and cannot be used, each with the reason. environ: the environment of the
     harness's own commands and payloads. outer: the environment outside any testbed. testbeds: ids, in start order.
+    slowdown: the factor by which time limits grow for work on this machine.
     """
 
     options: Options
@@ -41,6 +42,7 @@ class Preparation:
     environ: dict[str, str]
     outer: dict[str, str]
     testbeds: list[str] = field(default_factory=list)
+    slowdown: float = 1.0
 
     def close(self) -> None:
         from sdk_tests.testbeds.manage import down

@@ -17,6 +17,7 @@ from sdk_tests.errors import PlanError, TestbedError
 from sdk_tests.plan import needs, nesting
 from sdk_tests.plan.available_scheduler import AvailableScheduler
 from sdk_tests.plan.components import components
+from sdk_tests.plan.machine_speed import slowdown
 from sdk_tests.plan.options import Options
 from sdk_tests.plan.preparation import Echo, Preparation
 from sdk_tests.plan.probe import DeploymentContents, probe
@@ -96,6 +97,9 @@ def prepare(options: Options, places: Places, echo: Echo, environ: Mapping[str, 
             down(places.home, identity)
         raise
     echo(f"deployment {deployment.name}: Python {contents.python}, {_component_list(contents)}")
+    factor = slowdown()
+    if factor > 1.0:
+        echo(f"this machine is slow or busy: time limits of what runs on it are multiplied by {factor:g}")
     return Preparation(
         options=options,
         places=places,
@@ -109,6 +113,7 @@ def prepare(options: Options, places: Places, echo: Echo, environ: Mapping[str, 
         environ=env,
         outer=outer,
         testbeds=testbeds,
+        slowdown=factor,
     )
 
 
