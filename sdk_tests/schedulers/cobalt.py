@@ -27,6 +27,7 @@ from sdk_tests.schedulers.base import (
     SchedulerKind,
 )
 from sdk_tests.schedulers.commands import (
+    EMPTY_FOLDER,
     evidence,
     find,
     is_number,
@@ -140,7 +141,7 @@ class CobaltKind(SchedulerKind):
         log = f"{job.output}/control.cobaltlog"
         # qsub does not wait. cqwait does, but does not return the exit code, which is in the log.
         script = (
-            'id=$("$@") || exit; id=$(echo "$id" | tail -n 1); "$WAIT" "$id"; '
+            EMPTY_FOLDER + 'rm -f "$LOG"; id=$("$@") || exit; id=$(echo "$id" | tail -n 1); "$WAIT" "$id"; '
             'cat "$OUT" 2>/dev/null; cat "$ERR" >&2 2>/dev/null; '
             'code=$(sed -n "s/.*with an exit code of \\([0-9]*\\);.*/\\1/p" "$LOG"); exit "${code:-1}"'
         )

@@ -15,6 +15,8 @@ from pathlib import Path
 from sdk_tests.schedulers.base import CommandFailed, CommandResult, JobStatus
 
 PROBE_LIMIT = 5.0
+EMPTY_FOLDER = 'mkdir -p "${OUT%/*}" && rm -f "$OUT" "$ERR" "$OUT.part" "$ERR.part"; '
+"""Begins a command that waits for a job and prints its files: run again by hand, it must not print those of before."""
 
 
 def find(name: str, env: Mapping[str, str], *folders: str) -> str | None:
@@ -102,7 +104,7 @@ def blocking_argv(folder: Path, submit: Sequence[str], *, file_wait: int = 0, re
         run += f'[ "$code" = {refused} -a ! -e "$OUT.part" -a ! -e "$OUT" ] || {{ {wait}}}; '
     printed = 'cat "$OUT" 2>/dev/null || cat "$OUT.part" 2>/dev/null; '
     printed += 'cat "$ERR" >&2 2>/dev/null || cat "$ERR.part" >&2 2>/dev/null; '
-    return ["env", f"OUT={out}", f"ERR={err}", "sh", "-c", run + printed + 'exit "$code"', "sh", *submit]
+    return ["env", f"OUT={out}", f"ERR={err}", "sh", "-c", EMPTY_FOLDER + run + printed + 'exit "$code"', "sh", *submit]
 
 
 def finishing_command(argv: Sequence[str], folder: Path) -> str:

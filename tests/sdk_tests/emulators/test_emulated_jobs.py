@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 import time
@@ -131,6 +132,20 @@ def test_the_control_command_waits_and_returns_output_and_exit_code(cluster: Clu
     done = cluster.run(*cluster.kind.control_argv(argv, spec))
     assert (done.exit_code, done.stdout) == (4, 'a "b" $HOME\n')
     assert "err" in done.stderr.splitlines()
+
+
+def test_the_control_command_can_be_run_again_when_its_folder_is_gone_or_holds_results(cluster: Cluster) -> None:
+    folder = cluster.folder / f"again-{cluster.count}"
+    job = cluster.job("", queue=cluster.testbed.scheduler.default_queue)
+    spec = type(job)(job.name, folder, folder, 1, 60.0, job.queue)
+    count = cluster.folder / f"count-{cluster.count}"
+    argv = cluster.kind.control_argv(["/bin/sh", "-c", f'echo x >> "{count}"; wc -l < "{count}"; exit 4'], spec)
+    for number in (1, 2):
+        done = cluster.run(*argv)
+        assert (done.exit_code, done.stdout.split()) == (4, [str(number)]), done
+    shutil.rmtree(folder)
+    done = cluster.run(*argv)
+    assert (done.exit_code, done.stdout.split()) == (4, ["3"]), done
 
 
 def test_while_the_daemon_is_down_commands_fail_and_jobs_continue(cluster: Cluster) -> None:
