@@ -2,7 +2,7 @@
 
 click.ClickException
 └── ResultsError              exit code 2, one message: what, where, what to do
-    ├── RecordError           a record or manifest that does not fit schema version 1
+    ├── RecordError           a record or manifest that does not fit the schema
     ├── RunFolderError        a run folder that is absent, unreadable or in use
     └── UploadError           the collector refused a request or did not answer
 """

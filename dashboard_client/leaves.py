@@ -61,14 +61,16 @@ RECORD = _table(
         name: timing.submitted timing.started timing.ended
         name: timing.setup.source timing.queue_wait.source timing.launch.source
         name: timing.run.source timing.collect.source timing.teardown.source
-        name: verdict.cause.rule metrics.name metrics.unit metrics.better
+        name: verdict.cause.rule diagnosis.cause_key diagnosis.blocked_by metrics.name metrics.unit metrics.better
     """,
     empty="""
         text: case.payload case.params context.queue context.nodes context.gpu context.runner context.harness.remote
         text: stack.components.location stack.components.spec stack.deployment.name stack.python stack.mpi stack.modules
         text: scheduler.native_state scheduler.native_reason scheduler.job_ids verdict.cause.evidence
-        text: evidence.artifacts.name evidence.reproduce extras
-        tail: evidence.output_tail
+        text: evidence.artifacts.name evidence.reproduce diagnosis.title diagnosis.advice extras
+        text: diagnosis.source diagnosis.logs.component diagnosis.logs.path
+        tail: evidence.output_tail diagnosis.expected diagnosis.got diagnosis.line diagnosis.answer diagnosis.logs.lines
+        closed: diagnosis.logs.size
         name: context.architecture stack.components.provider stack.components.dag_hash stack.components.commit
         name: stack.deployment.kind stack.deployment.digest stack.spack_commit stack.packages_commit
         name: scheduler.launcher.name scheduler.launcher.version evidence.artifacts.digest

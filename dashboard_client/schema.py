@@ -1,4 +1,7 @@
-"""Schema version 1 of what a run reports: the manifest that opens it, its records, and the closing that ends it.
+"""Schema version 2 of what a run reports: the manifest that opens it, its records, and the closing that ends it.
+
+Version 2 adds ``diagnosis`` to a record. Records and manifests of version 1 are read unchanged: their canonical form,
+and so their digest, is the one that was written. What this build writes has version 2.
 
 The same models serve the harness, the upload, the published JSON Schema and the collector. Unknown keys are refused
 everywhere except under ``extras``. Times are UTC in ISO 8601; durations are in seconds; an unknown value is null, never
@@ -13,7 +16,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""The version that this build writes."""
+READABLE_VERSIONS = (1, 2)
+"""The versions that this build reads; the collector accepts them side by side."""
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -254,8 +260,46 @@ class Metric(_Struct, frozen=True, kw_only=True):
     better: str
 
 
+class Log(_Struct, frozen=True, kw_only=True):
+    """A log that was read for the diagnosis: of a component, or the answers of a scheduler about the job.
+
+    ``component`` is the component or the kind of scheduler that wrote it. ``path`` is its copy, unredacted, below the
+    run's ``private`` folder; ``size`` its bytes. ``lines`` are the lines chosen from it.
+    """
+
+    component: str
+    path: str
+    size: int
+    lines: list[str] = []
+
+
+class Diagnosis(_Struct, frozen=True, kw_only=True):
+    """Why a case did not pass, for people: what was expected, what came, the cause, and what to do.
+
+    ``title`` names the cause in a few words. ``cause_key`` is equal for attempts that failed for the same reason, on
+    every system and in every run. ``expected`` and ``got`` are what the test function compared, or what was awaited of
+    the payload. ``line`` is the line that names the cause, ``source`` the name of the file that contains it.
+    ``blocked_by`` is the cause key of the finding because of which the case was not started. ``answer`` is the
+    payload's answer as JSON.
+    """
+
+    title: str
+    cause_key: str
+    expected: str | None = None
+    got: str | None = None
+    line: str | None = None
+    source: str | None = None
+    advice: str | None = None
+    blocked_by: str | None = None
+    answer: str | None = None
+    logs: list[Log] = []
+
+
 class Record(_Struct, frozen=True, kw_only=True):
-    """The result of one attempt at one case. It never changes, and it counts once however often it is sent."""
+    """The result of one attempt at one case. It never changes, and it counts once however often it is sent.
+
+    ``diagnosis`` is absent from a pass and from every record of version 1.
+    """
 
     schema: int = SCHEMA_VERSION
     record_id: str
@@ -271,11 +315,13 @@ class Record(_Struct, frozen=True, kw_only=True):
     retries: Retries = Retries()
     evidence: Evidence = Evidence()
     metrics: list[Metric] = []
+    diagnosis: Diagnosis | msgspec.UnsetType = msgspec.UNSET
     extras: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
-        if self.schema != SCHEMA_VERSION:
-            raise ValueError(f"schema {self.schema} is not supported; this build reads schema {SCHEMA_VERSION}")
+        _check_version(self.schema)
+        if self.schema == 1 and self.diagnosis is not msgspec.UNSET:
+            raise ValueError("a record of schema 1 has no `diagnosis`")
 
 
 class Selection(_Struct, frozen=True, kw_only=True):
@@ -347,6 +393,15 @@ class Manifest(_Struct, frozen=True, kw_only=True):
     waivers: list[Waiver] = []
     owner: str | None = None
     closed: Closing | None = None
+
+    def __post_init__(self) -> None:
+        _check_version(self.schema)
+
+
+def _check_version(version: int) -> None:
+    if version not in READABLE_VERSIONS:
+        readable = " and ".join(str(each) for each in READABLE_VERSIONS)
+        raise ValueError(f"schema {version} is not supported; this build reads schema {readable}")
 
 
 def canonical(value: S) -> S:

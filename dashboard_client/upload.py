@@ -14,7 +14,7 @@ import requests
 from dashboard_client.durable import write_atomically
 from dashboard_client.errors import RecordError, UploadError
 from dashboard_client.runs import RunFolder
-from dashboard_client.schema import Closing, Manifest, digest, encode
+from dashboard_client.schema import Closing, Manifest, Record, digest, encode
 from dashboard_client.spool import Reading, line_digest
 from dashboard_client.wire import CollectorClient, Policy, Problem, Refused
 
@@ -226,6 +226,11 @@ class _Push:
     def _reject(self, index: int, problem: Problem) -> None:
         record = self.reading.records[index]
         reason = str(problem) + _format_digests(problem.sent_digest, problem.stored_digest)
+        if _too_new(record, problem):
+            reason += (
+                f". The collector is older than this version: it does not read records of schema {record.schema}. "
+                "Update the collector, then push this run again"
+            )
         self.report.rejected.append(Rejection(record.record_id, record.case_id, reason))
 
     def _close(self, closing: Closing) -> None:
@@ -282,6 +287,12 @@ def _check_digest(what: str, ours: str, theirs: str) -> None:
             f"the collector acknowledged a different {what} than the one that was sent: our digest is {ours}, "
             f"the collector's is {theirs}"
         )
+
+
+def _too_new(record: Record, problem: Problem) -> bool:
+    """Return whether a collector rejected a record because it reads only earlier schema versions."""
+    text = f"{problem.detail} {problem.field}"
+    return record.schema > 1 and (f"schema {record.schema} is not supported" in text or "`diagnosis`" in text)
 
 
 def _format_digests(ours: str | None, theirs: str | None) -> str:

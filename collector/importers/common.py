@@ -42,6 +42,10 @@ from dashboard_client.schema import (
 IMPORTED = "imported"
 """The component of imported tests if the importer names none: their own names must not become columns of the board."""
 
+IMPORT_VERSION = 1
+"""The schema version of imported runs: their records need nothing newer, and the same file imported again must give the
+same bytes as the version of the collector that imported it first."""
+
 TAIL = 16_000
 _OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)")
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -93,6 +97,7 @@ def make_record(source: Source, test: ImportedTest, attempt: int | None = None) 
         cause = Cause(phase=test.phase, cls=CauseClass.UNKNOWN, rule=source.tool, evidence=evidence)
     component = Component(name=test.component, version=test.version, dag_hash=test.dag_hash)
     return Record(
+        schema=IMPORT_VERSION,
         record_id=record_id(source.site, source.system, source.run_id, test.case_id, number),
         run_id=source.run_id,
         case_id=test.case_id,
@@ -127,6 +132,7 @@ def make_manifest(
     """Return the manifest of a run. ``tests``: all its tests, or None if they are not known yet."""
     planned = {test.case_id: test for test in tests or ()}
     return Manifest(
+        schema=IMPORT_VERSION,
         run_id=source.run_id,
         site=source.site,
         system=source.system,

@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -17,7 +17,7 @@ from collector import limits
 from collector.clock import instant_ms
 from collector.errors import Problem
 from collector.limits import Body
-from dashboard_client.schema import Closing, Evidence, Manifest, Record, Stack, encode, record_id
+from dashboard_client.schema import Closing, Diagnosis, Evidence, Manifest, Record, Stack, encode, record_id
 
 T = TypeVar("T")
 
@@ -197,7 +197,11 @@ def _decode_record(index: int, raw: msgspec.Raw, now: int) -> DecodedRecord:
 def _without_body_parts(record: Record) -> Record:
     """Drop the parts that only the body contains; in a batch of thousands they are most of the memory."""
     own = [each for each in record.stack.components if each.name == record.case.component]
-    return msgspec.structs.replace(record, stack=Stack(components=own), evidence=_NO_EVIDENCE, extras={})
+    diagnosis = record.diagnosis
+    if diagnosis is not msgspec.UNSET:
+        diagnosis = Diagnosis(title=diagnosis.title, cause_key=diagnosis.cause_key)
+    kept: dict[str, Any] = {"stack": Stack(components=own), "evidence": _NO_EVIDENCE, "diagnosis": diagnosis, "extras": {}}
+    return msgspec.structs.replace(record, **kept)
 
 
 def _decode(decoder: msgspec.json.Decoder[T], data: Body | msgspec.Raw) -> T:

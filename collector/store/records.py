@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import UNSET
 from sqlalchemy import Connection, insert, select, update
 
 from collector.errors import Problem
@@ -238,6 +239,7 @@ def _row(key: int, run: int, cell: int, decoded: DecodedRecord, now: int) -> tup
     """Return the columns of ``records``, in their order."""
     record = decoded.record
     cause, timing, scheduler = record.verdict.cause, record.timing, record.scheduler
+    diagnosis = record.diagnosis if record.diagnosis is not UNSET else None
     component = record.case.component
     version = next((each.version for each in record.stack.components if each.name == component), None)
     outer, nested = scheduler.outer, scheduler.nested
@@ -263,6 +265,8 @@ def _row(key: int, run: int, cell: int, decoded: DecodedRecord, now: int) -> tup
         timing.queue_wait.seconds if timing.queue_wait else None,
         timing.run.seconds if timing.run else None,
         len(record.context.nodes) or None,
+        _line(diagnosis.cause_key, 128) if diagnosis else None,
+        _line(diagnosis.title, 256) if diagnosis else None,
     )
 
 

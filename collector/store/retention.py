@@ -65,7 +65,8 @@ def prune(store: Store, level: int, before: int, dry: bool = False, tiers: Colle
 
 def _without_tail(body: bytes) -> bytes:
     record = msgspec.json.decode(body, type=Record)
-    if record.evidence.output_tail is None:
-        return body
-    evidence = msgspec.structs.replace(record.evidence, output_tail=None)
-    return encode(msgspec.structs.replace(record, evidence=evidence))
+    slim = msgspec.structs.replace(record, evidence=msgspec.structs.replace(record.evidence, output_tail=None))
+    if record.diagnosis is not msgspec.UNSET:
+        diagnosis = msgspec.structs.replace(record.diagnosis, answer=None, logs=[])
+        slim = msgspec.structs.replace(slim, diagnosis=diagnosis)
+    return encode(slim) if slim != record else body

@@ -138,7 +138,7 @@ def test_the_error_for_a_malformed_line_names_line_and_field(path: Path) -> None
         Spool(path)
 
 
-@pytest.mark.parametrize("line", [b"", b"{", b"[1]", b"\xff\xfe", b"[" * 100_000, b'{"schema":2}'])
+@pytest.mark.parametrize("line", [b"", b"{", b"[1]", b"\xff\xfe", b"[" * 100_000, b'{"schema":3}'])
 def test_a_complete_line_that_is_not_a_record_is_an_error_and_not_a_crash(path: Path, line: bytes) -> None:
     path.write_bytes(encode(record()) + b"\n" + line + b"\n")
     with pytest.raises(RecordError, match="line 2"):

@@ -160,6 +160,9 @@ records = Table(
     Column("queue_wait", Float),
     Column("seconds", Float),  # of the run phase
     Column("nodes", Integer),
+    # Of schema 2: equal for attempts that failed for the same reason, and the reason in a few words.
+    Column("cause_key", String(128)),
+    Column("title", String(256)),
     UniqueConstraint("run", "cell", "attempt"),
 )
 

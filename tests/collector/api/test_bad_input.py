@@ -54,7 +54,7 @@ WRONG: dict[str, tuple[dict[str, Any], str | None, int]] = {
     "attempt zero": ({"retries__attempt": 0}, "retries.attempt", 422),
     "an unknown key": ({"context__surprise": 1}, "context.surprise", 422),
     "an unknown key on top": ({"surprise": 1}, "surprise", 422),
-    "another schema": ({"schema": 2}, None, 422),
+    "another schema": ({"schema": 3}, None, 422),
     "an unknown outcome": ({"verdict__outcome": "flaky"}, "verdict.outcome", 422),
     "a fail without a cause": ({"verdict__outcome": "fail"}, "verdict", 422),
     "a text that is not a date": ({"timing__started": "yesterday"}, "timing.started", 422),
