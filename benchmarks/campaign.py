@@ -285,7 +285,7 @@ class Campaign:
         """Count what the last run left and lost, give leavings a few seconds to go, and remove what stays."""
         from dashboard_client.runs import RunFolder
 
-        figures, found = self.figures, []
+        figures, findings = self.figures, []
         deadline = time.monotonic() + 15
         while True:
             jobs, processes = self.queue(), self.processes()
@@ -293,11 +293,11 @@ class Campaign:
                 break
             time.sleep(0.3)
         if jobs:
-            found.append(f"jobs left: {', '.join(jobs)}")
+            findings.append(f"jobs left: {', '.join(jobs)}")
             if self.kind is not None:
                 subprocess.run(self.kind.cancel_argv(jobs), env=self.kind.env, capture_output=True, check=False)
         if processes:
-            found.append("processes left: " + "; ".join(f"{pid} {line}" for pid, line in processes))
+            findings.append("processes left: " + "; ".join(f"{pid} {line}" for pid, line in processes))
             for pid, _ in processes:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -317,18 +317,18 @@ class Campaign:
         else:
             missing = ["the run was not opened"]
         if missing:
-            found.append(f"cases without a final record: {', '.join(missing)}")
+            findings.append(f"cases without a final record: {', '.join(missing)}")
         if wrong or code == 0:
-            found.append(f"green although a case fails: exit code {code} {' '.join(wrong)}")
+            findings.append(f"green although a case fails: exit code {code} {' '.join(wrong)}")
         figures.runs += 1
         figures.jobs += len(jobs)
         figures.processes += len(processes)
         figures.missing += len(missing)
         figures.wrong += len(wrong) or int(code == 0)
-        figures.findings += [f"{self.name}, seed {self.seed}, run {number}: {line}" for line in found]
-        for line in found:
+        figures.findings += [f"{self.name}, seed {self.seed}, run {number}: {line}" for line in findings]
+        for line in findings:
             print(f"{self.name} run {number}: {line}", flush=True)
-        return not found
+        return not findings
 
     def forget(self, number: int, keep: bool) -> None:
         """Remove the files of a run, or keep them beside the others if it showed a defect."""

@@ -25,7 +25,7 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
 def program(*names: str) -> str | None:
     """Return the first of these programs that PATH or the system's own folders hold."""
     path = os.pathsep.join((os.environ.get("PATH", os.defpath), SYSTEM_PATH))
-    return next((found for name in names if (found := shutil.which(name, path=path))), None)
+    return next((program for name in names if (program := shutil.which(name, path=path))), None)
 
 
 def _postgres() -> str | None:
@@ -41,8 +41,8 @@ def _components() -> str | None:
     home = os.environ.get("EXAWORKS_HOME") or Path(__file__).resolve().parent.parent / ".exaworks"
     machine = f"{platform.system()}-{platform.machine()}".lower()
     version = f"py3.{sys.version_info.minor}"
-    made = sorted(Path(home, "deployments").glob(f"*-{machine}*-{version}/.made"))
-    return str(made[-1].parent) if made else None
+    markers = sorted(Path(home, "deployments").glob(f"*-{machine}*-{version}/.made"))
+    return str(markers[-1].parent) if markers else None
 
 
 def _openpbs() -> str | None:
@@ -146,7 +146,7 @@ def required() -> frozenset[str]:
 
 def need(*names: str) -> str:
     """Skip (or fail, where required) unless all of these are there; return where the first was found."""
-    found = []
+    places = []
     for name in names:
         if name not in NEEDS:
             pytest.fail(f"no such need: {name!r}; tests/needs.py knows {', '.join(sorted(NEEDS))}")
@@ -155,5 +155,5 @@ def need(*names: str) -> str:
             pytest.fail(f"EXAWORKS_REQUIRE names {name}, but {NEEDS[name].get}", pytrace=False)
         if where is None:
             pytest.skip(NEEDS[name].get)
-        found.append(where)
-    return found[0]
+        places.append(where)
+    return places[0]

@@ -112,14 +112,14 @@ def _engine(text: str, known: tuple[str, ...], environ: Mapping[str, str], wante
         if Path(wanted).name not in known:
             raise DeploymentError(f"{ENGINE}={wanted}: {text} is run by {' or '.join(known)}")
         known = (wanted,)
-    found = next((found for name in known if (found := shutil.which(name, path=path))), None)
-    if found is None:
+    program = next((program for name in known if (program := shutil.which(name, path=path))), None)
+    if program is None:
         other = "a SIF file is run by apptainer" if known[0] in OCI else "an image of podman or docker by its name"
         raise DeploymentError(
             f"--deployment {text}: no {' or '.join(known)} on PATH; install one, or name an image of another kind "
             f"({other})"
         )
-    return str(Path(found).absolute())
+    return str(Path(program).absolute())
 
 
 def _inspected(text: str, engine: str, name: str, environ: Mapping[str, str]) -> tuple[str, str]:

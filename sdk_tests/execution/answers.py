@@ -43,8 +43,8 @@ def read_answers(stdout: bytes, size: int, frame: str = "") -> tuple[tuple[dict[
 
 def _framed(stdout: bytes, frame: str) -> list[str]:
     opening, closing = (re.escape(line.format(frame).encode()) for line in (OPENING, CLOSING))
-    found = re.findall(opening + rb"\r?\n(.*?)\r?\n" + closing, stdout, re.DOTALL)
-    return [text.decode("utf-8", errors="replace") for text in found]
+    answers = re.findall(opening + rb"\r?\n(.*?)\r?\n" + closing, stdout, re.DOTALL)
+    return [text.decode("utf-8", errors="replace") for text in answers]
 
 
 def _objects(text: str, where: str) -> tuple[list[dict[str, Any]], str]:

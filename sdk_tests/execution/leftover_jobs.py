@@ -136,17 +136,17 @@ def clear(
             sent.update(dict.fromkeys(due, time.monotonic()))
             done = _run(kind.cancel_argv(due), env)
             problem = "" if done.exit_code == 0 else done.evidence
-        found = _remaining(kind, env, listing, ids, scratches, token)
-        if isinstance(found, str):
-            problem = found
+        remaining = _remaining(kind, env, listing, ids, scratches, token)
+        if isinstance(remaining, str):
+            problem = remaining
         else:
-            pending = found
+            pending = remaining
             if not pending and time.monotonic() >= until:
                 return None
         if time.monotonic() >= deadline:
             break
         time.sleep(0.3)
-    if isinstance(found, str):
+    if isinstance(remaining, str):
         named = f"jobs {', '.join(pending)} may still be there; " if pending else ""
         return f"{named}the jobs in the queue could not be listed: {problem}", _by_hand(kind, pending)
     return f"jobs {', '.join(pending)} are still in the queue" + (f": {problem}" if problem else ""), _by_hand(

@@ -26,9 +26,9 @@ def telling_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     reasons = [line.strip() for line in _without_usage(text.splitlines()) if line.strip()]
     for pattern in (_EXCEPTION, _ERROR):
-        found = [line for line in reasons if pattern.search(line)]
-        if found:
-            return found[-1][:LONGEST]
+        matching = [line for line in reasons if pattern.search(line)]
+        if matching:
+            return matching[-1][:LONGEST]
     return (reasons or lines[:1])[-1][:LONGEST] if lines else ""
 
 

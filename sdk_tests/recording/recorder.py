@@ -192,7 +192,7 @@ def _extras(result: AttemptResult | None, references: dict[str, Reference]) -> d
     extras: dict[str, Any] = {}
     if result is not None:
         facts = {
-            "leftovers": list(result.orphan_processes),
+            "orphan_processes": list(result.orphan_processes),
             "submit_command": shlex.join(result.submit_command),
             "requeues": result.requeues,
             "node_clock_offset_seconds": result.clock_offset and round(result.clock_offset, 1),

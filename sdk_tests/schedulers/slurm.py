@@ -220,8 +220,8 @@ class SlurmKind(SchedulerKind):
         asked = self._run([*self._squeue(self._cluster()), f"--jobs={number}", "--Format", _format(_ALLOCATION)])
         rows = [
             fields
-            for found, *fields in self._rows(asked, len(_ALLOCATION), strict=False)
-            if self._number(found) == self._number(job_id)
+            for identity, *fields in self._rows(asked, len(_ALLOCATION), strict=False)
+            if self._number(identity) == self._number(job_id)
         ]
         if asked.exit_code != 0 or not rows:
             return AllocationCheck(job_id, alive=False, reason=f"Slurm does not know a running job {job_id}")

@@ -118,8 +118,8 @@ def test_a_module_is_loaded_in_a_shell_that_has_the_command(tmp_path: Path) -> N
     deployment = resolve("module:exaworks/2026.11", {**BASE, "LMOD_PKG": str(tmp_path)})
     assert deployment.environ["LOADEDMODULES"] == "exaworks/2026.11"
     assert deployment.python == str(tmp_path / "bin" / "python3")
-    found = probe(deployment, {})
-    assert found.modules == ["exaworks/2026.11"]
+    contents = probe(deployment, {})
+    assert contents.modules == ["exaworks/2026.11"]
 
 
 def test_a_conda_environment_is_activated_by_conda_itself(tmp_path: Path) -> None:
@@ -271,10 +271,10 @@ def test_a_probe_names_what_it_looked_for(tmp_path: Path) -> None:
         "ghost": ComponentKind("ghost", distribution="ghost-package"),
         "tool": ComponentKind("tool", command="no-such-tool"),
     }
-    found = probe(deployment, kinds)
-    assert found.components["pytest"].version == pytest.__version__
-    assert "ghost-package" in found.absent["ghost"]
-    assert "`no-such-tool` on PATH" in found.absent["tool"]
+    contents = probe(deployment, kinds)
+    assert contents.components["pytest"].version == pytest.__version__
+    assert "ghost-package" in contents.absent["ghost"]
+    assert "`no-such-tool` on PATH" in contents.absent["tool"]
 
 
 def test_a_package_outside_of_the_deployment_does_not_satisfy_it(tmp_path: Path) -> None:
@@ -298,14 +298,14 @@ def test_a_package_outside_of_the_deployment_does_not_satisfy_it(tmp_path: Path)
 def test_a_command_on_path_beside_a_virtual_environment_is_tested_but_not_called_its_own(
     tmp_path: Path, inside: bool, provider: str
 ) -> None:
-    made = tmp_path / "venv"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(made)], check=True)
-    folder = made / "bin" if inside else tmp_path / "tools"
+    prefix = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(prefix)], check=True)
+    folder = prefix / "bin" if inside else tmp_path / "tools"
     program(folder / "some-tool", "#!/bin/sh\necho some-tool 1.2.3\n")
     environ = {**BASE, "PATH": f"{tmp_path / 'tools'}:{BASE['PATH']}"}
-    found = probe(resolve(f"venv:{made}", environ), {"tool": ComponentKind("tool", command="some-tool")})
-    seen = found.components["tool"]
-    assert (seen.version, seen.provider, seen.location) == ("1.2.3", provider, str(folder / "some-tool"))
+    contents = probe(resolve(f"venv:{prefix}", environ), {"tool": ComponentKind("tool", command="some-tool")})
+    component = contents.components["tool"]
+    assert (component.version, component.provider, component.location) == ("1.2.3", provider, str(folder / "some-tool"))
 
 
 def test_an_interpreter_that_cannot_answer_is_an_error_of_the_deployment(tmp_path: Path) -> None:

@@ -72,9 +72,9 @@ class Queue:
 @pytest.fixture
 def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Queue]:
     monkeypatch.setattr(leftover_jobs, "SUBMISSION_GRACE", 0.5)
-    made = Queue(tmp_path)
-    yield made
-    made.until(lambda: len(made.processes) == 0)
+    watched = Queue(tmp_path)
+    yield watched
+    watched.until(lambda: len(watched.processes) == 0)
 
 
 def test_only_jobs_below_the_scratch_of_an_unclean_payload_are_cancelled(queue: Queue, tmp_path: Path) -> None:

@@ -232,7 +232,7 @@ def test_orphan_processes_of_a_payload_are_killed_and_recorded(bench: Bench) -> 
     """
     case_id = bench.case("orphans", source)
     result = bench.run()
-    assert result.only(case_id).extras["leftovers"] == ["sleep", "sleep"]
+    assert result.only(case_id).extras["orphan_processes"] == ["sleep", "sleep"]
     import subprocess
 
     survivors = subprocess.run(["pgrep", "-f", "sleep 432[12]"], capture_output=True, check=False)

@@ -159,7 +159,7 @@ def test_a_job_that_a_killed_payload_left_in_flux_is_cancelled(
     assert bench.verdicts(result)["culprit"] == KILLED
     if leaves == ALL_CORES:
         (record,) = result.records("python/culprit@flux")
-        (job,) = record.extras["leftovers"]
+        (job,) = record.extras["orphan_processes"]
         assert job.startswith("job f")
 
 
@@ -211,5 +211,5 @@ def test_a_job_that_a_killed_payload_left_in_a_flux_inside_slurm_is_cancelled(
     bench, result = compared(slurm_testbed, tmp_path, ALL_CORES + DIES, nested=True)
     assert bench.verdicts(result)["culprit"] == KILLED
     (record,) = result.records("python/culprit@slurm+flux")
-    (job,) = record.extras["leftovers"]
+    (job,) = record.extras["orphan_processes"]
     assert job.startswith("job f")

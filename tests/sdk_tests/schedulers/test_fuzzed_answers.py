@@ -262,7 +262,7 @@ def test_a_job_whose_lines_are_untouched_is_read_although_others_are_damaged(sam
     if separate != "before" and after:
         after = line_damage(data, after)
     result = parse(sample, replace(done, stdout=before + block + after))
-    assert kind.job_key(job_id) in {kind.job_key(found) for found in result}
+    assert kind.job_key(job_id) in {kind.job_key(identity) for identity in result}
     assert _essence(result[job_id]) == _essence(whole[job_id])
 
 
@@ -301,8 +301,8 @@ def _essence(value: Any) -> Any:
 
 
 def test_every_parsing_method_of_every_batch_kind_has_a_golden_answer() -> None:
-    found = {(path.stem.partition("-")[0], Sample.read(path).method) for path in Path(GOLDEN).glob("*.json")}
+    sampled = {(path.stem.partition("-")[0], Sample.read(path).method) for path in Path(GOLDEN).glob("*.json")}
     for kind in ("slurm", "flux", "pbs", "lsf", "cobalt"):
         for method in ("parse_submit", "parse_status", "parse_own_jobs", "allocation_of"):
-            assert (kind, method) in found
-    assert ("slurm", "parse_accounting") in found
+            assert (kind, method) in sampled
+    assert ("slurm", "parse_accounting") in sampled
