@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import sys
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import module_from_spec, spec_from_file_location
+from typing import Any
 
 import click
 
@@ -16,8 +20,26 @@ CHECKOUT_ONLY = {"ci": "ci.cli:ci", "images": "containers.cli:images"}
 """Commands of packages that are never installed, because their names could collide in a shared site-packages."""
 
 
-class Rooms(click.Group):
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE, errno.EBADF)
+"""Errors of the output or of a file system; any other error that a command does not handle is a defect."""
+
+
+class Commands(click.Group):
     """A group whose commands are the entry points of ``exaworks.commands`` and, in a checkout, ``CHECKOUT_ONLY``."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command. A full disk or an output that cannot be written ends it with a sentence and exit code 2."""
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:
+            if error.errno not in DISK_ERRORS:
+                raise
+            what = error.filename or "the output or a file"
+            with contextlib.suppress(OSError):  # standard error has no room either
+                click.echo(f"Error: {what} could not be written or read: {error.strerror}", err=True)
+            sys.exit(2)
+        finally:
+            _flush_output()
 
     def _points(self) -> dict[str, EntryPoint]:
         points = {point.name: point for point in entry_points(group=GROUP)}
@@ -38,6 +60,20 @@ class Rooms(click.Group):
         except ImportError as error:
             return _unloadable(point, error)
         return command
+
+
+def _flush_output() -> None:
+    """Flush the output. One that cannot be written goes to the null device, or Python would exit with 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, stream.fileno())
+            os.close(null)
+        except ValueError:
+            pass  # it is closed
 
 
 def _importable(package: str) -> bool:
@@ -82,7 +118,7 @@ Examples:
 
 
 @click.group(
-    cls=Rooms,
+    cls=Commands,
     epilog=EXAMPLES,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )

@@ -103,3 +103,17 @@ def test_the_help_of_every_command_ends_in_examples() -> None:
     known = commands(cli.main, "exaworks")
     assert {name for name, _ in known} >= {"exaworks selftest", "exaworks release show", "exaworks validate"}
     assert [name for name, command in known if "Examples:" not in (command.epilog or "")] == []
+
+
+@pytest.mark.parametrize("arguments", ["--help", "--version", "results list", "release list", "validate --help"])
+@pytest.mark.parametrize(
+    ("redirect", "code"), [("> /dev/full", 2), ("> /dev/full 2> /dev/full", 2), (">&-", 0), (">&- 2>&-", 0)]
+)
+def test_output_that_cannot_be_written_is_a_sentence_and_a_documented_exit_code(
+    home: Path, arguments: str, redirect: str, code: int
+) -> None:
+    command = f"exec {sys.executable} -m exaworks_sdk {arguments} {redirect}"
+    done = subprocess.run(["sh", "-c", command], cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == code
+    expected = "Error: the output or a file could not be written or read: No space left on device\n"
+    assert done.stderr == (expected if redirect == "> /dev/full" else "")
