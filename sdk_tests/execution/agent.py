@@ -9,6 +9,9 @@ Where a scheduler runs inside the allocation (``inner`` in the file), the jobs t
 After a case that did not end well, the scheduler must also run a job, and with no other case all cores must be free.
 Otherwise no further case is started there, and those that have not started are reported as ``not-started``, so that the
 supervisor can submit them again. The agent stops if the scheduler that started it has ended.
+
+``preflights`` in the file are the programs that start each component for real; the one without a name looks at the
+node. A case starts when those of its components have ended well; if one has not, the case ends as ``blocked``.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,13 +30,18 @@ from typing import Any
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from sdk_tests.execution import temporary_folder
+from sdk_tests.execution.node_conditions import conditions
 from sdk_tests.execution.process_table import ProcessEnd, ProcessTable
 from sdk_tests.model.output import telling_line
 
 COMMAND_LIMIT = 15.0
 """Seconds that a command of the inner scheduler may take."""
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Signals by which schedulers end a job. A broker of Flux sends SIGHUP to its program when its job is cancelled."""
 CANCEL_LIMIT = 15.0
 """Seconds after which the inner jobs of an ended case must be gone."""
+PREFLIGHT_LIMIT = 120.0
+"""Seconds that a preflight may take; no case of a component that needs longer to start could pass."""
 
 
 def payload_environment(own: Mapping[str, str], change: Mapping[str, Any]) -> dict[str, str]:
@@ -180,6 +188,11 @@ class Agent:
             (index, case) for index, case in enumerate(given["cases"]) if not (self._folder / f"{index}.json").exists()
         ]
         self._processes = ProcessTable()
+        self._preflights: dict[str, list[str]] = given.get("preflights", {}) if self._waiting else {}
+        self._trying: set[str] = set()
+        """Components whose preflight has not ended."""
+        self._broken: dict[str, ProcessEnd] = {}
+        """Components that do not start here, and how their preflight ended."""
         inner = given.get("inner")
         self._inner = InnerScheduler(inner, self._processes, str(self._folder)) if inner else None
         self._parent = os.getppid()
@@ -191,9 +204,11 @@ class Agent:
         self.stopping = False
 
     def run(self) -> None:
-        """Run every case; SIGTERM and SIGINT end those that run."""
+        """Run every case; the signals of ``STOP_SIGNALS`` end those that run."""
         hello = {"pid": os.getpid(), "started": time.time(), "host": os.uname().nodename}
         _write_whole(self._folder / "agent.json", json.dumps(hello))
+        for component, argv in self._preflights.items():
+            self._try(component, argv)
         while self._waiting or len(self._processes) or self._checks:
             if self._inner is not None and os.getppid() != self._parent:
                 self.stopping = True
@@ -206,13 +221,47 @@ class Agent:
                 self._start()
             self._processes.poll(1.0)
 
+    def _try(self, component: str, argv: Sequence[str]) -> None:
+        """Start the preflight of a component, or of this node, in the environment of the cases."""
+
+        def ended(end: ProcessEnd) -> None:
+            self._trying.discard(component)
+            if component:
+                if _failed(end):
+                    self._broken[component] = end
+                return
+            blocking, _ = conditions(end.stdout)
+            if blocking:
+                self._broken[component] = replace(end, stderr=blocking[0].encode())
+
+        self._trying.add(component)
+        environ = payload_environment(os.environ, self._waiting[0][1]["environment"])
+        mark = self._waiting[0][1]["mark"].partition("/")[0] + f"/preflight {component}"
+        key = f"preflight {component}"
+        self._processes.spawn(key, argv, environ, str(self._folder), PREFLIGHT_LIMIT, ended, mark=mark)
+
+    def _block(self) -> None:
+        """End the cases of which a component does not start here."""
+        for index, case in list(self._waiting):
+            name = next((name for name in ("", *case.get("components", ())) if name in self._broken), None)
+            if name is not None:
+                self._waiting.remove((index, case))
+                end = replace(self._broken[name], key=case["key"], stdout=b"", stdout_bytes=0, detail=name)
+                if end.ending == "timeout":
+                    late = f"\nthe preflight did not end within {PREFLIGHT_LIMIT:g} s\n".encode()
+                    end = replace(end, signal=None, stderr=end.stderr + late)
+                self._write(Running(index, case["cores"], case["scratch"], True), end, "blocked")
+
     def _start(self) -> None:
-        while self._waiting:
-            index, case = self._waiting[0]
-            used = sum(running.cores for running in self._running.values())
+        self._block()
+        used = sum(running.cores for running in self._running.values())
+        for index, case in list(self._waiting):
+            if self._trying.intersection(("", *case.get("components", ()))):
+                continue
             if used and used + case["cores"] > self._slots:
                 break
-            del self._waiting[0]
+            used += case["cores"]
+            self._waiting.remove((index, case))
             running = Running(index, case["cores"], case["scratch"], self._full)
             self._running[index] = running
             (self._folder / f"{index}.started").touch()
@@ -267,13 +316,13 @@ class Agent:
             self._write(Running(index, case["cores"], case["scratch"], True), end)
         self._waiting.clear()
 
-    def _write(self, running: Running, end: ProcessEnd) -> None:
+    def _write(self, running: Running, end: ProcessEnd, ending: str = "") -> None:
         """Write how a case ended. ``waited``: it waited for a slot, so its start says nothing about launching."""
         name = str(running.index)
         (self._folder / f"{name}.out").write_bytes(end.stdout)
         (self._folder / f"{name}.err").write_bytes(end.stderr)
         meta = {
-            "ending": end.ending,
+            "ending": ending or end.ending,
             "exit_code": end.exit_code,
             "signal": end.signal,
             "stdout_bytes": end.stdout_bytes,
@@ -319,8 +368,8 @@ def main(requests: Path) -> None:
     def stop(*_: object) -> None:
         agent.stopping = True
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    for number in STOP_SIGNALS:
+        signal.signal(number, stop)
     agent.run()
 
 

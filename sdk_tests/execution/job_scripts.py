@@ -60,11 +60,13 @@ def write_job(
             "cores": request.cores,
             "mark": f"{setup.mark}/{request.key}",
             "one_machine": request.nodes == 1 or setup.schedulers[request.scheduler].testbed,
+            "components": request.components,
         }
         for request in requests
     ]
     path = folder / "requests.json"
-    path.write_text(json.dumps({"slots": slots, "cases": cases, "inner": inner}), encoding="ascii")
+    given = {"slots": slots, "cases": cases, "inner": inner, "preflights": _preflights(requests, setup)}
+    path.write_text(json.dumps(given), encoding="ascii")
     variables = dict(allocation.inner.variables) if allocation.inner else {}
     if allocation.inner and requests:
         testbed = setup.schedulers[requests[0].scheduler].testbed
@@ -76,6 +78,15 @@ def write_job(
     script.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="surrogateescape")
     script.chmod(0o755)
     return script
+
+
+def _preflights(requests: Sequence[LaunchRequest], setup: Setup) -> dict[str, list[str]]:
+    """Return what an allocation that several cases share tries before them; what starts here was tried here."""
+    if len(requests) < 2:
+        return {}
+    here = setup.schedulers[requests[0].scheduler].testbed
+    needed = {""} if here else {"", *(name for request in requests for name in request.components)}
+    return {name: argv for name, argv in setup.preflights.items() if name in needed}
 
 
 def _exports(variables: Mapping[str, str]) -> list[str]:

@@ -59,7 +59,9 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True, tag="setup"):
     envs: complete environments by name. changes: by the same names, what turns a batch job's own environment into the
     payload's. mark: the value of ``MARK`` begins with it; it is the run's id. job_token: ends the name of every job of
     the run. local_cores: cores that local cases may use; login_slots: payloads beside the schedulers at once;
-    machine_cores: cores of this machine, which everything that runs on it shares, testbeds included.
+    machine_cores: cores of this machine, which everything that runs on it shares, testbeds included. preflights: by
+    component, the command that starts it for real, and by the empty name the one that looks at a node; the agent of a
+    shared allocation runs them before its cases.
     """
 
     folder: str
@@ -72,6 +74,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True, tag="setup"):
     python: str
     mark: str
     job_token: str
+    preflights: dict[str, list[str]] = {}
 
 
 class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True, tag="launch"):
@@ -79,7 +82,7 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True, tag="launch"):
 
     env: name of the environment in ``Setup``. limit: bounds a process beside the scheduler. queue_wait: after it, a job
     that has not started is given up. frame: the token around the payload's answer. first: whether it goes before all
-    others, as the control of a scheduler does.
+    others, as the control of a scheduler does. components: what must be able to start before it.
     """
 
     case_id: str
@@ -101,6 +104,7 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True, tag="launch"):
     account: str | None = None
     first: bool = False
     alone: bool = False
+    components: list[str] = []
 
     @property
     def key(self) -> str:

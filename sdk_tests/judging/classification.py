@@ -9,6 +9,7 @@ import signal
 from dataclasses import dataclass
 
 from dashboard_client.schema import Cause, CauseClass, Outcome, Phase
+from sdk_tests.judging.blocked import blocked, of_result
 from sdk_tests.judging.message_rules import SIGNALS, matches
 from sdk_tests.model.attempt import AttemptResult, Judgement
 from sdk_tests.model.output import telling_line
@@ -98,6 +99,8 @@ _INFRA = {
 
 
 def _by_ending(result: AttemptResult) -> Judgement | None:
+    if result.ending == "blocked":
+        return blocked(of_result(result))
     if result.ending in _INFRA:
         phase, rule, default = _INFRA[result.ending]
         cls = CauseClass.SITE if rule in ("node-failure", "control-failed") else CauseClass.SCHEDULER

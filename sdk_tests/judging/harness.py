@@ -56,6 +56,12 @@ class Harness:
 
     # -- collection ---------------------------------------------------------------------------------------------------
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self, session: pytest.Session) -> None:
+        """Start the preflight of this machine, beside the collection."""
+        if not session.config.option.collectonly:
+            self.preparation.start_preflight()
+
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         declared = getattr(metafunc.function, "exaworks_cases", None)
         if declared is not None:

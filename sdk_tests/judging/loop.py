@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -15,6 +15,7 @@ from sdk_tests.execution.leftover_jobs import clear
 from sdk_tests.execution.marked_processes import kill_marked
 from sdk_tests.execution.messages import AttemptFinished, CleanupFailed, Event, GiveUp, LaunchRequest, Message
 from sdk_tests.execution.supervisor_link import Link
+from sdk_tests.judging.blocked import blocked, components_of, runs_here
 from sdk_tests.judging.classification import (
     Health,
     blame_site,
@@ -24,6 +25,7 @@ from sdk_tests.judging.classification import (
     repeatable,
     usable,
 )
+from sdk_tests.judging.deployment_damage import DeploymentDamage
 from sdk_tests.judging.item_state import CELL, EXCEPTIONS, JUDGE_INPUT, REPORTS
 from sdk_tests.judging.judge import synthetic_report, verdict
 from sdk_tests.judging.scheduler_health import SchedulerHealths
@@ -68,6 +70,7 @@ class Loop:
         self.deselected = len(self.attempts.keys() - items.keys())
         """Unfinished cases of a resumed run that this session does not run."""
         self.healths = SchedulerHealths(self.preparation.schedulers)
+        self.damage = DeploymentDamage(self.preparation.deployment, self.preparation.components)
         self.requests = LaunchRequests(self.preparation, self.folder.path, self.folder.private, list(items))
         self.waiting_controls = {
             cell.scheduler for cell in map(_cell, items.values()) if cell.control and cell.judgement is None
@@ -100,7 +103,11 @@ class Loop:
         try:
             link.watch(self.signals.wake)
             link.send(self.requests.setup())
-            link.send(*(self._launch_request(item) for item in self.items.values() if _cell(item).judgement is None))
+            runnable = [item for item in self.items.values() if _cell(item).judgement is None]
+            link.send(*(self._launch_request(item) for item in runnable if _cell(item).control))
+            judged_by_plan += self._block(runnable)
+            runnable = [item for item in runnable if _cell(item).judgement is None and not _cell(item).control]
+            link.send(*(self._launch_request(item) for item in runnable))
             for item in judged_by_plan:
                 self._judge(item, None, _cell(item).judgement)
             self._until_done(link)
@@ -121,6 +128,24 @@ class Loop:
             raise self.session.Failed(self.session.shouldfail)
         if self.session.shouldstop:
             raise self.session.Interrupted(self.session.shouldstop)
+
+    def _block(self, runnable: list[pytest.Item]) -> list[pytest.Item]:
+        """Wait for the preflight of this machine, and return the items that it blocks, each with its verdict."""
+        preflight = self.preparation.preflight
+        result = preflight.result(self.signals.wake) if preflight is not None else None
+        if result is None:  # there is none, or a signal stops the run
+            return []
+        for note in result.notes:
+            self._run.echo(f"note: {note}")
+        blocked_items = []
+        for item in runnable:
+            cell = _cell(item)
+            here = not cell.control and runs_here(cell, self.preparation.schedulers[cell.scheduler])
+            failure = result.blocking(components_of(cell)) if here else None
+            if failure is not None:
+                item.stash[CELL] = replace(cell, judgement=self.damage.explain(blocked(failure), components_of(cell)))
+                blocked_items.append(item)
+        return blocked_items
 
     def _keep_scratch_folders(self) -> None:
         try:
@@ -309,6 +334,7 @@ class Loop:
             judgement = control_failed(judgement)
         elif judgement.outcome in (Verdict.FAIL, Verdict.ERROR):
             judgement = blame_site(judgement, self.healths.of(cell))
+            judgement = self.damage.explain(judgement, components_of(cell))
         if cell.control and judgement.outcome is Verdict.INFRA:
             self.healths.control_failed(cell.scheduler, judgement.cause.evidence)
         self._record(pending.item, judgement, pending.result, final=True)

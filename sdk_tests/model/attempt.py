@@ -19,7 +19,8 @@ class AttemptResult:
     (the scheduler refused the submission); ``unreachable`` (the scheduler stopped answering); ``vanished`` (the job is
     no longer in the queue and the scheduler reports no end state); ``job-ended`` (the allocation ended first);
     ``node_fail``; ``preempted``; ``unstarted`` (the program could not be started); ``cancelled``; ``control-failed``
-    (the control case of its scheduler failed); ``harness-error`` (a defect of the harness).
+    (the control case of its scheduler failed); ``blocked`` (it was not started, since the component ``detail`` does not
+    start on its node; the reason is ``tail``); ``harness-error`` (a defect of the harness).
 
     answers: the JSON objects that the payload printed. tail: the end of its output on stderr. detail: one line of
     evidence. native_state, native_reason, job_ids, nodes: what the scheduler reported. orphan_processes: commands of

@@ -21,6 +21,7 @@ from sdk_tests.execution.messages import EnvironmentChange, InnerSetup, LaunchRe
 from sdk_tests.plan import nesting
 from sdk_tests.plan.available_scheduler import AvailableScheduler
 from sdk_tests.plan.cells import Cell
+from sdk_tests.plan.preflight import argv_of, argv_of_conditions
 from sdk_tests.plan.preparation import Preparation
 from sdk_tests.plan.probe import PAYLOADS
 from sdk_tests.schedulers import JobSpec
@@ -113,7 +114,15 @@ class LaunchRequests:
             python=sys.executable,
             mark=self._name,
             job_token=self.job_token,
+            preflights=self._preflights(),
         )
+
+    def _preflights(self) -> dict[str, list[str]]:
+        preparation = self.preparation
+        present = [kind for name, kind in preparation.components.items() if name in preparation.contents.components]
+        of_components = {kind.name: argv for kind in present if (argv := argv_of(kind, preparation.deployment))}
+        interface = preparation.system.network.interface
+        return {**of_components, "": argv_of_conditions(preparation.deployment, [str(self.work)], interface)}
 
     def _inner(self, scheduler: AvailableScheduler) -> InnerSetup | None:
         if scheduler.outer is None:
@@ -195,5 +204,6 @@ class LaunchRequests:
             queue=outer_view["queue_name"],
             account=outer_view["account"],
             first=cell.control,
+            components=[] if cell.control else [case.component, *case.partners],
             alone=alone,
         )

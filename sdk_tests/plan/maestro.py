@@ -7,4 +7,4 @@ from __future__ import annotations
 
 from sdk_tests.plan.components import ComponentKind
 
-MAESTRO = ComponentKind("maestro", distribution="maestrowf")
+MAESTRO = ComponentKind("maestro", distribution="maestrowf", preflight="maestro/_preflight.py")

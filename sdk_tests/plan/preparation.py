@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from dashboard_client.schema import Selection
 from sdk_tests.deployments.deployment import Deployment
 from sdk_tests.plan.available_scheduler import AvailableScheduler
 from sdk_tests.plan.components import ComponentKind
 from sdk_tests.plan.options import Options
+from sdk_tests.plan.preflight import Preflight, start
 from sdk_tests.plan.probe import DeploymentContents
 from site_configs.schema import System
 
@@ -27,7 +30,8 @@ class Preparation:
 
     absent: the schedulers that should exist and cannot be used, each with the reason. environ: the environment of the
     harness's own commands and payloads. outer: the environment outside any testbed. testbeds: ids, in start order.
-    slowdown: the factor by which time limits grow for work on this machine.
+    slowdown: the factor by which time limits grow for work on this machine. preflight: of this machine; None until it
+    is started.
     """
 
     options: Options
@@ -43,9 +47,29 @@ class Preparation:
     outer: dict[str, str]
     testbeds: list[str] = field(default_factory=list)
     slowdown: float = 1.0
+    preflight: Preflight | None = None
+
+    def start_preflight(self) -> None:
+        """Start every component that is present and may be selected, beside what the harness does next."""
+        selection = self.options.selection
+        chosen = [
+            kind
+            for name, kind in self.components.items()
+            if name in self.contents.components and _may_be_selected(name, selection)
+        ]
+        self.preflight = start(self.deployment, chosen, self.system.network.interface)
 
     def close(self) -> None:
         from sdk_tests.testbeds.manage import down
 
+        if self.preflight is not None:
+            self.preflight.close()
         while self.testbeds:
             down(self.places.home, self.testbeds.pop())
+
+
+def _may_be_selected(component: str, selection: Selection) -> bool:
+    """Return whether a selection may include cases of a component."""
+    families = [pattern.partition("/")[0].split("+") if "/" in pattern else ["*"] for pattern in selection.cases]
+    by_case = not families or any(fnmatchcase(component, name) for family in families for name in family)
+    return by_case and (not selection.components or component in selection.components)

@@ -1,0 +1,78 @@
+"""Prints, as JSON, how the files of installed packages differ from what was installed, and what they require.
+
+Run by the harness, after a case has failed, as ``python _damage.py '{"distributions": ["parsl"]}'``. It looks at these
+packages and at all that they require. What was installed is in RECORD of each package: sizes and sha256 digests. It
+uses the standard library only, since it runs in the deployment's interpreter.
+"""
+
+import base64
+import hashlib
+import json
+import os
+import re
+import sys
+from importlib import metadata
+
+IRRELEVANT = {"test", "tests", "testing", "doc", "docs", "examples", "benchmarks", "__pycache__"}
+"""Folders whose files are not needed to run anything; sites leave them out to save space."""
+
+
+def key(name):
+    """Return the normalised name of a package."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def closure(names):
+    """Return the installed packages of these names, with all that they require, by normalised name."""
+    found, open_names = {}, list(names)
+    while open_names:
+        name = open_names.pop()
+        if key(name) in found:
+            continue
+        try:
+            found[key(name)] = metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            continue
+        for text in found[key(name)].requires or ():
+            if "extra ==" not in text:
+                open_names.append(re.match(r"[\w.-]+", text).group())
+    return found
+
+
+def damaged(dist):
+    """Yield path and defect of each file of a package that is not as it was installed."""
+    for file in dist.files or ():
+        if not file.hash or IRRELEVANT.intersection(file.parts) or file.suffix == ".pyc":
+            continue
+        path = os.path.normpath(dist.locate_file(file))
+        try:
+            size = os.stat(path).st_size
+            if file.size is not None and size != file.size:
+                yield path, f"has {size} bytes, {file.size} were installed"
+            elif file.hash.mode == "sha256":
+                with open(path, "rb") as content:
+                    digest = hashlib.sha256(content.read()).digest()
+                if base64.urlsafe_b64encode(digest).rstrip(b"=").decode() != file.hash.value:
+                    yield path, "is not the file that was installed"
+        except FileNotFoundError:
+            yield path, "is missing"
+        except OSError as error:
+            yield path, f"cannot be read: {error.strerror}"
+
+
+def main():
+    found = closure(json.loads(sys.argv[1])["distributions"])
+    packages = [
+        {
+            "name": dist.metadata["Name"],
+            "version": dist.version,
+            "requires": [text for text in dist.requires or () if "extra ==" not in text],
+            "damaged": list(damaged(dist)),
+        }
+        for dist in found.values()
+    ]
+    print(f"\n{json.dumps(packages)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,18 @@
+"""Preflight of EnTK: it can be imported."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from _starting import main
+
+
+def imports():
+    import os
+
+    os.environ.update(HOME=os.getcwd(), RADICAL_BASE=os.getcwd(), PWD=os.getcwd())
+    import radical.entk  # noqa: F401
+
+
+if __name__ == "__main__":
+    main(imports)

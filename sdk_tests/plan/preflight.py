@@ -1,0 +1,167 @@
+"""The preflight on this machine: every present component is started once, before any of its cases.
+
+It runs in the deployment's own interpreter and in the environment of its payloads, beside the rest of the preparation.
+The program of a component is ``ComponentKind.preflight``; ``payloads/_conditions.py`` looks at the node itself. The
+preflight of a compute node is the agent's, with the same programs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sdk_tests.deployments import Deployment
+from sdk_tests.execution.node_conditions import conditions
+from sdk_tests.execution.process_table import STDERR_CAP
+from sdk_tests.plan.components import ComponentKind
+from sdk_tests.plan.probe import PAYLOADS
+
+LIMIT = 120.0
+"""Seconds that a preflight may take; no case of a component that needs longer to start could pass."""
+
+
+@dataclass(frozen=True)
+class PreflightFailure:
+    """A preflight that did not end well.
+
+    component: empty for a condition of the node. text: its messages. signal: what ended it, if that was one.
+    """
+
+    component: str
+    text: str
+    exit_code: int | None = None
+    signal: int | None = None
+
+
+@dataclass(frozen=True)
+class PreflightResult:
+    """failures: what blocks cases, by component; the key ``""`` blocks every component. notes: what need not."""
+
+    failures: dict[str, PreflightFailure]
+    notes: tuple[str, ...] = ()
+
+    def blocking(self, components: Iterable[str]) -> PreflightFailure | None:
+        """Return the failure that blocks a case of these components."""
+        return next((self.failures[name] for name in ("", *components) if name in self.failures), None)
+
+
+@dataclass
+class _Running:
+    component: str
+    process: subprocess.Popen[bytes]
+    stdout: int
+    stderr: int
+    ended: int
+    """The read end of a pipe that closes with the process."""
+
+
+def argv_of(kind: ComponentKind, deployment: Deployment) -> list[str] | None:
+    """Return the command that starts a component for real; None if it brings none."""
+    if kind.preflight is None:
+        return None
+    return deployment.wrap([deployment.python, str(PAYLOADS / kind.preflight)])
+
+
+def argv_of_conditions(deployment: Deployment, folders: list[str], interface: str | None) -> list[str]:
+    """Return the command that looks at the conditions of a node. folders: those that cases write to, besides TMPDIR."""
+    request = json.dumps({"folders": folders, "interface": interface})
+    return deployment.wrap([deployment.python, str(PAYLOADS / "_conditions.py"), request])
+
+
+class Preflight:
+    """Preflights that run on this machine. Their output is kept in memory, since no folder may be writable."""
+
+    def __init__(self, deployment: Deployment, argvs: dict[str, list[str]]) -> None:
+        self._started = time.monotonic()
+        self._result: PreflightResult | None = None
+        self._running = [self._start(component, argv, deployment) for component, argv in argvs.items()]
+
+    def _start(self, component: str, argv: list[str], deployment: Deployment) -> _Running:
+        read, write = os.pipe2(os.O_CLOEXEC)
+        out, err = (os.memfd_create(name, os.MFD_CLOEXEC) for name in ("preflight-out", "preflight-err"))
+        try:
+            process = subprocess.Popen(
+                argv,
+                env=dict(deployment.environ),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                pass_fds=(write,),
+                cwd="/",
+                start_new_session=True,
+            )
+        finally:
+            os.close(write)
+        return _Running(component, process, out, err, read)
+
+    def result(self, wake: int | None = None) -> PreflightResult | None:
+        """Wait for all preflights, and return what they found; None if ``wake`` became readable first."""
+        if self._result is not None:
+            return self._result
+        deadline = self._started + LIMIT
+        with selectors.DefaultSelector() as selector:
+            for each in self._running:
+                selector.register(each.ended, selectors.EVENT_READ)
+            if wake is not None:
+                selector.register(wake, selectors.EVENT_READ)
+            late: set[str] = set()
+            while any(each.process.poll() is None for each in self._running):
+                # A process that a preflight left behind holds its pipe open, so the end is also looked for.
+                for key, _ in selector.select(min(0.5, max(0.0, deadline - time.monotonic()))):
+                    if key.fd == wake:
+                        return None
+                    selector.unregister(key.fd)
+                if time.monotonic() >= deadline:
+                    late = {each.component for each in self._running if each.process.poll() is None}
+                    self._kill()
+        found = [failure for each in self._running for failure in self._failures(each, each.component in late)]
+        notes = [
+            note for each in self._running if each.component == "" for note in conditions(_content(each.stdout))[1]
+        ]
+        self._result = PreflightResult({failure.component: failure for failure in found}, tuple(notes))
+        self.close()
+        return self._result
+
+    def _failures(self, each: _Running, late: bool) -> list[PreflightFailure]:
+        code = each.process.returncode
+        if each.component == "":
+            return [PreflightFailure("", message) for message in conditions(_content(each.stdout))[0][:1]]
+        if code == 0:
+            return []
+        text = _content(each.stderr)[-STDERR_CAP:].decode(errors="replace")
+        if late:
+            return [PreflightFailure(each.component, f"{text}\nthe preflight did not end within {LIMIT:g} s")]
+        return [PreflightFailure(each.component, text, max(code, 0) or None, -code if code < 0 else None)]
+
+    def _kill(self) -> None:
+        for each in self._running:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(each.process.pid, signal.SIGKILL)
+            each.process.wait()
+
+    def close(self) -> None:
+        """End what still runs, with everything that it started."""
+        self._kill()
+        for each in self._running:
+            for fd in (each.stdout, each.stderr, each.ended):
+                os.close(fd)
+        self._running = []
+
+
+def start(deployment: Deployment, present: Iterable[ComponentKind], interface: str | None = None) -> Preflight:
+    """Start the preflight of the components that are present in a deployment, and of the conditions of this machine."""
+    argvs = {kind.name: argv for kind in present if (argv := argv_of(kind, deployment))}
+    argvs[""] = argv_of_conditions(deployment, [], interface)
+    return Preflight(deployment, argvs)
+
+
+def _content(fd: int) -> bytes:
+    return Path(f"/proc/self/fd/{fd}").read_bytes()
