@@ -184,7 +184,10 @@ class RunFolder:
             try:
                 write_atomically(self.path / "manifest.json", data)
             except OSError as error:
-                raise RunFolderError(f"{self.path}: the closing could not be stored: {error.strerror}") from error
+                raise RunFolderError(
+                    f"{self.path}: the end of the run could not be stored: {error.strerror}. The records so far are kept; "
+                    "make room and run `exaworks validate --resume last`"
+                ) from error
             self._manifest = closed
 
     @contextlib.contextmanager

@@ -170,7 +170,10 @@ def _run(preparation: Preparation, as_json: bool, echo: Echo) -> int:
         raise _error_without_run(harness)
     folder = harness.run.folder
     if harness.exit_code is None:
-        raise RunError(f"the run was not closed; its results so far are in {folder.path}")
+        reason = f"{_internal_error(harness)}; " if harness.internal_error else ""
+        raise RunError(f"{reason}the run was not closed; its results so far are in {folder.path}")
+    if harness.internal_error is not None:
+        _echo_error(f"Error: {_internal_error(harness)}")
     text = _summary(folder, as_json, collector is not None)
     error = write_safely(sys.stdout, lambda: click.echo(text))
     if error is not None:
@@ -181,9 +184,19 @@ def _run(preparation: Preparation, as_json: bool, echo: Echo) -> int:
     return harness.exit_code
 
 
+def _internal_error(harness: Harness) -> str:
+    """Return what ended the session: an error with a sentence of its own, or a defect of the harness."""
+    error = harness.internal_error
+    if isinstance(error, click.ClickException):
+        return error.format_message()
+    return f"a defect of the harness ended the run: {type(error).__name__}: {error}"
+
+
 def _error_without_run(harness: Harness) -> BaseException:
     if harness.exit_code == 130:
         return KeyboardInterrupt()
+    if harness.internal_error is not None:
+        return RunError(f"{_internal_error(harness)}; nothing was run")
     if harness.collection_errors or harness.exit_code is None:
         message = "\n".join(harness.collection_errors) or "pytest did not start"
         return RunError(
@@ -202,7 +215,7 @@ def _summary(folder: RunFolder, as_json: bool, collector: bool) -> str:
     lines = [
         fit(summary(folder.manifest, effective, colour=colour), sys.stdout.encoding),
         f"results: {folder.path}",
-        f"report:  {folder.path / 'report.html'}",
+        *(f"report:  {report}" for report in [folder.path / "report.html"] if report.exists()),
     ]
     return "\n".join([*lines, "dashboard: exaworks collector serve"] if collector else lines)
 
@@ -242,7 +255,7 @@ def _list(preparation: Preparation, as_json: bool) -> int:
     collected = _CollectedCells()
     harness = Harness(preparation, echo=_echo_error)
     _pytest(["--collect-only", "-q"], preparation.options.cases, harness, collected)
-    if harness.collection_errors:
+    if harness.collection_errors or harness.internal_error:
         raise _error_without_run(harness)
     rows = listing.rows(collected.cells, preparation)
     if preparation.options.cases is not None:  # the reasons that follow the planned cases are about the packaged cases

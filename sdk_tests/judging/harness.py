@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Generator
 from functools import cached_property
 
+import click
 import pytest
 
 from dashboard_client.runs import RunFolder
+from sdk_tests.errors import RunError
 from sdk_tests.judging.item_state import CELL, EXCEPTIONS, JUDGE_INPUT, REPORTS
 from sdk_tests.judging.loop import Loop
 from sdk_tests.judging.signals import Signals
@@ -17,6 +20,9 @@ from sdk_tests.plan.preparation import Echo, Preparation
 from sdk_tests.plan.resume import unfinished_attempts
 from sdk_tests.recording.finish import finish
 from sdk_tests.recording.run import Run, RunDisplay, open_run, reopen_run
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.ESTALE)
+"""Errors of a file system that can hit any file of a run."""
 
 
 class Harness:
@@ -41,6 +47,7 @@ class Harness:
         self.collector = collector
         self.run: Run | None = None
         self.exit_code: int | None = None
+        self.internal_error: BaseException | None = None
         self.collection_errors: list[str] = []
         self.unmatched: list[str] = []
         self.case_ids: list[str] = []
@@ -172,6 +179,13 @@ class Harness:
         return report
 
     # -- the end ------------------------------------------------------------------------------------------------------
+
+    def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> bool | None:
+        """Keep what ended the session. pytest prints a traceback only of what is a defect."""
+        self.internal_error = error = excinfo.value
+        if isinstance(error, OSError) and error.errno in FULL:
+            self.internal_error = RunError(f"{error.filename or self.preparation.places.runs}: {error.strerror}")
+        return isinstance(self.internal_error, click.ClickException) or None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

@@ -76,3 +76,34 @@ def test_cases_that_cannot_be_imported_are_named_and_nothing_is_run(tmp_path: Pa
     assert "a_module_that_was_not_packaged" in stderr
     assert "nothing was run" in stderr
     assert not list((tmp_path / "home").glob("runs/*"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
+@pytest.mark.parametrize(
+    ("pages", "expected", "message"),
+    [
+        (1, 2, "Error: {runs}"),
+        (2, 2, "make room and run `exaworks validate --resume last`"),
+        (4, 0, "error: the report could not be written"),
+    ],
+)
+def test_a_full_disk_is_a_sentence_that_names_the_folder(
+    tmp_path: Path, pages: int, expected: int, message: str
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    size = pages * os.sysconf("SC_PAGE_SIZE")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(home)], check=True)
+    try:
+        code, stdout, stderr = validate(tmp_path, *CONTROL)
+        report = next((home / "runs").glob("*/report.html"), None)
+    finally:
+        subprocess.run(["umount", str(home)], check=True)
+    output = stdout + stderr
+    assert code == expected, output
+    assert message.format(runs=home / "runs") in output
+    assert "No space left on device" in output
+    assert "INTERNALERROR" not in output
+    assert "Traceback" not in output
+    assert report is None
+    assert "report.html" not in output
