@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from dashboard_client.schema import Cause, Timing
+from dashboard_client.schema import Cause, Diagnosis, Timing
 from dashboard_client.schema import Outcome as Verdict
 from sdk_tests.errors import NodesUnknownError
 from sdk_tests.model.case import Case
@@ -56,10 +56,14 @@ class AttemptResult:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The outcome of a cell and its cause, decided by the plan, by classification or from pytest's reports."""
+    """The outcome of a cell and its cause, decided by the plan, by classification or from pytest's reports.
+
+    ``diagnosis`` is for people; ``sdk_tests.diagnosis.completed`` adds one to a failure that has none.
+    """
 
     outcome: Verdict
     cause: Cause
+    diagnosis: Diagnosis | None = None
 
 
 @dataclass

@@ -11,6 +11,7 @@ import msgspec
 from dashboard_client import schema
 from dashboard_client.redact import redact
 from dashboard_client.schema import Evidence, Record, Retries, Stack, Timing, Verdict, record_id
+from sdk_tests.diagnosis import completed
 from sdk_tests.model.attempt import AttemptResult, Judgement
 from sdk_tests.model.metrics import answer_metrics, applicable_references
 from sdk_tests.model.timestamps import now
@@ -38,6 +39,7 @@ class Recorder:
         self, cell: Cell, judgement: Judgement | None, result: AttemptResult | None, *, attempt: int, final: bool
     ) -> Record:
         """Create, redact and store one record; return it as stored. A ``judgement`` of None is a pass."""
+        judgement = completed(judgement) if judgement is not None else None
         complete = valid_text(self._create(cell, judgement, result, attempt, final))
         stored = redact(complete, self.manifest.redaction, **self.private)
         if result is not None and result.tail:
@@ -104,6 +106,7 @@ class Recorder:
                 reproduce=reproduce(result),
             ),
             metrics=metrics,
+            diagnosis=judgement.diagnosis if judgement and judgement.diagnosis else msgspec.UNSET,
             extras=_extras(result, applicable_references(case_id, metrics, self.preparation.system.references)),
         )
 

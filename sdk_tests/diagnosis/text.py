@@ -1,0 +1,90 @@
+"""The texts that a cause is looked for in, and Python's tracebacks in them."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+LONGEST = 500
+"""Characters of a line that are kept."""
+
+
+class Where(str, enum.Enum):
+    """What a text is, which decides the rules that apply to it."""
+
+    OUTPUT = "output"
+    """The output of the payload, the texts in its answer, or the message of the harness about its end."""
+    LOGS = "logs"
+    """A log that a component wrote."""
+    SCHEDULER = "scheduler"
+    """What a scheduler answered: to a submission, or when it was asked about the job."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text, its ``name`` for people, and its ``owner``: the component or the kind of scheduler that wrote it.
+
+    ``path`` is the copy of it, relative to the run's private folder; None if it is no file.
+    """
+
+    where: Where
+    name: str
+    content: str
+    owner: str = ""
+    path: str | None = None
+    size: int = 0
+
+    def lines(self) -> list[str]:
+        """Return its lines without colours and surrounding space; an empty line stays, so that numbers are right."""
+        return [_ESCAPE.sub("", line).strip()[:LONGEST] for line in self.content.splitlines()]
+
+
+_ESCAPE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+_FIRST = re.compile(r"^(?:\s*\|?\s*)Traceback \(most recent call last\):")
+_EXCEPTION = re.compile(r"^(?P<name>(?:[A-Za-z_]\w*\.)*[A-Z_]\w*)(?:: |:?$)")
+_CAUSED = re.compile(
+    r"The above exception was the direct cause of|During handling of the above exception, another exception occurred"
+)
+_FRAME = re.compile(r'^File "|^\^|^~|^\[Previous line repeated')
+
+
+@dataclass(frozen=True)
+class Raised:
+    """An exception in a printed traceback: the number of the line that names it, and the line."""
+
+    number: int
+    line: str
+
+
+def chains(lines: list[str]) -> list[list[Raised]]:
+    """Return the chains of exceptions in printed tracebacks; each begins with its root, as Python prints it.
+
+    Python prints ``__cause__`` and ``__context__`` before the exception that they led to.
+    """
+    found: list[list[Raised]] = []
+    linked = False
+    for number, line in _raised(lines):
+        if number < 0:
+            linked = True
+            continue
+        if linked and found:
+            found[-1].append(Raised(number, line))
+        else:
+            found.append([Raised(number, line)])
+        linked = False
+    return found
+
+
+def _raised(lines: list[str]) -> Iterator[tuple[int, str]]:
+    """Yield the exception that ends each traceback; -1 as number stands for a link to the next one."""
+    inside = False
+    for number, line in enumerate(lines):
+        if _FIRST.search(line):
+            inside = True
+        elif _CAUSED.search(line):
+            yield -1, ""
+        elif inside and line and not _FRAME.match(line) and _EXCEPTION.match(line):
+            inside = False
+            yield number, line
