@@ -17,6 +17,15 @@ _CLOCK = re.compile(r"(\d{1,6}):([0-5]\d):([0-5]\d)")
 _ISO = re.compile(r"P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
 
 
+TOLERANCE_MS = 5 * 60_000
+"""How far a client's clock may be off before the server's counts; it includes the time that a request needs."""
+
+
+def is_off(skew: int | None) -> bool:
+    """Return whether a clock differs from that of the server by more than the tolerance; ``skew`` in milliseconds."""
+    return skew is not None and abs(skew) > TOLERANCE_MS
+
+
 def now_ms() -> int:
     """Return the current time in milliseconds since 1970 UTC."""
     return time.time_ns() // 1_000_000

@@ -51,6 +51,13 @@ def ms(when: datetime) -> int:
     return (when - _EPOCH) // timedelta(milliseconds=1)
 
 
+def clock_off(skew: int | None) -> str | None:
+    """Format how far a clock is off, such as ``clock 20 h ahead``; None if it is not, or if that is not known."""
+    if skew is None or not clock.is_off(skew):
+        return None
+    return f"clock {age(abs(skew))} {'ahead' if skew > 0 else 'behind'}"
+
+
 def ago(when: datetime, now: int) -> str:
     """Format how long before ``now`` (milliseconds since 1970) an instant was."""
     return age(now - ms(when))

@@ -14,7 +14,6 @@ MAX_RECORDS = 5000
 MAX_RECORD_BYTES = 1024 * 1024
 MAX_PLANNED = 100_000
 MAX_DEPTH = 32
-MAX_FUTURE_MS = 24 * 3600 * 1000
 
 MAX_SECONDS = 1e9
 """The longest duration of a phase, some 30 years. It also bounds the sums of durations."""

@@ -115,7 +115,8 @@ def show(places: Any, run: str, as_json: bool) -> None:
 def push(places: Any, run: str, url: str, token_file: Path | None, insecure_http: bool, as_json: bool) -> None:
     """Push a run, or an archive of one, to a collector. A repeated push sends only what is not acknowledged yet.
 
-    The exit code is 0 when the collector has every record, and 1 when it rejected a record or did not answer.
+    The exit code is 0 when the collector has every record of a closed run. It is 1 when the collector rejected a record
+    or did not answer, and when the run is not closed: it is still running, or it was ended before its last case.
     """
     import msgspec
 
@@ -139,6 +140,13 @@ def push(places: Any, run: str, url: str, token_file: Path | None, insecure_http
         click.echo("note: the last line of records.jsonl is torn or still being written; it was not sent", err=True)
     for rejection in report.rejected:
         click.echo(f"rejected: {rejection.case_id} ({rejection.record_id[:12]}): {rejection.reason}", err=True)
+    if report.closed is None and report.unclosed is None:
+        click.echo(
+            f"error: run {report.run_id} is not closed: it is still running, or it was ended before its last case. Its "
+            "planned cases without a result will be missing on the dashboard. To complete it: exaworks validate "
+            f"--resume {report.run_id}",
+            err=True,
+        )
     if report.unclosed:
         click.echo(f"the collector did not close the run: {report.unclosed}", err=True)
     click.get_current_context().exit(report.exit_code)

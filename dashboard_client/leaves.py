@@ -84,7 +84,7 @@ MANIFEST = _table(
         closed: schema harness.dirty selection.tier selection.partial selection.nodes planned.tier redaction
         closed: closed.sequence closed.planned closed.recorded closed.missing closed.counts closed.exit_code
         name: started trigger harness.version harness.commit harness.config_digest release
-        name: planned.component planned.partners planned.scheduler cadence stale_after
+        name: planned.component planned.partners planned.scheduler cadence stale_after time_limit
         name: waivers.cases waivers.expires closed.state closed.ended
     """,
     empty="""

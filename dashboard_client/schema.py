@@ -374,7 +374,11 @@ class Closing(_Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Manifest(_Struct, frozen=True, kw_only=True):
-    """Opens a run: the plan, and what the collector cannot know otherwise. Only ``closed`` changes later."""
+    """Opens a run: the plan, and what the collector cannot know otherwise. Only ``closed`` changes later.
+
+    ``time_limit`` is the longest that the plan may take, ``HH:MM:SS``. After that time, a planned case that did not
+    report is missing, also if the run was never closed.
+    """
 
     schema: int = SCHEMA_VERSION
     run_id: str
@@ -392,6 +396,7 @@ class Manifest(_Struct, frozen=True, kw_only=True):
     stale_after: str | None = None
     waivers: list[Waiver] = []
     owner: str | None = None
+    time_limit: str | msgspec.UnsetType | None = msgspec.UNSET
     closed: Closing | None = None
 
     def __post_init__(self) -> None:

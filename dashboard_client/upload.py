@@ -93,8 +93,8 @@ class PushReport:
 
     @property
     def exit_code(self) -> int:
-        """0 when the collector has every stored record, 1 otherwise."""
-        return 1 if self.rejected else 0
+        """0 when the collector has every stored record and the closing, 1 otherwise."""
+        return 1 if self.rejected or self.closed is None else 0
 
 
 def push(
@@ -164,7 +164,8 @@ class _Push:
     def _open(self) -> None:
         opening = msgspec.structs.replace(self.manifest, closed=None)
         ours = digest(opening)
-        answer = self._post("/api/v1/runs", encode(opening), _RunAnswer, "manifest", ours)
+        state = None if self.manifest.closed is None else "ended"  # its closing follows
+        answer = self._post("/api/v1/runs", encode(opening), _RunAnswer, "manifest", ours, state)
         _check_digest("manifest", ours, answer.digest)
         if answer.stored and self.pushed.state != CollectorState():
             _log.warning("%s: the collector has lost the acknowledged records; sending all again", self.client.url)
@@ -243,9 +244,9 @@ class _Push:
             self.pushed.save()
         self.report.closed = closing.sequence
 
-    def _post(self, path: str, body: bytes, answer: type[A], what: str, ours: str) -> A:
+    def _post(self, path: str, body: bytes, answer: type[A], what: str, ours: str, run_state: str | None = None) -> A:
         try:
-            return self.client.post(path, body, answer)
+            return self.client.post(path, body, answer, run_state=run_state)
         except Refused as error:
             if error.status != 409:
                 raise

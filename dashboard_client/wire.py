@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -101,8 +102,12 @@ class CollectorClient:
         self._session = session
         self._policy = policy
 
-    def post(self, path: str, body: bytes, answer: type[A], kind: str = "application/json") -> A:
+    def post(
+        self, path: str, body: bytes, answer: type[A], kind: str = "application/json", run_state: str | None = None
+    ) -> A:
         """Send a body, with retries, and return the decoded answer.
+
+        ``run_state`` is ``ended`` for the manifest of a run whose closing follows.
 
         Raises:
             Refused: the collector answered with a 4xx status other than 429.
@@ -112,7 +117,7 @@ class CollectorClient:
         for attempt in range(1, self._policy.attempts + 1):
             retry_after: float | None = None
             try:
-                response = self._send(path, packed, kind)
+                response = self._send(path, packed, kind, run_state)
             except requests.exceptions.SSLError as error:
                 raise UploadError(
                     f"{self.url}: the connection is not trusted: {self._clean(str(error))}. If a private authority "
@@ -141,12 +146,15 @@ class CollectorClient:
             "Acknowledged records are remembered; push again to send the rest."
         )
 
-    def _send(self, path: str, packed: bytes, kind: str) -> requests.Response:
+    def _send(self, path: str, packed: bytes, kind: str, run_state: str | None) -> requests.Response:
         headers = {
             "Content-Type": kind,
             "Content-Encoding": "gzip",
             "Accept": "application/json, application/problem+json",
+            "X-ExaWorks-Now": datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         }
+        if run_state is not None:
+            headers["X-ExaWorks-Run"] = run_state
         return self._session.post(
             self.url + path,
             data=packed,

@@ -12,8 +12,9 @@ from litestar import Response, post
 from sqlalchemy import Connection
 
 from collector import limits
+from collector.api.ingest import skew_of
 from collector.auth.tokens import ANY_SITE, Bearer, check_sender, note_sender_use
-from collector.clock import duration_seconds, iso, now_ms
+from collector.clock import duration_seconds, now_ms
 from collector.errors import Problem
 from collector.importers.common import (
     ImportedTest,
@@ -120,9 +121,10 @@ async def _import(request: HttpRequest, origin: Origin, content_types: Sequence[
     if "system" not in query:
         raise Problem(422, "invalid", "system: missing. Add ?system=NAME, the system of the results.", "system")
     encoding = request.headers.get("content-encoding", "").strip().lower()
+    skew = skew_of(request)
 
     def work(body: bytearray) -> bytes:
-        return _store_report(server, bearer, origin, bytes(inflate(body, encoding)), query, read)
+        return _store_report(server, bearer, origin, bytes(inflate(body, encoding)), query, read, skew)
 
     async with server.bodies.receive(request, limits.MAX_BODY) as body, server.decoding_slot(body):
         return _json(await asyncio.to_thread(work, body))
@@ -139,7 +141,13 @@ def _check_times(query: Mapping[str, str]) -> None:
 
 
 def _store_report(
-    server: Server, bearer: Bearer, origin: Origin, body: bytes, query: Mapping[str, str], read: Reader
+    server: Server,
+    bearer: Bearer,
+    origin: Origin,
+    body: bytes,
+    query: Mapping[str, str],
+    read: Reader,
+    skew: int | None,
 ) -> bytes:
     now = now_ms()
     site = _site(bearer, query.get("site"))
@@ -156,9 +164,9 @@ def _store_report(
         started = _start(connection, source, contents, query)
         stale_after = _clock_text(_stale_after(connection, source, query))
         document = make_manifest(source, started, tests, stale_after=stale_after)
-        stored = store_manifest(connection, read_manifest(encode(document), now), now, origin.value)
-        refused = store_records(connection, _decoded_records(source, tests, now), now)
-        closing = read_closing(encode(make_closing(outcomes, started)), now)
+        stored = store_manifest(connection, read_manifest(encode(document), now, skew), now, origin.value)
+        refused = store_records(connection, _decoded_records(source, tests, now, skew), now)
+        closing = read_closing(encode(make_closing(outcomes, started)), now, skew)
         store_closing(connection, run_id, closing, site, now)
         rejected = [{"record_id": name, "problem": problem.document()} for _, name, problem in refused]
         return {"stored": stored, "started": started, "stale_after": stale_after, "rejected": rejected}
@@ -178,7 +186,7 @@ def _start(connection: Connection, source: Source, contents: _Contents, query: M
         return started
     stored = stored_run(connection, source)
     if stored is not None:
-        return iso(stored.started, "milliseconds")
+        return stored.started
     modified = instant(query.get("modified"))
     if modified is None:
         detail = "The file states no time. Add &modified=TIME, its modification time, such as 2026-01-31T12:00:00Z."
@@ -203,10 +211,10 @@ def _clock_text(seconds: int) -> str:
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
 
 
-def _decoded_records(source: Source, tests: Sequence[ImportedTest], now: int) -> list[DecodedRecord]:
+def _decoded_records(source: Source, tests: Sequence[ImportedTest], now: int, skew: int | None) -> list[DecodedRecord]:
     batch = b'{"records":[' + b",".join(encode(make_record(source, test)) for test in tests) + b"]}"
     records = []
-    for item in read_batch(batch, now):
+    for item in read_batch(batch, now, skew):
         if not isinstance(item, DecodedRecord):
             raise item[2]
         records.append(item)

@@ -16,12 +16,16 @@ from collector.auth.tokens import Bearer
 from collector.clock import now_ms
 from collector.errors import Problem
 from collector.limits import MAX_BODY, inflate
+from collector.store.client_clock import HEADER, measured_skew
 from collector.store.decoding import DecodedRecord, read_batch, read_closing, read_manifest
 from collector.store.records import Refusal, store_records
 from collector.store.runs import store_closing, store_manifest
 from collector.web.context import HttpRequest, Server, server_of
 
 JSON = "application/json"
+
+RUN_STATE = "X-ExaWorks-Run"
+"""The header by which the sender of a manifest states that the run has ended, and that its closing follows."""
 
 PART_RECORDS = 750
 """The number of records after which a part of a batch ends with its run. This limits the memory of a transaction."""
@@ -36,8 +40,9 @@ async def open_run(request: HttpRequest) -> Response[bytes]:
     server = server_of(request)
     bearer = await server.bearer(request, "upload")
     _check_content_type(request)
+    skew, ended = skew_of(request), request.headers.get(RUN_STATE) == "ended"
     async with server.bodies.receive(request, MAX_BODY) as body, server.decoding_slot(body):
-        return await asyncio.to_thread(_open_run, server, bearer, body, _encoding(request))
+        return await asyncio.to_thread(_open_run, server, bearer, body, _encoding(request), skew, ended)
 
 
 @post("/api/v1/records")
@@ -46,8 +51,9 @@ async def add_records(request: HttpRequest) -> Response[bytes]:
     server = server_of(request)
     bearer = await server.bearer(request, "upload")
     _check_content_type(request)
+    skew = skew_of(request)
     async with server.bodies.receive(request, MAX_BODY) as body, server.decoding_slot(body):
-        return await asyncio.to_thread(_add_records, server, bearer, body, _encoding(request))
+        return await asyncio.to_thread(_add_records, server, bearer, body, _encoding(request), skew)
 
 
 @post("/api/v1/runs/{run_id:str}/close")
@@ -57,30 +63,41 @@ async def close_run(request: HttpRequest) -> Response[bytes]:
     server = server_of(request)
     bearer = await server.bearer(request, "upload")
     _check_content_type(request)
+    skew = skew_of(request)
     async with server.bodies.receive(request, MAX_BODY) as body, server.decoding_slot(body):
-        return await asyncio.to_thread(_close_run, server, bearer, run_id, body, _encoding(request))
+        return await asyncio.to_thread(_close_run, server, bearer, run_id, body, _encoding(request), skew)
 
 
 HANDLERS = [open_run, add_records, close_run]
 
 
-def _open_run(server: Server, bearer: Bearer, body: bytearray, encoding: str) -> Response[bytes]:
+def skew_of(request: HttpRequest) -> int | None:
+    """Return how far the clock of the client is ahead, in milliseconds; None if it does not send its time.
+
+    Call it when the request arrives and before its body is received, which may take long.
+    """
+    return measured_skew(request.headers.get(HEADER), now_ms())
+
+
+def _open_run(
+    server: Server, bearer: Bearer, body: bytearray, encoding: str, skew: int | None, ended: bool
+) -> Response[bytes]:
     now = now_ms()
-    decoded = read_manifest(inflate(body, encoding), now)
+    decoded = read_manifest(inflate(body, encoding), now, skew)
     manifest = decoded.manifest
     if not bearer.allows(manifest.site):
         detail = f"The token is for site {bearer.site}, and the manifest is of site {manifest.site}."
         raise Problem(403, "wrong-site", detail, "site")
-    stored = server.write(lambda connection: store_manifest(connection, decoded, now))
+    stored = server.write(lambda connection: store_manifest(connection, decoded, now, ended=ended))
     answer = {"run_id": manifest.run_id, "digest": decoded.digest.hex(), "stored": stored}
     return _json(msgspec.json.encode(answer), 201 if stored else 200)
 
 
-def _add_records(server: Server, bearer: Bearer, body: bytearray, encoding: str) -> Response[bytes]:
+def _add_records(server: Server, bearer: Bearer, body: bytearray, encoding: str, skew: int | None) -> Response[bytes]:
     now = now_ms()
     acknowledged: list[dict[str, str]] = []
     refused: list[Refusal] = []
-    items = read_batch(inflate(body, encoding), now)
+    items = read_batch(inflate(body, encoding), now, skew)
     for part in split_batch(items):
         _add_part(server, bearer, part, now, acknowledged, refused)
     server.counters.add("exaworks_collector_records_total", len(acknowledged))
@@ -139,9 +156,11 @@ def _add_part(
     refused += refusals
 
 
-def _close_run(server: Server, bearer: Bearer, run_id: str, body: bytearray, encoding: str) -> Response[bytes]:
+def _close_run(
+    server: Server, bearer: Bearer, run_id: str, body: bytearray, encoding: str, skew: int | None
+) -> Response[bytes]:
     now = now_ms()
-    decoded = read_closing(inflate(body, encoding), now)
+    decoded = read_closing(inflate(body, encoding), now, skew)
     server.write(lambda connection: store_closing(connection, run_id, decoded, bearer.site, now))
     answer = {"run_id": run_id, "digest": decoded.digest.hex(), "sequence": decoded.closing.sequence}
     return _json(msgspec.json.encode(answer))

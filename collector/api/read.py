@@ -15,6 +15,8 @@ from collector.errors import Problem
 from collector.outcomes import OUTCOME_NAMES, counts
 from collector.status import metrics, queries
 from collector.status.states import STATES, cell_states
+from collector.store.overdue import viewing
+from collector.store.rollups import state_of
 from collector.store.tables import HEAD
 from collector.web.context import HttpRequest, server_of
 
@@ -34,7 +36,7 @@ async def list_runs(request: HttpRequest) -> Response[bytes]:
         raise Problem(403, "wrong-site", f"The token is for site {bearer.site}, not for {site[:128]}.", "site")
 
     def read() -> bytes:
-        with server.store.reading() as connection:
+        with viewing(server.store, now_ms(), server.write) as connection:
             visibility = visibility_of(bearer) if site is None else visibility_of(bearer).within(site)
             rows = queries.latest_runs(connection, visibility, limit, system=system, before=before)
         following = rows[-1].run_id if len(rows) == limit else None
@@ -51,7 +53,7 @@ async def show_run(request: HttpRequest) -> Response[bytes]:
     bearer = await server.bearer(request, "read")
 
     def read() -> bytes:
-        with server.store.reading() as connection:
+        with viewing(server.store, now_ms(), server.write) as connection:
             run = _existing(queries.find_run(connection, run_id, visibility_of(bearer)), "run", run_id)
             cells = queries.run_cells(connection, run)
         outcomes = {cell.case_id: OUTCOME_NAMES[char] for cell, char in zip(cells, run.outcomes, strict=True)}
@@ -114,8 +116,9 @@ async def list_cells(request: HttpRequest) -> Response[bytes]:
 
     def read() -> bytes:
         visibility = visibility_of(bearer) if site is None else visibility_of(bearer).within(site)
-        with server.store.reading() as connection:
-            cells, following = cell_states(connection, visibility, now_ms(), system, state, after)
+        now = now_ms()
+        with viewing(server.store, now, server.write) as connection:
+            cells, following = cell_states(connection, visibility, now, system, state, after)
         return msgspec.json.encode({"cells": cells, "after": following})
 
     return _json(await asyncio.to_thread(read))
@@ -128,8 +131,10 @@ async def metrics_(request: HttpRequest) -> Response[bytes]:
     bearer = await server.bearer(request, "read")
 
     def read() -> bytes:
-        with server.store.reading() as connection:
-            return metrics.write([*server.counters.lines(), *metrics.board_lines(connection, visibility_of(bearer))])
+        now = now_ms()
+        with viewing(server.store, now, server.write) as connection:
+            lines = metrics.board_lines(connection, visibility_of(bearer), now)
+        return metrics.write([*server.counters.lines(), *lines])
 
     return Response(content=await asyncio.to_thread(read), media_type=metrics.KIND)
 
@@ -204,7 +209,7 @@ def _run_summary(row: Any) -> dict[str, Any]:
         "release": row.release,
         "tier": row.tier,
         "partial": row.partial,
-        "state": row.state or "open",
+        "state": state_of(row),
         "sequence": row.sequence,
         "exit_code": row.exit_code,
         "digest": None if row.digest is None else bytes(row.digest).hex(),

@@ -21,7 +21,9 @@ def digest(places: Any, site: str | None, as_json: bool, database: str | None) -
     from collector.auth.visibility import EVERYTHING
     from collector.clock import now_ms
     from collector.notify.digest import as_text, digest
+    from collector.store.overdue import viewing
 
-    with open_database(places, database) as store, store.reading() as connection:
-        facts = digest(connection, EVERYTHING if site is None else EVERYTHING.within(site), now_ms())
+    now = now_ms()
+    with open_database(places, database) as store, viewing(store, now) as connection:
+        facts = digest(connection, EVERYTHING if site is None else EVERYTHING.within(site), now)
     click.echo(json.dumps(facts, indent=2) if as_json else as_text(facts).rstrip())

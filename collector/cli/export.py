@@ -32,7 +32,9 @@ def export(places: Any, folder: Path, runs: int, hidden: bool, database: str | N
     from collector.auth.visibility import Visibility
     from collector.clock import now_ms
     from collector.server.export import export
+    from collector.store.overdue import viewing
 
-    with open_database(places, database) as store, store.reading() as connection:
-        count = export(connection, Visibility(hidden=hidden), folder, now_ms(), runs)
+    now = now_ms()
+    with open_database(places, database) as store, viewing(store, now) as connection:
+        count = export(connection, Visibility(hidden=hidden), folder, now, runs)
     click.echo(f"{count} files in {folder}")

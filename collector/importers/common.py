@@ -227,11 +227,12 @@ def severity(test: ImportedTest) -> int:
 
 
 def seconds_between(started: str | None, ended: str | None) -> float | None:
-    """Return the seconds between two instants in the format of ``instant``."""
+    """Return the seconds between two instants in the format of ``instant``; None if that is not a duration."""
     if started is None or ended is None:
         return None
     first, last = (datetime.fromisoformat(each.replace("Z", "+00:00")) for each in (started, ended))
-    return max(0.0, round((last - first).total_seconds(), 3))
+    seconds = round((last - first).total_seconds(), 3)
+    return seconds if seconds >= 0 else None
 
 
 def plain(text: object) -> str:

@@ -16,7 +16,8 @@ from sqlalchemy import update
 from sqlalchemy.exc import SQLAlchemyError
 
 from collector.clock import now_ms
-from collector.notify.hooks import any_hooks, claim, queue_changes, queue_digests, signing_key
+from collector.notify.hooks import any_hooks, claim, queue_changes, queue_digests, queue_silences, signing_key
+from collector.store.overdue import viewing
 from collector.store.tables import deliveries
 from collector.web.context import Server
 
@@ -62,7 +63,10 @@ def step(server: Server, now: int) -> int:
     with server.store.reading() as connection:
         if not any_hooks(connection):
             return 0
+    with viewing(server.store, now, server.write):
+        pass  # runs that are overdue now are marked
     server.write(lambda connection: queue_changes(connection, now))
+    server.write(lambda connection: queue_silences(connection, now))
     server.write(lambda connection: queue_digests(connection, now))
     until = now + 1000 * TIMEOUT_SECONDS * AT_ONCE
     claimed = server.write(lambda connection: claim(connection, now, until, AT_ONCE))
@@ -100,7 +104,7 @@ def _post(row: Any, key: bytes) -> str | None:
     signature = hmac.new(signing_key(key, row.hook), body, hashlib.sha256).hexdigest()
     headers = {
         "Content-Type": "application/json",
-        "X-ExaWorks-Event": row.kind,
+        "X-ExaWorks-Event": row.name.partition(":")[0],
         "X-ExaWorks-Delivery": str(row.id),
         "X-ExaWorks-Signature": f"sha256={signature}",
     }
@@ -127,7 +131,8 @@ def _mail(row: Any) -> str | None:
     facts = json.loads(bytes(row.body))
     message = EmailMessage()
     message["Subject"] = (
-        f"ExaWorks: {len(facts['newly_failed'])} newly failed, {len(facts['failing_for_days'])} failing"
+        f"ExaWorks: {len(facts['newly_failed'])} newly failed, {len(facts['failing_for_days'])} failing, "
+        f"{len(facts['missing'])} missing, {len(facts['silent'])} silent"
     )
     message["From"] = os.environ.get(SENDER) or f"exaworks@{host}"
     message["To"] = row.url.removeprefix("mailto:").partition("?")[0]

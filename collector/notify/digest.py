@@ -1,10 +1,10 @@
-"""The daily digest: new failures, failures that are older than two days, missing cases, and figures that got worse."""
+"""The daily digest: silent systems, new and older failures, missing cases, and figures that got worse."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from collector import formatting
 from collector.auth.visibility import Visibility
@@ -15,6 +15,7 @@ from collector.rendering.base import Question
 from collector.rendering.plots import figure
 from collector.status.figures import worse_series
 from collector.status.waivers import administrator_waivers, covering_waiver, manifest_facts, site_file_waivers
+from collector.store.tables import systems
 from collector.store.trends import WORSE
 
 DAY_MS = 86_400_000
@@ -57,9 +58,24 @@ def digest(connection: Connection, visibility: Visibility, now: int) -> dict[str
     return {
         "event": "digest",
         "at": iso(now),
+        "silent": silent_systems(connection, visibility, now),
         **lists,
         WORSE: [_figure(row) for row in worse_series(connection, visibility, now)],
     }
+
+
+def silent_systems(connection: Connection, visibility: Visibility, now: int) -> list[dict[str, Any]]:
+    """Return the systems of which no run started within their cadence."""
+    query = select(systems).where(systems.c.silent_from <= now).order_by(systems.c.site, systems.c.system)
+    return [
+        {
+            "site": row.site,
+            "system": row.system,
+            "since": iso(row.silent_from),
+            "contact": None if row.contact is None else iso(row.contact),
+        }
+        for row in connection.execute(visibility.of(query))
+    ]
 
 
 def _figure(row: Any) -> dict[str, Any]:
@@ -70,6 +86,11 @@ def _figure(row: Any) -> dict[str, Any]:
 def as_text(facts: dict[str, Any]) -> str:
     """Write a digest as plain text, for mail and the terminal."""
     lines = [f"ExaWorks status at {facts['at']}", ""]
+    lines.append(f"Silent, no run within their cadence: {formatting.counted(len(facts['silent']), 'system')}")
+    for entry in facts["silent"]:
+        contact = f", last contact {entry['contact']}" if entry["contact"] else ""
+        lines.append(f"  {entry['site']}/{entry['system']}  silent since {entry['since']}{contact}")
+    lines.append("")
     for name, title in LISTS:
         entries = facts[name]
         lines.append(f"{title}: {formatting.counted(len(entries), 'case')}")

@@ -2,8 +2,9 @@
 
 Changes are found by comparing each cell with the state that was last reported for it. The message is stored in the
 transaction that updates the reported state, so each change is reported once, even if the collector is killed, and
-ingest never waits for it. The changes of a run are reported when the run is closed, or when it has been open for longer
-than ``ABANDONED_MS``.
+ingest never waits for it. The changes of a run are reported when the run is closed or overdue, or when it has been open
+for longer than ``ABANDONED_MS``. A silent system is reported once, also to a hook that is newer than the silence; so is
+its next run.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ from sqlalchemy import Connection, Row, case, delete, insert, literal, select, u
 from collector.auth.visibility import EVERYTHING
 from collector.clock import iso
 from collector.errors import HookError
-from collector.outcomes import OUTCOME_NAMES, PASS
+from collector.outcomes import MISSING, OUTCOME_NAMES, PASS
+from collector.store.silence import is_silent
 from collector.store.tables import cells, deliveries, hooks, records, reported_states, runs, systems
 
 CHANGE, DIGEST = "change", "digest"
-FAILING = "fei"
+SILENT, REPORTING = "silent", "reporting"
+FAILING = "fei" + MISSING
 ABANDONED_MS = 6 * 3_600_000
 DAY_MS = 86_400_000
 
@@ -109,6 +112,30 @@ def queue_changes(connection: Connection, now: int) -> int:
     return queued
 
 
+def queue_silences(connection: Connection, now: int) -> int:
+    """Queue messages about systems that are silent, and about those that report again; return how many."""
+    subscribed = connection.execute(select(hooks).where(hooks.c.kind == CHANGE)).all()
+    if not subscribed:
+        return 0
+    silent = systems.c.silent_from <= now
+    query = select(systems).where(silent | systems.c.silence_reported.is_not(None))
+    queued = 0
+    for row in connection.execute(query.order_by(systems.c.id)).all():
+        is_now = is_silent(row.silent_from, now)
+        since = row.silent_from if is_now else row.silence_reported
+        event = SILENT if is_now else REPORTING
+        place = {"site": row.site, "system": row.system, "since": iso(since)}
+        body = {"event": event, "at": iso(now), **place, "contact": None if row.contact is None else iso(row.contact)}
+        name = f"{event}:{row.site}/{row.system}:{since}"
+        if len(name) > 192:
+            name = f"{event}:{hashlib.sha256(name.encode()).hexdigest()}"
+        queued += sum(_queue(connection, hook, name, body, now) for hook in subscribed if hook.site in (None, row.site))
+        reported = row.silent_from if is_now else None
+        if row.silence_reported != reported:
+            connection.execute(update(systems).where(systems.c.id == row.id).values(silence_reported=reported))
+    return queued
+
+
 def queue_digests(connection: Connection, now: int) -> int:
     """Queue the digests that are due; return how many."""
     from collector.notify.digest import digest
@@ -144,7 +171,7 @@ def _changed(connection: Connection, now: int) -> list[Row[Any]]:
         .outerjoin(records, records.c.id == cells.c.last_record)
         .where(cells.c.last_outcome.in_([PASS, *FAILING]))
         .where(reported_states.c.state.is_(None) | (reported_states.c.state != state))
-        .where(runs.c.state.is_not(None) | (runs.c.started < now - ABANDONED_MS))
+        .where(runs.c.state.is_not(None) | runs.c.overdue | (runs.c.started < now - ABANDONED_MS))
         .order_by(cells.c.id)
     )
     return list(connection.execute(query))

@@ -13,12 +13,14 @@ from collector.rendering import markup
 from collector.rendering.base import Facts, Page, Question, not_found
 from collector.status.changes import differences
 from collector.status.figures import series_facts, series_query
-from collector.store.rollups import positions
+from collector.status.reliability import reliability, since_pass, words
+from collector.store.rollups import is_open, positions
 from collector.store.streaks import flake_score, is_flaky
 from collector.store.tables import bodies, cells, plans, records, runs, series, systems
 from dashboard_client.schema import Record, record_id
 
 RUNS = 60
+CHARS = {name: char for char, name in OUTCOME_NAMES.items()}
 
 
 def answer(question: Question) -> Facts:
@@ -33,9 +35,9 @@ def answer(question: Question) -> Facts:
     )
     if cell is None:
         raise not_found("case", number)
-    columns = (runs.c.id, runs.c.run_id, runs.c.started, runs.c.release, runs.c.state, runs.c.extra, runs.c.outcomes)
+    columns = (runs.c.id, runs.c.run_id, runs.c.started, runs.c.release, runs.c.state, runs.c.overdue, runs.c.extra)
     newest = connection.execute(
-        select(*columns, plans.c.cells.label("plan"))
+        select(*columns, runs.c.outcomes, plans.c.cells.label("plan"))
         .outerjoin(plans, plans.c.id == runs.c.plan)
         .where(runs.c.system == cell.system)
         .order_by(runs.c.started.desc(), runs.c.run_id.desc())
@@ -46,6 +48,7 @@ def answer(question: Question) -> Facts:
     passed, failed = effective.get(cell.pass_run), effective.get(cell.fail_run)
     before, after = _body(passed), _body(failed)
     measured = connection.execute(series_query().where(series.c.cell == cell.id)).all()
+    history = _history(cell.id, newest)
     return {
         "case_id": cell.case_id,
         "cell": cell.id,
@@ -58,7 +61,9 @@ def answer(question: Question) -> Facts:
         "version": cell.last_version,
         "flaky": is_flaky(cell.turns),
         "flake_score": flake_score(cell.history, cell.turns),
-        "history": _history(cell.id, newest),
+        "history": history,
+        **reliability("".join(CHARS.get(each["outcome"], "") for each in history)),
+        "since_pass": since_pass(cell.history),
         "figures": [series_facts(row) for row in measured],
         "last_pass": _side(cell, passed),
         "first_failure": _side(cell, failed),
@@ -71,6 +76,7 @@ def draw(question: Question, facts: Facts) -> Facts:
     return {
         "different": [each for each in changed if each["changed"]],
         "same": [each for each in changed if not each["changed"]],
+        "reliability": words(facts),
     }
 
 
@@ -119,7 +125,7 @@ def _history(cell: int, newest: list[Row[Any]] | Any) -> list[Facts]:
         if position is None:
             continue
         char = row.outcomes[position]
-        outcome = "pending" if char == MISSING and row.state is None else markup.DISPLAY_NAMES[char]
+        outcome = "pending" if char == MISSING and is_open(row) else markup.DISPLAY_NAMES[char]
         history.append(
             {"run_id": row.run_id, "outcome": outcome, "started": formatting.at(row.started), "release": row.release}
         )

@@ -12,7 +12,7 @@ from collector.rendering import markup
 from collector.rendering.base import Facts, Page, Question, not_found
 from collector.rendering.run_lines import run_line
 from collector.status import queries
-from collector.store.rollups import parse_cells
+from collector.store.rollups import is_open, parse_cells
 from collector.store.tables import cells, plans, records, runs, systems
 from dashboard_client.schema import Manifest
 
@@ -71,7 +71,7 @@ def _cases(question: Question, run: Any) -> dict[str, Side]:
         .order_by(records.c.attempt)
     )
     named = {row.id: row for row in question.connection.execute(query)}
-    outcomes = run.outcomes if run.state is not None else run.outcomes.replace(MISSING, markup.PENDING)
+    outcomes = run.outcomes.replace(MISSING, markup.PENDING) if is_open(run) else run.outcomes
     return {
         named[cell].case_id: (outcome, cell, named[cell].seconds, bool(named[cell].emulated))
         for cell, outcome in zip(layout, outcomes, strict=True)

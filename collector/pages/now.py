@@ -14,6 +14,8 @@ from collector.rendering import markup
 from collector.rendering.base import Facts, Page, Question
 from collector.rendering.run_lines import run_line
 from collector.status.queries import latest_runs
+from collector.store.silence import is_silent
+from collector.store.staleness import is_stale
 from collector.store.tables import board, runs, systems
 
 RECENT = 25
@@ -21,12 +23,13 @@ WIDE = 8
 """With more systems than this, each system is a row, so that the page scrolls vertically and not horizontally."""
 
 FILTERS = ("site", "system", "component", "outcome", "state")
-STATES = ("stale", "emulated", "nested", "flaky")
+STATES = ("stale", "silent", "emulated", "nested", "flaky")
 
 
 def answer(question: Question) -> Facts:
     query = (
         select(board, systems.c.site, systems.c.system.label("name"), runs.c.run_id, runs.c.stale_after)
+        .add_columns(systems.c.silent_from, systems.c.skew)
         .join(systems, systems.c.id == board.c.system)
         .join(runs, runs.c.id == board.c.run)
         .order_by(systems.c.site, systems.c.system, board.c.subject)
@@ -49,7 +52,8 @@ def draw(question: Question, facts: Facts) -> Facts:
     subjects = sorted({subject for subject, _ in by_crossing}, key=formatting.control_first)
     places = sorted({place for _, place in by_crossing})
     drawn = {key: _markup(question, tile) for key, tile in by_crossing.items()}
-    heads = {place: _system_head(question, place) for place in places}
+    marks = {(tile["site"], tile["system"]): tile for tile in facts["tiles"]}
+    heads = {place: _system_head(question, place, marks[place]) for place in places}
     systems_as_rows = len(places) > WIDE
     label = "Latest outcome of each component on each system"
     if systems_as_rows:
@@ -75,7 +79,6 @@ def draw(question: Question, facts: Facts) -> Facts:
 
 
 def _tile(row: Any, now: int) -> Facts:
-    stale = row.stale_after is not None and now - row.started > row.stale_after * 1000
     return {
         "site": row.site,
         "system": row.name,
@@ -86,11 +89,13 @@ def _tile(row: Any, now: int) -> Facts:
         "began": formatting.at(row.started),
         "version": row.version,
         "run_id": row.run_id,
-        "stale": stale,
+        "stale": is_stale(row.started, row.stale_after, now),
         "emulated": row.emulated,
         "only_emulated": markup.only_emulated(row.outcomes, row.emulated),
         "nested": row.nested,
         "flaky": row.flaky,
+        "silent": is_silent(row.silent_from, now),
+        "clock": formatting.clock_off(row.skew),
     }
 
 
@@ -126,11 +131,13 @@ def _chips(question: Question, facts: Facts) -> list[tuple[str, list[tuple[str, 
     return chips
 
 
-def _system_head(question: Question, place: tuple[str, str]) -> Markup:
+def _system_head(question: Question, place: tuple[str, str], tile: Facts) -> Markup:
     site, system = place
-    return Markup('<small><a href="{}">{}</a></small><a href="{}">{}</a>').format(
+    head = Markup('<small><a href="{}">{}</a></small><a href="{}">{}</a>').format(
         question.link("sites", site), site, question.link("systems", site, system), system
     )
+    marks = ["silent"] * tile["silent"] + [tile["clock"]] * (tile["clock"] is not None)
+    return head + Markup("").join(Markup(' <em class="badge old">{}</em>').format(mark) for mark in marks)
 
 
 def _markup(question: Question, tile: Facts) -> Markup:

@@ -57,10 +57,12 @@ def draw(question: Question, facts: Facts) -> Facts:
     total = 0.0
     for phase in PHASES:
         span = getattr(record.timing, phase) if record is not None else None
+        if span is not None and span.seconds < 0:  # a clock was set back during it
+            span = None
         spans.append({"phase": phase, "span": span, "offset": total})
-        total += max(span.seconds, 0.0) if span is not None else 0.0
+        total += span.seconds if span is not None else 0.0
     for each in spans:
-        length = max(each["span"].seconds, 0.0) if each["span"] is not None else 0.0
+        length = each["span"].seconds if each["span"] is not None else 0.0
         each["x"] = round(1000 * each["offset"] / total, 2) if total else 0
         each["width"] = round(max(1000 * length / total, 1.5), 2) if total and length else 0
     return {"record": record, "spans": spans, "total": total}

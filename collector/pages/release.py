@@ -12,13 +12,13 @@ from collector.rendering import markup
 from collector.rendering.base import Facts, Page, Question, not_found
 from collector.rendering.run_lines import run_line
 from collector.status import queries
-from collector.store.rollups import parse_cells
+from collector.store.rollups import is_open, parse_cells
 from collector.store.tables import cells, plans, runs, systems
 
 
 def answer(question: Question) -> Facts:
     release = question.path["release"]
-    complete = runs.c.partial.is_(False) & runs.c.state.is_not(None)
+    complete = runs.c.partial.is_(False) & (runs.c.state.is_not(None) | runs.c.overdue)
     newest = (
         select(runs.c.id)
         .where(runs.c.system == systems.c.id, runs.c.release == release)
@@ -67,7 +67,7 @@ def _components(run: Any, subjects: dict[int, tuple[str, bool]]) -> Facts:
         subject, on_emulator = subjects[cell]
         grouped[subject] = grouped.get(subject, "") + outcome
         emulated[subject] = emulated.get(subject, 0) + on_emulator
-    open_ = run.state is None
+    open_ = is_open(run)
     return {
         subject: {
             "outcome": markup.overall_outcome(outcomes, open_),

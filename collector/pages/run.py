@@ -14,6 +14,7 @@ from collector.rendering import markup
 from collector.rendering.base import Facts, Page, Question, not_found
 from collector.rendering.run_lines import run_line
 from collector.status import queries
+from collector.store.rollups import is_open
 from dashboard_client.schema import CONTROL, Closing, Manifest, record_id
 
 
@@ -92,7 +93,7 @@ def _case(run: Any, cell: Any, outcome: str, record: Any, tries: int, planned: b
         "cell": cell.id,
         "subject": cell.subject,
         "scheduler": cell.scheduler,
-        "outcome": markup.overall_outcome(outcome, run.state is None),
+        "outcome": markup.overall_outcome(outcome, is_open(run)),
         "char": outcome,
         "planned": planned,
         "attempts": tries,
@@ -123,6 +124,15 @@ def _notices(run: Any, manifest: Manifest | None) -> list[str]:
     notices = []
     if manifest is None:
         notices.append("The manifest of this run has not been received: its planned and missing cases are unknown.")
+    if run.overdue:
+        notices.append(
+            "This run should have ended and was not closed: its planned cases without a result are missing. "
+            "If it has ended, push its results; if it was interrupted, resume it."
+        )
+    if (clock := formatting.clock_off(run.skew)) is not None:
+        notices.append(
+            f"The machine that sent this run has its {clock}: its times are converted to those of the collector."
+        )
     if run.state == "interrupted":
         notices.append("This run was interrupted. Resume it to complete it.")
     if run.closing is not None and manifest is not None:
@@ -133,7 +143,7 @@ def _notices(run: Any, manifest: Manifest | None) -> list[str]:
                 f"The run recorded {recorded} cases, but only {received} of them were received. "
                 "Push the results of the run again."
             )
-    if run.state is not None and run.outcomes:
+    if not is_open(run) and run.outcomes:
         planned = [each.component for each in manifest.planned] if manifest is not None else []
         passed = [place for place, outcome in enumerate(run.outcomes) if outcome in PASSED]
         if not passed:

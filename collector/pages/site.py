@@ -7,7 +7,6 @@ from typing import Any
 from sqlalchemy import select
 
 from collector import formatting
-from collector.clock import duration_seconds
 from collector.rendering.base import Facts, Page, Question, not_found
 from collector.rendering.health import health, health_query
 from collector.rendering.plots import Series, plot
@@ -80,14 +79,11 @@ def _series(system: Facts, key: str) -> Series:
 
 def _system(rows: list[Any], measured: list[Any], manifest: ManifestFacts | None, now: int) -> Facts:
     contact = rows[0].contact
-    cadence = duration_seconds(manifest.cadence) if manifest else None
-    late = cadence is not None and contact is not None and now - contact > 1500 * cadence
     month = [day for day in measured if day.day > now // DAY_MS - 30]
     attempts, infra = sum(day.records for day in month), sum(day.infra for day in month)
     return health(rows, now) | {
         "system": rows[0].system,
         "contact": formatting.at_or_none(contact),
-        "late": late,
         "figures": rows[0].trended,
         "worse": rows[0].worse,
         "cadence": manifest.cadence if manifest else None,

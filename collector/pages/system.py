@@ -17,7 +17,9 @@ from collector import formatting
 from collector.outcomes import MISSING, PASS
 from collector.rendering import markup
 from collector.rendering.base import Facts, Page, Question, not_found
-from collector.store.rollups import parse_cells
+from collector.status.reliability import reliability, words
+from collector.store.rollups import is_open, parse_cells, state_of
+from collector.store.silence import is_silent
 from collector.store.streaks import flake_score, is_flaky
 from collector.store.tables import cells, plans, runs, systems
 
@@ -33,6 +35,7 @@ COLUMNS = (
     runs.c.schedulers,
     runs.c.trigger,
     runs.c.state,
+    runs.c.overdue,
     runs.c.plan,
     runs.c.extra,
     runs.c.outcomes,
@@ -71,6 +74,8 @@ def answer(question: Question) -> Facts:
         "system": path["system"],
         "figures": system.trended,
         "worse": system.worse,
+        "silent": is_silent(system.silent_from, question.now),
+        "clock": formatting.clock_off(system.skew),
         "runs": [_run(row) for row in rows],
         "before": rows[-1].run_id if len(rows) == limit else None,
         "cases": [
@@ -79,6 +84,7 @@ def answer(question: Question) -> Facts:
                 "cell": row.id,
                 "subject": row.subject,
                 "outcomes": "".join(outcomes),
+                **reliability("".join(outcomes)),
                 "emulated": bool(row.last_emulated),
                 "flaky": is_flaky(row.turns),
                 "flake_score": flake_score(row.history, row.turns),
@@ -128,14 +134,14 @@ def draw(question: Question, facts: Facts) -> Facts:
 
 
 def _row(case: Facts, href: str, joined: str) -> str:
-    outcomes: str = case["outcomes"]
-    passed, decided = outcomes.count(PASS), sum(map(outcomes.count, "pfe"))
-    rate = f"{100 * passed // decided}%" if decided else "—"
+    title = f' title="{words(case)}"' if case["passed"] < case["planned"] else ""
+    rate = f"{case['passed']} of {case['planned']}" if case["planned"] else "—"
     flaky = ' <em class="badge flaky">flaky</em>' if case["flaky"] else ""
     emulated = ' <em class="badge emulated">emulated</em>' if case["emulated"] else ""
     name = Markup("{}").format(case["case_id"])
     marked = " class=em" if case["emulated"] else ""
-    return f'<tr{marked}><th scope=row><a href="{href}">{name}</a>{flaky}{emulated}</th><td class=rate>{rate}{joined}\n'
+    head = f'<tr{marked}><th scope=row><a href="{href}">{name}</a>{flaky}{emulated}</th>'
+    return f"{head}<td class=rate{title}>{rate}{joined}\n"
 
 
 def _cell_links(link: Callable[..., str]) -> Callable[[int], str]:
@@ -152,7 +158,7 @@ def _columns(rows: Sequence[Row[Any]], layouts: Sequence[tuple[int, ...]], order
         if layout not in positions:
             index = {cell: position for position, cell in enumerate(layout)}
             positions[layout] = [index.get(cell, -1) for cell in order]
-        outcomes = (row.outcomes if row.state is not None else row.outcomes.replace(MISSING, markup.PENDING)) + NONE
+        outcomes = (row.outcomes.replace(MISSING, markup.PENDING) if is_open(row) else row.outcomes) + NONE
         columns.append([outcomes[position] for position in positions[layout]])
     return columns
 
@@ -168,7 +174,7 @@ def _run(row: Row[Any]) -> Facts:
         "scheduler_versions": ", ".join(f"{name} {version}" for name, version in schedulers.items() if name != "local")
         or None,
         "trigger": row.trigger,
-        "state": row.state or "open",
+        "state": state_of(row),
     }
 
 

@@ -12,6 +12,7 @@ from collector.auth.visibility import Visibility, visibility_of
 from collector.clock import now_ms
 from collector.rendering.base import not_found
 from collector.rendering.health import health, health_query
+from collector.store.overdue import viewing
 from collector.store.tables import board, systems
 from collector.web.context import HttpRequest, server_of
 
@@ -42,8 +43,9 @@ async def badge(request: HttpRequest) -> Response[bytes]:
     def work() -> bytes:
         if not component.endswith(SVG):
             raise not_found("badge", component)
-        with server.store.reading() as connection:
-            return draw_badge(connection, visibility_of(bearer), site, system, component[: -len(SVG)], now_ms())
+        now = now_ms()
+        with viewing(server.store, now, server.write) as connection:
+            return draw_badge(connection, visibility_of(bearer), site, system, component[: -len(SVG)], now)
 
     headers = {"Cache-Control": "max-age=60", "Cross-Origin-Resource-Policy": "cross-origin"}
     return Response(content=await asyncio.to_thread(work), media_type="image/svg+xml", headers=headers)

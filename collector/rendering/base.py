@@ -27,6 +27,7 @@ from collector.errors import Problem
 from collector.outcomes import OUTCOME_NAMES
 from collector.rendering import markup
 from collector.rendering.plots import figure
+from collector.store.overdue import viewing
 from collector.web.context import HttpRequest, linker, server_of
 
 Facts = dict[str, Any]
@@ -86,9 +87,10 @@ def handler(page: Page) -> HTTPRouteHandler:
         query, link = dict(request.query_params.items()), linker(request)
 
         def render(renderer: Callable[[Page, Question], bytes], path: dict[str, str]) -> bytes:
-            with server.store.reading() as connection:
+            now = now_ms()
+            with viewing(server.store, now, server.write) as connection:
                 visibility = visibility_of(bearer)
-                return renderer(page, Question(connection, visibility, now_ms(), path, query, link, server.private))
+                return renderer(page, Question(connection, visibility, now, path, query, link, server.private))
 
         def work() -> tuple[bytes, str]:
             if last is not None and path[last].endswith(JSON):

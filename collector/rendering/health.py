@@ -10,6 +10,8 @@ from collector import formatting
 from collector.outcomes import MISSING, ORDER
 from collector.rendering import markup
 from collector.rendering.base import Facts
+from collector.store.silence import is_silent
+from collector.store.staleness import is_stale
 from collector.store.tables import board, runs, systems
 
 COLUMNS = (
@@ -17,6 +19,8 @@ COLUMNS = (
     systems.c.site,
     systems.c.system,
     systems.c.contact,
+    systems.c.skew,
+    systems.c.silent_from,
     systems.c.trended,
     systems.c.worse,
     board.c.subject,
@@ -44,7 +48,9 @@ def health(rows: list[Any], now: int) -> Facts:
         "outcome": markup.overall_outcome(outcomes),
         "counts": markup.counts_of(outcomes),
         "missing": outcomes.count(MISSING),
-        "stale": any(row.stale_after is not None and now - row.started > row.stale_after * 1000 for row in reported),
+        "stale": any(is_stale(row.started, row.stale_after, now) for row in reported),
+        "silent": bool(rows) and is_silent(rows[0].silent_from, now),
+        "clock": formatting.clock_off(rows[0].skew if rows else None),
         "emulated": emulated,
         "only_emulated": markup.only_emulated(outcomes, emulated),
         "latest": formatting.at_or_none(latest),

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, func, select
 
 from collector.auth.visibility import Visibility
 from collector.outcomes import ORDER, OUTCOME_NAMES
+from collector.store.silence import is_silent
 from collector.store.tables import board, runs, systems
 
 KIND = "text/plain; version=0.0.4"
@@ -30,6 +31,11 @@ HELP = {
     "exaworks_figures": ("gauge", "Figures of a system that are followed over time."),
     "exaworks_figures_worse": ("gauge", "Figures of a system that are worse than usual."),
     "exaworks_last_run_seconds": ("gauge", "When the newest run of a system began, seconds since 1970."),
+    "exaworks_silent": ("gauge", "1 if no run of a system started within its cadence, else 0."),
+    "exaworks_clock_ahead_seconds": (
+        "gauge",
+        "How far the clock of the machine that last sent results of a system was ahead; negative if behind.",
+    ),
     "exaworks_last_contact_seconds": (
         "gauge",
         "When the collector last received something of a system, seconds since 1970.",
@@ -60,7 +66,7 @@ class Counters:
         return lines
 
 
-def board_lines(connection: Connection, visibility: Visibility) -> list[tuple[str, str, float]]:
+def board_lines(connection: Connection, visibility: Visibility, now: int) -> list[tuple[str, str, float]]:
     """Return the lines about each system that the reader may see, from its board."""
     names = (systems.c.site, systems.c.system)
     lines: list[tuple[str, str, float]] = []
@@ -80,8 +86,14 @@ def board_lines(connection: Connection, visibility: Visibility) -> list[tuple[st
         lines.append(("exaworks_flaky_cells", labels(site=place[0], system=place[1]), flaky[place]))
     newest = select(runs.c.system, func.max(runs.c.started).label("started")).group_by(runs.c.system).subquery()
     times = select(*names, systems.c.contact, newest.c.started, systems.c.trended, systems.c.worse)
-    joined = times.outerjoin(newest, newest.c.system == systems.c.id)
-    for site, system, contact, started, trended, worse in connection.execute(visibility.of(joined).order_by(*names)):
+    joined = times.add_columns(systems.c.silent_from, systems.c.skew)
+    joined = joined.outerjoin(newest, newest.c.system == systems.c.id)
+    rows = connection.execute(visibility.of(joined).order_by(*names))
+    for site, system, contact, started, trended, worse, silent_from, skew in rows:
+        if silent_from is not None:
+            lines.append(("exaworks_silent", labels(site=site, system=system), int(is_silent(silent_from, now))))
+        if skew is not None:
+            lines.append(("exaworks_clock_ahead_seconds", labels(site=site, system=system), skew / 1000))
         if trended:
             place_labels = labels(site=site, system=system)
             lines += [("exaworks_figures", place_labels, trended), ("exaworks_figures_worse", place_labels, worse)]

@@ -49,6 +49,8 @@ RUN_COLUMNS = (
     runs.c.records,
     runs.c.sequence,
     runs.c.state,
+    runs.c.overdue,
+    runs.c.skew,
     runs.c.ended,
     runs.c.exit_code,
 )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Row, cast, select
+from sqlalchemy import BigInteger, Connection, Row, cast, func, select
 
 from collector.auth.visibility import Visibility
 from collector.clock import iso
 from collector.outcomes import MISSING, OUTCOME_NAMES
+from collector.store.staleness import DEFAULT_STALE_AFTER, is_stale
 from collector.store.streaks import flake_score, is_flaky
 from collector.store.tables import cells, runs, systems
 
@@ -47,15 +48,11 @@ def cell_states(
     elif state == "flaky":
         query = query.where(cells.c.turns.like("%!%!%"))
     elif state == "stale":
-        query = query.where(cells.c.last_started < now - cast(latest.c.stale_after, BigInteger) * 1000)
+        seconds = func.coalesce(latest.c.stale_after, DEFAULT_STALE_AFTER)
+        query = query.where(cells.c.last_started < now - cast(seconds, BigInteger) * 1000)
     rows = connection.execute(visibility.of(query).order_by(cells.c.id).limit(limit)).all()
     current = [_cell_facts(row, now) for row in rows if _current(row)]
     return current, rows[-1].id if len(rows) == limit else None
-
-
-def is_stale(started: int, stale_after: int | None, now: int) -> bool:
-    """Return whether a result is older than its site accepts; ``stale_after`` is in seconds, the times in ms."""
-    return stale_after is not None and now - started > stale_after * 1000
 
 
 def _current(row: Row[Any]) -> bool:

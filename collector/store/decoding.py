@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from collector import limits
-from collector.clock import instant_ms
 from collector.errors import Problem
 from collector.limits import Body
+from collector.store.client_clock import ClientClock
 from dashboard_client.schema import Closing, Diagnosis, Evidence, Manifest, Record, Stack, encode, record_id
 
 T = TypeVar("T")
@@ -45,7 +45,8 @@ class DecodedRecord:
     """A record that passed all checks.
 
     ``record``: the parts that the columns need. ``body``: the canonical bytes. ``started`` and ``ended``: milliseconds
-    since 1970. ``first``: the earliest instant that the record contains.
+    since 1970, by the clock of this server. ``first``: the earliest instant that the record contains. ``skew``: how far
+    the clock of the sender is ahead, in milliseconds; None if it is not known.
     """
 
     index: int
@@ -55,30 +56,40 @@ class DecodedRecord:
     started: int | None
     ended: int | None
     first: int | None
+    skew: int | None = None
 
 
 @dataclass(frozen=True)
 class DecodedManifest:
-    """A manifest that passed all checks. ``body``: the canonical bytes."""
+    """A manifest that passed all checks.
+
+    ``body``: the canonical bytes. ``started``: by the clock of this server. ``clock``: the clock of the sender.
+    """
 
     manifest: Manifest
     body: bytes
     digest: bytes
     started: int
+    clock: ClientClock
 
 
 @dataclass(frozen=True)
 class DecodedClosing:
-    """A closing that passed all checks. ``body``: the canonical bytes."""
+    """A closing that passed all checks. ``body``: the canonical bytes. ``ended``: by the clock of this server."""
 
     closing: Closing
     body: bytes
     digest: bytes
     ended: int
+    clock: ClientClock
 
 
-def read_batch(body: Body, now: int) -> Iterator[DecodedRecord | tuple[int, str | None, Problem]]:
+def read_batch(
+    body: Body, now: int, skew: int | None = None
+) -> Iterator[DecodedRecord | tuple[int, str | None, Problem]]:
     """Yield each record decoded, or its index, its id if it could be read, and the problem.
+
+    ``skew``: how far the clock of the sender is ahead, in milliseconds; None if it is not known.
 
     Raises:
         Problem: the envelope itself is wrong.
@@ -89,12 +100,12 @@ def read_batch(body: Body, now: int) -> Iterator[DecodedRecord | tuple[int, str 
         raise Problem(413, "too-many-records", detail, "records")
     for index, raw in enumerate(raws):
         try:
-            yield _decode_record(index, raw, now)
+            yield _decode_record(index, raw, ClientClock(now, skew))
         except Problem as problem:
             yield index, _record_id(raw), problem
 
 
-def read_manifest(body: Body, now: int) -> DecodedManifest:
+def read_manifest(body: Body, now: int, skew: int | None = None) -> DecodedManifest:
     """Decode and check a manifest.
 
     Raises:
@@ -122,12 +133,13 @@ def read_manifest(body: Body, now: int) -> DecodedManifest:
         if planned.case_id in case_ids:
             raise _invalid(f"{where}.case_id", f"{planned.case_id!r} is planned twice")
         case_ids.add(planned.case_id)
-    started = _instant(manifest.started, "started", now)
+    clock = ClientClock(now, skew)
+    started = _instant(manifest.started, "started", clock)
     encoded = _encode(manifest)
-    return DecodedManifest(manifest, encoded, hashlib.sha256(encoded).digest(), started)
+    return DecodedManifest(manifest, encoded, hashlib.sha256(encoded).digest(), started, clock)
 
 
-def read_closing(body: Body, now: int) -> DecodedClosing:
+def read_closing(body: Body, now: int, skew: int | None = None) -> DecodedClosing:
     """Decode and check a closing.
 
     Raises:
@@ -140,9 +152,10 @@ def read_closing(body: Body, now: int) -> DecodedClosing:
     for name, low in (("sequence", 1), ("planned", 0), ("recorded", 0), ("missing", 0), ("exit_code", 0)):
         if not low <= getattr(closing, name) < 2**31:
             raise _invalid(name, f"{getattr(closing, name)} is not a number from {low} to 2147483647")
-    ended = _instant(closing.ended, "ended", now)
+    clock = ClientClock(now, skew)
+    ended = _instant(closing.ended, "ended", clock)
     encoded = _encode(closing)
-    return DecodedClosing(closing, encoded, hashlib.sha256(encoded).digest(), ended)
+    return DecodedClosing(closing, encoded, hashlib.sha256(encoded).digest(), ended, clock)
 
 
 def is_name(value: str) -> bool:
@@ -150,7 +163,7 @@ def is_name(value: str) -> bool:
     return _NAME.fullmatch(value) is not None
 
 
-def _decode_record(index: int, raw: msgspec.Raw, now: int) -> DecodedRecord:
+def _decode_record(index: int, raw: msgspec.Raw, clock: ClientClock) -> DecodedRecord:
     size = len(memoryview(raw))
     if size > limits.MAX_RECORD_BYTES:
         detail = f"The record has {size} bytes; the limit is {limits.MAX_RECORD_BYTES}."
@@ -181,9 +194,9 @@ def _decode_record(index: int, raw: msgspec.Raw, now: int) -> DecodedRecord:
             raise _invalid(
                 where, f"{metric.value:g} is not a number from -{limits.MAX_VALUE:g} to {limits.MAX_VALUE:g}"
             )
-    submitted = _optional_instant(timing.submitted, "timing.submitted", now)
-    started = _optional_instant(timing.started, "timing.started", now)
-    ended = _optional_instant(timing.ended, "timing.ended", now)
+    submitted = _optional_instant(timing.submitted, "timing.submitted", clock)
+    started = _optional_instant(timing.started, "timing.started", clock)
+    ended = _optional_instant(timing.ended, "timing.ended", clock)
     expected = record_id(context.site, context.system, record.run_id, record.case_id, attempt)
     if record.record_id != expected:
         raise _invalid("record_id", f"must be {expected}, the digest of site, system, run_id, case_id and attempt")
@@ -191,7 +204,7 @@ def _decode_record(index: int, raw: msgspec.Raw, now: int) -> DecodedRecord:
     known = [instant for instant in (submitted, started, ended) if instant is not None]
     first = min(known) if known else None
     digest = hashlib.sha256(encoded).digest()
-    return DecodedRecord(index, _without_body_parts(record), encoded, digest, started, ended, first)
+    return DecodedRecord(index, _without_body_parts(record), encoded, digest, started, ended, first, clock.skew)
 
 
 def _without_body_parts(record: Record) -> Record:
@@ -200,7 +213,12 @@ def _without_body_parts(record: Record) -> Record:
     diagnosis = record.diagnosis
     if diagnosis is not msgspec.UNSET:
         diagnosis = Diagnosis(title=diagnosis.title, cause_key=diagnosis.cause_key)
-    kept: dict[str, Any] = {"stack": Stack(components=own), "evidence": _NO_EVIDENCE, "diagnosis": diagnosis, "extras": {}}
+    kept: dict[str, Any] = {
+        "stack": Stack(components=own),
+        "evidence": _NO_EVIDENCE,
+        "diagnosis": diagnosis,
+        "extras": {},
+    }
     return msgspec.structs.replace(record, **kept)
 
 
@@ -247,18 +265,15 @@ def _check_printable(value: str, field: str, longest: int) -> None:
         raise _invalid(field, f"{value[:80]!r} is not 1 to {longest} printable characters")
 
 
-def _instant(value: str, field: str, now: int) -> int:
+def _instant(value: str, field: str, clock: ClientClock) -> int:
     try:
-        ms = instant_ms(value)
+        return clock.instant(value)
     except ValueError as error:
         raise _invalid(field, str(error)) from error
-    if ms > now + limits.MAX_FUTURE_MS:
-        raise _invalid(field, f"{value} is more than a day in the future")
-    return ms
 
 
-def _optional_instant(value: str | None, field: str, now: int) -> int | None:
-    return None if value is None else _instant(value, field, now)
+def _optional_instant(value: str | None, field: str, clock: ClientClock) -> int | None:
+    return None if value is None else _instant(value, field, clock)
 
 
 def _record_id(raw: msgspec.Raw) -> str | None:

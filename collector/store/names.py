@@ -50,10 +50,11 @@ def system_key(connection: Connection, site: str, system: str) -> int:
     return key
 
 
-def note_contact(connection: Connection, keys: Iterable[int], now: int) -> None:
-    """Store the time of the last contact of systems."""
+def note_contact(connection: Connection, keys: Iterable[int], now: int, skew: int | None = None) -> None:
+    """Store the time of the last contact of systems, and how far the clock of the sender was ahead."""
     later = func.coalesce(systems.c.contact, 0) < now
-    connection.execute(update(systems).where(systems.c.id.in_(sorted(keys)), later).values(contact=now))
+    values = {"contact": now, "skew": skew}
+    connection.execute(update(systems).where(systems.c.id.in_(sorted(keys)), later).values(**values))
 
 
 def lock_system_of(connection: Connection, run_id: str) -> None:

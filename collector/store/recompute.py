@@ -26,6 +26,7 @@ from collector.store.rollups import (
     recompute_streaks,
     refresh_board,
 )
+from collector.store.silence import note_cadence
 from collector.store.streaks import Streak
 from collector.store.tables import (
     RECORD_BITS,
@@ -46,7 +47,7 @@ _PAGE = 2000
 MAX_PROBLEMS = 20
 """The number of problems of one kind that a verification describes; the others are only counted."""
 
-SYSTEM_SUMS = ("full_smoke", "full_integration", "full_scale", "trended", "worse")
+SYSTEM_SUMS = ("full_smoke", "full_integration", "full_scale", "trended", "worse", "silent_from")
 
 SNAPSHOTS = {
     "cells": (cells, (cells.c.id,), (*STREAK, *DETAILS)),
@@ -114,6 +115,7 @@ def recompute_rollups(connection: Connection, report: VerificationReport | None 
         updates = [(*streak, *latest.get(cell, NO_DETAILS), cell) for cell, streak in sorted(streaks.items())]
         update_many(connection, cells, (*STREAK, *DETAILS), updates)
         note_full_runs(connection, system)
+        note_cadence(connection, system)
         refresh_board(connection, system)
         add_points(connection, system, measured.get(system, []))
         recompute_series(connection, system)

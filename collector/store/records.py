@@ -27,7 +27,7 @@ from collector.store.names import (
 from collector.store.points import RecordMetrics, add_points
 from collector.store.rollups import positions, update_rollups
 from collector.store.tables import RECORD_BITS, bodies, records, runs
-from dashboard_client.schema import Outcome, Scheduler
+from dashboard_client.schema import Outcome, Scheduler, Span
 
 Refusal = tuple[int, str | None, Problem]
 """The index of a record in its batch, its id if it could be read, and the problem."""
@@ -118,7 +118,7 @@ def store_records(connection: Connection, batch: Sequence[DecodedRecord], now: i
     for system, metrics in sorted(measured.items()):
         add_points(connection, system, metrics)
     add_to_days(connection, {run.key: run.system for run in opened}, rows)
-    note_contact(connection, {run.system for run in opened}, now)
+    note_contact(connection, {run.system for run in opened}, now, batch[-1].skew if batch else None)
     return refused
 
 
@@ -262,12 +262,17 @@ def _row(key: int, run: int, cell: int, decoded: DecodedRecord, now: int) -> tup
         (outer is not None and outer.emulated) or (nested is not None and nested.emulated),
         decoded.started,
         decoded.ended,
-        timing.queue_wait.seconds if timing.queue_wait else None,
-        timing.run.seconds if timing.run else None,
+        _seconds(timing.queue_wait),
+        _seconds(timing.run),
         len(record.context.nodes) or None,
         _line(diagnosis.cause_key, 128) if diagnosis else None,
         _line(diagnosis.title, 256) if diagnosis else None,
     )
+
+
+def _seconds(span: Span | None) -> float | None:
+    """Return a duration; None if it is not known, also if a clock was set back during it."""
+    return span.seconds if span is not None and span.seconds >= 0 else None
 
 
 def _line(text: str, longest: int) -> str:

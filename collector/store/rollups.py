@@ -42,6 +42,16 @@ def positions(plan: str | None, extra: str) -> dict[int, int]:
     return {cell: position for position, cell in enumerate(layout)}
 
 
+def is_open(run: Any) -> bool:
+    """Return whether a run may still report: it is neither closed nor overdue."""
+    return run.state is None and not run.overdue
+
+
+def state_of(run: Any) -> str:
+    """Return the state of a run by its name: complete or interrupted, or else open or overdue."""
+    return run.state or ("overdue" if run.overdue else "open")
+
+
 class Member(NamedTuple):
     """A cell, as one of those that share a row of the board."""
 
@@ -140,7 +150,7 @@ def _members(connection: Connection, system: int, touched: Iterable[int] | None)
 
 def _runs(connection: Connection, system: int, only: list[int] | None) -> Iterator[Any]:
     """Yield runs of a system with their plans, the oldest first; with ``only``, the runs with these keys."""
-    names = ("id", "started", "partial", "state", "stack", "extra", "outcomes")
+    names = ("id", "started", "partial", "state", "overdue", "stack", "extra", "outcomes")
     query = (
         select(*(runs.c[name] for name in names), plans.c.cells.label("plan"))
         .outerjoin(plans, plans.c.id == runs.c.plan)
@@ -156,7 +166,7 @@ def _runs(connection: Connection, system: int, only: list[int] | None) -> Iterat
 def _observation(run: Any, cell_positions: Mapping[int, int], cell: int) -> Observation | None:
     """Return the outcome of a cell in a run; None for a missing one while the run is open, or if it is partial."""
     outcome = run.outcomes[cell_positions[cell]]
-    if outcome == MISSING and (run.state is None or run.partial):
+    if outcome == MISSING and (is_open(run) or run.partial):
         return None
     return Observation(run.id, run.started, outcome, run.stack)
 

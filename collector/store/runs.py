@@ -22,20 +22,26 @@ from collector.store.names import (
     run_query,
     system_key,
 )
+from collector.store.overdue import due_of
 from collector.store.rollups import note_full_runs, parse_cells, positions, update_rollups
+from collector.store.silence import note_cadence
 from collector.store.tables import closings, runs
 from dashboard_client.schema import Manifest
 
 
-def store_manifest(connection: Connection, decoded: DecodedManifest, now: int, origin: str | None = None) -> bool:
+def store_manifest(
+    connection: Connection, decoded: DecodedManifest, now: int, origin: str | None = None, ended: bool = False
+) -> bool:
     """Open a run, or add the manifest of a run that is known from its records. Return False if it was already stored.
+
+    ``ended``: the sender states that the run has ended, and that its closing follows.
 
     Raises:
         Problem: 409 if the run is stored with another manifest, or belongs to another system.
     """
     manifest = decoded.manifest
     system = system_key(connection, manifest.site, manifest.system)
-    note_contact(connection, [system], now)
+    note_contact(connection, [system], now, decoded.clock.skew)
     row = connection.execute(run_query().where(runs.c.run_id == manifest.run_id)).one_or_none()
     if row is not None and row.system != system:
         raise run_of_another_system(manifest.run_id)
@@ -57,6 +63,8 @@ def store_manifest(connection: Connection, decoded: DecodedManifest, now: int, o
         "digest": decoded.digest,
         "manifest": decoded.body,
         "started": decoded.started,
+        "skew": decoded.clock.excess,
+        "due": due_of(manifest, decoded.started, now, ended) if row is None or row.state is None else None,
         "trigger": manifest.trigger[:64],
         "release": (manifest.release or "")[:128] or None,
         "tier": manifest.selection.tier.value,
@@ -76,6 +84,8 @@ def store_manifest(connection: Connection, decoded: DecodedManifest, now: int, o
         if row.state is not None:
             note_full_runs(connection, system)
         update_rollups(connection, system, {row.id: [*layout, *extra]}, moved=True)
+    if values["cadence"] is not None:
+        note_cadence(connection, system)
     return True
 
 
@@ -93,7 +103,7 @@ def store_closing(connection: Connection, run_id: str, decoded: DecodedClosing, 
         sites = "" if allowed == "*" else f" of site {allowed}"
         detail = f"No run {run_id[:128]!r}{sites} is known. Send its manifest or one of its records first."
         raise Problem(404, "no-such-run", detail, "run_id")
-    note_contact(connection, [row.system], now)
+    note_contact(connection, [row.system], now, decoded.clock.skew)
     closing = decoded.closing
     same = (closings.c.run == row.id, closings.c.sequence == closing.sequence)
     stored = connection.execute(select(closings.c.digest).where(*same)).scalar()
@@ -107,6 +117,7 @@ def store_closing(connection: Connection, run_id: str, decoded: DecodedClosing, 
     if row.sequence is not None and row.sequence > closing.sequence:
         return
     rollup = {"sequence": closing.sequence, "state": closing.state, "ended": decoded.ended}
+    rollup |= {"due": None, "overdue": False}
     connection.execute(update(runs).where(runs.c.id == row.id).values(**rollup, exit_code=closing.exit_code))
     update_rollups(connection, row.system, {row.id: positions(row.plan_cells, row.extra)})
     note_full_runs(connection, row.system)

@@ -1,35 +1,47 @@
-"""When imported results become stale: other tools do not state it, so it is that of the system's own runs."""
+"""When results become stale: as their run states, or else as the system's own runs state."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
 from sqlalchemy import Connection, select
 
 from collector.importers.common import Source
 from collector.store.tables import runs, systems
 
 DEFAULT_STALE_AFTER = 7 * 86400
-"""Seconds, for a system of which no run states ``stale_after``."""
+"""Seconds, for a run or a system that does not state ``stale_after``: nothing stays current for ever."""
+
+
+def is_stale(started: int, stale_after: int | None, now: int) -> bool:
+    """Return whether a result is older than its site accepts; ``stale_after`` is in seconds, the times in ms."""
+    return now - started > 1000 * (DEFAULT_STALE_AFTER if stale_after is None else stale_after)
 
 
 class StoredRun(NamedTuple):
-    """What is stored of a run: its start in milliseconds since 1970, and its ``stale_after`` in seconds."""
+    """What is stored of a run: its start as its manifest states it, and its ``stale_after`` in seconds."""
 
-    started: int
+    started: str
     stale_after: int | None
+
+
+class _Start(msgspec.Struct):
+    started: str
 
 
 def stored_run(connection: Connection, source: Source) -> StoredRun | None:
     """Return what is stored of a run, or None if its manifest is not stored."""
     query = (
-        select(runs.c.started, runs.c.stale_after)
+        select(runs.c.manifest, runs.c.stale_after)
         .join(systems, systems.c.id == runs.c.system)
         .where(systems.c.site == source.site, systems.c.system == source.system)
         .where(runs.c.run_id == source.run_id, runs.c.digest.is_not(None))
     )
     row = connection.execute(query).first()
-    return None if row is None else StoredRun(row.started, row.stale_after)
+    if row is None:
+        return None
+    return StoredRun(msgspec.json.decode(bytes(row.manifest), type=_Start).started, row.stale_after)
 
 
 def stale_after_of_system(connection: Connection, source: Source) -> int:

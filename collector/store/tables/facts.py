@@ -27,6 +27,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     literal_column,
 )
 
@@ -43,9 +44,13 @@ systems = Table(
     Column("full_integration", BigInteger),
     Column("full_scale", BigInteger),
     Column("contact", BigInteger),  # when it last sent something
+    Column("skew", BigInteger),  # how far the clock of the machine that sent it was ahead; null if it is not known
     # Roll-up: the number of figures that its records measure, and of those that got worse.
     Column("trended", Integer, nullable=False, server_default="0"),
     Column("worse", Integer, nullable=False, server_default="0"),
+    # Roll-up: when it counts as silent if no further run starts; null if no run states a cadence.
+    Column("silent_from", BigInteger),
+    Column("silence_reported", BigInteger),  # the silent_from that was last reported to the hooks
     UniqueConstraint("site", "system"),
 )
 
@@ -100,7 +105,10 @@ runs = Table(
     # From the manifest; before the manifest arrives, a run is known from its records only.
     Column("digest", LargeBinary(32)),
     Column("manifest", LargeBinary),
-    Column("started", BigInteger, nullable=False),
+    Column("started", BigInteger, nullable=False),  # by the clock of this server
+    Column("skew", BigInteger),  # how far the clock of its sender was ahead, if that is more than the tolerance
+    Column("due", BigInteger),  # when it should have ended; null if it is closed, overdue, or has no plan
+    Column("overdue", Boolean, nullable=False, server_default=false()),  # it should have ended and is not closed
     Column("trigger", String(64)),
     Column("release", String(128)),
     Column("tier", String(16)),
@@ -123,6 +131,7 @@ runs = Table(
     Column("exit_code", Integer),
     Index(None, "system", "started", "run_id"),
     Index(None, "started"),
+    Index(None, "due"),
     Index(None, "release", "system", "started"),
 )
 
