@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterable
 
-from dashboard_client.schema import Cause, CauseClass, Outcome, Phase
-from sdk_tests.judging.message_rules import SIGNALS, matches
+import msgspec
+
+from dashboard_client.schema import Cause, CauseClass, Diagnosis, Outcome, Phase
+from sdk_tests.diagnosis import Text, Where, diagnosis_of, find_cause
+from sdk_tests.diagnosis.diagnose import LONGEST, cause_of
+from sdk_tests.diagnosis.matching import best_line
+from sdk_tests.diagnosis.rule import unknown_key
+from sdk_tests.diagnosis.rules import OWN
+from sdk_tests.judging.message_rules import SIGNALS
 from sdk_tests.model.attempt import AttemptResult, Judgement
 from sdk_tests.model.output import telling_line
 from sdk_tests.plan.available_scheduler import AvailableScheduler
@@ -29,25 +37,37 @@ def runs_here(cell: Cell, scheduler: AvailableScheduler) -> bool:
 
 def blocked(failure: PreflightFailure) -> Judgement:
     """Return the verdict of a case that was not started, because its preflight failed."""
-    line = telling_line(failure.text)
-    if not failure.component:
-        rule, line = next(matches(failure.text), (None, line))
-        evidence = f"no case can run on this node: {line}"
-        name = rule.rule if rule else "node-condition"
-        return Judgement(Outcome.INFRA, Cause(phase=Phase.PROBE, cls=CauseClass.SITE, rule=name, evidence=evidence))
-    what = f"{failure.component} does not start in the deployment"
-    if failure.signal is not None:
-        by_signal = SIGNALS.get(failure.signal)
-        cls = by_signal.cls if by_signal else CauseClass.DISTRIBUTION
-        name = signal.Signals(failure.signal).name
-        evidence = f"{what}: killed by {name}" + (f"; {line}" if line else "")
-        return _judgement(Outcome.FAIL, cls, "does-not-start", evidence)
-    rule, found = next(matches(failure.text), (None, line))
-    if rule is not None:
-        return _judgement(rule.outcome, rule.cls, rule.rule, f"{what}: {found}")
-    hangs = "the preflight did not end within" in failure.text
-    cls = CauseClass.UNKNOWN if hangs else CauseClass.DISTRIBUTION
-    return _judgement(Outcome.FAIL, cls, "does-not-start", f"{what}: {line or f'exit {failure.exit_code}'}")
+    where = f"the preflight of {failure.component or 'the node'}"
+    texts = [Text(Where.OUTPUT, where, failure.text, failure.component)]
+    what = f"{failure.component} does not start in the deployment" if failure.component else "no case can run here"
+    match = find_cause(texts) if failure.signal is None else None
+    if match is not None and (failure.component or match.rule.cls is CauseClass.SITE):
+        cause, diagnosis, outcome = cause_of(match), diagnosis_of(match), match.rule.verdict
+        line = match.line
+    elif not failure.component:
+        rule, cls, outcome, line = "node-condition", CauseClass.SITE, Outcome.INFRA, telling_line(failure.text)
+        cause, diagnosis = _own(rule, cls, line, [line])
+    else:
+        rule, outcome, found = "does-not-start", Outcome.FAIL, best_line(texts)
+        line = found[0] if found else telling_line(failure.text) or f"exit {failure.exit_code}"
+        cls = CauseClass.UNKNOWN if "the preflight did not end within" in failure.text else CauseClass.DISTRIBUTION
+        if failure.signal is not None:
+            cls = SIGNALS[failure.signal].cls if failure.signal in SIGNALS else cls
+            line = f"killed by {signal.Signals(failure.signal).name}" + (f"; {line}" if failure.text.strip() else "")
+        cause, diagnosis = _own(rule, cls, line, [failure.component, line])
+    evidence = f"{what}: {line}"[:LONGEST]
+    return Judgement(
+        outcome,
+        msgspec.structs.replace(cause, phase=Phase.PROBE, evidence=evidence),
+        msgspec.structs.replace(
+            diagnosis,
+            title=evidence,
+            expected=f"{failure.component} starts" if failure.component else None,
+            line=line,
+            source=where,
+            blocked_by=diagnosis.cause_key,
+        ),
+    )
 
 
 def of_result(result: AttemptResult) -> PreflightFailure:
@@ -55,5 +75,9 @@ def of_result(result: AttemptResult) -> PreflightFailure:
     return PreflightFailure(result.detail, result.tail, result.exit_code, result.signal)
 
 
-def _judgement(outcome: Outcome, cls: CauseClass, rule: str, evidence: str) -> Judgement:
-    return Judgement(outcome, Cause(phase=Phase.PROBE, cls=cls, rule=rule, evidence=evidence[:500]))
+def _own(rule: str, cls: CauseClass, line: str, distinguishing: Iterable[str]) -> tuple[Cause, Diagnosis]:
+    title, advice = OWN[rule]
+    key = unknown_key(rule, " ".join(distinguishing))
+    return Cause(phase=Phase.PROBE, cls=cls, rule=rule, evidence=line), Diagnosis(
+        title=title, cause_key=key, advice=advice
+    )

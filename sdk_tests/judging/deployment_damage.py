@@ -15,20 +15,28 @@ from typing import Any
 import msgspec
 from packaging.requirements import InvalidRequirement, Requirement  # a requirement of pytest
 
-from dashboard_client.schema import CauseClass, Outcome
+from dashboard_client.schema import CauseClass, Diagnosis, Outcome
 from sdk_tests.deployments import Deployment
+from sdk_tests.diagnosis.rule import cause_key
+from sdk_tests.diagnosis.rules import OWN
 from sdk_tests.model.attempt import Judgement
 from sdk_tests.plan.components import ComponentKind
 from sdk_tests.plan.probe import PAYLOADS
 
 LIMIT = 60.0
 """Seconds that reading the deployment's files may take."""
-VAGUE = (CauseClass.COMPONENT, CauseClass.UNKNOWN, CauseClass.HARNESS)
-"""Fault classes that damage overrides: the evidence of the others names something else already."""
-DECIDED = ("interrupted", "harness-error", "judge-raised", "machine-overloaded", "supervisor-gone")
+VAGUE = (CauseClass.COMPONENT, CauseClass.UNKNOWN, CauseClass.HARNESS, CauseClass.DISTRIBUTION)
+"""Fault classes that damage explains: the evidence of the others is about something else."""
+DECIDED = (
+    "interrupted",
+    "harness-error",
+    "judge-raised",
+    "machine-overloaded",
+    "supervisor-gone",
+    "promised-absent",
+    "version-mismatch",
+)
 """Rules whose reason is known, whatever the deployment is like."""
-STARTING = ("import-failed", "does-not-start")
-"""Rules of the distribution that damage explains."""
 SHOWN = 3
 """Defects that are shown; the number of the others follows."""
 
@@ -53,16 +61,26 @@ class DeploymentDamage:
         cause = judgement.cause
         if judgement.outcome not in (Outcome.FAIL, Outcome.ERROR) or cause.rule in DECIDED:
             return judgement
-        if cause.cls not in VAGUE and cause.rule not in STARTING:
+        if cause.cls not in VAGUE:
             return judgement
         damage = self.of(components)
         if damage is None:
             return judgement
         evidence = f"{damage.text}; the case: {cause.evidence}"
-        return Judgement(
-            Outcome.FAIL,
-            msgspec.structs.replace(cause, cls=CauseClass.DISTRIBUTION, rule=damage.rule, evidence=evidence),
+        title, advice = OWN[damage.rule]
+        key = cause_key(damage.rule, [damage.text])
+        given = judgement.diagnosis or Diagnosis(title=title, cause_key=key)
+        diagnosis = msgspec.structs.replace(
+            given,
+            title=f"{title}: {damage.text}",
+            cause_key=key,
+            advice=advice,
+            line=damage.text,
+            source=None,
+            blocked_by=key if given.blocked_by else None,
         )
+        changed = msgspec.structs.replace(cause, cls=CauseClass.DISTRIBUTION, rule=damage.rule, evidence=evidence)
+        return Judgement(Outcome.FAIL, changed, diagnosis)
 
     def of(self, components: Iterable[str]) -> Damage | None:
         """Return the damage of the packages of these components and of all that they require."""
@@ -102,18 +120,21 @@ def damage(packages: Iterable[Mapping[str, Any]], deployment_kind: str) -> Damag
         for each in listed
         for path, defect in each["damaged"]
         # Spack rewrites the first lines of scripts after it has installed a package.
-        if not (deployment_kind == "spack" and "/bin/" in path and ("bytes" in defect or "not the file" in defect))
+        if not (
+            deployment_kind == "spack" and path.startswith("bin/") and ("bytes" in defect or "not the file" in defect)
+        )
     ]
-    if defects:
-        more = f", and {len(defects) - SHOWN} more files" if len(defects) > SHOWN else ""
-        return Damage("damaged-file", "; ".join(defects[:SHOWN]) + more)
     versions = {_key(each["name"]): each["version"] for each in listed}
-    for each in listed:
-        for text in each["requires"]:
-            unmet = _unmet(text, versions)
-            if unmet:
-                return Damage("other-dependency", f"{each['name']} {each['version']} requires {unmet}")
-    return None
+    conflicts = [
+        f"{each['name']} {each['version']} requires {unmet}"
+        for each in listed
+        for text in each["requires"]
+        if (unmet := _unmet(text, versions))
+    ]
+    shown = [*defects[:SHOWN], *([f"{len(defects) - SHOWN} more files"] if len(defects) > SHOWN else []), *conflicts]
+    if not shown:
+        return None
+    return Damage("damaged-file" if defects else "other-dependency", "; ".join(shown))
 
 
 def _unmet(text: str, versions: Mapping[str, str]) -> str | None:

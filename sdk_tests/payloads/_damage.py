@@ -42,22 +42,24 @@ def closure(names):
 def damaged(dist):
     """Yield path and defect of each file of a package that is not as it was installed."""
     for file in dist.files or ():
-        if not file.hash or IRRELEVANT.intersection(file.parts) or file.suffix == ".pyc":
+        about = any(part.endswith(".dist-info") for part in file.parts)  # about the package, not of it
+        if not file.hash or about or IRRELEVANT.intersection(file.parts) or file.suffix == ".pyc":
             continue
         path = os.path.normpath(dist.locate_file(file))
+        name = "/".join(part for part in file.parts if part != "..")
         try:
             size = os.stat(path).st_size
             if file.size is not None and size != file.size:
-                yield path, f"has {size} bytes, {file.size} were installed"
+                yield name, f"has {size} bytes, {file.size} were installed"
             elif file.hash.mode == "sha256":
                 with open(path, "rb") as content:
                     digest = hashlib.sha256(content.read()).digest()
                 if base64.urlsafe_b64encode(digest).rstrip(b"=").decode() != file.hash.value:
-                    yield path, "is not the file that was installed"
+                    yield name, "is not the file that was installed"
         except FileNotFoundError:
-            yield path, "is missing"
+            yield name, "is missing"
         except OSError as error:
-            yield path, f"cannot be read: {error.strerror}"
+            yield name, f"cannot be read: {error.strerror}"
 
 
 def main():

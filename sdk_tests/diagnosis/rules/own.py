@@ -71,9 +71,42 @@ OWN: dict[str, tuple[str, str]] = {
     ),
     "not-judged": ("pytest did not run the test function", "remove pytest plugins that skip or replace tests"),
     "not-deployed": ("a component is not in the deployment", "install the component in the deployment"),
+    "promised-absent": (
+        "a promised component is not in the deployment",
+        "install the component in the deployment, or remove it from `promises:` of the site file",
+    ),
+    "version-mismatch": (
+        "a component has another version than the release",
+        "install the version of the release, or name the deployment with --deployment",
+    ),
     "interrupted": ("the run was stopped", "continue it: `exaworks validate --resume RUN`"),
     "supervisor-gone": ("the supervisor died", "see `private/supervisor.log` of the run; run again"),
     "harness-error": ("a defect of the harness", "report it with `private/supervisor.log` of the run"),
+    "does-not-start": (
+        "a component does not start in the deployment",
+        "start it by hand in the activated deployment; reinstall it if its files are damaged",
+    ),
+    "node-condition": ("the node cannot run cases", "correct what the evidence names, or use another node"),
+    "damaged-file": (
+        "a file of the deployment is not what was installed",
+        "reinstall the package of the file in the deployment; check the disk and the quota",
+    ),
+    "other-dependency": (
+        "a package of the deployment has a version that another one does not accept",
+        "install the versions of the release; `python -m pip check` in the deployment names the conflict",
+    ),
+    "promised-need-absent": (
+        "a program that the site file names is missing",
+        "install it, load its module in the deployment, or correct `launchers:` in the site file",
+    ),
+    "out-of-reference": (
+        "a figure is worse than its reference",
+        "compare the figure with earlier runs; correct the reference in the site file if the machine has changed",
+    ),
+    "reference-unusable": (
+        "a reference cannot be compared with the figures of the case",
+        "correct `references:` in the site file",
+    ),
     "unclassified": ("unknown cause", "`exaworks explain RUN CASE` shows everything that was kept"),
 }
 """Title and advice by rule."""

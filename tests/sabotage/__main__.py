@@ -1,0 +1,52 @@
+"""Run breakages and print how right the harness was: ``python -m tests.sabotage [ID ...] [--to docs/diagnosis.md]``."""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import tempfile
+from pathlib import Path
+
+from tests.needs import NEEDS
+from tests.sabotage.breakage import Score
+from tests.sabotage.families import BREAKAGES
+from tests.sabotage.run import run
+from tests.sabotage.table import table, write
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("ids", nargs="*", default=["*"], help="patterns of ids or families; default: all")
+    parser.add_argument("--to", type=Path, help="write the table to the generated part of this file")
+    parser.add_argument("--keep", type=Path, help="keep the runs in this folder")
+    given = parser.parse_args()
+    deployment = NEEDS["components"].find()
+    if deployment is None:
+        parser.error(NEEDS["components"].get)
+    scores: list[Score] = []
+    for breakage in BREAKAGES:
+        if not any(fnmatch.fnmatch(name, p) for p in given.ids for name in (breakage.id, breakage.family)):
+            continue
+        absent = [name for name in (*breakage.needs, "namespaces") if NEEDS[name].find() is None]
+        if absent:
+            print(f"{breakage.id}: left out: {', '.join(absent)}")
+            continue
+        folder = Path(given.keep or tempfile.mkdtemp(prefix="sabotage-"), breakage.id)
+        folder.mkdir(parents=True, exist_ok=True)
+        each = run(breakage, deployment, folder)
+        scores.append(each)
+        marks = " ".join(
+            name if getattr(each, name) else name.upper() + "!" for name in ("outcome", "cls", "evidence", "advice")
+        )
+        print(
+            f"{'ok   ' if each.right else 'WRONG'} {breakage.id}: {marks}{' FALSE GREEN' if each.false_green else ''}"
+        )
+        if not each.right:
+            print(f"      {each.shown}", flush=True)
+    print(table(scores))
+    if given.to:
+        write(given.to, scores)
+
+
+if __name__ == "__main__":
+    main()
