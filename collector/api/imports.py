@@ -32,10 +32,11 @@ from collector.importers.legacy import LegacyMessage, read_legacy_message
 from collector.limits import inflate
 from collector.store.decoding import DecodedRecord, is_name, read_batch, read_closing, read_manifest
 from collector.store.legacy import store_legacy_message
+from collector.store.log import Entry, add_entry
 from collector.store.records import store_records
 from collector.store.runs import store_closing, store_manifest
 from collector.store.staleness import stale_after_of_system, stored_run
-from collector.web.context import HttpRequest, Server, address_of, server_of
+from collector.web.context import HttpRequest, Server, address_of, entry_of, server_of
 from dashboard_client.schema import Origin, encode
 
 JSON = "application/json"
@@ -57,14 +58,21 @@ async def add_result(request: HttpRequest) -> Response[bytes]:
             raise Problem(422, "too-deep", f"The message is nested more than {limits.MAX_DEPTH} levels deep.")
         message = read_legacy_message(inflated)
         try:
-            site, system = _site_and_system(server, message, now)
+            site, system, writer = _site_and_system(server, message, now)
         except Problem as problem:
             if problem.status == 401:
                 server.guesses.count(address, message.key)
             raise
         server.rates.take(f"sender:{message.sender}")
-        result = server.write(lambda connection: store_legacy_message(connection, message, site, system, now))
-        return msgspec.json.encode({"success": True} | result)
+
+        def store(connection: Connection) -> dict[str, object]:
+            result = store_legacy_message(connection, message, site, system, now, writer)
+            if result["stored"]:
+                place = {"site": site, "system": system, "subject": str(result["run_id"])}
+                add_entry(connection, now, Entry("result.add", writer, address, **place, status=200))
+            return result
+
+        return msgspec.json.encode({"success": True} | server.write(store))
 
     longest = limits.MAX_OLD_CLIENT_BODY
     async with server.bodies.receive_unauthenticated(request, longest, address) as body, server.decoding_slot(body):
@@ -124,7 +132,8 @@ async def _import(request: HttpRequest, origin: Origin, content_types: Sequence[
     skew = skew_of(request)
 
     def work(body: bytearray) -> bytes:
-        return _store_report(server, bearer, origin, bytes(inflate(body, encoding)), query, read, skew)
+        report = bytes(inflate(body, encoding))
+        return _store_report(server, request, bearer, origin, report, query, read, skew)
 
     async with server.bodies.receive(request, limits.MAX_BODY) as body, server.decoding_slot(body):
         return _json(await asyncio.to_thread(work, body))
@@ -142,6 +151,7 @@ def _check_times(query: Mapping[str, str]) -> None:
 
 def _store_report(
     server: Server,
+    request: HttpRequest,
     bearer: Bearer,
     origin: Origin,
     body: bytes,
@@ -164,10 +174,17 @@ def _store_report(
         started = _start(connection, source, contents, query)
         stale_after = _clock_text(_stale_after(connection, source, query))
         document = make_manifest(source, started, tests, stale_after=stale_after)
-        stored = store_manifest(connection, read_manifest(encode(document), now, skew), now, origin.value)
-        refused = store_records(connection, _decoded_records(source, tests, now, skew), now)
+        writer = bearer.writer
+        decoded = read_manifest(encode(document), now, skew)
+        stored = store_manifest(connection, decoded, now, origin.value, writer=writer)
+        refused = store_records(connection, _decoded_records(source, tests, now, skew), now, writer)
         closing = read_closing(encode(make_closing(outcomes, started)), now, skew)
-        store_closing(connection, run_id, closing, site, now)
+        store_closing(connection, run_id, closing, site, now, source.system, writer)
+        place = {"site": site, "system": source.system, "subject": run_id}
+        count = len(tests) - len(refused)
+        add_entry(
+            connection, now, entry_of(request, f"import.{origin.value}", bearer, status=200, count=count, **place)
+        )
         rejected = [{"record_id": name, "problem": problem.document()} for _, name, problem in refused]
         return {"stored": stored, "started": started, "stale_after": stale_after, "rejected": rejected}
 
@@ -221,8 +238,8 @@ def _decoded_records(source: Source, tests: Sequence[ImportedTest], now: int, sk
     return records
 
 
-def _site_and_system(server: Server, message: LegacyMessage, now: int) -> tuple[str, str]:
-    """Return the site and the system of an old client.
+def _site_and_system(server: Server, message: LegacyMessage, now: int) -> tuple[str, str, str]:
+    """Return the site and the system of an old client, and its name in the audit log.
 
     If its key is a token, the token gives the site. Otherwise an administrator registered the sender with both.
     """
@@ -230,13 +247,13 @@ def _site_and_system(server: Server, message: LegacyMessage, now: int) -> tuple[
         bearer = server.identify(message.key)
         if "upload" not in bearer.grants:
             raise Problem(403, "scope", "The token does not permit upload. Use a token with scope upload.", "key")
-        return _site(bearer, None), message.system
+        return _site(bearer, None), message.system, bearer.writer
     with server.store.reading() as connection:
         site, system, due = check_sender(connection, server.key, message.sender, message.key, now)
     if due:
         with server.store.writing() as connection:
             note_sender_use(connection, message.sender, now)
-    return site, system
+    return site, system, f"sender:{message.sender}"
 
 
 def _site(bearer: Bearer, requested: str | None) -> str:

@@ -11,16 +11,18 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 from litestar import Response, post
+from sqlalchemy import Connection
 
-from collector.auth.tokens import Bearer
+from collector.auth.tokens import ANY_SITE, Bearer
 from collector.clock import now_ms
 from collector.errors import Problem
 from collector.limits import MAX_BODY, inflate
 from collector.store.client_clock import HEADER, measured_skew
 from collector.store.decoding import DecodedRecord, read_batch, read_closing, read_manifest
+from collector.store.log import add_entry
 from collector.store.records import Refusal, store_records
 from collector.store.runs import store_closing, store_manifest
-from collector.web.context import HttpRequest, Server, server_of
+from collector.web.context import HttpRequest, Server, entry_of, server_of
 
 JSON = "application/json"
 
@@ -42,7 +44,7 @@ async def open_run(request: HttpRequest) -> Response[bytes]:
     _check_content_type(request)
     skew, ended = skew_of(request), request.headers.get(RUN_STATE) == "ended"
     async with server.bodies.receive(request, MAX_BODY) as body, server.decoding_slot(body):
-        return await asyncio.to_thread(_open_run, server, bearer, body, _encoding(request), skew, ended)
+        return await asyncio.to_thread(_open_run, server, request, bearer, body, skew, ended)
 
 
 @post("/api/v1/records")
@@ -53,7 +55,7 @@ async def add_records(request: HttpRequest) -> Response[bytes]:
     _check_content_type(request)
     skew = skew_of(request)
     async with server.bodies.receive(request, MAX_BODY) as body, server.decoding_slot(body):
-        return await asyncio.to_thread(_add_records, server, bearer, body, _encoding(request), skew)
+        return await asyncio.to_thread(_add_records, server, request, bearer, body, skew)
 
 
 @post("/api/v1/runs/{run_id:str}/close")
@@ -65,7 +67,7 @@ async def close_run(request: HttpRequest) -> Response[bytes]:
     _check_content_type(request)
     skew = skew_of(request)
     async with server.bodies.receive(request, MAX_BODY) as body, server.decoding_slot(body):
-        return await asyncio.to_thread(_close_run, server, bearer, run_id, body, _encoding(request), skew)
+        return await asyncio.to_thread(_close_run, server, request, bearer, run_id, body, skew)
 
 
 HANDLERS = [open_run, add_records, close_run]
@@ -80,26 +82,36 @@ def skew_of(request: HttpRequest) -> int | None:
 
 
 def _open_run(
-    server: Server, bearer: Bearer, body: bytearray, encoding: str, skew: int | None, ended: bool
+    server: Server, request: HttpRequest, bearer: Bearer, body: bytearray, skew: int | None, ended: bool
 ) -> Response[bytes]:
     now = now_ms()
-    decoded = read_manifest(inflate(body, encoding), now, skew)
+    decoded = read_manifest(inflate(body, _encoding(request)), now, skew)
     manifest = decoded.manifest
     if not bearer.allows(manifest.site):
         detail = f"The token is for site {bearer.site}, and the manifest is of site {manifest.site}."
         raise Problem(403, "wrong-site", detail, "site")
-    stored = server.write(lambda connection: store_manifest(connection, decoded, now, ended=ended))
+    place = {"site": manifest.site, "system": manifest.system, "subject": manifest.run_id}
+
+    def store(connection: Connection) -> bool:
+        stored = store_manifest(connection, decoded, now, ended=ended, writer=bearer.writer)
+        if stored:
+            add_entry(connection, now, entry_of(request, "run.open", bearer, status=201, **place))
+        return stored
+
+    stored = server.write(store)
     answer = {"run_id": manifest.run_id, "digest": decoded.digest.hex(), "stored": stored}
     return _json(msgspec.json.encode(answer), 201 if stored else 200)
 
 
-def _add_records(server: Server, bearer: Bearer, body: bytearray, encoding: str, skew: int | None) -> Response[bytes]:
+def _add_records(
+    server: Server, request: HttpRequest, bearer: Bearer, body: bytearray, skew: int | None
+) -> Response[bytes]:
     now = now_ms()
     acknowledged: list[dict[str, str]] = []
     refused: list[Refusal] = []
-    items = read_batch(inflate(body, encoding), now, skew)
+    items = read_batch(inflate(body, _encoding(request)), now, skew)
     for part in split_batch(items):
-        _add_part(server, bearer, part, now, acknowledged, refused)
+        _add_part(server, request, bearer, part, now, acknowledged, refused)
     server.counters.add("exaworks_collector_records_total", len(acknowledged))
     server.counters.add("exaworks_collector_rejected_total", len(refused))
     server.counters.add("exaworks_collector_ingest_seconds_total", (now_ms() - now) / 1000)
@@ -127,6 +139,7 @@ def split_batch(items: Iterable[DecodedRecord | Refusal]) -> Iterator[list[Decod
 
 def _add_part(
     server: Server,
+    request: HttpRequest,
     bearer: Bearer,
     items: list[DecodedRecord | Refusal],
     now: int,
@@ -145,8 +158,17 @@ def _add_part(
             detail = f"The token is for site {bearer.site}, and the record is of site {item.record.context.site}."
             problem = Problem(403, "wrong-site", detail, "context.site")
             refusals.append((item.index, item.record.record_id, problem))
+
+    def store(connection: Connection) -> list[Refusal]:
+        not_stored = store_records(connection, accepted, now, bearer.writer)
+        count = len(accepted) - len(not_stored)
+        if count:
+            entry = entry_of(request, "records.add", bearer, status=200, count=count, **_place(accepted))
+            add_entry(connection, now, entry)
+        return not_stored
+
     if accepted:
-        refusals += server.write(lambda connection: store_records(connection, accepted, now))
+        refusals += server.write(store)
     refused_indexes = {index for index, _, _ in refusals}
     acknowledged += [
         {"record_id": decoded.record.record_id, "digest": decoded.digest.hex()}
@@ -156,12 +178,32 @@ def _add_part(
     refused += refusals
 
 
+def _place(accepted: list[DecodedRecord]) -> dict[str, str]:
+    """Return the site, the system and the run of records for the audit log; of several runs, the first."""
+    first = accepted[0].record
+    more = len({each.record.run_id for each in accepted}) - 1
+    subject = f"{first.run_id} and {more} other runs" if more else first.run_id
+    return {"site": first.context.site, "system": first.context.system, "subject": subject}
+
+
 def _close_run(
-    server: Server, bearer: Bearer, run_id: str, body: bytearray, encoding: str, skew: int | None
+    server: Server, request: HttpRequest, bearer: Bearer, run_id: str, body: bytearray, skew: int | None
 ) -> Response[bytes]:
     now = now_ms()
-    decoded = read_closing(inflate(body, encoding), now, skew)
-    server.write(lambda connection: store_closing(connection, run_id, decoded, bearer.site, now))
+    decoded = read_closing(inflate(body, _encoding(request)), now, skew)
+    site, system = request.query_params.get("site"), request.query_params.get("system")
+    if site is not None and not bearer.allows(site):
+        raise Problem(403, "wrong-site", f"The token is for site {bearer.site}, not for {site[:128]}.", "site")
+    if site is None and bearer.site != ANY_SITE:
+        site = bearer.site
+
+    def store(connection: Connection) -> None:
+        of = store_closing(connection, run_id, decoded, site or ANY_SITE, now, system, bearer.writer)
+        if of is not None:
+            place = {"site": of.site, "system": of.system, "subject": run_id}
+            add_entry(connection, now, entry_of(request, "run.close", bearer, status=200, **place))
+
+    server.write(store)
     answer = {"run_id": run_id, "digest": decoded.digest.hex(), "sequence": decoded.closing.sequence}
     return _json(msgspec.json.encode(answer))
 

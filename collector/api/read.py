@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 from litestar import Response, get
-from sqlalchemy import select
 
 from collector.auth.visibility import visibility_of
 from collector.clock import iso, now_ms
@@ -18,6 +17,7 @@ from collector.status.states import STATES, cell_states
 from collector.store.overdue import viewing
 from collector.store.rollups import state_of
 from collector.store.tables import HEAD
+from collector.web.bookkeeping import store_notes
 from collector.web.context import HttpRequest, server_of
 
 JSON = "application/json"
@@ -131,10 +131,11 @@ async def metrics_(request: HttpRequest) -> Response[bytes]:
     bearer = await server.bearer(request, "read")
 
     def read() -> bytes:
+        store_notes(server)
         now = now_ms()
         with viewing(server.store, now, server.write) as connection:
-            lines = metrics.board_lines(connection, visibility_of(bearer), now)
-        return metrics.write([*server.counters.lines(), *lines])
+            own = metrics.process_lines(connection, now)
+            return metrics.write([*own, *metrics.board_lines(connection, visibility_of(bearer), now)])
 
     return Response(content=await asyncio.to_thread(read), media_type=metrics.KIND)
 
@@ -147,14 +148,9 @@ async def healthz() -> Response[bytes]:
 
 @get("/readyz")
 async def readyz(request: HttpRequest) -> Response[bytes]:
-    """Report that the process and its database answer, and the revision of the schema."""
+    """Report whether the database can be written, and the revision of the schema."""
     server = server_of(request)
-
-    def read() -> None:
-        with server.store.reading() as connection:
-            connection.execute(select(1))
-
-    await asyncio.to_thread(read)
+    await asyncio.to_thread(server.readiness.check, server.store)
     return _json(msgspec.json.encode({"status": "ok", "schema": HEAD}))
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import msgspec
 from litestar import Response, get, post
+from sqlalchemy import Connection
 
 from collector.auth.tokens import ANY_SITE
 from collector.auth.visibility import visibility_of
 from collector.clock import now_ms
 from collector.errors import Problem
 from collector.status.waivers import WaiverRequest, add_waiver, administrator_waivers, describe_waivers, end_waiver
-from collector.web.context import HttpRequest, server_of
+from collector.store.log import add_entry
+from collector.web.context import HttpRequest, entry_of, server_of
 
 MAX_BYTES = 16_384
 
@@ -47,7 +48,15 @@ async def create_waiver(request: HttpRequest) -> Response[bytes]:
         raise Problem(422, "invalid", str(error)) from error
     if not bearer.allows(requested.site):
         raise Problem(403, "wrong-site", f"The token is for site {bearer.site} only.", "site")
-    key = await asyncio.to_thread(server.write, lambda connection: add_waiver(connection, requested, bearer.token))
+
+    def add(connection: Connection) -> int:
+        key = add_waiver(connection, requested, bearer.token)
+        place = {"site": requested.site, "system": requested.system, "subject": str(key)}
+        detail = f"{requested.cases} until {requested.expires}: {requested.reason}"
+        add_entry(connection, now_ms(), entry_of(request, "waiver.add", bearer, status=201, detail=detail, **place))
+        return key
+
+    key = await asyncio.to_thread(server.write, add)
     return _json(msgspec.json.encode({"id": key}), 201)
 
 
@@ -59,8 +68,13 @@ async def close_waiver(request: HttpRequest) -> Response[bytes]:
     number = str(request.path_params["waiver"])
     site = None if bearer.site == ANY_SITE else bearer.site
 
-    def end(connection: Any) -> bool:
-        return number.isascii() and number.isdigit() and len(number) < 16 and end_waiver(connection, int(number), site)
+    def end(connection: Connection) -> bool:
+        known = number.isascii() and number.isdigit() and len(number) < 16
+        ended = known and end_waiver(connection, int(number), site)
+        if ended:
+            fields = {"site": site, "subject": number}
+            add_entry(connection, now_ms(), entry_of(request, "waiver.end", bearer, status=200, **fields))
+        return ended
 
     if not await asyncio.to_thread(server.write, end):
         detail = f"No active waiver {number[:20]!r} that the token may end. GET /api/v1/waivers lists them."

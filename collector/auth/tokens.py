@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select, update
 
 from collector.errors import Problem, StoreError, TokenError
-from collector.store.tables import hidden_sites, senders, systems, tokens
+from collector.store.tables import hidden_sites, key_checks, senders, systems, tokens
 
 ANY_SITE = "*"
 
@@ -28,6 +28,8 @@ GRANTS = {
     "process": frozenset({"read", "upload"}),
 }
 """What each scope permits. ``process`` is the scope of the token that a server process was started with."""
+
+_CHECK = "token.key"
 
 TOUCH_MS = 60_000
 """``last_used`` is written at most this often, so that most requests only read the database."""
@@ -43,6 +45,14 @@ class Bearer:
 
     def allows(self, site: str) -> bool:
         return self.site in (ANY_SITE, site)
+
+    @property
+    def writer(self) -> str:
+        """The name under which the database remembers what this sender wrote."""
+        if self.token is None:
+            return "anonymous"
+        own = self.token in ("process", "session") or ":" in self.token
+        return self.token if own else f"token:{self.token}"
 
 
 ANYONE = Bearer(site=ANY_SITE, grants=frozenset({"read"}))
@@ -78,6 +88,40 @@ def load_key(file: Path) -> bytes:
     if len(key) < 32:
         raise StoreError(f"{file} does not contain a key. Remove the file and create new tokens.")
     return key
+
+
+def check_key(connection: Connection, key: bytes, file: Path) -> None:
+    """Check that a key is the one with which the tokens in the database were created; remember the first key.
+
+    Raises:
+        StoreError: it is another one, and the database has tokens or old clients, none of which it would accept.
+    """
+    digest = keyed_hash(key, "key-check")
+    stored = connection.execute(select(key_checks.c.digest).where(key_checks.c.name == _CHECK)).scalar()
+    if stored is not None and hmac.compare_digest(bytes(stored), digest):
+        return
+    in_use = any(connection.execute(select(table).limit(1)).first() is not None for table in (tokens, senders))
+    if stored is not None and in_use:
+        raise StoreError(
+            f"{file} is not the key of this database: none of its tokens would be accepted. Put the right token.key "
+            "there. If it is lost, run `exaworks collector token replace-key`, and create all tokens again."
+        )
+    replace_check(connection, key)
+
+
+def replace_check(connection: Connection, key: bytes) -> None:
+    """Remember a key as the one of this database."""
+    connection.execute(delete(key_checks).where(key_checks.c.name == _CHECK))
+    connection.execute(insert(key_checks).values(name=_CHECK, digest=keyed_hash(key, "key-check")))
+
+
+def replace_key(connection: Connection, key: bytes, now: int) -> tuple[int, int]:
+    """Accept another key: revoke all tokens and remove all old clients; return how many there were of each."""
+    revocation = update(tokens).where(tokens.c.revoked.is_(None)).values(revoked=now)
+    revoked = connection.execute(revocation).rowcount
+    removed = connection.execute(delete(senders)).rowcount
+    replace_check(connection, key)
+    return revoked, removed
 
 
 def keyed_hash(key: bytes, token: str) -> bytes:

@@ -6,7 +6,15 @@ from typing import Any
 
 import click
 
-from collector.cli.options import database_option, examples, json_option, key_file, open_database, print_table
+from collector.cli.options import (
+    database_option,
+    examples,
+    json_option,
+    log_change,
+    open_database,
+    print_table,
+    token_key,
+)
 
 
 @click.group(epilog=examples("hook list"))
@@ -33,13 +41,13 @@ def new(places: Any, url: str, kind: str, site: str | None, hour: int, database:
 
     A signature is the HMAC-SHA256 of the body, in the header X-ExaWorks-Signature.
     """
-    from collector.auth.tokens import load_key
     from collector.clock import now_ms
     from collector.notify.hooks import new_hook, signing_key
 
     with open_database(places, database) as store, store.writing() as connection:
         identity = new_hook(connection, url, kind, site, hour, now_ms())
-        key = load_key(key_file(places, store.url))
+        key = token_key(connection, places, store)
+        log_change(connection, "hook.new", site=site, subject=identity, detail=kind)
     click.echo(f"{identity} {signing_key(key, identity).decode()}")
 
 
@@ -74,4 +82,5 @@ def remove(places: Any, identity: str, database: str | None) -> None:
 
     with open_database(places, database) as store, store.writing() as connection:
         remove_hook(connection, identity)
+        log_change(connection, "hook.remove", subject=identity)
     click.echo(f"Hook {identity} is removed.")

@@ -8,10 +8,12 @@ from collector.cli.digest import digest
 from collector.cli.export import export
 from collector.cli.hook import hook
 from collector.cli.link import link
+from collector.cli.log import log
 from collector.cli.maintenance import backup, prune, restore, verify
 from collector.cli.sender import sender
 from collector.cli.serve import serve
 from collector.cli.site import site
+from collector.cli.system import system
 from collector.cli.token import token
 from collector.cli.waiver import waiver
 
@@ -27,5 +29,7 @@ def collector() -> None:
     """The server that receives the results of all sites and shows the status dashboard."""
 
 
-for command in (serve, link, token, site, sender, waiver, hook, digest, export, backup, prune, restore, verify):
+COMMANDS = (serve, link, token, site, system, sender, waiver, hook, digest, export, log, backup, prune, restore, verify)
+
+for command in COMMANDS:
     collector.add_command(command)

@@ -7,14 +7,14 @@ from typing import Any
 
 import click
 
-from collector.cli.options import database_option, examples, json_option, open_database
+from collector.cli.options import database_option, examples, json_option, log_change, open_database
 
 DAY_MS = 86_400_000
 
 
 @click.command(
     epilog=examples(
-        "prune --tails-days 90",
+        "prune",
         "prune --tails-days 14 --bodies-days 90 --tier smoke",
         "prune --tails-days 90 --bodies-days 730 --dry-run",
     )
@@ -22,11 +22,14 @@ DAY_MS = 86_400_000
 @click.option(
     "--tails-days",
     type=click.IntRange(min=1),
-    help="Delete output tails of runs that started more than this many days ago.",
+    help="Delete output tails of runs that started more than this many days ago. [default: 180]",
 )
 @click.option(
-    "--bodies-days", type=click.IntRange(min=1), help="Delete whole records of such runs; their verdicts stay."
+    "--bodies-days",
+    type=click.IntRange(min=1),
+    help="Delete whole records of such runs; their verdicts stay. [default: 1095]",
 )
+@click.option("--log-days", type=click.IntRange(min=1), help="Delete older entries of the audit log. [default: 400]")
 @click.option(
     "--tier",
     "tiers",
@@ -42,6 +45,7 @@ def prune(
     places: Any,
     tails_days: int | None,
     bodies_days: int | None,
+    log_days: int | None,
     tiers: tuple[str, ...],
     dry_run: bool,
     as_json: bool,
@@ -49,26 +53,46 @@ def prune(
 ) -> None:
     """Delete old data: output tails first, then whole records. Verdicts, causes and history always stay.
 
-    The server may run meanwhile. The file of a SQLite database does not become smaller; new records reuse the space.
+    Without an age, the defaults apply; with one, only what it names is deleted. Nothing else ever deletes data. The
+    server may run meanwhile. The file of a SQLite database becomes smaller; PostgreSQL uses the space again.
     """
     import json
 
     from collector.clock import now_ms
-    from collector.store.retention import BODIES, TAILS, prune
+    from collector.store import retention
+    from collector.store.log import delete_entries
+    from collector.store.space import give_back
 
-    if tails_days is None and bodies_days is None:
-        raise click.UsageError("nothing to do: add --tails-days, --bodies-days, or both")
-    counts = {}
+    if tails_days is None and bodies_days is None and log_days is None:
+        tails_days, bodies_days = retention.TAILS_DAYS, retention.BODIES_DAYS
+        log_days = None if tiers else retention.LOG_DAYS
+    now, counts = now_ms(), {}
+    entries = freed = 0
     with open_database(places, database) as store:
-        for name, level, days in (("tails", TAILS, tails_days), ("bodies", BODIES, bodies_days)):
+        for name, level, days in (
+            ("tails", retention.TAILS, tails_days),
+            ("bodies", retention.BODIES, bodies_days),
+        ):
             if days is not None:
-                counts[name] = vars(prune(store, level, now_ms() - days * DAY_MS, dry_run, tiers))
+                counts[name] = vars(retention.prune(store, level, now - days * DAY_MS, dry_run, tiers))
+        with store.writing() as connection:
+            if log_days is not None:
+                entries = delete_entries(connection, now - log_days * DAY_MS, dry_run)
+            if not dry_run:
+                detail = ", ".join(f"{name} of {count['runs']} runs" for name, count in counts.items())
+                log_change(connection, "prune", detail=f"{detail or 'nothing'}; {entries} entries of this log")
+        if not dry_run:
+            freed = give_back(store)
     if as_json:
-        click.echo(json.dumps(counts, indent=2))
+        click.echo(json.dumps({**counts, "log_entries": entries, "freed_bytes": freed}, indent=2))
         return
+    verb = "would be deleted" if dry_run else "were deleted"
     for name, count in counts.items():
-        verb = "would be deleted" if dry_run else "were deleted"
         click.echo(f"{name} of {count['records']} records in {count['runs']} runs {verb}: {count['bytes']} bytes")
+    if log_days is not None:
+        click.echo(f"{entries} entries of the audit log {verb}")
+    if freed:
+        click.echo(f"the file of the database is {freed} bytes shorter")
 
 
 @click.command(epilog=examples("backup collector-20261122.backup"))
@@ -97,6 +121,8 @@ def restore(places: Any, file: Path, database: str | None) -> None:
 
     with open_database(places, database) as store:
         counts = restore(store, file)
+        with store.writing() as connection:
+            log_change(connection, "restore", detail=f"{counts['runs']} runs, {counts['records']} records")
     click.echo(
         f"{counts['runs']} runs and {counts['records']} records are restored. `exaworks collector verify` checks them."
     )
@@ -119,6 +145,7 @@ def verify(places: Any, repair: bool, as_json: bool, database: str | None) -> No
     with open_database(places, database) as store, store.exclusive() as connection:
         report = verify(connection)
         if repair:
+            log_change(connection, "verify.repair", detail=f"{report.wrong} problems")
             connection.commit()
         else:
             connection.rollback()

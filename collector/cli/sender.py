@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from collector.cli.options import database_option, examples, json_option, key_file, open_database
+from collector.cli.options import database_option, examples, json_option, log_change, open_database, token_key
 
 ADD_EXAMPLE = "sender add login1.example.org ornl --system frontier --key-file key"
 
@@ -27,7 +27,7 @@ def sender() -> None:
 @click.pass_obj
 def add(places: Any, name: str, site: str, system: str, key_input: Any, database: str | None) -> None:
     """Store what a client sends with this ID and this key as results of SITE."""
-    from collector.auth.tokens import add_sender, load_key
+    from collector.auth.tokens import add_sender
     from collector.clock import now_ms
     from collector.store.decoding import is_name
 
@@ -38,8 +38,8 @@ def add(places: Any, name: str, site: str, system: str, key_input: Any, database
     if not secret:
         raise click.BadParameter("the file is empty; it must contain the key of the client", param_hint="--key-file")
     with open_database(places, database) as store, store.writing() as connection:
-        key = load_key(key_file(places, store.url))
-        add_sender(connection, key, name, secret, site, system, now_ms())
+        add_sender(connection, token_key(connection, places, store), name, secret, site, system, now_ms())
+        log_change(connection, "sender.add", site=site, system=system, subject=name)
     click.echo(f"Results from {name} are now stored for {site}/{system}.")
 
 
@@ -78,4 +78,5 @@ def remove(places: Any, name: str, database: str | None) -> None:
 
     with open_database(places, database) as store, store.writing() as connection:
         remove_sender(connection, name)
+        log_change(connection, "sender.remove", subject=name)
     click.echo(f"Messages from {name} are refused from now on.")

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from collector.cli.options import database_option, examples, json_option, open_database, print_table
+from collector.cli.options import database_option, examples, json_option, log_change, open_database, print_table
 
 
 @click.group(epilog=examples("site hide ornl", "site list"))
@@ -49,6 +49,7 @@ def hide(places: Any, name: str, database: str | None) -> None:
         raise click.BadParameter("use 1 to 128 letters, digits and . _ : + @ -", param_hint="SITE")
     with open_database(places, database) as store, store.writing() as connection:
         hide_site(connection, name, now_ms())
+        log_change(connection, "site.hide", site=name)
     click.echo(f"Site {name} is now visible only with a token.")
 
 
@@ -62,4 +63,5 @@ def show(places: Any, name: str, database: str | None) -> None:
 
     with open_database(places, database) as store, store.writing() as connection:
         show_site(connection, name)
+        log_change(connection, "site.show", site=name)
     click.echo(f"Site {name} is now visible to everybody who can reach this collector.")

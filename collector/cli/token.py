@@ -6,7 +6,16 @@ from typing import Any
 
 import click
 
-from collector.cli.options import database_option, examples, json_option, key_file, open_database, print_table
+from collector.cli.options import (
+    database_option,
+    examples,
+    json_option,
+    key_file,
+    log_change,
+    open_database,
+    print_table,
+    token_key,
+)
 
 
 @click.group(epilog=examples("token new ornl --scope upload", "token list"))
@@ -22,7 +31,7 @@ def token() -> None:
 @click.pass_obj
 def new(places: Any, site: str, scope: str, days: int | None, database: str | None) -> None:
     """Create a token for SITE ('*' for any site) and print it. It cannot be shown again."""
-    from collector.auth.tokens import ANY_SITE, load_key, new_token
+    from collector.auth.tokens import ANY_SITE, new_token
     from collector.clock import now_ms
     from collector.store.decoding import is_name
 
@@ -32,7 +41,8 @@ def new(places: Any, site: str, scope: str, days: int | None, database: str | No
     now = now_ms()
     expires = None if days is None else now + days * 86_400_000
     with open_database(places, database) as store, store.writing() as connection:
-        secret = new_token(connection, load_key(key_file(places, store.url)), site, scope, now, expires)
+        secret = new_token(connection, token_key(connection, places, store), site, scope, now, expires)
+        log_change(connection, "token.new", site=site, subject=secret.split("_")[1], detail=scope)
     click.echo(secret)
 
 
@@ -74,6 +84,7 @@ def revoke(places: Any, identity: str, database: str | None) -> None:
 
     with open_database(places, database) as store, store.writing() as connection:
         revoke_token(connection, identity, now_ms())
+        log_change(connection, "token.revoke", subject=identity)
     click.echo(f"Token {identity} is revoked.")
 
 
@@ -93,10 +104,30 @@ def rotate(places: Any, identity: str, overlap_hours: int, database: str | None)
 
     If the old token has an expiry, the new one gets the same time to live.
     """
-    from collector.auth.tokens import load_key, rotate_token
+    from collector.auth.tokens import rotate_token
     from collector.clock import now_ms
 
     with open_database(places, database) as store, store.writing() as connection:
-        key = load_key(key_file(places, store.url))
+        key = token_key(connection, places, store)
         secret = rotate_token(connection, key, identity, now_ms(), overlap_hours * 3_600_000)
+        log_change(connection, "token.rotate", subject=identity, detail=f"successor {secret.split('_')[1]}")
     click.echo(secret)
+
+
+@token.command("replace-key", epilog=examples("token replace-key"))
+@click.confirmation_option(prompt="All tokens and old clients stop to work. Continue?")
+@database_option
+@click.pass_obj
+def replace_key(places: Any, database: str | None) -> None:
+    """Use the token.key that is there now, because the one of this database is lost.
+
+    It is created if there is none. All tokens are revoked and all old clients removed; create them again afterwards.
+    """
+    from collector.auth.tokens import load_key, replace_key
+    from collector.clock import now_ms
+
+    with open_database(places, database) as store, store.writing() as connection:
+        file = key_file(places, store.url)
+        revoked, removed = replace_key(connection, load_key(file), now_ms())
+        log_change(connection, "token.replace-key", detail=f"{revoked} tokens revoked, {removed} old clients removed")
+    click.echo(f"{file} is the key of this database now: {revoked} tokens revoked, {removed} old clients removed.")

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from collector.cli.options import database_option, examples, json_option, open_database, print_table
+from collector.cli.options import database_option, examples, json_option, log_change, open_database, print_table
 
 
 @click.group(epilog=examples("waiver list"))
@@ -41,6 +41,8 @@ def add(
     try:
         with open_database(places, database) as store, store.writing() as connection:
             key = add_waiver(connection, request, None)
+            place = {"site": site, "system": system, "subject": str(key)}
+            log_change(connection, "waiver.add", detail=f"{cases} until {until}: {reason}", **place)
     except Problem as problem:
         name = "--until" if problem.field == "expires" else problem.field
         raise WaiverError(f"{name}: {problem.detail}") from problem
@@ -82,4 +84,5 @@ def end(places: Any, number: int, database: str | None) -> None:
             raise WaiverError(
                 f"no waiver {number}, or it has already ended. `exaworks collector waiver list` shows the numbers."
             )
+        log_change(connection, "waiver.end", subject=str(number))
     click.echo(f"Waiver {number} has ended.")

@@ -8,7 +8,7 @@ from litestar import Litestar, Response, get
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.types import Message, Scope
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from collector import pages
 from collector.api import imports, ingest, links, read, waivers
@@ -98,7 +98,7 @@ def make_app(server: Server) -> Litestar:
         exception_handlers={
             Problem: problems.answer_problem,
             HTTPException: problems.answer_framework,
-            OperationalError: problems.answer_database,
+            DBAPIError: problems.answer_database,
             Exception: problems.answer_bug,
         },
         before_send=[_add_headers],

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import h11
 import msgspec
-from litestar.enums import ScopeType
+from litestar.enums import HttpMethod, ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -211,8 +211,8 @@ def protocol(register: Connections) -> type[LimitedConnection]:
 def guarded(app: ASGIApp, proxies: Sequence[Network] = ()) -> ASGIApp:
     """Return the application behind the common rules of all requests.
 
-    The client and the scheme are those that a trusted proxy reports; the headers of others do not count. A request that
-    is answered before its body was read ends its connection.
+    HEAD is answered as GET is, without the body. The client and the scheme are those that a trusted proxy reports; the
+    headers of others do not count. A request that is answered before its body was read ends its connection.
     """
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
@@ -245,6 +245,8 @@ def guarded(app: ASGIApp, proxies: Sequence[Network] = ()) -> ASGIApp:
                 message["headers"] = [*message["headers"], (b"connection", b"close")]
             await send(message)
 
+        if scope["method"] == "HEAD":  # as GET; uvicorn, which keeps the original scope, leaves the body out
+            scope = {**scope, "method": HttpMethod.GET}
         await app(scope, receive_part, send_part)
 
     return serve

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import html
 import logging
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from litestar import Response
 from litestar.exceptions import HTTPException
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from collector.errors import Problem
 from collector.limits import MAX_BODY
 from collector.rendering.base import prefers_json
-from collector.web.context import HttpRequest
+from collector.store.condition import reason_of, unavailable
+from collector.web.context import WRITER, HttpRequest, address_of, server_of
 
 log = logging.getLogger("collector")
+
+NOTED = (400, 401, 403, 429)
+"""The statuses with which also a refused request for reading is noted in the audit log."""
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -28,7 +32,11 @@ PRIVATE = "This dashboard is private. Open the whole address that was printed wh
 
 
 def answer_problem(request: HttpRequest, problem: Problem) -> Response[bytes]:
-    """Respond with a problem, in the form that the client accepts."""
+    """Respond with a problem, in the form that the client accepts; a refused request is noted for the audit log."""
+    if 400 <= problem.status < 500 and (request.method not in ("GET", "HEAD") or problem.status in NOTED):
+        writer = cast(dict[str, Any], request.scope).get(WRITER)
+        server = server_of(request)
+        server.refusals.note(f"{request.method} {request.url.path}", address_of(request), writer, problem)
     headers: dict[str, str] = {}
     if problem.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="collector"'
@@ -59,11 +67,13 @@ def answer_framework(request: HttpRequest, error: HTTPException) -> Response[byt
     return answer_problem(request, Problem(error.status_code, kind, details.get(kind, "The request cannot be read.")))
 
 
-def answer_database(request: HttpRequest, error: OperationalError) -> Response[bytes]:
-    """Respond that the database is not available; the request was not stored and should be sent again."""
+def answer_database(request: HttpRequest, error: DBAPIError) -> Response[bytes]:
+    """Respond that the database is not available, and why; nothing was stored, and the request should be sent again."""
+    reason = reason_of(error)
+    if reason is None and not isinstance(error, OperationalError):
+        return answer_bug(request, error)
     log.error("database: %s", error.orig)
-    detail = "The database is not available now. Nothing was stored; send the request again."
-    return answer_problem(request, Problem(503, "database", detail))
+    return answer_problem(request, unavailable(*(reason or ("unavailable", "the database does not answer"))))
 
 
 def answer_bug(request: HttpRequest, error: Exception) -> Response[bytes]:

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 import uvicorn
 from sqlalchemy.engine import URL
 
-from collector.auth.tokens import load_key
+from collector.auth.tokens import check_key, load_key
 from collector.clock import iso, now_ms
 from collector.errors import AddressError, CollectorError, StoreBusyError
 from collector.notify.delivery import delivering
@@ -32,6 +32,7 @@ from collector.server.connections import KEEP_ALIVE_SECONDS, MAX_HEADER_BYTES, C
 from collector.settings import read_settings
 from collector.store.database import open_store
 from collector.web.addresses import Network, read_networks
+from collector.web.bookkeeping import keeping_books
 from collector.web.context import Server
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -162,6 +163,7 @@ def serve(options: Options, echo: Callable[[str], None]) -> None:
             settings=settings,
             hosts=_hosts(options, host, public_url),
         )
+        server.write(lambda connection: check_key(connection, key, options.key_file))
         for notice in store.notices:
             echo(f"notice: {notice}")
 
@@ -197,6 +199,7 @@ def serve(options: Options, echo: Callable[[str], None]) -> None:
         )
         if options.exit_with is not None:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it ends with that process, not with the terminal
+        stack.enter_context(keeping_books(server))
         stack.enter_context(delivering(server))
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLD)

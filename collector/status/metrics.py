@@ -1,4 +1,4 @@
-"""``/metrics`` for Prometheus: counters of the process, and the boards of the systems, without scanning history.
+"""``/metrics`` for Prometheus: counters of the processes, and the boards of the systems, without scanning history.
 
 The format is https://prometheus.io/docs/instrumenting/exposition_formats/ (text, version 0.0.4).
 """
@@ -6,7 +6,6 @@ The format is https://prometheus.io/docs/instrumenting/exposition_formats/ (text
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from sqlalchemy import Connection, func, select
 
 from collector.auth.visibility import Visibility
 from collector.outcomes import ORDER, OUTCOME_NAMES
+from collector.store.counters import read_counters, running_processes
 from collector.store.silence import is_silent
 from collector.store.tables import board, runs, systems
 
@@ -21,11 +21,11 @@ KIND = "text/plain; version=0.0.4"
 
 HELP = {
     "exaworks_collector_requests_total": ("counter", "Requests answered, by the first digit of the status."),
-    "exaworks_collector_records_total": ("counter", "Records stored or acknowledged again since the process started."),
-    "exaworks_collector_rejected_total": ("counter", "Records refused since the process started."),
+    "exaworks_collector_records_total": ("counter", "Records stored or acknowledged again."),
+    "exaworks_collector_rejected_total": ("counter", "Records refused."),
     "exaworks_collector_ingest_seconds_total": ("counter", "Seconds spent on storing batches of records."),
-    "exaworks_collector_started_seconds": ("gauge", "When the process started, seconds since 1970."),
-    "exaworks_collector_memory_bytes": ("gauge", "Resident memory of the process."),
+    "exaworks_collector_started_seconds": ("gauge", "When a process started, seconds since 1970."),
+    "exaworks_collector_memory_bytes": ("gauge", "Resident memory of a process."),
     "exaworks_cells": ("gauge", "Cells of a system by their latest outcome; a missing cell did not report."),
     "exaworks_flaky_cells": ("gauge", "Cells of a system whose outcome changes on the same stack."),
     "exaworks_figures": ("gauge", "Figures of a system that are followed over time."),
@@ -44,10 +44,9 @@ HELP = {
 
 
 class Counters:
-    """The counters of this process."""
+    """What this process counted since its counters were last stored; the sums of all processes are in the database."""
 
     def __init__(self) -> None:
-        self.started = time.time()
         self._values: dict[tuple[str, str], float] = {}
         self._lock = threading.Lock()
 
@@ -55,15 +54,27 @@ class Counters:
         with self._lock:
             self._values[name, labels] = self._values.get((name, labels), 0) + amount
 
-    def lines(self) -> list[tuple[str, str, float]]:
-        """Return the name, labels and value of each counter."""
+    def take(self) -> dict[tuple[str, str], float]:
+        """Return the amounts by name and labels, and start again from zero."""
         with self._lock:
-            lines = [(name, labels, value) for (name, labels), value in sorted(self._values.items())]
-        lines.append(("exaworks_collector_started_seconds", "", round(self.started, 3)))
-        resident = _resident()
-        if resident is not None:
-            lines.append(("exaworks_collector_memory_bytes", "", resident))
-        return lines
+            values, self._values = self._values, {}
+        return values
+
+    def put_back(self, values: Mapping[tuple[str, str], float]) -> None:
+        """Add amounts that could not be stored."""
+        for (name, label_text), amount in values.items():
+            self.add(name, amount, label_text)
+
+
+def process_lines(connection: Connection, now: int) -> list[tuple[str, str, float]]:
+    """Return the stored counters, which are sums over all processes, and a line for each process that runs."""
+    lines = [(name, label_text, value) for (name, label_text), value in sorted(read_counters(connection).items())]
+    for process in running_processes(connection, now):
+        named = labels(process=process.name)
+        lines.append(("exaworks_collector_started_seconds", named, process.started / 1000))
+        if process.memory is not None:
+            lines.append(("exaworks_collector_memory_bytes", named, process.memory))
+    return lines
 
 
 def board_lines(connection: Connection, visibility: Visibility, now: int) -> list[tuple[str, str, float]]:
@@ -126,7 +137,8 @@ def _escaped(value: str) -> str:
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
-def _resident() -> int | None:
+def resident_memory() -> int | None:
+    """Return the resident memory of this process in bytes; None where /proc does not state it."""
     try:
         fields: Mapping[str, str] = dict(
             line.split(":", 1) for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines()

@@ -6,6 +6,7 @@ synchronous to the disk, so that everything that was acknowledged survives a pow
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,6 +64,16 @@ class Store:
         with self.reader.begin() as connection:
             yield connection
 
+    @contextmanager
+    def outside_transaction(self) -> Iterator[Any]:
+        """Yield the writing connection of the ``sqlite3`` module, for statements that no transaction may contain."""
+        with self._lock:
+            pooled = self.writer.raw_connection()
+            try:
+                yield pooled.driver_connection
+            finally:
+                pooled.close()
+
     def close(self) -> None:
         """Close every connection."""
         self.reader.dispose()
@@ -106,15 +117,30 @@ def open_store(url: URL) -> Store:
     """
     try:
         store = _sqlite(url) if url.get_backend_name() == "sqlite" else _postgresql(url)
-        with store.writing() as connection:
+        with _without_foreign_keys(store), store.writing() as connection:
             _update_schema(connection, url)
     except (ImportError, NoSuchModuleError) as error:
         message = f"the driver for {url.drivername} is not installed. Run: pip install 'psycopg[binary]'"
         raise StoreError(message) from error
-    except (OSError, DBAPIError) as error:
+    except (OSError, DBAPIError, sqlite3.Error) as error:
         cause = getattr(error, "orig", None) or error
         raise StoreError(f"cannot open the database {url.render_as_string()}: {cause}") from error
     return store
+
+
+@contextmanager
+def _without_foreign_keys(store: Store) -> Iterator[None]:
+    """Do not check the foreign keys of SQLite meanwhile: a migration replaces tables that others refer to."""
+    if store.file is None:
+        yield
+        return
+    with store.outside_transaction() as connection:
+        connection.execute("PRAGMA foreign_keys = OFF")
+    try:
+        yield
+    finally:
+        with store.outside_transaction() as connection:
+            connection.execute("PRAGMA foreign_keys = ON")
 
 
 def _postgresql(url: URL) -> Store:
@@ -137,6 +163,7 @@ def _sqlite(url: URL) -> Store:
     def _open_writer(connection: Any, _record: Any) -> None:
         connection.isolation_level = None
         connection.execute("PRAGMA busy_timeout = 30000")
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of a new file, which can then become shorter
         requested = "DELETE" if shared else "WAL"
         mode = str(connection.execute(f"PRAGMA journal_mode = {requested}").fetchone()[0]).upper()
         if shared:

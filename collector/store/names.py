@@ -6,13 +6,13 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, func, insert, select, update
 
 from collector.errors import Problem
 from collector.store.bulk import among
-from collector.store.tables import cells, plans, runs, systems
+from collector.store.tables import cells, former_names, plans, runs, systems, writers
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,41 @@ def run_query() -> Any:
     return joined.with_for_update(of=runs, key_share=True)
 
 
-def system_key(connection: Connection, site: str, system: str) -> int:
-    """Return the key of a system, create the system if it is new, and lock it until the commit."""
-    query = (
-        select(systems.c.id).where(systems.c.site == site, systems.c.system == system).with_for_update(key_share=True)
-    )
-    key: int | None = connection.execute(query).scalar()
+class SystemRow(NamedTuple):
+    """A system: its key, and its present name, which may differ from the one that a client sent."""
+
+    key: int
+    site: str
+    system: str
+
+
+def known_system(connection: Connection, site: str, system: str) -> SystemRow | None:
+    """Return the system that has this name or had it before it was renamed, and lock it until the commit."""
+    query = select(systems.c.id, systems.c.site, systems.c.system).with_for_update(of=systems, key_share=True)
+    row = connection.execute(query.where(systems.c.site == site, systems.c.system == system)).one_or_none()
+    if row is None:
+        joined = query.join(former_names, former_names.c.key == systems.c.id)
+        former = joined.where(former_names.c.site == site, former_names.c.system == system)
+        row = connection.execute(former).one_or_none()
+    return None if row is None else SystemRow(*row)
+
+
+def find_system(connection: Connection, site: str, system: str) -> SystemRow:
+    """Return a system by its present or a former name, create the system if it is new, and lock it until the commit."""
+    known = known_system(connection, site, system)
+    if known is not None:
+        return known
+    key = connection.execute(insert(systems).values(site=site, system=system).returning(systems.c.id)).scalar_one()
+    return SystemRow(key, site, system)
+
+
+def writer_key(connection: Connection, name: str | None) -> int | None:
+    """Return the key of a writer, such as ``token:1f0c22ab``; create it if it is new."""
+    if name is None:
+        return None
+    key: int | None = connection.execute(select(writers.c.id).where(writers.c.name == name)).scalar()
     if key is None:
-        key = connection.execute(insert(systems).values(site=site, system=system).returning(systems.c.id)).scalar_one()
+        key = connection.execute(insert(writers).values(name=name).returning(writers.c.id)).scalar_one()
     return key
 
 
@@ -57,10 +84,23 @@ def note_contact(connection: Connection, keys: Iterable[int], now: int, skew: in
     connection.execute(update(systems).where(systems.c.id.in_(sorted(keys)), later).values(**values))
 
 
-def lock_system_of(connection: Connection, run_id: str) -> None:
-    """Lock the system of a run. Every writer locks the system before the run, so that no deadlock is possible."""
-    of_run = select(runs.c.system).where(runs.c.run_id == run_id).scalar_subquery()
-    connection.execute(select(systems.c.id).where(systems.c.id == of_run).with_for_update(key_share=True))
+def systems_of_run(connection: Connection, run_id: str, site: str | None, system: str | None) -> list[SystemRow]:
+    """Return the systems that have a run of this id, and lock them; ``site`` and ``system`` restrict the search.
+
+    Every writer locks the system before the run, so that no deadlock is possible.
+    """
+    if site is not None and system is not None:
+        known = known_system(connection, site, system)
+        own = None if known is None else select(runs.c.id).where(runs.c.run_id == run_id, runs.c.system == known.key)
+        return [known] if known is not None and connection.execute(own).scalar() is not None else []
+    having = select(runs.c.system).where(runs.c.run_id == run_id)
+    query = select(systems.c.id, systems.c.site, systems.c.system).where(systems.c.id.in_(having))
+    if site is not None:
+        query = query.where(systems.c.site == site)
+    if system is not None:
+        query = query.where(systems.c.system == system)
+    rows = connection.execute(query.order_by(systems.c.id).with_for_update(key_share=True))
+    return [SystemRow(*row) for row in rows]
 
 
 def cell_keys(connection: Connection, system: int, names: Iterable[CellName]) -> dict[str, int]:
@@ -95,7 +135,7 @@ def conflict(detail: str, stored: bytes, sent: bytes) -> Problem:
     return Problem(409, "conflict", detail, stored_digest=bytes(stored).hex(), sent_digest=sent.hex())
 
 
-def run_of_another_system(run_id: str) -> Problem:
-    """Return the problem that a run belongs to another system."""
-    detail = f"Run {run_id} belongs to another site or system. Use another run_id."
-    return Problem(409, "run-of-another-system", detail, "run_id")
+def ambiguous_run(run_id: str, places: Iterable[str], advice: str) -> Problem:
+    """Return the problem that several systems have a run of this id; ``places`` are those that the client may know."""
+    listed = ", ".join(sorted(places)[:20])
+    return Problem(409, "ambiguous-run", f"Several systems have a run {run_id[:128]!r}: {listed}. {advice}", "run_id")

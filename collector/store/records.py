@@ -17,17 +17,19 @@ from collector.store.days import add_to_days
 from collector.store.decoding import DecodedRecord
 from collector.store.names import (
     CellName,
+    SystemRow,
     cell_keys,
     conflict,
+    find_system,
     note_contact,
-    run_of_another_system,
     run_query,
-    system_key,
+    writer_key,
 )
 from collector.store.points import RecordMetrics, add_points
 from collector.store.rollups import positions, update_rollups
 from collector.store.tables import RECORD_BITS, bodies, records, runs
 from dashboard_client.schema import Outcome, Scheduler, Span
+from dashboard_client.schema import record_id as schema_record_id
 
 Refusal = tuple[int, str | None, Problem]
 """The index of a record in its batch, its id if it could be read, and the problem."""
@@ -45,7 +47,7 @@ class OpenRun:
     ``dated``: a manifest gave its start; before that, a run starts at the earliest instant in its records.
     ``fresh``: this batch created the run. ``positions``: the position of each cell in ``outcomes``. ``planned``: the
     number of planned cells. ``moved``: the start changed after records were stored. ``touched``: cells whose outcome or
-    history may have changed.
+    history may have changed. ``place``: the present names of its site and system.
     """
 
     key: int
@@ -62,6 +64,7 @@ class OpenRun:
     pruned: int | None = None
     moved: bool = False
     added: int = 0
+    place: tuple[str, str] = ("", "")
     touched: set[int] = field(default_factory=set)
     batch: list[tuple[DecodedRecord, int]] = field(default_factory=list)
 
@@ -90,16 +93,22 @@ class OpenRun:
         return packed | sums | {"pruned": None if self.pruned is None else PRUNE_AGAIN}
 
 
-def store_records(connection: Connection, batch: Sequence[DecodedRecord], now: int) -> list[Refusal]:
-    """Store records, skip those that are already stored, and return those that are refused."""
+def store_records(
+    connection: Connection, batch: Sequence[DecodedRecord], now: int, writer: str | None = None
+) -> list[Refusal]:
+    """Store records, skip those that are already stored, and return those that are refused.
+
+    ``writer``: who sent them.
+    """
     refused: list[Refusal] = []
-    opened = _open_runs(connection, batch, now, refused)
+    written_by = writer_key(connection, writer)
+    opened = _open_runs(connection, batch, now, written_by)
     rows: list[tuple[Any, ...]] = []
     documents: list[tuple[int, bytes]] = []
     measured: dict[int, list[RecordMetrics]] = {}
     for run in opened:
         for key, cell, decoded in _new_records(connection, run, refused):
-            rows.append(_row(key, run.key, cell, decoded, now))
+            rows.append(_row(key, run, cell, decoded, now, written_by))
             documents.append((key, decoded.body))
             record = decoded.record
             if record.metrics and record.verdict.outcome is Outcome.PASS:
@@ -127,26 +136,22 @@ def record_key(record_id: str) -> int:
     return int.from_bytes(bytes.fromhex(record_id[:16]), "big", signed=True)
 
 
-def _open_runs(
-    connection: Connection, batch: Sequence[DecodedRecord], now: int, refused: list[Refusal]
-) -> list[OpenRun]:
+def _open_runs(connection: Connection, batch: Sequence[DecodedRecord], now: int, writer: int | None) -> list[OpenRun]:
     """Find or create the run and the cell of each record, in a fixed order, so that two writers cannot deadlock."""
     pairs = sorted({(decoded.record.context.site, decoded.record.context.system) for decoded in batch})
-    systems = {pair: system_key(connection, *pair) for pair in pairs}
-    grouped: dict[str, list[DecodedRecord]] = {}
+    systems = {pair: find_system(connection, *pair) for pair in pairs}
+    grouped: dict[tuple[SystemRow, str], list[DecodedRecord]] = {}
     for decoded in batch:
-        grouped.setdefault(decoded.record.run_id, []).append(decoded)
+        context = decoded.record.context
+        grouped.setdefault((systems[context.site, context.system], decoded.record.run_id), []).append(decoded)
     opened: list[OpenRun] = []
     names: dict[int, dict[str, CellName]] = {}
-    for run_id, members in sorted(grouped.items()):
-        context = members[0].record.context
-        run = open_run(connection, run_id, systems[context.site, context.system], now)
+    for (system, run_id), members in sorted(grouped.items()):
+        run = open_run(connection, run_id, system.key, now, writer)
+        run.place = (system.site, system.system)
         opened.append(run)
         for decoded in members:
             record = decoded.record
-            if systems[record.context.site, record.context.system] != run.system:
-                refused.append((decoded.index, record.record_id, run_of_another_system(run_id)))
-                continue
             run.batch.append((decoded, 0))
             if record.case_id not in names.setdefault(run.system, {}):
                 case = record.case
@@ -158,12 +163,12 @@ def _open_runs(
     return opened
 
 
-def open_run(connection: Connection, run_id: str, system: int, now: int) -> OpenRun:
-    """Return a run, and create it without a manifest if it is new."""
-    row = connection.execute(run_query().where(runs.c.run_id == run_id)).one_or_none()
+def open_run(connection: Connection, run_id: str, system: int, now: int, writer: int | None = None) -> OpenRun:
+    """Return a run of a system, and create it without a manifest if it is new."""
+    row = connection.execute(run_query().where(runs.c.run_id == run_id, runs.c.system == system)).one_or_none()
     if row is None:
         values = {"run_id": run_id, "system": system, "received": now, "started": now, "partial": True}
-        empty = {"extra": "[]", "outcomes": "", "records": 0}
+        empty = {"extra": "[]", "outcomes": "", "records": 0, "writer": writer}
         key = connection.execute(insert(runs).values(**values, **empty).returning(runs.c.id)).scalar_one()
         return OpenRun(key, run_id, system, now, False, True, {}, 0, [], 0)
     cell_positions = dict(positions(row.plan_cells, row.extra))
@@ -235,9 +240,12 @@ def pack_schedulers(versions: dict[str, str]) -> str | None:
     return json.dumps(versions, separators=(",", ":"), sort_keys=True) if versions else None
 
 
-def _row(key: int, run: int, cell: int, decoded: DecodedRecord, now: int) -> tuple[Any, ...]:
+def _row(key: int, run: OpenRun, cell: int, decoded: DecodedRecord, now: int, writer: int | None) -> tuple[Any, ...]:
     """Return the columns of ``records``, in their order."""
     record = decoded.record
+    record_id = record.record_id
+    if run.place != (record.context.site, record.context.system):  # the client sent a former name of the system
+        record_id = schema_record_id(*run.place, run.run_id, record.case_id, record.retries.attempt)
     cause, timing, scheduler = record.verdict.cause, record.timing, record.scheduler
     diagnosis = record.diagnosis if record.diagnosis is not UNSET else None
     component = record.case.component
@@ -245,11 +253,11 @@ def _row(key: int, run: int, cell: int, decoded: DecodedRecord, now: int) -> tup
     outer, nested = scheduler.outer, scheduler.nested
     return (
         key,
-        run,
+        run.key,
         cell,
         record.retries.attempt,
         record.retries.final,
-        record_key(record.record_id),
+        record_key(record_id),
         decoded.digest,
         now,
         record.origin.value,
@@ -267,6 +275,7 @@ def _row(key: int, run: int, cell: int, decoded: DecodedRecord, now: int) -> tup
         len(record.context.nodes) or None,
         _line(diagnosis.cause_key, 128) if diagnosis else None,
         _line(diagnosis.title, 256) if diagnosis else None,
+        writer,
     )
 
 

@@ -1,4 +1,4 @@
-"""Delete old data: output tails first, whole bodies later. Verdicts and roll-ups always stay.
+"""Delete old data: output tails first, whole bodies later, and old entries of the audit log. Verdicts always stay.
 
 The digest of a record stays too, so that a record that is sent again is acknowledged as before and restores nothing.
 The tier of a run is that of its manifest. A run without a manifest is pruned only if no tier is given.
@@ -13,11 +13,15 @@ import msgspec
 from sqlalchemy import delete, or_, select, update
 
 from collector.store.database import Store
+from collector.store.space import shorten_log
 from collector.store.tables import RECORD_BITS, bodies, runs
 from dashboard_client.schema import Record, encode
 
 TAILS, BODIES = 1, 2
 _RUNS_PER_TRANSACTION = 20
+
+TAILS_DAYS, BODIES_DAYS, LOG_DAYS = 180, 1095, 400
+"""The default retention, in days. Only ``exaworks collector prune`` deletes; the server itself keeps everything."""
 
 
 @dataclass
@@ -37,6 +41,7 @@ def prune(store: Store, level: int, before: int, dry: bool = False, tiers: Colle
     """
     pruned = Pruned()
     last = -1
+    shorten_log(store)  # on a full disk, the transactions below need room in the log
     while True:
         with store.writing() as connection:
             due = (runs.c.started < before, or_(runs.c.pruned.is_(None), runs.c.pruned < level), runs.c.id > last)

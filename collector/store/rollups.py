@@ -123,16 +123,18 @@ def recompute_streaks(connection: Connection, system: int, wanted: set[int]) -> 
 def note_full_runs(connection: Connection, system: int) -> None:
     """Store the start of the newest complete, unrestricted run of each tier.
 
-    Cells that this run does not plan are removed from the board.
+    Cells that this run does not plan are removed from the board, and so are all cells that last ran before the system
+    was retired.
     """
     closed = (runs.c.system == system, runs.c.state == "complete", runs.c.partial.is_(False))
     rows = connection.execute(select(runs.c.tier, func.max(runs.c.started)).where(*closed).group_by(runs.c.tier))
     newest: dict[str, int] = {tier: started for tier, started in rows if tier is not None}
     full: dict[str, int | None] = {}
-    for rank, tier in enumerate(TIERS):
-        starts = [newest[other] for other in TIERS[rank:] if other in newest]
-        full[f"full_{tier}"] = max(starts) if starts else None
     before = connection.execute(select(systems).where(systems.c.id == system)).one()._mapping
+    retired = [] if before["retired"] is None else [before["retired"]]
+    for rank, tier in enumerate(TIERS):
+        starts = [newest[other] for other in TIERS[rank:] if other in newest] + retired
+        full[f"full_{tier}"] = max(starts) if starts else None
     if any(before[name] != value for name, value in full.items()):
         connection.execute(update(systems).where(systems.c.id == system).values(**full))
         refresh_board(connection, system)

@@ -13,14 +13,16 @@ from collector.outcomes import MISSING
 from collector.store.decoding import DecodedClosing, DecodedManifest
 from collector.store.names import (
     CellName,
+    SystemRow,
+    ambiguous_run,
     cell_keys,
     conflict,
-    lock_system_of,
+    find_system,
     note_contact,
     plan_key,
-    run_of_another_system,
     run_query,
-    system_key,
+    systems_of_run,
+    writer_key,
 )
 from collector.store.overdue import due_of
 from collector.store.rollups import note_full_runs, parse_cells, positions, update_rollups
@@ -30,21 +32,25 @@ from dashboard_client.schema import Manifest
 
 
 def store_manifest(
-    connection: Connection, decoded: DecodedManifest, now: int, origin: str | None = None, ended: bool = False
+    connection: Connection,
+    decoded: DecodedManifest,
+    now: int,
+    origin: str | None = None,
+    ended: bool = False,
+    writer: str | None = None,
 ) -> bool:
     """Open a run, or add the manifest of a run that is known from its records. Return False if it was already stored.
 
-    ``ended``: the sender states that the run has ended, and that its closing follows.
+    ``ended``: the sender states that the run has ended, and that its closing follows. ``writer``: who sent it.
 
     Raises:
-        Problem: 409 if the run is stored with another manifest, or belongs to another system.
+        Problem: 409 if the run is stored with another manifest.
     """
     manifest = decoded.manifest
-    system = system_key(connection, manifest.site, manifest.system)
+    system = find_system(connection, manifest.site, manifest.system).key
     note_contact(connection, [system], now, decoded.clock.skew)
-    row = connection.execute(run_query().where(runs.c.run_id == manifest.run_id)).one_or_none()
-    if row is not None and row.system != system:
-        raise run_of_another_system(manifest.run_id)
+    of_system = (runs.c.run_id == manifest.run_id, runs.c.system == system)
+    row = connection.execute(run_query().where(*of_system)).one_or_none()
     if row is not None and row.digest is not None:
         if row.digest == decoded.digest:
             return False
@@ -73,6 +79,7 @@ def store_manifest(
         "cadence": duration_seconds(manifest.cadence),
         "stack": stack_of(manifest),
         "origin": origin,
+        "writer": writer_key(connection, writer),
         "plan": plan_key(connection, layout),
         "extra": json.dumps(extra, separators=(",", ":")),
         "outcomes": "".join(before.get(cell, MISSING) for cell in [*layout, *extra]),
@@ -89,38 +96,53 @@ def store_manifest(
     return True
 
 
-def store_closing(connection: Connection, run_id: str, decoded: DecodedClosing, allowed: str, now: int) -> None:
+def store_closing(
+    connection: Connection,
+    run_id: str,
+    decoded: DecodedClosing,
+    site: str,
+    now: int,
+    system: str | None = None,
+    writer: str | None = None,
+) -> SystemRow | None:
     """Close a run. The closing with the highest sequence counts, in any order of arrival.
 
-    ``allowed``: the site that the sender may write, or ``*``.
+    ``site``: the site of the run, or ``*`` if the sender may write every site and names none. ``system``: None if the
+    sender does not name it. ``writer``: who sent it. Return the system of the run, or None if this closing was stored
+    before.
 
     Raises:
-        Problem: 404 if the run is unknown or of another site, 409 if the sequence is stored with other content.
+        Problem: 404 if the run is unknown, 409 if several systems have it, or if the sequence is stored with other
+            content.
     """
-    lock_system_of(connection, run_id)
-    row = connection.execute(run_query().where(runs.c.run_id == run_id)).one_or_none()
-    if row is None or allowed not in ("*", row.site):
-        sites = "" if allowed == "*" else f" of site {allowed}"
-        detail = f"No run {run_id[:128]!r}{sites} is known. Send its manifest or one of its records first."
+    places = systems_of_run(connection, run_id, None if site == "*" else site, system)
+    if not places:
+        of = f" of {site}/{system}" if system is not None else "" if site == "*" else f" of site {site}"
+        detail = f"No run {run_id[:128]!r}{of} is known. Send its manifest or one of its records first."
         raise Problem(404, "no-such-run", detail, "run_id")
+    if len(places) > 1:
+        advice = "Add ?site=SITE&system=SYSTEM to the address."
+        raise ambiguous_run(run_id, (f"{place.site}/{place.system}" for place in places), advice)
+    row = connection.execute(run_query().where(runs.c.run_id == run_id, runs.c.system == places[0].key)).one()
     note_contact(connection, [row.system], now, decoded.clock.skew)
     closing = decoded.closing
     same = (closings.c.run == row.id, closings.c.sequence == closing.sequence)
     stored = connection.execute(select(closings.c.digest).where(*same)).scalar()
     if stored is not None:
         if stored == decoded.digest:
-            return
+            return None
         detail = f"Closing {closing.sequence} of run {run_id} is already stored with other content."
         raise conflict(detail, stored, decoded.digest)
     values = {"run": row.id, "sequence": closing.sequence, "digest": decoded.digest, "body": decoded.body}
-    connection.execute(insert(closings).values(**values, received=now))
+    connection.execute(insert(closings).values(**values, received=now, writer=writer_key(connection, writer)))
     if row.sequence is not None and row.sequence > closing.sequence:
-        return
+        return places[0]
     rollup = {"sequence": closing.sequence, "state": closing.state, "ended": decoded.ended}
     rollup |= {"due": None, "overdue": False}
     connection.execute(update(runs).where(runs.c.id == row.id).values(**rollup, exit_code=closing.exit_code))
     update_rollups(connection, row.system, {row.id: positions(row.plan_cells, row.extra)})
     note_full_runs(connection, row.system)
+    return places[0]
 
 
 def stack_of(manifest: Manifest) -> str | None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import os
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlencode
 
 from litestar import Request
@@ -14,7 +16,7 @@ from litestar.datastructures import State
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from collector.auth.rates import Buckets, Guesses
+from collector.auth.rates import PREFIX, Buckets, Guesses
 from collector.auth.sessions import SESSION, Sessions
 from collector.auth.tokens import ANY_SITE, ANYONE, GRANTS, Bearer, check_token, note_use
 from collector.clock import now_ms
@@ -23,8 +25,11 @@ from collector.limits import Body
 from collector.settings import Settings
 from collector.status.metrics import Counters
 from collector.store.database import Store
+from collector.store.log import Entry
 from collector.web.addresses import group_of
 from collector.web.bodies import Bodies
+from collector.web.readiness import Readiness
+from collector.web.refusals import Refusals
 
 if TYPE_CHECKING:
     from collector.auth.oidc import Verifier
@@ -36,6 +41,9 @@ WRITE_TRIES = 4
 
 AUTHENTICATED = "collector.authenticated"
 """The key in the scope of a request whose token is valid. Its connection is never closed to make room for others."""
+
+WRITER = "collector.writer"
+"""The key in the scope of a request for its sender, as the audit log names it."""
 
 LARGE_BODY = 256 * 1024
 """Bodies with more bytes than this, as they were sent, are decoded and stored one at a time."""
@@ -64,7 +72,11 @@ class Server:
         self.hosts = hosts
         self.settings = settings or Settings()
         self.rates = Buckets(self.settings.rates.per_second, self.settings.rates.burst)
+        self.name = f"{socket.gethostname()[:100]}:{os.getpid()}"
+        self.started = now_ms()
         self.counters = Counters()
+        self.refusals = Refusals()
+        self.readiness = Readiness()
         self.guesses = Guesses(self.settings.rates.guesses_per_second, self.settings.rates.guesses)
         self.sessions = Sessions()
         self.bodies = Bodies()
@@ -107,7 +119,8 @@ class Server:
             bearer = self._identify(request, token)
         else:
             bearer = await asyncio.to_thread(self._identify, request, token)
-        request.scope[AUTHENTICATED] = True  # type: ignore[literal-required]
+        scope: dict[str, Any] = request.scope  # type: ignore[assignment]
+        scope[AUTHENTICATED], scope[WRITER] = True, bearer.writer
         self.rates.take(bearer.token or "")
         if need not in bearer.grants:
             raise Problem(403, "scope", f"The token does not permit {need}. Use a token with another scope.")
@@ -119,6 +132,7 @@ class Server:
             return self.identify(token)
         except Problem as problem:
             if problem.status == 401:
+                request.scope[WRITER] = writer_of(token)  # type: ignore[literal-required]
                 self.guesses.count(address_of(request), token)
             raise
 
@@ -152,6 +166,16 @@ class Server:
 def address_of(request: HttpRequest) -> str:
     """Return the address under which a client is counted."""
     return group_of(request.client.host) if request.client is not None else ""
+
+
+def writer_of(token: str) -> str | None:
+    """Return what the audit log may name of an invalid token: the id of a token of a collector, and nothing else."""
+    return f"invalid token:{token[4:PREFIX]}" if token.startswith("exw_") and token[4:PREFIX].isalnum() else None
+
+
+def entry_of(request: HttpRequest, action: str, bearer: Bearer, **fields: Any) -> Entry:
+    """Return the entry of the audit log for an accepted request."""
+    return Entry(action, writer=bearer.writer, address=address_of(request), **fields)
 
 
 def looks_like_jwt(token: str) -> bool:

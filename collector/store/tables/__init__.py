@@ -1,15 +1,30 @@
 """The tables of the database. Instants are milliseconds since 1970 UTC. An unknown value is null.
 
 ``facts`` holds what was sent: rows are only ever added. ``rollups`` holds values derived from the facts. ``access``,
-``waivers`` and ``notifications`` hold what administrators set and what the server keeps for itself.
+``waivers`` and ``notifications`` hold what administrators set and what the server keeps for itself, ``operations`` what
+it records about its own work.
 """
 
 from __future__ import annotations
 
-from collector.store.tables.access import hidden_sites, senders, tokens
+from collector.store.tables.access import hidden_sites, key_checks, senders, tokens
 from collector.store.tables.base import HEAD, LOOKUP_BITS, RECORD_BITS, ROLLED_UP, Key, metadata
-from collector.store.tables.facts import bodies, cells, closings, events, lookup, plans, points, records, runs, systems
+from collector.store.tables.facts import (
+    bodies,
+    cells,
+    closings,
+    events,
+    former_names,
+    lookup,
+    plans,
+    points,
+    records,
+    runs,
+    systems,
+    writers,
+)
 from collector.store.tables.notifications import deliveries, hooks, reported_states
+from collector.store.tables.operations import counters, log_entries, processes
 from collector.store.tables.rollups import board, days, series
 from collector.store.tables.waivers import waivers
 
@@ -23,15 +38,20 @@ __all__ = [
     "bodies",
     "cells",
     "closings",
+    "counters",
     "days",
     "deliveries",
     "events",
+    "former_names",
     "hidden_sites",
     "hooks",
+    "key_checks",
+    "log_entries",
     "lookup",
     "metadata",
     "plans",
     "points",
+    "processes",
     "records",
     "reported_states",
     "runs",
@@ -40,4 +60,5 @@ __all__ = [
     "systems",
     "tokens",
     "waivers",
+    "writers",
 ]

@@ -14,6 +14,14 @@ hidden_sites = Table(
     Column("since", BigInteger, nullable=False),
 )
 
+key_checks = Table(
+    "key_checks",
+    metadata,
+    # A keyed hash of a constant, from which a server finds out whether its token.key is that of this database.
+    Column("name", String(16), primary_key=True),
+    Column("digest", LargeBinary(32), nullable=False),
+)
+
 senders = Table(
     "senders",
     metadata,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Integer, MetaData
 
-HEAD = "0008"
+HEAD = "0009"
 """The revision that this code reads and writes. A test compares it with the newest migration."""
 
 ROLLED_UP = "0004"

@@ -48,10 +48,28 @@ systems = Table(
     # Roll-up: the number of figures that its records measure, and of those that got worse.
     Column("trended", Integer, nullable=False, server_default="0"),
     Column("worse", Integer, nullable=False, server_default="0"),
+    Column("retired", BigInteger),  # runs that started before are not current; a later run takes it into use again
     # Roll-up: when it counts as silent if no further run starts; null if no run states a cadence.
     Column("silent_from", BigInteger),
     Column("silence_reported", BigInteger),  # the silent_from that was last reported to the hooks
     UniqueConstraint("site", "system"),
+)
+
+former_names = Table(
+    "former_names",
+    metadata,
+    # Names that a system had before it was renamed. What is sent under such a name belongs to the system.
+    Column("site", String(128), primary_key=True),
+    Column("system", String(128), primary_key=True),
+    Column("key", ForeignKey("systems.id", ondelete="CASCADE"), nullable=False),
+)
+
+writers = Table(
+    "writers",
+    metadata,
+    # The tokens and identities that wrote something; the tables of the facts refer to them.
+    Column("id", Key, primary_key=True),
+    Column("name", String(256), nullable=False, unique=True),  # such as token:1f0c22ab
 )
 
 cells = Table(
@@ -99,7 +117,7 @@ runs = Table(
     "runs",
     metadata,
     Column("id", Key, primary_key=True),
-    Column("run_id", String(128), nullable=False, unique=True),
+    Column("run_id", String(128), nullable=False),
     Column("system", ForeignKey("systems.id"), nullable=False),
     Column("received", BigInteger, nullable=False),
     # From the manifest; before the manifest arrives, a run is known from its records only.
@@ -129,6 +147,8 @@ runs = Table(
     Column("state", String(16)),
     Column("ended", BigInteger),
     Column("exit_code", Integer),
+    Column("writer", Key),  # who sent the manifest, or the first record before it arrived
+    UniqueConstraint("run_id", "system", name="uq_runs_run_id_system"),
     Index(None, "system", "started", "run_id"),
     Index(None, "started"),
     Index(None, "due"),
@@ -143,6 +163,7 @@ closings = Table(
     Column("digest", LargeBinary(32), nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("received", BigInteger, nullable=False),
+    Column("writer", Key),
 )
 
 records = Table(
@@ -172,6 +193,7 @@ records = Table(
     # Of schema 2: equal for attempts that failed for the same reason, and the reason in a few words.
     Column("cause_key", String(128)),
     Column("title", String(256)),
+    Column("writer", Key),
     UniqueConstraint("run", "cell", "attempt"),
 )
 
@@ -200,6 +222,7 @@ events = Table(
     Column("digest", LargeBinary(32), primary_key=True),
     Column("body", LargeBinary, nullable=False),
     Column("received", BigInteger, nullable=False),
+    Column("writer", Key),
 )
 
 points = Table(

@@ -9,21 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import delete, func, insert, inspect, select, update
+from sqlalchemy import delete, func, select, update
 
 from collector.auth.tokens import check_token, load_key, new_token
-from collector.auth.visibility import EVERYTHING
 from collector.clock import instant_ms, now_ms
 from collector.errors import BackupError
-from collector.status.queries import find_record
 from collector.store.backup import backup, restore
-from collector.store.database import MIGRATIONS, Store, database_url, open_store
+from collector.store.database import Store, database_url, open_store
 from collector.store.recompute import verify
 from collector.store.retention import BODIES, TAILS, prune
 from collector.store.tables import (
-    LOOKUP_BITS,
     board,
     bodies,
     cells,
@@ -31,7 +26,6 @@ from collector.store.tables import (
     metadata,
     points,
     records,
-    reported_states,
     runs,
     series,
     systems,
@@ -145,53 +139,6 @@ def test_a_late_record_of_a_pruned_run_is_pruned_the_next_time(filled: Store) ->
     with filled.writing() as connection:
         added(record("first", "flux/late@flux"))(connection)
     assert prune(filled, TAILS, SECOND).records == 1
-
-
-def test_an_older_schema_is_migrated_with_all_its_data(filled: Store) -> None:
-    with filled.writing() as connection:
-        known = select(cells.c.id, cells.c.last_outcome)
-        connection.execute(insert(reported_states).from_select(["cell", "state"], known))
-        reported = connection.execute(select(reported_states)).all()
-        before = rolled_up(connection)
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    try:
-        with filled.writing() as connection:
-            config.attributes["connection"] = connection
-            command.downgrade(config, "0003")
-            tables = inspect(connection).get_table_names()
-            assert {"series", "reported_states"}.isdisjoint(tables)
-            assert "told" in tables
-    finally:
-        newer = open_store(filled.url)  # also after a failure, because the next test needs the schema
-    with newer.reading() as connection:
-        assert rolled_up(connection) == before
-        assert connection.execute(select(reported_states)).all() == reported != []
-    assert problems(newer) == []
-    newer.close()
-
-
-def test_records_are_found_after_a_migration_that_recomputes_no_roll_ups(filled: Store) -> None:
-    """Roll-ups that are wrong on purpose stay wrong: recomputing them takes minutes for millions of records."""
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    with filled.writing() as connection:
-        for number in range(2 << LOOKUP_BITS):
-            added(record(f"one-of-many-{number}", CASES[0]))(connection)
-        connection.execute(update(board).values(version="9.9.9"))
-        wrong = rolled_up(connection)
-        config.attributes["connection"] = connection
-        command.downgrade(config, "0004")
-        assert "ix_records_record_key" in {each["name"] for each in inspect(connection).get_indexes("records")}
-    newer = open_store(filled.url)
-    with newer.reading() as connection:
-        assert rolled_up(connection) == wrong
-        for number in range(2 << LOOKUP_BITS):
-            row = find_record(connection, record(f"one-of-many-{number}", CASES[0]).record_id, EVERYTHING)
-            assert row is not None
-            assert row.run_id == f"one-of-many-{number}"
-        assert find_record(connection, record("of-nobody", CASES[0]).record_id, EVERYTHING) is None
-    newer.close()
 
 
 def test_a_backup_restores_into_either_database(filled: Store, other: Store, tmp_path: Path) -> None:
