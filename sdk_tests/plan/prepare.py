@@ -54,6 +54,12 @@ def prepare(options: Options, places: Places, echo: Echo, environ: Mapping[str, 
     named = {str(name).lstrip("$") for spec in system.schedulers for name in (spec.account_env, spec.reservation)}
     outer = {**base_environ(given, secrets), **{name: given[name] for name in named & given.keys()}}
     known = kinds()
+    defaults = sorted(
+        name for name in outer.keys() - named if any(kind_class.is_default(name) for kind_class in known.values())
+    )
+    if defaults:
+        echo(f"note: variables that change the defaults of scheduler commands are ignored: {', '.join(defaults)}")
+    outer = {name: value for name, value in outer.items() if name not in defaults}
     env = outer
     for kind_class in known.values():
         env = kind_class(SchedulerSpec(kind=kind_class.kind), env).without_allocation(env)

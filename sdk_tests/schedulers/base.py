@@ -163,13 +163,21 @@ class SchedulerKind(abc.ABC):
     """The package to install if the commands are missing, for the reason of a skip."""
     component_names: Mapping[str, str] = {}
     """The name of this kind in components: PSI/J's executor, Parsl's provider or executor, RADICAL's job manager."""
+    user_defaults: re.Pattern[str] | None = None
+    """Matches the variables with which users change what this kind's commands do without options, such as SBATCH_HOLD.
+    The harness's commands and the payloads do not get them: the site file states what a job needs."""
     reservation_option = ""
     """The submit option that requests a reservation, with ``{}`` for its name. ``queue`` if a reservation is a queue to
     submit to; empty if the scheduler has no reservations."""
 
     def __init__(self, spec: SchedulerSpec, env: Mapping[str, str]) -> None:
         self.spec = spec
-        self.env = dict(env)
+        self.env = {name: value for name, value in env.items() if name == spec.account_env or not self.is_default(name)}
+
+    @classmethod
+    def is_default(cls, variable: str) -> bool:
+        """Return whether a variable changes what the commands of this kind do without options."""
+        return cls.user_defaults is not None and cls.user_defaults.fullmatch(variable) is not None
 
     @abc.abstractmethod
     def probe(self) -> Probe:
@@ -238,6 +246,20 @@ class SchedulerKind(abc.ABC):
             CommandFailed: the scheduler did not answer.
         """
         return {}
+
+    def recent_jobs_argv(self) -> list[str] | None:
+        """Return the command that lists this user's jobs, if it can also list those that have ended recently.
+
+        ``parse_own_jobs`` reads its output. The diagnosis finds the jobs of a failed payload with it.
+        """
+        return self.own_jobs_argv()
+
+    def describe_argvs(self, job_id: str) -> list[list[str]]:
+        """Return the commands that print everything the scheduler knows about a job, for a diagnosis.
+
+        Their output is searched for known messages and shown to people; nothing else reads it.
+        """
+        return []
 
     def accounting_argv(self, ids: Sequence[str]) -> list[str] | None:
         """Return the command that asks the accounting about jobs that status queries do not mention, if any."""

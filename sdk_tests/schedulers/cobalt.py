@@ -164,6 +164,9 @@ class CobaltKind(SchedulerKind):
             if fields.keys() >= {"JobName", "OutputDir"} and fields.get("User", user_name()) == user_name()
         }
 
+    def describe_argvs(self, job_id: str) -> list[list[str]]:
+        return [[self._path("qstat"), "-l", "-f", job_id]]
+
     def allocation_of(self, environ: Mapping[str, str]) -> AllocationCheck | None:
         """A script runs on a service node, so that only the job's state and owner can be checked."""
         job_id = environ.get(self.job_variable)

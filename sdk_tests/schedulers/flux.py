@@ -72,6 +72,7 @@ class FluxKind(SchedulerKind):
     package = "flux-core"
     job_variable = "FLUX_ENCLOSING_ID"
     component_names = {"psij": "flux", "parsl": "FluxExecutor", "radical": "flux"}
+    user_defaults = re.compile(r"FLUX_\w+_FORMAT_DEFAULT")
 
     def probe(self) -> Probe:
         probe = self.installed()
@@ -145,6 +146,9 @@ class FluxKind(SchedulerKind):
         if done.exit_code != 0:
             raise CommandFailed(evidence(done))
         return {job: OwnJob(name.strip(), folder.strip()) for job, name, folder in _rows(done, 4)}
+
+    def describe_argvs(self, job_id: str) -> list[list[str]]:
+        return [[self._path(), "job", "eventlog", job_id], [self._path(), "jobs", "-a", "-o", "long", job_id]]
 
     def inner_commands(self) -> dict[str, list[str]] | None:
         """A job of the harness is a Flux instance, which its cases share: its jobs and its brokers can be checked."""

@@ -92,6 +92,7 @@ class LsfKind(SchedulerKind):
     package = "IBM Spectrum LSF"
     job_variable = "LSB_JOBID"
     component_names = {"psij": "lsf", "parsl": "LSFProvider", "radical": "lsf"}
+    user_defaults = re.compile(r"(?:BSUB|LSB_BJOBS|LSB_BHIST|LSB_SUB)_\w+|LSB_DEFAULTQUEUE")
     reservation_option = "-U {}"
 
     def probe(self) -> Probe:
@@ -168,6 +169,9 @@ class LsfKind(SchedulerKind):
     def parse_own_jobs(self, done: CommandResult) -> dict[str, OwnJob]:
         rows = [row for row in self._rows(done) if row.keys() >= {"JOB_NAME", "SUB_CWD"}]
         return {row["JOBID"]: OwnJob(row["JOB_NAME"], row["SUB_CWD"]) for row in rows}
+
+    def describe_argvs(self, job_id: str) -> list[list[str]]:
+        return [[self._path(name), "-l", job_id] for name in ("bjobs", "bhist") if find(name, self.env)]
 
     def job_key(self, job_id: str) -> str:
         """Compare the number, with the index of an array element."""

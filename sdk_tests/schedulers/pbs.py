@@ -149,6 +149,9 @@ class PbsKind(SchedulerKind):
             for job, attributes in _jobs(done).items()
         }
 
+    def describe_argvs(self, job_id: str) -> list[list[str]]:
+        return [[self._path("qstat"), "-x", "-f", job_id], [self._path("qstat"), "-f", job_id]]
+
     def job_key(self, job_id: str) -> str:
         """Compare the number, with the index of an array: the server's name after it may be long, short or absent."""
         return job_id.strip().partition(".")[0]

@@ -44,15 +44,6 @@ _ALLOCATION = ("JobID", "State", "UserID", "NodeList", "JobID")
 _OWN = ("JobID", "Name", "WorkDir", "JobID")
 """The id is the first and the last column: a row with two different ids, or with one, has lost a part."""
 _ID = re.compile(r"\d+(?:_\d+|\+\d+)?(?:;[\w.-]+)?", re.ASCII)
-_DEFAULTS_OF_SQUEUE = (
-    "SQUEUE_STATES",
-    "SQUEUE_USERS",
-    "SQUEUE_PARTITION",
-    "SQUEUE_QOS",
-    "SQUEUE_ACCOUNT",
-    "SQUEUE_NAMES",
-)
-"""Variables with the user's own defaults for squeue. Each of them could hide jobs from the harness."""
 
 STATES: Mapping[str, JobState] = {
     "PENDING": JobState.QUEUED,
@@ -93,6 +84,7 @@ class SlurmKind(SchedulerKind):
     job_variable = "SLURM_JOB_ID"
     package = "slurm-wlm (Debian, Ubuntu) or slurm (RHEL, SLES)"
     component_names = {"psij": "slurm", "parsl": "SlurmProvider", "radical": "slurm"}
+    user_defaults = re.compile(r"(?:SBATCH|SQUEUE|SCANCEL|SINFO|SACCT|SALLOC|SRUN|SCONTROL|SSTAT)_(?!ACCOUNT$)\w+")
     reservation_option = "--reservation={}"
 
     def probe(self) -> Probe:
@@ -182,6 +174,17 @@ class SlurmKind(SchedulerKind):
             raise CommandFailed(_evidence(done))
         return {job_id: OwnJob(name.strip(), folder.strip()) for job_id, name, folder in self._rows(done, len(_OWN))}
 
+    def recent_jobs_argv(self) -> list[str]:
+        return [*self._squeue(self._cluster()), "--states=all", f"--user={os.getuid()}", "--Format", _format(_OWN)]
+
+    def describe_argvs(self, job_id: str) -> list[list[str]]:
+        number, _, cluster = job_id.partition(";")
+        described = [[self._path("scontrol"), *_clusters(cluster), "show", "job", number]]
+        if self._find("sacct"):
+            columns = "--format=JobID,State,ExitCode,DerivedExitCode,Reason,NodeList,ReqMem,MaxRSS,Elapsed"
+            described.append([self._path("sacct"), *_clusters(cluster), "--parsable2", columns, f"--jobs={number}"])
+        return described
+
     def accounting_argv(self, ids: Sequence[str]) -> list[str] | None:
         if not self._find("sacct"):
             return None
@@ -264,9 +267,8 @@ class SlurmKind(SchedulerKind):
         return match.group(1) if match else ""
 
     def _squeue(self, cluster: str = "") -> list[str]:
-        """Return squeue without the user's own defaults, with times in seconds since the epoch."""
-        unset = [word for name in _DEFAULTS_OF_SQUEUE for word in ("-u", name)]
-        return ["env", *unset, "SLURM_TIME_FORMAT=%s", self._path("squeue"), "--noheader", *_clusters(cluster)]
+        """Return squeue with times in seconds since the epoch."""
+        return ["env", "SLURM_TIME_FORMAT=%s", self._path("squeue"), "--noheader", *_clusters(cluster)]
 
     def _rows(self, done: CommandResult, columns: int, *, strict: bool = True) -> list[list[str]]:
         """Return the readable rows: the job's id, its cluster included, and the columns between the two ids of a row.

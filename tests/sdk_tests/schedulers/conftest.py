@@ -36,7 +36,7 @@ class Cluster:
         try:
             done = subprocess.run(
                 argv,
-                env={**self.env, **(env or {})},
+                env={**self.kind.env, **(env or {})},
                 cwd=self.folder,  # jobs start in the folder they are submitted from, and may leave a core file there
                 capture_output=True,
                 text=True,
@@ -60,8 +60,8 @@ class Cluster:
     def submit(self, job: JobSpec) -> str:
         return self.kind.parse_submit(self.run(self.kind.submit_argv(job)))
 
-    def status(self, *ids: str, env: Mapping[str, str] | None = None) -> dict[str, JobStatus]:
-        return self.kind.parse_status(self.run(self.kind.status_argv(ids), env=env))
+    def status(self, *ids: str) -> dict[str, JobStatus]:
+        return self.kind.parse_status(self.run(self.kind.status_argv(ids)))
 
     def until(self, job_id: str, condition: Callable[[JobStatus], bool], limit: float = 30.0) -> JobStatus:
         deadline = time.monotonic() + limit

@@ -317,3 +317,23 @@ def test_a_place_in_the_site_file_replaces_the_place_of_the_harness() -> None:
     kinds_ = kind("pbs", exclusive=True), kind("pbs", exclusive=True, directives=["-l place=pack"])
     places = [[word for word in pbs_kind.submit_argv(job()) if "place=" in word] for pbs_kind in kinds_]
     assert places == [["place=scatter:excl"], ["place=pack"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "ignored", "kept"),
+    [
+        (
+            "slurm",
+            "SBATCH_HOLD SBATCH_WAIT SQUEUE_STATES SCANCEL_STATE SINFO_FORMAT SACCT_FORMAT SRUN_LABEL SALLOC_PARTITION",
+            "SBATCH_ACCOUNT SLURM_CONF SLURM_CLUSTERS SLURM_JWT PATH",
+        ),
+        ("lsf", "BSUB_QUIET BSUB_BLOCK LSB_BJOBS_FORMAT LSB_DEFAULTQUEUE", "LSF_ENVDIR LSB_DEFAULTPROJECT LSF_BINDIR"),
+        ("flux", "FLUX_JOBS_FORMAT_DEFAULT FLUX_RESOURCE_LIST_FORMAT_DEFAULT", "FLUX_URI FLUX_CONF_DIR"),
+        ("pbs", "", "PBS_SERVER PBS_CONF_FILE"),
+    ],
+)
+def test_a_users_defaults_of_commands_are_ignored_and_what_names_the_scheduler_is_kept(
+    name: str, ignored: str, kept: str
+) -> None:
+    variables = dict.fromkeys([*ignored.split(), *kept.split()], "1")
+    assert sorted(kinds()[name](SchedulerSpec(kind=name), variables).env) == sorted(kept.split())

@@ -62,18 +62,27 @@ def test_one_query_reports_many_jobs_and_omits_unknown_ones(slurm: Cluster) -> N
     assert slurm.status("999998", "999999") == {}
 
 
-def test_a_users_own_squeue_defaults_hide_no_jobs(slurm: Cluster) -> None:
-    job_id = slurm.submit(slurm.job("true"))
-    slurm.ended(job_id)
+def test_a_users_own_defaults_of_slurm_commands_change_nothing(slurm: Cluster) -> None:
     own = {
+        "SBATCH_HOLD": "1",
+        "SBATCH_WAIT": "1",
+        "SBATCH_PARTITION": "other",
+        "SBATCH_ARRAY_INX": "0-3",
+        "SBATCH_OUTPUT": "/nonexistent/output",
         "SQUEUE_STATES": "PENDING",
         "SQUEUE_PARTITION": "other",
         "SQUEUE_FORMAT": "%j",
         "SQUEUE_SORT": "-i",
+        "SCANCEL_STATE": "PENDING",
         "SLURM_TIME_FORMAT": "relative",
         "TZ": "Asia/Tokyo",
     }
-    assert slurm.status(job_id, env=own) == slurm.status(job_id)
+    users = Cluster(slurm.testbed, slurm.folder, {**slurm.env, **own})
+    job_id = users.submit(users.job("exec sleep 60", queue=None))
+    users.until(job_id, lambda status: status.state is JobState.RUNNING)
+    assert users.run(users.kind.cancel_argv([job_id])).exit_code == 0
+    assert users.ended(job_id) == slurm.status(job_id)[job_id]
+    assert slurm.status(job_id)[job_id].state is JobState.CANCELLED
 
 
 def test_a_running_job_is_cancelled_and_cancelling_it_again_has_no_effect(slurm: Cluster) -> None:
