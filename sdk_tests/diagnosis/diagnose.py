@@ -18,7 +18,15 @@ LONGEST = 500
 """Characters of the evidence."""
 
 DECIDED = frozenset(
-    {"interrupted", "supervisor-gone", "harness-error", "machine-overloaded", "not-judged", "known-failure"}
+    {
+        "interrupted",
+        "supervisor-gone",
+        "harness-error",
+        "machine-overloaded",
+        "not-judged",
+        "out-of-reference",
+        "reference-unusable",
+    }
 )
 """Rules of the harness that no message changes: they do not come from what the case did."""
 

@@ -16,7 +16,7 @@ SIGNS = re.compile(
     r"unsatisfiable|incompatible|mismatch|undefined|unsupported|reset by|unreachable|\bErrno\b|wrong|corrupt|stale|"
     r"read-only|out of|oom|held|died|does not|doesn't|disabled|bus |rejected|insecure|unauthorized|without|attempt|"
     r"waiting|enough|hung|violat|unusable|down|drain|signal|panic|stopped|fault|unbound|conflict|_?hold|PSUSP|"
-    r"greater than|less than|never|Exit_status|the payload ends|still on|already|denied",
+    r"greater than|less than|never|exited|Exit_status|the payload ends|still on|already|denied",
     re.IGNORECASE,
 )
 """What a line of a log contains if a rule may match it; a log has many lines, and the catalogue many rules."""

@@ -12,8 +12,7 @@ from sdk_tests.diagnosis import Text, Where, diagnosis_of, find_cause
 from sdk_tests.diagnosis.diagnose import LONGEST, cause_of
 from sdk_tests.diagnosis.matching import best_line
 from sdk_tests.diagnosis.rule import unknown_key
-from sdk_tests.diagnosis.rules import OWN
-from sdk_tests.judging.message_rules import SIGNALS
+from sdk_tests.diagnosis.rules import OWN, SIGNALS
 from sdk_tests.model.attempt import AttemptResult, Judgement
 from sdk_tests.model.output import telling_line
 from sdk_tests.plan.available_scheduler import AvailableScheduler

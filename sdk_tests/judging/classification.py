@@ -6,22 +6,28 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from dashboard_client.schema import Cause, CauseClass, Outcome, Phase
+from dashboard_client.schema import Cause, CauseClass, Diagnosis, Outcome, Phase
+from sdk_tests.diagnosis import Observed, Text, blocked_by, diagnosed
+from sdk_tests.diagnosis.rule import unknown_key
+from sdk_tests.diagnosis.rules import OWN, SIGNALS
 from sdk_tests.judging.blocked import blocked, of_result
-from sdk_tests.judging.message_rules import SIGNALS, matches
+from sdk_tests.judging.examination import texts_of
 from sdk_tests.model.attempt import AttemptResult, Judgement
 from sdk_tests.model.output import telling_line
 
 
 @dataclass(frozen=True)
 class Health:
-    """Evidence against a scheduler. control: its control case failed; unreachable: it does not answer a ping."""
+    """Evidence against a scheduler. control: the judgement of its failed control; unreachable: a ping had no answer."""
 
-    control: str | None = None
+    control: Judgement | None = None
     unreachable: str | None = None
 
+
+_CONTROL = "the control case itself failed: "
 
 STARVED = 0.25
 """Share of an attempt's time without a core above which a reached time limit says nothing about the component."""
@@ -48,11 +54,24 @@ def usable(result: AttemptResult, answers: bool) -> bool:
     return not answers or (len(result.answers) == 1 and not result.detail)
 
 
-def classify(result: AttemptResult, health: Health, control: bool) -> Judgement:
-    """Return outcome and cause of an attempt that no test function can judge."""
+def classify(
+    result: AttemptResult,
+    health: Health,
+    control: bool,
+    texts: Sequence[Text] | None = None,
+    observed: Observed | None = None,
+) -> Judgement:
+    """Return outcome, cause and diagnosis of an attempt that no test function can judge.
+
+    texts: what the attempt left behind; by default, what its result contains. observed: what else is known about it.
+    """
     if result.ending == "cancelled":
         return interrupted(result.detail or "the run was stopped while this case ran")
     judgement = _by_ending(result) or _by_exit(result) or _unrecognised(result)
+    if result.ending == "control-failed" and health.control is not None and health.control.diagnosis is not None:
+        return blocked_by(judgement, health.control.diagnosis)
+    if result.ending != "blocked":
+        judgement = diagnosed(judgement, texts_of(result) if texts is None else texts, observed)
     if control and judgement.cause.cls is not CauseClass.HARNESS:
         return control_failed(judgement)
     if judgement.outcome is Outcome.INFRA:
@@ -61,21 +80,44 @@ def classify(result: AttemptResult, health: Health, control: bool) -> Judgement:
 
 
 def control_failed(judgement: Judgement) -> Judgement:
-    """Return the judgement of a control case that did not pass: the site is at fault, whatever the reason."""
-    evidence = f"the control case itself failed: {judgement.cause.evidence}"
-    return _judgement(Outcome.INFRA, judgement.cause.phase, CauseClass.SITE, "control-failed", evidence)
+    """Return the judgement of a control case that did not pass: the site is at fault, or its scheduler.
+
+    A known cause keeps its rule. Any other has the rule ``control-failed``.
+    """
+    cause = judgement.cause
+    if cause.rule == "control-failed" or cause.evidence.startswith(_CONTROL):
+        return judgement
+    known = cause.rule not in OWN
+    cls = cause.cls if known and cause.cls is CauseClass.SCHEDULER else CauseClass.SITE
+    rule = cause.rule if known else "control-failed"
+    changed = _judgement(Outcome.INFRA, cause.phase, cls, rule, f"{_CONTROL}{cause.evidence}")
+    return replace(changed, diagnosis=judgement.diagnosis)
 
 
 def blame_site(judgement: Judgement, health: Health) -> Judgement:
     """Turn a failure or error into ``infra`` if its scheduler is known not to work; otherwise return it unchanged."""
     if judgement.outcome not in (Outcome.FAIL, Outcome.ERROR) or judgement.cause.rule == "interrupted":
         return judgement
+    if judgement.cause.cls is CauseClass.DISTRIBUTION and judgement.cause.rule not in OWN:
+        return judgement  # a damaged library is one, whatever the scheduler does
     phase, case_evidence = judgement.cause.phase, f"; the case: {judgement.cause.evidence}"
     if health.unreachable:
-        evidence = health.unreachable + case_evidence
-        return _judgement(Outcome.INFRA, phase, CauseClass.SCHEDULER, "scheduler-unreachable", evidence)
-    if health.control:
-        return _judgement(Outcome.INFRA, phase, CauseClass.SITE, "control-failed", health.control + case_evidence)
+        rule = "scheduler-unreachable"
+        blamed = _judgement(Outcome.INFRA, phase, CauseClass.SCHEDULER, rule, health.unreachable + case_evidence)
+        title, advice = OWN[rule]
+        finding = Diagnosis(
+            title=title,
+            cause_key=unknown_key(rule, health.unreachable),
+            line=health.unreachable,
+            advice=advice,
+        )
+        return blocked_by(replace(blamed, diagnosis=judgement.diagnosis), finding)
+    if health.control is not None:
+        cause = health.control.cause
+        blamed = _judgement(Outcome.INFRA, phase, cause.cls, "control-failed", cause.evidence + case_evidence)
+        if health.control.diagnosis is None:
+            return blamed
+        return blocked_by(replace(blamed, diagnosis=judgement.diagnosis), health.control.diagnosis)
     return judgement
 
 
@@ -138,9 +180,6 @@ def _by_exit(result: AttemptResult) -> Judgement | None:
         line = telling_line(result.tail)
         evidence += f"; {line}" if line else ""
         return _judgement(by_signal.outcome, Phase.RUN, by_signal.cls, by_signal.rule, evidence)
-    rule, line = next(matches(result.tail), (None, ""))
-    if rule is not None:
-        return _judgement(rule.outcome, Phase.RUN, rule.cls, rule.rule, line)
     line = telling_line(result.tail)
     if result.signal is not None:
         try:

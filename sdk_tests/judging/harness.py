@@ -11,7 +11,8 @@ import pytest
 
 from dashboard_client.runs import RunFolder
 from sdk_tests.errors import RunError
-from sdk_tests.judging.item_state import CELL, EXCEPTIONS, JUDGE_INPUT, REPORTS
+from sdk_tests.judging.comparison import Compared, comparison
+from sdk_tests.judging.item_state import CELL, COMPARISON, EXCEPTIONS, JUDGE_INPUT, REPORTS
 from sdk_tests.judging.loop import Loop
 from sdk_tests.judging.signals import Signals
 from sdk_tests.model.metrics import answer_metrics, compare
@@ -51,6 +52,7 @@ class Harness:
         self.collection_errors: list[str] = []
         self.unmatched: list[str] = []
         self.case_ids: list[str] = []
+        self._compared: Compared | None = None
         self._interrupted = False
         self._stopped_early = False
         self._leftover_jobs: list[str] = []
@@ -161,11 +163,17 @@ class Harness:
     @pytest.hookimpl(wrapper=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, object, object]:
         """After a test function that raised nothing, compare the figures of the case with the site's references."""
+        self._compared = None
         result = yield
         _, outcome = pyfuncitem.stash.get(JUDGE_INPUT, (None, None))
         if outcome is not None:
             compare(outcome.case_id, answer_metrics(outcome.answer), self.preparation.system.references)
         return result
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_assertrepr_compare(self, op: str, left: object, right: object) -> None:
+        """Keep what an assertion compared: its message shortens the values."""
+        self._compared = Compared(op, left, right)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -176,6 +184,8 @@ class Harness:
             item.stash.setdefault(REPORTS, {})[report.when or ""] = report
             if call.excinfo is not None:
                 item.stash.setdefault(EXCEPTIONS, {})[report.when or ""] = call.excinfo.type
+                if report.when == "call":
+                    item.stash[COMPARISON] = comparison(call.excinfo, self._compared)
         return report
 
     # -- the end ------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import pytest
 
 from dashboard_client.schema import Cause, CauseClass, Phase
 from dashboard_client.schema import Outcome as Verdict
+from sdk_tests.diagnosis import completed, diagnosed
 from sdk_tests.errors import RunError
 from sdk_tests.execution import temporary_folder
 from sdk_tests.execution.leftover_jobs import clear
@@ -26,7 +27,8 @@ from sdk_tests.judging.classification import (
     usable,
 )
 from sdk_tests.judging.deployment_damage import DeploymentDamage
-from sdk_tests.judging.item_state import CELL, EXCEPTIONS, JUDGE_INPUT, REPORTS
+from sdk_tests.judging.examination import Examination, observed
+from sdk_tests.judging.item_state import CELL, COMPARISON, EXCEPTIONS, JUDGE_INPUT, REPORTS
 from sdk_tests.judging.judge import synthetic_report, verdict
 from sdk_tests.judging.scheduler_health import SchedulerHealths
 from sdk_tests.judging.signals import Signals
@@ -72,6 +74,9 @@ class Loop:
         self.healths = SchedulerHealths(self.preparation.schedulers)
         self.damage = DeploymentDamage(self.preparation.deployment, self.preparation.components)
         self.requests = LaunchRequests(self.preparation, self.folder.path, self.folder.private, list(items))
+        self.examination = Examination(
+            self.preparation, self.folder.private, self.requests.work, self.requests.kept_below(self.folder.private)
+        )
         self.waiting_controls = {
             cell.scheduler for cell in map(_cell, items.values()) if cell.control and cell.judgement is None
         }
@@ -246,7 +251,7 @@ class Loop:
         """
         cell = _cell(item)
         health = self.healths.of(cell) if result.ending != "cancelled" else Health()
-        judgement = classify(result, health, cell.control)
+        judgement = self._classified(cell, result, health)
         if judgement.cause.rule == "interrupted":
             self._record(item, judgement, result, final=False)
             self._report_to_pytest(item, judgement)
@@ -260,6 +265,21 @@ class Loop:
                 self._attempt_again(item, result, judgement, link, judgement.cause.evidence)
                 return
         self._judge(item, result, judgement, link)
+
+    def _classified(self, cell: Cell, result: AttemptResult, health: Health) -> Judgement:
+        if result.ending in ("cancelled", "blocked", "control-failed"):  # it left nothing behind
+            return classify(result, health, cell.control)
+        texts = self.examination.texts(cell, result, self.requests.scratch(cell, result.attempt))
+        return classify(result, health, cell.control, texts, observed(result, texts, None, None))
+
+    def _explained(self, item: pytest.Item, judgement: Judgement, result: AttemptResult) -> Judgement:
+        """Return what the test function found with the cause that output, answer and logs name."""
+        if judgement.outcome not in (Verdict.FAIL, Verdict.ERROR):
+            return judgement
+        cell, compared = _cell(item), item.stash.get(COMPARISON, None)
+        texts = self.examination.texts(cell, result, self.requests.scratch(cell, result.attempt))
+        expected, got = (compared.expected, compared.got) if compared is not None else (None, None)
+        return diagnosed(judgement, texts, observed(result, texts, expected, got))
 
     def _must_repeat(self, cell: Cell, result: AttemptResult, link: Link | None) -> bool:
         """Return whether a non-pass came about under conditions that a case alone on a healthy machine has not."""
@@ -312,12 +332,16 @@ class Loop:
         reports: dict[str, pytest.TestReport] = {}
         exceptions: dict[str, type[BaseException]] = {}
         item.stash[REPORTS], item.stash[EXCEPTIONS] = reports, exceptions
+        if COMPARISON in item.stash:  # of an earlier attempt
+            del item.stash[COMPARISON]
         # The session as next item keeps session fixtures and still reports an error of this item's own teardown.
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=self.session)
         final = verdict(reports, exceptions, judgement)
         if result is None or final is None:
             self._record(item, final, result, final=True)
             return
+        if judgement is None:
+            final = self._explained(item, final, result)
         if judgement is None and self._must_repeat(cell, result, link):
             self._attempt_again(item, result, final, link, repeatable(result))
             return
@@ -330,13 +354,13 @@ class Loop:
     def _finalize(self, pending: _PendingJudgement) -> None:
         """Record a judgement other than a pass, after a check whether the site is at fault."""
         cell, judgement = _cell(pending.item), pending.judgement
-        if cell.control and judgement.outcome in (Verdict.FAIL, Verdict.ERROR):
+        if cell.control and judgement.outcome in (Verdict.FAIL, Verdict.ERROR, Verdict.INFRA):
             judgement = control_failed(judgement)
         elif judgement.outcome in (Verdict.FAIL, Verdict.ERROR):
             judgement = blame_site(judgement, self.healths.of(cell))
             judgement = self.damage.explain(judgement, components_of(cell))
         if cell.control and judgement.outcome is Verdict.INFRA:
-            self.healths.control_failed(cell.scheduler, judgement.cause.evidence)
+            self.healths.control_failed(cell.scheduler, completed(judgement))
         self._record(pending.item, judgement, pending.result, final=True)
 
     # -- recording ----------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from sdk_tests.judging.classification import Health
+from sdk_tests.model.attempt import Judgement
 from sdk_tests.model.output import telling_line
 from sdk_tests.plan.available_scheduler import AvailableScheduler
 from sdk_tests.plan.cells import Cell
@@ -22,16 +23,17 @@ class SchedulerHealths:
 
     def __init__(self, schedulers: Mapping[str, AvailableScheduler]) -> None:
         self._schedulers = schedulers
-        self._controls: dict[str, str] = {}
+        self._controls: dict[str, Judgement] = {}
         self._pings: dict[str, tuple[float, str | None]] = {}
 
-    def control_failed(self, scheduler: str, evidence: str) -> None:
-        """Store the evidence that the control case of a scheduler did not pass."""
-        self._controls[scheduler] = evidence
+    def control_failed(self, scheduler: str, judgement: Judgement) -> None:
+        """Store the judgement of a scheduler's control case that did not pass."""
+        self._controls[scheduler] = judgement
 
     def failed_control(self, scheduler: str) -> str | None:
         """Return the evidence that the control case of a scheduler failed; None if it did not."""
-        return self._controls.get(scheduler)
+        control = self._controls.get(scheduler)
+        return control.cause.evidence if control is not None else None
 
     def of(self, cell: Cell) -> Health:
         """Return the evidence against the scheduler of a cell; a control case is no evidence against itself."""

@@ -74,6 +74,16 @@ class LaunchRequests:
             with contextlib.suppress(OSError):  # another run uses it
                 self.work.parent.parent.rmdir()
 
+    def kept_below(self, private: Path) -> str | None:
+        """Return where the scratch folders are at the end, relative to the private folder; None if elsewhere."""
+        folder = self._kept_work or self.work
+        return str(folder.relative_to(private)) if folder.is_relative_to(private) else None
+
+    def scratch(self, cell: Cell, attempt: int) -> Path:
+        """Return the scratch folder of an attempt."""
+        slug = "".join(c if c.isalnum() or c in ".-" else "-" for c in cell.case_id)
+        return self.work / f"{self._numbers[cell.case_id]:03d}-{slug[:40]}-{attempt}"
+
     def setup(self) -> Setup:
         """Return the first message to the supervisor."""
         preparation = self.preparation
@@ -141,9 +151,7 @@ class LaunchRequests:
         """
         case, preparation = cell.case, self.preparation
         scheduler = preparation.schedulers[cell.scheduler]
-        number = self._numbers[cell.case_id]
-        slug = "".join(c if c.isalnum() or c in ".-" else "-" for c in cell.case_id)
-        scratch = self.work / f"{number:03d}-{slug[:40]}-{attempt}"
+        scratch = self.scratch(cell, attempt)
         scratch.mkdir(exist_ok=True)
         waits = scheduler.kind.batch and not scheduler.inside
         nested = scheduler.outer is not None

@@ -7,4 +7,4 @@ from __future__ import annotations
 
 from sdk_tests.plan.components import ComponentKind
 
-MAESTRO = ComponentKind("maestro", distribution="maestrowf", preflight="maestro/_preflight.py")
+MAESTRO = ComponentKind("maestro", distribution="maestrowf", preflight="maestro/_preflight.py", logs="maestro/_logs.py")

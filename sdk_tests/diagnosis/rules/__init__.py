@@ -41,5 +41,5 @@ FAMILIES: dict[str, tuple[Rule, ...]] = {
 
 RULES: tuple[Rule, ...] = tuple(rule for family in FAMILIES.values() for rule in family)
 
-OWN = own.OWN
+OWN, SIGNALS = own.OWN, own.SIGNALS
 """Title and advice of the causes that the harness itself finds, without a message."""

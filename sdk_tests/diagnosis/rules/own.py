@@ -5,6 +5,11 @@ The rule is decided in ``judging``; here are its title and its advice.
 
 from __future__ import annotations
 
+import signal
+from typing import NamedTuple
+
+from dashboard_client.schema import CauseClass, Outcome
+
 OWN: dict[str, tuple[str, str]] = {
     "assertion": (
         "the answer is wrong",
@@ -110,3 +115,20 @@ OWN: dict[str, tuple[str, str]] = {
     "unclassified": ("unknown cause", "`exaworks explain RUN CASE` shows everything that was kept"),
 }
 """Title and advice by rule."""
+
+
+class OfSignal(NamedTuple):
+    """The cause of a death by a signal that is not the program's own fault."""
+
+    outcome: Outcome
+    cls: CauseClass
+    rule: str
+
+
+SIGNALS: dict[int, OfSignal] = {
+    signal.SIGILL: OfSignal(Outcome.FAIL, CauseClass.DISTRIBUTION, "wrong-architecture"),
+    signal.SIGBUS: OfSignal(Outcome.INFRA, CauseClass.SITE, "file-system"),
+    signal.SIGXCPU: OfSignal(Outcome.INFRA, CauseClass.SITE, "cpu-time-limit"),
+    signal.SIGXFSZ: OfSignal(Outcome.INFRA, CauseClass.SITE, "file-size-limit"),
+}
+"""Signals that are not the program's own fault: an instruction that this processor lacks, an unreadable file, a limit."""

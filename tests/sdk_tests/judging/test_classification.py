@@ -9,11 +9,13 @@ from sdk_tests.judging.classification import Health, blame_site, classify, usabl
 from sdk_tests.model.attempt import AttemptResult
 
 UNREACHABLE = Health(unreachable="scontrol ping: exit 1: Slurmctld is DOWN")
-CONTROL_FAILED = Health(control="the control case itself failed")
 
 
 def result(ending: str = "exited", **rest: object) -> AttemptResult:
     return AttemptResult(case_id="a/b@slurm", attempt=1, ending=ending, **rest)  # type: ignore[arg-type]
+
+
+CONTROL_FAILED = Health(control=classify(result("timeout"), Health(), control=True))
 
 
 def verdict(given: AttemptResult, health: Health = Health(), *, control: bool = False) -> tuple[str, str, str]:  # noqa: B008

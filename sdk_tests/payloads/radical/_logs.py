@@ -1,0 +1,28 @@
+"""The logs of RADICAL: of tasks, agents, bootstrap and managers, below the folder that ``_radical.py`` creates."""
+
+PATTERNS = (
+    "agent_executing*.log",
+    "agent_scheduling*.log",
+    "agent_*.err",
+    "agent_*.log",
+    "bootstrap_*.err",
+    "bootstrap_*.out",
+    "*.launch.err",
+    "task.*.err",
+    "*.err",
+    "*.launch.out",
+    "rm.*.log",
+    "pmgr*.log",
+    "tmgr*.log",
+    "radical.entk*.log",
+    "radical.*.log",
+    "*.log",
+    "agent_*.out",
+)
+
+
+def logs(scratch):
+    """Yield the logs in a scratch folder: the agent first, because the client only reports that a task failed."""
+    found = sorted(path for root in scratch.glob("rct.*") for path in root.rglob("*.[eol][rou][rtg]"))
+    for pattern in PATTERNS:
+        yield from (path for path in found if path.match(pattern))

@@ -1,0 +1,136 @@
+"""Which line of which text is the cause."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sdk_tests.diagnosis import Text, Where, find_cause
+from sdk_tests.diagnosis.matching import best_line, chosen_lines
+from sdk_tests.diagnosis.rule import cause_key, unknown_key
+from sdk_tests.diagnosis.text import chains
+
+CAUSE = "The above exception was the direct cause of the following exception:"
+CONTEXT = "During handling of the above exception, another exception occurred:"
+
+
+def output(*lines: str) -> Text:
+    return Text(Where.OUTPUT, "output", "\n".join(lines))
+
+
+def log(*lines: str, name: str = "x.log") -> Text:
+    return Text(Where.LOGS, name, "\n".join(lines), "parsl")
+
+
+def raised(line: str) -> list[str]:
+    return ["Traceback (most recent call last):", '  File "a.py", line 1, in <module>', "    import a", line, ""]
+
+
+@pytest.mark.parametrize("link", [CAUSE, CONTEXT])
+def test_the_root_of_a_chain_of_exceptions_is_the_cause(link: str) -> None:
+    text = output(
+        *raised("ImportError: libzmq.so.5: file too short"),
+        link,
+        *raised("ModuleNotFoundError: No module named 'zmq'"),
+        CAUSE,
+        *raised("RuntimeError: task became FAILED"),
+    )
+    match = find_cause([text])
+    assert match is not None
+    assert match.line == "ImportError: libzmq.so.5: file too short"
+
+
+def test_among_equal_ranks_the_root_of_a_chain_comes_before_an_earlier_line() -> None:
+    text = output(
+        "ModuleNotFoundError: No module named 'optional' (ignored)",
+        *raised("ModuleNotFoundError: No module named 'zmq'"),
+    )
+    match = find_cause([text])
+    assert match is not None
+    assert match.values == {"module": "zmq"}
+
+
+def test_chains_are_separated_and_begin_with_their_root() -> None:
+    lines = [*raised("KeyError: 'a'"), *raised("ValueError: b"), CAUSE, "", *raised("RuntimeError: c")]
+    found = [[each.line for each in chain] for chain in chains([line.strip() for line in lines])]
+    assert found == [["KeyError: 'a'"], ["ValueError: b", "RuntimeError: c"]]
+
+
+def test_the_most_specific_message_wins_wherever_it_is() -> None:
+    client = output(*raised("ConnectionRefusedError: [Errno 111] Connection refused"))
+    agent = log("2026 ERROR worker: OSError: [Errno 28] No space left on device: '/tmp/x'", name="manager.log")
+    match = find_cause([client, agent])
+    assert match is not None
+    assert (match.rule.id, match.text.name) == ("disk-full", "manager.log")
+
+
+def test_a_general_message_in_a_log_counts_only_in_a_line_that_reports_an_error() -> None:
+    retried = log("DEBUG connection refused, trying the next address")
+    assert find_cause([retried]) is None
+    failed = log("ERROR ConnectionRefusedError: [Errno 111] Connection refused")
+    match = find_cause([failed])
+    assert match is not None
+    assert match.rule.id == "connection-refused"
+
+
+def test_a_schedulers_message_in_a_components_exception_is_the_schedulers_fault() -> None:
+    line = "psij.SubmitException: sbatch: error: Batch job submission failed: Invalid qos specification"
+    match = find_cause([output(*raised(line), CAUSE, *raised("RuntimeError: job became FAILED"))])
+    assert match is not None
+    assert match.rule.cls.value == "scheduler"
+
+
+@pytest.mark.parametrize(
+    "wrapper",
+    [
+        "AssertionError: ",
+        "RuntimeError: task became FAILED",
+        "Exception: Unknown error",
+        "ValueError: bufsize exceeded",
+    ],
+)
+def test_a_wrapper_is_never_the_line_that_is_shown(wrapper: str) -> None:
+    text = output(*raised("ZebraError: striped"), CAUSE, *raised(wrapper))
+    best = best_line([text])
+    assert best is not None
+    assert best[0] == "ZebraError: striped"
+    assert best_line([output(*raised(wrapper))]) is None
+
+
+def test_the_lines_of_a_log_that_are_shown_hold_the_cause_even_if_errors_follow_by_the_thousand() -> None:
+    text = log("INFO start", "ERROR no launch method for task task.000000", *(f"ERROR number {n}" for n in range(5000)))
+    shown = chosen_lines(text, 5)
+    assert shown[0] == "ERROR no launch method for task task.000000"
+    assert len(shown) == 5
+
+
+def test_a_log_without_any_error_shows_its_last_lines() -> None:
+    assert chosen_lines(log("a", "b", "", "c", "d"), 5) == ["b", "c", "d"]
+
+
+def test_equal_causes_have_equal_keys_on_different_machines_and_different_causes_have_not() -> None:
+    def key(path: str, library: str) -> str:
+        match = find_cause([output(f"ImportError: {path}/{library}: file too short")])
+        assert match is not None
+        return cause_key(match.rule.id, match.values.values())
+
+    assert key("/home/a/ve", "libzmq.so.5") == key("/opt/other", "libzmq.so.5")
+    assert key("/opt", "libzmq.so.5") != key("/opt", "libsodium.so.23")
+    assert unknown_key("r", "job 17 in /a/b failed") == unknown_key("r", "job 18 in /c failed")
+    assert unknown_key("r", "a failed") != unknown_key("r", "b failed")
+
+
+def test_a_key_contains_no_value_of_the_message() -> None:
+    match = find_cause([output("sbatch: error: invalid partition specified: secret-project")])
+    assert match is not None
+    assert "secret" not in cause_key(match.rule.id, match.values.values())
+
+
+@given(st.text(max_size=300))
+def test_any_text_is_searched_without_an_error(content: str) -> None:
+    for where in Where:
+        text = Text(where, "x", content)
+        find_cause([text])
+        chosen_lines(text, 3)
+        best_line([text])
