@@ -55,7 +55,8 @@ def clock_off(skew: int | None) -> str | None:
     """Format how far a clock is off, such as ``clock 20 h ahead``; None if it is not, or if that is not known."""
     if skew is None or not clock.is_off(skew):
         return None
-    return f"clock {age(abs(skew))} {'ahead' if skew > 0 else 'behind'}"
+    unit, size = next((unit, size) for unit, size, limit in _UNITS if round(abs(skew) / 1000 / size) < limit)
+    return f"clock {round(abs(skew) / 1000 / size)} {unit} {'ahead' if skew > 0 else 'behind'}"
 
 
 def ago(when: datetime, now: int) -> str:

@@ -37,12 +37,11 @@ class ClientClock:
             ValueError: the text is not an instant, or lies more than a day in the future.
         """
         ms = instant_ms(text) - self._shift
-        if ms <= self.now + TOLERANCE_MS:
-            return ms
         if ms > self.now + MAX_FUTURE_MS:
             raise ValueError(f"{text} is more than a day in the future")
-        self.skew = max(self.skew or 0, ms - self.now + self._shift)
-        return self.now
+        if ms > self.now + TOLERANCE_MS:
+            self.skew = max(self.skew or 0, ms - self.now + self._shift)
+        return min(ms, self.now)
 
     @property
     def excess(self) -> int | None:
