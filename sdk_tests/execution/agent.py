@@ -226,6 +226,7 @@ class Agent:
 
         def ended(end: ProcessEnd) -> None:
             self._trying.discard(component)
+            temporary_folder.remove(mark)
             if component:
                 if _failed(end):
                     self._broken[component] = end
@@ -238,6 +239,9 @@ class Agent:
         environ = payload_environment(os.environ, self._waiting[0][1]["environment"])
         mark = self._waiting[0][1]["mark"].partition("/")[0] + f"/preflight {component}"
         key = f"preflight {component}"
+        temporary = temporary_folder.create(str(self._folder), mark, self._waiting[0][1]["one_machine"])
+        if temporary is not None:
+            environ[temporary_folder.VARIABLE] = temporary
         self._processes.spawn(key, argv, environ, str(self._folder), PREFLIGHT_LIMIT, ended, mark=mark)
 
     def _block(self) -> None:

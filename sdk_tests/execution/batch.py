@@ -17,8 +17,10 @@ from pathlib import Path
 
 import msgspec
 
+from sdk_tests.execution import temporary_folder
 from sdk_tests.execution.job import Job, Phase
 from sdk_tests.execution.job_scripts import Allocation, tail, write_job
+from sdk_tests.execution.marked_processes import kill_marked
 from sdk_tests.execution.messages import (
     AttemptFinished,
     Event,
@@ -389,6 +391,7 @@ class Batch:
         for index, request in enumerate(job.requests):
             if index not in job.finished:
                 job.finished.add(index)
+                self._end_orphans(job, request)
                 if disturbed and job.started and index not in job.started:
                     not_started.append(request)
                     continue
@@ -404,6 +407,13 @@ class Batch:
                     )
                 )
         self._submit_again(not_started, disturbed)
+
+    def _end_orphans(self, job: Job, request: LaunchRequest) -> None:
+        """End what a case left whose agent was killed. Only on a testbed: a scheduler of its own does that itself."""
+        if self.given.testbed and job.phase.left:
+            mark = f"{self.setup.mark}/{request.key}"
+            kill_marked(mark, request.scratch)
+            temporary_folder.remove(mark)
 
     # -- commands -----------------------------------------------------------------------------------------------------
 

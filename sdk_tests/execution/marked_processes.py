@@ -8,11 +8,14 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 
 MARK = "EXAWORKS_CASE_MARK"
 """The variable that names run, case and attempt in the environment of everything a case starts."""
 
 
+KILL_LIMIT = 2.0
+"""Seconds after SIGKILL in which a process has ended."""
 SHARED = "/dev/shm/"  # noqa: S108 (nothing is created there)
 
 
@@ -20,19 +23,47 @@ def kill_marked(prefix: str, folder: str) -> list[str]:
     """Kill every process whose mark begins with ``prefix`` or that works in ``folder``; return their names.
 
     For the case that the process which had started them is gone. A process with a terminal is spared if it only works
-    in the folder: a user may look at the files. So is this process.
+    in the folder: a user may look at the files. So is this process. The shared memory that the killed processes created
+    is removed.
     """
-    killed = []
+    killed: list[str] = []
+    pids: list[int] = []
+    files: set[int] = set()
+    since = time.time()
     for entry in os.scandir("/proc"):
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         pid = int(entry.name)
         if (_mark_of(pid) or "").startswith(prefix) or (_works_in(pid, folder) and not _has_terminal(pid)):
-            name = name_of(pid)
-            with contextlib.suppress(ProcessLookupError, PermissionError):
+            name, mapped = name_of(pid), _mapped(pid)
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                began = _began(pid)
                 os.kill(pid, signal.SIGKILL)
                 killed.append(name)
+                pids.append(pid)
+                files, since = files | mapped, min(since, began)
+    deadline = time.monotonic() + KILL_LIMIT
+    while any(map(_runs, pids)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    remove_shared_memory(files, since)
     return killed
+
+
+def _began(pid: int) -> float:
+    """Return when a process was started, in seconds since the epoch, at most 0.02 s too early (proc(5))."""
+    with open("/proc/uptime", encoding="ascii") as file:  # noqa: PTH123
+        uptime = float(file.read().split()[0])
+    with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+        ticks = int(file.read().rpartition(")")[2].split()[19])
+    return time.time() - uptime + ticks / os.sysconf("SC_CLK_TCK") - 0.02
+
+
+def _runs(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+            return file.read().rpartition(")")[2].split()[0] not in "ZX"
+    except (OSError, IndexError):
+        return False
 
 
 def _has_terminal(pid: int) -> bool:

@@ -20,6 +20,7 @@ from dashboard_client.schema import Span, Timing
 from sdk_tests.execution import temporary_folder
 from sdk_tests.execution.batch import Batch
 from sdk_tests.execution.leftover_jobs import LeftoverJobs, clear
+from sdk_tests.execution.marked_processes import kill_marked
 from sdk_tests.execution.messages import (
     CleanupFailed,
     Event,
@@ -71,6 +72,8 @@ class Supervisor:
         self.given_up: dict[str, tuple[float, str]] = {}
         """Schedulers whose control failed: monotonic seconds until which their cases may run, and the reason."""
         self.stopping: float | None = None
+        self._works: set[str] = set()
+        """The folder that contains the scratch folders of the attempts, as soon as a request has named it."""
 
     # -- output, never blocking ---------------------------------------------------------------------------------------
 
@@ -100,6 +103,7 @@ class Supervisor:
     def take(self, requests: Iterable[LaunchRequest]) -> None:
         """Queue requests: controls first, then the longest, so that the run ends soonest."""
         self.pending += requests
+        self._works.update(str(Path(request.scratch).parent) for request in self.pending)
         self.pending.sort(key=lambda request: (not request.first, -request.walltime))
 
     def _relaunch(self, requests: list[LaunchRequest], reason: str) -> None:
@@ -310,6 +314,8 @@ class Supervisor:
             left = clear(kind, env, ids, scratches, self.setup.job_token if in_doubt else "", limit=limit)
             if left is not None:
                 self.send(CleanupFailed(scheduler=name, detail=left[0], command=left[1]))
+        for work in self._works:  # jobs of a testbed ran on this machine, and no scheduler ends what they have left
+            kill_marked(f"{self.setup.mark}/", work)
         # Not earlier: a process whose folder is gone would create its files in /tmp.
         temporary_folder.remove_all(self.setup.mark)
         os.set_blocking(self._out, True)

@@ -27,7 +27,11 @@ def main(function):
     sys.stdout = sys.stderr
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):  # that no folder can be created is a finding of its own (_conditions.py)
-            os.chdir(stack.enter_context(tempfile.TemporaryDirectory(prefix="exaworks-", ignore_cleanup_errors=True)))
+            # The harness knows the name by the process id, and removes the folder if it has to kill this process.
+            name = f"exaworks-preflight-{os.getpid()}-"
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=name, ignore_cleanup_errors=True))
+            os.chdir(folder)
+            os.environ["TMPDIR"] = folder
         stack.callback(os.chdir, "/")
         function()
     sys.stderr.flush()
@@ -58,6 +62,20 @@ def script(name):
         raise FileNotFoundError(f"No such file or directory: {path} is run by {interpreter}, which is not there")
     if b"python" in first:
         compile(source, str(path), "exec")
+
+
+def semaphores():
+    """Check that processes can share semaphores, which are files in /dev/shm.
+
+    Raises:
+        OSError: they cannot.
+    """
+    import multiprocessing
+
+    try:
+        multiprocessing.get_context("spawn").Semaphore()
+    except OSError as error:
+        raise OSError(f"/dev/shm: {error}") from error
 
 
 def runs(*argv):

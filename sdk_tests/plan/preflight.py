@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import selectors
+import shutil
 import signal
 import subprocess
 import time
@@ -79,8 +80,10 @@ def argv_of_conditions(deployment: Deployment, folders: list[str], interface: st
 class Preflight:
     """Preflights that run on this machine. Their output is kept in memory, since no folder may be writable."""
 
-    def __init__(self, deployment: Deployment, argvs: dict[str, list[str]]) -> None:
+    def __init__(self, deployment: Deployment, argvs: dict[str, list[str]], notes: Iterable[str] = ()) -> None:
         self._started = time.monotonic()
+        self._notes = tuple(notes)
+        self._temporary = deployment.environ.get("TMPDIR", "/tmp")  # noqa: S108 (only removes its own folders there)
         self._result: PreflightResult | None = None
         self._running = [self._start(component, argv, deployment) for component, argv in argvs.items()]
 
@@ -126,7 +129,8 @@ class Preflight:
         notes = [
             note for each in self._running if each.component == "" for note in conditions(_content(each.stdout))[1]
         ]
-        self._result = PreflightResult({failure.component: failure for failure in found}, tuple(notes))
+        failures = {failure.component: failure for failure in found}
+        self._result = PreflightResult(failures, (*self._notes, *notes))
         self.close()
         return self._result
 
@@ -146,6 +150,8 @@ class Preflight:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(each.process.pid, signal.SIGKILL)
             each.process.wait()
+            for folder in Path(self._temporary).glob(f"exaworks-preflight-{each.process.pid}-*"):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def close(self) -> None:
         """End what still runs, with everything that it started."""
@@ -156,11 +162,19 @@ class Preflight:
         self._running = []
 
 
-def start(deployment: Deployment, present: Iterable[ComponentKind], interface: str | None = None) -> Preflight:
-    """Start the preflight of the components that are present in a deployment, and of the conditions of this machine."""
+def start(
+    deployment: Deployment,
+    present: Iterable[ComponentKind],
+    interface: str | None = None,
+    notes: Iterable[str] = (),
+) -> Preflight:
+    """Start the preflight of the components that are present in a deployment, and of the conditions of this machine.
+
+    notes: what the probe found, to be reported with the rest.
+    """
     argvs = {kind.name: argv for kind in present if (argv := argv_of(kind, deployment))}
     argvs[""] = argv_of_conditions(deployment, [], interface)
-    return Preflight(deployment, argvs)
+    return Preflight(deployment, argvs, notes)
 
 
 def _content(fd: int) -> bytes:

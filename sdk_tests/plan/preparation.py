@@ -57,7 +57,7 @@ class Preparation:
             for name, kind in self.components.items()
             if name in self.contents.components and _may_be_selected(name, selection)
         ]
-        self.preflight = start(self.deployment, chosen, self.system.network.interface)
+        self.preflight = start(self.deployment, chosen, self.system.network.interface, self.contents.notes)
 
     def close(self) -> None:
         from sdk_tests.testbeds.manage import down

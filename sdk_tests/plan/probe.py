@@ -25,7 +25,8 @@ PROBE_LIMIT = 60.0
 class DeploymentContents:
     """What a deployment contains.
 
-    absent: the missing components, each with what was looked for and where. programs: the paths of those programs, of
+    absent: the missing components, each with what was looked for and where. notes: what cannot be used, although it is
+    present. programs: the paths of those programs, of
     all that cases need and the site file names, that are on its PATH.
     """
 
@@ -38,6 +39,7 @@ class DeploymentContents:
     mpi: str | None
     modules: list[str]
     programs: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def probe(
@@ -93,6 +95,7 @@ def probe(
         mpi=_mpi(answer["mpi"]),
         modules=answer["modules"],
         programs=answer["programs"],
+        notes=(answer["bindings_problem"],) if answer["bindings_problem"] else (),
     )
 
 

@@ -114,11 +114,12 @@ class Desk:
         self.kind = Scripted()
         self.sent: list[Any] = []
         self.relaunched: list[tuple[LaunchRequest, str]] = []
+        given = SchedulerSetup(spec=SPEC, env={})
         setup = Setup(
             folder=str(folder),
             envs={},
             changes={"deployment": EnvironmentChange()},
-            schedulers={},
+            schedulers={"scripted": given},
             local_cores=1,
             login_slots=1,
             machine_cores=1,
@@ -126,7 +127,6 @@ class Desk:
             mark="run",
             job_token="token",
         )
-        given = SchedulerSetup(spec=SPEC, env={})
         processes: Any = self
 
         def relaunch(requests: list[LaunchRequest], reason: str) -> None:

@@ -6,11 +6,12 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
 
-from sdk_tests.execution.marked_processes import remove_shared_memory
+from sdk_tests.execution.marked_processes import MARK, kill_marked, remove_shared_memory
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -190,3 +191,26 @@ def test_shared_memory_that_was_created_by_another_process_stays_while_that_proc
         other.kill()
         other.wait()
         path.unlink(missing_ok=True)
+
+
+def test_processes_that_are_ended_by_their_mark_leave_no_shared_memory_of_their_own(tmp_path: Path) -> None:
+    """Files that are older than the process stay."""
+    prefix = f"exaworks-test-{os.getpid()}-marked-"
+    own, older = (Path(f"/dev/shm/{prefix}{name}") for name in ("own", "older"))
+    semaphore = Path(f"/dev/shm/sem.{own.name}-semaphore")
+    older.write_bytes(bytes(4096))
+    older_time = older.stat().st_ctime
+    try:
+        while time.time() < older_time + 0.1:
+            time.sleep(0.02)
+        argv = [sys.executable, "-c", SHARED_MEMORY, "case-runs", str(own), str(older)]
+        case = subprocess.Popen(argv, cwd=tmp_path, env={**os.environ, MARK: f"{prefix}run/a/b@c#1"})
+        while not (tmp_path / "case-runs").exists():
+            assert case.poll() is None
+            time.sleep(0.02)
+        assert kill_marked(f"{prefix}run/", "/nowhere") != []
+        assert [path.exists() for path in (own, semaphore, older)] == [False, False, True]
+        case.wait()
+    finally:
+        for path in Path("/dev/shm").glob(f"*{prefix}*"):
+            path.unlink()
