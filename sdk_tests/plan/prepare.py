@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import pwd
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -50,6 +52,7 @@ def prepare(options: Options, places: Places, echo: Echo, environ: Mapping[str, 
             f"note: user id {os.getuid()} has no entry in passwd, and HOME is not set: payloads get HOME={places.home}"
         )
     system = _system(options, given)
+    _check_work_folder(system)
     secrets = tuple(name for name in (system.collector.token_env,) if name)
     named = {str(name).lstrip("$") for spec in system.schedulers for name in (spec.account_env, spec.reservation)}
     outer = {**base_environ(given, secrets), **{name: given[name] for name in named & given.keys()}}
@@ -121,6 +124,26 @@ def prepare(options: Options, places: Places, echo: Echo, environ: Mapping[str, 
         testbeds=testbeds,
         slowdown=factor,
     )
+
+
+def _check_work_folder(system: System) -> None:
+    """Create the folder for the files of cases that the site file names.
+
+    Raises:
+        PlanError: it cannot be written to.
+    """
+    if system.work_dir is None:
+        return
+    folder = Path(os.path.expandvars(system.work_dir)).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"\0" * 4096)
+    except OSError as error:
+        raise PlanError(
+            f"the folder for the files of cases, {folder} (work_dir: in the site file of {system.system}), cannot be "
+            f"written to: {error.strerror}; correct work_dir, or make room there. Nothing was run"
+        ) from error
 
 
 def _has_home() -> bool:

@@ -27,7 +27,8 @@ class Breakage:
     with 2. cls: the fault classes that are right, in the same way. rule: a pattern of the rule. evidence: a pattern
     that the text shown about the failure must hold. advice: a pattern that the advice must hold. Without a failure
     there is none of the four. site: lines that are added to the site file. deployment: the value of ``--deployment``;
-    empty: the release's components. quick: whether it runs in continuous integration.
+    empty: the release's components. own_network: whether it has a network of its own, without anything but a loopback
+    interface that is down. quick: whether it runs in continuous integration.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Breakage:
     site: str = ""
     deployment: str = ""
     needs: tuple[str, ...] = ()
+    own_network: bool = False
     quick: bool = False
 
     @property

@@ -83,6 +83,7 @@ def run(breakage: Breakage, deployment: str, folder: Path) -> Score:
     script = f'{PROLOGUE}\n{breakage.setup}\nexec "$@"\n'
     user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
     unshare = ["unshare", *user, "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    unshare += ["--net"] if breakage.own_network else []
     keep = {name: value for name, value in os.environ.items() if not name.startswith(("EXAWORKS_", "SLURM", "PYTEST"))}
     temporary = tempfile.mkdtemp(prefix="sab-")
     environ = {**keep, "EXAWORKS_HOME": str(folder / "home"), "T": temporary, "D": deployment}

@@ -17,7 +17,8 @@ def table(scores: Sequence[Score]) -> str:
     right, green = sum(each.right for each in scores), sum(each.false_green for each in scores)
     lines = [
         f"{count} breakages: {right} right in outcome, fault class, evidence and advice (outcome {totals['outcome']}, "
-        f"fault class {totals['cls']}, evidence {totals['evidence']}, advice {totals['advice']}); {green} false greens.",
+        f"fault class {totals['cls']}, evidence {totals['evidence']}, advice {totals['advice']}); {green} false "
+        "greens.",
         "",
     ]
     for family, title in FAMILIES.items():

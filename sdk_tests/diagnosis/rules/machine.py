@@ -15,6 +15,15 @@ def _site(name: str, pattern: str, title: str, advice: str, source: str, example
 
 RULES: tuple[Rule, ...] = (
     _site(
+        "shared-memory",
+        r"/dev/shm\b.*(?:Read-only|Permission denied|No space left|No such file|not implemented|cannot|Errno)",
+        "shared memory cannot be used",
+        "mount /dev/shm as a writable tmpfs with room (mode 1777)",
+        "the preflight; shm_overview(7)",
+        "OSError: /dev/shm: [Errno 30] Read-only file system",
+        SPECIFIC,
+    ),
+    _site(
         "no-temporary-folder",
         r"No usable temporary directory found|TMPDIR\b.*(?:not writable|does not exist|No such|Permission denied)|"
         r"(?:mktemp|mkdtemp)\S*: .*(?:failed|cannot|Permission|No such)",

@@ -14,6 +14,25 @@ def _site(name: str, pattern: str, title: str, advice: str, source: str, example
 
 RULES: tuple[Rule, ...] = (
     _site(
+        "no-port-left",
+        r"loopback 127\.0\.0\.1: .*(?:Address already in use|Cannot assign requested address)|"
+        r"Errno 9[89]\].*(?:Address already in use|Cannot assign requested address).*\(port 0\)",
+        "no port is left for a connection",
+        "end the programs that hold ports (`ss -tan`), or widen `net.ipv4.ip_local_port_range`",
+        "the preflight; ip(7)",
+        "loopback 127.0.0.1: OSError: [Errno 98] Address already in use",
+        SPECIFIC,
+    ),
+    _site(
+        "no-loopback",
+        r"loopback 127\.0\.0\.1: ",
+        "the loopback interface does not work",
+        "bring the loopback interface up (`ip link set lo up`), and let the firewall pass connections to 127.0.0.1",
+        "the preflight",
+        "loopback 127.0.0.1: OSError: [Errno 101] Network is unreachable",
+        SPECIFIC,
+    ),
+    _site(
         "name-resolution",
         r"(?:could not|cannot|unable to|failed to) (?:resolve|lookup|look up) (?:host(?:name)?|address|name)?:? ?"
         r"'?(?P<host>[\w.-]+)?|[Nn]ame or service not known|[Tt]emporary failure in name resolution|"

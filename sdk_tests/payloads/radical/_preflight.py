@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from _starting import main, script
+from _starting import main, script, semaphores
 
 
 def imports():
@@ -17,6 +17,7 @@ def imports():
     for kind in ("session", "pmgr", "tmgr", "agent"):
         if not radical.utils.Config(f"radical.pilot.{kind}", name="default").as_dict():
             raise RuntimeError(f"radical.pilot: the configuration {kind}_default.json is absent or empty")
+    semaphores()
     for name in ("radical-pilot-agent_0", "radical-pilot-agent_n"):
         script(name)
 

@@ -5,7 +5,7 @@ from tests.sabotage.breakage import Breakage
 MODULE = """mkdir -p "$T/modules/init"
 cat >"$T/modules/init/bash" <<END
 module() {
-    LOAD
+    @LOAD@
     export PATH="$D/bin:\\$PATH" LOADEDMODULES="sdk/1.0\\${LOADEDMODULES:+:\\$LOADEDMODULES}"
 }
 END
@@ -19,7 +19,7 @@ def _module(
         id,
         "activation",
         broken,
-        MODULE.replace("LOAD", load),
+        MODULE.replace("@LOAD@", load),
         "psij/hello",
         outcome,
         evidence=evidence,
@@ -40,7 +40,7 @@ BREAKAGES = [
     _module(
         "module-fails",
         "the module does not exist",
-        """echo "Lmod has detected the following error: The following module(s) are unknown: \\\\"sdk/1.0\\\\"" >&2; return 1""",
+        "echo 'Lmod has detected the following error: The following module(s) are unknown: sdk/1.0' >&2; return 1",
         evidence=r"unknown.*sdk/1\.0|sdk/1\.0.*unknown",
         advice=r"module:sdk/1\.0",
     ),
@@ -68,7 +68,8 @@ BREAKAGES = [
     _module(
         "module-brings-another-python",
         "the module puts a Python first that has none of the components",
-        'mkdir -p $T/other; ln -sf /usr/bin/python3 $T/other/python3; export LOADEDMODULES=sdk/1.0 PATH="$T/other:\\$PATH"; return 0',
+        "mkdir -p $T/other; ln -sf /usr/bin/python3 $T/other/python3\n"
+        '    export LOADEDMODULES=sdk/1.0 PATH="$T/other:\\$PATH"; return 0',
         "fail",
         evidence=r"no distribution 'psij-python'",
         advice=r"install|module|deployment",

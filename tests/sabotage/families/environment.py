@@ -1,4 +1,4 @@
-"""Variables of the user. The right outcome is mostly a pass: the harness and the deployment are not to depend on them."""
+"""Variables of the user. The right outcome is mostly a pass: neither harness nor deployment is to depend on them."""
 
 from tests.sabotage.breakage import Breakage
 
@@ -32,7 +32,8 @@ BREAKAGES = [
     _harmless(
         "bash-env-prints",
         "BASH_ENV names a file that prints",
-        """echo 'echo "Welcome to the machine"; echo "quota exceeded soon" >&2' >"$T/noise"; export BASH_ENV="$T/noise" """,
+        """echo 'echo "Welcome to the machine"; echo "quota exceeded soon" >&2' >"$T/noise"
+        export BASH_ENV="$T/noise" """,
     ),
     _harmless(
         "stale-job", "SLURM_JOB_ID is of a job that is over", "export SLURM_JOB_ID=7 SLURM_NTASKS=64", quick=True

@@ -43,9 +43,9 @@ BREAKAGES = [
     _library(
         "dependency-missing",
         "a package that PSI/J requires is missing",
-        'rm -r "$S"/pystache*',
+        'rm -r "$S"/psutil*',
         "psij/hello psij/exit_code",
-        r"No module named 'pystache'|pystache.*not installed",
+        r"No module named 'psutil'|psutil.*not installed",
     ),
     _library(
         "dependency-of-another-version",

@@ -3,52 +3,49 @@
 from tests.sabotage.breakage import Breakage
 
 RUN = "parsl/python_app psij/hello"
-ALONE = """exec 9>&1
-if [ -z "$IN" ]; then exec unshare --net env IN=1 bash -c "$(declare -f overlay standin refusing full readonly)
-COMMANDS
-exec \\"\\$@\\"" sabotage "$@"; fi"""
-
-
-def _own_network(commands: str) -> str:
-    return ALONE.replace("COMMANDS", commands)
-
-
 BREAKAGES = [
     Breakage(
         "loopback-only",
         "network",
         "there is no network but loopback",
-        _own_network("ip link set lo up"),
+        "ip link set lo up",
         RUN,
         "pass",
+        own_network=True,
         quick=True,
     ),
     Breakage(
         "no-loopback",
         "network",
         "the loopback interface is down",
-        _own_network(":"),
+        "",
         RUN,
         "infra|fail",
         "site",
         evidence=r"loopback|127\.0\.0\.1",
         advice="loopback|interface",
+        own_network=True,
         quick=True,
     ),
     Breakage(
         "no-ports",
         "network",
         "no port is left for new connections",
-        _own_network(
-            "ip link set lo up; echo 60000 60001 >/proc/sys/net/ipv4/ip_local_port_range; "
-            'for p in 60000 60001; do python3 -c "import socket, time; s = socket.create_server((\\"\\", $p)); '
-            'time.sleep(900)" & done; sleep 1'
-        ),
+        """ip link set lo up
+        echo 60000 60001 >/proc/sys/net/ipv4/ip_local_port_range
+        cat >"$T/ports.py" <<'END'
+import socket, time
+kept = [socket.create_server(("127.0.0.1", port)) for port in (60000, 60001)]
+time.sleep(900)
+END
+        python3 "$T/ports.py" >/dev/null 2>&1 &
+        until ss -ltn | grep -q :60001; do sleep 0.1; done""",
         RUN,
         "infra|fail",
         "site",
         evidence=r"Address already in use|Cannot assign requested address|EADDRINUSE",
         advice="port",
+        own_network=True,
         quick=True,
     ),
     Breakage(
