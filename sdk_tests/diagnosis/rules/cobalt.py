@@ -8,8 +8,16 @@ from sdk_tests.diagnosis.rule import PLAIN, SPECIFIC, Rule
 _SOURCE = "Cobalt, qsub(1), filters of the site"
 
 
-def _refusal(name: str, pattern: str, title: str, advice: str, example: str, rank: int = SPECIFIC) -> Rule:
-    return Rule(f"cobalt-{name}", pattern, title, CauseClass.SCHEDULER, Phase.SUBMIT, advice, _SOURCE, example, rank)
+def _refusal(
+    name: str,
+    pattern: str,
+    title: str,
+    advice: str,
+    example: str,
+    rank: int = SPECIFIC,
+    cls: CauseClass = CauseClass.SCHEDULER,
+) -> Rule:
+    return Rule(f"cobalt-{name}", pattern, title, cls, Phase.SUBMIT, advice, _SOURCE, example, rank)
 
 
 RULES: tuple[Rule, ...] = (
@@ -43,8 +51,9 @@ RULES: tuple[Rule, ...] = (
         r"Improperly formatted argument|invalid time specification|'(?:time|nodecount)' not provided|"
         r"jobid must be an integer",
         "Cobalt does not accept an option of the job",
-        "correct `directives:` and the queues of the site file",
+        "report it to the component, or correct `directives:` of the site file if the option comes from there",
         "'nodecount' not provided",
+        cls=CauseClass.COMPONENT,
     ),
     Rule(
         "cobalt-daemon",

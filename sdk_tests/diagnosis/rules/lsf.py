@@ -9,8 +9,16 @@ from sdk_tests.diagnosis.text import Where
 _SOURCE = "LSF, bsub(1)"
 
 
-def _refusal(name: str, pattern: str, title: str, advice: str, example: str, rank: int = SPECIFIC) -> Rule:
-    return Rule(f"lsf-{name}", pattern, title, CauseClass.SCHEDULER, Phase.SUBMIT, advice, _SOURCE, example, rank)
+def _refusal(
+    name: str,
+    pattern: str,
+    title: str,
+    advice: str,
+    example: str,
+    rank: int = SPECIFIC,
+    cls: CauseClass = CauseClass.SCHEDULER,
+) -> Rule:
+    return Rule(f"lsf-{name}", pattern, title, cls, Phase.SUBMIT, advice, _SOURCE, example, rank)
 
 
 RULES: tuple[Rule, ...] = (
@@ -57,10 +65,18 @@ RULES: tuple[Rule, ...] = (
     _refusal(
         "resource",
         r"Bad resource requirement syntax|Bad host (?:name|specification)|Undefined resource|"
-        r"(?P<option>-\S+): (?:Illegal|Unknown) option|Resource .*not defined|Bad job name",
-        "LSF does not accept an option or a resource of the job",
+        r"Resource .*not defined",
+        "LSF does not accept a requested resource",
         "correct `directives:` in the site file for this version of LSF",
         "Bad resource requirement syntax. Job not submitted.",
+    ),
+    _refusal(
+        "option",
+        r"(?P<option>-\S+): (?:Illegal|Unknown) option|Bad job name",
+        "LSF does not accept an option of the job",
+        "report it to the component, or correct `directives:` of the site file if the option comes from there",
+        "-nnodes: Illegal option. Job not submitted.",
+        cls=CauseClass.COMPONENT,
     ),
     Rule(
         "lsf-authentication",

@@ -9,8 +9,16 @@ from sdk_tests.diagnosis.text import Where
 _SOURCE = "OpenPBS, pbs_error.h"
 
 
-def _refusal(name: str, pattern: str, title: str, advice: str, example: str, rank: int = SPECIFIC) -> Rule:
-    return Rule(f"pbs-{name}", pattern, title, CauseClass.SCHEDULER, Phase.SUBMIT, advice, _SOURCE, example, rank)
+def _refusal(
+    name: str,
+    pattern: str,
+    title: str,
+    advice: str,
+    example: str,
+    rank: int = SPECIFIC,
+    cls: CauseClass = CauseClass.SCHEDULER,
+) -> Rule:
+    return Rule(f"pbs-{name}", pattern, title, cls, Phase.SUBMIT, advice, _SOURCE, example, rank)
 
 
 RULES: tuple[Rule, ...] = (
@@ -66,8 +74,9 @@ RULES: tuple[Rule, ...] = (
         "option",
         r"qsub: (?:illegal|invalid|unrecognized) (?P<option>-\S+|option\S*)(?: value)?|qsub: directive error",
         "qsub does not know an option of the job",
-        "correct `directives:` in the site file for this version of PBS",
+        "report it to the component, or correct `directives:` of the site file if the option comes from there",
         "qsub: illegal -l value",
+        cls=CauseClass.COMPONENT,
     ),
     Rule(
         "pbs-authentication",

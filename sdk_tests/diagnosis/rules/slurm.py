@@ -16,6 +16,11 @@ SITE, SCHEDULER, SUBMIT, QUEUE, RUN = (
     Phase.RUN,
 )
 
+_OPTION = (
+    r"(?:unrecognized option|invalid option|Invalid --\S+|Invalid numeric value|Invalid directive|ambiguous option)"
+    r"[^'\w]*(?P<option>--?[\w-]+)?"
+)
+
 RULES: tuple[Rule, ...] = (
     Rule(
         "slurm-account",
@@ -125,14 +130,24 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "slurm-option",
-        r"(?:sbatch|srun|salloc|squeue)\S*:? (?:error: )?(?:unrecognized option|invalid option|Invalid --\S+|"
-        r"Invalid numeric value|Invalid directive|ambiguous option)[^'\w]*(?P<option>--?[\w-]+)?",
+        r"(?:sbatch|squeue|scancel|sacct)\S*:? (?:error: )?" + _OPTION,
         "Slurm does not know an option of the job",
-        SCHEDULER,
+        CauseClass.COMPONENT,
         SUBMIT,
-        "correct `directives:` and `launchers:` in the site file for this version of Slurm",
+        "report it to the component, or correct `directives:` of the site file if the option comes from there",
         "Slurm, sbatch(1)",
         "sbatch: unrecognized option '--qoss=debug'",
+        SPECIFIC,
+    ),
+    Rule(
+        "slurm-launcher-option",
+        r"(?:srun|salloc)\S*:? (?:error: )?" + _OPTION,
+        "srun does not know one of its options",
+        SCHEDULER,
+        SUBMIT,
+        "correct `launchers:` and `directives:` in the site file for this version of Slurm",
+        "Slurm, srun(1)",
+        "srun: unrecognized option '--mpi-type=pmi2'",
         SPECIFIC,
     ),
     Rule(
