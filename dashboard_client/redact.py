@@ -84,6 +84,8 @@ class _Redactor:
 
     def field(self, value: Any, annotation: Any, path: str) -> Any:
         """Redact one field. A field that is in no table is emptied, so that a forgotten one stays on the machine."""
+        if value is msgspec.UNSET:  # absent, as in what an earlier version wrote
+            return value
         if path not in self.kept:
             return self.empty(value, annotation, path)
         if isinstance(value, msgspec.Struct):

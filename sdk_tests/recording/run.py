@@ -19,6 +19,7 @@ from sdk_tests.errors import RunError
 from sdk_tests.model.timestamps import utc
 from sdk_tests.plan.cells import Cell
 from sdk_tests.plan.preparation import Echo, Preparation
+from sdk_tests.plan.time_limit import time_limit
 from site_configs.load import digest
 
 SECRET_NAMES = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "API_KEY", "PRIVATE_KEY")
@@ -64,6 +65,7 @@ def open_run(preparation: Preparation, planned: Iterable[Cell], display: RunDisp
     assert started is not None
     deployment = preparation.deployment
     private = private_values(preparation)
+    planned = list(planned)
     manifest = redact_manifest(
         Manifest(
             run_id=new_run_id(system.name, datetime.fromtimestamp(start_time, timezone.utc)),
@@ -81,6 +83,7 @@ def open_run(preparation: Preparation, planned: Iterable[Cell], display: RunDisp
             redaction=system.redaction,
             cadence=system.cadence,
             stale_after=system.stale_after,
+            time_limit=time_limit(preparation, planned),
             waivers=[Waiver(cases=w.cases, reason=w.reason, expires=w.expires, owner=w.owner) for w in system.waivers],
             owner=system.owner,
         ),

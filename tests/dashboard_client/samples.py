@@ -186,6 +186,7 @@ def full_manifest(text: str = "some text") -> Manifest:
         deployments=[Deployment(name=text, kind=text, digest=text)],
         cadence=text,
         stale_after=text,
+        time_limit=text,
         waivers=[Waiver(cases=text, reason=text, expires=text, owner=text)],
         owner=text,
         closed=closing(leftover_jobs=["slurm: jobs 7 are still in the queue; cancel them by hand: scancel 7"]),

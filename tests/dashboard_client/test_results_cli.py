@@ -95,6 +95,26 @@ def test_push_sends_a_run_and_then_only_what_is_new(invoke: Invoke, runs: Path) 
     assert (report["sent"], report["already"], report["exit_code"]) == (0, 3, 0)
 
 
+@pytest.mark.parametrize("recorded", [0, 1, 3])
+def test_push_of_a_run_that_was_not_closed_sends_it_says_so_and_exits_1(
+    invoke: Invoke, runs: Path, tmp_path: Path, recorded: int
+) -> None:
+    run = RunFolder.create(runs, manifest())
+    for case in CASES[:recorded]:
+        run.append(record(case))
+    archive = invoke("export", "last", "--to", tmp_path).output.strip()
+    for name in ("last", archive):
+        with serving(FakeCollector()) as collector:
+            result = invoke("push", name, "--to", collector.url, EXAWORKS_COLLECTOR_TOKEN=TOKEN)
+            again = invoke("push", name, "--json", "--to", collector.url, EXAWORKS_COLLECTOR_TOKEN=TOKEN)
+        assert collector.stored_times == recorded
+        assert (result.exit_code, again.exit_code) == (1, 1)
+        assert f"run {RUN_ID} is not closed" in result.stderr
+        assert f"exaworks validate --resume {RUN_ID}" in result.stderr
+        report = json.loads(again.stdout)
+        assert (report["closed"], report["exit_code"]) == (None, 1)
+
+
 def test_push_takes_an_archive_and_a_token_from_a_file(invoke: Invoke, runs: Path, tmp_path: Path) -> None:
     finished_run(runs)
     (tmp_path / "token").write_text(TOKEN + "\n")

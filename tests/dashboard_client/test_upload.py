@@ -5,12 +5,13 @@ import logging
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone, tzinfo
 from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
 
+from dashboard_client import wire
 from dashboard_client.errors import RecordError, UploadError
 from dashboard_client.runs import RunFolder
 from dashboard_client.schema import Outcome, digest, encode
@@ -63,6 +64,32 @@ def test_the_collector_receives_the_bytes_of_the_outbox(collector: FakeCollector
     assert collector.requests[0].body == encode(manifest())
     assert collector.requests[2].body == encode(closing())
     assert all(request.headers["Content-Encoding"] == "gzip" for request in collector.requests)
+
+
+def test_each_request_has_the_time_of_this_machine_also_one_that_is_repeated(
+    collector: FakeCollector, run: RunFolder, policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moments = iter(range(1_790_000_000, 1_790_000_100))
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return datetime.fromtimestamp(next(moments), tz)
+
+    monkeypatch.setattr(wire, "datetime", Clock)
+    collector.faults = [Fault(status=503)]
+    push(run, collector.url, TOKEN, policy=policy)
+    sent = [request.headers["X-ExaWorks-Now"] for request in collector.requests]
+    assert sent == [f"2026-09-21T14:13:{20 + number}.000Z" for number in range(4)]
+
+
+def test_the_manifest_of_a_closed_run_states_that_its_closing_follows(collector: FakeCollector, tmp_path: Path) -> None:
+    open_run = RunFolder.create(tmp_path, manifest())
+    push(open_run, collector.url, TOKEN)
+    open_run.close(closing())
+    push(open_run, collector.url, TOKEN)
+    stated = [request.headers.get("X-ExaWorks-Run") for request in collector.requests]
+    assert stated == [None, "ended", None]
 
 
 def test_a_second_push_sends_no_record_again(collector: FakeCollector, run: RunFolder) -> None:
