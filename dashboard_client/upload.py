@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlencode
 
 import msgspec
 import requests
@@ -236,7 +237,8 @@ class _Push:
 
     def _close(self, closing: Closing) -> None:
         ours = digest(closing)
-        path = f"/api/v1/runs/{self.manifest.run_id}/close"
+        place = urlencode({"site": self.manifest.site, "system": self.manifest.system})
+        path = f"/api/v1/runs/{self.manifest.run_id}/close?{place}"
         if self.pushed.state.closing != ours:
             answer = self._post(path, encode(closing), _CloseAnswer, "closing", ours)
             _check_digest("closing", ours, answer.digest)

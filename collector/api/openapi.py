@@ -204,7 +204,7 @@ def _paths() -> dict[str, Any]:
         "/api/v1/runs/{run_id}/close": {
             "post": {
                 "summary": "Close a run; the closing with the highest sequence counts",
-                "parameters": [_path_parameter("run_id"), gzip],
+                "parameters": [_path_parameter("run_id"), *filters, gzip],
                 "requestBody": _body(_ref("Closing"), "the closing count"),
                 "responses": {"200": _response(_ref("Closed"), "stored"), **absent, **writing},
             }
@@ -253,14 +253,14 @@ def _paths() -> dict[str, Any]:
         "/api/v1/runs/{run_id}": {
             "get": {
                 "summary": "Show a run: manifest, closing, and the outcome of each case",
-                "parameters": [_path_parameter("run_id")],
+                "parameters": [_path_parameter("run_id"), *filters],
                 "responses": {"200": _response(_ref("RunSummary"), "the run"), **absent, **reading},
             }
         },
         "/api/v1/runs/{run_id}/records": {
             "get": {
                 "summary": "Return a run's records as they were sent",
-                "parameters": [_path_parameter("run_id"), limit, after],
+                "parameters": [_path_parameter("run_id"), *filters, limit, after],
                 "responses": {"200": _response(page, "a page of records"), **absent, **reading},
             }
         },

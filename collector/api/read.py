@@ -39,7 +39,7 @@ async def list_runs(request: HttpRequest) -> Response[bytes]:
         with viewing(server.store, now_ms(), server.write) as connection:
             visibility = visibility_of(bearer) if site is None else visibility_of(bearer).within(site)
             rows = queries.latest_runs(connection, visibility, limit, system=system, before=before)
-        following = rows[-1].run_id if len(rows) == limit else None
+        following = queries.run_name(rows[-1]) if len(rows) == limit else None
         return msgspec.json.encode({"runs": [_run_summary(row) for row in rows], "before": following})
 
     return _json(await asyncio.to_thread(read))
@@ -54,7 +54,8 @@ async def show_run(request: HttpRequest) -> Response[bytes]:
 
     def read() -> bytes:
         with viewing(server.store, now_ms(), server.write) as connection:
-            run = _existing(queries.find_run(connection, run_id, visibility_of(bearer)), "run", run_id)
+            found = queries.find_run(connection, run_id, visibility_of(bearer), *_place(request))
+            run = _existing(found, "run", run_id)
             cells = queries.run_cells(connection, run)
         outcomes = {cell.case_id: OUTCOME_NAMES[char] for cell, char in zip(cells, run.outcomes, strict=True)}
         parts = {"manifest": _raw(run.manifest), "closing": _raw(run.closing), "outcomes": outcomes}
@@ -74,7 +75,8 @@ async def show_records(request: HttpRequest) -> Response[bytes]:
 
     def read() -> bytes:
         with server.store.reading() as connection:
-            run = _existing(queries.find_run(connection, run_id, visibility_of(bearer)), "run", run_id)
+            found = queries.find_run(connection, run_id, visibility_of(bearer), *_place(request))
+            run = _existing(found, "run", run_id)
             rows = queries.record_bodies(connection, run.id, after, limit)
         following = rows[-1][0] + 1 if len(rows) == limit else None
         return msgspec.json.encode({"records": [msgspec.Raw(body) for _, body in rows], "after": following})
@@ -182,6 +184,11 @@ def _number(request: HttpRequest, name: str, default: int, low: int, high: int) 
     if not text.isascii() or not text.isdigit() or len(text) > 16 or not low <= int(text) <= high:
         raise Problem(400, "invalid", f"{name}: {text[:40]!r} is not a number from {low} to {high}.", name)
     return int(text)
+
+
+def _place(request: HttpRequest) -> tuple[str | None, str | None]:
+    """Return the site and the system that select one of several runs with the same id."""
+    return request.query_params.get("site"), request.query_params.get("system")
 
 
 def _existing(value: Any, kind: str, name: str) -> Any:

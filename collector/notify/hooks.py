@@ -98,12 +98,12 @@ def queue_changes(connection: Connection, now: int) -> int:
         part = states[start : start + 500]
         connection.execute(delete(reported_states).where(reported_states.c.cell.in_([each["cell"] for each in part])))
         connection.execute(insert(reported_states), part)
-    by_run: dict[str, list[Row[Any]]] = {}
+    by_run: dict[tuple[str, str, str], list[Row[Any]]] = {}
     for row in changed:
         if not (row.state is None and _state(row) == "p"):  # a new case that passes is not reported
-            by_run.setdefault(row.run_id, []).append(row)
+            by_run.setdefault((row.site, row.system, row.run_id), []).append(row)
     queued = 0
-    for run_id, rows in sorted(by_run.items()):
+    for (_, _, run_id), rows in sorted(by_run.items()):
         body = _event(run_id, rows, now)
         name = f"change:{run_id}:{hashlib.sha256(repr([(r.id, _state(r)) for r in rows]).encode()).hexdigest()[:12]}"
         queued += sum(

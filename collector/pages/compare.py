@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from collector.rendering import markup
 from collector.rendering.base import Facts, Page, Question, not_found
 from collector.rendering.run_lines import run_line
 from collector.status import queries
+from collector.store.names import ambiguous_run
 from collector.store.rollups import is_open, parse_cells
 from collector.store.tables import cells, plans, records, runs, systems
 from dashboard_client.schema import Manifest
@@ -34,11 +36,8 @@ def answer(question: Question) -> Facts:
         .outerjoin(plans, plans.c.id == runs.c.plan)
         .where(runs.c.run_id.in_(names))
     )
-    by_id = {row.run_id: row for row in question.connection.execute(question.visibility.of(query))}
-    for name in names:
-        if name not in by_id:
-            raise not_found("run", name)
-    pair = [by_id[name] for name in names]
+    rows = question.connection.execute(question.visibility.of(query)).all()
+    pair = _pair(rows, names, question.query.get("system"))
     sides = [_cases(question, run) for run in pair] if pair[0] is not pair[1] else [_cases(question, pair[0])] * 2
     cases = [_case(case_id, *(side.get(case_id) for side in sides)) for case_id in _all_case_ids(*sides)]
     return {
@@ -50,6 +49,28 @@ def answer(question: Question) -> Facts:
         "slower": [case for case in cases if case["slower"]],
         "cases": [case for case in cases if case["kind"] is not None],
     }
+
+
+def _pair(rows: Sequence[Any], names: Sequence[str], place: str | None) -> list[Any]:
+    """Return the two runs: of the system SITE/SYSTEM ``place``, else the only ones, else those of one system.
+
+    Raises:
+        Problem: 404, a run does not exist for this reader; 409, several systems have runs of these ids.
+    """
+    by_name = {
+        name: {f"{row.site}/{row.system}": row for row in rows if row.run_id == name} for name in dict.fromkeys(names)
+    }
+    for name, found in by_name.items():
+        if place is not None:
+            by_name[name] = {each: row for each, row in found.items() if each == place}
+        if not by_name[name]:
+            raise not_found("run", name)
+    common = set.intersection(*(set(found) for found in by_name.values()))
+    for name, found in by_name.items():
+        if len(found) > 1 and len(common) != 1:
+            raise ambiguous_run(name, found, "Add ?system=SITE/SYSTEM to the address.")
+    (only,) = common if len(common) == 1 else (None,)
+    return [found[only] if only in found else next(iter(found.values())) for found in map(by_name.__getitem__, names)]
 
 
 def draw(question: Question, facts: Facts) -> Facts:

@@ -142,7 +142,7 @@ def _system_head(question: Question, place: tuple[str, str], tile: Facts) -> Mar
 
 def _markup(question: Question, tile: Facts) -> Markup:
     return markup.tile(
-        f"{question.link('runs', tile['run_id'])}#{formatting.anchor(tile['subject'])}",
+        f"{question.link('runs', tile['site'], tile['system'], tile['run_id'])}#{formatting.anchor(tile['subject'])}",
         f"{tile['subject']} on {tile['system']}",
         tile["outcome"],
         tile["counts"],

@@ -84,7 +84,7 @@ def _tile(question: Question, run: Facts, name: str) -> Markup | None:
     if component is None:
         return None
     return markup.tile(
-        f"{question.link('runs', run['run_id'])}#{formatting.anchor(name)}",
+        f"{question.link('runs', run['site'], run['system'], run['run_id'])}#{formatting.anchor(name)}",
         f"{name} on {run['system']}",
         component["outcome"],
         component["counts"],

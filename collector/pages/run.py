@@ -20,7 +20,8 @@ from dashboard_client.schema import CONTROL, Closing, Manifest, record_id
 
 def answer(question: Question) -> Facts:
     run_id = question.path["run_id"]
-    run = queries.find_run(question.connection, run_id, question.visibility)
+    place = (question.path.get("site"), question.path.get("system"))
+    run = queries.find_run(question.connection, run_id, question.visibility, *place)
     if run is None:
         raise not_found("run", run_id)
     cells = queries.run_cells(question.connection, run)
@@ -153,4 +154,4 @@ def _notices(run: Any, manifest: Manifest | None) -> list[str]:
     return notices
 
 
-PAGE = Page("/runs/{run_id}", "run.html", answer, draw)
+PAGE = Page("/runs/{site}/{system}/{run_id}", "run.html", answer, draw)

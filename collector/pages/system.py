@@ -52,7 +52,8 @@ def answer(question: Question) -> Facts:
     query = select(*COLUMNS).where(runs.c.system == system.id)
     before = question.query.get("before")
     if before:
-        started = connection.execute(select(runs.c.started).where(runs.c.run_id == before)).scalar()
+        known = select(runs.c.started).where(runs.c.run_id == before, runs.c.system == system.id)
+        started = connection.execute(known).scalar()
         query = query.where(tuple_(runs.c.started, runs.c.run_id) < tuple_(-1 if started is None else started, before))
     newest = query.order_by(runs.c.started.desc(), runs.c.run_id.desc()).limit(limit)
     rows: list[Any] = list(connection.execute(newest))
@@ -97,7 +98,7 @@ def answer(question: Question) -> Facts:
 def draw(question: Question, facts: Facts) -> Facts:
     link = question.link
     shown: list[Facts] = facts["runs"]
-    hrefs = [link("runs", run["run_id"]) for run in shown]
+    hrefs = [link("runs", facts["site"], facts["system"], run["run_id"]) for run in shown]
     pieces = {
         char: f"<td class={CLASS.get(char, char)}>{formatting.GLYPH[word]}"
         for char, word in markup.DISPLAY_NAMES.items()

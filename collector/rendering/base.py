@@ -78,7 +78,7 @@ def handler(page: Page) -> HTTPRouteHandler:
     if not named:
         paths.append(page.path + JSON if page.path != "/" else "/index" + JSON)
 
-    @get(paths, name=page.template)
+    @get(paths, name=page.path)
     async def serve(request: HttpRequest) -> Response[bytes]:
         server = server_of(request)
         bearer = await server.bearer(request, "read")

@@ -74,7 +74,7 @@ def _places(
         return address, (pages[path], names)
 
     yield from (place(path) for path in pages if "{" not in path)
-    shown = {tile["run_id"]: None for tile in facts_of("/")["tiles"]}
+    shown = dict.fromkeys(_run(tile) for tile in facts_of("/")["tiles"])
     for site in facts_of("/sites")["sites"]:
         yield place("/sites/{site}", site=site["site"])
         for system in site["systems"]:
@@ -83,19 +83,25 @@ def _places(
             grid = facts_of("/systems/{site}/{system}", **names)
             if grid["figures"]:
                 yield place("/trends/{site}/{system}", **names)
-            shown |= {run["run_id"]: None for run in grid["runs"][:runs]}
+            shown |= dict.fromkeys((*names.values(), run["run_id"]) for run in grid["runs"][:runs])
     for release in facts_of("/releases")["releases"]:
         yield place("/releases/{release}", release=release["release"])
-        shown |= {run["run_id"]: None for run in facts_of("/releases/{release}", release=release["release"])["runs"]}
+        newest = facts_of("/releases/{release}", release=release["release"])["runs"]
+        shown |= dict.fromkeys(map(_run, newest))
     for group in facts_of("/triage")["groups"]:
         for case in group["cases"]:
             yield place("/cells/{cell}", cell=str(case["cell"]))
-            shown[case["run_id"]] = None
-    for run_id in shown:
-        yield place("/runs/{run_id}", run_id=run_id)
-        for case in facts_of("/runs/{run_id}", run_id=run_id)["cases"]:
+            shown[_run(case)] = None
+    for site_name, system_name, run_id in shown:
+        names = {"site": site_name, "system": system_name, "run_id": run_id}
+        yield place("/runs/{site}/{system}/{run_id}", **names)
+        for case in facts_of("/runs/{site}/{system}/{run_id}", **names)["cases"]:
             if case["record_id"] is not None and case["outcome"] != "pass":
                 yield place("/records/{record_id}", record_id=case["record_id"])
+
+
+def _run(facts: Facts) -> tuple[str, str, str]:
+    return facts["site"], facts["system"], facts["run_id"]
 
 
 def _badges(

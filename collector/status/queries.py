@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, func, select, tuple_
 
 from collector.auth.visibility import Visibility
 from collector.store.bulk import among
+from collector.store.names import ambiguous_run
 from collector.store.records import record_key
 from collector.store.rollups import parse_cells
 from collector.store.tables import (
@@ -55,23 +56,40 @@ RUN_COLUMNS = (
     runs.c.exit_code,
 )
 
+ORDER = (runs.c.started, runs.c.run_id, runs.c.id)
+
 
 def latest_runs(
     connection: Connection, visibility: Visibility, limit: int, system: str | None = None, before: str | None = None
 ) -> list[Row[Any]]:
-    """Return runs, newest first; ``before`` is the id of the last run of the previous page."""
+    """Return runs, newest first; ``before`` is the name (``run_name``) of the last run of the previous page."""
     query = visibility.of(select(*RUN_COLUMNS).join(systems, systems.c.id == runs.c.system))
     if system is not None:
         query = query.where(systems.c.system == system)
     if before is not None:
-        known = select(runs.c.started).join(systems, systems.c.id == runs.c.system).where(runs.c.run_id == before)
-        last = connection.execute(visibility.of(known)).scalar()
-        query = query.where(tuple_(runs.c.started, runs.c.run_id) < tuple_(-1 if last is None else last, before))
-    return list(connection.execute(query.order_by(runs.c.started.desc(), runs.c.run_id.desc()).limit(limit)))
+        *place, run_id = before.split("/")
+        known = select(runs.c.started, runs.c.run_id, runs.c.id).join(systems, systems.c.id == runs.c.system)
+        known = known.where(runs.c.run_id == run_id)
+        if len(place) == 2:
+            known = known.where(systems.c.site == place[0], systems.c.system == place[1])
+        last = connection.execute(visibility.of(known).order_by(runs.c.id).limit(1)).first()
+        query = query.where(tuple_(*ORDER) < tuple_(*(last or (-1, run_id, -1))))
+    return list(connection.execute(query.order_by(*(column.desc() for column in ORDER)).limit(limit)))
 
 
-def find_run(connection: Connection, run_id: str, visibility: Visibility) -> Row[Any] | None:
-    """Return a run with its manifest, plan and newest closing; None if the reader may not see it or it is unknown."""
+def run_name(row: Row[Any]) -> str:
+    """Return the name of a run that no other run of the collector has: SITE/SYSTEM/RUN."""
+    return f"{row.site}/{row.system}/{row.run_id}"
+
+
+def find_run(
+    connection: Connection, run_id: str, visibility: Visibility, site: str | None = None, system: str | None = None
+) -> Row[Any] | None:
+    """Return a run with its manifest, plan and newest closing; None if the reader may not see it or it is unknown.
+
+    Raises:
+        Problem: 409, several systems that the reader may see have a run of this id; ``site`` and ``system`` select one.
+    """
     query = (
         select(*RUN_COLUMNS, runs.c.manifest, plans.c.cells.label("plan"), closings.c.body.label("closing"))
         .join(systems, systems.c.id == runs.c.system)
@@ -79,7 +97,15 @@ def find_run(connection: Connection, run_id: str, visibility: Visibility) -> Row
         .outerjoin(closings, (closings.c.run == runs.c.id) & (closings.c.sequence == runs.c.sequence))
         .where(runs.c.run_id == run_id)
     )
-    return connection.execute(visibility.of(query)).one_or_none()
+    if site is not None:
+        query = query.where(systems.c.site == site)
+    if system is not None:
+        query = query.where(systems.c.system == system)
+    rows = connection.execute(visibility.of(query)).all()
+    if len(rows) > 1:
+        advice = f"Use /runs/SITE/SYSTEM/{run_id[:128]}, or add ?site=SITE&system=SYSTEM to an address of the API."
+        raise ambiguous_run(run_id, (f"{row.site}/{row.system}" for row in rows), advice)
+    return rows[0] if rows else None
 
 
 def run_cells(connection: Connection, run: Row[Any]) -> list[Row[Any]]:

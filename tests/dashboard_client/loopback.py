@@ -57,7 +57,7 @@ class FakeCollector:
     limit: int | None = None
 
     def paths(self) -> list[str]:
-        return [request.path for request in self.requests]
+        return [request.path.partition("?")[0] for request in self.requests]
 
     def store(self, path: str, body: bytes) -> tuple[int, Any]:
         if path == "/api/v1/runs":

@@ -12,8 +12,8 @@ from collector.api.ingest import MAX_PART_RECORDS, PART_RECORDS, split_batch
 from collector.errors import Problem
 from collector.store.decoding import DecodedRecord
 from collector.store.records import Refusal
-from dashboard_client.schema import Outcome, Verdict, digest
-from tests.collector.process import Collector, batch
+from dashboard_client.schema import Outcome, Verdict, digest, encode
+from tests.collector.process import TOKEN, Collector, batch
 from tests.collector.samples import CASES, cause, closing, manifest, record
 
 
@@ -134,11 +134,31 @@ def test_a_gzip_body_is_accepted(collector: Collector) -> None:
     assert len(answer.json()["acknowledged"]) == len(CASES)
 
 
-def test_a_record_of_another_system_cannot_join_a_run(collector: Collector) -> None:
-    collector.open(manifest("joined-1"))
-    answer = collector.add(record("joined-1", CASES[0], system="summit"), record("joined-1", CASES[0])).json()
-    assert len(answer["acknowledged"]) == 1
-    assert answer["rejected"][0]["problem"]["type"] == "urn:exaworks:problem:run-of-another-system"
+def test_ids_of_runs_are_unique_within_a_system_only(collector: Collector) -> None:
+    """A run id is chosen by a site; another site that uses the same one must not disturb it, on purpose or not."""
+    mine, theirs = manifest("same"), manifest("same", site="llnl", system="tuolumne")
+    assert [collector.open(each).json()["stored"] for each in (mine, theirs)] == [True, True]
+    records = [record("same", CASES[0]), record("same", CASES[0], Outcome.FAIL, site="llnl", system="tuolumne")]
+    answer = collector.add(*records).json()
+    assert (len(answer["acknowledged"]), answer["rejected"]) == (2, [])
+    end = closing(1)
+    ambiguous = collector.close("same", end)
+    assert ambiguous.status_code == 409
+    assert ambiguous.json()["type"].endswith("ambiguous-run")
+    assert "llnl/tuolumne, ornl/frontier" in ambiguous.json()["detail"]
+    for place in ("site=ornl&system=frontier", "site=llnl&system=tuolumne"):
+        closed = collector.post(f"/api/v1/runs/same/close?{place}", encode(end))
+        assert closed.status_code == 200, closed.text
+    outcomes = [
+        collector.get(f"/api/v1/runs/same?{place}", TOKEN).json()["outcomes"][CASES[0]]
+        for place in ("site=ornl&system=frontier", "site=llnl&system=tuolumne")
+    ]
+    assert outcomes == ["pass", "fail"]
+    assert collector.get("/api/v1/runs/same", TOKEN).status_code == 409
+    assert collector.get("/api/v1/runs/same/records", TOKEN).status_code == 409
+    assert collector.get("/runs/same", TOKEN).status_code == 409
+    assert "psij/hello" in collector.get("/runs/ornl/frontier/same", TOKEN).text
+    assert collector.get("/runs/ornl/frontier/same.json", TOKEN).json()["site"] == "ornl"
 
 
 def test_all_cases_of_a_large_batch_are_stored(collector: Collector) -> None:

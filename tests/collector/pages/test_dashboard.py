@@ -73,6 +73,7 @@ def addresses(store: Store, visibility: Visibility = EVERYTHING, now: int = NOW)
         "/systems/{site}/{system}": place,
         "/trends/{site}/{system}": place,
         "/runs/{run_id}": {"run_id": run["run_id"]},
+        "/runs/{site}/{system}/{run_id}": {name: run[name] for name in ("site", "system", "run_id")},
         "/compare/{before}/{after}": {"before": grid["runs"][-1]["run_id"], "after": run["run_id"]},
         "/records/{record_id}": {"record_id": next(case["record_id"] for case in run["cases"] if case["record_id"])},
         "/cells/{cell}": {"cell": str(grid["cases"][0]["cell"])},
@@ -249,7 +250,7 @@ def test_the_history_has_a_column_per_run_and_shows_which_cases_were_not_planned
     assert [run["run_id"] for run in grid["runs"]] == ["r3", "r2", "r1"]
     assert {case["case_id"]: case["outcomes"] for case in grid["cases"]} == {both[0]: "…fp", both[1]: "p. "}
     page = drawn(store, "/systems/{site}/{system}", site="ornl", system="frontier")
-    assert f'<td class=f><a href="/runs/r2#k{grid["cases"][0]["cell"]}">✕</a>' in page
+    assert f'<td class=f><a href="/runs/ornl/frontier/r2#k{grid["cases"][0]["cell"]}">✕</a>' in page
     assert page.count("<b>2026.11</b>") == 2
     assert page.count("<b>2026.12</b>") == 1
     assert "slurm 22.05.8" in page

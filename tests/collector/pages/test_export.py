@@ -44,8 +44,8 @@ def test_every_link_of_an_export_leads_to_one_of_its_files(store: Store, tmp_pat
     fill(store)
     files = write(store, tmp_path / "out")
     assert {"index.html", "triage.html", "sites/ornl.html", "systems/ornl/frontier.html", "static/style.css"} <= files
-    assert "runs/ornl%3A20.html" in files
-    assert "runs/ornl%3A18.html" not in files  # the export has two runs of each system
+    assert "runs/ornl/frontier/ornl%3A20.html" in files
+    assert "runs/ornl/frontier/ornl%3A18.html" not in files  # the export has two runs of each system
     assert "badge/ornl/frontier/psij.svg" in files
     assert "cells/1.html" not in files  # it passes
     assert len([file for file in files if file.startswith("records/") and file.endswith(".html")]) == 2
@@ -86,7 +86,7 @@ def test_a_second_export_replaces_the_first_and_nothing_else(store: Store, tmp_p
     before = write(store, tmp_path / "out", runs=3)
     (tmp_path / "out" / "CNAME").write_text("kept")
     after = write(store, tmp_path / "out", runs=1)
-    assert "runs/ornl%3A18.html" in before - after
+    assert "runs/ornl/frontier/ornl%3A18.html" in before - after
     assert after - before == {"CNAME"}
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.txt").write_text("mine")

@@ -153,7 +153,7 @@ def test_a_reader_can_follow_links_from_the_matrix_to_the_evidence(
         assert missing.evaluate("node => getComputedStyle(node).borderTopStyle") == "dashed"
         assert tile.evaluate("node => getComputedStyle(node).backgroundColor") != transparent
     tile.click()
-    assert page.url == f"{shown.url}/runs/page-1?token={TOKEN}#c-psij"
+    assert page.url == f"{shown.url}/runs/ornl/frontier/page-1?token={TOKEN}#c-psij"
     rows = page.locator("#c-psij tr:not(.group)")
     assert [text.split() for text in rows.locator("td:first-child").all_inner_texts()] == [["✕", "fail"], ["⊘", "skip"]]
     assert page.locator("#c-parsl").get_by_text("planned, never reported").is_visible()
