@@ -46,7 +46,7 @@ LINGER_LIMIT = 120.0
 """Seconds after its last result in which a job must leave the queue by itself, or it is cancelled."""
 SINGLE_QUERIES = 20
 """Jobs that are asked about one by one in an interval, at most."""
-_ENDED_EARLY = ("job-ended", "timeout", "vanished")
+_ENDED_EARLY = ("job-ended", "job-cancelled", "timeout", "vanished")
 """Endings of a job that one of its cases may have caused."""
 
 
@@ -334,7 +334,8 @@ class Batch:
             return "timeout", words
         if status.state in (JobState.NODE_FAIL, JobState.PREEMPTED):
             return status.state.value, f"{words} {status.reason or ''}".rstrip()
-        return "job-ended", f"{words} before the case had a result" + (f": {status.reason}" if status.reason else "")
+        ending = "job-cancelled" if status.state is JobState.CANCELLED else "job-ended"
+        return ending, f"{words} before the case had a result" + (f": {status.reason}" if status.reason else "")
 
     # -- results ------------------------------------------------------------------------------------------------------
 

@@ -70,7 +70,9 @@ def classify(
     judgement = _by_ending(result) or _by_exit(result) or _unrecognised(result)
     if result.ending == "control-failed" and health.control is not None and health.control.diagnosis is not None:
         return blocked_by(judgement, health.control.diagnosis)
-    if result.ending != "blocked":
+    if result.ending == "job-cancelled":  # by somebody else; what its programs then print is a consequence
+        judgement = diagnosed(judgement, (), observed)
+    elif result.ending != "blocked":
         judgement = diagnosed(judgement, texts_of(result) if texts is None else texts, observed)
     if control and judgement.cause.cls is not CauseClass.HARNESS:
         return control_failed(judgement)
@@ -161,7 +163,7 @@ def _by_ending(result: AttemptResult) -> Judgement | None:
         return _judgement(Outcome.FAIL, Phase.RUN, CauseClass.COMPONENT, "time-limit", evidence)
     if result.ending == "vanished":
         return _judgement(Outcome.ERROR, Phase.RUN, CauseClass.UNKNOWN, "job-vanished", result.detail)
-    if result.ending == "job-ended":
+    if result.ending in ("job-ended", "job-cancelled"):
         return _judgement(Outcome.ERROR, Phase.RUN, CauseClass.UNKNOWN, "job-ended", result.detail)
     if result.ending == "unstarted":
         return _judgement(Outcome.FAIL, Phase.LAUNCH, CauseClass.DISTRIBUTION, "not-executable", result.detail)

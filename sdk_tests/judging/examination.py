@@ -129,7 +129,7 @@ def job_ids(result: AttemptResult) -> list[str]:
     return list(dict.fromkeys(ids))
 
 
-REFUSALS = ("refused", "unreachable", "queue-wait", "vanished", "job-ended", "node_fail", "preempted")
+REFUSALS = ("refused", "unreachable", "queue-wait", "vanished", "job-ended", "job-cancelled", "node_fail", "preempted")
 """Endings whose detail contains what the scheduler answered."""
 
 
@@ -177,6 +177,7 @@ def of_ending(result: AttemptResult) -> tuple[str, str]:
         "queue-wait": "the job did not start in time",
         "vanished": "the scheduler no longer knows the job",
         "job-ended": "the job ended before the payload had a result",
+        "job-cancelled": "somebody cancelled the job before the payload had a result",
         "node_fail": "the job lost a node",
         "preempted": "the job was preempted",
         "unstarted": "the program could not be started",

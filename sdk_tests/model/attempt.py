@@ -18,6 +18,7 @@ class AttemptResult:
     ending: ``exited``; ``timeout`` (the walltime is over); ``queue-wait`` (the job did not start in time); ``refused``
     (the scheduler refused the submission); ``unreachable`` (the scheduler stopped answering); ``vanished`` (the job is
     no longer in the queue and the scheduler reports no end state); ``job-ended`` (the allocation ended first);
+    ``job-cancelled`` (so it did, because somebody else cancelled its job);
     ``node_fail``; ``preempted``; ``unstarted`` (the program could not be started); ``cancelled``; ``control-failed``
     (the control case of its scheduler failed); ``blocked`` (it was not started, since the component ``detail`` does not
     start on its node; the reason is ``tail``); ``harness-error`` (a defect of the harness).

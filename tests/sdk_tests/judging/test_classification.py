@@ -33,6 +33,10 @@ def verdict(given: AttemptResult, health: Health = Health(), *, control: bool = 
         (result("unreachable", detail="gone"), ("infra", "scheduler", "scheduler-unreachable")),
         (result("vanished", detail="?"), ("error", "unknown", "job-vanished")),
         (result("job-ended", detail="?"), ("error", "unknown", "job-ended")),
+        (
+            result("job-cancelled", tail="ImportError: x\nbroker.err[0]: rc2.0: aborted"),
+            ("error", "unknown", "job-ended"),
+        ),
         (result("unstarted", detail="?"), ("fail", "distribution", "not-executable")),
         (result("timeout"), ("fail", "component", "time-limit")),
         (result("cancelled"), ("error", "harness", "interrupted")),
@@ -54,7 +58,7 @@ def test_a_control_case_that_does_not_pass_is_the_sites_fault_however_it_ended(e
 
 
 @pytest.mark.parametrize("health", [UNREACHABLE, CONTROL_FAILED])
-@pytest.mark.parametrize("ending", ["timeout", "vanished", "job-ended", "exited"])
+@pytest.mark.parametrize("ending", ["timeout", "vanished", "job-ended", "job-cancelled", "exited"])
 def test_with_evidence_against_the_site_the_component_is_not_blamed(health: Health, ending: str) -> None:
     outcome, cls, _ = verdict(result(ending, exit_code=1, tail="ValueError: x"), health)
     assert outcome == "infra"
