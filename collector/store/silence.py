@@ -6,7 +6,7 @@ half a cadence late, because runs wait in queues and are often sent when they ha
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Connection, cast, select, update
+from sqlalchemy import BigInteger, Connection, cast, func, select, update
 
 from collector.store.tables import runs, systems
 
@@ -15,9 +15,11 @@ LATE = 1500
 
 
 def note_cadence(connection: Connection, system: int) -> None:
-    """Store from when on a system counts as silent: null if none of its own runs states a cadence."""
+    """Store from when on a system counts as silent: null if no run of its own since it was retired states a cadence."""
     silent_from = runs.c.started + cast(runs.c.cadence, BigInteger) * LATE
-    query = select(silent_from).where(runs.c.system == system, runs.c.cadence.is_not(None), runs.c.origin.is_(None))
+    retired = select(func.coalesce(systems.c.retired, -1)).where(systems.c.id == system).scalar_subquery()
+    query = select(silent_from).where(runs.c.system == system, runs.c.started > retired)
+    query = query.where(runs.c.cadence.is_not(None), runs.c.origin.is_(None))
     newest = query.order_by(runs.c.started.desc(), runs.c.id.desc()).limit(1)
     value = connection.execute(newest.where(runs.c.partial.is_(False))).scalar()
     if value is None:

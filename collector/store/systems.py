@@ -11,6 +11,7 @@ from collector.errors import UnknownSystemError
 from collector.store.bulk import update_many
 from collector.store.records import record_key
 from collector.store.rollups import note_full_runs
+from collector.store.silence import note_cadence
 from collector.store.tables import (
     RECORD_BITS,
     board,
@@ -95,6 +96,7 @@ def retire_system(connection: Connection, name: tuple[str, str], now: int) -> No
     """
     key = _existing(connection, name)
     connection.execute(update(systems).where(systems.c.id == key).values(retired=now))
+    note_cadence(connection, key)
     note_full_runs(connection, key)
 
 

@@ -24,6 +24,7 @@ from collector.status.states import cell_states
 from collector.store.database import Store
 from collector.store.overdue import mark_overdue, viewing
 from collector.store.recompute import verify
+from collector.store.systems import retire_system
 from collector.store.tables import deliveries, runs, systems
 from dashboard_client.schema import Manifest, Outcome
 from tests.collector.pages.test_dashboard import put
@@ -313,6 +314,20 @@ def test_silence_and_its_end_are_each_reported_once_to_each_hook_of_the_site(sto
         ]
     assert [body["event"] for body in bodies] == ["silent"] * 3 + ["reporting"] * 3 + ["silent"] * 3
     assert {(body["site"], body["system"]) for body in bodies} == {("ornl", "frontier")}
+
+
+def test_a_system_that_was_retired_is_silent_again_only_after_a_further_run(store: Store) -> None:
+    place = ("ornl", "frontier")
+    for day, silent in ((10, False), (20, True)):
+        opening = manifest(f"n-{day}", started=f"2026-11-{day}T08:00:00Z", cadence="24:00:00")
+        put(store, opening, record(f"n-{day}", CASES[0]))
+        if day == 10:
+            with store.writing() as connection:
+                retire_system(connection, place, instant_ms("2026-11-15T08:00:00Z"))
+        with viewing(store, BEGAN + 30 * DAY) as connection:
+            assert bool(digest(connection, EVERYTHING, BEGAN + 30 * DAY)["silent"]) is silent
+        with store.writing() as connection:
+            assert verify(connection).problems == []
 
 
 def test_a_run_without_a_plan_is_never_overdue(store: Store) -> None:
