@@ -250,17 +250,31 @@ def _collector(preparation: Preparation, echo: Any) -> EmbeddedCollector | None:
     return started
 
 
-def _list(preparation: Preparation, as_json: bool) -> int:
+def collected_cells(preparation: Preparation) -> list[Cell]:
+    """Return the cells that the options of a preparation select, without running anything.
+
+    Raises:
+        click.ClickException: the cases cannot be imported.
+    """
+    return _collect(preparation)[1]
+
+
+def _collect(preparation: Preparation) -> tuple[Harness, list[Cell]]:
     preparation.options = replace(preparation.options, upload=False)
     collected = _CollectedCells()
     harness = Harness(preparation, echo=_echo_error)
     _pytest(["--collect-only", "-q"], preparation.options.cases, harness, collected)
     if harness.collection_errors or harness.internal_error:
         raise _error_without_run(harness)
-    rows = listing.rows(collected.cells, preparation)
+    return harness, collected.cells
+
+
+def _list(preparation: Preparation, as_json: bool) -> int:
+    harness, planned = _collect(preparation)
+    rows = listing.rows(planned, preparation)
     if preparation.options.cases is not None:  # the reasons that follow the planned cases are about the packaged cases
-        rows = rows[: len(collected.cells)]
-    if harness.unmatched and all(cell.control for cell in collected.cells) and len(rows) == len(collected.cells):
+        rows = rows[: len(planned)]
+    if harness.unmatched and all(cell.control for cell in planned) and len(rows) == len(planned):
         raise PlanError("; ".join(harness.unmatched))
     if not rows:
         raise PlanError("the selection matches no case on this system")

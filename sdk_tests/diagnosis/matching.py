@@ -25,6 +25,9 @@ SERIOUS = re.compile(
     r"ERROR|CRITICAL|FATAL|FAILED|Error\b|Exception\b|Lost\b|\berror\b|\bfatal\b|\bfault\b|Errno|ends its pilot"
 )
 
+CHATTER = re.compile(r"\b(?:INFO|DEBUG|TRACE)\b|\b(?:info|debug)\b[:\]]")
+"""Levels of a log at which a line is shown only if a rule knows it."""
+
 WRAPPERS = re.compile(
     r"became FAILED|Unknown error|bufsize exceeded|^(?:AssertionError|Exception|RuntimeError|SystemExit): ?$|"
     r"^SystemExit: ended by SIGTERM|The above exception was the direct cause|During handling of the above exception|"
@@ -81,8 +84,10 @@ def chosen_lines(text: Text, limit: int) -> list[str]:
     for number, line in enumerate(lines):
         if not line or not SIGNS.search(line) or WRAPPERS.search(line):
             continue
-        known = any(rule.compiled.search(line) for rule in rules)
-        weights[number] = 0 if known else 1 if SERIOUS.search(line) else 2
+        if any(rule.compiled.search(line) for rule in rules):
+            weights[number] = 0
+        elif not CHATTER.search(line):
+            weights[number] = 1 if SERIOUS.search(line) else 2
     kept = sorted(sorted(weights, key=lambda number: (weights[number], number))[:limit])
     chosen = kept or [number for number, line in enumerate(lines) if line][-3:]
     return list(dict.fromkeys(lines[number] for number in chosen))

@@ -8,7 +8,10 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from dashboard_client.provenance import harness as provenance
 from dashboard_client.redact import redact_manifest
@@ -18,6 +21,7 @@ from exaworks_sdk import __version__
 from sdk_tests.errors import RunError
 from sdk_tests.model.timestamps import utc
 from sdk_tests.plan.cells import Cell
+from sdk_tests.plan.options import Options
 from sdk_tests.plan.preparation import Echo, Preparation
 from sdk_tests.plan.time_limit import time_limit
 from site_configs.load import digest
@@ -91,7 +95,37 @@ def open_run(preparation: Preparation, planned: Iterable[Cell], display: RunDisp
         **private,
     )
     folder = RunFolder.create(preparation.places.runs, manifest)
+    _keep_options(folder, preparation.options)
     return Run(preparation, folder, manifest, private, display, echo)
+
+
+OPTIONS = "options.json"
+"""The file in the private folder of a run with the options that ``exaworks rerun`` needs."""
+
+
+class RecordedOptions(msgspec.Struct, frozen=True):
+    """The site file and the deployment of a run, as its user gave them; None if the site file decided."""
+
+    site_file: Path | None = None
+    deployment: str | None = None
+
+
+def recorded_options(folder: RunFolder) -> RecordedOptions:
+    """Return the options of a run; a run of an earlier version, or a copy without its private folder, has none."""
+    try:
+        return msgspec.json.decode((folder.private / OPTIONS).read_bytes(), type=RecordedOptions, dec_hook=_path)
+    except (OSError, msgspec.MsgspecError):
+        return RecordedOptions()
+
+
+def _keep_options(folder: RunFolder, options: Options) -> None:
+    site_file = options.site_file.resolve() if options.site_file is not None else None
+    kept = RecordedOptions(site_file, options.deployment)
+    (folder.private / OPTIONS).write_bytes(msgspec.json.encode(kept, enc_hook=str))
+
+
+def _path(kind: type, value: str) -> Path:
+    return Path(value)
 
 
 def reopen_run(preparation: Preparation, folder: RunFolder, display: RunDisplay, echo: Echo) -> Run:

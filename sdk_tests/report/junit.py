@@ -7,9 +7,11 @@ is in system-err.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
+from dashboard_client.causes import diagnosis_of
 from dashboard_client.schema import Manifest, Outcome, Record, Span, Timing
 from sdk_tests.report.environment import environment, named
 from sdk_tests.report.text import TAIL, clean, one_line, tail
@@ -134,7 +136,9 @@ def _cause_attributes(record: Record) -> dict[str, str]:
     if cause is None:
         return {"type": outcome, "message": outcome}
     kind = f"{outcome}.{cause.cls.value}.{cause.rule}"
-    return {"type": clean(kind), "message": one_line(f"{outcome}: {cause.evidence}")}
+    diagnosis = diagnosis_of(record)
+    title = f"{diagnosis.title}: " if diagnosis is not None else ""
+    return {"type": clean(kind), "message": one_line(f"{outcome}: {title}{cause.evidence}")}
 
 
 def _cause_text(record: Record) -> str:
@@ -144,6 +148,17 @@ def _cause_text(record: Record) -> str:
         text.append(one_line(cause.evidence, 2000))
         if record.verdict.outcome is not Outcome.SKIP:
             text.append(f"At fault: {BLAME[cause.cls]} (rule {cause.rule}, phase {cause.phase.value})")
+    diagnosis = diagnosis_of(record)
+    if diagnosis is not None:
+        facts = (
+            ("Expected", diagnosis.expected),
+            ("Got", diagnosis.got),
+            ("To do", diagnosis.advice),
+            ("Blocked by", diagnosis.blocked_by),
+            ("Cause key", diagnosis.cause_key),
+        )
+        text += [f"{name}: {one_line(value, 2000)}" for name, value in facts if value]
+        text.append(f"Explain: exaworks explain {record.run_id} {shlex.quote(record.case_id)}")
     if record.evidence.reproduce:
         text.append(f"Reproduce: {record.evidence.reproduce}")
     return clean("\n".join(text))

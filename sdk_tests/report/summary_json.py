@@ -24,7 +24,8 @@ def summary_json(manifest: Manifest, effective: Mapping[str, Record], folder: Pa
     the passes ran on an emulated scheduler.
     cases: one object per planned case, in planned order: case_id, component, partners, scheduler, outcome (or
     ``missing``), cause (null, or phase, class, rule, evidence), attempts, emulated, seconds (queue_wait, launch, run;
-    unknown is null), reproduce.
+    unknown is null), diagnosis (null, or title, cause_key, expected, got, line, source, advice, blocked_by), reproduce.
+    causes: one object per cause of failures, those with most cases first: cause_key, title, class, cases.
     paths: folder, and the files in it: manifest, records, junit, report; null for a file that does not exist.
     """
     run = view(manifest, effective)
@@ -45,9 +46,28 @@ def summary_json(manifest: Manifest, effective: Mapping[str, Record], folder: Pa
         "planned": len(run.lines),
         "counts": dict(run.counts),
         "emulated_passes": run.emulated_passes,
+        "causes": [
+            {
+                "cause_key": cause.key,
+                "title": clean(cause.title),
+                "class": cause.cls.value,
+                "cases": [record.case_id for record in cause.records],
+            }
+            for cause in run.causes
+        ],
         "cases": [_case(line) for line in run.lines],
         "paths": {"folder": str(folder), **paths},
     }
+
+
+def _diagnosis(line: Line) -> dict[str, Any] | None:
+    """Return the parts of a diagnosis that a script needs; `exaworks explain --json` prints all of it."""
+    diagnosis = line.diagnosis
+    if diagnosis is None:
+        return None
+    names = ("title", "cause_key", "expected", "got", "line", "source", "advice", "blocked_by")
+    values = {name: getattr(diagnosis, name) for name in names}
+    return {name: clean(value) if value is not None else None for name, value in values.items()}
 
 
 def _case(line: Line) -> dict[str, Any]:
@@ -70,5 +90,6 @@ def _case(line: Line) -> dict[str, Any]:
         "attempts": record.retries.attempt if record else 0,
         "emulated": line.emulated,
         "seconds": {name: span.seconds if span else None for name, span in spans.items()},
+        "diagnosis": _diagnosis(line),
         "reproduce": clean(record.evidence.reproduce) if record and record.evidence.reproduce else None,
     }

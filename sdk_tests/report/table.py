@@ -6,13 +6,12 @@ components.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from textwrap import indent
 
 from dashboard_client.schema import Manifest, Record
 from sdk_tests.report.text import clean, one_line
 from sdk_tests.report.view import (
-    BLAME,
     EXIT_CODES,
     LABELS,
     MISSING,
@@ -20,13 +19,17 @@ from sdk_tests.report.view import (
     STATES,
     Line,
     View,
+    cases,
     counted,
     tally,
     view,
 )
 
 SHOWN = 3
-"""Number of commands that are shown for one cause; report.html contains all of them."""
+"""Number of further cases that are listed for one cause; report.html contains all of them."""
+
+LONGEST = 400
+"""Characters of a value that the terminal shows; `exaworks explain` prints all of it."""
 
 _Painter = Callable[[str, str], str]
 
@@ -48,7 +51,7 @@ def summary(manifest: Manifest, effective: Mapping[str, Record], *, colour: bool
     """Return the report; ``effective`` maps each case id to the record that counts for it."""
     run = view(manifest, effective)
     paint = _paint if colour else _plain
-    parts = (_table(run, paint), *_problems(run, paint), _skips(run, paint), _end(run, paint))
+    parts = (_table(run, paint), *_problems(run, paint), _causes(run, paint), _skips(run, paint), _end(run, paint))
     return "\n\n".join(part for part in parts if part)
 
 
@@ -84,21 +87,55 @@ def _problems(run: View, paint: _Painter) -> Iterator[str]:
 
 
 def _problem(lines: Sequence[Line], paint: _Painter) -> Iterator[str]:
-    """Yield the lines about one cause and the cases that failed because of it."""
-    for line in lines:
-        attempts = f" after {len(line.earlier) + 1} attempts" if line.earlier else ""
-        yield f"{paint(LABELS[line.state], line.state)} {paint(clean(line.case_id), 'strong')}{attempts}"
-    cause = lines[0].cause
-    if cause is None:
-        yield "  planned, but without a record"
-    else:
-        yield f"  at fault:  {BLAME[cause.cls]} ({clean(cause.rule)}, phase {cause.phase.value})"
-        yield f"  evidence:  {one_line(cause.evidence)}"
-    commands = [line.record.evidence.reproduce for line in lines if line.record and line.record.evidence.reproduce]
-    for number, command in enumerate(commands[:SHOWN]):
-        yield f"  {'' if number else 'reproduce:':<10} {indent(clean(command), ' ' * 13).lstrip()}"
-    if len(commands) > SHOWN:
-        yield f"{'':13}and {len(commands) - SHOWN} more, see report.html"
+    """Yield the lines about one cause: a case that shows it, what is known, and the other cases of that cause."""
+    first, *others = lines
+    cause, diagnosis = first.cause, first.diagnosis
+    attempts = f" after {len(first.earlier) + 1} attempts" if first.earlier else ""
+    head = f"{paint(LABELS[first.state], first.state)}  {paint(clean(first.case_id), 'strong')}{attempts}"
+    if cause is None or first.record is None:
+        yield head
+        yield from (f"{LABELS[line.state]}  {clean(line.case_id)}" for line in others)
+        yield "      planned, but without a record"
+        return
+    title = diagnosis.title if diagnosis is not None else cause.rule
+    yield f"{head}   at fault: {cause.cls.value} - {one_line(title, 160)}"
+    for name, value in _facts(first):
+        yield f"      {name:<9} {one_line(value, LONGEST)}"
+    case = shlex.quote(clean(first.case_id))
+    yield f"      {'again':<9} exaworks rerun {clean(first.record.run_id)} {case}"
+    for line in others[:SHOWN]:
+        yield f"      {'also':<9} {LABELS[line.state]} {clean(line.case_id)}"
+    if len(others) > SHOWN:
+        yield f"      {'':<9} and {len(others) - SHOWN} more, see report.html"
+
+
+def _facts(line: Line) -> Iterator[tuple[str, str]]:
+    """Yield what is known about a case that did not pass: expected, got, the cause, and what to do."""
+    cause, diagnosis = line.cause, line.diagnosis
+    assert cause is not None
+    if diagnosis is not None and diagnosis.expected is not None and diagnosis.got is not None:
+        yield "expected", diagnosis.expected
+        yield "got", diagnosis.got
+    yield "cause", cause.evidence
+    if diagnosis is not None and diagnosis.line and diagnosis.line not in cause.evidence:
+        yield "", f"{diagnosis.source}: {diagnosis.line}" if diagnosis.source else diagnosis.line
+    yield "rule", f"{cause.rule}, phase {cause.phase.value}"
+    if diagnosis is not None and diagnosis.advice:
+        yield "to do", diagnosis.advice
+
+
+def _causes(run: View, paint: _Painter) -> str:
+    """Return the causes with the number of cases that each explains, if there is more than one failure."""
+    failures = sum(len(cause.records) for cause in run.causes)
+    if failures < 2:
+        return ""
+    number = len(run.causes)
+    text = [paint(f"{number} cause{'s explain' if number > 1 else ' explains'} {failures} failures:", "strong")]
+    for place, cause in enumerate(run.causes, 1):
+        text.append(
+            f"  {place}. {one_line(cause.title, 200)}   ({cases(len(cause.records))})   at fault: {cause.cls.value}"
+        )
+    return "\n".join(text)
 
 
 def _skips(run: View, paint: _Painter) -> str:

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from dashboard_client.schema import Cause, CauseClass, Manifest, Outcome, PlannedCase, Record
+from dashboard_client.causes import RootCause, diagnosis_of, key_of, root_causes
+from dashboard_client.schema import Cause, CauseClass, Diagnosis, Manifest, Outcome, PlannedCase, Record
 from dashboard_client.verdict import count_passes, verdict_code
 
 MISSING = "missing"
@@ -76,6 +77,11 @@ class Line:
         return self.record.verdict.cause if self.record else None
 
     @property
+    def diagnosis(self) -> Diagnosis | None:
+        """The diagnosis of a case that did not pass; None for records of schema 1."""
+        return diagnosis_of(self.record) if self.record else None
+
+    @property
     def emulated(self) -> bool:
         """Whether the outer or the nested scheduler was emulated."""
         return self.record is not None and is_emulated(self.record)
@@ -121,13 +127,20 @@ class View:
         return [line for state in PROBLEMS for line in self.lines if line.state == state]
 
     def grouped_problems(self) -> list[list[Line]]:
-        """Return the problems grouped by cause: a missing component, for example, fails all of its cases."""
-        grouped: dict[tuple[object, ...], list[Line]] = {}
+        """Return the problems grouped by cause: a missing component, for example, fails all of its cases.
+
+        A group begins with a case that shows the cause; cases that were only blocked by it follow.
+        """
+        grouped: dict[tuple[str, str], list[Line]] = {}
         for line in self.problems:
-            cause = line.cause
-            key = (line.state, cause and (cause.phase, cause.cls, cause.rule, cause.evidence))
+            key = (line.state, key_of(line.record) if line.record else MISSING)
             grouped.setdefault(key, []).append(line)
-        return list(grouped.values())
+        return [sorted(lines, key=_only_blocked) for lines in grouped.values()]
+
+    @cached_property
+    def causes(self) -> list[RootCause]:
+        """The causes of all cases that did not pass, those with most cases first; missing cases have none."""
+        return root_causes(self.records())
 
     @property
     def passes(self) -> int:
@@ -213,6 +226,10 @@ def counted(state: str, number: int) -> str:
 
 def cases(number: int) -> str:
     return f"{number} case" if number == 1 else f"{number} cases"
+
+
+def _only_blocked(line: Line) -> bool:
+    return line.diagnosis is not None and line.diagnosis.blocked_by is not None
 
 
 def _by_attempt(attempts: Mapping[int, Record]) -> list[Record]:

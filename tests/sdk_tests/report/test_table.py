@@ -65,14 +65,15 @@ def test_every_problem_is_followed_by_its_cause_and_the_command_that_repeats_it(
     whole, records = everything()
     text = summary(whole, effective(records), colour=False)
     assert (
-        "FAIL parsl/htex:blocks=2@slurm\n"
-        "  at fault:  the component (answer-asserted, phase run)\n"
-        "  evidence:  assert outcome.answer['blocks'] == 2: the payload answered 1\n"
-        "  reproduce: exaworks validate --case 'parsl/htex:blocks=2@slurm'"
+        "FAIL  parsl/htex:blocks=2@slurm   at fault: component - answer-asserted\n"
+        "      cause     assert outcome.answer['blocks'] == 2: the payload answered 1\n"
+        "      rule      answer-asserted, phase run\n"
+        f"      again     exaworks rerun {whole.run_id} parsl/htex:blocks=2@slurm"
     ) in text
-    assert "FAIL radical.entk/ensemble@local\nFAIL radical.entk/ensemble@slurm\n  at fault:  the distribution" in text
-    assert "INFRA radical.pilot/pilot@slurm" in text
-    assert "missing parsl/files@slurm\n  planned, but without a record" in text
+    assert "FAIL  radical.entk/ensemble@local   at fault: distribution" in text
+    assert "      also      FAIL radical.entk/ensemble@slurm" in text
+    assert "INFRA  radical.pilot/pilot@slurm" in text
+    assert "missing  parsl/files@slurm\n      planned, but without a record" in text
 
 
 def test_skips_are_grouped_by_reason() -> None:
@@ -89,11 +90,13 @@ def test_the_last_lines_contain_counts_verdict_and_exit_code() -> None:
     assert lines[-1] == "Exit code 1: a case failed, reached no verdict or is missing, or only control cases passed"
 
 
-def test_many_cases_with_one_cause_show_a_few_commands_and_count_the_rest() -> None:
+def test_many_cases_with_one_cause_are_shown_once_with_a_few_names_and_the_rest_is_counted() -> None:
     records = [record(f"psij/{number}@slurm", "fail") for number in range(10)]
     text = summary(manifest([each.case_id for each in records], records), effective(records), colour=False)
-    assert text.count("exaworks validate --case") == 3
-    assert "and 7 more, see report.html" in text
+    assert text.count("exaworks rerun") == 1
+    assert text.count("      also ") == 3
+    assert "and 6 more, see report.html" in text
+    assert "1 cause explains 10 failures:\n  1. " in text
 
 
 def test_hostile_strings_cannot_control_the_terminal() -> None:
