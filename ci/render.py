@@ -9,6 +9,10 @@ MARKS = {
 }  # fmt: skip
 
 
+MOST = 20
+"""Causes that a comment lists."""
+
+
 def as_text(verdict: Verdict) -> str:
     """Return the lines that the verdict job prints; GitLab's coverage pattern reads the last one."""
     width = max((len(finding.stage) for finding in verdict.stages), default=0)
@@ -18,7 +22,7 @@ def as_text(verdict: Verdict) -> str:
 
 
 def as_markdown(verdict: Verdict, links: dict[str, str], badge: str | None = None) -> str:
-    """Return the comment for a merge request: the headline, the matrix, the stages, and links.
+    """Return the comment for a merge request: the headline, the matrix, the causes of failures, the stages, and links.
 
     ``badge``: the address of the collector's image with the current status of the system, which also depends on other
     runs.
@@ -31,6 +35,14 @@ def as_markdown(verdict: Verdict, links: dict[str, str], badge: str | None = Non
             cells = [f"{MARKS[row[name]]} {row[name]}" if name in row else "" for name in schedulers]
             lines.append(_row(component, *cells))
         lines.append("")
+    if verdict.causes:
+        lines += [_row("cause", "at fault", "cases", "what to do"), _row("---", "---", "---", "---")]
+        lines += [
+            _row(_short(c.title), c.fault, str(len(c.cases)), _short(c.advice or "")) for c in verdict.causes[:MOST]
+        ]
+        if len(verdict.causes) > MOST:
+            lines.append(_row(f"and {len(verdict.causes) - MOST} more causes", "", "", ""))
+        lines.append("")
     lines += [_row("stage", "result", "reason"), _row("---", "---", "---")]
     lines += [_row(f.stage, f.result.value, f.text) for f in verdict.stages]
     footer = [f"[{name}]({address})" for name, address in links.items()]
@@ -38,6 +50,12 @@ def as_markdown(verdict: Verdict, links: dict[str, str], badge: str | None = Non
         image = f"![status of {verdict.system}]({badge})"
         footer.append(f"[{image}]({links['dashboard']})" if "dashboard" in links else image)
     return "\n".join([*lines, "", " · ".join(footer)]).rstrip() + "\n"
+
+
+def _short(text: str, longest: int = 200) -> str:
+    """Return a text on one line, without what Markdown would take for markup of a page."""
+    flat = " ".join(text.split()).replace("<", "&lt;")
+    return flat if len(flat) <= longest else flat[: longest - 4] + " ..."
 
 
 def _row(*cells: str) -> str:

@@ -43,6 +43,16 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True)
+class Failure:
+    """Why a case did not pass. ``key`` is equal for equal causes; records of schema 1 have their evidence there."""
+
+    key: str
+    title: str
+    fault: str
+    advice: str | None = None
+
+
+@dataclass(frozen=True)
 class Run:
     """The parts of a run that the verdict needs; ``closed`` is None if the run was not closed."""
 
@@ -50,6 +60,7 @@ class Run:
     closed: Mapping[str, Any] | None
     planned: tuple[Mapping[str, Any], ...] = ()
     outcomes: Mapping[str, str] = field(default_factory=dict)
+    failures: Mapping[str, Failure] = field(default_factory=dict)
 
 
 def read_stage(folder: Path) -> Stage | None:
@@ -91,27 +102,37 @@ def read_run(folder: Path) -> Run | None:
     """Read a copied outbox; return None if its manifest is missing or cannot be read."""
     try:
         manifest = json.loads((folder / "manifest.json").read_bytes())
+        records = _records(folder / "records.jsonl")
         return Run(
             run_id=manifest["run_id"],
             closed=manifest.get("closed"),
             planned=tuple(manifest["planned"]),
-            outcomes=_outcomes(folder / "records.jsonl"),
+            outcomes={case: record["verdict"]["outcome"] for case, record in records.items()},
+            failures={case: _failure(record) for case, record in records.items() if record["verdict"].get("cause")},
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _outcomes(path: Path) -> dict[str, str]:
-    """Return the outcome of each case's last attempt; a last line without line end is not a record."""
-    best: dict[str, tuple[int, str]] = {}
+def _records(path: Path) -> dict[str, Mapping[str, Any]]:
+    """Return the record of each case's last attempt; a last line without line end is not a record."""
+    best: dict[str, tuple[int, Mapping[str, Any]]] = {}
     lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
     for line in lines:
         if line.endswith(b"\n"):
             record = json.loads(line)
             attempt = int(record["retries"]["attempt"])
-            if attempt >= best.get(record["case_id"], (0, ""))[0]:
-                best[record["case_id"]] = (attempt, record["verdict"]["outcome"])
-    return {case: outcome for case, (_, outcome) in best.items()}
+            if attempt >= best.get(record["case_id"], (0, {}))[0]:
+                best[record["case_id"]] = (attempt, record)
+    return {case: record for case, (_, record) in best.items()}
+
+
+def _failure(record: Mapping[str, Any]) -> Failure:
+    cause, diagnosis = record["verdict"]["cause"], record.get("diagnosis")
+    if diagnosis is None:
+        evidence = str(cause["evidence"])
+        return Failure(f"{cause['rule']}\n{evidence}", evidence, cause["class"])
+    return Failure(diagnosis["cause_key"], diagnosis["title"], cause["class"], diagnosis.get("advice"))
 
 
 def _junit(stage: Stage) -> bytes:

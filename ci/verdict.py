@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from ci.phases import Phase
-from ci.results import Run, Stage, read_run, read_stage
+from ci.results import Failure, Run, Stage, read_run, read_stage
 from ci.stage import CONTROL
 
 
@@ -40,8 +40,19 @@ class Finding(msgspec.Struct, frozen=True):
     seconds: float | None = None
 
 
+class Explained(msgspec.Struct, frozen=True):
+    """One cause of failures: its title, whose fault it is, what to do, and the cases that it explains."""
+
+    title: str
+    fault: str
+    advice: str | None
+    cases: list[str]
+
+
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """The file ``verdict.json``; ``matrix`` maps components to schedulers to the worst outcome.
+
+    ``causes`` are those of all failures, the one that explains most cases first.
 
     ``pass_rate`` is the percentage of the cases that ran, without control cases unless there are no others.
     """
@@ -53,6 +64,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     counts: dict[str, int]
     pass_rate: float
     matrix: dict[str, dict[str, str]]
+    causes: list[Explained] = []
 
     @property
     def exit_code(self) -> int:
@@ -73,6 +85,7 @@ def judge(system: str, expected: Iterable[Phase], results: Path, infra: str) -> 
     findings: list[Finding] = []
     outcomes: dict[str, str] = {}
     cells: dict[str, _Cell] = {}
+    failures: dict[str, Failure] = {}
     for phase in expected:
         folder = results / phase.name
         stage = read_stage(folder)
@@ -81,6 +94,7 @@ def judge(system: str, expected: Iterable[Phase], results: Path, infra: str) -> 
         for _, run in runs:
             if run is not None:
                 _add(run, outcomes, cells)
+                failures.update(run.failures)
     counts: dict[str, int] = defaultdict(int)
     for outcome in outcomes.values():
         counts[outcome] += 1
@@ -93,7 +107,20 @@ def judge(system: str, expected: Iterable[Phase], results: Path, infra: str) -> 
         counts=dict(counts),
         pass_rate=_pass_rate(outcomes, cells),
         matrix=_matrix(outcomes, cells),
+        causes=_causes(outcomes, failures),
     )
+
+
+def _causes(outcomes: Mapping[str, str], failures: Mapping[str, Failure]) -> list[Explained]:
+    grouped: dict[str, list[str]] = defaultdict(list)
+    for case, outcome in sorted(outcomes.items()):
+        if outcome in ("fail", "error", "infra") and case in failures:
+            grouped[failures[case].key].append(case)
+    explained = [
+        Explained(failures[cases[0]].title, failures[cases[0]].fault, failures[cases[0]].advice, cases)
+        for cases in grouped.values()
+    ]
+    return sorted(explained, key=lambda cause: -len(cause.cases))
 
 
 def _finding(phase: Phase, stage: Stage | None, runs: list[tuple[str, Run | None]], earlier: list[Finding]) -> Finding:

@@ -176,6 +176,30 @@ def test_the_comment_shows_the_collectors_badge_and_links_the_systems_page(resul
     assert "badge" not in as_markdown(results.verdict(), {})
 
 
+def test_the_comment_lists_each_cause_once_with_the_number_of_its_cases(tmp_path: Path) -> None:
+    """A record of schema 1 has no diagnosis; its evidence stands for the cause."""
+    results = Results(tmp_path)
+    results.stage("setup")
+    results.run("smoke", 1, {"parsl": "fail", "psij": "fail", "flux": "fail", "control": "pass"})
+    full = {"cause_key": "disk-full", "title": "a file system | is full", "advice": "make room"}
+    cause = {"rule": "disk-full", "class": "site", "evidence": "No space left on device"}
+    records = [
+        {"case_id": f"{name}@local", "verdict": {"outcome": "fail", "cause": cause}, "retries": {"attempt": 1}}
+        for name in ("parsl", "psij", "flux")
+    ]
+    records[0]["diagnosis"] = records[1]["diagnosis"] = full
+    path = results.folder / "smoke" / "run-smoke" / "records.jsonl"
+    path.write_text("".join(json.dumps(each) + "\n" for each in records))
+    verdict = results.verdict()
+    assert [(each.title, each.cases) for each in verdict.causes] == [
+        ("a file system | is full", ["parsl@local", "psij@local"]),
+        ("No space left on device", ["flux@local"]),
+    ]
+    text = as_markdown(verdict, {})
+    assert "| a file system \\| is full | site | 2 | make room |" in text
+    assert "| No space left on device | site | 1 |  |" in text
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     return Project(tmp_path)
