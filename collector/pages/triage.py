@@ -38,7 +38,10 @@ def answer(question: Question) -> Facts:
         waiver = covering_waiver(waived, row.site, row.name, row.case_id, now)
         manifest = manifests.get((row.site, row.name))
         section = _section(row, waiver, now)
-        key = (section, row.last_outcome, row.cause, row.phase, row.rule, _VARYING.sub("#", row.evidence or "")[:120])
+        key: tuple[Any, ...] = (section, row.cause_key)
+        if row.cause_key is None:  # a record of schema 1, or none
+            evidence = _VARYING.sub("#", row.evidence or "")[:120]
+            key = (section, row.last_outcome, row.cause, row.phase, row.rule, evidence)
         group = grouped.setdefault(key, _group(section, row))
         group["cases"].append(_case(row, manifest.owner if manifest else None, waiver, now))
     groups = sorted(grouped.values(), key=_weight)
@@ -61,7 +64,7 @@ def open_cells(question: Question) -> list[Any]:
     query = (
         select(*columns, cells.c.since_started, cells.c.fail_started, cells.c.last_record, cells.c.last_emulated)
         .add_columns(systems.c.site, systems.c.system.label("name"), runs.c.run_id, records.c.attempt, records.c.cause)
-        .add_columns(records.c.phase, records.c.rule, records.c.evidence)
+        .add_columns(records.c.phase, records.c.rule, records.c.evidence, records.c.cause_key, records.c.title)
         .add_columns(systems.c.full_smoke, systems.c.full_integration, systems.c.full_scale)
         .join(systems, systems.c.id == cells.c.system)
         .join(runs, runs.c.id == cells.c.last_run)
@@ -105,6 +108,8 @@ def _group(section: str, row: Any) -> Facts:
         "cause": row.cause,
         "phase": row.phase,
         "rule": row.rule,
+        "cause_key": row.cause_key,
+        "title": row.title,
         "evidence": row.evidence,
         "cases": [],
     }

@@ -25,7 +25,7 @@ from collector.store.database import Store, database_url, open_store
 from collector.store.decoding import read_batch, read_closing, read_manifest
 from collector.store.records import store_records
 from collector.store.runs import store_closing, store_manifest
-from dashboard_client.schema import Manifest, Outcome, Record, Scheduler, Software, encode
+from dashboard_client.schema import Diagnosis, Manifest, Outcome, Record, Scheduler, Software, encode
 from tests.collector.process import batch
 from tests.collector.samples import closing, manifest, record
 
@@ -310,6 +310,21 @@ def test_two_runs_are_compared_case_by_case(store: Store) -> None:
     }
     same = ask(store, "/compare/{before}/{after}", before="r2", after="r2")
     assert (same["cases"], same["unchanged"]) == ([], 3)
+
+
+def test_triage_groups_records_of_schema_2_by_their_cause_key_whatever_their_evidence_is(store: Store) -> None:
+    """Cases of other components, with other evidence and on other systems, are one entry with one title."""
+    full = Diagnosis(title="a file system is full", cause_key="disk-full")
+    cases = ["parsl/a@slurm", "psij/b@slurm", "flux/c@slurm"]
+    for system in ("frontier", "borg"):
+        run = f"full-{system}"
+        failed = [record(run, case, Outcome.FAIL, system=system) for case in cases]
+        diagnosed = [msgspec.structs.replace(each, diagnosis=full) for each in failed[:2]]
+        put(store, manifest(run, cases, system=system), *diagnosed, msgspec.structs.replace(failed[2], schema=1))
+    first, second = ask(store, "/triage")["groups"]
+    assert (first["title"], first["cause_key"], len(first["cases"])) == ("a file system is full", "disk-full", 4)
+    assert (second["title"], second["cause_key"], len(second["cases"])) == (None, None, 2)
+    assert "<b>a file system is full</b>" in drawn(store, "/triage")
 
 
 def test_triage_groups_by_cause_and_separates_waived_failures_until_their_last_day(store: Store) -> None:
