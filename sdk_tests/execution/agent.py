@@ -250,7 +250,9 @@ class Agent:
             name = next((name for name in ("", *case.get("components", ())) if name in self._broken), None)
             if name is not None:
                 self._waiting.remove((index, case))
-                end = replace(self._broken[name], key=case["key"], stdout=b"", stdout_bytes=0, detail=name)
+                broken = self._broken[name]
+                errors = broken.stderr or broken.detail.encode()
+                end = replace(broken, key=case["key"], stdout=b"", stdout_bytes=0, stderr=errors, detail=name)
                 if end.ending == "timeout":
                     late = f"\nthe preflight did not end within {PREFLIGHT_LIMIT:g} s\n".encode()
                     end = replace(end, signal=None, stderr=end.stderr + late)

@@ -51,8 +51,10 @@ def script(name):
             raise FileNotFoundError(f"No such file or directory: no script {name} in {path.parent} or on PATH")
         path = Path(found)
     mode = path.stat().st_mode
-    if not stat.S_ISREG(mode) or not os.access(path, os.X_OK):
-        raise PermissionError(f"Permission denied: {path} is not executable")
+    if not stat.S_ISREG(mode) or not mode & 0o111:
+        raise OSError(f"{path} is no executable file: mode {stat.filemode(mode)}")
+    if not os.access(path, os.X_OK):
+        raise PermissionError(f"Permission denied: {path} may not be executed")
     source = path.read_bytes()
     if not source.strip():
         raise OSError(f"{path}: the file is empty")

@@ -97,7 +97,7 @@ OWN: dict[str, tuple[str, str]] = {
         "reinstall the package of the file in the deployment; check the disk and the quota",
     ),
     "other-dependency": (
-        "a package of the deployment has a version that another one does not accept",
+        "a package of the deployment lacks what it requires of another one",
         "install the versions of the release; `python -m pip check` in the deployment names the conflict",
     ),
     "promised-need-absent": (

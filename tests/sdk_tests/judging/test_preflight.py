@@ -1,0 +1,131 @@
+"""The preflight: a component that does not start is one finding, and its cases are not launched but fail with it."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dashboard_client.schema import CauseClass, Outcome, Phase
+from sdk_tests.judging.blocked import blocked
+from sdk_tests.plan.preflight import PreflightFailure, PreflightResult
+from tests.sdk_tests.bench import Bench, RunResult
+
+LAUNCHED = """
+    import pathlib
+    pathlib.Path(MARK).touch()
+    print("{}")
+"""
+
+
+class StartingBench(Bench):
+    """A bench whose component ``python`` has a preflight."""
+
+    starts = "pass"
+
+    def environ(self) -> dict[str, str]:
+        environ = super().environ()
+        program = self.folder / "starts.py"
+        program.write_text(textwrap.dedent(self.starts), encoding="utf-8")
+        component = self.folder / "plugin" / "bench_component.py"
+        text = component.read_text().replace("command='python3'", f"command='python3', preflight={str(program)!r}")
+        component.write_text(text)
+        return environ
+
+    def broken(self, starts: str) -> RunResult:
+        self.starts = starts
+        source = LAUNCHED.replace("MARK", repr(str(self.folder / "launched")))
+        self.case("one", source)
+        self.case("two", source)
+        return self.run()
+
+    @property
+    def launched(self) -> bool:
+        return (self.folder / "launched").exists()
+
+
+@pytest.fixture
+def starting(tmp_path: Path) -> Any:
+    bench = StartingBench(tmp_path)
+    yield bench
+    bench.close()
+
+
+def test_a_component_that_does_not_start_fails_its_cases_with_one_cause_and_launches_none(
+    starting: StartingBench,
+) -> None:
+    result = starting.broken("import zmqq")
+    records = [result.only(f"python/{name}@local") for name in ("one", "two")]
+    for record in records:
+        cause = record.verdict.cause
+        assert cause is not None
+        assert (record.verdict.outcome.value, cause.cls.value, cause.phase) == ("fail", "distribution", Phase.PROBE)
+        assert "python does not start in the deployment" in cause.evidence
+        assert "No module named 'zmqq'" in cause.evidence
+    first, second = (record.diagnosis for record in records)
+    assert first == second
+    assert first.blocked_by == first.cause_key  # type: ignore[union-attr]
+    assert first.advice  # type: ignore[union-attr]
+    assert not starting.launched
+    assert result.code == 1
+
+
+def test_a_component_that_starts_runs_its_cases_whatever_it_prints(starting: StartingBench) -> None:
+    result = starting.broken("import sys; print('{}'); print('Traceback: Error', file=sys.stderr)")
+    assert result.verdict("python/one@local") == ("pass",), result.output
+    assert starting.launched
+
+
+def test_a_preflight_that_fails_because_of_the_machine_is_no_failure_of_the_distribution(
+    starting: StartingBench,
+) -> None:
+    result = starting.broken("raise OSError(28, 'No space left on device', '/soft/x')")
+    assert result.verdict("python/one@local") == ("infra", "site", "disk-full"), result.output
+    assert not starting.launched
+
+
+@pytest.mark.parametrize(
+    ("failure", "outcome", "cls", "evidence"),
+    [
+        (PreflightFailure("psij", "", signal=11), Outcome.FAIL, CauseClass.DISTRIBUTION, "killed by SIGSEGV"),
+        (PreflightFailure("psij", "", signal=4), Outcome.FAIL, CauseClass.DISTRIBUTION, "killed by SIGILL"),
+        (PreflightFailure("psij", "", 3), Outcome.FAIL, CauseClass.DISTRIBUTION, "exit 3"),
+        (
+            PreflightFailure("psij", '  File "/x/job.py", line 3\n\nthe preflight did not end within 120 s'),
+            Outcome.FAIL,
+            CauseClass.UNKNOWN,
+            "did not end within",
+        ),
+        (
+            PreflightFailure("parsl", "TypeError: '<' not supported between instances of 'str' and 'int'", 1),
+            Outcome.FAIL,
+            CauseClass.DISTRIBUTION,
+            "not supported between",
+        ),
+        (
+            PreflightFailure("", "TMPDIR (/scratch): OSError: [Errno 28] No space left on device"),
+            Outcome.INFRA,
+            CauseClass.SITE,
+            "No space left",
+        ),
+        (PreflightFailure("", "something nobody knows"), Outcome.INFRA, CauseClass.SITE, "something nobody knows"),
+    ],
+)
+def test_a_preflight_has_the_verdict_of_its_cause(
+    failure: PreflightFailure, outcome: Outcome, cls: CauseClass, evidence: str
+) -> None:
+    judgement = blocked(failure)
+    assert (judgement.outcome, judgement.cause.cls, judgement.cause.phase) == (outcome, cls, Phase.PROBE)
+    assert evidence in judgement.cause.evidence
+    assert judgement.diagnosis is not None
+    assert judgement.diagnosis.advice
+    assert judgement.diagnosis.blocked_by == judgement.diagnosis.cause_key
+
+
+def test_a_condition_of_the_node_blocks_before_the_components_do() -> None:
+    node, parsl = PreflightFailure("", "full"), PreflightFailure("parsl", "broken")
+    assert PreflightResult({"": node, "parsl": parsl}).blocking(("parsl",)) is node
+    assert PreflightResult({"parsl": parsl}).blocking(("psij", "parsl")) is parsl
+    assert PreflightResult({"parsl": parsl}).blocking(("psij",)) is None
