@@ -23,7 +23,7 @@ def looked_at(limit: tuple[int, int] | None = None, **environ: str) -> tuple[lis
 
     argv = [sys.executable, str(PAYLOADS / "_conditions.py"), json.dumps({"interface": "hsn7"})]
     kept = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **environ}
-    done = subprocess.run(argv, env=kept, capture_output=True, check=True, preexec_fn=lower)  # noqa: PLW1509
+    done = subprocess.run(argv, env=kept, capture_output=True, check=True, preexec_fn=lower)
     return conditions(done.stdout)
 
 
