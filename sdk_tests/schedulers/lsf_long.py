@@ -18,6 +18,7 @@ BREAK = "\0"
 MOST_BREAKS = 8
 """Line breaks in the path of a folder up to which spaces that may be missing there are tried out."""
 
+_RULER = re.compile(r"-{20,}")
 _FIRST = re.compile(r"Job <(\d+(?:\[\d+\])?)>,")
 _HEAD = re.compile(
     r"Job\s*<([^>]*)>,\s*(?:Job\s*Name\s*<(.*?)>,\s*)?(?:[A-Z][A-Za-z ]*<[^>]*>,\s*)*?User\s*<([^>]*)>,", re.DOTALL
@@ -51,13 +52,18 @@ def read_long(text: str, home: str) -> list[dict[str, str]]:
 
 
 def _blocks(text: str) -> Iterator[list[str]]:
-    """Yield the lines of each job. Only the first line or one after an empty line or a ruler can begin a block."""
+    """Yield the lines of each job. Only the first line or one after an empty line or a ruler can begin a block.
+
+    A ruler ends a block, so that the lines of a job without a first line are not taken for those of the job before.
+    """
     block: list[str] = []
     before = ""
     for line in text.split("\n"):
-        if _FIRST.match(line) and (not before.strip() or set(before.strip()) == {"-"}):
-            if block:
-                yield block
+        begins = _FIRST.match(line) and (not before.strip() or _RULER.fullmatch(before.strip()))
+        if block and (begins or _RULER.fullmatch(line.strip())):
+            yield block
+            block = []
+        if begins:
             block = [line]
         elif block:
             block.append(line)

@@ -13,6 +13,7 @@ from sdk_tests.schedulers import CommandResult, SchedulerKind, cobalt, flux, lsf
 from sdk_tests.schedulers.registry import kinds
 from sdk_tests.schedulers.slurm import SlurmKind
 from site_configs.schema import SchedulerSpec
+from site_configs.values import Dialect
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -60,6 +61,8 @@ def replaced_commands(run: Callable[..., CommandResult]) -> Iterator[None]:
                 each.stop()
 
 
-def new_kind(name: str) -> SchedulerKind:
-    """Return a kind whose commands are nowhere on PATH."""
-    return kinds()[name](SchedulerSpec(kind=name), {"PATH": "/nowhere"})
+def new_kind(sample: str) -> SchedulerKind:
+    """Return the kind that reads a sample; its commands are nowhere on PATH."""
+    name = sample.partition("-")[0]
+    dialect = Dialect.CLASSIC if sample.startswith("lsf-classic-") else None
+    return kinds()[name](SchedulerSpec(kind=name, dialect=dialect), {"PATH": "/nowhere", "HOME": "/home/user"})

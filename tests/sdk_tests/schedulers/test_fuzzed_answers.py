@@ -55,7 +55,7 @@ NEST = "[" * 100_000
 
 
 def kind_of(sample: str) -> SchedulerKind:
-    return new_kind(sample.partition("-")[0])
+    return new_kind(sample)
 
 
 def parse(sample: str, done: CommandResult) -> Any:
@@ -283,6 +283,11 @@ def damaged_lines(draw: st.DrawFn, text: str) -> str:
 def blocks(sample: str, text: str, job_id: str, known: Collection[str]) -> tuple[str, str, str]:
     """Divide an answer at the lines of one job."""
     lines = text.splitlines(keepends=True)
+    if sample.startswith("lsf-classic"):  # rulers divide the jobs, and belong to both
+        rulers = [-1, *(index for index, line in enumerate(lines) if line.startswith("-----")), len(lines)]
+        own = next(index for index, line in enumerate(lines) if line.startswith(f"Job <{job_id}>,"))
+        first, end = max(at for at in rulers if at < own), min(at for at in rulers if at > own)
+        return "".join(lines[: max(first, 0)]), "".join(lines[max(first, 0) : end + 1]), "".join(lines[end + 1 :])
     starts = [
         index
         for index, line in enumerate(lines)

@@ -4,6 +4,9 @@ python -m tests.sdk_tests.schedulers.golden.collect slurm flux pbs lsf cobalt
 
 A sample is a JSON file: the method that parses the answer, the command, its exit code, and its output, line by line.
 Paths and host names of the machine are replaced.
+
+``openlava`` is no testbed: its daemons must run, its commands be on PATH, and LSF_ENVDIR name its configuration. Its
+answers are written as ``lsf-classic-*``.
 """
 
 from __future__ import annotations
@@ -16,12 +19,15 @@ import re
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sdk_tests.schedulers import CommandFailed, CommandResult, JobSpec, JobState, SchedulerKind
+from sdk_tests.schedulers.lsf import LsfKind
 from sdk_tests.schedulers.registry import kinds
 from sdk_tests.testbeds import manage
+from site_configs.schema import SchedulerSpec
+from tests.needs import need
 from tests.sdk_tests.schedulers.samples import Sample, replaced_commands
 
 FOLDER = Path(__file__).parent
@@ -38,15 +44,34 @@ ODD = {
 
 
 class Collector:
-    """One testbed and the samples that it gave."""
+    """One scheduler and the samples that it gave: a testbed, or an OpenLava that runs already."""
 
     def __init__(self, name: str, home: Path) -> None:
-        self.testbed = manage.up(name, home, nodes=2, cores=4, owner_pid=os.getpid())
-        clean = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(home), "LANG": "C.UTF-8"}
-        self.env = manage.environment(self.testbed, clean)
-        self.kind: SchedulerKind = kinds()[self.testbed.scheduler.kind](self.testbed.scheduler, self.env)
         self.folder = home / "jobs with a space"
         self.folder.mkdir()
+        self.wide = 2
+        clean = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(home), "LANG": "C.UTF-8"}
+        if name == "openlava":
+            self._use_openlava(home, clean)
+        else:
+            self._start_testbed(name, home, clean)
+
+    def _use_openlava(self, home: Path, clean: dict[str, str]) -> None:
+        program = need("openlava")
+        prefix = str(Path(program).parent)
+        self.env = {**clean, "PATH": f"{prefix}:{clean['PATH']}", "LSF_ENVDIR": os.environ["LSF_ENVDIR"]}
+        self.kind: SchedulerKind = LsfKind(SchedulerSpec(kind="lsf", default_queue="normal"), self.env)
+        self.version = self.kind.probe().version
+        self.replacements = [(str(self.folder), "/scratch/my jobs"), (str(home), "/home/user"), (prefix, "/usr/bin")]
+        self.prefix, self.wide = "lsf-classic", 1  # it has one host
+        self.stop: Callable[[], None] = lambda: None
+
+    def _start_testbed(self, name: str, home: Path, clean: dict[str, str]) -> None:
+        self.testbed = manage.up(name, home, nodes=2, cores=4, owner_pid=os.getpid())
+        self.env = manage.environment(self.testbed, clean)
+        self.kind = kinds()[self.testbed.scheduler.kind](self.testbed.scheduler, self.env)
+        self.version = self.testbed.version
+        self.stop = lambda: manage.down(home, self.testbed.id)
         flux = Path(self.testbed.env.get("PATH+", "").rpartition(os.pathsep)[2]).parent
         self.replacements = [
             *((str(self.testbed.folder), "/testbed"), (str(self.folder), "/scratch/my jobs")),
@@ -77,7 +102,7 @@ class Collector:
         script.write_text(f"#!/bin/sh\n{body}\n")
         script.chmod(0o755)
         output = self.folder / f"{name}.out"
-        spec = JobSpec(name, script, output, nodes, walltime, self.testbed.scheduler.default_queue, None, 4)
+        spec = JobSpec(name, script, output, nodes, walltime, self.kind.spec.default_queue, None, 4)
         return self.run(self.kind.submit_argv(spec))
 
     def collect(self) -> None:
@@ -92,9 +117,9 @@ class Collector:
         self.sample("refused", "parse_submit", self.submit("too-big", "true", nodes=99))
         time.sleep(3)
         self.run(kind.cancel_argv(ids[-1:]))
-        ids += [kind.parse_submit(self.submit("two nodes", sleeping, nodes=2))]
+        ids += [kind.parse_submit(self.submit("two nodes", sleeping, nodes=self.wide))]
         self._until_running(ids[-1])
-        ids += [kind.parse_submit(self.submit("waiting", sleeping, nodes=2))]
+        ids += [kind.parse_submit(self.submit("waiting", sleeping, nodes=self.wide))]
         self._sample_status("status", ids)
         self._sample_status("status-of-one", ids[-2:-1])
         self._sample_status("status-unknown", [ids[0].replace(ids[0].split(".")[0], "999999")])
@@ -144,9 +169,9 @@ def main() -> None:
             collector = Collector(name, Path(home))
             try:
                 collector.collect()
-                print(json.dumps({"kind": name, "version": collector.testbed.version}))
+                print(json.dumps({"kind": name, "version": collector.version}))
             finally:
-                manage.down(Path(home), collector.testbed.id)
+                collector.stop()
 
 
 if __name__ == "__main__":
