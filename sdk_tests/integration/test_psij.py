@@ -307,7 +307,7 @@ def test_the_launcher_single_starts_one_process_whatever_was_requested(outcome: 
     params={"processes": 2},
 )
 def test_the_launcher_multiple_starts_each_process_with_its_own_rank(outcome: Outcome) -> None:
-    assert sorted(int(each["rank"]) for each in started_processes(outcome)) == [1, 2]
+    assert sorted(str(each["rank"]) for each in started_processes(outcome)) == ["1", "2"]
 
 
 @case(
@@ -320,7 +320,7 @@ def test_the_launcher_multiple_starts_each_process_with_its_own_rank(outcome: Ou
     needs=("mpirun",),
 )
 def test_the_launcher_mpirun_starts_each_process_with_its_own_rank(outcome: Outcome) -> None:
-    assert sorted(int(each["rank"]) for each in started_processes(outcome)) == [0, 1]
+    assert sorted(str(each["rank"]) for each in started_processes(outcome)) == ["0", "1"]
 
 
 @case(
@@ -336,4 +336,4 @@ def test_the_launcher_mpirun_starts_each_process_with_its_own_rank(outcome: Outc
 )
 def test_the_launcher_srun_starts_each_process_with_its_own_rank(outcome: Outcome) -> None:
     """The case runs in a job of PSI/J, because the launcher takes the number of processes from the allocation."""
-    assert sorted(int(each["rank"]) for each in started_processes(outcome)) == [0, 1]
+    assert sorted(str(each["rank"]) for each in started_processes(outcome)) == ["0", "1"]

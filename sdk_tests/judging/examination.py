@@ -81,7 +81,7 @@ class Examination:
         for job in ids[:JOBS]:
             for argv in kind.describe_argvs(job):
                 done = self._ask(argv, kind.env)
-                if done is None:
+                if done is None or done.exit_code != 0:  # that it has no answer does not explain the case
                     continue
                 content = "\n".join(part for part in (done.stdout.strip(), done.stderr.strip()) if part)
                 name = " ".join((done.program, *(word for word in argv[-3:] if word in ("show", "job", job))))

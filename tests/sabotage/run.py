@@ -86,7 +86,7 @@ def run(breakage: Breakage, deployment: str, folder: Path) -> Score:
     unshare += ["--net"] if breakage.own_network else []
     keep = {name: value for name, value in os.environ.items() if not name.startswith(("EXAWORKS_", "SLURM", "PYTEST"))}
     temporary = tempfile.mkdtemp(prefix="sab-")
-    environ = {**keep, "EXAWORKS_HOME": str(folder / "home"), "T": temporary, "D": deployment}
+    environ = {**keep, "EXAWORKS_HOME": str(folder / "home"), "T": temporary, "D": deployment, "PY": sys.executable}
     process = subprocess.Popen(
         [*unshare, "bash", "-c", script, "sabotage", *validate],
         env=environ,

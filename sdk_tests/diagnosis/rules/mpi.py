@@ -65,6 +65,18 @@ RULES: tuple[Rule, ...] = (
         SPECIFIC,
     ),
     Rule(
+        "mpi-mismatch",
+        r"(?P<launcher>\S+) started \d+ processes that do not know each other",
+        "{launcher} belongs to another MPI than the programs that it starts",
+        CauseClass.SITE,
+        Phase.LAUNCH,
+        "put the launcher of the MPI library of the deployment first on PATH (load its module), or correct "
+        "`launchers:` in the site file",
+        "the payload psij/launcher.py",
+        "mpirun started 2 processes that do not know each other: no ranks",
+        SPECIFIC,
+    ),
+    Rule(
         "mpi-plugin",
         r"Invalid MPI type '?(?P<type>[\w-]+)'?|[Cc]ouldn't find the specified plugin name for mpi/(?P<plugin>\w+)|"
         r"cannot create mpi context for mpi/(?P<context>\w+)|MPI plugin .*not (?:found|available)",

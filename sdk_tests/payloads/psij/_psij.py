@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 import time
 from contextlib import ExitStack
 from datetime import timedelta
@@ -153,8 +154,21 @@ def wait_for_file(path, seconds=20.0):
     return path
 
 
-def printed_objects(path):
-    """Return the JSON objects that a job printed, one on each line."""
+def printed_objects(path, job):
+    """Return the JSON objects that a job printed, one on each line.
+
+    Raises:
+        RuntimeError: the job did not complete; what it and its launcher wrote to stderr is then on stderr.
+    """
+    status = job.status
+    if status.state.name != "COMPLETED":
+        errors = job.spec.stderr_path
+        if errors and Path(errors).exists():
+            print(
+                f"--- {errors}", *Path(errors).read_text(errors="replace").splitlines()[-20:], sep="\n", file=sys.stderr
+            )
+        how = f"{status.state.name} with exit code {status.exit_code}"
+        raise RuntimeError(f"the job {job.native_id} ended as {how}: {status.message or 'PSI/J has no message'}")
     return [json.loads(line) for line in wait_for_file(path).read_text(encoding="utf-8").splitlines()]
 
 

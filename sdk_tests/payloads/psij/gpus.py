@@ -26,7 +26,7 @@ def gpus(request):
         spec.resources = ResourceSpecV1(node_count=1, **size)
         job = session.run(spec)
         session.wait(job)
-    return {**status_of(job), "gpus": count, "tasks": printed_objects(out)}
+    return {**status_of(job), "gpus": count, "tasks": printed_objects(out, job)}
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ def hello(request):
     with Session(request) as session:
         job = session.submit(sys.executable, [HELLO], stdout_path=Path("hello.out").absolute())
         session.wait(job)
-    answer = {**status_of(job), **printed_objects(Path("hello.out"))[0]}
+    answer = {**status_of(job), **printed_objects(Path("hello.out"), job)[0]}
     for name in ("native_id", "job_id"):
         answer[name] = comparable_id(request["scheduler"], answer[name])
     return answer

@@ -49,7 +49,10 @@ def launcher(request):
             )
             jobs.append(session.run(spec))
             session.wait(jobs[-1])
-    return {**status_of(jobs[0]), "processes": printed_objects(out), "failing": status_of(jobs[1])}
+    processes = printed_objects(out, jobs[0])
+    if program and len(processes) == given["processes"] and len({each["rank"] for each in processes}) == 1:
+        print(f"{program} started {len(processes)} processes that do not know each other: no ranks", file=sys.stderr)
+    return {**status_of(jobs[0]), "processes": processes, "failing": status_of(jobs[1])}
 
 
 if __name__ == "__main__":

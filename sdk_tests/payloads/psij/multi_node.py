@@ -18,7 +18,7 @@ def multi_node(request):
             sys.executable, [HELLO], nodes=nodes, launcher=launcher, stdout_path=Path("nodes.out").absolute()
         )
         session.wait(job)
-    return {**status_of(job), "processes": printed_objects(Path("nodes.out"))}
+    return {**status_of(job), "processes": printed_objects(Path("nodes.out"), job)}
 
 
 if __name__ == "__main__":

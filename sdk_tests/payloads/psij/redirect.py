@@ -36,7 +36,7 @@ def redirect(request):
             **streams,
         )
         session.wait(job)
-    answer = {**status_of(job), **printed_objects(streams["stdout_path"])[0]}
+    answer = {**status_of(job), **printed_objects(streams["stdout_path"], job)[0]}
     answer["in_directory"] = Path(answer["directory"]).samefile(folder)
     answer["stderr"] = wait_for_file(streams["stderr_path"]).read_text(encoding="utf-8")
     return answer

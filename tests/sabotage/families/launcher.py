@@ -44,10 +44,11 @@ BREAKAGES = [
     _launcher(
         "promised-launcher-absent",
         "the launcher that the site file names is not there",
-        "",
+        'id=$("$PY" -I -m exaworks_sdk testbed up slurm | tail -1); id=${id##* }\n'
+        'eval "$("$PY" -I -m exaworks_sdk testbed env "$id")"; unset EXAWORKS_TESTBED',
         r"no `mpiexec.gone` on PATH.*site file",
         run="psij/multi_node",
-        site="schedulers: [{kind: slurm, launchers: [{name: mpiexec.gone}]}]\n",
+        site="schedulers: [{kind: slurm, exclusive: false, launchers: [{name: mpiexec.gone}]}]\n",
         scheduler="slurm",
         outcome="fail",
         rule="promised-need-absent",
@@ -82,13 +83,12 @@ BREAKAGES = [
         "mpirun belongs to another MPI: it starts processes of which each is alone",
         """standin mpirun <<'END'
 while [ "${1#-}" != "$1" ]; do [ "$1" = -n ] || [ "$1" = -np ] && count=$2 && shift; shift; done
-for ((i = 0; i < count; i++)); do env -u PMI_RANK "$@" & done
+for ((i = 1; i < count; i++)); do env -u PMI_RANK "$@" & done
+env -u PMI_RANK "$@"; code=$?
 wait
+exit $code
 END""",
-        r"rank",
-        outcome="fail",
-        cls="site|component",
-        advice="",
+        r"do not know each other",
         quick=False,
     ),
     _launcher(
