@@ -16,7 +16,7 @@ def _site(name: str, pattern: str, title: str, advice: str, source: str, example
 RULES: tuple[Rule, ...] = (
     _site(
         "shared-memory",
-        r"/dev/shm\b.*(?:Read-only|Permission denied|No space left|No such file|not implemented|cannot|Errno)",
+        r"/dev/shm\b.*(?:Read-only|Permission denied|No space left|No such file|not implemented|cannot|Errno)",  # noqa: S108 (a pattern)
         "shared memory cannot be used",
         "mount /dev/shm as a writable tmpfs with room (mode 1777)",
         "the preflight; shm_overview(7)",
