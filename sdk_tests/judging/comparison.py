@@ -6,10 +6,13 @@ import ast
 import re
 import reprlib
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
 import pytest
+
+from sdk_tests.model.attempt import Judgement
 
 LONGEST = 2000
 """Characters of a value that are kept."""
@@ -68,6 +71,17 @@ def comparison(excinfo: pytest.ExceptionInfo[BaseException], compared: Compared 
     if not explanation or explanation == condition:
         explanation = _values(condition, entry.locals if entry is not None else {})
     return Comparison(condition, condition[:LONGEST], explanation[:LONGEST])
+
+
+def with_values(judgement: Judgement, compared: Comparison | None) -> Judgement:
+    """Return the judgement with evidence that names the values, if its evidence is the name of an exception alone."""
+    if compared is None or not _BARE.fullmatch(judgement.cause.evidence):
+        return judgement
+    evidence = f"{judgement.cause.evidence.rstrip(': ')}: expected {compared.expected}, got {compared.got}"
+    return replace(judgement, cause=msgspec.structs.replace(judgement.cause, evidence=evidence[:500]))
+
+
+_BARE = re.compile(r"(?:call of the case's test function: )?(?:[\w.]+(?:Error|Exception)|no message):?\s*")
 
 
 def _shown(value: Any) -> str:

@@ -26,6 +26,7 @@ from sdk_tests.judging.classification import (
     repeatable,
     usable,
 )
+from sdk_tests.judging.comparison import with_values
 from sdk_tests.judging.deployment_damage import DeploymentDamage
 from sdk_tests.judging.examination import Examination, observed
 from sdk_tests.judging.item_state import CELL, COMPARISON, EXCEPTIONS, JUDGE_INPUT, REPORTS
@@ -277,6 +278,7 @@ class Loop:
         if judgement.outcome not in (Verdict.FAIL, Verdict.ERROR):
             return judgement
         cell, compared = _cell(item), item.stash.get(COMPARISON, None)
+        judgement = with_values(judgement, compared)
         texts = self.examination.texts(cell, result, self.requests.scratch(cell, result.attempt))
         expected, got = (compared.expected, compared.got) if compared is not None else (None, None)
         return diagnosed(judgement, texts, observed(result, texts, expected, got))
