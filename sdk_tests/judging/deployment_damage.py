@@ -119,10 +119,7 @@ def damage(packages: Iterable[Mapping[str, Any]], deployment_kind: str) -> Damag
         f"{path} of {each['name']} {each['version']} {defect}"
         for each in listed
         for path, defect in each["damaged"]
-        # Spack rewrites the first lines of scripts after it has installed a package.
-        if not (
-            deployment_kind == "spack" and path.startswith("bin/") and ("bytes" in defect or "not the file" in defect)
-        )
+        if _counts(path, defect, deployment_kind)
     ]
     versions = {_key(each["name"]): each["version"] for each in listed}
     conflicts = [
@@ -135,6 +132,16 @@ def damage(packages: Iterable[Mapping[str, Any]], deployment_kind: str) -> Damag
     if not shown:
         return None
     return Damage("damaged-file" if defects else "other-dependency", "; ".join(shown))
+
+
+def _counts(path: str, defect: str, deployment_kind: str) -> bool:
+    """Return whether a difference is damage: only pip leaves all files as the package has them.
+
+    Spack and conda write their prefix into scripts and shared objects after the package was built.
+    """
+    if deployment_kind == "venv" or defect == "is missing" or defect.startswith("has 0 bytes"):
+        return True
+    return path.endswith(".py") and not path.startswith("bin/")
 
 
 def _unmet(text: str, versions: Mapping[str, str]) -> str | None:

@@ -106,15 +106,20 @@ def run(breakage: Breakage, deployment: str, folder: Path) -> Score:
         with contextlib.suppress(OSError):
             shutil.rmtree(temporary)
     (folder / "output").write_text(output, encoding="utf-8")
-    return worst([score(breakage, shown) for shown in shown_by(process.returncode, output, folder / "home")])
+    return worst(
+        [
+            score(breakage, shown)
+            for shown in shown_by(process.returncode, output, folder / "home", "control" in breakage.run)
+        ]
+    )
 
 
-def shown_by(code: int, output: str, home: Path) -> list[Shown]:
-    """Return what a run showed about each case other than the control, or about itself if there is no record."""
+def shown_by(code: int, output: str, home: Path, control: bool) -> list[Shown]:
+    """Return what a run showed about each case, or about itself if there is no record. control: also of that case."""
     runs = sorted((home / "runs").glob("*/manifest.json"))
     if runs:
         folder = RunFolder(runs[-1].parent)
-        records = [each for each in folder.effective().values() if each.case.component != "control"]
+        records = [each for each in folder.effective().values() if control or each.case.component != "control"]
         if records:
             return [shown_of(each) for each in records]
     lines = [line for line in output.splitlines() if line.strip()]

@@ -153,7 +153,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "slurm-authentication",
         r"Protocol authentication error|[Mm]unge (?:encode|decode) failed|Invalid authentication credential|"
-        r"munged? .*(?:Failed to access|No such file|Permission denied)|If munged is up, restart with|"
+        r"munged? .*(?:Failed to access|No such file|Permission denied)|"
         r"\b(?:Rewound|Expired|Replayed|Unauthorized) credential|auth_munge|Failed to connect to .*munge|"
         r"authentication plugin|Security violation",
         "Slurm's authentication (munge) does not work",

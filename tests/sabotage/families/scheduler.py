@@ -3,7 +3,6 @@
 from tests.sabotage.breakage import Breakage
 
 SUBMITTING = "psij/hello parsl/htex:blocks=1"
-OWN = '[ "${SLURM_JOB_NAME#ex-}" = "$SLURM_JOB_NAME" ]'
 
 
 def _slurm(id: str, broken: str, setup: str, evidence: str, advice: str, **more: object) -> Breakage:
@@ -76,7 +75,7 @@ END""",
         "refusing srun 'srun: error: Unable to allocate resources: Unable to contact slurm controller'",
         r"Unable to allocate resources|Unable to contact",
         "slurmctld|controller|srun|scheduler",
-        run="psij/hello",
+        run="control/hello",
         outcome="infra",
     ),
     _slurm(

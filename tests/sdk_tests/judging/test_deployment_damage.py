@@ -77,7 +77,11 @@ def package(name: str, version: str, *requires: str, damaged: tuple[tuple[str, s
         ([package("a", "1", 'b; sys_platform == "win32"')], "venv", None),
         ([package("a", "1", "not a requirement !")], "venv", None),
         ([package("a", "1", damaged=(("bin/a", "has 9 bytes, 8 were installed"),))], "spack", None),
+        ([package("a", "1", damaged=(("a/x.so", "is not the file that was installed"),))], "conda", None),
+        ([package("a", "1", damaged=(("bin/a", "has 9 bytes, 8 were installed"),))], "venv", "bin/a of a 1 has 9 "),
         ([package("a", "1", damaged=(("bin/a", "is missing"),))], "spack", "bin/a of a 1 is missing"),
+        ([package("a", "1", damaged=(("a/x.so", "has 0 bytes, 8 were installed"),))], "spack", "a/x.so of a 1 has 0 "),
+        ([package("a", "1", damaged=(("a/x.py", "has 9 bytes, 8 were installed"),))], "conda", "a/x.py of a 1 has 9 "),
         (
             [package("a", "1", damaged=tuple((f"a/{n}.py", "is missing") for n in range(9)))],
             "conda",
