@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -49,14 +50,14 @@ def check_writable(store: Store) -> None:
         Problem: 503, it cannot be written, has the schema of another version, or has little space left.
     """
     file = store.file
+    if file is not None:
+        _check_file(file)
     try:
         with store.reading() as connection:
             revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
         if revision != HEAD:
             words = f"the database has schema {revision}, and this process needs {HEAD}; restart it with one version"
             raise unavailable("schema", words)
-        if file is not None:
-            _check_file(store)
         with store.writing() as connection:
             connection.execute(text("UPDATE alembic_version SET version_num = :head"), {"head": HEAD})
     except DBAPIError as error:
@@ -64,10 +65,8 @@ def check_writable(store: Store) -> None:
         raise unavailable(kind, words) from error
 
 
-def _check_file(store: Store) -> None:
+def _check_file(file: Path) -> None:
     """Check what a write into the log of SQLite does not notice: a removed file, and a disk that is almost full."""
-    file = store.file
-    assert file is not None
     try:
         room = os.statvfs(file.parent)
         present = file.exists()

@@ -163,7 +163,8 @@ def _sqlite(url: URL) -> Store:
     def _open_writer(connection: Any, _record: Any) -> None:
         connection.isolation_level = None
         connection.execute("PRAGMA busy_timeout = 30000")
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of a new file, which can then become shorter
+        if not file.stat().st_size:
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # so that the file can become shorter
         requested = "DELETE" if shared else "WAL"
         mode = str(connection.execute(f"PRAGMA journal_mode = {requested}").fetchone()[0]).upper()
         if shared:
