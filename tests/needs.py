@@ -45,6 +45,12 @@ def _components() -> str | None:
     return str(markers[-1].parent) if markers else None
 
 
+def _googletest() -> str | None:
+    """Return the header of GoogleTest, if its library is there too."""
+    header, libraries = Path("/usr/include/gtest/gtest.h"), Path("/usr/lib").glob("**/libgtest.a")
+    return str(header) if header.exists() and program("g++") and next(libraries, None) else None
+
+
 def _openpbs() -> str | None:
     """Return OpenPBS's folder where a testbed can use it."""
     from sdk_tests.testbeds.openpbs import OpenPbsTestbed, installed
@@ -125,6 +131,9 @@ NEEDS = {
     "namespaces": Need(
         _namespaces, "unshare cannot create namespaces: install util-linux, and allow user namespaces or be root"
     ),
+    "ctest": Need(lambda: program("ctest"), "ctest is absent: install cmake"),
+    "g++": Need(lambda: program("g++"), "g++ is absent: install g++"),
+    "googletest": Need(_googletest, "GoogleTest is absent: install libgtest-dev and g++"),
     "nginx": Need(lambda: program("nginx"), "nginx is absent: install nginx"),
     "openssl": Need(lambda: program("openssl"), "openssl is absent: install openssl"),
     "podman-compose": Need(

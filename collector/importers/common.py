@@ -48,6 +48,10 @@ same bytes as the version of the collector that imported it first."""
 
 TAIL = 16_000
 _OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)")
+_NOISE = re.compile(
+    r"(?i)fail(ed|ure)?|error|=== (RUN|PAUSE|CONT) .*|--- (FAIL|SKIP|PASS): .*|FAIL\t.*|exit status \d+"
+)
+"""Lines that say only that a test did not pass: a general message, and the frame of Go's own output."""
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -241,8 +245,9 @@ def plain(text: object) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return the most informative line: the first error line of pytest, else the last line that is not empty."""
+    """Return the most informative line: the first error line of pytest, else the last line that states something."""
     lines = [line.strip() for line in plain(text).splitlines() if line.strip()]
+    lines = [line for line in lines if _NOISE.fullmatch(line) is None] or lines
     errors = [line[1:].strip() for line in lines if line.startswith("E  ")]
     chosen = next((line for line in errors if line), lines[-1] if lines else "")
     return chosen[:500]

@@ -154,7 +154,7 @@ DIALECTS = (
     ),
     Dialect(
         name="Maven Surefire",
-        basis="surefire-test-report.xsd 3.0.2 and StatelessXmlReporter.java; not run",
+        basis="Surefire 2.22: a run of it; surefire-test-report.xsd 3.0.2 and StatelessXmlReporter.java",
         marks=(Mark("testsuite", "noNamespaceSchemaLocation", ".*surefire.*"),),
         flaky={"flakyFailure": FAIL, "flakyError": ERROR},
         reruns={"rerunFailure": FAIL, "rerunError": ERROR},
@@ -170,7 +170,7 @@ DIALECTS = (
     ),
     Dialect(
         name="gotestsum",
-        basis="internal/junitxml/report.go of gotestsum; not run",
+        basis="gotestsum 1.8 with Go 1.19: a run of it; internal/junitxml/report.go",
         marks=(Mark("property", "name", "go\\.version"),),
         uncounted=(("name", "TestMain"),),
         loose_root_errors=True,

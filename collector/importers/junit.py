@@ -245,6 +245,8 @@ def _case_name(dialect: Dialect, path: tuple[str, ...], classname: str, name: st
         classname, name = PurePosixPath(classname).stem, name.replace(" %", ":").replace(" @", ":")
     name = name.strip() or path[-1] or "unnamed"
     classname = classname.strip()
+    if not classname and name in (value for attribute, value in dialect.uncounted if attribute == "name"):
+        classname = path[-1]  # it stands for its suite
     parts = [classname, name] if classname not in ("", name) else [name]
     suites = [part for part in path[1:] or path if part] if dialect.suites else []
     while suites and re.match(rf"{re.escape(suites[-1])}(\W|$)", parts[0]):
@@ -309,6 +311,10 @@ def _tally(case: Element, dialect: Dialect, occurrence: int, occurrences: int) -
             tally.add(total, 0, 1)
     if any(tag in dialect.flaky for tag in tags):
         tally.add("flakes", 1, 1)
+    for tag in tags:
+        if tag in dialect.further_runs:  # some releases count every run as a test
+            tally.add("tests", 0, 1)
+            tally.add("failures" if dialect.further_runs[tag] is FAIL else "errors", 0, 1)
     if dialect.disabled_names is not None and not tally.high["disabled"]:
         names = (case.get("classname") or "", case.get("name") or "")
         tally.add("disabled", 0, int(any(re.fullmatch(dialect.disabled_names, name) for name in names)))

@@ -43,7 +43,14 @@ PYTEST = {
     "test_ring.test_sizes-1": "pass",
     "test_ring.test_sizes-2": "fail",
 }
-EXPECTED: dict[str, tuple[str, str, dict[str, str]]] = {
+PSIJ_EXECUTORS = ("local:single", "batch-test:single", "batch-test:multiple", "batch-test:batch-test")
+PSIJ_SCRIPTS = ("nqsv", "batch-test", "lsf", "cobalt", "pbs", "slurm", "pbs_classic")
+PSIJ_TESTS = (
+    *("test_simple_job", "test_simple_job_redirect", "test_stderr_redirect", "test_attach", "test_attach2"),
+    *("test_cancel", "test_failing_job", "test_missing_executable", "test_parallel_jobs", "test_env_var"),
+    *("test_stdin_redirect", "test_list"),
+)
+EXPECTED: dict[str, tuple[str, str | None, dict[str, str]]] = {
     "pytest.xml": (
         "pytest",
         "2026-11-22T14:01:36.924Z",
@@ -112,6 +119,30 @@ EXPECTED: dict[str, tuple[str, str, dict[str, str]]] = {
             "org.example.RingTest": "error",
         },
     ),
+    "surefire_2.xml": (
+        "Maven Surefire",
+        None,
+        {
+            "org.example.RingTest.passesTheSecondTime": "fail pass",
+            "org.example.RingTest.passes": "pass",
+            "org.example.RingTest.throwsException": "error error",
+            "org.example.RingTest.isDisabled": "skip",
+            "org.example.RingTest.fails": "fail fail",
+            "org.example.RingTest.isAssumedAway": "skip",
+        },
+    ),
+    "surefire_2_broken.xml": ("Maven Surefire", None, {"org.example.BrokenTest": "error"}),
+    "pytest_psij.xml": (
+        "pytest",
+        "2026-11-29T06:55:07.853Z",
+        {
+            **{f"tests.test_executor.{name}-{kind}": "pass" for name in PSIJ_TESTS for kind in PSIJ_EXECUTORS},
+            **{f"tests.test_executor.test_submit_script_generation-{name}": "pass" for name in PSIJ_SCRIPTS},
+            "tests.test_executor.test_resource_generation1": "pass",
+            "tests.test_callbacks.TestCallbacks.test_job_callbacks": "pass",
+            "tests.test_callbacks.TestCallbacks.test_job_executor_callbacks": "pass",
+        },
+    ),
     "jest.xml": (
         "Jest",
         "2026-11-29T03:12:59.000Z",
@@ -126,13 +157,18 @@ EXPECTED: dict[str, tuple[str, str, dict[str, str]]] = {
     ),
     "gotestsum.xml": (
         "gotestsum",
-        "2026-11-22T14:01:43.000Z",
+        "2026-11-29T06:51:56.000Z",
         {
-            "example.org-halo-ring.TestPasses": "pass",
-            "example.org-halo-ring.TestSizes": "fail",
-            "example.org-halo-ring.TestSizes-two": "fail",
-            "example.org-halo-ring.TestNoNetwork": "skip",
             "example.org-halo-broken.TestMain": "error",
+            "example.org-halo-panics.TestPanics": "fail",
+            "example.org-halo-panics.TestBefore": "pass",
+            "example.org-halo-ring.TestFails": "fail",
+            "example.org-halo-ring.TestSizes-two": "fail",
+            "example.org-halo-ring.TestSizes": "fail",
+            "example.org-halo-ring.TestSizes-three": "skip",
+            "example.org-halo-ring.TestNoNetwork": "skip",
+            "example.org-halo-ring.TestPasses": "pass",
+            "example.org-halo-ring.TestSizes-one": "pass",
             "report:suite": "error",
         },
     ),

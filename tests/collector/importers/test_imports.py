@@ -89,6 +89,18 @@ def test_events_are_not_counted_as_tests_and_a_replay_in_any_order_adds_nothing(
     assert collector.get(f"/api/v1/runs/{run_id}").json() == shown
 
 
+def test_the_ids_of_psij_pythons_own_suite_name_executor_and_launcher(collector: Collector) -> None:
+    bodies = requests_of("psij_python_batch", id="own.example.org", key=token_of(collector))
+    shown = collector.get(f"/api/v1/runs/{send(collector, bodies)}").json()
+    tests = {
+        "test_simple_job": ("local/single", "batch-test/single", "batch-test/multiple", "batch-test/batch-test"),
+        "test_failing_job": ("local/single", "batch-test/single"),
+        "test_submit_script_generation": ("batch-test", "lsf"),
+    }
+    expected = {f"psij/test_executor.{name}@{place}": "pass" for name, places in tests.items() for place in places}
+    assert (shown["outcomes"], shown["state"]) == (expected, "complete")
+
+
 def test_every_order_of_arrival_gives_the_same_run(collector: Collector) -> None:
     shown = []
     token = token_of(collector)
