@@ -22,7 +22,8 @@ class Breakage:
     """One breakage, as data.
 
     broken: what is broken, for people. setup: the commands of bash that break it (``run.PROLOGUE`` has the functions
-    and variables that they use). run: patterns of the cases. scheduler: of the cases. outcome: those that are right,
+    and variables that they use). run: patterns of the cases; those of ``cases/`` have
+    short time limits. scheduler: of the cases. outcome: those that are right,
     separated by ``|``; of every case that the patterns select. ``refused`` is a run that states its reason and exits
     with 2. cls: the fault classes that are right, in the same way. rule: a pattern of the rule. evidence: a pattern
     that the text shown about the failure must hold. advice: a pattern that the advice must hold. Without a failure

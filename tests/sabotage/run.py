@@ -20,7 +20,8 @@ from dashboard_client.runs import RunFolder
 from dashboard_client.schema import Record
 from tests.sabotage.breakage import Breakage, Score, Shown, score, worst
 
-LIMIT = 420.0
+CASES = Path(__file__).with_name("cases")
+LIMIT = 600.0
 """Seconds that the run of one breakage may take."""
 
 SITE = """
@@ -79,6 +80,7 @@ def run(breakage: Breakage, deployment: str, folder: Path) -> Score:
     validate = [sys.executable, "-I", "-m", "exaworks_sdk", "validate", "--site-file", str(site), "--no-upload"]
     validate += ["--scheduler", breakage.scheduler]
     validate += [word for pattern in breakage.run.split() for word in ("--case", pattern)]
+    validate += ["--cases", str(CASES)] if "short" in breakage.run else []
     validate += ["--deployment", breakage.deployment] if breakage.deployment else []
     script = f'{PROLOGUE}\n{breakage.setup}\nexec "$@"\n'
     user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]

@@ -133,7 +133,7 @@ BREAKAGES = [
         "launcher-script-emptied",
         "the script of PSI/J's launcher is empty",
         ': >"$S/psij/launchers/scripts/multi_launch.sh"',
-        "psij/launcher:launcher=multiple",
+        "psij/short_launcher",
         r"multi_launch\.sh",
         quick=False,
     ),
