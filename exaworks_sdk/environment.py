@@ -129,13 +129,6 @@ def make(recipe: Recipe, echo: Callable[[str], None]) -> Path:
     if is_current(recipe):
         return recipe.folder
     try:
-        str(recipe.folder).encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise EnvironmentFailedError(
-            f"cannot create {recipe.label} in {str(recipe.folder)!a}: Python's venv requires a path in UTF-8. "
-            "Set EXAWORKS_HOME to a folder with such a path."
-        ) from error
-    try:
         recipe.folder.parent.mkdir(parents=True, exist_ok=True)
         with _lock(recipe, echo) as lock_fd:
             if _is_complete(recipe) and _is_unchanged(recipe, "lock"):

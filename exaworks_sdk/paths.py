@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exaworks_sdk.errors import PlacesError
+from exaworks_sdk.utf8_path import utf8_path
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ def places() -> Places:
         home = Path(state).expanduser().absolute() / "exaworks"
     try:
         home.mkdir(parents=True, exist_ok=True)
+        home = Path(utf8_path(str(home)))
     except OSError as error:
         raise PlacesError(f"cannot create {home}: {error.strerror}. Set EXAWORKS_HOME to a writable folder.") from error
     if not os.access(home, os.W_OK):

@@ -125,12 +125,13 @@ class Checkout:
 
 
 def small_checkout(folder: Path) -> Checkout:
-    """Create a checkout with the real script and the real ``environment.py`` in ``folder``."""
+    """Create a checkout with the real script and the real programs that it starts in ``folder``."""
     root = folder / "a checkout"
     (root / "exaworks_sdk").mkdir(parents=True)
     (root / "requirements").mkdir()
     shutil.copy(ROOT / "exaworks", root)
-    shutil.copy(ROOT / "exaworks_sdk" / "environment.py", root / "exaworks_sdk")
+    for name in ("environment.py", "utf8_path.py"):
+        shutil.copy(ROOT / "exaworks_sdk" / name, root / "exaworks_sdk")
     (root / "exaworks_sdk" / "__init__.py").touch()
     (root / "exaworks_sdk" / "__main__.py").write_text(MAIN)
     (root / "pyproject.toml").write_text(PYPROJECT)

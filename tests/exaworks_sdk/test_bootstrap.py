@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from exaworks_sdk.utf8_path import utf8_path
 from tests.exaworks_sdk.conftest import ROOT, Checkout
 from tests.needs import need
 
@@ -102,7 +103,7 @@ def test_settings_of_pip_are_named_where_an_installation_fails_for_a_reason_that
     assert "PIP_KEYRING_PROVIDER" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["50% of it", "it is", 'a "quote"', "café"])
+@pytest.mark.parametrize("name", ["50% of it", "it is", 'a "quote"', "café", "tab\there"])
 def test_a_home_with_an_odd_name_gets_an_environment(checkout: Checkout, tmp_path: Path, name: str) -> None:
     home = tmp_path / name
     done = checkout.start("--wheelhouse", str(checkout.wheelhouse), environ={"EXAWORKS_HOME": str(home)})
@@ -110,11 +111,30 @@ def test_a_home_with_an_odd_name_gets_an_environment(checkout: Checkout, tmp_pat
     assert json.loads(done.stdout)["tiny"] == "1.0"
 
 
-def test_a_home_whose_name_is_not_utf_8_is_refused_with_the_reason(checkout: Checkout, tmp_path: Path) -> None:
-    home = f"{tmp_path}/" + os.fsdecode(b"caf\xe9")
-    done = checkout.start("--wheelhouse", str(checkout.wheelhouse), environ={"EXAWORKS_HOME": home})
-    assert done.returncode == 2
-    assert "requires a path in UTF-8" in done.stderr
+def test_a_home_whose_name_is_not_utf_8_is_used_through_a_link(checkout: Checkout, tmp_path: Path) -> None:
+    home = tmp_path / os.fsdecode(b"caf\xe9")
+    environ = {"EXAWORKS_HOME": str(home)}
+    first = checkout.start("--wheelhouse", str(checkout.wheelhouse), environ=environ)
+    assert first.returncode == 0, first.stderr
+    assert [path.name for path in home.iterdir()] == ["env"]
+    again = checkout.start(environ=environ)
+    assert (again.returncode, again.stderr) == (0, "")
+    link = Path(utf8_path(str(home)))
+    assert link.resolve() == home
+    link.unlink()
+
+
+@pytest.mark.parametrize("name", ["plain", "it is", "café", "tab\there"])
+def test_a_path_in_utf_8_needs_no_link(tmp_path: Path, name: str) -> None:
+    assert utf8_path(str(tmp_path / name)) == str(tmp_path / name)
+
+
+def test_a_link_in_the_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "private").symlink_to("real")
+    monkeypatch.setattr("exaworks_sdk.utf8_path.PRIVATE", str(tmp_path / "private"))
+    with pytest.raises(PermissionError, match="belongs to another user"):
+        utf8_path(os.fsdecode(b"/home/caf\xe9"))
 
 
 def test_after_a_change_of_the_lock_the_environment_is_created_again(started: Checkout) -> None:
