@@ -135,6 +135,8 @@ NEEDS = {
     "g++": Need(lambda: program("g++"), "g++ is absent: install g++"),
     "googletest": Need(_googletest, "GoogleTest is absent: install libgtest-dev and g++"),
     "nginx": Need(lambda: program("nginx"), "nginx is absent: install nginx"),
+    "caddy": Need(lambda: program("caddy"), "caddy is absent: install caddy"),
+    "systemd": Need(lambda: program("systemd-analyze"), "systemd-analyze is absent: install systemd"),
     "openssl": Need(lambda: program("openssl"), "openssl is absent: install openssl"),
     "podman-compose": Need(
         lambda: shutil.which("podman-compose", path=str(Path(sys.executable).parent)) or program("podman-compose"),

@@ -82,10 +82,32 @@ def test_a_wrong_option_is_refused_with_its_name(tmp_path: Path, arguments: list
     assert message in refused.stderr
 
 
-class Nginx:
-    """A real nginx with the template of the container images, on the loopback interface."""
+CONTAINER = {
+    "${COLLECTOR_NAME}": "status.example.org",
+    "listen 8443 ssl": "listen 127.0.0.1:{port} ssl",
+    "/etc/nginx/tls/certificate.pem": "{folder}/certificate.pem",
+    "/etc/nginx/tls/key.pem": "{folder}/key.pem",
+    "/dev/stdout": "{folder}/access.log",
+    "http://collector:8350": "{collector}",
+}
+PAGE = {
+    "listen 443 ssl": "listen 127.0.0.1:{port} ssl",
+    "/etc/ssl/status.example.org.pem": "{folder}/certificate.pem",
+    "/etc/ssl/status.example.org.key": "{folder}/key.pem",
+    "/var/log/nginx/exaworks-collector.log": "{folder}/access.log",
+    "http://127.0.0.1:8350": "{collector}",
+}
+CONFIGURATIONS = {
+    "containers/images/collector/proxy.conf.template": CONTAINER,
+    "docs/examples/collector/nginx.conf": PAGE,
+}
+"""The configurations that the project documents, with what a test must change to run them."""
 
-    def __init__(self, folder: Path, collector: str) -> None:
+
+class Nginx:
+    """A real nginx with a documented configuration, on the loopback interface."""
+
+    def __init__(self, folder: Path, collector: str, configuration: str) -> None:
         nginx, openssl = need("nginx"), need("openssl")
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -94,21 +116,16 @@ class Nginx:
         files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "certificate.pem")]
         command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", *subject, *files]
         subprocess.run(command, check=True, capture_output=True)
-        template = (ROOT / "containers/images/collector/proxy.conf.template").read_text()
-        for written, here in (
-            ("${COLLECTOR_NAME}", "status.example.org"),
-            ("listen 8443 ssl", f"listen 127.0.0.1:{self.port} ssl"),
-            ("/etc/nginx/tls", str(folder)),
-            ("http://collector:8350", collector),
-        ):
-            assert written in template
-            template = template.replace(written, here)
+        template = (ROOT / configuration).read_text()
+        for written, here in CONFIGURATIONS[configuration].items():
+            assert written in template, written
+            template = template.replace(written, here.format(port=self.port, folder=folder, collector=collector))
         kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         temporary = "".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
         user = f"user {folder.owner()};" if folder.owner() == "root" else ""
         (folder / "nginx.conf").write_text(
             f"daemon off; {user} pid {folder}/pid; error_log {folder}/error.log; worker_processes 1;\n"
-            f"events {{}}\nhttp {{ access_log {folder}/access.log; {temporary}\n{template} }}\n"
+            f"events {{}}\nhttp {{ {temporary}\n{template} }}\n"
         )
         started = [nginx, "-e", f"{folder}/error.log", "-p", str(folder), "-c", str(folder / "nginx.conf")]
         self.process = subprocess.Popen(started, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -126,14 +143,14 @@ class Nginx:
             self.process.stderr.close()
 
 
-@pytest.fixture
-def behind_nginx(tmp_path: Path) -> Iterator[tuple[Collector, Nginx]]:
+@pytest.fixture(params=CONFIGURATIONS)
+def behind_nginx(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Collector, Nginx]]:
     options = ["--public-url", "https://status.example.org", "--trusted-proxy", "127.0.0.1", "--private"]
     config = tmp_path / "collector.yaml"
     config.write_text("rates: {guesses_per_second: 0.001, guesses: 2}\n")
     served = Collector(tmp_path, *options, "--config", str(config))
     (tmp_path / "nginx").mkdir()
-    nginx = Nginx(tmp_path / "nginx", served.url)
+    nginx = Nginx(tmp_path / "nginx", served.url, request.param)
     yield served, nginx
     nginx.stop()
     assert served.stop() == 0
@@ -141,7 +158,7 @@ def behind_nginx(tmp_path: Path) -> Iterator[tuple[Collector, Nginx]]:
 
 @pytest.mark.needs("nginx", "openssl")
 @pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
-def test_pages_and_uploads_work_behind_the_nginx_of_the_container_images(
+def test_pages_and_uploads_work_behind_a_documented_nginx_whose_log_has_no_token(
     behind_nginx: tuple[Collector, Nginx], tmp_path: Path
 ) -> None:
     served, nginx = behind_nginx
@@ -169,6 +186,10 @@ def test_pages_and_uploads_work_behind_the_nginx_of_the_container_images(
         page = session.get(f"{url}/runs/proxied", headers={"Authorization": f"Bearer {valid}"}, timeout=60)
         assert page.status_code == 200
         assert "proxied" in page.text
+        assert session.get(f"{url}/runs/proxied", params={"token": valid}, timeout=60).status_code == 200
         other = session.get(f"{url}/healthz", headers={"Host": "evil.example.org"}, timeout=60)
         assert other.status_code == 400
     assert served.get("/healthz").status_code == 200
+    written = nginx.access_log.read_text()
+    assert "/runs/proxied" in written
+    assert valid not in written
