@@ -7,6 +7,7 @@ what to install; if the site file promises it, the case fails. Both are faults o
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -21,12 +22,12 @@ from sdk_tests.plan.probe import DeploymentContents
 
 @dataclass(frozen=True)
 class Need:
-    """One thing that a case may need: one of several programs.
+    """One thing that a case may need: one of several programs, or a number of cores on each node.
 
     what: its name in messages. programs: the programs that provide it on every scheduler.
     of_scheduler: further programs that provide it on one kind of scheduler only; they come first. launcher: whether the
     first launcher that the site file or the testbed names for the scheduler replaces all these programs, because
-    payloads use that one. install: what to install.
+    payloads use that one. install: what to install. cores: cores of a node; a number that is unknown is enough.
     """
 
     what: str
@@ -34,6 +35,7 @@ class Need:
     install: str
     of_scheduler: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     launcher: bool = False
+    cores: int = 0
 
     def of_kind(self, kind: str) -> tuple[str, ...]:
         """Return the programs that provide it on a kind of scheduler."""
@@ -53,6 +55,10 @@ NEEDS: Mapping[str, Need] = {
     "mpiexec": Need("mpiexec", ("mpiexec",), MPI_PACKAGES),
     "mpirun": Need("mpirun", ("mpirun",), MPI_PACKAGES),
     "srun": Need("srun", ("srun",), "Slurm's client commands"),
+    "compiler": Need("C compiler", ("cc", "gcc", "clang"), "gcc or clang"),
+    "java": Need("java", ("java",), "a Java runtime"),
+    "fuse": Need("FUSE", ("fusermount3", "fusermount"), "fuse3"),
+    "several-cores": Need("several cores", (), "", cores=2),
 }
 """The known needs, by the name that cases use. A program that starts processes without its scheduler, such as
 ``mpiexec``, provides an MPI launcher everywhere; ``srun`` provides one only on Slurm."""
@@ -89,6 +95,8 @@ def judgement_of_needs(
 def _judgement_of_need(
     need: Need, scheduler: str, available: AvailableScheduler, contents: DeploymentContents, deployment: str
 ) -> Judgement | None:
+    if need.cores:
+        return _judgement_of_cores(need, scheduler, available)
     spec = available.kind.spec
     wanted = need.of_kind(spec.kind)
     named = [each.name for each in spec.launchers]
@@ -106,6 +114,18 @@ def _judgement_of_need(
     evidence = f"no {missing} on PATH of deployment {deployment}: install {need.install}"
     if need.launcher and available.kind.batch and available.testbed is None:
         evidence += ", or name the machine's launcher under launchers: in the site file"
+    return Judgement(Outcome.SKIP, _cause(Phase.PLAN, "need-absent", evidence))
+
+
+def _judgement_of_cores(need: Need, scheduler: str, available: AvailableScheduler) -> Judgement | None:
+    if available.kind.batch:
+        known = available.probe.details.get("cores")
+        cores = max(known.values(), default=need.cores) if isinstance(known, dict) else need.cores
+    else:
+        cores = len(os.sched_getaffinity(0))
+    if cores >= need.cores:
+        return None
+    evidence = f"needs {need.cores} cores on a node; {scheduler} has {cores}: use a machine or a queue with larger nodes"
     return Judgement(Outcome.SKIP, _cause(Phase.PLAN, "need-absent", evidence))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -133,6 +134,36 @@ def test_a_case_whose_launcher_is_named_by_the_site_file_and_absent_fails(
     )
 
 
+@pytest.mark.parametrize(("cores", "skipped"), [({"a": 1, "b": 1}, True), ({"a": 1, "b": 2}, False), ({}, False)])
+def test_a_case_that_needs_several_cores_is_skipped_on_nodes_with_one(cores: dict[str, int], skipped: bool) -> None:
+    scheduler = available("slurm")
+    probed = replace(scheduler.probe, details={"cores": cores})
+    judgement = planned(needing("several-cores"), replace(scheduler, probe=probed))
+    assert (judgement is not None) == skipped
+    if judgement is not None:
+        assert (judgement.outcome, judgement.cause.rule) == (Outcome.SKIP, "need-absent")
+        assert "slurm has 1" in judgement.cause.evidence
+
+
+def test_a_scheduler_that_reports_no_cores_may_have_enough() -> None:
+    assert planned(needing("several-cores"), available("lsf")) is None
+
+
+def test_several_cores_on_this_machine_are_those_that_this_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0})
+    assert planned(needing("several-cores"), available("local")).cause.evidence.startswith("needs 2 cores on a node")
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    assert planned(needing("several-cores"), available("local")) is None
+
+
+@pytest.mark.parametrize(
+    ("need", "installed", "install"), [("compiler", "clang", "gcc or clang"), ("fuse", "fusermount3", "fuse3")]
+)
+def test_a_program_that_cases_of_ones_own_need(need: str, installed: str, install: str) -> None:
+    assert planned(needing(need), available("local"), installed) is None
+    assert f"install {install}" in planned(needing(need), available("local")).cause.evidence
+
+
 def test_the_launcher_of_a_testbed_is_no_promise_of_the_site_file() -> None:
     judgement = planned(needing("mpi-launcher"), available("slurm", "srun", testbed="slurm-1"), "mpiexec")
     assert (judgement.outcome, judgement.cause.rule) == (Outcome.SKIP, "need-absent")
@@ -179,8 +210,9 @@ def test_an_unknown_need_is_refused_with_the_known_ones() -> None:
     assert all(name in message for name in NEEDS)
 
 
-def test_every_need_of_a_packaged_case_is_known_and_every_known_need_has_a_case() -> None:
-    assert {name for case in PACKAGED for name in case.needs} == set(NEEDS)
+def test_every_need_of_a_packaged_case_is_known() -> None:
+    for_own_cases = {"compiler", "java", "fuse", "several-cores"}
+    assert {name for case in PACKAGED for name in case.needs} == set(NEEDS) - for_own_cases
 
 
 PAIRS = [
