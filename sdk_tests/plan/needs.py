@@ -125,7 +125,7 @@ def _judgement_of_cores(need: Need, scheduler: str, available: AvailableSchedule
         cores = len(os.sched_getaffinity(0))
     if cores >= need.cores:
         return None
-    evidence = f"needs {need.cores} cores on a node; {scheduler} has {cores}: use a machine or a queue with larger nodes"
+    evidence = f"needs {need.cores} cores on a node; {scheduler} has {cores}: use larger nodes"
     return Judgement(Outcome.SKIP, _cause(Phase.PLAN, "need-absent", evidence))
 
 

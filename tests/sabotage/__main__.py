@@ -24,9 +24,13 @@ def main() -> None:
     if deployment is None:
         parser.error(NEEDS["components"].get)
     scores: list[Score] = []
-    for breakage in BREAKAGES:
-        if not any(fnmatch.fnmatch(name, p) for p in given.ids for name in (breakage.id, breakage.family)):
-            continue
+    chosen = {
+        each.id: each
+        for pattern in given.ids
+        for each in BREAKAGES
+        if any(fnmatch.fnmatch(name, pattern) for name in (each.id, each.family))
+    }
+    for breakage in chosen.values():
         absent = [name for name in (*breakage.needs, "namespaces") if NEEDS[name].find() is None]
         if absent:
             print(f"{breakage.id}: left out: {', '.join(absent)}")
