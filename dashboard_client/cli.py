@@ -110,9 +110,14 @@ def show(places: Any, run: str, as_json: bool) -> None:
 @click.option(
     "--insecure-http", is_flag=True, help="Allow plain http to another machine; the token is then unencrypted."
 )
+@click.option(
+    "--allow-unclosed", is_flag=True, help="Exit with 0 also for a run that is not closed, for example while it runs."
+)
 @JSON
 @click.pass_obj
-def push(places: Any, run: str, url: str, token_file: Path | None, insecure_http: bool, as_json: bool) -> None:
+def push(
+    places: Any, run: str, url: str, token_file: Path | None, insecure_http: bool, allow_unclosed: bool, as_json: bool
+) -> None:
     """Push a run, or an archive of one, to a collector. A repeated push sends only what is not acknowledged yet.
 
     The exit code is 0 when the collector has every record of a closed run. It is 1 when the collector rejected a record
@@ -128,8 +133,10 @@ def push(places: Any, run: str, url: str, token_file: Path | None, insecure_http
         click.echo("warning: the token is sent unencrypted", err=True)
     with _open_run(run, places) as folder:
         report = push_run(folder, url, token, policy=Policy(insecure_http=insecure_http), progress=_progress())
+    unclosed = report.closed is None and report.unclosed is None
+    exit_code = 0 if allow_unclosed and unclosed and not report.rejected else report.exit_code
     if as_json:
-        _print_json(msgspec.to_builtins(report) | {"exit_code": report.exit_code})
+        _print_json(msgspec.to_builtins(report) | {"exit_code": exit_code})
     else:
         closed = f"closed (sequence number {report.closed})" if report.closed is not None else "not closed yet"
         click.echo(
@@ -140,16 +147,16 @@ def push(places: Any, run: str, url: str, token_file: Path | None, insecure_http
         click.echo("note: the last line of records.jsonl is torn or still being written; it was not sent", err=True)
     for rejection in report.rejected:
         click.echo(f"rejected: {rejection.case_id} ({rejection.record_id[:12]}): {rejection.reason}", err=True)
-    if report.closed is None and report.unclosed is None:
+    if unclosed:
         click.echo(
-            f"error: run {report.run_id} is not closed: it is still running, or it was ended before its last case. Its "
-            "planned cases without a result will be missing on the dashboard. To complete it: exaworks validate "
-            f"--resume {report.run_id}",
+            f"{'note' if allow_unclosed else 'error'}: run {report.run_id} is not closed: it is still running, or it was "
+            "ended before its last case. Its planned cases without a result will be missing on the dashboard. To "
+            f"complete it: exaworks validate --resume {report.run_id}",
             err=True,
         )
     if report.unclosed:
         click.echo(f"the collector did not close the run: {report.unclosed}", err=True)
-    click.get_current_context().exit(report.exit_code)
+    click.get_current_context().exit(exit_code)
 
 
 @results.command(

@@ -115,6 +115,17 @@ def test_push_of_a_run_that_was_not_closed_sends_it_says_so_and_exits_1(
         assert (report["closed"], report["exit_code"]) == (None, 1)
 
 
+def test_push_of_a_running_run_can_be_allowed_but_a_rejected_record_still_counts(invoke: Invoke, runs: Path) -> None:
+    run = RunFolder.create(runs, manifest())
+    run.append(record())
+    with serving(FakeCollector()) as collector:
+        allowed = invoke("push", "--to", collector.url, "--allow-unclosed", EXAWORKS_COLLECTOR_TOKEN=TOKEN)
+    assert (allowed.exit_code, "note: run" in allowed.stderr) == (0, True)
+    with serving(FakeCollector(reject={record().case_id})) as collector:
+        rejected = invoke("push", "--to", collector.url, "--allow-unclosed", EXAWORKS_COLLECTOR_TOKEN=TOKEN)
+    assert rejected.exit_code == 1
+
+
 def test_push_takes_an_archive_and_a_token_from_a_file(invoke: Invoke, runs: Path, tmp_path: Path) -> None:
     finished_run(runs)
     (tmp_path / "token").write_text(TOKEN + "\n")
