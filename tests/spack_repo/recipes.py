@@ -138,22 +138,25 @@ def numbers(version: str) -> list[int]:
     return [int(part) for part in version.split(".")]
 
 
-def bounds(spec: str) -> tuple[str | None, str | None]:
-    """Return the lowest and highest version that a dependency allows; None if there is no bound."""
+def ranges(spec: str) -> list[tuple[str | None, str | None]]:
+    """Return the lowest and highest version of each range that a dependency allows; None if there is no bound."""
     if "@" not in spec:
-        return None, None
-    text = spec.split("@")[1].split()[0].split("+")[0]
-    assert "," not in text, f"{spec}: give one range"
-    if ":" not in text:
-        return text, text
-    low, _, high = text.partition(":")
-    return low or None, high or None
+        return [(None, None)]
+    texts = spec.split("@")[1].split()[0].split("+")[0].split(",")
+    pairs = [text.partition(":") if ":" in text else (text, ":", text) for text in texts]
+    return [(low or None, high or None) for low, _, high in pairs]
+
+
+def bounds(spec: str) -> tuple[str | None, str | None]:
+    """Return the lowest and highest version that a dependency with one range allows."""
+    (only,) = ranges(spec)
+    return only
 
 
 def admits(spec: str, version: str) -> bool:
-    """Return whether a version is in the range of a dependency; a bound 1.2 includes 1.2.3."""
-    low, high = bounds(spec)
+    """Return whether a version is in a range of a dependency; a bound 1.2 includes 1.2.3."""
     wanted = numbers(version)
-    above = low is None or wanted >= numbers(low)
-    below = high is None or wanted[: len(numbers(high))] <= numbers(high)
-    return above and below
+    return any(
+        (low is None or wanted >= numbers(low)) and (high is None or wanted[: len(numbers(high))] <= numbers(high))
+        for low, high in ranges(spec)
+    )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
+import json
 import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -17,8 +18,7 @@ from exaworks_sdk.release import load, names
 from exaworks_sdk.spack_environment import environment_files
 from site_configs.load import systems
 from site_configs.scope import externals
-from tests.needs import need
-from tests.spack_repo.recipes import FOLDERS, PACKAGES, REPOSITORY, ROOT, admits, bounds, numbers, read
+from tests.spack_repo.recipes import FOLDERS, PACKAGES, REPOSITORY, ROOT, admits, bounds, numbers, ranges, read
 
 NEWEST = load()
 BUNDLE = "exaworks"
@@ -34,6 +34,18 @@ FROM_PYPI = {
     "py_rc_process": "rc.process",
 }
 """The distributions on PyPI that are sources of recipes, by folder of the recipe."""
+SDISTS: dict[str, dict[str, dict[str, Any]]] = json.loads((ROOT / "tests/spack_repo/sdists.json").read_text())
+STATED = {
+    "AGPL-3.0-or-later OR LicenseRef-rc-process-commercial": [
+        "GNU Affero General Public License v3 or later (AGPLv3+)"
+    ],
+    "Apache-2.0": ["Apache Software License"],
+    "BSD-3-Clause": ["BSD-3-Clause"],
+    # radical.gtod: the metadata states GPL, its licence file LGPL.
+    "LGPL-3.0-only": ["GNU General Public License v3 (GPLv3)"],
+    "MIT": ["MIT License"],
+}
+"""What the metadata of a distribution may state, by the SPDX expression of its recipe."""
 
 
 def newest(folder: str) -> str:
@@ -180,9 +192,9 @@ def test_a_compiler_in_the_spec_of_an_external_is_also_an_external() -> None:
             assert any(spec.split()[0] == compiler for spec in specs), f"{path}: {compiler}"
 
 
-def unmet(folder: str, requirements: list[str]) -> list[str]:
-    """Return the requirements of a distribution that its recipe does not declare, or with a wider range."""
-    recipe, version, messages = read(folder), newest(folder), []
+def unmet(folder: str, requirements: list[str], version: str | None = None) -> list[str]:
+    """Return the requirements of a distribution that its recipe does not declare, or with another range."""
+    recipe, version, messages = read(folder), version or newest(folder), []
     for requirement in map(Requirement, requirements):
         if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
             continue
@@ -193,26 +205,47 @@ def unmet(folder: str, requirements: list[str]) -> list[str]:
         ]
         if not declared:
             messages.append(f"{requirement}: not declared")
-        for each in declared:
-            low, high = bounds(each.text)
-            highest = high if high is None or "<=" in str(requirement.specifier) else f"{high}.9999"
-            ends = [end for end in (low, highest) if end is not None]
-            wide = [end for end in ends if not requirement.specifier.contains(end)]
-            wants = {each.operator for each in requirement.specifier}
-            opened = (low is None and wants & {">=", ">", "=="}) or (high is None and wants & {"<=", "<", "=="})
-            if wide or opened:
-                messages.append(f"{requirement}: declared as {each.text}")
+        messages += [f"{requirement}: declared as {each.text}" for each in declared if differs(requirement, each.text)]
     return messages
 
 
-@pytest.mark.needs("components")
-@pytest.mark.parametrize("folder", sorted(FROM_PYPI.keys() - {"py_msgspec"}))
-def test_a_recipe_declares_the_requirements_of_the_distribution(folder: str) -> None:
-    (site,) = Path(need("components")).glob("lib/python3*/site-packages")
-    installed = {normal(each.metadata["Name"]): each for each in importlib.metadata.distributions(path=[str(site)])}
-    distribution = installed[normal(FROM_PYPI[folder])]
-    assert distribution.version == newest(folder)
-    assert unmet(folder, distribution.requires or []) == []
+def differs(requirement: Requirement, spec: str) -> bool:
+    """Return whether a dependency admits a version that the distribution refuses, or refuses its newest one."""
+    specifier = requirement.specifier
+    for low, high in ranges(spec):
+        highest = high if high is None or "<=" in str(specifier) else f"{high}.9999"
+        if any(not specifier.contains(end) for end in (low, highest) if end is not None):
+            return True
+    wants = {each.operator for each in specifier}
+    low, high = ranges(spec)[0][0], ranges(spec)[-1][1]
+    if (low is None) != (not wants & {">=", ">", "=="}) or (high is None) != (not wants & {"<=", "<", "=="}):
+        return True
+    newest_allowed = [each.version for each in specifier if each.operator in ("<=", "==")]
+    return any(not admits(spec, version) for version in newest_allowed)
+
+
+@pytest.mark.parametrize(
+    ("folder", "version"), [(folder, version) for folder, versions in SDISTS.items() for version in versions]
+)
+def test_a_recipe_has_exactly_the_bounds_and_the_licence_of_its_source_distribution(folder: str, version: str) -> None:
+    facts = SDISTS[folder][version]
+    assert facts["sha256"] == read(folder).versions[version]["sha256"], "run `python -m tests.spack_repo.sdists`"
+    assert unmet(folder, facts["requires"], version) == []
+    python = Requirement(f"python{facts['python']}")
+    pythons = [
+        each
+        for each in read(folder).needs("python")
+        if all(admits(f"x{when}", version) for when in each.when if when.startswith("@"))
+    ]
+    assert [each.text for each in pythons if differs(python, each.text)] == []
+    assert pythons
+    (licence,) = {each.text for each in read(folder).all("license")}
+    assert facts["licence"] in STATED[licence], f"the distribution states {facts['licence']!r}"
+
+
+def test_every_pinned_source_distribution_is_compared() -> None:
+    pinned = {folder: sorted(read(folder).versions) for folder in FROM_PYPI}
+    assert {folder: sorted(versions) for folder, versions in SDISTS.items()} == pinned
 
 
 def test_a_missing_and_a_wider_dependency_are_reported() -> None:

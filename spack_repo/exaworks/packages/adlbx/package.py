@@ -31,8 +31,10 @@ class Adlbx(BuiltinAdlbx):
         """a server and a worker start under MPI, exchange a task and stop"""
         source = join_path(self.test_suite.current_test_data_dir, "put_get.c")
         utils = self.spec["exmcutils"].prefix
-        mpicc = which(self.spec["mpi"].prefix.bin.mpicc, required=True)
-        mpicc(
+        # A Cray has neither mpicc nor mpiexec: its compiler is cc, and srun starts the ranks.
+        mpi = self.spec["mpi"]
+        compiler = which(getattr(mpi, "mpicc", mpi.prefix.bin.mpicc), "mpicc", "cc", required=True)
+        compiler(
             source,
             f"-I{self.prefix.include}",
             f"-I{utils.include}",
@@ -45,6 +47,6 @@ class Adlbx(BuiltinAdlbx):
             "-o",
             "put_get",
         )
-        mpiexec = which(self.spec["mpi"].prefix.bin.mpiexec, "mpiexec", required=True)
-        printed = mpiexec("-n", "2", "./put_get", output=str, timeout=120)
+        launcher = which(mpi.prefix.bin.mpiexec, "mpiexec", "mpirun", "srun", required=True)
+        printed = launcher("-n", "2", "./put_get", output=str, timeout=120)
         assert "got 17" in printed, printed

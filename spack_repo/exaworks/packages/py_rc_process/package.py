@@ -10,7 +10,8 @@ class PyRcProcess(PythonPackage):
     git = "https://github.com/radical-cybertools/rc.process.git"
     pypi = "rc.process/rc.process-0.11.0.tar.gz"
 
-    license("MIT")
+    # Dual-licensed; for commercial licences its LICENSE.md names a contact.
+    license("AGPL-3.0-or-later OR LicenseRef-rc-process-commercial")
 
     version("0.11.0", sha256="9b75be78de7374945d3b817b8ccc239cd3baf9fbaa151cfaf2daa1fa656e038a")
 

@@ -8,6 +8,7 @@ import signal
 import sys
 import tempfile
 import threading
+from importlib.metadata import version
 from pathlib import Path
 
 RESOURCE = "exaworks.here"
@@ -59,6 +60,12 @@ def kill_processes(root):
                 os.kill(int(entry.name), signal.SIGKILL)
 
 
+def interface():
+    """Return the setting that binds RADICAL to this host; versions before 1.100 refuse it."""
+    major, minor = (int(part) for part in version("radical.pilot").split(".")[:2])
+    return {"network_interface": "lo"} if (major, minor) >= (1, 100) else {}
+
+
 def configure(root, description):
     """Let RADICAL read and write only below ``root``, and define this host as a resource."""
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
@@ -94,7 +101,7 @@ def configure(root, description):
         "cores_per_node": 2,
         "gpus_per_node": 0,
         "fake_resources": True,
-        "network_interface": "lo",
+        **interface(),
         "system_architecture": {"exclusive": False, "options": []},
         **description,
     }
