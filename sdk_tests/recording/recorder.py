@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from typing import Any
 
@@ -106,7 +107,9 @@ class Recorder:
                 reproduce=reproduce(result),
             ),
             metrics=metrics,
-            diagnosis=judgement.diagnosis if judgement and judgement.diagnosis else msgspec.UNSET,
+            diagnosis=_named(judgement.diagnosis, manifest.run_id, case_id)
+            if judgement and judgement.diagnosis
+            else msgspec.UNSET,
             extras=_extras(result, applicable_references(case_id, metrics, self.preparation.system.references)),
         )
 
@@ -119,6 +122,13 @@ class Recorder:
             mpi=contents.mpi,
             modules=contents.modules,
         )
+
+
+def _named(diagnosis: schema.Diagnosis, run_id: str, case_id: str) -> schema.Diagnosis:
+    """Return the diagnosis with the names of run and case in the commands of its advice."""
+    names = {"RUN": run_id, "CASE": shlex.quote(case_id), "SCHEDULER": case_id.partition("@")[2]}
+    advice = re.sub(r"\b(?:RUN|CASE|SCHEDULER)\b", lambda word: names[word.group()], diagnosis.advice or "")
+    return msgspec.structs.replace(diagnosis, advice=advice or None)
 
 
 def valid_text(record: Record) -> Record:
