@@ -1,4 +1,4 @@
-"""The health of each scheduler during a run: the verdict of its control case, and whether it answers a ping."""
+"""The health of each scheduler during a run: the verdict of its control case, and whether it answers questions."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from sdk_tests.model.attempt import Judgement
 from sdk_tests.model.output import telling_line
 from sdk_tests.plan.available_scheduler import AvailableScheduler
 from sdk_tests.plan.cells import Cell
+from sdk_tests.schedulers import CommandFailed, CommandResult, SchedulerKind
 
 COMMAND_LIMIT = 5.0
 """Seconds that a short command of the scheduler may take."""
+LISTING_LIMIT = 20.0
+"""Seconds that a list of this user's jobs may take."""
 PING_INTERVAL = 2.0
 """Seconds after which the result of a ping is too old, and the scheduler is asked again."""
 
@@ -24,7 +27,7 @@ class SchedulerHealths:
     def __init__(self, schedulers: Mapping[str, AvailableScheduler]) -> None:
         self._schedulers = schedulers
         self._controls: dict[str, Judgement] = {}
-        self._pings: dict[str, tuple[float, str | None]] = {}
+        self._pings: dict[tuple[str, bool], tuple[float, str | None]] = {}
 
     def control_failed(self, scheduler: str, judgement: Judgement) -> None:
         """Store the judgement of a scheduler's control case that did not pass."""
@@ -41,11 +44,42 @@ class SchedulerHealths:
         control = None if cell.control else self._controls.get(cell.scheduler)
         if not kind.batch:
             return Health(control=control)
-        pinged, unreachable = self._pings.get(cell.scheduler, (float("-inf"), None))
+        asks = cell.case.where == "login"  # its payload itself asks the scheduler about jobs
+        pinged, unreachable = self._pings.get((cell.scheduler, asks), (float("-inf"), None))
         if time.monotonic() - pinged > PING_INTERVAL:
-            unreachable = run_briefly(kind.ping_argv(), kind.env)
-            self._pings[cell.scheduler] = (time.monotonic(), unreachable)
+            unreachable = run_briefly(kind.ping_argv(), kind.env) or (_listing_problem(kind) if asks else None)
+            self._pings[cell.scheduler, asks] = (time.monotonic(), unreachable)
         return Health(control=control, unreachable=unreachable)
+
+
+def _listing_problem(kind: SchedulerKind) -> str | None:
+    """Return why a list of this user's jobs cannot be had from a scheduler; None if it can."""
+    argv = kind.own_jobs_argv()
+    if argv is None:
+        return None
+    try:
+        done = subprocess.run(
+            argv,
+            env=kind.env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=LISTING_LIMIT,
+            check=False,
+            text=True,
+            errors="replace",
+        )
+    except subprocess.TimeoutExpired:
+        return f"{CommandResult(tuple(argv), None, '', '').program}: no answer within {LISTING_LIMIT:g} s"
+    except OSError as error:
+        return f"{argv[0]}: {error}"
+    answered = CommandResult(tuple(argv), done.returncode, done.stdout, done.stderr)
+    try:
+        kind.parse_own_jobs(answered)
+    except CommandFailed as failed:
+        return str(failed)
+    except Exception as error:  # noqa: BLE001  # a kind that cannot read an answer must not end the run
+        return f"{answered.program}: its answer cannot be read: {type(error).__name__}: {error}"
+    return None
 
 
 def run_briefly(argv: Sequence[str], env: Mapping[str, str]) -> str | None:

@@ -76,7 +76,7 @@ BREAKAGES = [
         r"""printf '\177ELF\2\1\1' >"$T/bin/mpirun"; chmod 755 "$T/bin/mpirun" """,
         r"[Ee]xec format error|cannot execute binary file",
         cls="site|distribution",
-        advice="architecture|mpi",
+        advice="architecture|processor|mpi",
     ),
     _launcher(
         "mpirun-of-another-mpi",
