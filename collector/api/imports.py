@@ -68,8 +68,8 @@ async def add_result(request: HttpRequest) -> Response[bytes]:
         def store(connection: Connection) -> dict[str, object]:
             result = store_legacy_message(connection, message, site, system, now, writer)
             if result["stored"]:
-                place = {"site": site, "system": system, "subject": str(result["run_id"])}
-                add_entry(connection, now, Entry("result.add", writer, address, **place, status=200))
+                run_id = str(result["run_id"])
+                add_entry(connection, now, Entry("result.add", writer, address, site, system, run_id, status=200))
             return result
 
         return msgspec.json.encode({"success": True} | server.write(store))

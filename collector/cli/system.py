@@ -9,7 +9,7 @@ import click
 from collector.cli.options import database_option, examples, json_option, log_change, open_database, print_table
 
 
-class SystemName(click.ParamType):
+class SystemName(click.ParamType[tuple[str, str], Any]):
     """SITE/SYSTEM, as a pair of names."""
 
     name = "SITE/SYSTEM"

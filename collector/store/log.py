@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, delete, insert, select
 
 from collector.clock import iso
 from collector.store.tables import log_entries
@@ -75,7 +75,7 @@ def list_entries(
         if value is not None:
             query = query.where(condition == value)
     if actions:
-        named = log_entries.c.action.in_(actions)
+        named: ColumnElement[bool] = log_entries.c.action.in_(actions)
         for action in actions:
             named |= log_entries.c.action.startswith(f"{action}.", autoescape=True)
         query = query.where(named)

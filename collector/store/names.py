@@ -91,8 +91,10 @@ def systems_of_run(connection: Connection, run_id: str, site: str | None, system
     """
     if site is not None and system is not None:
         known = known_system(connection, site, system)
-        own = None if known is None else select(runs.c.id).where(runs.c.run_id == run_id, runs.c.system == known.key)
-        return [known] if known is not None and connection.execute(own).scalar() is not None else []
+        if known is None:
+            return []
+        own = select(runs.c.id).where(runs.c.run_id == run_id, runs.c.system == known.key)
+        return [known] if connection.execute(own).scalar() is not None else []
     having = select(runs.c.system).where(runs.c.run_id == run_id)
     query = select(systems.c.id, systems.c.site, systems.c.system).where(systems.c.id.in_(having))
     if site is not None:

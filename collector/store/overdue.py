@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, select, update
+from sqlalchemy.exc import DBAPIError
 
 from collector.clock import duration_seconds
+from collector.store.condition import reason_of
 from collector.store.database import Store
 from collector.store.rollups import positions, update_rollups
 from collector.store.staleness import DEFAULT_STALE_AFTER
@@ -67,16 +69,25 @@ def mark_overdue(connection: Connection, now: int) -> int:
 def viewing(store: Store, now: int, write: Write | None = None) -> Iterator[Connection]:
     """Yield a connection for reading the states of cells at ``now``.
 
-    ``write`` runs a function in a transaction; without it, the store's own transaction is used.
+    ``write`` runs a function in a transaction; without it, the store's own transaction is used. If SQLite has no room on
+    its disk, the states are computed and not stored.
     """
     with store.reading() as connection:
         if not any_due(connection, now):
             yield connection
             return
-    if write is not None:
-        write(lambda connection: mark_overdue(connection, now))
-    else:
-        with store.writing() as connection:
+    try:
+        if write is not None:
+            write(lambda connection: mark_overdue(connection, now))
+        else:
+            with store.writing() as connection:
+                mark_overdue(connection, now)
+    except DBAPIError as error:
+        if store.file is None or reason_of(error) is None:
+            raise
+        with store.exclusive() as connection:  # what is not committed stays in memory
             mark_overdue(connection, now)
+            yield connection
+        return
     with store.reading() as connection:
         yield connection

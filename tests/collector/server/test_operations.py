@@ -44,7 +44,7 @@ def test_a_full_disk_is_reported_by_name_and_nothing_is_damaged(tmp_path: Path) 
         status, kind, detail = happened[request]
         assert (status, kind) == (503, "urn:exaworks:problem:database-disk-full"), request
         assert "the disk of the database is" in detail
-    assert happened["alive"] == 200
+    assert (happened["alive"], happened["page"]) == (200, 200)
     for command in ("prune", "export", "token"):
         code, message = happened[command]
         assert code == 2, command

@@ -85,8 +85,6 @@ def test_every_schema_version_that_a_release_had_is_tested() -> None:
     assert missing <= {HEAD}, "write the file of the release that had this schema"
 
 
-
-
 def test_a_database_of_an_earlier_release_is_migrated_with_all_it_contains(
     migrated: Store, written: tuple[Any, dict[str, str]], tmp_path: Path
 ) -> None:
