@@ -237,7 +237,7 @@ class Agent:
 
         self._trying.add(component)
         environ = payload_environment(os.environ, self._waiting[0][1]["environment"])
-        mark = self._waiting[0][1]["mark"].partition("/")[0] + f"/preflight {component}"
+        mark = self._waiting[0][1]["mark"].partition("/")[0] + f"/preflight {component} of {self._folder}"
         key = f"preflight {component}"
         temporary = temporary_folder.create(str(self._folder), mark, self._waiting[0][1]["one_machine"])
         if temporary is not None:

@@ -36,6 +36,9 @@ from sdk_tests.schedulers.commands import (
 )
 from sdk_tests.schedulers.hostlist import expand
 
+TEMPORARY = "FLUX_TESTBED_TMPDIR"
+"""Names the folder for the instances of the harness's jobs, if their Flux is a testbed, which removes that folder.
+A broker that is killed leaves its files in TMPDIR."""
 ASCII_IDS = ("env", "FLUX_F58_FORCE_ASCII=1")
 COLUMNS = (
     *("id", "state", "result", "returncode", "t_submit", "t_run", "t_inactive", "nodelist"),
@@ -110,8 +113,10 @@ class FluxKind(SchedulerKind):
         return bool(self.env.get("FLUX_URI"))
 
     def submit_argv(self, job: JobSpec) -> list[str]:
+        folder = self.env.get(TEMPORARY)
         return [
             *(*ASCII_IDS, self._path(), "batch", *self._job_options(job), *self._size(job)),
+            *([f"--env=TMPDIR={folder}"] if folder else []),
             *(f"--output={job.output}", f"--error={job.output}", str(job.script)),
         ]
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from sdk_tests.errors import TestbedError
 from sdk_tests.schedulers.commands import find, run_command
+from sdk_tests.schedulers.flux import TEMPORARY
 from sdk_tests.testbeds import processes, record
 from sdk_tests.testbeds.base import Daemon, Testbed, TestbedKind
 from sdk_tests.testbeds.site_profile import prompt
@@ -52,6 +53,7 @@ class FluxTestbed(TestbedKind):
             folder=folder,
             env={
                 "FLUX_URI": f"local://{base}/run/local-0",
+                TEMPORARY: str(base / "tmp"),
                 "PATH+": f"{folder / SHIMS}{os.pathsep}{Path(flux).parent}",
             },
             scheduler=self._spec(nodes),

@@ -83,12 +83,12 @@ def test_a_run_leaves_nothing(kind: str, tmp_path: Path) -> None:
 
 @pytest.mark.long
 @pytest.mark.needs("components")
-@pytest.mark.parametrize("case", ["parsl/python_app", "flux/instance"])
+@pytest.mark.parametrize("case", ["parsl/python_app", "flux/instance", "parsl+flux/apps", "psij+flux/jobs"])
 @pytest.mark.parametrize("kind", [SLURM, FLUX, OPENPBS, "local"])
 def test_a_run_that_was_killed_leaves_nothing(kind: str, case: str, tmp_path: Path) -> None:
-    if case == "flux/instance":
+    if "flux" in case:
         need("flux")
-        if kind == "flux":
+        if kind == "flux" and case != "parsl+flux/apps":
             pytest.skip("on Flux the payload uses the instance of its job and creates no temporary files")
     reported = report(tmp_path, "kill", kind.replace("local", "slurm"), *options(kind, case))
     assert reported["code"] == -9, reported["output"]
