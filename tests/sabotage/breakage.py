@@ -22,14 +22,13 @@ class Breakage:
     """One breakage, as data.
 
     broken: what is broken, for people. setup: the commands of bash that break it (``run.PROLOGUE`` has the functions
-    and variables that they use). run: patterns of the cases; those of ``cases/`` have
-    short time limits. scheduler: of the cases. outcome: those that are right,
-    separated by ``|``; of every case that the patterns select. ``refused`` is a run that states its reason and exits
-    with 2. cls: the fault classes that are right, in the same way. rule: a pattern of the rule. evidence: a pattern
-    that the text shown about the failure must hold. advice: a pattern that the advice must hold. Without a failure
-    there is none of the four. site: lines that are added to the site file. deployment: the value of ``--deployment``;
-    empty: the release's components. own_network: whether it has a network of its own, without anything but a loopback
-    interface that is down. quick: whether it runs in continuous integration.
+    and variables that they use). run: patterns of the cases; those of ``cases/`` have short time limits. scheduler: of
+    the cases. outcome: those that are right, separated by ``|``; of every case that the patterns select. ``refused`` is
+    a run that states its reason and exits with 2. cls: the fault classes that are right, in the same way. rule: a
+    pattern of the rule. evidence: a pattern that the text shown about the failure must hold. advice: a pattern that the
+    advice must hold. Without a failure there is none of the four. site: lines that are added to the site file.
+    deployment: the value of ``--deployment``; empty: the release's components. own_network: whether it has a network of
+    its own, without anything but a loopback interface that is down.
     """
 
     id: str
@@ -47,7 +46,6 @@ class Breakage:
     deployment: str = ""
     needs: tuple[str, ...] = ()
     own_network: bool = False
-    quick: bool = False
 
     @property
     def passes(self) -> bool:

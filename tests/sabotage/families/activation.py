@@ -25,7 +25,6 @@ def _module(
         evidence=evidence,
         advice=advice,
         deployment="module:sdk/1.0",
-        quick=True,
     )
 
 

@@ -16,7 +16,6 @@ BREAKAGES = [
         "PYTHONPATH has a broken parsl and a broken json",
         """mkdir -p "$T/shadow/parsl"; echo 'raise ImportError("shadow")' | tee "$T/shadow/parsl/__init__.py" \\
         >"$T/shadow/json.py"; export PYTHONPATH="$T/shadow" """,
-        quick=True,
     ),
     _harmless("pythonhome", "PYTHONHOME names nothing", "export PYTHONHOME=/nowhere PYTHONSTARTUP=/nowhere/x"),
     _harmless(
@@ -35,9 +34,7 @@ BREAKAGES = [
         """echo 'echo "Welcome to the machine"; echo "quota exceeded soon" >&2' >"$T/noise"
         export BASH_ENV="$T/noise" """,
     ),
-    _harmless(
-        "stale-job", "SLURM_JOB_ID is of a job that is over", "export SLURM_JOB_ID=7 SLURM_NTASKS=64", quick=True
-    ),
+    _harmless("stale-job", "SLURM_JOB_ID is of a job that is over", "export SLURM_JOB_ID=7 SLURM_NTASKS=64"),
     _harmless(
         "user-site",
         "~/.local has a broken parsl",
@@ -54,6 +51,5 @@ BREAKAGES = [
         "site|distribution",
         evidence=r"libstdc\+\+\.so\.6.*file too short",
         advice="LD_LIBRARY_PATH|librar|reinstall",
-        quick=True,
     ),
 ]

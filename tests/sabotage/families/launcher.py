@@ -15,7 +15,6 @@ def _launcher(id: str, broken: str, setup: str, evidence: str, **more: object) -
         "cls": "site",
         "advice": "mpi|launcher",
         "needs": ("mpich",),
-        "quick": True,
         **more,
     }
     return Breakage(id, "launcher", broken, setup, evidence=evidence, **given)  # type: ignore[arg-type]
@@ -53,7 +52,6 @@ BREAKAGES = [
         outcome="fail",
         rule="promised-need-absent",
         needs=("slurm", "munge"),
-        quick=False,
     ),
     _launcher(
         "mpirun-refuses",
@@ -89,7 +87,6 @@ wait
 exit $code
 END""",
         r"do not know each other",
-        quick=False,
     ),
     _launcher(
         "srun-refuses",
@@ -106,6 +103,5 @@ END""",
         cls="site|scheduler",
         needs=("slurm", "munge"),
         advice=".",
-        quick=False,
     ),
 ]

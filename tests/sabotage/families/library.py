@@ -6,7 +6,7 @@ REINSTALL = r"install"
 
 
 def _library(id: str, broken: str, setup: str, run: str, evidence: str, **more: object) -> Breakage:
-    given = {"outcome": "fail", "cls": "distribution", "rule": "", "advice": REINSTALL, "quick": True, **more}
+    given = {"outcome": "fail", "cls": "distribution", "rule": "", "advice": REINSTALL, **more}
     return Breakage(id, "library", broken, setup, run, evidence=evidence, **given)  # type: ignore[arg-type]
 
 
@@ -127,7 +127,6 @@ BREAKAGES = [
         r"slurm\.mustache",
         scheduler="slurm",
         needs=("slurm", "munge"),
-        quick=False,
     ),
     _library(
         "launcher-script-emptied",
@@ -135,6 +134,5 @@ BREAKAGES = [
         ': >"$S/psij/launchers/scripts/multi_launch.sh"',
         "psij/short_launcher",
         r"multi_launch\.sh",
-        quick=False,
     ),
 ]

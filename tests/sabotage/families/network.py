@@ -12,7 +12,6 @@ BREAKAGES = [
         RUN,
         "pass",
         own_network=True,
-        quick=True,
     ),
     Breakage(
         "no-loopback",
@@ -25,7 +24,6 @@ BREAKAGES = [
         evidence=r"loopback|127\.0\.0\.1",
         advice="loopback|interface",
         own_network=True,
-        quick=True,
     ),
     Breakage(
         "no-ports",
@@ -46,7 +44,6 @@ END
         evidence=r"Address already in use|Cannot assign requested address|EADDRINUSE",
         advice="port",
         own_network=True,
-        quick=True,
     ),
     Breakage(
         "host-name-not-resolvable",
@@ -74,7 +71,6 @@ END
         "psij/hello",
         "pass",
         site="network: {interface: hsn7}\n",
-        quick=True,
     ),
     Breakage(
         "controller-on-another-port",
@@ -84,7 +80,7 @@ END
 sed 's/^SlurmctldPort=.*/SlurmctldPort=9/' "$SLURM_CONF" >/tmp/wrong.conf
 SLURM_CONF=/tmp/wrong.conf exec $REAL "$@"
 END""",
-        "psij/hello",
+        "psij/short",
         "infra|fail|error",
         "scheduler|site",
         evidence=r"[Uu]nable to contact slurm controller|Connection refused|Invalid argument",

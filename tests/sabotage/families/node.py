@@ -6,7 +6,7 @@ RUN = "parsl/python_app psij/hello"
 
 
 def _node(id: str, broken: str, setup: str, evidence: str, advice: str, **more: object) -> Breakage:
-    given = {"run": RUN, "outcome": "infra|fail", "cls": "site", "quick": True, **more}
+    given = {"run": RUN, "outcome": "infra|fail", "cls": "site", **more}
     return Breakage(id, "node", broken, setup, evidence=evidence, advice=advice, **given)  # type: ignore[arg-type]
 
 
@@ -51,7 +51,6 @@ BREAKAGES = [
         cls="",
         scheduler="slurm",
         needs=("slurm", "munge"),
-        quick=False,
     ),
     _node(
         "work-folder-read-only",

@@ -23,7 +23,7 @@ def _refused(id: str, words: str, advice: str, **more: object) -> Breakage:
 
 
 BREAKAGES = [
-    _refused("account", "Invalid account or account/partition combination specified", "account", quick=True),
+    _refused("account", "Invalid account or account/partition combination specified", "account"),
     _refused("qos", "Invalid qos specification", "qos", run="psij/hello"),
     _refused("walltime", "Requested time limit is invalid (missing or exceeds some limit)", "time", run="psij/hello"),
     _refused("node-count", "Node count specification invalid", "node", run="psij/hello"),
@@ -124,6 +124,5 @@ END""",
         run="psij/hello",
         outcome="refused|infra",
         cls="|site|scheduler",
-        quick=True,
     ),
 ]
