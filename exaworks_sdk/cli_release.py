@@ -155,6 +155,26 @@ def lag(name: str | None, as_json: bool) -> None:
         click.echo(tabulate(rows, ("component", chosen.name, "upstream", ""), disable_numparse=True))
 
 
+@release.command(
+    epilog="""\b
+Examples:
+  exaworks release licenses                    a table; strong copyleft is marked
+  exaworks release licenses --spdx > exaworks.spdx.json
+"""
+)
+@click.argument("name", required=False)
+@click.option("--spdx", is_flag=True, help="Print a document of SPDX 2.3, in JSON.")
+def licenses(name: str | None, spdx: bool) -> None:
+    """List the licence of every package of release NAME, or of the newest: components and pip deployment."""
+    import json
+
+    from exaworks_sdk.release import load
+    from exaworks_sdk.release_licences import licence_table, spdx_document
+
+    chosen = load(name)
+    click.echo(json.dumps(spdx_document(chosen), indent=1) if spdx else licence_table(chosen, "simple"))
+
+
 @release.command(epilog="\b\nExamples:\n  exaworks release page 2026.11 > docs/releases/2026.11.md")
 @click.argument("name", required=False)
 def page(name: str | None) -> None:

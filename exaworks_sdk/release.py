@@ -59,6 +59,8 @@ class Release(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str = msgspec.field(name="release")
     components: list[ReleaseComponent]
     pins: dict[str, str] = {}
+    licences: dict[str, str] = {}
+    """SPDX expressions of the other packages of the lock, by name."""
     build_tools: list[str] = []
     """Distributions that build the components which are published as source only."""
     spack: SpackPins | None = None

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from exaworks_sdk.release import Release
+from exaworks_sdk.release_licences import licence_table, package_licences
 from exaworks_sdk.spack_environment import bundle_spec
 
 
@@ -62,4 +63,11 @@ def page(release: Release) -> str:
             f"Tested with Spack `{spack.commit[:12]}` and its packages `{packages.commit[:12]}`.",
         ]
     parts += ["## With pip", f"    exaworks release install {release.name}"]
+    copyleft = [package for package in package_licences(release) if package.strong_copyleft]
+    parts += ["## Licences", "Of the components and of every other package of the pip deployment."]
+    parts += [
+        f"**{package.name} is under strong copyleft** ({package.expression}). Its terms extend to programs that use it."
+        for package in copyleft
+    ]
+    parts.append(licence_table(release, "github"))
     return "\n\n".join(parts) + "\n"
