@@ -159,6 +159,16 @@ RULES: tuple[Rule, ...] = (
     ),
     # -- PSI/J --------------------------------------------------------------------------------------------------------
     Rule(
+        "job-cancelled",
+        r"the job \S+ ended as CANCELED with",
+        "the job was cancelled, and not by the case",
+        CauseClass.SCHEDULER,
+        Phase.RUN,
+        "ask the scheduler who cancelled the job (`scontrol show job`, `sacct`, `qstat -xf`, `bhist -l`), and run again",
+        "the payloads of psij-python, which cancel only their own jobs at their end",
+        "RuntimeError: the job 2 ended as CANCELED with exit code None: PSI/J has no message",
+    ),
+    Rule(
         "psij-executor",
         r"(?:Unknown|No such|Invalid) (?:executor|launcher)(?: type)?:? ?'?(?P<name>[\w.-]+)?|"
         r"[Nn]o (?:such )?(?:executor|launcher) (?:named )?'?(?P<other>[\w.-]+)",
