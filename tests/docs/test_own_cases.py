@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from dashboard_client.runs import RunFolder
@@ -99,7 +100,14 @@ def test_a_passing_and_a_failing_case_have_their_verdicts_and_the_packaged_cases
     assert record.case.payload == "payloads/imports.py"
     cause = record.verdict.cause
     assert cause is not None
-    assert (cause.rule, "no_such_mod" in cause.evidence) == ("assertion", True)
+    assert (cause.rule, "no_such_mod" in cause.evidence) == ("package-missing", True)
+    diagnosis = record.diagnosis
+    assert diagnosis is not msgspec.UNSET
+    assert (diagnosis.title, bool(diagnosis.expected), bool(diagnosis.got)) == (
+        "the Python package no_such_module is missing in the deployment",
+        True,
+        True,
+    )
     assert (run.private / "cases").read_text().strip() == str(repository.folder)
 
 
