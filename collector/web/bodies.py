@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from litestar import Request
@@ -22,24 +22,42 @@ MEMORY = 96 * 1024 * 1024
 OLD_CLIENT_MEMORY = 32 * 1024 * 1024
 """The same for bodies without a token in a header: messages of old clients, whose key is inside the body."""
 
-OLD_CLIENT_BODIES = 2
-"""The number of bodies without a token in a header that one address may send at one time; others wait."""
+ADDRESS_MEMORY = 8 * 1024 * 1024
+"""The part of it that one address may use at one time; further bodies of that address wait."""
 
 WAIT_SECONDS = 60.0
 """How long a request waits for memory before it is refused with 503."""
 
+ADDRESS_WAIT_SECONDS = 10.0
+"""How long it waits for other bodies of its own address before it is refused with 429."""
+
 GRACE_SECONDS = 15.0
+OLD_CLIENT_GRACE_SECONDS = 5.0
 MIN_BYTES_PER_SECOND = 8192
 """A body must arrive at this rate on average, after a grace period. Time in which the server waits is not counted."""
 
 
-class Budget:
-    """An amount that requests reserve parts of; requests that do not fit wait in the order of their arrival."""
+def _busy() -> Problem:
+    detail = "The collector receives as many bodies as it has memory for. Nothing was stored; send it again."
+    return Problem(503, "busy", detail)
 
-    def __init__(self, total: int, wait: float = WAIT_SECONDS) -> None:
+
+def _too_many_of_address() -> Problem:
+    detail = "Other requests of your address are still sending their bodies. Nothing was stored; send it again."
+    return Problem(429, "too-many-bodies", detail, retry_after=5)
+
+
+class Budget:
+    """An amount that requests reserve parts of; requests that do not fit wait in the order of their arrival.
+
+    ``refusal`` creates the problem for those that wait for too long.
+    """
+
+    def __init__(self, total: int, wait: float = WAIT_SECONDS, refusal: Callable[[], Problem] = _busy) -> None:
         self.total = total
         self.used = 0
         self._wait = wait
+        self._refusal = refusal
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     @property
@@ -52,7 +70,7 @@ class Budget:
         """Reserve an amount for the duration of the context.
 
         Raises:
-            Problem: 503 if the amount is not available in time.
+            Problem: the refusal of this budget if the amount is not available in time.
         """
         amount = min(amount, self.total)
         if self._waiting or self.used + amount > self.total:
@@ -75,8 +93,7 @@ class Budget:
             raise
         if not done:
             self._withdraw(entry)
-            detail = "The collector receives as many bodies as it has memory for. Nothing was stored; send it again."
-            raise Problem(503, "busy", detail)
+            raise self._refusal()
 
     def _withdraw(self, entry: tuple[int, asyncio.Future[None]]) -> None:
         amount, turn = entry
@@ -117,12 +134,17 @@ class Bodies:
     async def receive_unauthenticated(
         self, request: Request[None, None, State], longest: int, address: str
     ) -> AsyncIterator[bytearray]:
-        """Receive a body whose sender is not known yet, as ``receive`` does; an address may send only a few at once."""
+        """Receive a body whose sender is not known yet, as ``receive`` does; an address has a share of the memory.
+
+        Raises:
+            Problem: 429 if other bodies of the address use its share.
+        """
         size = announced_size(request, longest)
-        own = self._addresses.setdefault(address, Budget(OLD_CLIENT_BODIES))
+        share = Budget(ADDRESS_MEMORY, ADDRESS_WAIT_SECONDS, _too_many_of_address)
+        own = self._addresses.setdefault(address, share)
         try:
-            async with own.reserve(1), self._without_token.reserve(size):
-                yield await receive_body(request, longest)
+            async with own.reserve(size), self._without_token.reserve(size):
+                yield await receive_body(request, longest, OLD_CLIENT_GRACE_SECONDS)
         finally:
             if own.idle:
                 self._addresses.pop(address, None)

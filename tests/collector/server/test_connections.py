@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import uvicorn
@@ -17,6 +18,7 @@ from collector import limits
 from collector.errors import Problem
 from collector.server import connections
 from collector.server.connections import Connections, guarded, protocol
+from collector.web import bodies
 from collector.web.addresses import read_networks
 from collector.web.bodies import Budget, receive_body
 from collector.web.context import AUTHENTICATED
@@ -323,6 +325,36 @@ def test_a_reservation_that_waits_too_long_is_refused() -> None:
                     raise AssertionError("there was no room")
             assert refused.value.status == 503
         assert budget.idle
+
+    asyncio.run(run())
+
+
+def test_bodies_of_one_address_wait_for_each_other_and_the_client_is_told() -> None:
+    """One address may hold back only its own bodies; that is no failure of the server, so the status is not 5xx."""
+
+    def announcing(size: int, *parts: bytes | None) -> Any:
+        sending: Any = Sending(*(parts or (b"x" * size,)))
+        sending.headers = {"content-length": str(size)}
+        return sending
+
+    async def run() -> None:
+        with patch.multiple(bodies, ADDRESS_WAIT_SECONDS=0.02, ADDRESS_MEMORY=100):
+            receiver = bodies.Bodies()
+
+            async def hold() -> None:
+                async with receiver.receive_unauthenticated(announcing(80, None), 1000, "192.0.2.1"):
+                    pass
+
+            holding = asyncio.create_task(hold())
+            await asyncio.sleep(0.01)
+            async with receiver.receive_unauthenticated(announcing(50), 1000, "192.0.2.2") as body:
+                assert len(body) == 50
+            with pytest.raises(Problem) as refused:
+                async with receiver.receive_unauthenticated(announcing(50), 1000, "192.0.2.1"):
+                    raise AssertionError("there was no room")
+            holding.cancel()
+            await asyncio.gather(holding, return_exceptions=True)
+        assert (refused.value.status, refused.value.kind) == (429, "too-many-bodies")
 
     asyncio.run(run())
 
