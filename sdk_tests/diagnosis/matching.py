@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sdk_tests.diagnosis.rule import GENERAL, Rule
+from sdk_tests.diagnosis.rule import GENERAL, SPECIFIC, Rule
 from sdk_tests.diagnosis.rules import RULES
 from sdk_tests.diagnosis.text import Text, Where, chains
 
@@ -26,7 +26,7 @@ SERIOUS = re.compile(
 )
 
 CHATTER = re.compile(r"\b(?:INFO|DEBUG|TRACE)\b|\b(?:info|debug)\b[:\]]")
-"""Levels of a log at which a line is shown only if a rule knows it."""
+"""Levels of a log at which a line counts, and is shown, only if a specific rule knows it."""
 
 WRAPPERS = re.compile(
     r"became FAILED|Unknown error|bufsize exceeded|^(?:AssertionError|Exception|RuntimeError|SystemExit): ?$|"
@@ -64,8 +64,9 @@ def find_cause(texts: Sequence[Text], rules: Sequence[Rule] = RULES) -> Match | 
             if not line or (text.where is Where.LOGS and not SIGNS.search(line)):
                 continue
             serious = text.where is not Where.LOGS or number in raised or SERIOUS.search(line) is not None
+            chatter = text.where is Where.LOGS and number not in raised and CHATTER.search(line) is not None
             for order, rule in ranked:
-                if rule.rank == GENERAL and not serious:
+                if (rule.rank == GENERAL and not serious) or (rule.rank < SPECIFIC and chatter):
                     continue
                 key = (-rule.rank, number not in roots, place, number, order)
                 if best is not None and key >= best[0]:

@@ -114,7 +114,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "parsl-no-route",
         r"No viable ZMQ url from|Unable to connect to interchange; attempted addresses|"
-        r"Failed to connect to interchange|No address to probe",
+        r"No address to probe",
         "Parsl's workers do not reach its interchange",
         SITE,
         Phase.LAUNCH,

@@ -34,10 +34,10 @@ RULES: tuple[Rule, ...] = (
     ),
     _site(
         "name-resolution",
-        r"(?:could not|cannot|unable to|failed to) (?:resolve|lookup|look up) (?:host(?:name)?|address|name)?:? ?"
+        r"^(?!hostname: ).*?(?:(?:could not|cannot|unable to|failed to) (?:resolve|lookup|look up) (?:host(?:name)?|address|name)?:? ?"
         r"'?(?P<host>[\w.-]+)?|[Nn]ame or service not known|[Tt]emporary failure in name resolution|"
         r"nodename nor servname|[Uu]nknown host|No address associated with hostname|gaierror|NameResolutionError|"
-        r"Host name lookup failure",
+        r"Host name lookup failure)",
         "a host name cannot be resolved",
         "check `getent hosts NAME` on both nodes; add the host to /etc/hosts or DNS",
         "getaddrinfo(3)",

@@ -74,6 +74,26 @@ def test_a_general_message_in_a_log_counts_only_in_a_line_that_reports_an_error(
     assert match.rule.id == "connection-refused"
 
 
+HEALTHY = [
+    ("radical.pilot", "bootstrap_0.out", "hostname: Name or service not known"),
+    ("radical.pilot", "pmgr_launching.0000.err", "INFO:psij._plugins:No module named 'flux'"),
+    (
+        "parsl",
+        "manager.log",
+        "2026-11-29 06:24:23 Interchange-Communicator process_worker_pool:322 ERROR: Failed to "
+        "connect to interchange (tcp://127.0.0.1:55017)",
+    ),
+    ("parsl", "parsl.log", "2026-11-29 06:50:27 Task-Launch_0 DEBUG: Task 0 will not be sent, connection refused once"),
+    ("parsl", "parsl.log", "2026-11-29 06:50:27 INFO: Standard error for task 0 will not be redirected."),
+]
+"""Lines of logs of cases that passed."""
+
+
+@pytest.mark.parametrize(("owner", "name", "line"), HEALTHY, ids=[line[:40] for _, _, line in HEALTHY])
+def test_what_the_logs_of_a_passing_case_contain_is_no_cause(owner: str, name: str, line: str) -> None:
+    assert find_cause([Text(Where.LOGS, name, line, owner)]) is None
+
+
 def test_a_schedulers_message_in_a_components_exception_is_the_schedulers_fault() -> None:
     line = "psij.SubmitException: sbatch: error: Batch job submission failed: Invalid qos specification"
     match = find_cause([output(*raised(line), CAUSE, *raised("RuntimeError: job became FAILED"))])
