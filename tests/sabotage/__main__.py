@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
+import json
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
 from tests.needs import NEEDS
-from tests.sabotage.breakage import Score
+from tests.sabotage.breakage import Score, Shown, score
 from tests.sabotage.families import BREAKAGES
 from tests.sabotage.run import run
 from tests.sabotage.table import table, write
@@ -18,7 +20,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("ids", nargs="*", default=["*"], help="patterns of ids or families; default: all")
     parser.add_argument("--to", type=Path, help="write the table to the generated part of this file")
-    parser.add_argument("--keep", type=Path, help="keep the runs in this folder")
+    parser.add_argument(
+        "--keep", type=Path, help="keep the runs in this folder; what is there already is not run again"
+    )
     given = parser.parse_args()
     deployment = NEEDS["components"].find()
     if deployment is None:
@@ -37,7 +41,12 @@ def main() -> None:
             continue
         folder = Path(given.keep or tempfile.mkdtemp(prefix="sabotage-"), breakage.id)
         folder.mkdir(parents=True, exist_ok=True)
-        each = run(breakage, deployment, folder)
+        result = folder / "shown.json"
+        if result.exists():  # of an earlier call with the same folder
+            each = score(breakage, Shown(**json.loads(result.read_text(encoding="utf-8"))))
+        else:
+            each = run(breakage, deployment, folder)
+            result.write_text(json.dumps(asdict(each.shown)), encoding="utf-8")
         scores.append(each)
         marks = " ".join(
             name if getattr(each, name) else name.upper() + "!" for name in ("outcome", "cls", "evidence", "advice")
