@@ -252,15 +252,14 @@ def _deployment(
         return _spack(system, places, env)
     if text != "release" and not text.startswith("release:"):
         deployment = resolve(text, env)
-        promises: dict[str, str | None] = dict.fromkeys(system.promises)
-        return replace(deployment, promises=promises), None
+        return replace(deployment, promises={**dict.fromkeys(system.promises), **deployment.promises}), None
     from exaworks_sdk.install import pip_deployment
     from exaworks_sdk.release import load
 
     release = load(text.partition(":")[2] or None)
     folder = pip_deployment(places, release, progress=echo, wheelhouse=options.wheelhouse)
     deployment = virtual_environment(folder, env, name=f"release {release.name}")
-    promises = {c.name: c.version for c in release.components if c.promised}
+    promises: dict[str, str | None] = {c.name: c.version for c in release.components if c.promised}
     for name in system.promises:
         promises.setdefault(name, None)
     return replace(deployment, promises=promises, release=release.name), release
