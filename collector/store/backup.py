@@ -16,15 +16,19 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, func, insert, select, text
+from sqlalchemy import Connection, delete, func, insert, select, text
 
 from collector.clock import iso, now_ms
 from collector.errors import BackupError
 from collector.store.database import Store
-from collector.store.tables import HEAD, metadata
+from collector.store.tables import HEAD, counters, key_checks, log_entries, metadata, processes
 
 MAGIC = "exaworks-collector-backup"
 _ROWS = 500
+
+_OF_SERVER = (key_checks, counters, processes, log_entries)
+"""What a server writes when it starts. A database that contains nothing else is empty."""
+
 _MAX_PART_BYTES = 2**31
 
 
@@ -101,8 +105,10 @@ def _read(connection: Connection, stream: gzip.GzipFile, file: Path) -> dict[str
         )
     tables = {str(table.name): table for table in metadata.sorted_tables}
     for table in tables.values():
-        if connection.execute(select(func.count()).select_from(table)).scalar_one():
+        if table not in _OF_SERVER and connection.execute(select(func.count()).select_from(table)).scalar_one():
             raise BackupError("the database is not empty. Name a new database with --database.")
+    for table in _OF_SERVER:
+        connection.execute(delete(table))
     counts = dict.fromkeys(tables, 0)
     value: Any = None
     for part in parts:

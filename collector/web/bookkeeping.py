@@ -21,12 +21,16 @@ log = logging.getLogger("collector")
 EVERY_SECONDS = 10.0
 
 
-def store_notes(server: Server) -> None:
+def store_notes(server: Server, idle_too: bool = True) -> None:
     """Write the refused requests, the counters and the state of this process to the database.
+
+    ``idle_too``: also if there was no request.
 
     If that fails, the error is logged, and the counters are kept for the next time.
     """
     refusals, counted, now = server.refusals.take(), server.counters.take(), now_ms()
+    if not idle_too and server.store.file is not None and not refusals and not counted:
+        return  # only one process serves a SQLite file, so nobody needs to know that it is alive
     process = ProcessState(server.name, server.started, resident_memory())
 
     def store(connection: Connection) -> None:
@@ -49,7 +53,7 @@ def keeping_books(server: Server, every: float = EVERY_SECONDS) -> Iterator[None
 
     def run() -> None:
         while not stop.wait(every):
-            store_notes(server)
+            store_notes(server, idle_too=False)
 
     thread = threading.Thread(target=run, name="bookkeeping", daemon=True)
     thread.start()
