@@ -20,6 +20,8 @@ FILES = 60
 """Logs that are read of one attempt."""
 HEAD, TAIL = 64_000, 192_000
 """Bytes that are read from the beginning and from the end of a log."""
+ALL = 3_000_000
+"""Characters that are read of all logs of one attempt; to search them for known causes takes a few seconds."""
 SECONDS = 5.0
 """Time in which the logs of one attempt are read; what is not read by then is left out."""
 LINES = 12
@@ -85,10 +87,11 @@ def harvest(readers: Iterable[tuple[str, Reader]], root: Path, keep: Keep) -> li
     """
     deadline = time.monotonic() + SECONDS
     texts: list[Text] = []
+    total = 0
     known: set[tuple[int, int]] = set()
     for owner, reader in readers:
         for log in _guarded(reader, root):
-            if len(texts) >= FILES or time.monotonic() > deadline:
+            if len(texts) >= FILES or total >= ALL or time.monotonic() > deadline:
                 return texts
             try:
                 status = log.stat()
@@ -97,6 +100,7 @@ def harvest(readers: Iterable[tuple[str, Reader]], root: Path, keep: Keep) -> li
                     continue
                 known.add(identity)
                 content = read_ends(log)
+                total += len(content)
                 texts.append(Text(Where.LOGS, log.name, content, owner, keep.path_of(log, root), status.st_size))
             except OSError:
                 continue

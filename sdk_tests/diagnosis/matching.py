@@ -90,7 +90,7 @@ def chosen_lines(text: Text, limit: int) -> list[str]:
         elif not CHATTER.search(line):
             weights[number] = 1 if SERIOUS.search(line) else 2
     kept = sorted(sorted(weights, key=lambda number: (weights[number], number))[:limit])
-    chosen = kept or [number for number, line in enumerate(lines) if line][-3:]
+    chosen = kept or [number for number, line in enumerate(lines) if line and not CHATTER.search(line)][-3:]
     return list(dict.fromkeys(lines[number] for number in chosen))
 
 

@@ -123,6 +123,12 @@ def test_the_number_of_logs_is_limited(keep: Keep, monkeypatch: pytest.MonkeyPat
     assert len(harvest([("own", reader_of(None))], root, keep)) == 3
 
 
+def test_the_size_of_all_logs_together_is_limited(keep: Keep, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ALL", 25)
+    root = scratch(keep, *(f"{number}.log" for number in range(10)))  # of 15 characters each
+    assert len(harvest([("own", reader_of(None))], root, keep)) == 2
+
+
 def test_after_the_time_limit_no_further_log_is_read(keep: Keep, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SECONDS", -1.0)
     assert harvest([("own", reader_of(None))], scratch(keep, "a.log"), keep) == []
