@@ -166,9 +166,12 @@ def _runs(connection: Connection, system: int, only: list[int] | None) -> Iterat
 
 
 def _observation(run: Any, cell_positions: Mapping[int, int], cell: int) -> Observation | None:
-    """Return the outcome of a cell in a run; None for a missing one while the run is open, or if it is partial."""
+    """Return the outcome of a cell in a run; None for a missing one while the run is open, or if it is partial.
+
+    A partial run that was closed has been restricted or stopped by its user. One that was never closed has died.
+    """
     outcome = run.outcomes[cell_positions[cell]]
-    if outcome == MISSING and (is_open(run) or run.partial):
+    if outcome == MISSING and (is_open(run) or (run.partial and not run.overdue)):
         return None
     return Observation(run.id, run.started, outcome, run.stack)
 

@@ -140,7 +140,7 @@ def store_closing(
     rollup = {"sequence": closing.sequence, "state": closing.state, "ended": decoded.ended}
     rollup |= {"due": None, "overdue": False}
     connection.execute(update(runs).where(runs.c.id == row.id).values(**rollup, exit_code=closing.exit_code))
-    update_rollups(connection, row.system, {row.id: positions(row.plan_cells, row.extra)})
+    update_rollups(connection, row.system, {row.id: positions(row.plan_cells, row.extra)}, moved=row.overdue)
     note_full_runs(connection, row.system)
     return places[0]
 

@@ -84,7 +84,7 @@ def test_a_page_is_json_by_its_address_or_by_the_accept_header(collector: Collec
 
 
 def test_a_run_whose_name_ends_in_json_is_displayed_as_a_page(collector: Collector, admin: str) -> None:
-    collector.open(manifest("nightly.json", CASES[:1], system="other"))
+    collector.open(manifest("nightly.json", CASES[:1], system="other", time_limit="87600:00:00"))
     assert "text/html" in collector.get("/runs/nightly.json").headers["content-type"]
     assert collector.get("/runs/nightly.json.json").json()["run_id"] == "nightly.json"
 

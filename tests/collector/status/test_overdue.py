@@ -173,12 +173,26 @@ def test_what_arrives_late_replaces_missing_and_a_closing_ends_the_matter(store:
         assert verify(connection).problems == []
 
 
-def test_a_restricted_run_that_died_is_overdue_and_makes_no_case_of_others_missing(store: Store) -> None:
+@pytest.mark.parametrize("later", [False, True], ids=["newest", "older than another"])
+def test_the_cases_that_a_restricted_run_planned_are_missing_while_it_is_overdue(store: Store, later: bool) -> None:
+    """What it did not plan is not missing, and neither is anything once it is closed, as its user stopped it."""
     whole(store)
-    send(store, *dying(time_limit="01:00:00", partial=True))
-    assert tiles(store, BEGAN + HOUR) == {"control": "pass", "psij": "pass", "parsl": "pass"}
+    with store.writing() as connection:
+        before = rolled_up(connection)["cells"]
+    opening = manifest("dies", CASES[:4], started=START, time_limit="01:00:00", partial=True)
+    send(store, opened(opening), added(*(record("dies", case) for case in CASES[:3])))
+    assert tiles(store, BEGAN + HOUR) == {"control": "pass", "psij": "missing", "parsl": "pass"}
     run = facts(store, "/runs/{run_id}", BEGAN + HOUR, run_id="dies")
-    assert (run["state"], run["outcome"], run["counts"]["missing"]) == ("overdue", "missing", 2)
+    assert (run["state"], run["outcome"], run["counts"]["missing"]) == ("overdue", "missing", 1)
+    if later:
+        put(store, manifest("newer", CASES[3:4], started=iso(BEGAN + 60_000), partial=True), record("newer", CASES[3]))
+        assert tiles(store, BEGAN + HOUR)["psij"] == "pass"
+    send(store, closed("dies", closing(3, missing=1, state="interrupted")))
+    assert tiles(store, BEGAN + HOUR) == {"control": "pass", "psij": "pass", "parsl": "pass"}
+    with store.writing() as connection:
+        if not later:
+            assert rolled_up(connection)["cells"]["frontier", CASES[3]] == before["frontier", CASES[3]]
+        assert verify(connection).problems == []
 
 
 def test_an_old_run_that_is_being_uploaded_is_not_overdue_before_its_closing_can_have_arrived(store: Store) -> None:
