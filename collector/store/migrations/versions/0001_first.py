@@ -156,22 +156,3 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["record"], ["records.id"], name=op.f("fk_bodies_record")),
         sa.PrimaryKeyConstraint("record", name=op.f("pk_bodies")),
     )
-
-
-def downgrade() -> None:
-    op.drop_table("bodies")
-    op.drop_index(op.f("ix_records_record_key"), table_name="records")
-
-    op.drop_table("records")
-    op.drop_table("closings")
-    op.drop_index(op.f("ix_runs_system_started_run_id"), table_name="runs")
-    op.drop_index(op.f("ix_runs_started"), table_name="runs")
-
-    op.drop_table("runs")
-    op.drop_index(op.f("ix_cells_system_subject"), table_name="cells")
-
-    op.drop_table("cells")
-    op.drop_table("board")
-    op.drop_table("tokens")
-    op.drop_table("systems")
-    op.drop_table("plans")

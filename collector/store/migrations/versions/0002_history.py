@@ -82,12 +82,3 @@ def upgrade() -> None:
         sa.Column("last_used", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("sender", name=op.f("pk_senders")),
     )
-
-
-def downgrade() -> None:
-    for table in ("senders", "hidden_sites", "events", "days"):
-        op.drop_table(table)
-    op.drop_column("board", "flaky")
-    for table, columns in ADDED.items():
-        for name, _ in columns:
-            op.drop_column(table, name)

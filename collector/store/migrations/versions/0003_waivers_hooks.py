@@ -64,11 +64,3 @@ def upgrade() -> None:
     op.create_index(op.f("ix_deliveries_sent_due"), "deliveries", ["sent", "due"])
     op.create_index(op.f("ix_cells_last_outcome"), "cells", ["last_outcome"])
     op.create_index(op.f("ix_runs_release_system_started"), "runs", ["release", "system", "started"])
-
-
-def downgrade() -> None:
-    op.drop_index(op.f("ix_runs_release_system_started"), "runs")
-    op.drop_index(op.f("ix_cells_last_outcome"), "cells")
-    for table in ("deliveries", "told", "hooks", "waivers"):
-        op.drop_table(table)
-    op.drop_column("board", "nested")

@@ -54,14 +54,3 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("series", "record", name=op.f("pk_points")),
     )
     op.create_index(op.f("ix_points_series_started"), "points", ["series", "started"])
-
-
-def downgrade() -> None:
-    op.drop_table("points")
-    op.drop_table("series")
-    for table in ("records", "bodies"):
-        with op.batch_alter_table(table) as batch:
-            for _, column, other in (each for each in FREED if each[0] == table):
-                batch.create_foreign_key(op.f(f"fk_{table}_{column}"), other, [column], ["id"])
-    for name in ("worse", "trended"):
-        op.drop_column("systems", name)

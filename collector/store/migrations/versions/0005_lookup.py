@@ -14,8 +14,3 @@ depends_on = None
 def upgrade() -> None:
     op.drop_index(op.f("ix_records_record_key"), table_name="records")
     op.create_index(op.f("ix_records_lookup"), "records", [sa.text("(run >> 5)"), "record_key"])
-
-
-def downgrade() -> None:
-    op.drop_index(op.f("ix_records_lookup"), table_name="records")
-    op.create_index(op.f("ix_records_record_key"), "records", ["record_key"])

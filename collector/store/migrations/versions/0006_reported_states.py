@@ -17,10 +17,6 @@ def upgrade() -> None:
     _move("told", "reported_states")
 
 
-def downgrade() -> None:
-    _move("reported_states", "told")
-
-
 def _move(old: str, new: str) -> None:
     """Move the rows into a new table, so that the names of its constraints follow the name of the table."""
     moved = op.create_table(

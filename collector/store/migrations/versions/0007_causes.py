@@ -14,8 +14,3 @@ depends_on = None
 def upgrade() -> None:
     op.add_column("records", sa.Column("cause_key", sa.String(128), nullable=True))
     op.add_column("records", sa.Column("title", sa.String(256), nullable=True))
-
-
-def downgrade() -> None:
-    op.drop_column("records", "title")
-    op.drop_column("records", "cause_key")

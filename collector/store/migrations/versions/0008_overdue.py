@@ -28,14 +28,6 @@ def upgrade() -> None:
     _missing_cases_are_not_new()
 
 
-def downgrade() -> None:
-    op.drop_index("ix_runs_due", "runs")
-    for name in (*RUN_COLUMNS, "overdue"):
-        op.drop_column("runs", name)
-    for name in SYSTEM_COLUMNS:
-        op.drop_column("systems", name)
-
-
 def _let_open_runs_end() -> None:
     """Give each open run with a plan the end that its ``stale_after`` states; earlier clients state no other limit."""
     op.execute(

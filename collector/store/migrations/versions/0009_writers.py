@@ -75,14 +75,3 @@ def upgrade() -> None:
     with op.batch_alter_table("runs") as batch:
         batch.drop_constraint(op.f("uq_runs_run_id"), type_="unique")
         batch.create_unique_constraint(op.f("uq_runs_run_id_system"), ["run_id", "system"])
-
-
-def downgrade() -> None:
-    with op.batch_alter_table("runs") as batch:
-        batch.drop_constraint(op.f("uq_runs_run_id_system"), type_="unique")
-        batch.create_unique_constraint(op.f("uq_runs_run_id"), ["run_id"])
-    for table in WRITTEN:
-        op.drop_column(table, "writer")
-    op.drop_column("systems", "retired")
-    for table in ("former_names", "processes", "counters", "key_checks", "log_entries", "writers"):
-        op.drop_table(table)
