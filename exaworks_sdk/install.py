@@ -66,19 +66,28 @@ def spack_deployment(places: Places, release: Release) -> tuple[Path, dict[str, 
         InstallError: ``exaworks install`` has created no such environment, or its lock cannot be read.
     """
     folder = spack_prefix(places, release) / "environment"
-    try:
-        nodes = json.loads((folder / "spack.lock").read_bytes())["concrete_specs"].values()
-        external = {node["name"]: "external" in node for node in nodes}
-    except FileNotFoundError:
+    if not (folder / "spack.lock").exists():
         raise InstallError(
             f"deployment spack, release {release.name}: there is no environment {folder}. Create it with 'exaworks "
             "install' (--site SITE/SYSTEM uses a site's compilers and externals), or name another: spack:ENV-or-PREFIX."
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InstallError(
-            f"{folder / 'spack.lock'}: cannot be read: {error}. Create it again with 'exaworks install'."
-        ) from error
-    return folder, {
+        )
+    return folder, locked_components(folder / "spack.lock", release)
+
+
+def locked_components(lock: Path, release: Release) -> dict[str, str | None]:
+    """Return the components of a release that the lock of a Spack environment contains.
+
+    The value of a component is the release's version, or None if it is an external of the site.
+
+    Raises:
+        InstallError: the lock cannot be read.
+    """
+    try:
+        nodes = json.loads(lock.read_bytes())["concrete_specs"].values()
+        external = {node["name"]: "external" in node for node in nodes}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InstallError(f"{lock}: cannot be read: {error}. Concretize the environment again.") from error
+    return {
         component.name: None if external[component.spack] else component.version
         for component in release.components
         if component.spack in external

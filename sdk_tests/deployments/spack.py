@@ -8,8 +8,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from exaworks_sdk.errors import InstallError
+from exaworks_sdk.install import locked_components
+from exaworks_sdk.release import load
 from sdk_tests.deployments.activation import activate, deployment_by_script, not_activated
 from sdk_tests.deployments.deployment import Deployment, without_python
+from sdk_tests.errors import DeploymentError
 
 ACTIVE = ("SPACK_ENV", "SPACK_ENV_VIEW", "SPACK_LOADED_HASHES", "VIRTUAL_ENV")
 """Variables of an environment that is active already; without them, an activation has to set its own."""
@@ -26,7 +30,8 @@ def resolve(name: str, environ: Mapping[str, str]) -> Deployment:
     folder = Path(name).expanduser().absolute()
     if (folder / "bin").is_dir():
         deployment = deployment_by_script(text, "spack", start, activate(text, _prefix_script(folder), start))
-        return replace(deployment, prefixes=(str(folder), *(deployment.prefixes or ())))
+        prefixes = (str(folder), *(deployment.prefixes or ()))
+        return replace(deployment, prefixes=prefixes, promises=_promises(text, folder.resolve()))
     activated = activate(text, _environment_script(name, folder), start)
     active = activated.get("SPACK_ENV")
     if not active or not _same(name, folder, active):
@@ -36,9 +41,21 @@ def resolve(name: str, environ: Mapping[str, str]) -> Deployment:
         raise not_activated(
             text,
             "it added nothing to PATH",
-            f"the environment in {active} has no view, or nothing is installed in it; run `spack -e {name} install`",
+            f"nothing is installed in the environment in {active}; run `spack -e {name} install`",
         )
-    return replace(deployment, prefixes=(active, *deployment.prefixes))
+    promises = _promises(text, Path(active))
+    return replace(deployment, prefixes=(active, *deployment.prefixes), promises=promises)
+
+
+def _promises(text: str, folder: Path) -> dict[str, str | None]:
+    """Return the components that the lock of an environment contains; ``folder`` is the environment, or its view."""
+    for place in (folder, *folder.parents[:3]):
+        if (place / "spack.lock").is_file():
+            try:
+                return dict.fromkeys(locked_components(place / "spack.lock", load()))
+            except InstallError as error:
+                raise DeploymentError(f"--deployment {text}: {error}") from error
+    return {}
 
 
 def _same(name: str, folder: Path, active: str) -> bool:
@@ -65,5 +82,12 @@ def _environment_script(name: str, folder: Path) -> str:
     return (
         f"{find}exaworks_step spack env activate {shlex.quote(wanted)}\n"
         f'script=$("$spack_bin" env activate --sh {shlex.quote(wanted)}) || exit 1\n'
-        'eval "$script"'
+        'before=$PATH\neval "$script"\n'
+        # Without a view, as in the environments of E4S, the environment of each installed root is loaded instead.
+        'if [ -n "${SPACK_ENV:-}" ] && [ "$PATH" = "$before" ]; then\n'
+        "exaworks_step spack load of what is installed\n"
+        f'roots=$("$spack_bin" -e {shlex.quote(wanted)} find --explicit --format "/{{hash}}") || exit 1\n'
+        'if [ -n "$roots" ]; then\n'
+        f'script=$("$spack_bin" -e {shlex.quote(wanted)} load --sh $roots) || exit 1\n'
+        'eval "$script"\nfi\nfi'
     )

@@ -121,5 +121,5 @@ def test_the_spack_deployment_has_the_concretized_components_and_no_version_of_a
         (folder / "spack.lock").write_text(json.dumps({"concrete_specs": {"abc": node}}))
         assert spack_deployment(places, release) == (folder, promised)
     (folder / "spack.lock").write_text('{"concrete_specs": {"abc')
-    with pytest.raises(InstallError, match=r"spack.lock: cannot be read: .*Create it again with 'exaworks install'"):
+    with pytest.raises(InstallError, match=r"spack.lock: cannot be read: .*Concretize the environment again"):
         spack_deployment(places, release)

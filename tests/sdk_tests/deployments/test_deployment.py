@@ -61,6 +61,43 @@ def test_a_spack_environment_is_activated_by_spack_itself(tmp_path: Path) -> Non
     assert "PYTHONPATH" not in deployment.environ
 
 
+def test_the_installed_roots_of_an_environment_without_a_view_are_loaded(tmp_path: Path) -> None:
+    python = fake_python(tmp_path / "store")
+    environ = with_spack(
+        tmp_path / "tools",
+        f"""
+        case "$*" in
+            "env activate --sh mine") echo "export SPACK_ENV=/e/mine" ;;
+            "-e mine find --explicit --format /{{hash}}") printf '/one\n/two\n' ;;
+            "-e mine load --sh /one /two") echo 'export PATH={python.parent}:$PATH PYTHONPATH=/store/lib' ;;
+            *) echo "not expected: $*" >&2; exit 9 ;;
+        esac""",
+    )
+    deployment = resolve("spack:mine", environ)
+    assert deployment.python == str(python)
+    assert deployment.environ["PYTHONPATH"] == "/store/lib"
+
+
+@pytest.mark.parametrize("named", ["environment", "environment/.spack-env/view", "view"])
+def test_what_the_lock_of_a_spack_environment_contains_is_promised(tmp_path: Path, named: str) -> None:
+    environment = tmp_path / "environment"
+    view = environment / ".spack-env" / "view"
+    python = fake_python(view)
+    (tmp_path / "view").symlink_to(view)
+    (environment / "spack.yaml").touch()
+    nodes = {"a": {"name": "py-parsl"}, "b": {"name": "zlib"}, "c": {"name": "flux-core", "external": {"path": "/usr"}}}
+    (environment / "spack.lock").write_text(json.dumps({"concrete_specs": nodes}))
+    environ = with_spack(tmp_path / "tools", f"echo 'export SPACK_ENV={environment} PATH={python.parent}:$PATH'")
+    assert resolve(f"spack:{tmp_path / named}", environ).promises == {"parsl": None, "flux": None}
+
+
+def test_a_lock_of_spack_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    fake_python(tmp_path)
+    (tmp_path / "spack.lock").write_text("[]")
+    with pytest.raises(DeploymentError, match=r"spack\.lock: cannot be read"):
+        resolve(f"spack:{tmp_path}", BASE)
+
+
 def test_an_environment_that_lies_beside_its_own_spack_is_activated_by_that(tmp_path: Path) -> None:
     (tmp_path / "spack" / "bin").mkdir(parents=True)
     (tmp_path / "environment").mkdir()
@@ -197,7 +234,18 @@ def with_spack(folder: Path, text: str) -> dict[str, str]:
         ),
         ("spack:mine", lambda f: with_spack(f, "true"), "the environment mine is not active"),
         ("spack:mine", lambda f: with_spack(f, "echo export SPACK_ENV=/e/other"), "the environment mine is not active"),
-        ("spack:mine", lambda f: with_spack(f, "echo export SPACK_ENV=/e/mine"), "it added nothing to PATH"),
+        (
+            "spack:mine",
+            lambda f: with_spack(f, 'case $1 in env) echo "export SPACK_ENV=/e/mine";; esac'),
+            "it added nothing to PATH; nothing is installed",
+        ),
+        (
+            "spack:mine",
+            lambda f: with_spack(
+                f, 'case $1 in env) echo "export SPACK_ENV=/e/mine";; *) echo "no lock" >&2; exit 1; esac'
+            ),
+            "no lock",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) and ":" in value else None,
 )
