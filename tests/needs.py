@@ -90,6 +90,21 @@ def _namespaces() -> str | None:
     return unshare if created else None
 
 
+def _memory_cgroup() -> str | None:
+    """Return the folder in which control groups that limit memory can be made."""
+    first = Path("/sys/fs/cgroup/memory")
+    folder = first if first.is_dir() else Path("/sys/fs/cgroup")
+    limit = "memory.limit_in_bytes" if first.is_dir() else "memory.max"
+    trial = folder / f"exaworks-{os.getpid()}"
+    try:
+        trial.mkdir()
+        usable = os.access(trial / limit, os.W_OK)
+        trial.rmdir()
+    except OSError:
+        return None
+    return str(folder) if usable else None
+
+
 @dataclass(frozen=True)
 class Need:
     """One thing of the machine: ``find`` returns where it is, ``get`` says how to come by it."""
@@ -134,6 +149,7 @@ NEEDS = {
     "ctest": Need(lambda: program("ctest"), "ctest is absent: install cmake"),
     "g++": Need(lambda: program("g++"), "g++ is absent: install g++"),
     "googletest": Need(_googletest, "GoogleTest is absent: install libgtest-dev and g++"),
+    "memory-cgroup": Need(_memory_cgroup, "control groups for memory cannot be made: be root of the whole machine"),
     "nginx": Need(lambda: program("nginx"), "nginx is absent: install nginx"),
     "caddy": Need(lambda: program("caddy"), "caddy is absent: install caddy"),
     "systemd": Need(lambda: program("systemd-analyze"), "systemd-analyze is absent: install systemd"),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import selectors
 import signal
 import subprocess
@@ -34,6 +35,9 @@ STDOUT_CAP = 1 << 20
 """Bytes of standard output kept from the start: an answer is one line."""
 STDERR_CAP = 64 << 10
 """Bytes of standard error kept from the end."""
+
+KILLED = re.compile(rb"SIGKILL|signal:? 9\b|-9\b|\b[Kk]illed\b|\bLost\b|\blost\b|WorkerLost|ManagerLost|\bdied\b")
+"""What programs print if one of their processes was killed."""
 
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -76,6 +80,8 @@ class _Child:
     ending: str = "exited"
     starved: float = 0.0
     kill_at: float | None = None
+    oom_kills: int = 0
+    """How many processes the kernel had killed for lack of memory when this one started."""
     shared_memory: set[int] = field(default_factory=set)
 
 
@@ -127,7 +133,7 @@ class ProcessTable:
             self._failed.append((done, ended))
             return
         deadline = None if limit is None else time.monotonic() + limit
-        child = _Child(key, popen, mark, cwd, done, now, deadline)
+        child = _Child(key, popen, mark, cwd, done, now, deadline, oom_kills=oom_kills())
         self._children[popen.pid] = child
         for stream, take in ((popen.stdout, self._take_stdout), (popen.stderr, self._take_stderr)):
             assert stream is not None
@@ -258,6 +264,7 @@ class ProcessTable:
                     child.started,
                     time.time(),
                     tuple(orphans),
+                    detail=_memory_kill(child, code),
                     starved=child.starved,
                 )
             )
@@ -300,6 +307,27 @@ class ProcessTable:
                     os.kill(pid, signal.SIGKILL)
                     os.waitpid(pid, 0)
         return killed
+
+
+def oom_kills() -> int:
+    """Return how many processes the kernel has killed for lack of memory since it started; 0 where it does not tell."""
+    try:
+        with open("/proc/vmstat", encoding="ascii") as file:  # noqa: PTH123
+            return next((int(line.split()[1]) for line in file if line.startswith("oom_kill ")), 0)
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def _memory_kill(child: _Child, code: int) -> str:
+    """Return that a process of a child was killed for lack of memory, if that is why it failed; else nothing."""
+    if code == 0 or child.ending != "exited" or not (code in (-signal.SIGKILL, 137) or KILLED.search(child.stderr)):
+        return ""
+    count = oom_kills() - child.oom_kills
+    return (
+        f"out of memory: the kernel killed {count} processes while this ran (oom_kill in /proc/vmstat)"
+        if count > 0
+        else ""
+    )
 
 
 def _bind(take: Callable[[_Child, Any], bool], child: _Child) -> Callable[[Any], bool]:

@@ -21,6 +21,8 @@ from dashboard_client.schema import Record
 from tests.sabotage.breakage import Breakage, Score, Shown, score, worst
 
 CASES = Path(__file__).with_name("cases")
+CGROUPS = ("/sys/fs/cgroup/memory", "/sys/fs/cgroup")
+"""Where control groups for memory are, of version 1 and of version 2."""
 LIMIT = 600.0
 """Seconds that the run of one breakage may take."""
 
@@ -59,6 +61,13 @@ END
 full() { # FOLDER: not a byte more can be written to it
     mount -t tmpfs -o size=4k tmpfs "$1"
     cat /dev/zero >"$1/filler" 2>/dev/null || true
+}
+memory() { # MIB: what this shell and its children may use together
+    if [ -d /sys/fs/cgroup/memory ]; then set -- "$1" /sys/fs/cgroup/memory limit_in_bytes
+    else set -- "$1" /sys/fs/cgroup max; fi
+    mkdir "$2/$(basename "$T")"
+    echo "$1M" >"$2/$(basename "$T")/memory.$3"
+    echo 0 >"$2/$(basename "$T")/cgroup.procs"
 }
 readonly() { # FOLDER
     mount -t tmpfs -o ro tmpfs "$1"
@@ -105,8 +114,10 @@ def run(breakage: Breakage, deployment: str, folder: Path) -> Score:
         output, _ = process.communicate()
     finally:
         late.cancel()
-        with contextlib.suppress(OSError):
-            shutil.rmtree(temporary)
+        shutil.rmtree(temporary, ignore_errors=True)
+        for base in CGROUPS:
+            with contextlib.suppress(OSError):
+                Path(base, Path(temporary).name).rmdir()
     (folder / "output").write_text(output, encoding="utf-8")
     return worst(
         [

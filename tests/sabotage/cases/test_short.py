@@ -33,3 +33,8 @@ def test_processes_start(outcome: Outcome) -> None:
 )
 def test_a_python_app_returns_a_value(outcome: Outcome) -> None:
     assert outcome.answer["value"] == outcome.params["base"] ** outcome.params["exponent"]
+
+
+@case(payload="hungry.py", component="psij", name="short_hungry", schedulers=EVERY, walltime=60, answer=False)
+def test_a_program_gets_a_gigabyte(outcome: Outcome) -> None:
+    assert outcome.exit_code == 0

@@ -70,6 +70,16 @@ BREAKAGES = [
         "memory|limit",
     ),
     _node(
+        "memory-kill",
+        "the kernel kills a process of the case, whose control group has too little memory",
+        "memory 400",
+        r"out of memory|oom_kill",
+        "memory",
+        run="psij/short_hungry",
+        rule="out-of-memory",
+        needs=("memory-cgroup",),
+    ),
+    _node(
         "small-files",
         "a file may have at most 64 KiB",
         "ulimit -f 64",

@@ -90,6 +90,54 @@ END""",
         outcome="infra|fail",
     ),
     _slurm(
+        "nodes-are-drained",
+        "all nodes are drained for maintenance",
+        """standin sbatch <<'END'
+scontrol update NodeName=ALL State=DRAIN Reason=maintenance
+exec $REAL "$@"
+END""",
+        r"[Dd]rain|DRAIN|ReqNodeNotAvail|Nodes_required|UnavailableNodes",
+        "node|drain|partition",
+        run="psij/short",
+    ),
+    _slurm(
+        "partition-is-down",
+        "the partition does not start jobs",
+        """standin sbatch <<'END'
+p=$(sinfo -h -o %R | head -1)
+scontrol update PartitionName="$p" State=DOWN
+exec $REAL "$@"
+END""",
+        r"PartitionDown|partition .*down|Partition is down",
+        "partition|queue",
+        run="psij/short",
+    ),
+    _slurm(
+        "sbatch-answers-garbage",
+        "sbatch submits nothing and prints a page of a web server",
+        """standin sbatch <<'END'
+echo '<html><body>503 Service Unavailable</body></html>'
+END""",
+        r"503 Service Unavailable",
+        "sbatch|scheduler|output",
+        run="psij/short",
+        outcome="infra|fail|error",
+        cls="scheduler|site|unknown",
+    ),
+    _slurm(
+        "sbatch-prints-a-banner",
+        "sbatch prints a greeting of the site before its answer",
+        """standin sbatch <<'END'
+echo 'NOTE: your project has 17 node-hours left' >&2
+exec $REAL "$@"
+END""",
+        "",
+        "",
+        run="psij/short",
+        outcome="pass",
+        cls="",
+    ),
+    _slurm(
         "job-is-lost",
         "the job disappears from the queue as soon as it is submitted",
         """standin sbatch <<'END'

@@ -8,9 +8,12 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from sdk_tests.execution import process_table
 from sdk_tests.execution.marked_processes import MARK, kill_marked, remove_shared_memory
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -214,3 +217,23 @@ def test_processes_that_are_ended_by_their_mark_leave_no_shared_memory_of_their_
     finally:
         for path in Path("/dev/shm").glob(f"*{prefix}*"):
             path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("code", "stderr", "ending", "kills", "named"),
+    [
+        (-9, b"", "exited", 1, True),
+        (137, b"", "exited", 1, True),
+        (1, b"ManagerLost: a worker died", "exited", 2, True),
+        (-9, b"", "exited", 0, False),
+        (1, b"ValueError: no", "exited", 3, False),
+        (0, b"one worker was killed", "exited", 3, False),
+        (-9, b"", "timeout", 3, False),
+    ],
+)
+def test_a_kill_for_lack_of_memory_is_named_if_the_kernel_counted_one(
+    monkeypatch: pytest.MonkeyPatch, code: int, stderr: bytes, ending: str, kills: int, named: bool
+) -> None:
+    monkeypatch.setattr(process_table, "oom_kills", lambda: 5 + kills)
+    child: Any = SimpleNamespace(stderr=bytearray(stderr), ending=ending, oom_kills=5)
+    assert ("out of memory" in process_table._memory_kill(child, code)) == named
