@@ -426,3 +426,12 @@ def test_a_defect_of_a_scheduler_kind_costs_its_own_case_alone(
     assert endings.get("exited") == ""
     if method != "status_argv":
         assert "RuntimeError: a defect" in endings["harness-error"]
+
+
+def test_the_jobs_of_a_scheduler_that_is_given_up_are_cancelled_and_its_cases_end_with_the_reason(desk: Desk) -> None:
+    job = desk.submit()
+    desk.batch.cancel_all("control-failed", "the control case failed")
+    desk.tick(0.3)
+    assert set(desk.kind.cancelled) == {"1.server"}
+    assert desk.endings == [("control-failed", "the control case failed")]
+    assert not job.open
