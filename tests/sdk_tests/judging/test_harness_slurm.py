@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -105,7 +106,7 @@ def test_a_refused_submission_is_the_schedulers_fault(slurm: SlurmBench, shared:
     slurm.cases.clear()
     slurm.case("job", where="job")
     result = slurm.run("--scheduler", "slurm")
-    assert result.verdict("python/job@slurm") == ("infra", "scheduler", "submit-refused")
+    assert result.verdict("python/job@slurm") == ("infra", "scheduler", "slurm-partition")
     assert "nvalid partition" in result.evidence("python/job@slurm")
     assert result.code == 3
 
@@ -122,6 +123,18 @@ def test_a_job_that_does_not_start_in_time_is_cancelled(slurm: SlurmBench) -> No
     assert result.verdict("python/job@slurm") == ("infra", "scheduler", "queue-wait")
     assert result.code == 3
     assert slurm.queued() == []
+
+
+def test_a_control_case_is_reproduced_by_the_very_command_that_went_through_the_scheduler(slurm: SlurmBench) -> None:
+    record = slurm.run("--scheduler", "slurm").only("control/hello@slurm")
+    command = record.evidence.reproduce or ""
+    sent = str(record.extras["submit_command"])
+    assert "srun" in command.split()[0]
+    assert sent.split(" --job-name=")[0] == command.split(" --job-name=")[0]
+    done = subprocess.run(
+        command, shell=True, env=slurm.environ(), capture_output=True, text=True, check=True, timeout=60
+    )
+    assert json.loads(done.stdout)["job"].isdigit(), "it ran outside of a job"
 
 
 def test_a_job_that_somebody_else_cancels_is_an_error(slurm: SlurmBench) -> None:
