@@ -131,9 +131,8 @@ def test_a_control_case_is_reproduced_by_the_very_command_that_went_through_the_
     sent = str(record.extras["submit_command"])
     assert "srun" in command.split()[0]
     assert sent.split(" --job-name=")[0] == command.split(" --job-name=")[0]
-    done = subprocess.run(
-        command, shell=True, env=slurm.environ(), capture_output=True, text=True, check=True, timeout=60
-    )
+    again = ["sh", "-c", command]
+    done = subprocess.run(again, env=slurm.environ(), capture_output=True, text=True, check=True, timeout=60)
     assert json.loads(done.stdout)["job"].isdigit(), "it ran outside of a job"
 
 
