@@ -149,7 +149,7 @@ def push(
         click.echo(f"rejected: {rejection.case_id} ({rejection.record_id[:12]}): {rejection.reason}", err=True)
     if unclosed:
         click.echo(
-            f"{'note' if allow_unclosed else 'error'}: run {report.run_id} is not closed: it is still running, or it was "
+            f"{'note' if allow_unclosed else 'error'}: run {report.run_id} is not closed: it still runs, or it was "
             "ended before its last case. Its planned cases without a result will be missing on the dashboard. To "
             f"complete it: exaworks validate --resume {report.run_id}",
             err=True,

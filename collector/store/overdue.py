@@ -69,7 +69,7 @@ def mark_overdue(connection: Connection, now: int) -> int:
 def viewing(store: Store, now: int, write: Write | None = None) -> Iterator[Connection]:
     """Yield a connection for reading the states of cells at ``now``.
 
-    ``write`` runs a function in a transaction; without it, the store's own transaction is used. If SQLite has no room on
+    ``write`` runs a function in a transaction; without it, the store's own transaction is used. If there is no room on
     its disk, the states are computed and not stored.
     """
     with store.reading() as connection:

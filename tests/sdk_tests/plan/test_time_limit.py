@@ -61,7 +61,7 @@ def test_the_limit_of_a_plan(preparation: Any, cells: list[Cell], limit: str) ->
 def test_no_order_of_the_cases_takes_longer(
     plan: list[tuple[int, int]], max_jobs: int, retries: int, batch: bool
 ) -> None:
-    """Carry the plan out: each case waits as long as it may, needs its whole limit, and is repeated as often as it may."""
+    """Carry the plan out: each case waits, runs and is repeated for as long as it may."""
     preparation = prepared(batch=batch, max_jobs=max_jobs, retries=retries)
     cells = [cell(number, float(walltime), jobs=min(jobs, max_jobs)) for number, (walltime, jobs) in enumerate(plan)]
     slots = max_jobs if batch else 1
