@@ -185,8 +185,8 @@ class RunFolder:
                 write_atomically(self.path / "manifest.json", data)
             except OSError as error:
                 raise RunFolderError(
-                    f"{self.path}: the end of the run could not be stored: {error.strerror}. The records are kept; make "
-                    "room and run `exaworks validate --resume last`"
+                    f"{self.path}: the end of the run could not be stored: {error.strerror}. The records are kept: "
+                    "make room and run `exaworks validate --resume last`"
                 ) from error
             self._manifest = closed
 
