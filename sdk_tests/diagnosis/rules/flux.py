@@ -69,6 +69,19 @@ RULES: tuple[Rule, ...] = (
         SPECIFIC,
     ),
     Rule(
+        "flux-bindings",
+        r"Python cannot import Flux's bindings in .+?: .*?(?:; install (?P<packages>[\w ]+) into the deployment|"
+        r"; is Flux built for another version of Python)",
+        "this deployment's Python cannot import Flux's bindings",
+        CauseClass.DISTRIBUTION,
+        Phase.LAUNCH,
+        "the message names what to install into the deployment, or the Python for which Flux is built",
+        "sdk_tests/payloads/_bindings.py",
+        "ImportError: this deployment's Python cannot import Flux's bindings in /opt/flux/lib/flux/python3.11: No module "
+        "named 'yaml'; install ply PyYAML into the deployment: /venv/bin/python -m pip install ply PyYAML",
+        SPECIFIC,
+    ),
+    Rule(
         "flux-no-instance",
         r"[Uu]nable to connect to Flux|FLUX_URI.*(?:not set|unset|No such)|flux_open\S*:.*|"
         r"ERROR: flux_open|could not connect to (?:Flux|broker)|lookup-parent.*(?:error|fail)",
