@@ -169,6 +169,17 @@ RULES: tuple[Rule, ...] = (
         "RuntimeError: the job 2 ended as CANCELED with exit code None: PSI/J has no message",
     ),
     Rule(
+        "job-id-unreadable",
+        r"PSI/J reports the job (?P<id>\S*[^\w.\[\]:;+-]\S*) as COMPLETED",
+        "the scheduler's answer to the submission was no job id",
+        CauseClass.SCHEDULER,
+        Phase.SUBMIT,
+        "submit a job by hand and look at the whole output of the scheduler's submit command; a wrapper on PATH may "
+        "print something else",
+        "the payloads of psij-python",
+        "TimeoutError: PSI/J reports the job Unavailable</body></html> as COMPLETED, but there is no hello.out after 20 s",
+    ),
+    Rule(
         "psij-executor",
         r"(?:Unknown|No such|Invalid) (?:executor|launcher)(?: type)?:? ?'?(?P<name>[\w.-]+)?|"
         r"[Nn]o (?:such )?(?:executor|launcher) (?:named )?'?(?P<other>[\w.-]+)",

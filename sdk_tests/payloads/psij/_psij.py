@@ -169,7 +169,11 @@ def printed_objects(path, job):
             )
         how = f"{status.state.name} with exit code {status.exit_code}"
         raise RuntimeError(f"the job {job.native_id} ended as {how}: {status.message or 'PSI/J has no message'}")
-    return [json.loads(line) for line in wait_for_file(path).read_text(encoding="utf-8").splitlines()]
+    try:
+        lines = wait_for_file(path).read_text(encoding="utf-8").splitlines()
+    except TimeoutError as error:
+        raise TimeoutError(f"PSI/J reports the job {job.native_id} as COMPLETED, but there is {error}") from None
+    return [json.loads(line) for line in lines]
 
 
 def comparable_id(scheduler, job):

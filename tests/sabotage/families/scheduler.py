@@ -118,8 +118,8 @@ END""",
         """standin sbatch <<'END'
 echo '<html><body>503 Service Unavailable</body></html>'
 END""",
-        r"503 Service Unavailable",
-        "sbatch|scheduler|output",
+        r"Unavailable</body>",
+        "sbatch|submit",
         run="psij/short",
         outcome="infra|fail|error",
         cls="scheduler|site|unknown",
