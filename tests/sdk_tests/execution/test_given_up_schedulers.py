@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import selectors
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
-from sdk_tests.execution import supervisor as module
 from sdk_tests.execution.messages import AttemptFinished, GiveUp, LaunchRequest, SchedulerSetup, Setup
 from sdk_tests.execution.process_table import ProcessEnd
-from sdk_tests.execution.supervisor import Supervisor
+from sdk_tests.execution.supervisor import GIVE_UP_LIMIT, Supervisor
 from site_configs.schema import SchedulerSpec
 
 REASON = "the control case control/hello@local failed: exit 1"
@@ -59,8 +60,8 @@ def desk(tmp_path: Path) -> Iterator[tuple[Supervisor, Table, list[Any]]]:
     )
     table: Any = Table()
     supervisor, sent = Supervisor(setup, table, write), list[Any]()
-    supervisor.send = sent.append  # type: ignore[method-assign]
-    yield supervisor, table, sent
+    with patch.object(supervisor, "send", sent.append):
+        yield supervisor, table, sent
     os.close(read)
     os.close(write)
 
@@ -92,8 +93,8 @@ def test_after_a_failed_control_waiting_cases_end_at_once_and_running_ones_withi
     supervisor.step()
     assert endings(sent)["a/late@local"] == ("control-failed", REASON)
     assert len(table.running) == 2, "what runs may still end by itself"
-    clock = module.time.monotonic() + module.GIVE_UP_LIMIT + 1
-    monkeypatch.setattr(module.time, "monotonic", lambda: clock)
+    clock = time.monotonic() + GIVE_UP_LIMIT + 1
+    monkeypatch.setattr(time, "monotonic", lambda: clock)
     supervisor.step()
     assert not table.running
     assert {ending for ending, _ in endings(sent).values()} == {"control-failed"}
@@ -107,8 +108,8 @@ def test_cases_on_other_schedulers_are_not_affected(
     supervisor.take([request("one", "local", tmp_path), request("two", "other", tmp_path)])
     supervisor.step()
     supervisor.give_up(GiveUp(scheduler="local", reason=REASON))
-    clock = module.time.monotonic() + module.GIVE_UP_LIMIT + 1
-    monkeypatch.setattr(module.time, "monotonic", lambda: clock)
+    clock = time.monotonic() + GIVE_UP_LIMIT + 1
+    monkeypatch.setattr(time, "monotonic", lambda: clock)
     supervisor.step()
     assert endings(sent).keys() == {"a/one@local"}
     assert list(table.running) == ["a/two@other#1"]

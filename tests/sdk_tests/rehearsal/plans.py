@@ -153,7 +153,7 @@ def _cell(cell: Cell, preparation: Preparation, folder: Path) -> dict[str, Any]:
         result["command"] = _plain(kind.control_argv(["PROGRAM"], job), run)
     elif kind.batch and request.where in ("allocation", "job"):
         given = setup.schedulers[cell.scheduler]
-        batch = RecordingBatch(cell.scheduler, kind, given, setup, no_processes, lambda _: None, lambda _: None)
+        batch = RecordingBatch(cell.scheduler, kind, given, setup, no_processes, lambda _: None, lambda *_: None)
         batch.submit([request], shared=request.where == "allocation")
         result["command"] = _plain(batch.last, run).replace(
             f"-{setup.job_token}", ""
