@@ -5,6 +5,8 @@ from __future__ import annotations
 from dashboard_client.schema import CauseClass, Outcome, Phase
 from sdk_tests.diagnosis.rule import PLAIN, SPECIFIC, Rule
 
+_ENDING = r"\S+: tasks? [\d,-]+: |Timed out waiting for job step|.*Job step aborted|.*STEP \S+ ON \S+ CANCELLED"
+"""How srun reports that the ranks themselves ended, which is no fault of the launcher."""
 _LAUNCHERS = r"mpiexec(?:\.\w+)?|mpirun|srun|aprun|jsrun|prterun|prte|ibrun|palsd?|lrun"
 
 RULES: tuple[Rule, ...] = (
@@ -107,7 +109,7 @@ RULES: tuple[Rule, ...] = (
         r"An ORTE daemon has unexpectedly failed|unable to reliably start one or more daemons|"
         r"\[mpiexec@[^\]]+\] .*(?:error|unable|assert|fail|cannot)|HYD\w+ \(.*\):? .*|"
         r"\[proxy:\S+\] .*(?:error|unable|fail)|mpi(?:run|exec) was unable to (?:launch|start|find)|"
-        rf"(?:{_LAUNCHERS}): (?:fatal|error): (?P<why>.+)|execvp error on file (?P<program>\S+)|"
+        rf"(?:{_LAUNCHERS}): (?:fatal|error): (?!{_ENDING})(?P<why>.+)|execvp error on file (?P<program>\S+)|"
         r"aprun: .*(?:error|fatal)|jsrun: .*(?:error|fatal)|prterun .*(?:failed|unable)",
         "the MPI launcher could not start the ranks",
         CauseClass.SITE,

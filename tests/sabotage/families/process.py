@@ -76,7 +76,7 @@ BREAKAGES = [
         "interchange-is-killed",
         "process",
         "something ends Parsl's interchange while the case runs",
-        _kill("bin/interchange.py", 0),
+        _kill("bin/[i]nterchange.py", 0.5),
         "parsl/htex:blocks=1",
         "fail|error|infra",
         "component|unknown|site",

@@ -167,3 +167,15 @@ def test_what_no_rule_knows_is_not_guessed_and_the_best_line_is_kept() -> None:
     assert (found.cause.rule, found.cause.cls.value) == ("payload-failed", "component")
     assert found.diagnosis is not None
     assert found.diagnosis.line == "ZebraError: striped"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "srun: error: n1: task 0: Killed",
+        "srun: error: n1: tasks 0-1,3: Exited with exit code 3",
+        "srun: error: Timed out waiting for job step to complete",
+    ],
+)
+def test_the_end_of_the_ranks_is_no_fault_of_their_launcher(line: str) -> None:
+    assert verdict(line) == ("fail", "component", "payload-failed")
