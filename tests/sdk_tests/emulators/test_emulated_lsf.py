@@ -6,10 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from sdk_tests.schedulers import JobState
+from sdk_tests.schedulers.lsf import LsfKind
 from sdk_tests.testbeds import manage
+from site_configs.values import Dialect
 from tests.sdk_tests.emulators.conftest import Cluster, bring_up
 
 
@@ -103,3 +106,28 @@ def test_a_control_whose_files_are_late_is_waited_for_and_one_that_is_refused_is
     done = lsf.run(*lsf.kind.control_argv(["true"], refused), limit=8.0)
     assert (done.exit_code, done.stdout) == (255, "")
     assert done.evidence == "bsub: exit 255: nowhere: No such queue. Job not submitted."
+
+
+@pytest.fixture
+def slots(lsf: Cluster) -> LsfKind:
+    """Return the kind for an LSF that counts job slots, as most do: without the Cluster System Manager."""
+    return LsfKind(msgspec.structs.replace(lsf.kind.spec, dialect=Dialect.SLOTS), lsf.kind.env)
+
+
+def test_an_lsf_without_csm_gives_each_node_of_a_job_its_slots(lsf: Cluster, slots: LsfKind) -> None:
+    job = lsf.job("echo $LSB_MCPU_HOSTS; sleep 1", nodes=2, cores=3)
+    argv = slots.submit_argv(job)
+    assert "-nnodes" not in argv
+    job_id = slots.parse_submit(lsf.run(*argv))
+    status = lsf.ended(job_id)
+    assert (status.state, len(set(status.nodes))) == (JobState.DONE, 2)
+    first, second = status.nodes
+    assert lsf.output(job).split() == [first, "3", second, "3"]
+
+
+def test_an_lsf_without_csm_runs_a_control_on_one_slot(lsf: Cluster, slots: LsfKind) -> None:
+    folder = lsf.folder / "control-slots"
+    job = lsf.job("", queue=lsf.testbed.scheduler.default_queue)
+    spec = type(job)(job.name, folder, folder, 1, 60.0, job.queue)
+    done = lsf.run(*slots.control_argv(["sh", "-c", "echo $LSB_DJOB_NUMPROC; exit 4"], spec))
+    assert (done.exit_code, done.stdout) == (4, "1\n")
