@@ -1,6 +1,7 @@
 """Attack a collector with malformed requests and slow connections, and measure what other clients notice.
 
-    python benchmarks/attacks.py [--requests 10000] [--connections 200] [--seed 1] [--database sqlite|postgresql]
+    python benchmarks/attacks.py [--requests 10000] [--connections 200] [--seed 1] [--before 8]
+                                 [--database sqlite|postgresql]
 
 Starts a real collector on the loopback interface. Threads send malformed requests of every kind to every address, with
 and without a valid token, while connections that send slowly, half or nothing are held open. Another client reads pages
@@ -292,6 +293,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--connections", type=int, default=200)
+    parser.add_argument("--before", type=float, default=8.0, help="seconds of the other client alone")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--database", choices=KINDS, default="sqlite")
     options = parser.parse_args()
@@ -304,7 +306,7 @@ def main() -> int:
         upload, other = (tool(home, "token", "new", site, *arguments).stdout.strip() for site in ("ornl", "llnl"))
         admin = tool(home, "token", "new", "*", "--scope", "admin", *arguments).stdout.strip()
         quiet = threading.Event()
-        threading.Timer(8, quiet.set).start()
+        threading.Timer(options.before, quiet.set).start()
         print(f"before: {described(neighbour(served, other, quiet, 'before'))}")
         stop, counted = threading.Event(), Counter[str]()
         tokens = (None, upload, upload, admin, "exw_00000000_" + "x" * 40, "nonsense")

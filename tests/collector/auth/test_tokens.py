@@ -73,6 +73,39 @@ def test_a_page_of_runs_does_not_reveal_whether_a_run_of_another_site_exists(pri
     assert foreign.json() == unknown.json() == {"runs": [], "before": None}
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/runs/{}",
+        "/api/v1/runs/{}/records",
+        "/api/v1/runs/{}?site=ornl&system=frontier",
+        "/runs/{}",
+        "/runs/ornl/frontier/{}",
+        "/runs/ornl/frontier/{}.json",
+        "/compare/run-anl/{}",
+        "/compare/{}/run-anl?system=ornl/frontier",
+        "/api/v1/runs?before=ornl/frontier/{}",
+    ],
+)
+def test_a_foreign_run_and_an_unknown_one_get_the_same_answer(private: Collector, path: str) -> None:
+    token = create_token(private, "anl", "--scope", "read")
+    foreign, unknown = (private.get(path.format(name), token=token) for name in ("run-ornl", "run-xyzw"))
+    assert foreign.status_code == unknown.status_code
+    assert foreign.text.replace("run-ornl", "run-xyzw") == unknown.text
+
+
+def test_the_id_of_a_foreign_run_is_free_for_every_other_site(private: Collector) -> None:
+    """A site must neither find out which ids others use nor be able to take them away."""
+    token = create_token(private, "llnl")
+    for name in ("run-ornl", "run-of-nobody"):
+        opened = private.open(manifest(name, site="llnl"), token=token)
+        assert (opened.status_code, opened.json()["stored"]) == (201, True)
+        added = private.add(record(name, CASES[0], site="llnl"), token=token).json()
+        assert (len(added["acknowledged"]), added["rejected"]) == (1, [])
+        assert private.close(name, closing(1, missing=4), token=token).status_code == 200
+    assert private.get("/api/v1/runs/run-ornl?site=ornl", TOKEN).json()["state"] != "complete"
+
+
 def test_nothing_is_read_or_written_without_a_valid_token(private: Collector) -> None:
     for token in (None, "wrong", "exw_00000000_" + "A" * 43, "exw__", TOKEN + "x", "exw_" + "é" * 9):
         header = token.encode("utf-8").decode("latin-1") if token else None
