@@ -213,10 +213,11 @@ class LsfKind(SchedulerKind):
                 "psij 0.9.11's executor for LSF asks for the status of jobs only with `bjobs -json`, which this LSF "
                 "does not have (dialect: classic)"
             )
-        if component == "maestro" and not self.nodewise:
+        requesting = {"psij": "psij 0.9.11's executor for LSF", "maestro": "maestro 1.2's adapter for LSF"}
+        if component in requesting and not self.nodewise:
             return (
-                "maestro 1.2's adapter for LSF requests nodes with `#BSUB -nnodes`, which only an LSF with IBM's "
-                f"Cluster System Manager has; the dialect of this one is {self.spec.dialect.value}"  # type: ignore[union-attr]
+                f"{requesting[component]} requests nodes with `#BSUB -nnodes`, which only an LSF with IBM's Cluster "
+                f"System Manager has; the dialect of this one is {self.spec.dialect.value}"  # type: ignore[union-attr]
             )
         return None
 

@@ -131,8 +131,8 @@ def test_the_views_of_payloads_state_the_dialect_and_name_what_cannot_work() -> 
     unable = {dialect: [kind(dialect).unable(name) for name in ("psij", "maestro", "parsl")] for dialect in Dialect}
     assert unable[Dialect.CSM] == [None, None, None]
     assert "bjobs -json" in (unable[Dialect.CLASSIC][0] or "")
-    assert "-nnodes" in (unable[Dialect.SLOTS][1] or "")
-    assert (unable[Dialect.SLOTS][0], unable[Dialect.CLASSIC][2]) == (None, None)
+    assert all("-nnodes" in (reason or "") for reason in unable[Dialect.SLOTS][:2])
+    assert (unable[Dialect.SLOTS][2], unable[Dialect.CLASSIC][2]) == (None, None)
 
 
 # -- the long listing -------------------------------------------------------------------------------------------------
