@@ -38,13 +38,21 @@ def planned(case: Case, dialect: Dialect) -> Any:
     return cell.judgement
 
 
-def test_psij_is_skipped_where_bjobs_has_no_json_and_the_reason_is_a_limit_of_psij() -> None:
+@pytest.mark.parametrize(
+    ("dialect", "reason"),
+    [
+        (Dialect.CLASSIC, "only with `bjobs -json`, which this LSF does not have (dialect: classic)"),
+        (Dialect.SLOTS, "requests nodes with `#BSUB -nnodes`, which only an LSF with IBM's Cluster System Manager has"),
+    ],
+)
+def test_psij_is_skipped_where_lsf_lacks_what_it_uses_and_the_reason_is_a_limit_of_psij(
+    dialect: Dialect, reason: str
+) -> None:
     hello = cases(test_psij, "psij", "hello")
-    judgement = planned(hello, Dialect.CLASSIC)
+    judgement = planned(hello, dialect)
     assert (judgement.outcome, judgement.cause.rule) == (Outcome.SKIP, "other-dialect")
     assert judgement.cause.cls is CauseClass.COMPONENT
-    assert "only with `bjobs -json`, which this LSF does not have (dialect: classic)" in judgement.cause.evidence
-    assert planned(hello, Dialect.SLOTS) is None
+    assert reason in judgement.cause.evidence
     assert planned(hello, Dialect.CSM) is None
 
 
