@@ -48,12 +48,15 @@ class SystemRow(NamedTuple):
 
 
 def known_system(connection: Connection, site: str, system: str) -> SystemRow | None:
-    """Return the system that has this name or had it before it was renamed, and lock it until the commit."""
+    """Return the system that has this name or had it before it was renamed, and lock it until the commit.
+
+    A former name counts only within its site: a token of that site must not write to a system that another site got.
+    """
     query = select(systems.c.id, systems.c.site, systems.c.system).with_for_update(of=systems, key_share=True)
     row = connection.execute(query.where(systems.c.site == site, systems.c.system == system)).one_or_none()
     if row is None:
         joined = query.join(former_names, former_names.c.key == systems.c.id)
-        former = joined.where(former_names.c.site == site, former_names.c.system == system)
+        former = joined.where(former_names.c.site == site, former_names.c.system == system, systems.c.site == site)
         row = connection.execute(former).one_or_none()
     return None if row is None else SystemRow(*row)
 

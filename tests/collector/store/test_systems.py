@@ -85,6 +85,17 @@ def test_what_is_sent_under_a_former_name_belongs_to_the_system_and_counts_once(
     assert ask(store, "/runs/{run_id}", run_id="before")["system"] == "frontier"
 
 
+def test_a_former_name_of_another_site_leads_to_no_system_of_the_new_site(store: Store) -> None:
+    """The senders of the old site have tokens for the old site only."""
+    run_of(store, "before")
+    with store.writing() as connection:
+        rename_system(connection, OLD, ("olcf", "frontier"))
+    run_of(store, "later")
+    assert ask(store, "/runs/{run_id}", run_id="before")["site"] == "olcf"
+    assert ask(store, "/runs/{run_id}", run_id="later")["site"] == "ornl"
+    assert problems(store) == []
+
+
 def test_a_name_of_another_system_cannot_be_taken(store: Store) -> None:
     run_of(store, "one")
     run_of(store, "two", system="frontier1")
