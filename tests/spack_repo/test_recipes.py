@@ -68,6 +68,13 @@ def test_the_index_at_the_root_names_the_repository() -> None:
     assert YAML(typ="safe").load(REPOSITORY / "repo.yaml") == {"repo": {"namespace": "exaworks", "api": "v2.2"}}
 
 
+def test_a_folder_that_the_documentation_adds_is_a_repository() -> None:
+    pages = (ROOT / "docs").glob("*.md")
+    added = [line.split()[3] for page in pages for line in page.read_text().splitlines() if "  spack repo add " in line]
+    assert added
+    assert [path for path in added if not (ROOT / path / "repo.yaml").is_file()] == []
+
+
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_a_recipe_has_the_class_name_of_its_folder(folder: str) -> None:
     assert re.fullmatch(r"[a-z][a-z0-9_]*", folder)
@@ -160,6 +167,7 @@ def test_the_bundle_s_releases_and_variants_are_those_of_the_manifests() -> None
     off = {each.text for each in recipe.all("variant") if not each.options["default"]}
     assert on == set(NEWEST.spack.on)
     assert off == set(NEWEST.spack.off)
+    assert {each.text for each in recipe.all("variant") if each.options.get("sticky")} == on, "Spack may turn it off"
 
 
 def test_every_conflict_of_the_bundle_has_advice() -> None:

@@ -14,11 +14,13 @@ class Exaworks(BundlePackage):
 
     version("2026.11")
 
-    variant("flux", default=True, description="Flux, with Fluxion as its scheduler")
-    variant("parsl", default=True, description="Parsl")
-    variant("psij", default=True, description="PSI/J for Python")
-    variant("radical", default=True, description="RADICAL-Cybertools: Pilot, EnTK and SAGA")
-    variant("swift", default=True, description="Swift/T: compiler and runtime")
+    # Sticky: where a default cannot be met, Spack fails with the reason and leaves nothing out.
+    with default_args(default=True, sticky=True):
+        variant("flux", description="Flux, with Fluxion as its scheduler")
+        variant("parsl", description="Parsl")
+        variant("psij", description="PSI/J for Python")
+        variant("radical", description="RADICAL-Cybertools: Pilot, EnTK and SAGA")
+        variant("swift", description="Swift/T: compiler and runtime")
     variant("maestro", default=False, description="Maestro, from its builtin recipe")
 
     with default_args(type=("build", "run"), when="@2026.11"):

@@ -13,6 +13,12 @@ class FluxSched(BuiltinFluxSched):
     version("0.54.0", commit="1f258ef9d9bcfa380f27f5a1dede9abce1f88f8a")
 
     depends_on("flux-core@0.88", when="@0.54", type=("build", "link", "run"))
+    conflicts(
+        "%cxx=gcc@:11",
+        when="@0.54",
+        msg="Fluxion needs gcc 12 or newer: load the site's module of one, or run `spack install "
+        "gcc@13`, then `spack compiler find`; without Flux: exaworks ~flux",
+    )
 
     def setup_run_environment(self, env: EnvironmentModifications) -> None:
         super().setup_run_environment(env)
