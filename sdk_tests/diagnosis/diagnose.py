@@ -9,7 +9,7 @@ import msgspec
 
 from dashboard_client.schema import Cause, CauseClass, Diagnosis, Log, Outcome
 from sdk_tests.diagnosis.matching import Match, best_line, find_cause
-from sdk_tests.diagnosis.rule import cause_key, unknown_key
+from sdk_tests.diagnosis.rule import SPECIFIC, cause_key, unknown_key
 from sdk_tests.diagnosis.rules import OWN, RULES
 from sdk_tests.diagnosis.text import Text, Where
 from sdk_tests.model.attempt import Judgement
@@ -54,7 +54,7 @@ def diagnosed(judgement: Judgement, texts: Sequence[Text], observed: Observed | 
     observed = observed or Observed()
     cause = judgement.cause
     match = None if cause.rule in DECIDED else find_cause(texts)
-    if match is not None and cause.rule in NOT_THE_COMPONENT and match.rule.cls not in _SITE:
+    if match is not None and cause.rule in NOT_THE_COMPONENT and not _refines(match):
         match = None
     if match is None:
         line = None if cause.rule in DECIDED else best_line(texts)
@@ -63,7 +63,12 @@ def diagnosed(judgement: Judgement, texts: Sequence[Text], observed: Observed | 
     return Judgement(outcome, cause_of(match), diagnosis_of(match, observed))
 
 
-_SITE = (CauseClass.SITE, CauseClass.SCHEDULER)
+def _refines(match: Match) -> bool:
+    """Return whether a match says more about a cause that the harness knows: one of site or scheduler, and specific.
+
+    Other messages of the scheduler may follow from what the harness did, such as the end of a job that it cancelled.
+    """
+    return match.rule.rank == SPECIFIC and match.rule.cls in (CauseClass.SITE, CauseClass.SCHEDULER)
 
 
 def cause_of(match: Match) -> Cause:

@@ -142,7 +142,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "lsf-terminated",
-        r"\b(?P<reason>TERM_(?:ADMIN|OWNER|PREEMPT|BUCKET_KILL|EXTERNAL_SIGNAL|FORCE_ADMIN|FORCE_OWNER|ZOMBIE|LOAD|"
+        r"\b(?P<reason>TERM_(?:ADMIN|PREEMPT|BUCKET_KILL|EXTERNAL_SIGNAL|FORCE_ADMIN|ZOMBIE|LOAD|"
         r"WINDOW|PROCESSLIMIT|THREADLIMIT|FILELIMIT|CPULIMIT|UNKNOWN))\b",
         "the job was ended from outside ({reason})",
         CauseClass.SCHEDULER,
@@ -150,7 +150,7 @@ RULES: tuple[Rule, ...] = (
         "`bhist -l ID` prints who ended it and why",
         "LSF, bhist(1): termination reasons",
         "TERM_ADMIN: job killed by root or LSF administrator.",
-        SPECIFIC,
+        PLAIN,
     ),
     Rule(
         "lsf-start-failed",

@@ -267,6 +267,18 @@ RULES: tuple[Rule, ...] = (
         SPECIFIC,
     ),
     Rule(
+        "slurm-preempted",
+        r"\bJobState=PREEMPTED\b|DUE TO PREEMPTION|\|PREEMPTED\||DUE TO JOB REQUEUE|\bREQUEUE_HOLD\b|"
+        r"job_requeued_in_held_state",
+        "the job was preempted or put back into the queue",
+        SCHEDULER,
+        RUN,
+        "use a partition or QOS whose jobs are not preempted",
+        "Slurm, sacct(1): job state codes",
+        "slurmstepd: error: *** JOB 7 ON cn001 CANCELLED AT 2026-11-29T07:43:01 DUE TO PREEMPTION ***",
+        SPECIFIC,
+    ),
+    Rule(
         "slurm-launch-failed",
         r"\bReason=(?:JobLaunchFailure|Prolog|RaisedSignal\S*)\b|[Tt]ask launch for (?:StepId=)?\S+ failed|"
         r"launch failed: (?P<why>.+)|Prolog (?:error|failed)|Slurmd could not execve job|"

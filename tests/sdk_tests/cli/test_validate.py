@@ -110,7 +110,7 @@ def test_an_installed_component_that_cannot_be_imported_is_the_distributions_fau
     package.write_text("import a_module_that_was_not_packaged\n")
     done = home.validate("--tier", "smoke", "--scheduler", "local", "--component", "psij", "--no-upload")
     assert done.returncode == 1, done.stdout + done.stderr
-    assert home.verdicts()["psij/hello@local"] == ("fail", "import-failed")
+    assert home.verdicts()["psij/hello@local"] == ("fail", "damaged-file")
     assert "a_module_that_was_not_packaged" in done.stdout
 
 

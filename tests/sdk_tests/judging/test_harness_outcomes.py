@@ -21,7 +21,7 @@ ENDINGS = {
     "binary": ("import os; os.write(1, b'\\xff\\xfe{}')", ("error", "harness", "no-answer")),
     "flood": ("import os\nfor _ in range(1000): os.write(1, b'x' * 100000)", ("error", "harness", "no-answer")),
     "raises": ("raise ValueError('no such queue: blue')", ("fail", "component", "payload-failed")),
-    "imports": ("import nothing_of_that_name", ("fail", "distribution", "import-failed")),
+    "imports": ("import nothing_of_that_name", ("fail", "distribution", "package-missing")),
     "segfault": ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", ("fail", "component", "killed-by-signal")),
     "full": ("raise OSError(28, 'No space left on device')", ("infra", "site", "disk-full")),
     "hangs": ("import time; time.sleep(100)", ("fail", "component", "time-limit")),

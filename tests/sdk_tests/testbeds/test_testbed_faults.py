@@ -55,6 +55,32 @@ EXPECTED: list[tuple[str, Callable[[Faults, str], None], Verdict]] = [
 """What happens to a running job, and the verdict that its case must get."""
 
 
+REFINED = {
+    "scheduler-unreachable": ("slurm-controller", "pbs-server", "lsf-daemon", "cobalt-daemon", "flux-no-instance"),
+    "node-failure": ("slurm-node-failure",),
+    "preempted": ("slurm-preempted", "lsf-terminated"),
+    "submit-refused": (
+        "slurm-unavailable",
+        "slurm-refused",
+        "pbs-queue-disabled",
+        "lsf-queue-closed",
+        "lsf-refused",
+        "cobalt-queue",
+        "cobalt-refused",
+        "flux-disabled",
+    ),
+    "queue-wait": ("slurm-held", "pbs-held", "lsf-held", "cobalt-held"),
+}
+"""Rules of the catalogue that say more about the same cause, from what the scheduler answered."""
+
+
+def agrees(found: Verdict, expected: Verdict) -> bool:
+    """Return whether a verdict is the expected one, or one with a rule that says more."""
+    if found == expected or len(expected) == 1:
+        return found == expected
+    return found[:2] == expected[:2] and found[2] in REFINED.get(expected[2], ())
+
+
 class FaultyBench(Bench):
     """A bench whose site has one testbed, with one case that runs as a job."""
 
@@ -128,14 +154,14 @@ def test_a_fault_during_a_job_gets_the_right_outcome_and_cause(
     result = bench.finished(process)
     (bench.folder / "go").touch()
     injection.join()
-    assert result.verdict(bench.case_id) == verdict, result.output
+    assert agrees(result.verdict(bench.case_id), verdict), f"{result.verdict(bench.case_id)}\n{result.output}"
     assert result.code == {"infra": 3}.get(verdict[0], 1)
 
 
 def test_a_refused_submission_is_blamed_on_the_scheduler(bench: FaultyBench) -> None:
     bench.faults.refuse()
     result = bench.run("--scheduler", bench.testbed.kind)
-    assert result.verdict(bench.case_id) == ("infra", "scheduler", "submit-refused"), result.output
+    assert agrees(result.verdict(bench.case_id), ("infra", "scheduler", "submit-refused")), result.output
     assert result.code == 3
 
 
@@ -143,7 +169,7 @@ def test_a_job_that_stays_held_is_given_up_and_cancelled(bench: FaultyBench) -> 
     bench.site = bench.site.replace("00:00:30", "00:00:03")
     bench.faults.hold()
     result = bench.run("--scheduler", bench.testbed.kind)
-    assert result.verdict(bench.case_id) == ("infra", "scheduler", "queue-wait"), result.output
+    assert agrees(result.verdict(bench.case_id), ("infra", "scheduler", "queue-wait")), result.output
     wait_until(lambda: bench.jobs() == [])
 
 
