@@ -30,6 +30,7 @@ ALLOWED_IMPORTS = {
     "parsl": {"parsl", "psutil"},
     "radical": {"radical", "psij", "parsl"},
     "flux": {"flux", "psij", "parsl"},
+    "maestro": {"maestrowf"},
     "_payload.py": set(),
     "_probe.py": set(),
 }
