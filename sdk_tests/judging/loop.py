@@ -9,7 +9,7 @@ import pytest
 
 from dashboard_client.schema import Cause, CauseClass, Phase
 from dashboard_client.schema import Outcome as Verdict
-from sdk_tests.diagnosis import completed, diagnosed
+from sdk_tests.diagnosis import completed
 from sdk_tests.errors import RunError
 from sdk_tests.execution import temporary_folder
 from sdk_tests.execution.leftover_jobs import clear
@@ -20,15 +20,13 @@ from sdk_tests.judging.blocked import blocked, components_of, runs_here
 from sdk_tests.judging.classification import (
     Health,
     blame_site,
-    classify,
     control_failed,
     interrupted,
     repeatable,
     usable,
 )
-from sdk_tests.judging.comparison import with_values
 from sdk_tests.judging.deployment_damage import DeploymentDamage
-from sdk_tests.judging.examination import Examination, observed
+from sdk_tests.judging.explanation import Explanations
 from sdk_tests.judging.item_state import CELL, COMPARISON, EXCEPTIONS, JUDGE_INPUT, REPORTS
 from sdk_tests.judging.judge import synthetic_report, verdict
 from sdk_tests.judging.scheduler_health import SchedulerHealths
@@ -75,9 +73,7 @@ class Loop:
         self.healths = SchedulerHealths(self.preparation.schedulers)
         self.damage = DeploymentDamage(self.preparation.deployment, self.preparation.components)
         self.requests = LaunchRequests(self.preparation, self.folder.path, self.folder.private, list(items))
-        self.examination = Examination(
-            self.preparation, self.folder.private, self.requests.work, self.requests.kept_below(self.folder.private)
-        )
+        self.explanations = Explanations(self.preparation, self.folder, self.requests)
         self.waiting_controls = {
             cell.scheduler for cell in map(_cell, items.values()) if cell.control and cell.judgement is None
         }
@@ -252,7 +248,7 @@ class Loop:
         """
         cell = _cell(item)
         health = self.healths.of(cell) if result.ending != "cancelled" else Health()
-        judgement = self._classified(cell, result, health)
+        judgement = self.explanations.of_ending(cell, result, health)
         if judgement.cause.rule == "interrupted":
             self._record(item, judgement, result, final=False)
             self._report_to_pytest(item, judgement)
@@ -266,22 +262,6 @@ class Loop:
                 self._attempt_again(item, result, judgement, link, judgement.cause.evidence)
                 return
         self._judge(item, result, judgement, link)
-
-    def _classified(self, cell: Cell, result: AttemptResult, health: Health) -> Judgement:
-        if result.ending in ("cancelled", "blocked", "control-failed"):  # it left nothing behind
-            return classify(result, health, cell.control)
-        texts = self.examination.texts(cell, result, self.requests.scratch(cell, result.attempt))
-        return classify(result, health, cell.control, texts, observed(result, texts, None, None))
-
-    def _explained(self, item: pytest.Item, judgement: Judgement, result: AttemptResult) -> Judgement:
-        """Return what the test function found with the cause that output, answer and logs name."""
-        if judgement.outcome not in (Verdict.FAIL, Verdict.ERROR):
-            return judgement
-        cell, compared = _cell(item), item.stash.get(COMPARISON, None)
-        judgement = with_values(judgement, compared)
-        texts = self.examination.texts(cell, result, self.requests.scratch(cell, result.attempt))
-        expected, got = (compared.expected, compared.got) if compared is not None else (None, None)
-        return diagnosed(judgement, texts, observed(result, texts, expected, got))
 
     def _must_repeat(self, cell: Cell, result: AttemptResult, link: Link | None) -> bool:
         """Return whether a non-pass came about under conditions that a case alone on a healthy machine has not."""
@@ -343,7 +323,7 @@ class Loop:
             self._record(item, final, result, final=True)
             return
         if judgement is None:
-            final = self._explained(item, final, result)
+            final = self.explanations.of_judgement(cell, final, result, item.stash.get(COMPARISON, None))
         if judgement is None and self._must_repeat(cell, result, link):
             self._attempt_again(item, result, final, link, repeatable(result))
             return
