@@ -9,7 +9,7 @@ _QUICK = """
     plugin-descriptor-emptied no-mpirun mpirun-refuses refuses-account commands-are-absent few-descriptors tmpdir-full
     tmpdir-read-only little-memory work-folder-read-only no-shared-memory state-folder-full no-loopback no-ports
     named-interface-absent module-prints module-fails module-loads-nothing module-sets-u module-brings-another-python
-    stale-job library-path
+    stale-job library-path syntax-error import-crashes
 """
 QUICK = frozenset(_QUICK.split())
 """The breakages that continuous integration runs: each takes a few seconds."""
