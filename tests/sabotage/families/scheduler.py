@@ -2,6 +2,8 @@
 
 from tests.sabotage.breakage import Breakage
 
+CONTROL_FIRST = "sleep 1; while squeue -h -o %j | grep -q ^ex-c; do sleep 0.2; done"
+"""Waits until the control case has run, which is to pass."""
 SUBMITTING = "psij/hello parsl/htex:blocks=1"
 
 
@@ -93,9 +95,10 @@ END""",
         "nodes-are-drained",
         "all nodes are drained for maintenance",
         """standin sbatch <<'END'
+CONTROL_FIRST
 scontrol update NodeName=ALL State=DRAIN Reason=maintenance
 exec $REAL "$@"
-END""",
+END""".replace("CONTROL_FIRST", CONTROL_FIRST),
         r"[Dd]rain|DRAIN|ReqNodeNotAvail|Nodes_required|UnavailableNodes",
         "node|drain|partition",
         run="psij/short",
@@ -104,10 +107,11 @@ END""",
         "partition-is-down",
         "the partition does not start jobs",
         """standin sbatch <<'END'
+CONTROL_FIRST
 p=$(sinfo -h -o %R | head -1)
 scontrol update PartitionName="$p" State=DOWN
 exec $REAL "$@"
-END""",
+END""".replace("CONTROL_FIRST", CONTROL_FIRST),
         r"PartitionDown|partition .*down|Partition is down",
         "partition|queue",
         run="psij/short",
