@@ -22,6 +22,8 @@ OPENED = 64
 FEW = 256
 """A limit of file descriptors below this is reported; pilots and workers need about as many."""
 THREADS = 16
+RESOLVED = 2
+"""Seconds for the name of this host."""
 
 
 def folder(path):
@@ -74,6 +76,23 @@ def loopback():
                 client.recv(1)
 
 
+def resolving_problem(name):
+    """Return why a host name cannot be resolved soon, else None; a name server that is gone may take minutes."""
+    problems = []
+
+    def resolve():
+        try:
+            socket.getaddrinfo(name, None)
+            problems.append(None)
+        except OSError as error:
+            problems.append(f"cannot be resolved: {error}")
+
+    thread = threading.Thread(target=resolve, daemon=True)
+    thread.start()
+    thread.join(RESOLVED)
+    return problems[0] if problems else f"is not resolved within {RESOLVED} s"
+
+
 def tried(name, function, *args):
     """Return the message of a condition that does not hold, else None."""
     try:
@@ -96,10 +115,9 @@ def noted(request):
     with contextlib.suppress(OSError):
         if request.get("interface") and request["interface"] not in dict(map(reversed, socket.if_nameindex())):
             yield f"no network interface {request['interface']}, which the site file names under network:"
-    try:
-        socket.getaddrinfo(socket.gethostname(), None)
-    except OSError as error:
-        yield f"the name of this host, {socket.gethostname()}, cannot be resolved: {error}"
+    problem = resolving_problem(socket.gethostname())
+    if problem:
+        yield f"the name of this host, {socket.gethostname()}, {problem}"
     mask = os.umask(0o022)
     os.umask(mask)
     if mask & 0o700:
@@ -121,7 +139,8 @@ def main():
     ]
     conditions = [{"message": message, "blocks": True} for message in blocking if message]
     conditions += [{"message": message, "blocks": False} for message in noted(request)]
-    print(f"\n{json.dumps(conditions)}")
+    print(f"\n{json.dumps(conditions)}", flush=True)
+    os._exit(0)  # a thread may still wait for a name server
 
 
 if __name__ == "__main__":
