@@ -14,8 +14,13 @@ def conditions(stdout: bytes) -> tuple[list[str], list[str]]:
     try:
         listed = json.loads(lines[-1]) if lines else []
         return (
-            [each["message"] for each in listed if each["blocks"]],
-            [each["message"] for each in listed if not each["blocks"]],
+            [_printable(each["message"]) for each in listed if each["blocks"]],
+            [_printable(each["message"]) for each in listed if not each["blocks"]],
         )
     except (ValueError, KeyError, TypeError):
         return [], []
+
+
+def _printable(text: str) -> str:
+    """Return a text in which a byte of a path that is not UTF-8 is written as an escape."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -185,7 +185,7 @@ def test_the_command_exists_only_in_a_checkout(tmp_path: Path) -> None:
         (tmp_path / package).symlink_to(ROOT / package)
     probe = (
         "import sys; sys.path.insert(0, sys.argv[1]); import exaworks_sdk.paths as p; p.checkout = lambda: None; "
-        "from exaworks_sdk.cli import Rooms; print('ci' in Rooms().list_commands(None))"
+        "from exaworks_sdk.cli import Commands; print('ci' in Commands().list_commands(None))"
     )
     answers = [
         subprocess.run([sys.executable, "-I", "-c", text, str(ROOT)], capture_output=True, text=True, check=True).stdout

@@ -98,9 +98,9 @@ def test_settings_of_pip_that_an_image_exports_do_not_change_what_the_lock_pins(
 def test_settings_of_pip_are_named_where_an_installation_fails_for_a_reason_that_nothing_explains(
     checkout: Checkout,
 ) -> None:
-    done = checkout.start(environ={"PIP_KEYRING_PROVIDER": "unknown", "PIP_INDEX_URL": "http://127.0.0.1:9/"})
+    done = checkout.start(environ={"PIP_EXISTS_ACTION": "unknown", "PIP_INDEX_URL": "http://127.0.0.1:9/"})
     assert done.returncode == 2
-    assert "PIP_KEYRING_PROVIDER" in done.stderr
+    assert "PIP_EXISTS_ACTION" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["50% of it", "it is", 'a "quote"', "café", "tab\there"])

@@ -84,7 +84,6 @@ def test_cases_that_cannot_be_imported_are_named_and_nothing_is_run(tmp_path: Pa
     [
         (1, 2, "Error: {runs}"),
         (2, 2, "make room and run `exaworks validate --resume last`"),
-        (4, 0, "error: the report could not be written"),
     ],
 )
 def test_a_full_disk_is_a_sentence_that_names_the_folder(

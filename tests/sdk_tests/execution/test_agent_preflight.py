@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from sdk_tests.execution import agent
+from sdk_tests.execution.node_conditions import conditions
 
 FINE, BROKEN = [sys.executable, "-c", "pass"], [sys.executable, "-c", "raise ImportError('libzmq')"]
 CONDITION = [sys.executable, "-c", """print('[{"message": "/tmp is full", "blocks": true}]')"""]
@@ -68,3 +69,8 @@ def test_a_blocked_case_names_the_component_and_has_the_messages_of_its_prefligh
 def test_a_condition_of_the_node_has_no_component(tmp_path: Path) -> None:
     (blocked,) = ends(tmp_path, {"": CONDITION}, ["a"])
     assert (blocked["ending"], blocked["detail"], blocked["err"]) == ("blocked", "", "/tmp is full")
+
+
+def test_a_path_that_is_not_utf_8_is_printable_in_the_message_of_a_condition() -> None:
+    printed = json.dumps([{"message": "HOME (/caf\udce9): gone", "blocks": False}]).encode()
+    assert conditions(printed) == ([], ["HOME (/caf\\udce9): gone"])

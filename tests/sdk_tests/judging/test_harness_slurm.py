@@ -120,7 +120,7 @@ def test_a_job_that_does_not_start_in_time_is_cancelled(slurm: SlurmBench) -> No
         result = slurm.run("--scheduler", "slurm")
     finally:
         slurm.slurm("scontrol", "update", "NodeName=n[1-2]", "State=RESUME")
-    assert result.verdict("python/job@slurm") == ("infra", "scheduler", "queue-wait")
+    assert result.verdict("python/job@slurm") == ("infra", "scheduler", "slurm-unavailable")
     assert result.code == 3
     assert slurm.queued() == []
 
@@ -217,8 +217,8 @@ def test_if_the_controller_is_killed_the_scheduler_is_blamed_and_no_record_is_lo
         result = run_and_kill_daemon(slurm, "slurmctld", recorded=2)
         assert result.only("control/hello@slurm").verdict.outcome.value == "pass", result.output
         assert result.verdict("python/fine@slurm") == ("pass",)
-        assert result.verdict("python/asks@slurm") == ("infra", "scheduler", "scheduler-unreachable")
-        assert result.verdict("python/waits@slurm") == ("infra", "scheduler", "scheduler-unreachable")
+        assert result.verdict("python/asks@slurm") == ("infra", "scheduler", "slurm-controller")
+        assert result.verdict("python/waits@slurm") == ("infra", "scheduler", "slurm-controller")
         assert result.code == 3
         closed = result.run.manifest.closed
         assert closed is not None
