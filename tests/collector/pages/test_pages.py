@@ -11,11 +11,23 @@ import pytest
 
 from collector.clock import duration_seconds
 from collector.formatting import age, seconds
-from dashboard_client.schema import Outcome, Timing
+from dashboard_client.schema import Diagnosis, Log, Outcome, Timing
 from tests.collector.process import TOKEN, Collector
 from tests.collector.samples import CASES, closing, manifest, record
 
 EVIL = '</code></pre><script>document.title="owned"</script><img src=x onerror="document.title=1">\x1b[31m'
+
+
+DIAGNOSIS = Diagnosis(
+    title="no MPI launcher",
+    cause_key="no-mpi-launcher:1",
+    expected="task DONE",
+    got="task <i>FAILED</i>",
+    line="no launch method for task task.000000",
+    source="agent_executing.0000.log",
+    advice="install an MPI launcher",
+    logs=[Log(component="radical.pilot", path="logs/agent.log", size=7, lines=["<i>first", "second"])],
+)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +39,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
         record("page-1", CASES[0]),
         record("page-1", CASES[1], emulated=True),
         record("page-1", CASES[2], Outcome.INFRA, 1),
-        record("page-1", CASES[2], Outcome.FAIL, 2, output=EVIL),
+        record("page-1", CASES[2], Outcome.FAIL, 2, output=EVIL, diagnosis=DIAGNOSIS),
         record("page-1", CASES[3], Outcome.SKIP, timing=Timing()),
     )
     served.close("page-1", closing(4, missing=1, exit_code=1))
@@ -86,6 +98,15 @@ def test_links_keep_the_token_of_the_address_and_lead_to_pages(shown: Collector,
     for link in links:
         assert f"token={TOKEN}" in link or link == "/api/v1/openapi.json"
         assert shown.get(link).status_code == 200
+
+
+def test_the_page_of_a_record_shows_the_diagnosis_and_the_lines_of_logs(shown: Collector) -> None:
+    page = shown.get(PAGES[2], token=TOKEN).text
+    for text in ("no MPI launcher", "task DONE", "task &lt;i&gt;FAILED&lt;/i&gt;", "agent_executing.0000.log"):
+        assert f"<dd>{text}" in page or f'<span class="quiet">{text}</span>' in page
+    assert "<dt>to do</dt><dd>install an MPI launcher</dd>" in page
+    assert "<h3>radical.pilot <code>logs/agent.log</code></h3>" in page
+    assert "&lt;i&gt;first\nsecond" in page
 
 
 def test_an_unknown_address_is_answered_with_a_page_and_status_404(shown: Collector) -> None:
@@ -159,7 +180,9 @@ def test_a_reader_can_follow_links_from_the_matrix_to_the_evidence(
     assert page.locator("#c-parsl").get_by_text("planned, never reported").is_visible()
     rows.get_by_role("link", name=CASES[2], exact=True).click()
     assert page.title() == f"{CASES[2]} · ExaWorks"
-    assert page.locator("pre.output").inner_text().startswith('</code></pre><script>document.title="owned"</script>')
+    assert (
+        page.locator("pre.output").first.inner_text().startswith('</code></pre><script>document.title="owned"</script>')
+    )
     widths = [float(each.get_attribute("width")) for each in page.locator("svg.timeline rect:not(.ground)").all()]
     assert len(widths) == 5
     assert max(widths) == widths[3] > 400
