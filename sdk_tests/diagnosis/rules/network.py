@@ -12,6 +12,11 @@ def _site(name: str, pattern: str, title: str, advice: str, source: str, example
     return Rule(name, pattern, title, CauseClass.SITE, Phase.RUN, advice, source, example, rank)
 
 
+def _unknown(name: str, pattern: str, title: str, advice: str, source: str, example: str) -> Rule:
+    """Return the rule of a message that also a program prints whose own other process has died: nobody is blamed."""
+    return Rule(name, pattern, title, CauseClass.UNKNOWN, Phase.RUN, advice, source, example, GENERAL)
+
+
 RULES: tuple[Rule, ...] = (
     _site(
         "no-port-left",
@@ -105,16 +110,15 @@ RULES: tuple[Rule, ...] = (
         "TimeoutError: [Errno 110] Connection timed out",
         PLAIN,
     ),
-    _site(
+    _unknown(
         "connection-refused",
         r"[Cc]onnection refused|\bECONNREFUSED\b|\[Errno 111\]",
         "nothing listens on a port",
         "see in the logs whether the process that should listen has died; else check firewall and address",
         _ERRNO,
         "ConnectionRefusedError: [Errno 111] Connection refused",
-        GENERAL,
     ),
-    _site(
+    _unknown(
         "connection-lost",
         r"[Cc]onnection reset by peer|\bECONNRESET\b|\[Errno 104\]|[Bb]roken pipe|\bEPIPE\b|"
         r"[Cc]onnection (?:was )?(?:closed|aborted|lost) by|RemoteDisconnected",
@@ -122,7 +126,6 @@ RULES: tuple[Rule, ...] = (
         "see in the logs which process ended first",
         _ERRNO,
         "ConnectionResetError: [Errno 104] Connection reset by peer",
-        GENERAL,
     ),
     _site(
         "ssh",

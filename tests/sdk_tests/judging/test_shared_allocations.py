@@ -186,7 +186,7 @@ def test_cases_whose_flux_was_killed_are_repeated_or_started_in_another_one(
     flux_testbed: Testbed, tmp_path: Path
 ) -> None:
     bench, result = compared(flux_testbed, tmp_path, KILLED_BROKER)
-    assert bench.verdicts(result)["culprit"] == ("error", "unknown", "job-ended")
+    assert bench.verdicts(result)["culprit"][:2] == ("error", "unknown")
     first, second = result.records("python/beside@flux")
     assert "the job that it shared had ended" in first.extras["disturbed"]
     assert (first.retries.final, second.retries.final, second.verdict.outcome.value) == (False, True, "pass")
