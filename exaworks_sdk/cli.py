@@ -65,15 +65,14 @@ class Commands(click.Group):
 def _flush_output() -> None:
     """Flush the output. One that cannot be written goes to the null device, or Python would exit with 120."""
     for stream in (sys.stdout, sys.stderr):
+        if stream is None or stream.closed:
+            continue
         try:
-            if stream is not None:
-                stream.flush()
+            stream.flush()
         except OSError:
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, stream.fileno())
             os.close(null)
-        except ValueError:
-            pass  # it is closed
 
 
 def _importable(package: str) -> bool:

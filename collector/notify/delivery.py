@@ -60,11 +60,9 @@ def delivering(server: Server, every: float = EVERY_SECONDS) -> Iterator[threadi
 
 def step(server: Server, now: int) -> int:
     """Queue messages about changes and digests, send those that are due, and return how many were accepted."""
-    with server.store.reading() as connection:
+    with viewing(server.store, now, server.write) as connection:  # runs that are overdue by now are marked first
         if not any_hooks(connection):
             return 0
-    with viewing(server.store, now, server.write):
-        pass  # runs that are overdue now are marked
     server.write(lambda connection: queue_changes(connection, now))
     server.write(lambda connection: queue_silences(connection, now))
     server.write(lambda connection: queue_digests(connection, now))

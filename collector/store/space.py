@@ -14,13 +14,13 @@ PAGES_AT_ONCE = 1000
 
 INCREMENTAL = 2
 WORTH = 0.25
-"""A file of an earlier version is written anew once at least this part of it is empty."""
+"""A file of an earlier version is rewritten once at least this part of it is empty."""
 
 
 def give_back(store: Store) -> int:
     """Shorten the file of a SQLite database by its empty pages, and return by how many bytes it became shorter.
 
-    A file that an earlier version created must be written anew for this once, which needs as much free space as the
+    A file that an earlier version created must be rewritten for this once, which needs as much free space as the
     file has content. PostgreSQL uses the space of deleted rows again by itself.
     """
     if store.file is None:

@@ -92,3 +92,18 @@ _VARYING = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{7,}\b|/\S+|\d+", re.IGNORECASE)
 def unknown_key(rule: str, line: str) -> str:
     """Return the key of a cause that no rule knows: equal lines have equal keys, whatever numbers and paths are in."""
     return cause_key(rule, [_VARYING.sub("#", line)[:200]])
+
+
+def refusal(
+    kind: str,
+    source: str,
+    name: str,
+    pattern: str,
+    title: str,
+    advice: str,
+    example: str,
+    rank: int = SPECIFIC,
+    cls: CauseClass = CauseClass.SCHEDULER,
+) -> Rule:
+    """Return the rule of a message with which a kind of scheduler refuses a job."""
+    return Rule(f"{kind}-{name}", pattern, title, cls, Phase.SUBMIT, advice, source, example, rank)

@@ -57,21 +57,9 @@ def _listing_problem(kind: SchedulerKind) -> str | None:
     argv = kind.own_jobs_argv()
     if argv is None:
         return None
-    try:
-        done = subprocess.run(
-            argv,
-            env=kind.env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=LISTING_LIMIT,
-            check=False,
-            text=True,
-            errors="replace",
-        )
-    except subprocess.TimeoutExpired:
-        return f"{CommandResult(tuple(argv), None, '', '').program}: no answer within {LISTING_LIMIT:g} s"
-    except OSError as error:
-        return f"{argv[0]}: {error}"
+    done = _run(argv, kind.env, LISTING_LIMIT)
+    if isinstance(done, str):
+        return f"{CommandResult(tuple(argv), None, '', '').program}: {done}"
     answered = CommandResult(tuple(argv), done.returncode, done.stdout, done.stderr)
     try:
         kind.parse_own_jobs(answered)
@@ -84,22 +72,29 @@ def _listing_problem(kind: SchedulerKind) -> str | None:
 
 def run_briefly(argv: Sequence[str], env: Mapping[str, str]) -> str | None:
     """Run a short command of a scheduler; return None if it exits with 0, else one line of evidence."""
+    done = _run(argv, env, COMMAND_LIMIT)
+    if isinstance(done, str):
+        return f"{' '.join(argv)}: {done}"
+    if done.returncode == 0:
+        return None
+    line = telling_line(done.stderr) or telling_line(done.stdout) or "no message"
+    return f"{' '.join(argv)}: exit {done.returncode}: {line}"
+
+
+def _run(argv: Sequence[str], env: Mapping[str, str], limit: float) -> subprocess.CompletedProcess[str] | str:
+    """Run a command of a scheduler; return why, if it did not start or end within ``limit`` seconds."""
     try:
-        done = subprocess.run(
+        return subprocess.run(
             argv,
             env=env,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=COMMAND_LIMIT,
+            timeout=limit,
             check=False,
             text=True,
             errors="replace",
         )
     except subprocess.TimeoutExpired:
-        return f"{' '.join(argv)}: no answer within {COMMAND_LIMIT:g} s"
+        return f"no answer within {limit:g} s"
     except OSError as error:
-        return f"{' '.join(argv)}: {error}"
-    if done.returncode == 0:
-        return None
-    line = telling_line(done.stderr) or telling_line(done.stdout) or "no message"
-    return f"{' '.join(argv)}: exit {done.returncode}: {line}"
+        return str(error)

@@ -127,9 +127,9 @@ def test_json_has_record_last_pass_and_the_cases_of_the_same_cause(runs: Path) -
 def test_a_path_in_a_record_that_leads_out_of_the_private_folder_is_not_read(runs: Path) -> None:
     (runs / "outside.log").write_text("ERROR OSError: [Errno 28] No space left on device, outside\n")
     run = RunFolder.open("last", runs)
-    stray = msgspec.structs.replace(DIAGNOSIS.logs[0], path="../../outside.log")
+    outside = msgspec.structs.replace(DIAGNOSIS.logs[0], path="../../outside.log")
     failed = record(PARSL, Outcome.FAIL, attempt=2, of=run.manifest)
-    diagnosis = msgspec.structs.replace(DIAGNOSIS, logs=[stray], source="outside.log")
+    diagnosis = msgspec.structs.replace(DIAGNOSIS, logs=[outside], source="outside.log")
     run.append(msgspec.structs.replace(failed, diagnosis=diagnosis))
     assert ", outside" not in invoke(runs, PARSL).output
 

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from dashboard_client.schema import CauseClass, Phase
-from sdk_tests.diagnosis.rule import PLAIN, SPECIFIC, Rule
+from sdk_tests.diagnosis.rule import PLAIN, SPECIFIC, Rule, refusal
 
 _SOURCE = "Cobalt, qsub(1), filters of the site"
-
-
-def _refusal(
-    name: str,
-    pattern: str,
-    title: str,
-    advice: str,
-    example: str,
-    rank: int = SPECIFIC,
-    cls: CauseClass = CauseClass.SCHEDULER,
-) -> Rule:
-    return Rule(f"cobalt-{name}", pattern, title, cls, Phase.SUBMIT, advice, _SOURCE, example, rank)
-
+_refusal = partial(refusal, "cobalt", _SOURCE)
 
 RULES: tuple[Rule, ...] = (
     _refusal(

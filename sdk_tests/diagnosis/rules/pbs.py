@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from dashboard_client.schema import CauseClass, Phase
-from sdk_tests.diagnosis.rule import GENERAL, PLAIN, SPECIFIC, Rule
+from sdk_tests.diagnosis.rule import GENERAL, PLAIN, SPECIFIC, Rule, refusal
 from sdk_tests.diagnosis.text import Where
 
 _SOURCE = "OpenPBS, pbs_error.h"
-
-
-def _refusal(
-    name: str,
-    pattern: str,
-    title: str,
-    advice: str,
-    example: str,
-    rank: int = SPECIFIC,
-    cls: CauseClass = CauseClass.SCHEDULER,
-) -> Rule:
-    return Rule(f"pbs-{name}", pattern, title, cls, Phase.SUBMIT, advice, _SOURCE, example, rank)
-
+_refusal = partial(refusal, "pbs", _SOURCE)
 
 RULES: tuple[Rule, ...] = (
     _refusal(

@@ -42,7 +42,7 @@ def outcomes(report: Report) -> dict[str, str]:
     }
 
 
-CTEST = {  # how CTest is told to run a test, and what that comes to
+CTEST = {  # the command and the property of each test, and the outcome that is read
     "passes": ("/bin/true", "", "pass"),
     "fails": ("/bin/false", "", "fail"),
     "crashes": ("/bin/sh -c 'kill -SEGV $$'", "", "fail"),

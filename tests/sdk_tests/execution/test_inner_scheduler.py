@@ -64,15 +64,15 @@ def inner(monkeypatch: pytest.MonkeyPatch) -> Inner:
 
 
 def test_a_healthy_scheduler_is_listed_tried_and_counted(inner: Inner) -> None:
-    assert inner.check("/work/1") == Findings()
+    assert inner.check("/scratch/1") == Findings()
     assert inner.commands == ["list", "try", "busy"]
 
 
 def test_only_the_jobs_below_the_folder_of_the_ended_case_are_cancelled_while_others_run(inner: Inner) -> None:
-    inner.jobs = {"f1": "/work/1", "f2": "/work/1/deeper", "f3": "/work/10", "f4": "/work/2"}
-    inner.running = ["/work/10", "/work/2"]
-    assert inner.check("/work/1").leftover_jobs == ["f1", "f2"]
-    assert inner.jobs == {"f3": "/work/10", "f4": "/work/2"}
+    inner.jobs = {"f1": "/scratch/1", "f2": "/scratch/1/deeper", "f3": "/scratch/10", "f4": "/scratch/2"}
+    inner.running = ["/scratch/10", "/scratch/2"]
+    assert inner.check("/scratch/1").leftover_jobs == ["f1", "f2"]
+    assert inner.jobs == {"f3": "/scratch/10", "f4": "/scratch/2"}
 
 
 def test_a_folder_is_recognised_through_a_symbolic_link(inner: Inner, tmp_path: Path) -> None:
@@ -84,21 +84,21 @@ def test_a_folder_is_recognised_through_a_symbolic_link(inner: Inner, tmp_path: 
 
 def test_without_another_case_every_job_is_left_over_and_the_ended_case_is_in_doubt(inner: Inner) -> None:
     inner.jobs = {"f1": "/elsewhere"}
-    findings = inner.check("/work/1")
+    findings = inner.check("/scratch/1")
     assert (findings.leftover_jobs, findings.problem) == (["f1"], "")
     assert findings.doubt == "job f1 in /elsewhere belonged to no case that ran"
 
 
 def test_a_job_of_unknown_owner_stays_while_another_case_runs(inner: Inner) -> None:
-    inner.jobs, inner.running = {"f1": "/elsewhere"}, ["/work/2"]
-    findings = inner.check("/work/1")
+    inner.jobs, inner.running = {"f1": "/elsewhere"}, ["/scratch/2"]
+    findings = inner.check("/scratch/1")
     assert (findings.leftover_jobs, inner.jobs) == ([], {"f1": "/elsewhere"})
     assert findings.doubt == "job f1 in /elsewhere belonged to no case that ran"
 
 
 def test_after_a_case_that_ended_well_its_jobs_are_cancelled_and_nothing_is_tried(inner: Inner) -> None:
-    inner.jobs = {"f1": "/work/1", "f2": "/elsewhere"}
-    assert inner.check("/work/1", clean=True).leftover_jobs == ["f1"]
+    inner.jobs = {"f1": "/scratch/1", "f2": "/elsewhere"}
+    assert inner.check("/scratch/1", clean=True).leftover_jobs == ["f1"]
     assert (inner.jobs, inner.commands) == ({"f2": "/elsewhere"}, ["list", "cancel", "list"])
 
 
@@ -115,32 +115,32 @@ def test_a_scheduler_that_does_not_work_is_a_problem(
     inner: Inner, command: str, end: tuple[str, int | None], problem: str
 ) -> None:
     inner.ends[command] = end
-    assert inner.check("/work/1").problem == problem
+    assert inner.check("/scratch/1").problem == problem
 
 
 def test_a_job_that_waits_while_other_cases_run_is_a_doubt_to_be_resolved_later(inner: Inner) -> None:
-    inner.ends["try"], inner.running = ("timeout", None), ["/work/2"]
-    findings = inner.check("/work/1")
+    inner.ends["try"], inner.running = ("timeout", None), ["/scratch/2"]
+    findings = inner.check("/scratch/1")
     assert (findings.problem, findings.suspect) == ("", True)
     assert findings.doubt == "a job of one core does not run: no answer within 15 s, while other cases run"
 
 
 def test_a_job_that_is_refused_is_a_problem_even_while_other_cases_run(inner: Inner) -> None:
-    inner.ends["try"], inner.running = ("exited", 1), ["/work/2"]
-    assert inner.check("/work/1").problem == "a job of one core does not run: flux-run: ERROR: broken"
+    inner.ends["try"], inner.running = ("exited", 1), ["/scratch/2"]
+    assert inner.check("/scratch/1").problem == "a job of one core does not run: flux-run: ERROR: broken"
 
 
 def test_jobs_that_cannot_be_cancelled_are_a_problem(inner: Inner) -> None:
-    inner.jobs, inner.stubborn = {"f1": "/work/1"}, True
-    assert inner.check("/work/1").problem == "jobs f1 of ended cases cannot be cancelled"
+    inner.jobs, inner.stubborn = {"f1": "/scratch/1"}, True
+    assert inner.check("/scratch/1").problem == "jobs f1 of ended cases cannot be cancelled"
 
 
 def test_cores_that_stay_busy_without_a_case_are_a_problem(inner: Inner) -> None:
     inner.busy = 3
-    assert inner.check("/work/1").problem == "3 cores are not free although no case runs"
+    assert inner.check("/scratch/1").problem == "3 cores are not free although no case runs"
 
 
 def test_cores_are_not_counted_while_other_cases_use_them(inner: Inner) -> None:
-    inner.busy, inner.running = 3, ["/work/2"]
-    assert inner.check("/work/1") == Findings()
+    inner.busy, inner.running = 3, ["/scratch/2"]
+    assert inner.check("/scratch/1") == Findings()
     assert "busy" not in inner.commands
