@@ -207,18 +207,20 @@ def _read(done: CommandResult) -> dict[str, Any]:
     """Return the answer of qstat -F json.
 
     OpenPBS 19 to 23 prints invalid JSON for some values of environment variables: digits with leading zeros are not
-    quoted, and ``\\,`` is no escape of JSON. If the answer stays invalid after these are mended, the jobs are read one
-    by one, each by the attributes that are needed, so that one job's variables do not hide the others.
+    quoted, and ``\\,`` is no escape of JSON. If the answer stays invalid after these are mended, or is valid without
+    holding its jobs where they belong, the jobs are read one by one, each by the attributes that are needed, so that
+    one job's variables do not hide the others.
     """
     text = done.stdout
+    jobs = _salvaged(text)
     for attempt in (text, _mended(text)):
         try:
             answer = json.loads(attempt)
         except (ValueError, RecursionError):
             continue
         if isinstance(answer, dict):
-            return answer
-    jobs = _salvaged(text)
+            listed = answer.get("Jobs")
+            return {"Jobs": jobs | listed} if isinstance(listed, dict) else answer | {"Jobs": jobs}
     if jobs:
         return {"Jobs": jobs}
     if done.exit_code == 0:

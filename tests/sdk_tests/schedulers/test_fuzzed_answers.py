@@ -266,6 +266,14 @@ def test_a_job_whose_lines_are_untouched_is_read_although_others_are_damaged(sam
     assert _essence(result[job_id]) == _essence(whole[job_id])
 
 
+@pytest.mark.parametrize("damage", ['"Jo bs":{', '"Jobs":[],"others":{', '"Jobs":null,"Jobs ":{', '"jobs":{'])
+def test_jobs_are_read_from_valid_json_that_does_not_hold_them_where_they_belong(damage: str) -> None:
+    done = SAMPLES["pbs-status"].done
+    text = re.sub(r'"Jobs":\s*\{', damage, done.stdout, count=1)
+    assert text != done.stdout
+    assert set(parse("pbs-status", replace(done, stdout=text))) == set(parse("pbs-status", done))
+
+
 def line_damage(data: st.DataObject, text: str) -> str:
     """Damage lines as whole lines: what a neighbouring line has lost must not be taken from the untouched one."""
     damage = data.draw(damaged_lines(text))
