@@ -66,6 +66,19 @@ def _kept(of_record: bool, tier: str) -> frozenset[str]:
     )
 
 
+@cache
+def _paths(
+    struct: type[msgspec.Struct], prefix: str, of_record: bool, tier: str
+) -> tuple[tuple[str, Any, str, bool, Kind | None], ...]:
+    """Return the fields of a struct: name, annotation, path, whether the tier keeps it, and the kind of the leaf."""
+    table, kept = RECORD if of_record else MANIFEST, _kept(of_record, tier)
+    return tuple(
+        (name, annotation, path, path in kept, table[path].kind if path in table else None)
+        for name, annotation in fields(struct)
+        for path in (prefix + name,)
+    )
+
+
 class _Redactor:
     """Redacts a struct leaf by leaf, according to the table of its model."""
 
@@ -75,26 +88,31 @@ class _Redactor:
         self.table = table
         self.masker = masker
         self.what = what
-        self.kept = _kept(table is RECORD, tier)
+        self.tier = tier
 
     def struct(self, value: S, prefix: str) -> S:
         """Return a copy of a struct with every field redacted."""
-        redacted = {name: self.field(getattr(value, name), kind, prefix + name) for name, kind in fields(type(value))}
-        return type(value)(**redacted)
+        copy: dict[str, Any] = {}
+        for name, annotation, path, kept, leaf in _paths(type(value), prefix, self.table is RECORD, self.tier):
+            item = getattr(value, name)
+            if leaf is not Kind.CLOSED or not kept:
+                item = self.field(item, annotation, path, kept, leaf)
+            copy[name] = item
+        return type(value)(**copy)
 
-    def field(self, value: Any, annotation: Any, path: str) -> Any:
+    def field(self, value: Any, annotation: Any, path: str, kept: bool, leaf: Kind | None) -> Any:
         """Redact one field. A field that is in no table is emptied, so that a forgotten one stays on the machine."""
         if value is msgspec.UNSET:  # absent, as in what an earlier version wrote
             return value
-        if path not in self.kept:
+        if not kept:
             return self.empty(value, annotation, path)
         if isinstance(value, msgspec.Struct):
             return self.struct(value, f"{path}.")
         if isinstance(value, list) and value and isinstance(value[0], msgspec.Struct):
             return [self.struct(item, f"{path}.") for item in value]
-        if path not in self.table:
+        if leaf is None:
             return value  # an empty list of structs, or null instead of a struct
-        return self.leaf(value, self.table[path].kind, path)
+        return self.leaf(value, leaf, path)
 
     def empty(self, value: Any, annotation: Any, path: str) -> Any:
         if may_be_null(annotation):

@@ -11,7 +11,7 @@ import os
 import selectors
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from sdk_tests.execution.messages import (
     instruction,
     line,
 )
+from sdk_tests.execution.pending import PendingRequests
 from sdk_tests.execution.process_table import ProcessEnd, ProcessTable
 from sdk_tests.model.timestamps import utc
 from sdk_tests.schedulers import JobSpec, SchedulerKind
@@ -66,7 +67,7 @@ class Supervisor:
             if kind.batch:
                 self.batches[name] = Batch(name, kind, given, setup, processes, self.send, self._relaunch)
                 self.leftover_jobs[name] = LeftoverJobs(kind, given.env, setup.folder, processes)
-        self.pending: list[LaunchRequest] = []
+        self.pending = PendingRequests(self._shares)
         self.beside: dict[str, LaunchRequest] = {}
         self._controls = 0
         self.given_up: dict[str, tuple[float, str]] = {}
@@ -101,10 +102,9 @@ class Supervisor:
     # -- admission ----------------------------------------------------------------------------------------------------
 
     def take(self, requests: Iterable[LaunchRequest]) -> None:
-        """Queue requests: controls first, then the longest, so that the run ends soonest."""
-        self.pending += requests
-        self._works.update(str(Path(request.scratch).parent) for request in self.pending)
-        self.pending.sort(key=lambda request: (not request.first, -request.walltime))
+        requests = list(requests)
+        self.pending.add(requests)
+        self._works.update(os.path.dirname(request.scratch) for request in requests)  # noqa: PTH120
 
     def _relaunch(self, requests: list[LaunchRequest], reason: str) -> None:
         """Queue requests again that did not start in their allocation, because it could not be used to its end."""
@@ -112,34 +112,27 @@ class Supervisor:
             self.send(Event(case_id=request.case_id, what="relaunch", detail=reason))
         self.take(requests)
 
-    def admit(self) -> None:
-        """Start whatever the limits admit; each pending request is considered once."""
-        waiting: list[LaunchRequest] = []
-        groups: dict[tuple[str, int], list[LaunchRequest]] = {}
-        for request in self.pending:
-            batch = self.batches.get(request.scheduler)
-            if batch and request.where == "allocation" and not request.alone:
-                groups.setdefault((request.scheduler, request.nodes), []).append(request)
-            elif batch and request.where in ("allocation", "job"):
-                if self._room(request.scheduler, 1) and self._machine_has_room(request.scheduler, self._cost(request)):
-                    batch.submit([request], shared=False)
-                else:
-                    waiting.append(request)
-            elif (
-                self._slot(request)
-                and self._room(request.scheduler, self._jobs_of(request))
-                and self._machine_has_room(request.scheduler, self._cost(request))
-            ):
-                self._start(request)
-            else:
-                waiting.append(request)
-        for (scheduler, _), requests in groups.items():
-            cost = max(request.cores for request in requests)
-            if self._room(scheduler, 1) and self._machine_has_room(scheduler, cost):
-                self.batches[scheduler].submit(requests, shared=True)
-            else:
-                waiting += requests
-        self.pending = waiting
+    def _shares(self, request: LaunchRequest) -> bool:
+        return request.scheduler in self.batches and request.where == "allocation" and not request.alone
+
+    def _admit(self, requests: Sequence[LaunchRequest]) -> bool:
+        """Start one request, or those that share an allocation, if the limits admit it; return whether they do."""
+        request = requests[0]
+        batch = self.batches.get(request.scheduler)
+        if batch and request.where in ("allocation", "job"):
+            cost = max(self._cost(each) for each in requests)
+            admitted = self._room(request.scheduler, 1) and self._machine_has_room(request.scheduler, cost)
+            if admitted:
+                batch.submit(list(requests), shared=self._shares(request))
+            return admitted
+        admitted = (
+            self._slot(request)
+            and self._room(request.scheduler, self._jobs_of(request))
+            and self._machine_has_room(request.scheduler, self._cost(request))
+        )
+        if admitted:
+            self._start(request)
+        return admitted
 
     def _cost(self, request: LaunchRequest) -> int:
         return self._budget if request.alone else request.cores
@@ -259,8 +252,7 @@ class Supervisor:
 
     def _end_given_up(self) -> None:
         for scheduler, (deadline, reason) in self.given_up.items():
-            for request in [request for request in self.pending if request.scheduler == scheduler]:
-                self.pending.remove(request)
+            for request in self.pending.remove(scheduler):
                 self.send(attempt_finished(request, "control-failed", detail=reason))
             if time.monotonic() < deadline:
                 continue
@@ -282,16 +274,15 @@ class Supervisor:
             leftover_jobs.tick()
         self._end_given_up()
         if self.stopping is None:
-            self.admit()
+            self.pending.start(self._admit)
         interval = min((b.interval for b in self.batches.values() if b.jobs), default=1.0)
         self.processes.poll(min(interval, 1.0))
 
     def stop(self) -> None:
         """Cancel everything; what was not started ends as cancelled at once."""
         self.stopping = time.monotonic()
-        for request in self.pending:
+        for request in self.pending.remove():
             self.send(attempt_finished(request, "cancelled", detail="the run was stopped before this case started"))
-        self.pending.clear()
         for key in list(self.beside):
             self.processes.cancel(key)
         for batch in self.batches.values():

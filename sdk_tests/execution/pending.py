@@ -1,0 +1,63 @@
+"""The launch requests that wait until the limits admit them.
+
+Requests are kept in groups of equals: the limits depend on nothing else than what the members of a group share. So one
+refusal holds for the rest of its group, and a look at 10,000 waiting requests costs as much as one at ten.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+
+from sdk_tests.execution.messages import LaunchRequest
+
+Priority = tuple[bool, float, int]
+"""Whether it waits for those that go first; its walltime in seconds, negative; its number in order of arrival."""
+Group = tuple[str, str, int, int, int, bool, bool]
+
+
+class PendingRequests:
+    """Orders requests: those marked ``first``, then the longest, so that the run ends soonest, then as they arrived.
+
+    shares: whether a request shares an allocation with the others of as many nodes; such a group is started whole,
+    after the requests that are started one by one.
+    """
+
+    def __init__(self, shares: Callable[[LaunchRequest], bool]) -> None:
+        self._shares = shares
+        self._numbers = itertools.count()
+        self._groups: dict[Group, list[tuple[Priority, LaunchRequest]]] = {}
+
+    def add(self, requests: Iterable[LaunchRequest]) -> None:
+        for request in requests:
+            priority = (not request.first, -request.walltime, next(self._numbers))
+            heapq.heappush(self._groups.setdefault(self._group(request), []), (priority, request))
+
+    def start(self, start: Callable[[Sequence[LaunchRequest]], bool]) -> None:
+        """Offer the requests in their order; ``start`` returns False for what the limits do not admit now."""
+        heads = [(group[-1], members[0][0], group) for group, members in self._groups.items()]
+        heapq.heapify(heads)
+        while heads:
+            shared, _, group = heapq.heappop(heads)
+            members = self._groups.pop(group)
+            offered = sorted(members) if shared else [heapq.heappop(members)]
+            rest = [] if shared else members
+            admitted = start([request for _, request in offered])
+            added_meanwhile = self._groups.pop(group, [])
+            for entry in (*([] if admitted else offered), *added_meanwhile):
+                heapq.heappush(rest, entry)
+            if rest:
+                self._groups[group] = rest
+            if rest and admitted and not shared:
+                heapq.heappush(heads, (shared, rest[0][0], group))
+
+    def remove(self, scheduler: str | None = None) -> list[LaunchRequest]:
+        """Remove the requests of one scheduler, or all, and return them in their order."""
+        groups = [group for group in self._groups if scheduler in (None, group[0])]
+        return [request for _, request in sorted(itertools.chain.from_iterable(map(self._groups.pop, groups)))]
+
+    def _group(self, request: LaunchRequest) -> Group:
+        if self._shares(request):
+            return (request.scheduler, request.where, request.nodes, 0, 0, False, True)
+        return (request.scheduler, request.where, 0, request.cores, request.jobs, request.alone, False)
