@@ -30,7 +30,7 @@ Examples:
 @click.option("--stack", is_flag=True, help="Print the entry of an E4S stack file and write nothing.")
 @click.pass_obj
 def e4s(places: Places, name: str | None, to: str | None, stack: bool) -> None:
-    """Write validation tests of the release's components in the layout of the E4S test suite."""
+    """Write validation tests of the release's packages in the layout of the E4S test suite."""
     from pathlib import Path
 
     from exaworks_sdk.export_e4s import ExportError, stack_entry

@@ -13,6 +13,8 @@ from exaworks_sdk.cli_export import export as command
 from exaworks_sdk.export_e4s import TESTS, ExportError, export
 from exaworks_sdk.paths import places
 from exaworks_sdk.release import load
+from tests.needs import need
+from tests.spack_repo.recipes import read
 
 RECIPES = Path(__file__).resolve().parents[2] / "spack_repo" / "exaworks"
 
@@ -52,6 +54,49 @@ def test_every_test_has_its_files_and_the_four_scripts_of_the_suite(suite: Path)
         for script in folder.glob("*.sh"):
             assert os.access(script, os.X_OK)
             assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
+
+
+def test_every_package_of_the_repository_has_a_test() -> None:
+    folders = {path.parent.name for path in RECIPES.glob("packages/*/package.py")}
+    assert {test.package.replace("-", "_") for test in TESTS} == folders
+    assert [test.package for test in TESTS] == sorted(test.package for test in TESTS)
+
+
+def test_every_test_asks_the_suite_for_the_version_in_the_recipe(suite: Path) -> None:
+    """A name alone could load another version that is installed beside it."""
+    for test in TESTS:
+        asked = (suite / "validation_tests" / f"exaworks-{test.package}" / "setup.sh").read_text().split()[-1]
+        name, _, wanted = asked.partition("@")
+        assert wanted.partition("+")[0] == next(iter(read(name.replace("-", "_")).versions)), "the newest comes first"
+
+
+def test_a_c_library_is_compiled_against_what_the_suite_loaded(suite: Path) -> None:
+    root = suite / "installed"
+    (root / "include").mkdir(parents=True)
+    (root / "include" / "list.h").write_text(
+        "struct list {int size;};\nstatic struct list one;\n"
+        "static struct list* list_create(void) {return &one;}\n"
+        "static void list_add(struct list* list, void* value) {if (value) list->size++;}\n"
+        "static int list_size(struct list* list) {return list->size;}\n"
+    )
+    (root / "lib").mkdir()
+    need("g++")
+    subprocess.run(["cc", "-shared", "-x", "c", "-o", root / "lib" / "libexmcutils.so", "/dev/null"], check=True)
+    loaded = {"EXMCUTILS_ROOT": str(root)}
+    assert run(suite, "exaworks-exmcutils", "compile.sh", **loaded) == 0
+    assert run(suite, "exaworks-exmcutils", **loaded) == 0
+    assert run(suite, "exaworks-exmcutils", "compile.sh") != 0, "nothing was loaded"
+
+
+def test_a_pair_that_fails_fails_the_test_of_the_bundle(suite: Path) -> None:
+    for name in ("flux", "swift-t"):
+        program(suite, name, 'echo "$@"')
+    for broken in ("", "parsl_psij.py", "parsl_flux.py", "psij_swift.py", "parsl_swift.py", "radical_flux.py"):
+        program(suite, "python3", f'case "$1" in */{broken or "none"}) exit 5 ;; esac; test -f "$1"')
+        assert run(suite, "exaworks-exaworks") == (5 if broken else 0)
+    program(suite, "flux", "exit 6")
+    program(suite, "python3", 'test -f "$1"')
+    assert run(suite, "exaworks-exaworks") == 6
 
 
 def test_a_flux_that_runs_passes_and_one_with_other_output_fails(suite: Path) -> None:
