@@ -1,11 +1,10 @@
 """Create a Python environment from a hash-locked requirements file, and create it again when its sources change.
 
-The ``exaworks`` script runs this file by path, before anything is installed, so it imports the standard library only;
-``exaworks_sdk.install`` uses it for deployments. An environment is created in its final folder, because its scripts
-contain that path. The folder ``.made`` inside it is written last and contains copies of the sources: an environment
-without it, or with other copies, is created again. A lock file beside the environment lets only one process at a time
-create it. The kernel releases the lock when the last process that holds it ends. pip holds it too, so that an orphaned
-pip never writes into a newer environment.
+The ``exaworks`` script runs this module before anything is installed, so it and what it imports use the standard
+library only; ``exaworks_sdk.install`` uses it for deployments. An environment is created in its final folder, because
+its scripts contain that path. The folder ``.made`` inside it is written last and contains copies of the sources: an
+environment without it, or with other copies, is created again. A lock file beside the environment lets only one process
+at a time create it. The kernel releases the lock when the last process that holds it ends.
 """
 
 from __future__ import annotations
@@ -14,84 +13,28 @@ import argparse
 import errno
 import fcntl
 import filecmp
+import json
 import os
 import platform
-import re
 import shutil
 import signal
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
-PACKAGE_PLACEMENT = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER")
-PACKAGE_CHOICE = (
-    *("PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT", "PIP_REQUIREMENT", "PIP_NO_BINARY", "PIP_ONLY_BINARY"),
-    *("PIP_PREFER_BINARY", "PIP_UPGRADE", "PIP_UPGRADE_STRATEGY", "PIP_IGNORE_INSTALLED", "PIP_NO_DEPS"),
-    *("PIP_DRY_RUN", "PIP_REQUIRE_VIRTUALENV", "PIP_PYTHON", "PIP_PLATFORM", "PIP_PYTHON_VERSION"),
-    *("PIP_IMPLEMENTATION", "PIP_ABI", "PIP_PRE", "PIP_EDITABLE"),
-)
-"""Settings of pip that images and sites export and that have no say here: the lock pins every file by its hash."""
-"""Settings of pip that would install packages outside the environment; all other settings of the user apply."""
+from exaworks_sdk import compiler
+from exaworks_sdk.environment_step import Steps
+from exaworks_sdk.installer import Installer, lock_text
+from exaworks_sdk.locks import part, pins
+from exaworks_sdk.recipe import EnvironmentFailedError, Recipe
+from exaworks_sdk.set_up_progress import Bar
 
-MIN_FREE_BYTES = 16 * 2**20
-"""If a step has failed and fewer bytes than this are free, the disk is full: few tools report this clearly."""
+__all__ = ["EnvironmentFailedError", "Recipe", "is_current", "left_out", "machine", "make", "pins"]
 
-HINTS = (
-    ("No space left on device", "The disk is full: free some space, or set EXAWORKS_HOME to a folder that has some."),
-    ("Disk quota exceeded", "Your quota is used up: set EXAWORKS_HOME to a folder that has room."),
-    ("DO NOT MATCH THE HASHES", "The files of the index or wheelhouse differ from those in the lock: do not use them."),
-    (r"Python\.h: No such file", "A package must be compiled and needs Python's headers: install python3-dev."),
-    (
-        r"'[\w.-]*cc[\d.-]*' failed: (No such file|Permission)|: '[\w.-]*cc[\d.-]*'$",
-        "A package must be compiled and needs a C compiler: install gcc and python3-dev.",
-    ),
-    ("CERTIFICATE_VERIFY_FAILED", "Set PIP_CERT to the site's CA bundle, or install offline with --wheelhouse DIR."),
-    ("Proxy", "Check HTTPS_PROXY and pip's configuration, or install offline with --wheelhouse DIR."),
-    ("from versions: none", "Without a network or a package index, install offline with --wheelhouse DIR."),
-    ("No matching distribution", "Without a network or a package index, install offline with --wheelhouse DIR."),
-    ("Could not install packages due to an OSError", "Check the network, or install offline with --wheelhouse DIR."),
-)
-"""Patterns in pip's log, and advice for the user; the first pattern that matches applies."""
-
-ERROR_CODE = re.compile(r"error: [a-z-]+", re.IGNORECASE)
-"""A line with only pip's name of a kind of failure; another line states what failed."""
-
-
-class EnvironmentFailedError(Exception):
-    """An environment could not be created; the message states what failed, where, and what to do."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """The sources of an environment, and its folder."""
-
-    folder: Path
-    lock: Path
-    label: str
-    python: str = sys.executable
-    checkout: Path | None = None
-    """A checkout to install in place, in addition to the packages of the lock."""
-    wheelhouse: Path | None = None
-    build_tools: tuple[str, ...] = ()
-    """Packages of the lock that build its source distributions; they are installed first, and no others are used."""
-
-    @property
-    def sources(self) -> dict[str, Path]:
-        """The files whose change makes the environment outdated, by the name of their copy."""
-        project = {"pyproject.toml": self.checkout / "pyproject.toml"} if self.checkout else {}
-        return {"lock": self.lock, **project}
-
-    @property
-    def log(self) -> Path:
-        return self.folder.with_name(self.folder.name + ".log")
-
-    @property
-    def interpreter(self) -> Path:
-        return self.folder / "bin" / "python"
+LEFT_OUT = "left-out.json"
+"""The file in ``.made`` with the packages that are left out and the reason, if there are some."""
 
 
 def machine() -> str:
@@ -101,8 +44,25 @@ def machine() -> str:
 
 
 def is_current(recipe: Recipe) -> bool:
-    """Return whether the environment is complete and was created from the present files of the recipe."""
-    return _is_complete(recipe) and all(_is_unchanged(recipe, name) for name in recipe.sources)
+    """Return whether the environment is complete and was created from the present files of the recipe.
+
+    One in which packages were left out is complete until they can be compiled.
+    """
+    unchanged = _is_complete(recipe) and all(_is_unchanged(recipe, name) for name in recipe.sources)
+    return unchanged and not _can_be_completed(recipe)
+
+
+def left_out(folder: Path) -> dict[str, str]:
+    """Return the packages that are left out of an environment, each with the reason."""
+    try:
+        packages: dict[str, str] = json.loads((folder / ".made" / LEFT_OUT).read_text())
+    except (OSError, ValueError):
+        return {}
+    return packages
+
+
+def _can_be_completed(recipe: Recipe) -> bool:
+    return bool(left_out(recipe.folder)) and not _omissions(recipe)
 
 
 def _is_complete(recipe: Recipe) -> bool:
@@ -131,15 +91,14 @@ def make(recipe: Recipe, echo: Callable[[str], None]) -> Path:
     try:
         recipe.folder.parent.mkdir(parents=True, exist_ok=True)
         with _lock(recipe, echo) as lock_fd:
-            if _is_complete(recipe) and _is_unchanged(recipe, "lock"):
+            if _is_complete(recipe) and _is_unchanged(recipe, "lock") and not _can_be_completed(recipe):
                 if not is_current(recipe):
                     echo(f"updating {recipe.label}, because pyproject.toml has changed")
-                    _finish(recipe, lock_fd)
+                    _finish(recipe, Installer(Steps(recipe, lock_fd)), left_out(recipe.folder))
             else:
                 _remove_outdated(recipe.folder)
-                echo(f"creating {recipe.label} in {recipe.folder} (this takes about a minute, only once)")
-                _install_packages(recipe, lock_fd, echo)
-                _finish(recipe, lock_fd)
+                echo(f"creating {recipe.label} in {recipe.folder} (once)")
+                _create(recipe, lock_fd, echo)
     except OSError as error:
         raise EnvironmentFailedError(_folder_error(recipe, error)) from error
     return recipe.folder
@@ -189,40 +148,83 @@ def _remove_outdated(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
-def _install_packages(recipe: Recipe, lock_fd: int, echo: Callable[[str], None]) -> None:
+def _create(recipe: Recipe, lock_fd: int, echo: Callable[[str], None]) -> None:
     """Create the environment and install the packages of the lock file."""
-    recipe.log.write_text("")
-    _run(recipe, lock_fd, [recipe.python, "-I", "-m", "venv", str(recipe.folder)], "create a virtual environment")
-    source: list[str] = []
-    if recipe.wheelhouse is not None:
-        if not recipe.wheelhouse.is_dir():
+    bar = Bar()
+    try:
+        recipe.log.write_text("")
+        omissions = _omissions(recipe)
+        count = len({name for name, _ in pins(recipe.lock)} - omissions.keys())
+        bar.show(0.0, "creating a virtual environment")
+        steps = Steps(recipe, lock_fd, lambda: _show(bar, recipe, count))
+        steps.run([recipe.python, "-I", "-m", "venv", str(recipe.folder)], "create a virtual environment")
+        if recipe.wheelhouse is not None and not recipe.wheelhouse.is_dir():
             raise EnvironmentFailedError(f"the wheelhouse {recipe.wheelhouse} is not a folder.")
-        source = ["--no-index", "--find-links", str(recipe.wheelhouse)]
-    isolation: list[str] = []
-    if recipe.build_tools:
-        with tempfile.NamedTemporaryFile("w", suffix=".txt", dir=recipe.folder) as tools:
-            tools.write("".join(block for name, block in pins(recipe.lock) if name in recipe.build_tools))
-            tools.flush()
-            first = ["install", *source, "--no-deps", "--require-hashes", "-r", tools.name]
-            _pip(recipe, lock_fd, first, "install the build tools")
-        isolation = ["--no-build-isolation"]
-    count = len({name for name, _ in pins(recipe.lock)})
-    echo(f"installing {count} packages of {recipe.lock.name}{f' from {recipe.wheelhouse}' if source else ''}")
-    locked = ["install", *source, *isolation, "--no-deps", "--require-hashes", "-r", str(recipe.lock)]
-    _pip(recipe, lock_fd, locked, f"install {recipe.lock.name}")
+        installer = Installer(steps)
+        installer.choose()
+        bar.clear()
+        origin = f" from {recipe.wheelhouse}" if recipe.wheelhouse else ""
+        echo(f"installing {count} packages of {recipe.lock.name}{origin} with {installer.tool}")
+        if omissions:
+            reason = next(iter(omissions.values()))
+            echo(f"left out: {', '.join(sorted(omissions))}: {reason}")
+        installer.install_lock(without=omissions)
+        bar.show(0.9, "checking the packages")
+        _finish(recipe, installer, omissions)
+    finally:
+        bar.clear()
 
 
-def _finish(recipe: Recipe, lock_fd: int) -> None:
+def _omissions(recipe: Recipe) -> dict[str, str]:
+    """Return the packages to leave out because nothing can be compiled here, each with the reason."""
+    needed = [name for name in recipe.compiled if not _has_wheel(recipe, name)]
+    lack = compiler.lacking(recipe.python) if needed else None
+    if lack is None:
+        return {}
+    reason = f"{', '.join(needed)} is compiled, and there is {lack}: install gcc and python3-dev (`exaworks doctor`)"
+    return {name: reason for compiled in needed for name in (compiled, *recipe.compiled[compiled])}
+
+
+def _has_wheel(recipe: Recipe, name: str) -> bool:
+    """Return whether the wheelhouse has a wheel of a package, and the lock its hash."""
+    if recipe.wheelhouse is None:
+        return False
+    block = part(lock_text(recipe), only=[name])
+    wheels = recipe.wheelhouse.glob(f"{name.replace('-', '_')}-*.whl")
+    return any(sha256(wheel.read_bytes()).hexdigest() in block for wheel in wheels)
+
+
+def _show(bar: Bar, recipe: Recipe, count: int) -> None:
+    """Show how far the installation is: the packages that the log names, then those that are in place."""
+    if not bar.enabled:
+        return
+    try:
+        text = recipe.log.read_text(errors="replace")
+    except OSError:
+        text = ""
+    collected = text.count("\nCollecting ")
+    installed = len(list(recipe.folder.glob("lib/python3*/site-packages/*.dist-info")))
+    done = (min(collected, count) + min(installed, count)) / (2 * count or 1)
+    if " install " not in text:
+        bar.show(0.05, "creating a virtual environment")
+    elif done == 0 or (installed <= 2 and not collected):
+        bar.show(0.15, "fetching packages")
+    else:
+        named = text.rpartition("\nCollecting ")[2].partition("==")[0] if collected < count and collected else ""
+        bar.show(0.15 + 0.75 * done, f"installing {count} packages{': ' + named if len(named) in range(1, 40) else ''}")
+
+
+def _finish(recipe: Recipe, installer: Installer, omissions: dict[str, str]) -> None:
     """Install the checkout, check the dependencies of all packages, and only then write ``.made``."""
     shutil.rmtree(recipe.folder / ".made", ignore_errors=True)
     if recipe.checkout is not None:
-        _install_in_place(recipe, lock_fd, recipe.checkout)
-    _pip(recipe, lock_fd, ["check"], "satisfy the dependencies of all packages")
-    _write_stamp(recipe)
+        _install_in_place(recipe, installer, recipe.checkout)
+    installer.pip(["check"], "satisfy the dependencies of all packages")
+    _write_stamp(recipe, omissions)
     recipe.log.unlink()
 
 
-def _install_in_place(recipe: Recipe, lock_fd: int, checkout: Path) -> None:
+def _install_in_place(recipe: Recipe, installer: Installer, checkout: Path) -> None:
     """Install the checkout in place; setuptools writes its working files into the environment, not the checkout."""
     work = recipe.folder / ".build"
     work.mkdir(exist_ok=True)
@@ -230,91 +232,27 @@ def _install_in_place(recipe: Recipe, lock_fd: int, checkout: Path) -> None:
     base = str(work).replace("%", "%%")  # a percent sign begins an interpolation
     settings.write_text(f"[egg_info]\negg_base = {base}\n[editable_wheel]\nmode = compat\n", encoding="utf-8")
     arguments = ["install", "--no-index", "--no-deps", "--no-build-isolation", "-e", str(checkout)]
-    _pip(recipe, lock_fd, arguments, f"install {checkout}", DIST_EXTRA_CONFIG=str(settings), PIP_REQUIRE_HASHES="0")
+    environ = {"DIST_EXTRA_CONFIG": str(settings), "PIP_REQUIRE_HASHES": "0"}
+    installer.pip(arguments, f"install {checkout}", environ)
     shutil.rmtree(work)
 
 
-def _write_stamp(recipe: Recipe) -> None:
+def _write_stamp(recipe: Recipe, omissions: dict[str, str]) -> None:
     unfinished = recipe.folder / ".made.unfinished"
     unfinished.mkdir(exist_ok=True)
     for name, source in recipe.sources.items():
         shutil.copyfile(source, unfinished / name)
+    if omissions:
+        (unfinished / LEFT_OUT).write_text(json.dumps(omissions, indent=1))
     (unfinished / "checkout").write_text(f"{recipe.checkout or ''}\n")
     unfinished.rename(recipe.folder / ".made")
 
 
-def pins(lock: Path) -> list[tuple[str, str]]:
-    """Return the distributions of a lock file, each with its lines: version, markers and hashes."""
-    blocks: list[tuple[str, str]] = []
-    for line in lock.read_text().splitlines(keepends=True):
-        if line[:1].isalnum():
-            blocks.append((line.partition("==")[0], line))
-        elif line.startswith("    --hash") and blocks:
-            name, block = blocks[-1]
-            blocks[-1] = (name, block + line)
-    return blocks
-
-
-def _pip(recipe: Recipe, lock_fd: int, arguments: list[str], purpose: str, **environment: str) -> None:
-    no_user = ["--no-user"] if arguments[0] == "install" else []
-    quiet = ["--no-input", "--disable-pip-version-check"]
-    command = [str(recipe.interpreter), "-I", "-m", "pip", *quiet, arguments[0], *no_user, *arguments[1:]]
-    _run(recipe, lock_fd, command, purpose, **environment)
-
-
-def _run(recipe: Recipe, lock_fd: int, command: list[str], purpose: str, **environment: str) -> None:
-    """Run one step with its output in the log. The step inherits the lock; it ends when this process is interrupted."""
-    inherited = {name: value for name, value in os.environ.items() if name not in (*PACKAGE_PLACEMENT, *PACKAGE_CHOICE)}
-    with recipe.log.open("ab") as log:
-        log.write(os.fsencode(f"$ {' '.join(command)}\n"))
-        log.flush()
-        step = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env={**inherited, **environment},
-            pass_fds=(lock_fd,),
-            start_new_session=True,
-        )
-        try:
-            code = step.wait()
-        except BaseException:
-            os.killpg(step.pid, signal.SIGTERM)
-            step.wait()
-            raise
-    if code != 0:
-        raise EnvironmentFailedError(_step_error(recipe, code, purpose))
-
-
-def _step_error(recipe: Recipe, code: int, purpose: str) -> str:
-    """Return the message about a failed step: its last error line, what to do, and the path of its full output."""
-    text = recipe.log.read_text(errors="replace")
-    step = text[text.rfind("\n$ ") + 1 :].partition("\n")[2]
-    lines = [line.strip() for line in step.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith(("ERROR:", "Error:", "error:", "OSError"))]
-    errors = [line for line in errors if not ERROR_CODE.fullmatch(line)]
-    lines = [line for line in lines if not line.startswith(("hint:", "note:", "\u00d7", "\u2570", "[end of output]"))]
-    reason = (errors or lines or [f"exit code {code}"])[-1]
-    if reason.endswith(":") and reason in lines[:-1]:
-        reason = f"{reason} {lines[lines.index(reason) + 1]}"
-    if len(reason) > 240:
-        reason = f"{reason[:160]} … {reason[-70:]}"
-    full = shutil.disk_usage(recipe.folder.parent).free < MIN_FREE_BYTES
-    hint = (
-        HINTS[0][1] if full else next((hint for pattern, hint in HINTS if re.search(pattern, step, re.MULTILINE)), "")
-    )
-    settings = sorted(name for name in os.environ if name.startswith("PIP_") and name not in PACKAGE_CHOICE)
-    if settings and not hint and " -m pip " in text[text.rfind("$ ") :].partition("\n")[0]:
-        hint = f"{hint} These variables change what pip does: {', '.join(settings)}.".strip()
-    return f"cannot {purpose} for {recipe.label}: {reason}\n{f'{hint} ' if hint else ''}Full output: {recipe.log}"
-
-
-def _main() -> int:
+def main() -> int:
+    """Create the environment of a checkout, for the ``exaworks`` script; return its exit code."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--lock", type=Path, required=True)
-    parser.add_argument("--checkout", type=Path, required=True)
+    for name in ("folder", "lock", "checkout", "uv-lock"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--wheelhouse", type=Path)
     recipe = Recipe(label="the exaworks environment", **vars(parser.parse_args()))
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
@@ -327,7 +265,3 @@ def _main() -> int:
         print("exaworks: interrupted; the next start creates the environment again.", file=sys.stderr)
         return 130
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(_main())

@@ -9,9 +9,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from exaworks_sdk.environment import EnvironmentFailedError, Recipe, machine, make
+from exaworks_sdk.environment import left_out, machine, make
 from exaworks_sdk.errors import InstallError
+from exaworks_sdk.locks import canonical
 from exaworks_sdk.paths import Places
+from exaworks_sdk.recipe import EnvironmentFailedError, Recipe
 from exaworks_sdk.release import Release
 
 MIN_PYTHON = (3, 10)
@@ -45,11 +47,22 @@ def pip_deployment(
         python=python or sys.executable,
         wheelhouse=wheelhouse or (Path(default_wheelhouse) if default_wheelhouse else None),
         build_tools=tuple(release.build_tools),
+        compiled={name: tuple(dependents) for name, dependents in release.compiled.items()},
     )
     try:
         return make(recipe, progress)
     except EnvironmentFailedError as error:
         raise InstallError(str(error)) from error
+
+
+def left_out_components(release: Release, folder: Path) -> dict[str, str]:
+    """Return the components of a release that its pip environment in ``folder`` lacks on purpose, with the reason."""
+    packages = left_out(folder)
+    return {
+        component.name: packages[distribution]
+        for component in release.components
+        if component.pypi and (distribution := canonical(component.pypi)) in packages
+    }
 
 
 def spack_prefix(places: Places, release: Release) -> Path:

@@ -63,6 +63,8 @@ class Release(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """SPDX expressions of the other packages of the lock, by name."""
     build_tools: list[str] = []
     """Distributions that build the components which are published as source only."""
+    compiled: dict[str, list[str]] = {}
+    """Distributions without a wheel, which a C compiler builds, each with the distributions that need it."""
     spack: SpackPins | None = None
 
     @property

@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from exaworks_sdk.environment import pins
 from exaworks_sdk.errors import ReleaseError
+from exaworks_sdk.locks import pins
 from exaworks_sdk.release import Release
 
 STRONG = re.compile(r"(?<!L)A?GPL-")

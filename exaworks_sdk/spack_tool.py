@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from exaworks_sdk.environment import MIN_FREE_BYTES
+from exaworks_sdk.environment_step import MIN_FREE_BYTES
 from exaworks_sdk.errors import InstallError
 from exaworks_sdk.release import Checkout
 

@@ -21,6 +21,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
+WITHOUT_PACKAGES = (
+    *("compiler", "environment", "environment_step", "installer", "locks", "pip_settings", "recipe"),
+    *("set_up_progress", "utf8_path"),
+)
+"""The modules that the script runs before anything is installed, and those that they import."""
+
 PYPROJECT = """
 [build-system]
 requires = []
@@ -130,8 +136,8 @@ def small_checkout(folder: Path) -> Checkout:
     (root / "exaworks_sdk").mkdir(parents=True)
     (root / "requirements").mkdir()
     shutil.copy(ROOT / "exaworks", root)
-    for name in ("environment.py", "utf8_path.py"):
-        shutil.copy(ROOT / "exaworks_sdk" / name, root / "exaworks_sdk")
+    for name in WITHOUT_PACKAGES:
+        shutil.copy(ROOT / "exaworks_sdk" / f"{name}.py", root / "exaworks_sdk")
     (root / "exaworks_sdk" / "__init__.py").touch()
     (root / "exaworks_sdk" / "__main__.py").write_text(MAIN)
     (root / "pyproject.toml").write_text(PYPROJECT)

@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from exaworks_sdk.environment import pins
+from exaworks_sdk.locks import pins
 from exaworks_sdk.release import load
 from tests.exaworks_sdk.conftest import ROOT
 from tests.needs import need

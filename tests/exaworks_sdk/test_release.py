@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from exaworks_sdk.cli_release import release as command
-from exaworks_sdk.environment import pins
 from exaworks_sdk.errors import ReleaseError
+from exaworks_sdk.locks import pins
 from exaworks_sdk.release import load, names
 
 GOOD = """
