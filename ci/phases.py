@@ -13,10 +13,13 @@ from ci.limits import BUILD, HOUR, OWN, Times, stage_times, times
 from site_configs.schema import System
 
 TIERS = ("smoke", "integration", "scale")
-STAGES = ("setup", "concretize", "packages", "install", "control", "smoke", "integration", "scale", "report", "cleanup")
+STAGES = (
+    *("setup", "concretize", "packages", "install", "release"),
+    *("control", "smoke", "integration", "scale", "report", "cleanup"),
+)
 BUILT = "spack"
 """The deployment that the pipeline builds with Spack; ``spack:NAME`` is an environment that exists already."""
-LOCKED = frozenset({"setup", "concretize", "install"})
+LOCKED = frozenset({"setup", "concretize", "install", "release"})
 """Phases that hold the lock of the work directory, since they change files that pipelines share."""
 
 
@@ -35,15 +38,10 @@ class Phase:
     """Whether a child pipeline follows, with one job for each package that has to be built."""
 
 
-def deployment_kind(system: System) -> str:
-    """Return the kind of the site file's deployment; ``path`` if it names none."""
-    return (system.deployment or "path").partition(":")[0]
-
-
 def phases(system: System) -> list[Phase]:
     """Return the phases of a system, in order; the test phases follow the last one that builds."""
     setup = Phase("setup", ("sites", "show", system.system), times(system, OWN))
-    if system.deployment == BUILT:
+    if BUILT in system.deployments:
         setup = Phase("setup", (*install_arguments(system), "--until", "packages"), times(system, HOUR))
     building = [setup, *_building(system)]
     return [*building, *_testing(system, building[-1].name)]
@@ -59,13 +57,10 @@ def planned(system: System, tier: str, *, scheduled: bool) -> list[Phase]:
 
 
 def _building(system: System) -> list[Phase]:
-    kind = deployment_kind(system)
-    if kind == "release":
-        name = (system.deployment or "").partition(":")[2]
-        return [Phase("install", ("release", "install", *([name] if name else [])), times(system, HOUR), after="setup")]
-    if system.deployment == BUILT:
+    building = []
+    if BUILT in system.deployments:
         install = install_arguments(system)
-        return [
+        building = [
             Phase(
                 "concretize",
                 (*install, "--until", "concretize"),
@@ -75,7 +70,11 @@ def _building(system: System) -> list[Phase]:
             ),
             Phase("install", install, times(system, BUILD), after="concretize"),
         ]
-    return []
+    pip = next((text for text in system.deployments if text.partition(":")[0] == "release"), None)
+    if pip is not None:
+        name, after = ("release", "install") if building else ("install", "setup")
+        building.append(Phase(name, ("release", "install", *pip.split(":")[1:]), times(system, HOUR), after=after))
+    return building
 
 
 def install_arguments(system: System) -> tuple[str, ...]:

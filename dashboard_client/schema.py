@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
+from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
 import msgspec
@@ -425,6 +426,28 @@ def canonical(value: S) -> S:
 def record_id(site: str, system: str, run_id: str, case_id: str, attempt: int) -> str:
     """Return the id of an attempt: the sha256 hex digest of its five identifying values, so that it counts once."""
     return hashlib.sha256(msgspec.json.encode([site, system, run_id, case_id, attempt])).hexdigest()
+
+
+IN = "/in:"
+"""Stands in the id of a case before the label of its deployment. Cases of a run's first deployment have no label."""
+
+
+def deployment_label(case_id: str) -> str:
+    """Return the label of a case's deployment: ``spack`` of ``parsl/hello@slurm/in:spack``; empty without a label."""
+    return case_id.rpartition(IN)[2] if IN in case_id else ""
+
+
+def in_deployment(case_id: str, label: str) -> str:
+    """Return the id of a case in the deployment with this label."""
+    return f"{case_id}{IN}{label}" if label else case_id
+
+
+def case_matches(case_id: str, pattern: str) -> bool:
+    """Return whether a shell pattern matches a case: its whole id, or its id without the label of its deployment.
+
+    A pattern that names no deployment is therefore about a case in every deployment.
+    """
+    return fnmatchcase(case_id, pattern) or (IN in case_id and fnmatchcase(case_id.rpartition(IN)[0], pattern))
 
 
 def encode(value: msgspec.Struct) -> bytes:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import TypedDict
 
-from dashboard_client.schema import CONTROL, Closing, Manifest, Outcome, Record
+from dashboard_client.schema import CONTROL, Closing, Manifest, Outcome, Record, case_matches, deployment_label
 
 AllowedSkips = Callable[[Record], bool] | Sequence[str]
 """The skips that a site accepts: shell patterns of case ids, or a predicate on the record."""
@@ -56,6 +55,7 @@ def verdict_code(
     1     a case was skipped for a reason that the site does not allow
     3     the infrastructure of the site prevented at least one case, and nothing worse happened
     1     only control cases passed although more was planned: the rest are skips and expected failures
+    1     in one of several deployments nothing passed, in a run of all cases
     0     every planned case passed, was skipped for an allowed reason, or failed as expected
     ====  =============================================================================================
 
@@ -77,7 +77,24 @@ def verdict_code(
         return 1
     if Outcome.INFRA in outcomes:
         return 3
-    return 0 if count_passes(manifest, effective) else 1
+    return 0 if count_passes(manifest, effective) and not without_passes(manifest, effective) else 1
+
+
+def without_passes(manifest: Manifest, effective: Mapping[str, Record]) -> list[str]:
+    """Return the labels of deployments in which nothing passed; none if the user selected some of the cases.
+
+    A selection may be about a component that only one of the deployments contains.
+    """
+    if manifest.selection.partial:
+        return []
+    planned = [deployment_label(each.case_id) for each in manifest.planned if each.component != CONTROL]
+    passed = {
+        deployment_label(record.case_id)
+        for record in effective.values()
+        if record.case.component != CONTROL and record.verdict.outcome in (Outcome.PASS, Outcome.XPASS)
+    }
+    labels = list(dict.fromkeys(planned))
+    return [label for label in labels if label not in passed] if len(labels) > 1 else []
 
 
 def count_passes(manifest: Manifest, effective: Mapping[str, Record]) -> int:
@@ -115,4 +132,4 @@ def closing(
 def _allowed(record: Record, allowed: AllowedSkips) -> bool:
     if callable(allowed):
         return allowed(record)
-    return any(fnmatchcase(record.case_id, pattern) for pattern in allowed)
+    return any(case_matches(record.case_id, pattern) for pattern in allowed)

@@ -211,16 +211,35 @@ def _account(spec: SchedulerSpec, key: Key) -> Iterator[Problem]:
 
 
 def _deployment(system: System) -> Iterator[Problem]:
-    if system.deployment is None:
-        return
-    kind, colon, rest = system.deployment.partition(":")
+    several = isinstance(system.deployment, list)
+    named: list[tuple[Key, str]] = [
+        (("deployment", place) if several else ("deployment",), text) for place, text in enumerate(system.deployments)
+    ]
+    optional: list[tuple[Key, str]] = [
+        (("deployment_if_installed", place), text) for place, text in enumerate(system.deployment_if_installed)
+    ]
+    if system.deployment == []:
+        yield Problem(("deployment",), "the list is empty: name a deployment, or remove the key")
     known = sorted({*DEPLOYMENTS, *_registered("exaworks.deployments")})
-    if kind not in known:
-        yield Problem(("deployment",), f"{kind!r} is not a kind of deployment; {nearest(kind, known)}")
-    elif kind == "path" and colon:
-        yield Problem(("deployment",), "'path' takes no name after a colon: it means the software on PATH")
-    elif kind in DEPLOYMENTS and not rest.strip() and (colon or kind not in BARE_DEPLOYMENTS):
-        yield Problem(("deployment",), f"{kind!r} needs a name: write {kind}:NAME")
+    before: set[str] = set()
+    for key, text in [*named, *optional]:
+        kind, colon, rest = text.partition(":")
+        if kind not in known:
+            yield Problem(key, f"{kind!r} is not a kind of deployment; {nearest(kind, known)}")
+        elif kind == "path" and colon:
+            yield Problem(key, "'path' takes no name after a colon: it means the software on PATH")
+        elif kind in DEPLOYMENTS and not rest.strip() and (colon or kind not in BARE_DEPLOYMENTS):
+            yield Problem(key, f"{kind!r} needs a name: write {kind}:NAME")
+        elif text in before:
+            yield Problem(key, f"{text!r} is named twice: remove one of them")
+        before.add(text)
+    for key, text in optional:
+        if text != "spack" and not re.fullmatch(r"(spack|venv):[/~].*", text):
+            yield Problem(
+                key,
+                f"whether {text!r} is installed cannot be found out without its activation: write spack, spack:/FOLDER "
+                "or venv:/FOLDER here, or name it under deployment, where it must be installed",
+            )
 
 
 def _addresses(system: System) -> Iterator[Problem]:

@@ -38,7 +38,8 @@ def misfits(values: Any, kind: Any, key: Key = ()) -> Iterator[Problem]:
     if origin in (Union, types.UnionType):
         if values is not None:
             inner = [part for part in get_args(wanted) if part is not type(None)]
-            yield from misfits(values, inner[0], key)
+            of_list = next((part for part in inner if get_origin(part) is list), inner[0])
+            yield from misfits(values, of_list if isinstance(values, list) else inner[0], key)
     elif isinstance(wanted, type) and issubclass(wanted, msgspec.Struct):
         yield from _struct(values, wanted, key)
     elif origin is list:

@@ -322,8 +322,10 @@ class System(_Struct, frozen=True, kw_only=True):
     """One machine as its site file describes it.
 
     ``testbeds`` are kinds of scheduler that are started for the run, if this machine has their software.
-    ``deployment`` is the software under test. ``release`` or ``spack`` without a name mean the newest release,
-    installed with pip when it is first needed, or with Spack by ``exaworks install``, which a pipeline runs first.
+    ``deployment`` is the software under test; of a list, each one is tested, and each must be there. Those under
+    ``deployment_if_installed`` are tested too, where they are on this machine. ``release`` or ``spack`` without a name
+    mean the newest release, installed with pip when it is first needed, or with Spack by ``exaworks install``, which a
+    pipeline runs first.
     ``promises`` are the components that this site deploys: a missing one is a failure instead of a skip.
     ``allowed_skips`` are shell patterns of case ids that may be skipped without failing the run; the default is all.
     ``cadence`` is the time between two scheduled runs; a result older than ``stale_after`` is stale.
@@ -339,7 +341,8 @@ class System(_Struct, frozen=True, kw_only=True):
     testbeds: list[Name] = []
     local: LocalUse = LocalUse()
     limits: Limits = Limits()
-    deployment: Text | None = None
+    deployment: Text | list[Text] | None = None
+    deployment_if_installed: list[Text] = []
     promises: list[Name] = []
     allowed_skips: list[Name] = msgspec.field(default_factory=lambda: ["*"])
     node: Node = Node()
@@ -356,6 +359,13 @@ class System(_Struct, frozen=True, kw_only=True):
     references: list[Reference] = []
     spack_scope: Text | None = None
     extras: dict[str, Any] = {}
+
+    @property
+    def deployments(self) -> tuple[str, ...]:
+        """The deployments that are tested without ``--deployment``, the first one with plain case ids."""
+        if self.deployment is None:
+            return ()
+        return (self.deployment,) if isinstance(self.deployment, str) else tuple(self.deployment)
 
     @property
     def site(self) -> str:

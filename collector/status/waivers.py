@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any
 
@@ -21,7 +20,7 @@ from collector.clock import now_ms
 from collector.errors import Problem
 from collector.formatting import at, ms
 from collector.store.tables import runs, systems, waivers
-from dashboard_client.schema import Waiver
+from dashboard_client.schema import Waiver, case_matches
 
 LONGEST = 512
 
@@ -40,7 +39,7 @@ class SystemWaiver:
     id: int | None = None
 
     def covers(self, site: str, system: str, case_id: str) -> bool:
-        return self.site == site and self.system in (None, system) and fnmatchcase(case_id, self.cases)
+        return self.site == site and self.system in (None, system) and case_matches(case_id, self.cases)
 
     def valid(self, now: int) -> bool:
         return ms(self.expires) > now

@@ -71,7 +71,7 @@ def _options(folder: RunFolder, case_id: str) -> Options:
     options = Options(
         site=f"{manifest.site}/{manifest.system}",
         site_file=kept.site_file,
-        deployment=kept.deployment,
+        deployments=kept.given,
         selection=Selection(cases=[case_id], tier=Tier.SCALE, partial=True),
         upload=False,
         resume=str(folder.path),
@@ -91,23 +91,24 @@ def _command(preparation: Preparation, folder: RunFolder, cell: Cell) -> tuple[l
     request = requests.request(cell, 1)
     argv = _without_frame(request.argv)
     scheduler = preparation.schedulers[cell.scheduler]
-    environment = requests.setup().envs["deployment" if request.env not in ("harness", "inside") else request.env]
+    envs = requests.setup().envs
+    environment = envs.get(request.env) or envs[preparation.target(cell.label).own("deployment")]
     if scheduler.outer is not None:
         raise RunError(
             f"{cell.case_id}: runs under a scheduler that is started in a job; run it with "
             f"`exaworks validate --case {shlex.quote(cell.case_id)}`"
         )
     if scheduler.kind.batch and request.where in ("allocation", "job", "control"):
-        argv = scheduler.kind.control_argv(_activated(argv, preparation, request), _job(request, number))
-        environment = {**requests.setup().envs["harness"], **scheduler.kind.env}
+        argv = scheduler.kind.control_argv(_activated(argv, preparation, cell, request), _job(request, number))
+        environment = {**envs["harness"], **scheduler.kind.env}
     return argv, environment, Path(request.scratch)
 
 
-def _activated(argv: list[str], preparation: Preparation, request: LaunchRequest) -> list[str]:
+def _activated(argv: list[str], preparation: Preparation, cell: Cell, request: LaunchRequest) -> list[str]:
     """Return the command with the activation of the deployment, which a job does not inherit from here."""
     if request.env == "harness":
         return argv
-    deployment = preparation.deployment
+    deployment = preparation.target(cell.label).deployment
     unset = [word for name in deployment.unset for word in ("-u", name)]
     return ["env", *unset, *(f"{name}={value}" for name, value in deployment.delta.items()), *argv]
 

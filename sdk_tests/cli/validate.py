@@ -13,6 +13,7 @@ Examples:
   exaworks validate --list                            print what would run, and why the rest would not
   exaworks validate --tier smoke --scheduler slurm
   exaworks validate --case 'psij/*' --deployment venv:~/my-env
+  exaworks validate --deployment release --deployment spack     two deployments in one run and one report
   exaworks validate --cases ~/my-cases                cases of your own, see docs/extending.md
   exaworks validate --resume last                     the unfinished cases of the last run
 
@@ -31,9 +32,12 @@ Exit codes: 0 all planned cases passed or were skipped for a reason the site all
 )
 @click.option(
     "--deployment",
+    "deployments",
+    multiple=True,
     metavar="KIND:NAME",
-    help="The deployment to test: venv:DIR, spack:ENV-or-PREFIX, module:NAME, conda:NAME, image:NAME-or-SIF, path, "
-    "release[:NAME], or spack, which is what `exaworks install` made. Default: that of the site file.",
+    help="A deployment to test: venv:DIR, spack:ENV-or-PREFIX, module:NAME, conda:NAME, image:NAME-or-SIF, path, "
+    "release[:NAME], or spack, which is what `exaworks install` made. May be repeated: each case then runs in each "
+    "deployment. Default: those of the site file.",
 )
 @click.option(
     "--case",

@@ -142,7 +142,7 @@ def _options(given: Mapping[str, Any]) -> Options:
     return Options(
         site=given["site"],
         site_file=given["site_file"],
-        deployment=given["deployment"],
+        deployments=given["deployments"],
         selection=selection,
         max_jobs=given["max_jobs"],
         upload=not given["no_upload"],

@@ -236,7 +236,8 @@ class Agent:
                 self._broken[component] = replace(end, stderr=blocking[0].encode())
 
         self._trying.add(component)
-        environ = payload_environment(os.environ, self._waiting[0][1]["environment"])
+        case = next((case for _, case in self._waiting if component in case.get("components", ())), self._waiting[0][1])
+        environ = payload_environment(os.environ, case["environment"])
         mark = self._waiting[0][1]["mark"].partition("/")[0] + f"/preflight {component} of {self._folder}"
         key = f"preflight {component}"
         temporary = temporary_folder.create(str(self._folder), mark, self._waiting[0][1]["one_machine"])

@@ -18,6 +18,7 @@ from sdk_tests.model.output import telling_line
 from sdk_tests.plan.available_scheduler import AvailableScheduler
 from sdk_tests.plan.cells import Cell
 from sdk_tests.plan.preflight import PreflightFailure
+from sdk_tests.plan.target import shared
 
 
 def components_of(cell: Cell) -> tuple[str, ...]:
@@ -71,7 +72,7 @@ def blocked(failure: PreflightFailure) -> Judgement:
 
 def of_result(result: AttemptResult) -> PreflightFailure:
     """Return the failure because of which the agent of an allocation did not start a case."""
-    return PreflightFailure(result.detail, result.tail, result.exit_code, result.signal)
+    return PreflightFailure(shared(result.detail), result.tail, result.exit_code, result.signal)
 
 
 def _own(rule: str, cls: CauseClass, line: str, distinguishing: Iterable[str]) -> tuple[Cause, Diagnosis]:

@@ -19,6 +19,7 @@ from sdk_tests.model.metrics import answer_metrics, compare
 from sdk_tests.plan.cells import Cell, cells, selected, unmatched, without_idle_controls
 from sdk_tests.plan.preparation import Echo, Preparation
 from sdk_tests.plan.resume import unfinished_attempts
+from sdk_tests.plan.target import shared
 from sdk_tests.recording.finish import finish
 from sdk_tests.recording.run import Run, RunDisplay, open_run, reopen_run
 
@@ -118,7 +119,7 @@ class Harness:
     def _broken_on(self, cell: Cell) -> str | None:
         """Return why the case is known to fail on its scheduler, or on every scheduler of that kind."""
         scheduler = self.preparation.schedulers.get(cell.scheduler)
-        names = (cell.scheduler, scheduler.kind.kind if scheduler else cell.scheduler)
+        names = (shared(cell.scheduler), scheduler.kind.kind if scheduler else shared(cell.scheduler))
         return next((cell.case.broken_on[name] for name in names if name in cell.case.broken_on), None)
 
     # -- the run ------------------------------------------------------------------------------------------------------

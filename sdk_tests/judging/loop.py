@@ -34,6 +34,7 @@ from sdk_tests.judging.signals import Signals
 from sdk_tests.model.attempt import AttemptResult, Judgement, Outcome
 from sdk_tests.plan.cells import Cell
 from sdk_tests.plan.launch_requests import LaunchRequests
+from sdk_tests.plan.preflight import PreflightResult
 from sdk_tests.plan.resume import unfinished_attempts
 from sdk_tests.recording.recorder import Recorder
 from sdk_tests.recording.run import Run
@@ -71,7 +72,10 @@ class Loop:
         self.deselected = len(self.attempts.keys() - items.keys())
         """Unfinished cases of a resumed run that this session does not run."""
         self.healths = SchedulerHealths(self.preparation.schedulers)
-        self.damage = DeploymentDamage(self.preparation.deployment, self.preparation.components)
+        self.damages = {
+            target.label: DeploymentDamage(target.deployment, self.preparation.components)
+            for target in self.preparation.targets
+        }
         self.requests = LaunchRequests(self.preparation, self.folder.path, self.folder.private, list(items))
         self.explanations = Explanations(self.preparation, self.folder, self.requests)
         self.waiting_controls = {
@@ -133,19 +137,22 @@ class Loop:
 
     def _block(self, runnable: list[pytest.Item]) -> list[pytest.Item]:
         """Wait for the preflight of this machine, and return the items that it blocks, each with its verdict."""
-        preflight = self.preparation.preflight
-        result = preflight.result(self.signals.wake) if preflight is not None else None
-        if result is None:  # there is none, or a signal stops the run
-            return []
-        for note in result.notes:
+        results: dict[str, PreflightResult] = {}
+        for target in self.preparation.targets:
+            result = target.preflight.result(self.signals.wake) if target.preflight is not None else None
+            if result is None:  # there is none, or a signal stops the run
+                return []
+            results[target.label] = result
+        for note in dict.fromkeys(note for result in results.values() for note in result.notes):
             self._run.echo(f"note: {note}")
         blocked_items = []
         for item in runnable:
             cell = _cell(item)
             here = not cell.control and runs_here(cell, self.preparation.schedulers[cell.scheduler])
-            failure = result.blocking(components_of(cell)) if here else None
+            failure = results[cell.label].blocking(components_of(cell)) if here else None
             if failure is not None:
-                item.stash[CELL] = replace(cell, judgement=self.damage.explain(blocked(failure), components_of(cell)))
+                judgement = self.damages[cell.label].explain(blocked(failure), components_of(cell))
+                item.stash[CELL] = replace(cell, judgement=judgement)
                 blocked_items.append(item)
         return blocked_items
 
@@ -340,7 +347,7 @@ class Loop:
             judgement = control_failed(judgement)
         elif judgement.outcome in (Verdict.FAIL, Verdict.ERROR):
             judgement = blame_site(judgement, self.healths.of(cell))
-            judgement = self.damage.explain(judgement, components_of(cell))
+            judgement = self.damages[cell.label].explain(judgement, components_of(cell))
         if cell.control and judgement.outcome is Verdict.INFRA:
             self.healths.control_failed(cell.scheduler, completed(judgement))
         self._record(pending.item, judgement, pending.result, final=True)

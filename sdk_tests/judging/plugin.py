@@ -22,7 +22,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("exaworks", "ExaWorks: run cases on a system")
     group.addoption("--site", metavar="SITE/SYSTEM", help="run the cases on this system; 'auto' detects it")
     group.addoption("--site-file", metavar="FILE", type=Path, help="read this site file before the packaged ones")
-    group.addoption("--deployment", metavar="KIND:NAME", help="deployment to test; default: that of the site file")
+    group.addoption(
+        "--deployment",
+        metavar="KIND:NAME",
+        action="append",
+        default=[],
+        help="deployment to test, may be repeated; default: those of the site file",
+    )
     group.addoption("--case", metavar="PATTERN", action="append", default=[], help="shell pattern of case ids")
     group.addoption("--component", metavar="NAME", action="append", default=[], help="only cases with this component")
     group.addoption("--scheduler", metavar="NAME", action="append", default=[], help="only cases on this scheduler")
@@ -49,7 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
     options = Options(
         site=None if site == AUTO else site,
         site_file=config.getoption("--site-file"),
-        deployment=config.getoption("--deployment"),
+        deployments=tuple(config.getoption("--deployment")),
         selection=Selection(
             cases=chosen["case"],
             components=chosen["component"],

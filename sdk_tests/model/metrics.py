@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from dashboard_client.schema import CauseClass, Metric, Outcome, Record
+from dashboard_client.schema import IN, CauseClass, Metric, Outcome, Record, case_matches
 from site_configs.schema import Reference
 
 
@@ -69,7 +69,8 @@ def compare(case_id: str, metrics: Sequence[Metric], references: Sequence[Refere
     """
     applicable = applicable_references(case_id, metrics, references)
     for reference in references:
-        if reference.cases == case_id and reference.metric not in {metric.name for metric in metrics}:
+        named = reference.cases in (case_id, case_id.partition(IN)[0])
+        if named and reference.metric not in {metric.name for metric in metrics}:
             reported = ", ".join(metric.name for metric in metrics) or "none"
             message = (
                 f"the site file has a reference for {reference.metric}, but this case did not report that figure; "
@@ -148,4 +149,4 @@ def _describe_deviation(metric: Metric, reference: Reference) -> str:
 
 
 def _matches(case_id: str, pattern: str) -> bool:
-    return fnmatchcase(case_id, pattern) or fnmatchcase(case_id.partition("@")[0], pattern)
+    return case_matches(case_id, pattern) or fnmatchcase(case_id.partition("@")[0], pattern)

@@ -1,17 +1,30 @@
-"""The plan: every cell (a case on one scheduler), with the reason for each cell that cannot run."""
+"""The plan: every cell (a case on one scheduler in one deployment), with the reason for each cell that cannot run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import product
 
-from dashboard_client.schema import CONTROL, Cause, CauseClass, Outcome, Phase, PlannedCase, Selection, Tier
+from dashboard_client.schema import (
+    CONTROL,
+    Cause,
+    CauseClass,
+    Outcome,
+    Phase,
+    PlannedCase,
+    Selection,
+    Tier,
+    case_matches,
+    in_deployment,
+)
 from sdk_tests.model.attempt import Judgement
 from sdk_tests.model.case import Case
 from sdk_tests.plan.available_scheduler import AvailableScheduler
 from sdk_tests.plan.needs import judgement_of_needs
 from sdk_tests.plan.preparation import Preparation
+from sdk_tests.plan.target import Target, owner, shared
 from site_configs.schema import System
 
 TIERS = (Tier.SMOKE, Tier.INTEGRATION, Tier.SCALE)
@@ -19,13 +32,18 @@ TIERS = (Tier.SMOKE, Tier.INTEGRATION, Tier.SCALE)
 
 @dataclass(frozen=True)
 class Cell:
-    """One case on one scheduler. judgement: its verdict, if that is known before anything runs."""
+    """One case on one scheduler in one deployment. judgement: its verdict, if that is known before anything runs.
+
+    scheduler: its key in the preparation, which for a nested scheduler names the deployment too. label: of the
+    deployment.
+    """
 
     case: Case
     scheduler: str
     case_id: str
     judgement: Judgement | None = None
     waiver: str | None = None
+    label: str = ""
 
     @property
     def control(self) -> bool:
@@ -37,30 +55,48 @@ class Cell:
             case_id=self.case_id,
             component=self.case.component,
             partners=list(self.case.partners),
-            scheduler=self.scheduler,
+            scheduler=shared(self.scheduler),
             tier=self.case.tier,
         )
 
 
 def cells(cases: Iterable[Case], preparation: Preparation) -> list[Cell]:
-    """Return the cells of each case: one for each scheduler it is meant for, absent schedulers included."""
+    """Return the cells of each case: one for each deployment and scheduler it is meant for, also absent ones."""
     planned = []
-    for case in cases:
+    for case, target in product(cases, preparation.targets):
         for scheduler in [*preparation.schedulers, *preparation.absent]:
+            if not _is_for(case, target, scheduler, preparation):
+                continue
             available = preparation.schedulers.get(scheduler)
-            names = {scheduler, available.kind.kind if available else scheduler.rpartition("+")[2]}
+            name = shared(scheduler)
+            names = {name, available.kind.kind if available else name.rpartition("+")[2]}
             if any(fnmatchcase(name, pattern) for name in names for pattern in case.schedulers):
                 if case.gpus and not _has_gpus(case, scheduler, preparation.system):
                     continue
-                case_id = case.case_id(scheduler)
-                judgement = _judgement_by_plan(case, scheduler, preparation)
-                planned.append(Cell(case, scheduler, case_id, judgement, _waiver(case_id, preparation)))
+                labelled = case.component != CONTROL or _is_nested(scheduler)
+                case_id = in_deployment(case.case_id(name), target.label if labelled else "")
+                judgement = _judgement_by_plan(case, scheduler, preparation, target)
+                planned.append(Cell(case, scheduler, case_id, judgement, _waiver(case_id, preparation), target.label))
     return planned
+
+
+def _is_for(case: Case, target: Target, scheduler: str, preparation: Preparation) -> bool:
+    """Return whether a case of a deployment can be on a scheduler.
+
+    A nested scheduler belongs to one deployment. The control case of any other one proves the same for all of them.
+    """
+    if _is_nested(scheduler):
+        return owner(scheduler) == target.label
+    return case.component != CONTROL or target is preparation.targets[0]
+
+
+def _is_nested(scheduler: str) -> bool:
+    return "+" in scheduler
 
 
 def selected(cell: Cell, selection: Selection) -> bool:
     """Return whether the selection includes a cell. A control case is included with its scheduler, as evidence."""
-    if selection.schedulers and cell.scheduler not in selection.schedulers:
+    if selection.schedulers and shared(cell.scheduler) not in selection.schedulers:
         return False
     if cell.control:
         return True
@@ -99,7 +135,8 @@ def unmatched(all_cells: Sequence[Cell], selection: Selection) -> list[str]:
 def _why_unmatched(matches: Sequence[Cell], selection: Selection) -> str:
     if not matches:
         return "matches no case on this system"
-    on_scheduler = [cell for cell in matches if not selection.schedulers or cell.scheduler in selection.schedulers]
+    chosen = selection.schedulers
+    on_scheduler = [cell for cell in matches if not chosen or shared(cell.scheduler) in chosen]
     if not on_scheduler:
         return f"matches no case on {', '.join(selection.schedulers)}"
     lowest = min(TIERS.index(cell.case.tier) for cell in on_scheduler)
@@ -114,7 +151,7 @@ def _has_gpus(case: Case, scheduler: str, system: System) -> bool:
 
 
 def _matches(case_id: str, pattern: str) -> bool:
-    return fnmatchcase(case_id, pattern) or fnmatchcase(case_id.partition("@")[0], pattern)
+    return case_matches(case_id, pattern) or fnmatchcase(case_id.partition("@")[0], pattern)
 
 
 def _waiver(case_id: str, preparation: Preparation) -> str | None:
@@ -124,22 +161,21 @@ def _waiver(case_id: str, preparation: Preparation) -> str | None:
     return None
 
 
-def _judgement_by_plan(case: Case, scheduler: str, preparation: Preparation) -> Judgement | None:
+def _judgement_by_plan(case: Case, scheduler: str, preparation: Preparation, target: Target) -> Judgement | None:
     """Return the verdict that follows from the probe and the site file alone; None if the cell has to run."""
     if scheduler in preparation.absent:
         return _skip("scheduler-absent", CauseClass.SITE, preparation.absent[scheduler])
     for component in (case.component, *case.partners):
         if component == CONTROL:
             continue
-        judgement = _judgement_of_component(component, preparation)
+        judgement = _judgement_of_component(component, preparation, target)
         if judgement:
             return judgement
     for component, needed in case.versions.items():
-        deployed = preparation.contents.components.get(component)
+        deployed = target.contents.components.get(component)
         if deployed is not None and not fnmatchcase(deployed.version or "", needed):
             reason = (
-                f"needs {component} {needed}; deployment {preparation.deployment.name} has {component} "
-                f"{deployed.version}"
+                f"needs {component} {needed}; deployment {target.deployment.name} has {component} {deployed.version}"
             )
             return _skip("other-version", CauseClass.DISTRIBUTION, reason)
     available = preparation.schedulers[scheduler]
@@ -150,16 +186,16 @@ def _judgement_by_plan(case: Case, scheduler: str, preparation: Preparation) -> 
         lacking = available.kind.unable(component) if case.where == "login" else None
         if lacking:
             return _skip("other-dialect", CauseClass.COMPONENT, lacking)
-    unable = preparation.deployment.unable("allocation" if available.outer else case.where, available.kind.batch)
+    unable = target.deployment.unable("allocation" if available.outer else case.where, available.kind.batch)
     if unable:
         return _skip("outside-image", CauseClass.DISTRIBUTION, unable)
     nodes = _node_count(available) if case.nodes > 1 else 0
     if nodes and case.nodes > nodes:
-        return _skip("too-few-nodes", CauseClass.SITE, f"needs {case.nodes} nodes; {scheduler} has {nodes}")
+        return _skip("too-few-nodes", CauseClass.SITE, f"needs {case.nodes} nodes; {shared(scheduler)} has {nodes}")
     if available.kind.batch and available.outer is None and case.jobs > available.kind.spec.max_jobs:
         allowed = available.kind.spec.max_jobs
         return _skip("too-many-jobs", CauseClass.SITE, f"needs {case.jobs} jobs at once; {scheduler} allows {allowed}")
-    return judgement_of_needs(case, scheduler, available, preparation.contents, preparation.deployment.name)
+    return judgement_of_needs(case, shared(scheduler), available, target.contents, target.deployment.name)
 
 
 def _node_count(scheduler: AvailableScheduler) -> int:
@@ -169,11 +205,9 @@ def _node_count(scheduler: AvailableScheduler) -> int:
     return len(scheduler.kind.allocation_nodes() if scheduler.inside else scheduler.probe.nodes)
 
 
-def _judgement_of_component(name: str, preparation: Preparation) -> Judgement | None:
-    contents, promises = preparation.contents, preparation.deployment.promises
-    source = (
-        f"release {preparation.release.name}" if preparation.release else f"site file of {preparation.system.system}"
-    )
+def _judgement_of_component(name: str, preparation: Preparation, target: Target) -> Judgement | None:
+    contents, promises = target.contents, target.deployment.promises
+    source = f"release {target.release.name}" if target.release else f"site file of {preparation.system.system}"
     deployed = contents.components.get(name)
     if deployed is None:
         reason = contents.absent.get(name, f"the harness knows no component called {name}")

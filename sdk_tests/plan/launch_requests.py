@@ -24,6 +24,7 @@ from sdk_tests.plan.cells import Cell
 from sdk_tests.plan.preflight import argv_of, argv_of_conditions
 from sdk_tests.plan.preparation import Preparation
 from sdk_tests.plan.probe import PAYLOADS
+from sdk_tests.plan.target import owner
 from sdk_tests.schedulers import JobSpec
 from site_configs.schema import seconds
 
@@ -87,23 +88,31 @@ class LaunchRequests:
     def setup(self) -> Setup:
         """Return the first message to the supervisor."""
         preparation = self.preparation
-        deployment = preparation.deployment
-        schedulers = preparation.schedulers
-        own = EnvironmentChange(set=dict(deployment.delta), unset=list(deployment.unset))
+        schedulers, targets = preparation.schedulers, preparation.targets
+        own = {
+            each.label: EnvironmentChange(set=dict(each.deployment.delta), unset=list(each.deployment.unset))
+            for each in targets
+        }
         cores = len(os.sched_getaffinity(0))
         node = preparation.system.node
         return Setup(
             folder=str(self._jobs),
             envs={
-                "deployment": dict(deployment.environ),
                 "harness": preparation.environ,
-                "inside": payload_environment(preparation.outer, msgspec.structs.asdict(own)),
+                **{each.own("deployment"): dict(each.deployment.environ) for each in targets},
+                **{
+                    each.own("inside"): payload_environment(preparation.outer, msgspec.structs.asdict(own[each.label]))
+                    for each in targets
+                },
             },
             changes={
-                "deployment": own,
                 "harness": EnvironmentChange(),
+                **{each.own("deployment"): own[each.label] for each in targets},
                 **{
-                    name: EnvironmentChange(set=nesting.payload_variables(scheduler, deployment), unset=own.unset)
+                    name: EnvironmentChange(
+                        set=nesting.payload_variables(scheduler, preparation.target(owner(name)).deployment),
+                        unset=own[owner(name)].unset,
+                    )
                     for name, scheduler in schedulers.items()
                     if scheduler.outer
                 },
@@ -129,10 +138,14 @@ class LaunchRequests:
 
     def _preflights(self) -> dict[str, list[str]]:
         preparation = self.preparation
-        present = [kind for name, kind in preparation.components.items() if name in preparation.contents.components]
-        of_components = {kind.name: argv for kind in present if (argv := argv_of(kind, preparation.deployment))}
-        interface = preparation.system.network.interface
-        return {**of_components, "": argv_of_conditions(preparation.deployment, [str(self.work)], interface)}
+        of_components = {
+            target.own(name): argv
+            for target in preparation.targets
+            for name, kind in preparation.components.items()
+            if name in target.contents.components and (argv := argv_of(kind, target.deployment))
+        }
+        interface, first = preparation.system.network.interface, preparation.targets[0].deployment
+        return {**of_components, "": argv_of_conditions(first, [str(self.work)], interface)}
 
     def _inner(self, scheduler: AvailableScheduler) -> InnerSetup | None:
         if scheduler.outer is None:
@@ -150,6 +163,7 @@ class LaunchRequests:
         alone: nothing else may run on this machine at the same time.
         """
         case, preparation = cell.case, self.preparation
+        target = preparation.target(cell.label)
         scheduler = preparation.schedulers[cell.scheduler]
         scratch = self.scratch(cell, attempt)
         scratch.mkdir(exist_ok=True)
@@ -175,18 +189,18 @@ class LaunchRequests:
             "where": case.where,
             "walltime": walltime,
             "limit": limit,
-            "bin": preparation.deployment.bin,
+            "bin": target.deployment.bin,
             "scheduler": view,
         }
         payload = case.payload_file or PAYLOADS / case.payload  # an absolute path replaces the folder of payloads
         argv = [str(payload), json.dumps(payload_request)]
         if payload.suffix == ".py":  # any other payload is an executable program
-            argv[:0] = [sys.executable, "-I"] if cell.control else [preparation.deployment.python]
+            argv[:0] = [sys.executable, "-I"] if cell.control else [target.deployment.python]
         if not cell.control:
-            argv = preparation.deployment.wrap(argv)
-        where, env = case.where, "harness" if cell.control else "deployment"
+            argv = target.deployment.wrap(argv)
+        where, env = case.where, "harness" if cell.control else target.own("deployment")
         if scheduler.inside:
-            where, env = "login", "inside"
+            where, env = "login", target.own("inside")
             argv = [*scheduler.enter, *argv]
         elif nested:  # it has no login node: payloads submit jobs from inside the allocation
             where, env = "job" if case.where == "job" else "allocation", env if cell.control else cell.scheduler
@@ -212,6 +226,6 @@ class LaunchRequests:
             queue=outer_view["queue_name"],
             account=outer_view["account"],
             first=cell.control,
-            components=[] if cell.control else [case.component, *case.partners],
+            components=[] if cell.control else [target.own(name) for name in (case.component, *case.partners)],
             alone=alone,
         )

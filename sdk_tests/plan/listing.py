@@ -10,6 +10,7 @@ from dashboard_client.schema import Selection
 from sdk_tests.integration.pairs import NOT_THERE, UNPLANNED
 from sdk_tests.plan.cells import Cell
 from sdk_tests.plan.preparation import Preparation
+from sdk_tests.plan.target import shared
 
 NOT_PLANNED, DOES_NOT_EXIST = "not planned", "does not exist"
 """The verdicts of rows that are not cases of the plan."""
@@ -17,8 +18,8 @@ NOT_PLANNED, DOES_NOT_EXIST = "not planned", "does not exist"
 
 def rows(cells: Sequence[Cell], preparation: Preparation) -> list[dict[str, Any]]:
     """Return a row for each planned case, then for each selected combination that is not planned or does not exist."""
-    kinds = {name: scheduler.kind.kind for name, scheduler in preparation.schedulers.items()}
-    kinds |= {name: name.rpartition("+")[2] for name in preparation.absent}
+    kinds = {shared(name): scheduler.kind.kind for name, scheduler in preparation.schedulers.items()}
+    kinds |= {shared(name): shared(name).rpartition("+")[2] for name in preparation.absent}
     selection = preparation.options.selection
     return [*map(_planned, cells), *_unplanned(selection, kinds), *_not_there(selection, kinds)]
 

@@ -12,12 +12,13 @@ from dashboard_client.schema import Selection
 class Options:
     """The options of a run. None means that the site file or the environment decides.
 
-    cases: the folder of a user's own cases, which are run instead of the packaged ones.
+    deployments: what is tested, the first one with plain case ids; none: those of the site file. cases: the folder of
+    a user's own cases, which are run instead of the packaged ones.
     """
 
     site: str | None = None
     site_file: Path | None = None
-    deployment: str | None = None
+    deployments: tuple[str, ...] = ()
     selection: Selection = field(default_factory=Selection)
     max_jobs: int | None = None
     upload: bool = True

@@ -1,4 +1,4 @@
-"""The input of a plan: the system, its schedulers, the deployment and its contents."""
+"""The input of a plan: the system, its schedulers, the deployments and their contents."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from dashboard_client.schema import Selection
-from sdk_tests.deployments.deployment import Deployment
 from sdk_tests.plan.available_scheduler import AvailableScheduler
 from sdk_tests.plan.components import ComponentKind
 from sdk_tests.plan.options import Options
-from sdk_tests.plan.preflight import Preflight, start
-from sdk_tests.plan.probe import DeploymentContents
+from sdk_tests.plan.preflight import start
+from sdk_tests.plan.target import Target
 from site_configs.schema import System
 
 if TYPE_CHECKING:
@@ -30,40 +29,48 @@ class Preparation:
 
     absent: the schedulers that should exist and cannot be used, each with the reason. environ: the environment of the
     harness's own commands and payloads. outer: the environment outside any testbed. testbeds: ids, in start order.
-    slowdown: the factor by which time limits grow for work on this machine. preflight: of this machine; None until it
-    is started.
+    slowdown: the factor by which time limits grow for work on this machine.
     """
 
     options: Options
     places: Places
     system: System
-    release: Release | None
     schedulers: dict[str, AvailableScheduler]
     absent: dict[str, str]
-    deployment: Deployment
-    contents: DeploymentContents
+    targets: list[Target]
     components: dict[str, ComponentKind]
     environ: dict[str, str]
     outer: dict[str, str]
     testbeds: list[str] = field(default_factory=list)
     slowdown: float = 1.0
-    preflight: Preflight | None = None
+
+    @property
+    def release(self) -> Release | None:
+        """The release that the run tests: the first that a deployment is made of."""
+        return next((target.release for target in self.targets if target.release is not None), None)
+
+    def target(self, label: str) -> Target:
+        """Return the deployment with this label."""
+        return next(target for target in self.targets if target.label == label)
 
     def start_preflight(self) -> None:
         """Start every component that is present and may be selected, beside what the harness does next."""
         selection = self.options.selection
-        chosen = [
-            kind
-            for name, kind in self.components.items()
-            if name in self.contents.components and _may_be_selected(name, selection)
-        ]
-        self.preflight = start(self.deployment, chosen, self.system.network.interface, self.contents.notes)
+        for target in self.targets:
+            chosen = [
+                kind
+                for name, kind in self.components.items()
+                if name in target.contents.components and _may_be_selected(name, selection)
+            ]
+            notes = target.contents.notes
+            target.preflight = start(target.deployment, chosen, self.system.network.interface, notes)
 
     def close(self) -> None:
         from sdk_tests.testbeds.manage import down
 
-        if self.preflight is not None:
-            self.preflight.close()
+        for target in self.targets:
+            if target.preflight is not None:
+                target.preflight.close()
         while self.testbeds:
             down(self.places.home, self.testbeds.pop())
 

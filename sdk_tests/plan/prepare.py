@@ -1,4 +1,4 @@
-"""Preparation of a plan: detect the system, start testbeds, probe the schedulers, activate and probe the deployment."""
+"""Preparation of a plan: detect the system, start testbeds, probe schedulers, activate and probe the deployments."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ import pwd
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from sdk_tests.deployments import Deployment, base_environ, resolve
-from sdk_tests.deployments.venv import virtual_environment
+from sdk_tests.deployments import Deployment, base_environ
 from sdk_tests.errors import PlanError, TestbedError
 from sdk_tests.plan import needs, nesting
 from sdk_tests.plan.available_scheduler import AvailableScheduler
@@ -22,14 +20,14 @@ from sdk_tests.plan.components import components
 from sdk_tests.plan.machine_speed import slowdown
 from sdk_tests.plan.options import Options
 from sdk_tests.plan.preparation import Echo, Preparation
-from sdk_tests.plan.probe import DeploymentContents, probe
+from sdk_tests.plan.target import SEPARATOR
+from sdk_tests.plan.targets import named_deployments, probe_all, resolve_targets
 from sdk_tests.schedulers import AllocationCheck, SchedulerKind
 from sdk_tests.schedulers.registry import answering_schedulers, kinds
 from site_configs.schema import SchedulerSpec, State, System
 
 if TYPE_CHECKING:
     from exaworks_sdk.paths import Places
-    from exaworks_sdk.release import Release
 
 
 PROBE_AGAIN = 2
@@ -37,7 +35,7 @@ PROBE_AGAIN = 2
 
 
 def prepare(options: Options, places: Places, echo: Echo, environ: Mapping[str, str] | None = None) -> Preparation:
-    """Detect the system, start the testbeds that its site file asks for, activate and probe the deployment.
+    """Detect the system, start the testbeds that its site file asks for, activate and probe the deployments.
 
     Raises:
         click.ClickException: one of these steps failed; exit code 2, one message.
@@ -97,15 +95,16 @@ def prepare(options: Options, places: Places, echo: Echo, environ: Mapping[str, 
                 f"{system.system} permits no local cases and none of its schedulers can be used ({reasons}); "
                 "nothing was run"
             )
-        deployment, release = _deployment(options, system, places, env, echo)
-        _add_nested(system, available, absent, deployment, echo)
+        texts = named_deployments(options, system, places, echo)
+        resolved = resolve_targets(texts, options, system, places, env, echo)
+        for label, deployment, _ in resolved:
+            _add_nested(system, available, absent, deployment, label, echo)
         known_components = components()
-        contents = probe(deployment, known_components, needs.programs(available.values()))
+        targets = probe_all(resolved, known_components, needs.programs(available.values()), echo)
     except BaseException:
         for identity in testbeds:
             down(places.home, identity)
         raise
-    echo(f"deployment {deployment.name}: Python {contents.python}, {_component_list(contents)}")
     factor = slowdown()
     if factor > 1.0:
         echo(f"this machine is slow or busy: time limits of what runs on it are multiplied by {factor:g}")
@@ -113,11 +112,9 @@ def prepare(options: Options, places: Places, echo: Echo, environ: Mapping[str, 
         options=options,
         places=places,
         system=system,
-        release=release,
         schedulers=available,
         absent=absent,
-        deployment=deployment,
-        contents=contents,
+        targets=targets,
         components=known_components,
         environ=env,
         outer=outer,
@@ -163,10 +160,6 @@ def _allocation(kind: SchedulerKind, environ: Mapping[str, str], name: str, echo
         return None
     echo(f"inside job {check.job_id} of {name}" + (f": {check.reason}" if check.reason else ""))
     return check
-
-
-def _component_list(contents: DeploymentContents) -> str:
-    return ", ".join(f"{c.name} {c.version}" for c in contents.components.values()) or "no component found"
 
 
 def _system(options: Options, environ: Mapping[str, str]) -> System:
@@ -225,13 +218,22 @@ def _schedulers(
 
 
 def _add_nested(
-    system: System, available: dict[str, AvailableScheduler], absent: dict[str, str], deployment: Deployment, echo: Echo
+    system: System,
+    available: dict[str, AvailableScheduler],
+    absent: dict[str, str],
+    deployment: Deployment,
+    label: str,
+    echo: Echo,
 ) -> None:
-    """Add each nested scheduler to ``available``, or to ``absent`` with the reason why it cannot be started."""
+    """Add each nested scheduler to ``available``, or to ``absent`` with the reason why it cannot be started.
+
+    A deployment other than the first has nested schedulers of its own, named with its label: their commands may be its.
+    """
     for spec in system.schedulers:
         if not spec.nested:
             continue
-        name, within = nesting.label(system, spec), nesting.outer_label(system, spec)
+        within = nesting.outer_label(system, spec)
+        name = nesting.label(system, spec) + (f"{SEPARATOR}{label}" if label else "")
         if within not in available:
             reason = absent.get(within, f"{within} is not available")
             absent[name] = f"{spec.label} is started inside {within}: {reason}"
@@ -242,36 +244,3 @@ def _add_nested(
         else:
             available[name] = nested
             echo(f"scheduler {name} {nested.probe.version or ''}".rstrip())
-
-
-def _deployment(
-    options: Options, system: System, places: Places, env: dict[str, str], echo: Echo
-) -> tuple[Deployment, Release | None]:
-    text = options.deployment or system.deployment or "path"
-    if text == "spack":
-        return _spack(system, places, env)
-    if text != "release" and not text.startswith("release:"):
-        deployment = resolve(text, env)
-        return replace(deployment, promises={**dict.fromkeys(system.promises), **deployment.promises}), None
-    from exaworks_sdk.install import pip_deployment
-    from exaworks_sdk.release import load
-
-    release = load(text.partition(":")[2] or None)
-    folder = pip_deployment(places, release, progress=echo, wheelhouse=options.wheelhouse)
-    deployment = virtual_environment(folder, env, name=f"release {release.name}")
-    promises: dict[str, str | None] = {c.name: c.version for c in release.components if c.promised}
-    for name in system.promises:
-        promises.setdefault(name, None)
-    return replace(deployment, promises=promises, release=release.name), release
-
-
-def _spack(system: System, places: Places, env: dict[str, str]) -> tuple[Deployment, Release]:
-    """Return the deployment that ``exaworks install`` made with Spack; it promises every component in it."""
-    from exaworks_sdk.install import spack_deployment
-    from exaworks_sdk.release import load
-
-    release = load(None)
-    folder, concretized = spack_deployment(places, release)
-    promises = {**dict.fromkeys(system.promises), **concretized}
-    deployment = replace(resolve(f"spack:{folder}", env), name=f"spack {release.name}")
-    return replace(deployment, promises=promises, release=release.name), release

@@ -11,13 +11,14 @@ import msgspec
 
 from dashboard_client import schema
 from dashboard_client.redact import redact
-from dashboard_client.schema import Evidence, Record, Retries, Stack, Timing, Verdict, record_id
+from dashboard_client.schema import IN, Evidence, Record, Retries, Stack, Timing, Verdict, record_id
 from sdk_tests.diagnosis import completed
 from sdk_tests.model.attempt import AttemptResult, Judgement
 from sdk_tests.model.metrics import answer_metrics, applicable_references
 from sdk_tests.model.timestamps import now
 from sdk_tests.plan.available_scheduler import AvailableScheduler
 from sdk_tests.plan.cells import Cell
+from sdk_tests.plan.target import Target
 from sdk_tests.recording.run import Run
 from site_configs.schema import Reference
 
@@ -63,6 +64,7 @@ class Recorder:
             return record_id(manifest.site, manifest.system, manifest.run_id, case_id, number)
 
         scheduler = self.preparation.schedulers.get(cell.scheduler)
+        target = self.preparation.target(cell.label)
         node = self.preparation.system.node
         outcome = judgement.outcome if judgement else schema.Outcome.PASS
         metrics = _metrics(result)
@@ -82,12 +84,12 @@ class Recorder:
                 system=manifest.system,
                 queue=scheduler.outermost.kind.spec.default_queue if scheduler else None,
                 nodes=list(result.nodes) if result else [],
-                architecture=node.architecture or self.preparation.contents.machine,
+                architecture=node.architecture or target.contents.machine,
                 gpu=node.gpu,
                 trigger=manifest.trigger,
                 harness=manifest.harness,
             ),
-            stack=self._stack(),
+            stack=_stack(target),
             scheduler=schema.Scheduler(
                 outer=_software(scheduler.outermost) if scheduler else None,
                 nested=_software(scheduler) if scheduler and scheduler.outer else None,
@@ -113,20 +115,21 @@ class Recorder:
             extras=_extras(result, applicable_references(case_id, metrics, self.preparation.system.references)),
         )
 
-    def _stack(self) -> Stack:
-        contents, deployment = self.preparation.contents, self.preparation.deployment
-        return Stack(
-            deployment=schema.Deployment(name=deployment.name, kind=deployment.kind, digest=contents.digest),
-            components=list(contents.components.values()),
-            python=contents.python,
-            mpi=contents.mpi,
-            modules=contents.modules,
-        )
+
+def _stack(target: Target) -> Stack:
+    contents, deployment = target.contents, target.deployment
+    return Stack(
+        deployment=schema.Deployment(name=deployment.name, kind=deployment.kind, digest=contents.digest),
+        components=list(contents.components.values()),
+        python=contents.python,
+        mpi=contents.mpi,
+        modules=contents.modules,
+    )
 
 
 def _named(diagnosis: schema.Diagnosis, run_id: str, case_id: str) -> schema.Diagnosis:
     """Return the diagnosis with the names of run and case in the commands of its advice."""
-    names = {"RUN": run_id, "CASE": shlex.quote(case_id), "SCHEDULER": case_id.partition("@")[2]}
+    names = {"RUN": run_id, "CASE": shlex.quote(case_id), "SCHEDULER": case_id.rpartition("@")[2].partition(IN)[0]}
     advice = re.sub(r"\b(?:RUN|CASE|SCHEDULER)\b", lambda word: names[word.group()], diagnosis.advice or "")
     return msgspec.structs.replace(diagnosis, advice=advice or None)
 

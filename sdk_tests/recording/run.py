@@ -67,7 +67,6 @@ def open_run(preparation: Preparation, planned: Iterable[Cell], display: RunDisp
     start_time = time.time()
     started = utc(start_time)
     assert started is not None
-    deployment = preparation.deployment
     private = private_values(preparation)
     planned = list(planned)
     manifest = redact_manifest(
@@ -82,7 +81,8 @@ def open_run(preparation: Preparation, planned: Iterable[Cell], display: RunDisp
             selection=preparation.options.selection,
             planned=[cell.planned() for cell in planned],
             deployments=[
-                Deployment(name=deployment.name, kind=deployment.kind, digest=preparation.contents.digest),
+                Deployment(name=each.deployment.name, kind=each.deployment.kind, digest=each.contents.digest)
+                for each in preparation.targets
             ],
             redaction=system.redaction,
             cadence=system.cadence,
@@ -104,10 +104,18 @@ OPTIONS = "options.json"
 
 
 class RecordedOptions(msgspec.Struct, frozen=True):
-    """The site file and the deployment of a run, as its user gave them; None if the site file decided."""
+    """The site file and the deployments of a run, as its user gave them; none if the site file decided.
+
+    deployment: of a run of an earlier version, which had one.
+    """
 
     site_file: Path | None = None
     deployment: str | None = None
+    deployments: tuple[str, ...] = ()
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        return self.deployments or ((self.deployment,) if self.deployment is not None else ())
 
 
 def recorded_options(folder: RunFolder) -> RecordedOptions:
@@ -120,7 +128,7 @@ def recorded_options(folder: RunFolder) -> RecordedOptions:
 
 def _keep_options(folder: RunFolder, options: Options) -> None:
     site_file = options.site_file.resolve() if options.site_file is not None else None
-    kept = RecordedOptions(site_file, options.deployment)
+    kept = RecordedOptions(site_file, deployments=options.deployments)
     (folder.private / OPTIONS).write_bytes(msgspec.json.encode(kept, enc_hook=str))
 
 
@@ -132,11 +140,14 @@ def reopen_run(preparation: Preparation, folder: RunFolder, display: RunDisplay,
     """Continue an earlier run.
 
     Raises:
-        RunError: the content of the deployment has changed since that run.
+        RunError: the content of a deployment has changed since that run.
     """
     manifest = folder.manifest
-    if preparation.contents.digest not in {deployment.digest for deployment in manifest.deployments}:
-        raise RunError(f"run {manifest.run_id} tested another state of this deployment; start a new run instead")
+    known = {deployment.digest for deployment in manifest.deployments}
+    for target in preparation.targets:
+        if target.contents.digest not in known:
+            of = "this deployment" if len(preparation.targets) == 1 else f"the deployment {target.deployment.name}"
+            raise RunError(f"run {manifest.run_id} tested another state of {of}; start a new run instead")
     return Run(preparation, folder, manifest, private_values(preparation), display, echo)
 
 

@@ -14,7 +14,8 @@ from sdk_tests.report.view import EXIT_CODES, Line, view
 def summary_json(manifest: Manifest, effective: Mapping[str, Record], folder: Path) -> dict[str, Any]:
     """Return the summary of a run for programs.
 
-    run_id, site, system, release, started, ended: from the manifest; ``ended`` is null while the run is open.
+    run_id, site, system, release, deployments (their names), started, ended: from the manifest; ``ended`` is null while
+    the run is open.
     verdict: ``passed``, ``failed``, ``infra``, ``interrupted``, ``nothing-passed``, ``not-judged``, ``unfinished`` or
     ``inconsistent`` (the manifest's counts and the records disagree; ``message`` names where). Only ``passed`` is a
     success.
@@ -22,9 +23,10 @@ def summary_json(manifest: Manifest, effective: Mapping[str, Record], folder: Pa
     planned: number of planned cases. counts: how many are ``pass``, ``fail``, ``error``, ``infra``, ``missing``,
     ``xpass``, ``xfail``, ``skip``; every key is present and they add up to ``planned``. emulated_passes: how many of
     the passes ran on an emulated scheduler.
-    cases: one object per planned case, in planned order: case_id, component, partners, scheduler, outcome (or
-    ``missing``), cause (null, or phase, class, rule, evidence), attempts, emulated, seconds (queue_wait, launch, run;
-    unknown is null), diagnosis (null, or title, cause_key, expected, got, line, source, advice, blocked_by), reproduce.
+    cases: one object per planned case, in planned order: case_id, component, partners, scheduler, deployment (null
+    without a record), outcome (or ``missing``), cause (null, or phase, class, rule, evidence), attempts, emulated,
+    seconds (queue_wait, launch, run; unknown is null), diagnosis (null, or title, cause_key, expected, got, line,
+    source, advice, blocked_by), reproduce.
     causes: one object per cause of failures, those with most cases first: cause_key, title, class, cases.
     paths: folder, and the files in it: manifest, records, junit, report; null for a file that does not exist.
     """
@@ -37,6 +39,7 @@ def summary_json(manifest: Manifest, effective: Mapping[str, Record], folder: Pa
         "site": manifest.site,
         "system": manifest.system,
         "release": manifest.release,
+        "deployments": [deployment.name for deployment in manifest.deployments],
         "started": manifest.started,
         "ended": manifest.closed.ended if manifest.closed else None,
         "verdict": verdict.name,
@@ -79,6 +82,7 @@ def _case(line: Line) -> dict[str, Any]:
         "component": line.planned.component,
         "partners": list(line.planned.partners),
         "scheduler": line.planned.scheduler,
+        "deployment": line.deployment,
         "outcome": line.state,
         "cause": cause
         and {

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from dashboard_client.schema import Manifest, Record
+from dashboard_client.schema import IN, Manifest, Record
 from sdk_tests.report.text import clean, one_line
 from sdk_tests.report.view import (
     EXIT_CODES,
@@ -51,8 +51,26 @@ def summary(manifest: Manifest, effective: Mapping[str, Record], *, colour: bool
     """Return the report; ``effective`` maps each case id to the record that counts for it."""
     run = view(manifest, effective)
     paint = _paint if colour else _plain
-    parts = (_table(run, paint), *_problems(run, paint), _causes(run, paint), _skips(run, paint), _end(run, paint))
+    parts = (
+        _deployments(run),
+        _table(run, paint),
+        *_problems(run, paint),
+        _causes(run, paint),
+        _skips(run, paint),
+        _end(run, paint),
+    )
     return "\n\n".join(part for part in parts if part)
+
+
+def _deployments(run: View) -> str:
+    """Return which rows of the table are about which deployment, if the run has several."""
+    names = run.deployments()
+    if len(run.manifest.deployments) < 2:
+        return ""
+    text = [f"Deployments ({len(run.manifest.deployments)}); each case counts once in each:"]
+    for label, name in sorted(names.items()):
+        text.append(f"  {clean(name)}" + (f"   rows 'in {label}', case ids that end in {IN}{label}" if label else ""))
+    return "\n".join(text)
 
 
 def _table(run: View, paint: _Painter) -> str:

@@ -11,8 +11,17 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from dashboard_client.causes import RootCause, diagnosis_of, key_of, root_causes
-from dashboard_client.schema import Cause, CauseClass, Diagnosis, Manifest, Outcome, PlannedCase, Record
-from dashboard_client.verdict import count_passes, verdict_code
+from dashboard_client.schema import (
+    Cause,
+    CauseClass,
+    Diagnosis,
+    Manifest,
+    Outcome,
+    PlannedCase,
+    Record,
+    deployment_label,
+)
+from dashboard_client.verdict import count_passes, verdict_code, without_passes
 
 MISSING = "missing"
 """The state of a planned case without a record; derived here, never part of a record."""
@@ -66,7 +75,15 @@ class Line:
 
     @property
     def row(self) -> str:
-        return "+".join((self.planned.component, *self.planned.partners))
+        """The component and its partners, and the deployment if it is not the first of the run."""
+        label = deployment_label(self.case_id)
+        return "+".join((self.planned.component, *self.planned.partners)) + (f" in {label}" if label else "")
+
+    @property
+    def deployment(self) -> str | None:
+        """The name of the deployment; None if the case has no record."""
+        deployment = self.record.stack.deployment if self.record else None
+        return deployment.name if deployment else None
 
     @property
     def state(self) -> str:
@@ -182,6 +199,14 @@ class View:
     def schedulers(self) -> list[str]:
         return list(dict.fromkeys(line.planned.scheduler for line in self.lines))
 
+    def deployments(self) -> dict[str, str]:
+        """Return the name of each deployment by the label in its case ids, as far as there are records."""
+        names: dict[str, str] = {}
+        for line in self.lines:
+            if line.deployment is not None:
+                names.setdefault(deployment_label(line.case_id), line.deployment)
+        return names
+
     def rows(self) -> list[str]:
         return list(dict.fromkeys(line.row for line in self.lines))
 
@@ -266,6 +291,11 @@ def _verdict(run: View) -> Verdict:
     if not run.component_passes and not any(counts[state] for state in PROBLEMS):
         what = "Only control cases" if run.passes else "Nothing"
         return Verdict("nothing-passed", f"{what} passed, so nothing is validated", _notes(run), code)
+    idle = without_passes(run.manifest, {record.case_id: record for record in run.records()})
+    if idle and not any(counts[state] for state in PROBLEMS):
+        names = ", ".join(run.deployments().get(label, label) for label in idle)
+        title = f"Nothing passed in deployment {names}, so it is not validated"
+        return Verdict("nothing-passed", title, _notes(run), code)
     if code == 0:
         only = " on emulated schedulers only" if run.emulated_passes == run.passes else ""
         return Verdict("passed", f"Passed{only}: {cases(run.passes)} passed and none failed", _notes(run), code)

@@ -20,6 +20,7 @@ from sdk_tests.plan import matrix
 from sdk_tests.plan.available_scheduler import AvailableScheduler
 from sdk_tests.plan.cells import cells
 from sdk_tests.plan.nesting import label
+from sdk_tests.plan.target import Target
 from sdk_tests.schedulers import Probe
 from sdk_tests.schedulers.registry import kinds
 from site_configs.load import find, load_text, systems
@@ -44,9 +45,13 @@ def planned(system: System) -> set[str]:
     preparation: Any = SimpleNamespace(
         schedulers=ready,
         absent={},
-        contents=SimpleNamespace(components={name: SimpleNamespace(version="1") for name in COMPONENTS}, absent={}),
-        deployment=SimpleNamespace(promises={}, name="venv:here", unable=lambda where, batch: None),
-        release=None,
+        targets=[
+            Target(
+                "",
+                SimpleNamespace(promises={}, name="venv:here", unable=lambda where, batch: None),  # type: ignore[arg-type]
+                SimpleNamespace(components={name: SimpleNamespace(version="1") for name in COMPONENTS}, absent={}),  # type: ignore[arg-type]
+            )
+        ],
         system=system,
     )
     spread = cells(CASES, preparation)

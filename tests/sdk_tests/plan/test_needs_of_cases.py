@@ -17,6 +17,7 @@ from sdk_tests.plan.cells import cells
 from sdk_tests.plan.matrix import rows
 from sdk_tests.plan.needs import NEEDS, programs
 from sdk_tests.plan.probe import probe
+from sdk_tests.plan.target import Target
 from sdk_tests.schedulers import Probe
 from sdk_tests.schedulers.registry import kinds
 from site_configs.schema import Launcher, SchedulerSpec
@@ -37,11 +38,15 @@ def planned(case: Case, scheduler: AvailableScheduler, *installed: str) -> Any:
     preparation: Any = SimpleNamespace(
         schedulers={scheduler.kind.kind: scheduler},
         absent={},
-        contents=SimpleNamespace(
-            components=deployed, absent={}, programs={name: f"/usr/bin/{name}" for name in installed}
-        ),
-        deployment=SimpleNamespace(promises={}, name="venv:here", unable=lambda where, batch: None),
-        release=None,
+        targets=[
+            Target(
+                "",
+                SimpleNamespace(promises={}, name="venv:here", unable=lambda where, batch: None),  # type: ignore[arg-type]
+                SimpleNamespace(
+                    components=deployed, absent={}, programs={name: f"/usr/bin/{name}" for name in installed}
+                ),  # type: ignore[arg-type]
+            )
+        ],
         system=SimpleNamespace(system="lab/box", waivers=[]),
     )
     (cell,) = cells([case], preparation)
@@ -192,9 +197,13 @@ def test_a_missing_component_is_reported_before_a_missing_need() -> None:
     preparation: Any = SimpleNamespace(
         schedulers={"local": scheduler},
         absent={},
-        contents=SimpleNamespace(components={}, absent={"parsl": "no distribution 'parsl'"}, programs={}),
-        deployment=SimpleNamespace(promises={}, name="venv:here"),
-        release=None,
+        targets=[
+            Target(
+                "",
+                SimpleNamespace(promises={}, name="venv:here"),  # type: ignore[arg-type]
+                SimpleNamespace(components={}, absent={"parsl": "no distribution 'parsl'"}, programs={}),  # type: ignore[arg-type]
+            )
+        ],
         system=SimpleNamespace(system="lab/box", waivers=[]),
     )
     (cell,) = cells([case], preparation)

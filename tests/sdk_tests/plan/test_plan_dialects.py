@@ -12,6 +12,7 @@ from sdk_tests.integration import test_flux, test_parsl, test_psij
 from sdk_tests.model.case import Case
 from sdk_tests.plan.available_scheduler import AvailableScheduler
 from sdk_tests.plan.cells import cells
+from sdk_tests.plan.target import Target
 from sdk_tests.schedulers import Probe
 from sdk_tests.schedulers.lsf import LsfKind
 from site_configs.schema import SchedulerSpec
@@ -29,9 +30,13 @@ def planned(case: Case, dialect: Dialect) -> Any:
     preparation: Any = SimpleNamespace(
         schedulers={"lsf": AvailableScheduler(kind, Probe("lsf", available=True))},
         absent={},
-        contents=SimpleNamespace(components={name: Component(name=name, version="1") for name in names}, absent={}),
-        deployment=SimpleNamespace(promises={}, name="venv:here", unable=lambda where, batch: None),
-        release=None,
+        targets=[
+            Target(
+                "",
+                SimpleNamespace(promises={}, name="venv:here", unable=lambda where, batch: None),  # type: ignore[arg-type]
+                SimpleNamespace(components={name: Component(name=name, version="1") for name in names}, absent={}),  # type: ignore[arg-type]
+            )
+        ],
         system=SimpleNamespace(system="lab/box", waivers=[]),
     )
     (cell,) = cells([case], preparation)

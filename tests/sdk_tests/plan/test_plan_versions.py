@@ -12,6 +12,7 @@ from sdk_tests.integration import test_radical_pairs
 from sdk_tests.model.case import Case
 from sdk_tests.plan.available_scheduler import AvailableScheduler
 from sdk_tests.plan.cells import cells
+from sdk_tests.plan.target import Target
 from sdk_tests.schedulers import Probe
 from sdk_tests.schedulers.local import LocalKind
 from site_configs.schema import SchedulerSpec
@@ -25,9 +26,13 @@ def planned(case: Case, **versions: str) -> Any:
     preparation: Any = SimpleNamespace(
         schedulers={"local": AvailableScheduler(kind, Probe("local", available=True))},
         absent={},
-        contents=SimpleNamespace(components=deployed, absent={}),
-        deployment=SimpleNamespace(promises={}, name="venv:here", unable=lambda where, batch: None),
-        release=None,
+        targets=[
+            Target(
+                "",
+                SimpleNamespace(promises={}, name="venv:here", unable=lambda where, batch: None),  # type: ignore[arg-type]
+                SimpleNamespace(components=deployed, absent={}),  # type: ignore[arg-type]
+            )
+        ],
         system=SimpleNamespace(system="local/workstation", waivers=[]),
     )
     (cell,) = cells([case], preparation)

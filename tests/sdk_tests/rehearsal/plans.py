@@ -29,6 +29,7 @@ from sdk_tests.plan.launch_requests import LaunchRequests
 from sdk_tests.plan.options import Options
 from sdk_tests.plan.preparation import Preparation
 from sdk_tests.plan.probe import DeploymentContents
+from sdk_tests.plan.target import Target
 from sdk_tests.rehearsal.checks import jobs_over_limits, launch_argv
 from sdk_tests.schedulers import CommandResult, JobSpec, Probe
 from sdk_tests.schedulers.registry import kinds
@@ -110,11 +111,9 @@ def _prepared(system: System, folder: Path) -> Preparation:
         options=Options(),
         places=Places(folder, None),
         system=msgspec.structs.replace(system, work_dir=None),
-        release=None,
         schedulers=ready,
         absent={},
-        deployment=deployment,
-        contents=contents,
+        targets=[Target("", deployment, contents)],
         components={},
         environ=env,
         outer=env,
