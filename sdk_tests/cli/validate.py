@@ -79,12 +79,17 @@ Exit codes: 0 all planned cases passed or were skipped for a reason the site all
 )
 @click.option("--list", "only_list", is_flag=True, help="Print the plan and run nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
+@click.option("-v", "--verbose", is_flag=True, help="Print a line for each record, and all details at the end.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only the verdict, and problems of the run itself.")
 @click.pass_context
 def validate(context: click.Context, /, **given: Any) -> None:
     """Run real jobs of every component through every scheduler of this system, and report what works.
 
-    The results and a report are written to a new folder, whose name is printed at the end.
+    What cannot run here is summarised by reason before anything starts. The results and a report are written to a new
+    folder, whose name is printed at the end.
     """
     from sdk_tests.cli.validation import run
 
+    if given["verbose"] and given["quiet"]:
+        raise click.UsageError("--verbose and --quiet exclude each other; give one of them")
     context.exit(run(context.obj, given))

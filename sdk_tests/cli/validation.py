@@ -16,25 +16,25 @@ import click
 import pytest
 
 from dashboard_client.errors import UploadError
-from dashboard_client.runs import RunFolder
 from dashboard_client.schema import Manifest, Record, Selection, Tier
 from dashboard_client.upload import push
 from dashboard_client.wire import Policy
 from sdk_tests.cli import own_cases
 from sdk_tests.cli.embedded_collector import EmbeddedCollector, start
+from sdk_tests.cli.output import Output, echo_error
 from sdk_tests.errors import PlanError, RunError
 from sdk_tests.judging.harness import Harness
 from sdk_tests.judging.item_state import CELL
+from sdk_tests.model.attempt import Judgement
 from sdk_tests.plan import listing
 from sdk_tests.plan.cells import Cell
 from sdk_tests.plan.options import Options
-from sdk_tests.plan.preparation import Echo, Preparation
+from sdk_tests.plan.preparation import Preparation
 from sdk_tests.plan.prepare import prepare
 from sdk_tests.plan.resume import resumed_options
 from sdk_tests.recording.run import RunDisplay
-from sdk_tests.report import Progress, summary, summary_json
+from sdk_tests.report import Progress
 from sdk_tests.report.stream import write_safely
-from sdk_tests.report.text import fit
 
 if TYPE_CHECKING:
     from exaworks_sdk.paths import Places
@@ -54,7 +54,7 @@ class _Display(RunDisplay):
         self._collector = collector
         self._pushed = 0.0
 
-    def planned(self, manifest: Manifest, prejudged: int) -> None:
+    def planned(self, manifest: Manifest, prejudged: Mapping[str, Judgement]) -> None:
         if self.harness is not None and self.harness.run is not None and self.harness.preparation.options.cases:
             own_cases.record(self.harness.run.folder, self.harness.preparation.options.cases)
         self.progress.planned(manifest, prejudged)
@@ -110,22 +110,21 @@ def run(places: Places, given: Mapping[str, Any]) -> int:
     for name in ("stdout", "stderr"):  # the caller has closed it; pytest needs one
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
-    echo = _echo_error if given["as_json"] else _echo
+    output = Output(
+        as_json=given["as_json"], verbose=given.get("verbose", False), quiet=given.get("quiet", False) is True
+    )
+    echo = output.echo
     try:
         options = own_cases.resumed(resumed_options(_options(given), places))
         if options.cases is not None:
             own_cases.check_folder(options.cases)
         preparation = prepare(options, places, echo)
         try:
-            return (
-                _list(preparation, given["as_json"])
-                if given["only_list"]
-                else _run(preparation, given["as_json"], echo)
-            )
+            return _list(preparation, given["as_json"]) if given["only_list"] else _run(preparation, output)
         finally:
             preparation.close()
     except KeyboardInterrupt:
-        click.echo("interrupted", err=True)
+        click.echo("interrupted before anything was run; to run it, start the same command again", err=True)
         return 130
 
 
@@ -153,13 +152,13 @@ def _options(given: Mapping[str, Any]) -> Options:
     )
 
 
-def _run(preparation: Preparation, as_json: bool, echo: Echo) -> int:
-    progress = Progress(sys.stderr if as_json else sys.stdout)
-    collector = _collector(preparation, echo)
+def _run(preparation: Preparation, output: Output) -> int:
+    progress = output.progress()
+    collector = _collector(preparation, output.echo)
     try:
         display = _Display(progress, collector)
         target = (collector.url, collector.token) if collector is not None else None
-        harness = Harness(preparation, echo=echo, display=display, collector=target)
+        harness = Harness(preparation, echo=output.echo, display=display, collector=target)
         display.harness = harness
         _pytest([], preparation.options.cases, harness)
     finally:
@@ -173,14 +172,14 @@ def _run(preparation: Preparation, as_json: bool, echo: Echo) -> int:
         reason = f"{_internal_error(harness)}; " if harness.internal_error else ""
         raise RunError(f"{reason}the run was not closed; its results so far are in {folder.path}")
     if harness.internal_error is not None:
-        _echo_error(f"Error: {_internal_error(harness)}")
-    text = _summary(folder, as_json, collector is not None)
+        echo_error(f"Error: {_internal_error(harness)}")
+    text = output.summary(folder, dashboard=collector is not None)
     error = write_safely(sys.stdout, lambda: click.echo(text))
     if error is not None:
         message = f"the summary could not be written: {error}; the results are in {folder.path}"
-        if as_json:
+        if output.as_json:
             raise RunError(message)
-        _echo_error(f"warning: {message}")
+        echo_error(f"warning: {message}")
     return harness.exit_code
 
 
@@ -205,19 +204,6 @@ def _error_without_run(harness: Harness) -> BaseException:
         )
     message = "; ".join(harness.unmatched) or "the selection matches no case"
     return PlanError(f"{message}; nothing was run. `exaworks validate --list` shows the cases of this system")
-
-
-def _summary(folder: RunFolder, as_json: bool, collector: bool) -> str:
-    effective = folder.effective()
-    if as_json:
-        return json.dumps(summary_json(folder.manifest, effective, folder.path), indent=1)
-    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    lines = [
-        fit(summary(folder.manifest, effective, colour=colour), sys.stdout.encoding),
-        f"results: {folder.path}",
-        *(f"report:  {report}" for report in [folder.path / "report.html"] if report.exists()),
-    ]
-    return "\n".join([*lines, "dashboard: exaworks collector serve"] if collector else lines)
 
 
 def _pytest(arguments: list[str], cases: Path | None, harness: Harness, *plugins: object) -> None:
@@ -262,7 +248,7 @@ def collected_cells(preparation: Preparation) -> list[Cell]:
 def _collect(preparation: Preparation) -> tuple[Harness, list[Cell]]:
     preparation.options = replace(preparation.options, upload=False)
     collected = _CollectedCells()
-    harness = Harness(preparation, echo=_echo_error)
+    harness = Harness(preparation, echo=echo_error)
     _pytest(["--collect-only", "-q"], preparation.options.cases, harness, collected)
     if harness.collection_errors or harness.internal_error:
         raise _error_without_run(harness)
@@ -284,11 +270,3 @@ def _list(preparation: Preparation, as_json: bool) -> int:
 
 def _as_interrupt(*_: object) -> None:
     raise KeyboardInterrupt
-
-
-def _echo(text: str) -> None:
-    write_safely(sys.stdout, lambda: click.echo(text))
-
-
-def _echo_error(text: str) -> None:
-    write_safely(sys.stderr, lambda: click.echo(text, err=True))

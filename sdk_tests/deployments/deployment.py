@@ -24,7 +24,8 @@ class Deployment:
     turns the environment it started from into that one, for use inside a batch job. prefixes: folders that contain what
     the activation provides; a Python package found elsewhere does not belong to the deployment. None: anything may be
     used. promises: components that this deployment promises, with the promised version (None: any). digest: names its
-    contents where that is known beforehand; None: the probe computes one.
+    contents where that is known beforehand; None: the probe computes one. left_out: components that it lacks on purpose,
+    each with the reason; it does not promise them.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Deployment:
     promises: Mapping[str, str | None] = field(default_factory=dict)
     release: str | None = None
     digest: str | None = None
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def bin(self) -> str:

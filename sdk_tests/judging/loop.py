@@ -102,7 +102,8 @@ class Loop:
             pytest.Session.Failed: pytest's own -x or --maxfail stopped it.
         """
         judged_by_plan = [item for item in self.items.values() if _cell(item).judgement is not None]
-        self._run.display.planned(self._run.manifest, len(judged_by_plan))
+        prejudged = {cell.case_id: cell.judgement for cell in map(_cell, judged_by_plan) if cell.judgement is not None}
+        self._run.display.planned(self._run.manifest, prejudged)
         if self.requests.session:
             self._clean_up()
         link = Link(self.folder.private / "supervisor.log")

@@ -81,7 +81,8 @@ def probe(
     for name, kind in kinds.items():
         component, reason = _component(kind, answer, deployment)
         if component is None:
-            absent[name] = reason
+            left_out = deployment.left_out.get(name)
+            absent[name] = f"left out of deployment {deployment.name}: {left_out}" if left_out else reason
         else:
             components[name] = component
     commands = {name: command["version_output"] for name, command in answer["commands"].items() if command}

@@ -101,16 +101,18 @@ def _resolve(
     if text != "release" and not text.startswith("release:"):
         deployment = resolve(text, env)
         return replace(deployment, promises={**dict.fromkeys(system.promises), **deployment.promises}), None
-    from exaworks_sdk.install import pip_deployment
+    from exaworks_sdk.install import left_out_components, pip_deployment
     from exaworks_sdk.release import load
 
     release = load(text.partition(":")[2] or None)
     folder = pip_deployment(places, release, progress=echo, wheelhouse=options.wheelhouse)
     deployment = virtual_environment(folder, env, name=f"release {release.name}")
-    promises: dict[str, str | None] = {c.name: c.version for c in release.components if c.promised}
+    left_out = left_out_components(release, folder)
+    present = [c for c in release.components if c.promised and c.name not in left_out]
+    promises: dict[str, str | None] = {c.name: c.version for c in present}
     for name in system.promises:
         promises.setdefault(name, None)
-    return replace(deployment, promises=promises, release=release.name), release
+    return replace(deployment, promises=promises, release=release.name, left_out=left_out), release
 
 
 def _spack(system: System, places: Places, env: dict[str, str]) -> tuple[Deployment, Release]:

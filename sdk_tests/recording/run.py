@@ -19,6 +19,7 @@ from dashboard_client.runs import RunFolder, new_run_id
 from dashboard_client.schema import Deployment, Manifest, Record, Waiver
 from exaworks_sdk import __version__
 from sdk_tests.errors import RunError
+from sdk_tests.model.attempt import Judgement
 from sdk_tests.model.timestamps import utc
 from sdk_tests.plan.cells import Cell
 from sdk_tests.plan.options import Options
@@ -33,8 +34,8 @@ SECRET_NAMES = ("TOKEN", "SECRET", "PASSWORD", "PASSWD", "API_KEY", "PRIVATE_KEY
 class RunDisplay:
     """The callbacks that display the progress of a run; this base class displays nothing."""
 
-    def planned(self, manifest: Manifest, prejudged: int) -> None:
-        """Called when the run is open; ``prejudged`` of its cases already have a verdict and do not run."""
+    def planned(self, manifest: Manifest, prejudged: Mapping[str, Judgement]) -> None:
+        """Called when the run is open. prejudged: the verdicts of the cases that do not run, by their ids."""
 
     def event(self, case_id: str, what: str, detail: str = "") -> None:
         """Called when a case is submitted, queued, started, finished or tried again; ``what`` names the event."""

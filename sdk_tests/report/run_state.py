@@ -20,11 +20,15 @@ PHASES = {
 
 @dataclass
 class RunState:
-    """The state of the run so far; instants are times of the progress clock, in seconds."""
+    """The state of the run so far; instants are times of the progress clock, in seconds.
+
+    total, done: cases that run. hidden: records of cases that do not run.
+    """
 
     started: float
     total: int = 0
     done: int = 0
+    hidden: int = 0
     outcomes: dict[str, str] = field(default_factory=dict)
     active: dict[str, tuple[str, float]] = field(default_factory=dict)
     failures: deque[str] = field(default_factory=lambda: deque(maxlen=5))

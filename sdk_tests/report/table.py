@@ -1,4 +1,4 @@
-"""The report on a terminal: component by scheduler, then everything that needs attention, then the verdict.
+"""The detailed report on a terminal: component by scheduler, then everything that needs attention, then the verdict.
 
 The report itself is ASCII, so that every terminal can print it. Control sequences are removed from the output of
 components.
@@ -18,6 +18,7 @@ from sdk_tests.report.view import (
     PROBLEMS,
     STATES,
     Line,
+    Verdict,
     View,
     cases,
     counted,
@@ -31,7 +32,7 @@ SHOWN = 3
 LONGEST = 400
 """Characters of a value that the terminal shows; `exaworks explain` prints all of it."""
 
-_Painter = Callable[[str, str], str]
+Painter = Callable[[str, str], str]
 
 _COLOURS = {
     "pass": "32",
@@ -50,7 +51,7 @@ _COLOURS = {
 def summary(manifest: Manifest, effective: Mapping[str, Record], *, colour: bool) -> str:
     """Return the report; ``effective`` maps each case id to the record that counts for it."""
     run = view(manifest, effective)
-    paint = _paint if colour else _plain
+    paint = painter(colour)
     parts = (
         _deployments(run),
         _table(run, paint),
@@ -73,18 +74,18 @@ def _deployments(run: View) -> str:
     return "\n".join(text)
 
 
-def _table(run: View, paint: _Painter) -> str:
+def _table(run: View, paint: Painter) -> str:
     from tabulate import tabulate
 
     schedulers = run.schedulers()
     heads = [clean(name) + (" (emulated)" if run.column_emulated(name) else "") for name in schedulers]
-    rows = [[clean(row), *(_cell(run.cell(row, name), paint) for name in schedulers)] for row in run.rows()]
+    rows = [[clean(row), *(cell(run.cell(row, name), paint) for name in schedulers)] for row in run.rows()]
     if not rows:
         return "No case was planned."
     return tabulate(rows, ["component", *heads], tablefmt="simple", disable_numparse=True)
 
 
-def _cell(lines: Sequence[Line], paint: _Painter) -> str:
+def cell(lines: Sequence[Line], paint: Painter) -> str:
     """Return the text of a cell; passes are green only if nothing needs attention and no case ran on an emulator."""
     if not lines:
         return "-"
@@ -94,17 +95,17 @@ def _cell(lines: Sequence[Line], paint: _Painter) -> str:
     parts = []
     for state in STATES:
         if counts[state]:
-            tone = "" if state == "pass" and problems else "emulated" if state == "pass" and emulated else state
-            parts.append(paint(counted(state, counts[state]), tone))
+            shade = "" if state == "pass" and problems else "emulated" if state == "pass" and emulated else state
+            parts.append(paint(counted(state, counts[state]), shade))
     return " ".join(parts)
 
 
-def _problems(run: View, paint: _Painter) -> Iterator[str]:
+def _problems(run: View, paint: Painter) -> Iterator[str]:
     for lines in run.grouped_problems():
-        yield "\n".join(_problem(lines, paint))
+        yield "\n".join(problem(lines, paint))
 
 
-def _problem(lines: Sequence[Line], paint: _Painter) -> Iterator[str]:
+def problem(lines: Sequence[Line], paint: Painter) -> Iterator[str]:
     """Yield the lines about one cause: a case that shows it, what is known, and the other cases of that cause."""
     first, *others = lines
     cause, diagnosis = first.cause, first.diagnosis
@@ -142,7 +143,7 @@ def _facts(line: Line) -> Iterator[tuple[str, str]]:
         yield "to do", diagnosis.advice
 
 
-def _causes(run: View, paint: _Painter) -> str:
+def _causes(run: View, paint: Painter) -> str:
     """Return the causes with the number of cases that each explains, if there is more than one failure."""
     failures = sum(len(cause.records) for cause in run.causes)
     if failures < 2:
@@ -156,7 +157,7 @@ def _causes(run: View, paint: _Painter) -> str:
     return "\n".join(text)
 
 
-def _skips(run: View, paint: _Painter) -> str:
+def _skips(run: View, paint: Painter) -> str:
     grouped = run.skips()
     if not grouped:
         return ""
@@ -167,10 +168,9 @@ def _skips(run: View, paint: _Painter) -> str:
     return "\n".join(text)
 
 
-def _end(run: View, paint: _Painter) -> str:
+def _end(run: View, paint: Painter) -> str:
     verdict = run.verdict
-    tone = "pass" if verdict.good else "infra" if verdict.name == "infra" else "fail"
-    text = [f"{len(run.lines)} planned: {tally(run.counts)}", paint(clean(verdict.title), tone)]
+    text = [f"{len(run.lines)} planned: {tally(run.counts)}", paint(clean(verdict.title), tone(verdict))]
     if verdict.detail:
         text.append(clean(verdict.detail))
     if run.unplanned:
@@ -180,9 +180,19 @@ def _end(run: View, paint: _Painter) -> str:
     return "\n".join(text)
 
 
-def _paint(text: str, tone: str) -> str:
-    return f"\x1b[{_COLOURS[tone]}m{text}\x1b[0m" if tone else text
+def painter(colour: bool) -> Painter:
+    """Return the function that gives a text the colour of a tone, or that leaves it as it is."""
+    return _paint if colour else _plain
 
 
-def _plain(text: str, tone: str) -> str:
+def tone(verdict: Verdict) -> str:
+    """Return the tone of a verdict."""
+    return "pass" if verdict.good else "infra" if verdict.name == "infra" else "fail"
+
+
+def _paint(text: str, shade: str) -> str:
+    return f"\x1b[{_COLOURS[shade]}m{text}\x1b[0m" if shade else text
+
+
+def _plain(text: str, shade: str) -> str:
     return text

@@ -55,6 +55,25 @@ def test_json_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     assert "Traceback" not in stderr
 
 
+def test_quiet_prints_the_verdict_alone(tmp_path: Path) -> None:
+    code, stdout, stderr = validate(tmp_path, *CONTROL, "-q")
+    assert (code, stdout, stderr) == (0, "Passed: 1 case passed and none failed\n", "")
+
+
+def test_verbose_prints_a_line_for_each_record_and_the_detailed_report(tmp_path: Path) -> None:
+    code, stdout, _ = validate(tmp_path, *CONTROL, "-v")
+    assert code == 0
+    assert "1 case planned, 0 decided without a run, 1 to run" in stdout
+    assert "[1/1] pass  control/hello@local (run " in stdout
+    assert "Exit code 0: every planned case passed" in stdout
+
+
+def test_verbose_and_quiet_exclude_each_other(tmp_path: Path) -> None:
+    code, _, stderr = validate(tmp_path, *CONTROL, "-q", "-v")
+    assert code == 2
+    assert "give one of them" in stderr
+
+
 @pytest.mark.parametrize("redirect", [">&-", ">&- 2>&-"])
 def test_a_run_without_standard_output_has_a_verdict(tmp_path: Path, redirect: str) -> None:
     assert validate(tmp_path, *CONTROL, redirect=redirect) == (0, "", "")
