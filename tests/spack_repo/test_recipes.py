@@ -120,6 +120,30 @@ def test_every_version_is_fixed_by_a_checksum_or_a_commit(folder: str) -> None:
             assert re.fullmatch({"sha256": "[0-9a-f]{64}", "commit": "[0-9a-f]{40}"}[kind], options[kind])
 
 
+def test_a_commit_fixes_only_versions_of_which_no_archive_is_published() -> None:
+    """Swift/T publishes archives up to stc 1.0.7 and turbine 1.5.1; Flux's archives have generated files."""
+    by_commit = {folder for folder in FOLDERS for options in read(folder).versions.values() if "commit" in options}
+    assert by_commit == {"flux_core", "flux_sched", "stc", "turbine"}
+
+
+FLUX = {"flux-core": ("0.81", "0.88"), "flux-sched": ("0.48", "0.54")}
+"""The versions of a site's own Flux with which the release was tested, both ends included: docs/spack.md."""
+
+
+@pytest.mark.parametrize("name", FLUX)
+def test_the_bundle_accepts_a_site_s_flux_within_the_range_that_the_documentation_states(name: str) -> None:
+    pin = read(BUNDLE).needs(name)[0]
+    assert bounds(pin.text) == FLUX[name]
+    low, high = FLUX[name]
+    assert f"{name} from {low} to {high}" in (ROOT / "docs" / "spack.md").read_text()
+
+
+def test_fluxion_accepts_every_core_that_the_bundle_accepts() -> None:
+    core = read(BUNDLE).needs("flux-core")[0]
+    (needed,) = read("flux_sched").needs("flux-core")
+    assert bounds(needed.text) == bounds(core.text)
+
+
 @pytest.mark.parametrize("folder", [name for name in FOLDERS if name.startswith("py_")])
 def test_a_python_recipe_names_the_modules_to_import(folder: str) -> None:
     assert read(folder).cls.__dict__["import_modules"]
@@ -146,7 +170,7 @@ def test_a_component_s_recipe_has_the_release_s_version_as_its_newest(component)
 
 @pytest.mark.parametrize("component", NEWEST.components, ids=lambda component: component.name)
 def test_the_bundle_pins_a_component_to_a_closed_range_around_the_release_s_version(component) -> None:  # type: ignore[no-untyped-def]
-    (pin,) = read(BUNDLE).needs(component.spack)
+    (pin, *_) = read(BUNDLE).needs(component.spack)
     assert pin.when[0].startswith("+"), "a component is selected by a variant"
     assert f"@{NEWEST.name}" in pin.when
     low, high = bounds(pin.text)
@@ -168,6 +192,14 @@ def test_the_bundle_s_releases_and_variants_are_those_of_the_manifests() -> None
     assert on == set(NEWEST.spack.on)
     assert off == set(NEWEST.spack.off)
     assert {each.text for each in recipe.all("variant") if each.options.get("sticky")} == on, "Spack may turn it off"
+
+
+@pytest.mark.parametrize(
+    ("variant", "passed_on"), [("cuda", ["flux-core+cuda", "flux-sched+cuda"]), ("rocm", ["hwloc+rocm"])]
+)
+def test_a_variant_for_gpus_is_passed_on_to_what_supports_it(variant: str, passed_on: list[str]) -> None:
+    given = [each.text for each in read(BUNDLE).all("depends_on") if f"+{variant}" in each.when[0].split()]
+    assert given == passed_on
 
 
 def test_every_conflict_of_the_bundle_has_advice() -> None:

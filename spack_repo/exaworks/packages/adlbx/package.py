@@ -8,21 +8,12 @@ from spack.package import *
 class Adlbx(BuiltinAdlbx):
     __doc__ = BuiltinAdlbx.__doc__
 
-    # One commit for all parts of Swift/T: the checksums of these versions' archives are not known.
-    version("1.0.7", commit="432b259819fe4c13c9e737356e1f5f475837250b")
+    version("1.0.7", sha256="b659c04033406f6cf1adad9a8c2177b3944247262b6b45026786dbcb0f68bf40")
 
     depends_on("exmcutils@0.6.5", when="@1.0.7")
-    with default_args(type="build", when="@1.0.7"):
-        depends_on("autoconf")
-        depends_on("automake")
-        depends_on("libtool")
-        depends_on("m4")
-
-    @property
-    def configure_directory(self):
-        return "lb/code" if self.spec.satisfies("@1.0.7,master") else "."
 
     def autoreconf(self, spec, prefix):
+        # The archives contain configure. Builtin's recipe generates it again, without autoconf.
         with working_dir(self.configure_directory):
             if not os.path.exists("configure"):
                 which("bash", required=True)("bootstrap")

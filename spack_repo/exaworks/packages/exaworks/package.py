@@ -1,6 +1,19 @@
+import os
+
 from spack_repo.builtin.build_systems.bundle import BundlePackage
 
 from spack.package import *
+
+MODULE_PATHS = {
+    "bin": "PATH",
+    "share/man": "MANPATH",
+    "lib/pkgconfig": "PKG_CONFIG_PATH",
+    "lib64/pkgconfig": "PKG_CONFIG_PATH",
+}
+MODULE_HELP = """The ExaWorks SDK, complete: no other module is needed.
+Contents: {parts}.
+Test it: exaworks validate --deployment module:{module}
+Documentation: https://exaworks.org"""
 
 
 class Exaworks(BundlePackage):
@@ -21,14 +34,28 @@ class Exaworks(BundlePackage):
         variant("psij", description="PSI/J for Python")
         variant("radical", description="RADICAL-Cybertools: Pilot, EnTK and SAGA")
         variant("swift", description="Swift/T: compiler and runtime")
-    variant("maestro", default=False, description="Maestro, from its builtin recipe")
+    with default_args(default=False):
+        variant("cuda", description="NVIDIA's GPUs as resources of Flux: CUDA in Flux and hwloc")
+        variant("maestro", description="Maestro, from its builtin recipe")
+        variant("rocm", description="AMD's GPUs as resources of Flux: ROCm in hwloc")
 
     with default_args(type=("build", "run"), when="@2026.11"):
         with when("+flux"):
-            depends_on("flux-core@0.88")
-            depends_on("flux-sched@0.54")
+            # Spack builds the newest of these. The others are for a site's own Flux, an external:
+            # docs/spack.md states what was tested with them.
+            depends_on("flux-core@0.81:0.88")
+            depends_on("flux-sched@0.48:0.54")
+            # What Flux's Python bindings import: an external Flux brings no Python packages.
+            depends_on("py-cffi@1.1:")
+            depends_on("py-ply")
+            depends_on("py-pyyaml@3.10:")
             # Newer versions need the Rust toolchain.
             depends_on("py-jsonschema@4.0:4.17")
+        with when("+flux +cuda"):
+            depends_on("flux-core+cuda")
+            depends_on("flux-sched+cuda")
+        with when("+flux +rocm"):
+            depends_on("hwloc+rocm")
         with when("+parsl"):
             depends_on("py-parsl@2026.10.26:2026.10")
         with when("+psij"):
@@ -65,6 +92,12 @@ class Exaworks(BundlePackage):
             msg="Swift/T's compiler needs a JDK from 11 to 25: add ^openjdk@17",
         )
         conflicts(
+            "+cuda", when="+rocm", msg="a node has GPUs of one maker: leave +cuda or +rocm out"
+        )
+        with when("~flux"):
+            conflicts("+cuda", msg="only Flux uses CUDA: leave +flux on, or add ~cuda")
+            conflicts("+rocm", msg="only Flux uses ROCm: leave +flux on, or add ~rocm")
+        conflicts(
             "~psij",
             when="+radical",
             msg="RADICAL-Pilot submits through PSI/J: leave +psij on, or add ~radical",
@@ -73,6 +106,43 @@ class Exaworks(BundlePackage):
             "~flux ~parsl ~psij ~radical ~swift ~maestro",
             msg="no component is selected: turn on the variant of at least one component",
         )
+
+    def setup_run_environment(self, env: EnvironmentModifications) -> None:
+        # A built Flux sets this by itself; an external one does not know the Python of the bundle.
+        if self.spec.satisfies("+flux") and self.spec["flux-core"].external:
+            python = self.spec["python"].version.up_to(2)
+            for library in ("lib64", "lib"):
+                bindings = join_path(
+                    self.spec["flux-core"].prefix, library, "flux", f"python{python}"
+                )
+                if os.path.isdir(bindings):
+                    env.append_path("PYTHONPATH", bindings)
+
+    @property
+    def tcl_context(self):
+        """Make the bundle's module complete: it loads no other module."""
+        changes = EnvironmentModifications()
+        for spec in reversed(list(self.spec.traverse(deptype=("link", "run"), order="topo"))):
+            if str(spec.prefix) not in ("/", "/usr", "/usr/local"):
+                for folder, variable in MODULE_PATHS.items():
+                    if os.path.isdir(join_path(spec.prefix, folder)):
+                        changes.prepend_path(variable, join_path(spec.prefix, folder))
+            for dependency in spec.dependencies(deptype=("link", "run")):
+                dependency.package.setup_dependent_run_environment(changes, spec)
+            spec.package.setup_run_environment(changes)
+        parts = {each.format("{name} {version}") for each in self.spec.dependencies(deptype="run")}
+        return {
+            "autoload": [],
+            "environment_modifications": [(type(each).__name__, each) for each in changes],
+            "has_manpath_modifications": any(each.name == "MANPATH" for each in changes),
+            "long_description": MODULE_HELP.format(
+                parts=", ".join(sorted(parts)), module=self.spec.format("{name}/{version}")
+            ),
+        }
+
+    @property
+    def lmod_context(self):
+        return self.tcl_context
 
     def _run(self, script, *arguments):
         path = join_path(self.test_suite.current_test_data_dir, script)

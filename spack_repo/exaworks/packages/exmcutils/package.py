@@ -8,20 +8,10 @@ from spack.package import *
 class Exmcutils(BuiltinExmcutils):
     __doc__ = BuiltinExmcutils.__doc__
 
-    # One commit for all parts of Swift/T: the checksums of these versions' archives are not known.
-    version("0.6.5", commit="432b259819fe4c13c9e737356e1f5f475837250b")
-
-    with default_args(type="build", when="@0.6.5"):
-        depends_on("autoconf")
-        depends_on("automake")
-        depends_on("libtool")
-        depends_on("m4")
-
-    @property
-    def configure_directory(self):
-        return "c-utils/code" if self.spec.satisfies("@0.6.5,master") else "."
+    version("0.6.5", sha256="48c5b783297f59354538f99146526670ed71475b975348ca1d5423be61011e7c")
 
     def autoreconf(self, spec, prefix):
+        # The archives contain configure. Builtin's recipe generates it again, without autoconf.
         with working_dir(self.configure_directory):
             if not os.path.exists("configure"):
                 which("bash", required=True)("bootstrap")

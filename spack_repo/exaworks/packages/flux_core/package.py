@@ -1,3 +1,5 @@
+import re
+
 from spack_repo.builtin.packages.flux_core.package import FluxCore as BuiltinFluxCore
 
 from spack.package import *
@@ -5,6 +7,8 @@ from spack.package import *
 
 class FluxCore(BuiltinFluxCore):
     __doc__ = BuiltinFluxCore.__doc__
+
+    executables = ["^flux$"]
 
     # The commit of the tag: the checksum of the archive, created by autotools, is not known.
     version("0.88.0", commit="93ccef2f1a33e32941fcb1992dbf3a96366ec506")
@@ -15,6 +19,13 @@ class FluxCore(BuiltinFluxCore):
         depends_on("libtool")
     depends_on("hwloc@2.1:", when="@0.88:")
     depends_on("python@3.6:", when="@0.88:", type=("build", "link", "run"))
+
+    @classmethod
+    def determine_version(cls, exe):
+        """Read the version of a site's Flux, for ``spack external find flux-core``."""
+        printed = Executable(exe)("version", output=str, error=str, fail_on_error=False)
+        found = re.search(r"^commands:\s+(\d+(?:\.\d+)+)", printed, re.MULTILINE)
+        return found.group(1) if found else None
 
     def setup_build_environment(self, env: EnvironmentModifications) -> None:
         super().setup_build_environment(env)

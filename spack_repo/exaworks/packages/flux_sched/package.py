@@ -12,7 +12,7 @@ class FluxSched(BuiltinFluxSched):
     # The commit of the tag: the checksum of the archive, which has a generated file, is not known.
     version("0.54.0", commit="1f258ef9d9bcfa380f27f5a1dede9abce1f88f8a")
 
-    depends_on("flux-core@0.88", when="@0.54", type=("build", "link", "run"))
+    depends_on("flux-core@0.81:0.88", when="@0.54", type=("build", "link", "run"))
     conflicts(
         "%cxx=gcc@:11",
         when="@0.54",

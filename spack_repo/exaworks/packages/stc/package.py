@@ -16,7 +16,7 @@ class Stc(AutotoolsPackage):
 
     license("Apache-2.0")
 
-    # One commit for all parts of Swift/T: the checksums of these versions' archives are not known.
+    # The commit that set this version: no archive of it is published.
     version("1.0.8", commit="432b259819fe4c13c9e737356e1f5f475837250b")
     version("0.9.0", sha256="edf187344ce860476473ab6599f042cd22ed029aa186d512135990accb9d260f")
 

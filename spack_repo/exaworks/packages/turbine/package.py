@@ -8,7 +8,7 @@ from spack.package import *
 class Turbine(BuiltinTurbine):
     __doc__ = BuiltinTurbine.__doc__
 
-    # One commit for all parts of Swift/T: the checksums of these versions' archives are not known.
+    # The commit that set this version: no archive of it is published.
     version("1.5.2", commit="432b259819fe4c13c9e737356e1f5f475837250b")
 
     depends_on("adlbx@1.0.7", when="@1.5.2")
