@@ -82,6 +82,12 @@ def test_a_recipe_has_the_class_name_of_its_folder(folder: str) -> None:
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
+def test_a_recipe_names_a_role_of_the_project_as_its_maintainer(folder: str) -> None:
+    (role,) = {each.text for each in read(folder).all("maintainers")}
+    assert f"`{role}`, is a role of this project" in " ".join((ROOT / "docs" / "policies.md").read_text().split())
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
 def test_a_recipe_has_stand_alone_tests_with_docstrings(folder: str) -> None:
     recipe = read(folder)
     assert recipe.tests

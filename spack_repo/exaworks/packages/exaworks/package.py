@@ -23,6 +23,8 @@ class Exaworks(BundlePackage):
 
     tags = ["e4s"]
 
+    maintainers("exaworks-sdk-maintainers")
+
     license("MIT")
 
     version("2026.11")

@@ -8,6 +8,8 @@ from spack.package import *
 class Exmcutils(BuiltinExmcutils):
     __doc__ = BuiltinExmcutils.__doc__
 
+    maintainers("exaworks-sdk-maintainers")
+
     version("0.6.5", sha256="48c5b783297f59354538f99146526670ed71475b975348ca1d5423be61011e7c")
 
     def autoreconf(self, spec, prefix):

@@ -8,6 +8,8 @@ from spack.package import *
 class FluxCore(BuiltinFluxCore):
     __doc__ = BuiltinFluxCore.__doc__
 
+    maintainers("exaworks-sdk-maintainers")
+
     executables = ["^flux$"]
 
     # The commit of the tag: the checksum of the archive, created by autotools, is not known.

@@ -9,6 +9,8 @@ __all__ = ["AutotoolsBuilder", "CMakeBuilder", "FluxSched"]
 class FluxSched(BuiltinFluxSched):
     __doc__ = BuiltinFluxSched.__doc__
 
+    maintainers("exaworks-sdk-maintainers")
+
     # The commit of the tag: the checksum of the archive, which has a generated file, is not known.
     version("0.54.0", commit="1f258ef9d9bcfa380f27f5a1dede9abce1f88f8a")
 

@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -5,33 +6,42 @@ from spack_repo.builtin.build_systems.python import PythonPackage
 
 from spack.package import *
 
+RELEASE = "2026.11.0"
 
-def source(checkout, tag):
-    """Return the URL of the git repository to build from, which also contains this recipe.
 
-    It is the checkout of the recipe or, if that does not have the tag of the release, the
-    repository from which it was cloned: ``spack repo add URL`` clones two commits and no tags.
-    """
-
-    def git(*arguments):
-        command = ["git", "-C", str(checkout), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-
-    return (
-        not git("tag", "--list", tag) and git("remote", "get-url", "origin")
-    ) or checkout.as_uri()
+def commit(checkout, name):
+    """Return the commit of a tag or of HEAD in the repository of this recipe; None without it."""
+    command = ["git", "-C", str(checkout), "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"]
+    if not (checkout / ".git").exists():  # an unpacked release archive, perhaps in another checkout
+        return None
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:  # there is no git
+        return None
+    return done.stdout.strip() or None
 
 
 class PyExaworksSdk(PythonPackage):
     """The ``exaworks`` command, which tests ExaWorks SDK installations on a site's schedulers."""
 
-    homepage = "https://exaworks.org"
+    # The source is the repository that contains this recipe: its tag of the release, its present
+    # commit, or, in an unpacked release archive, the files as they are.
+    checkout = Path(__file__).resolve().parents[4]
+    head = commit(checkout, "HEAD")
+    tagged = commit(checkout, f"refs/tags/v{RELEASE}")
 
-    git = source(Path(__file__).resolve().parents[4], "v2026.11.0")
+    homepage = "https://exaworks.org"
+    git = checkout.as_uri()
+    has_code = head is not None
 
     license("MIT")
 
-    version("2026.11.0", tag="v2026.11.0")
+    if tagged:
+        version(RELEASE, tag=f"v{RELEASE}", commit=tagged)
+    if head:
+        version("develop", commit=head)
+    else:
+        version(RELEASE)
 
     import_modules = ["exaworks_sdk", "sdk_tests", "site_configs", "dashboard_client"]
 
@@ -52,9 +62,22 @@ class PyExaworksSdk(PythonPackage):
         depends_on("py-ruamel-yaml@0.18.6:")
         depends_on("py-tabulate@0.9:")
 
+    @property
+    def build_directory(self):
+        if self.has_code:
+            return self.stage.source_path
+        return join_path(self.stage.path, "release")
+
+    @run_before("install")
+    def copy_release(self):
+        """Copy the files of an unpacked archive: building a package changes its folder."""
+        if not self.has_code:
+            leave = shutil.ignore_patterns(".exaworks", "__pycache__", "build", "*.egg-info")
+            shutil.copytree(self.checkout, self.build_directory, ignore=leave, dirs_exist_ok=True)
+
     def test_release(self):
         """the command starts and knows the release of the bundle"""
         exaworks = which(self.prefix.bin.exaworks, required=True)
         exaworks.add_default_env("EXAWORKS_HOME", self.test_suite.test_dir_for_spec(self.spec))
-        assert str(self.version) in exaworks("--version", output=str)
-        assert str(self.version.up_to(2)) in exaworks("release", "list", output=str).split()
+        assert RELEASE in exaworks("--version", output=str)
+        assert str(Version(RELEASE).up_to(2)) in exaworks("release", "list", output=str).split()

@@ -10,6 +10,8 @@ class PyMsgspec(PythonPackage):
     git = "https://github.com/jcrist/msgspec.git"
     pypi = "msgspec/msgspec-0.22.0.tar.gz"
 
+    maintainers("exaworks-sdk-maintainers")
+
     license("BSD-3-Clause")
 
     version("0.22.0", sha256="0a13624a4969159fe35d8c2a3d377b2b61bbd8585e327440d5e52725affcce38")

@@ -11,6 +11,8 @@ class PyParsl(PythonPackage):
     # The archives of the tags install as 1.3.0.dev0: only source distributions have a version.
     pypi = "parsl/parsl-2026.10.26.tar.gz"
 
+    maintainers("exaworks-sdk-maintainers")
+
     license("Apache-2.0")
 
     version(

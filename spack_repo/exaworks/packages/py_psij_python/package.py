@@ -10,6 +10,8 @@ class PyPsijPython(PythonPackage):
     git = "https://github.com/ExaWorks/psij-python.git"
     pypi = "psij-python/psij-python-0.9.11.tar.gz"
 
+    maintainers("exaworks-sdk-maintainers")
+
     license("MIT")
 
     version("0.9.11", sha256="de069062d96e6a75a646594cecac67dfa090ab9a0f13a112c0efb97526286e37")

@@ -10,6 +10,8 @@ class PyRadicalEntk(PythonPackage):
     git = "https://github.com/radical-cybertools/radical.entk.git"
     pypi = "radical_entk/radical_entk-1.103.0.tar.gz"
 
+    maintainers("exaworks-sdk-maintainers")
+
     license("MIT")
 
     version("1.103.0", sha256="bfd5a8df059310e8f8609a8eade1aec50850142bf5903e1100e99b7bedc85302")

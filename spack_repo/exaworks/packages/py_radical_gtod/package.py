@@ -10,6 +10,8 @@ class PyRadicalGtod(PythonPackage):
     git = "https://github.com/radical-cybertools/radical.gtod.git"
     pypi = "radical_gtod/radical_gtod-1.103.0.tar.gz"
 
+    maintainers("exaworks-sdk-maintainers")
+
     # According to the license file; the metadata states GPL.
     license("LGPL-3.0-only")
 

@@ -10,6 +10,8 @@ class PyRadicalPilot(PythonPackage):
     git = "https://github.com/radical-cybertools/radical.pilot.git"
     pypi = "radical_pilot/radical_pilot-1.103.2.tar.gz"
 
+    maintainers("exaworks-sdk-maintainers")
+
     license("MIT")
 
     version("1.103.2", sha256="34c37ef7b772462cae8595025a7d83780c89db8c6edf5467b31704453a7d0381")

@@ -10,6 +10,8 @@ class PyRadicalSaga(PythonPackage):
     git = "https://github.com/radical-cybertools/radical.saga.git"
     pypi = "radical_saga/radical_saga-1.103.0.tar.gz"
 
+    maintainers("exaworks-sdk-maintainers")
+
     license("MIT")
 
     version("1.103.0", sha256="6af345de30f7f6ba83f7d44560bfc8ea4e8794cfd50596c8fcfa50205c0645a0")

@@ -10,6 +10,8 @@ class PyRadicalUtils(PythonPackage):
     git = "https://github.com/radical-cybertools/radical.utils.git"
     pypi = "radical_utils/radical_utils-1.103.1.tar.gz"
 
+    maintainers("exaworks-sdk-maintainers")
+
     license("MIT")
 
     version("1.103.1", sha256="dcdf9fc9f1f4a5060dcb55e55b787cdfc6ed6fe3429cd1098b456459845d73fd")

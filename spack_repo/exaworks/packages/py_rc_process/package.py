@@ -10,6 +10,8 @@ class PyRcProcess(PythonPackage):
     git = "https://github.com/radical-cybertools/rc.process.git"
     pypi = "rc.process/rc.process-0.11.0.tar.gz"
 
+    maintainers("exaworks-sdk-maintainers")
+
     # Dual-licensed; for commercial licences its LICENSE.md names a contact.
     license("AGPL-3.0-or-later OR LicenseRef-rc-process-commercial")
 

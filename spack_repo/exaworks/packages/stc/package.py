@@ -14,6 +14,8 @@ class Stc(AutotoolsPackage):
 
     tags = ["e4s"]
 
+    maintainers("exaworks-sdk-maintainers")
+
     license("Apache-2.0")
 
     # The commit that set this version: no archive of it is published.

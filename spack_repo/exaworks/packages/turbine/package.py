@@ -8,6 +8,8 @@ from spack.package import *
 class Turbine(BuiltinTurbine):
     __doc__ = BuiltinTurbine.__doc__
 
+    maintainers("exaworks-sdk-maintainers")
+
     # The commit that set this version: no archive of it is published.
     version("1.5.2", commit="432b259819fe4c13c9e737356e1f5f475837250b")
 
