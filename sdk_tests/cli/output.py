@@ -47,7 +47,7 @@ class Output:
             places += ["dashboard: exaworks collector serve"] if dashboard else []
             text = "\n".join([summary(manifest, effective, colour=colour), *places])
         else:
-            text = screen(manifest, effective, folder.path, colour=colour, dashboard=dashboard)
+            text = "\n" + screen(manifest, effective, folder.path, colour=colour, dashboard=dashboard)
         return fit(text, sys.stdout.encoding)
 
 

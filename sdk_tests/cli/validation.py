@@ -26,6 +26,7 @@ from sdk_tests.errors import PlanError, RunError
 from sdk_tests.judging.harness import Harness
 from sdk_tests.judging.item_state import CELL
 from sdk_tests.model.attempt import Judgement
+from sdk_tests.model.case import Case
 from sdk_tests.plan import listing
 from sdk_tests.plan.cells import Cell
 from sdk_tests.plan.options import Options
@@ -84,6 +85,16 @@ class _Display(RunDisplay):
         self.progress.finish()
 
 
+class _DeclaredCases:
+    """A pytest plugin that stores the cases of a session in which nothing is run."""
+
+    def __init__(self) -> None:
+        self.cases: list[Case] = []
+
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        self.cases += getattr(getattr(item, "function", None), "exaworks_cases", ())
+
+
 class _CollectedCells:
     """A pytest plugin that stores the cells of a session in which nothing is run."""
 
@@ -118,7 +129,7 @@ def run(places: Places, given: Mapping[str, Any]) -> int:
         options = own_cases.resumed(resumed_options(_options(given), places))
         if options.cases is not None:
             own_cases.check_folder(options.cases)
-        preparation = prepare(options, places, echo)
+        preparation = prepare(replace(options, declared=_declared_cases(options)), places, echo)
         try:
             return _list(preparation, given["as_json"]) if given["only_list"] else _run(preparation, output)
         finally:
@@ -207,17 +218,22 @@ def _error_without_run(harness: Harness) -> BaseException:
 
 
 def _pytest(arguments: list[str], cases: Path | None, harness: Harness, *plugins: object) -> None:
-    """Run pytest on the packaged cases, or those of a folder, without any configuration or plugin of the user."""
+    """Run pytest on the packaged cases, or those of a folder."""
+    paths, own = [INTEGRATION], []
+    if cases is not None:
+        paths, own = [own_cases.CONTROL, cases], [own_cases.OwnCases(cases, harness)]
+    pytest.main(_arguments(arguments, paths), plugins=[harness, *own, *plugins])
+
+
+def _arguments(arguments: list[str], paths: list[Path]) -> list[str]:
+    """Return the arguments of pytest for the cases in some places, without any configuration or plugin of the user."""
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     os.environ.pop("PYTEST_ADDOPTS", None)
     os.environ.pop("PYTEST_PLUGINS", None)
     configuration = Path(__file__).with_name("validate.ini")
     fixed = ["-c", str(configuration), "--rootdir", str(configuration.parent), "-p", "sdk_tests.judging.plugin"]
     quiet = ["-p", "no:terminalreporter", "-p", "no:cacheprovider", "-p", "no:stepwise", "--capture=no"]
-    paths, own = [INTEGRATION], []
-    if cases is not None:
-        paths, own = [own_cases.CONTROL, cases], [own_cases.OwnCases(cases, harness)]
-    pytest.main([*fixed, "--noconftest", *quiet, *arguments, *map(str, paths)], plugins=[harness, *own, *plugins])
+    return [*fixed, "--noconftest", *quiet, *arguments, *map(str, paths)]
 
 
 def _collector(preparation: Preparation, echo: Any) -> EmbeddedCollector | None:
@@ -234,6 +250,17 @@ def _collector(preparation: Preparation, echo: Any) -> EmbeddedCollector | None:
     page = started.page(preparation.system.site)
     echo(f"dashboard of this run: {page}  (opens once; `exaworks collector link` prints another address)")
     return started
+
+
+def _declared_cases(options: Options) -> tuple[Case, ...] | None:
+    """Return all cases that may be selected; None if every testbed is needed anyway, or if they cannot be imported."""
+    selection = options.selection
+    if not (selection.cases or selection.components or selection.nodes or options.cases):
+        return None
+    declared = _DeclaredCases()
+    paths = [INTEGRATION] if options.cases is None else [own_cases.CONTROL, options.cases]
+    code = pytest.main(_arguments(["--collect-only", "-q"], paths), plugins=[declared])
+    return tuple(declared.cases) if code == pytest.ExitCode.OK else None
 
 
 def collected_cells(preparation: Preparation) -> list[Cell]:

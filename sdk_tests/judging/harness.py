@@ -96,7 +96,8 @@ class Harness:
         self.case_ids = [] if options.selection.schedulers else [cell.case_id for cell in all_cells]
         if self.resumed_run is None:
             self.unmatched = unmatched(all_cells, options.selection)
-            chosen = without_idle_controls([cell for cell in all_cells if selected(cell, options.selection)])
+            every = [cell for cell in all_cells if selected(cell, options.selection)]
+            chosen = without_idle_controls(every, options.selection)
             wanted = {cell.case_id for cell in chosen}
         else:
             wanted = set(unfinished_attempts(self.resumed_run))

@@ -110,10 +110,16 @@ def selected(cell: Cell, selection: Selection) -> bool:
     return TIERS.index(cell.case.tier) <= TIERS.index(selection.tier)
 
 
-def without_idle_controls(chosen: Sequence[Cell]) -> list[Cell]:
-    """Drop the control case of each scheduler without another selected case; keep all if only controls are selected."""
+def without_idle_controls(chosen: Sequence[Cell], selection: Selection) -> list[Cell]:
+    """Drop the control case of each scheduler without another selected case.
+
+    If only control cases are selected, keep those that a pattern of the selection matches, or all without a pattern.
+    """
     needed = {cell.scheduler for cell in chosen if not cell.control}
-    return [cell for cell in chosen if not needed or cell.scheduler in needed]
+    if needed:
+        return [cell for cell in chosen if cell.scheduler in needed]
+    patterns = selection.cases
+    return [cell for cell in chosen if not patterns or any(_matches(cell.case_id, pattern) for pattern in patterns)]
 
 
 def unmatched(all_cells: Sequence[Cell], selection: Selection) -> list[str]:

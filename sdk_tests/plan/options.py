@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dashboard_client.schema import Selection
+from sdk_tests.model.case import Case
 
 
 @dataclass(frozen=True)
@@ -13,7 +14,8 @@ class Options:
     """The options of a run. None means that the site file or the environment decides.
 
     deployments: what is tested, the first one with plain case ids; none: those of the site file. cases: the folder of
-    a user's own cases, which are run instead of the packaged ones.
+    a user's own cases, which are run instead of the packaged ones. declared: all cases that may be selected, if they
+    are known before the preparation.
     """
 
     site: str | None = None
@@ -26,3 +28,4 @@ class Options:
     trigger: str = "manual"
     wheelhouse: Path | None = None
     cases: Path | None = None
+    declared: tuple[Case, ...] | None = None

@@ -22,6 +22,7 @@ from sdk_tests.plan.options import Options
 from sdk_tests.plan.preparation import Echo, Preparation
 from sdk_tests.plan.target import SEPARATOR
 from sdk_tests.plan.targets import named_deployments, probe_all, resolve_targets
+from sdk_tests.plan.testbed_need import NOT_NEEDED, needed_testbeds
 from sdk_tests.schedulers import AllocationCheck, SchedulerKind
 from sdk_tests.schedulers.registry import answering_schedulers, kinds
 from site_configs.schema import SchedulerSpec, State, System
@@ -191,8 +192,12 @@ def _schedulers(
         if not spec.nested:
             specs[spec.label] = (spec, None)
     wanted = {name.partition("+")[0] for name in options.selection.schedulers}
+    needed = needed_testbeds(system, options)
     for name in system.testbeds:
         if name in specs or (wanted and name not in wanted):
+            continue
+        if name not in needed:
+            absent[name] = NOT_NEEDED
             continue
         reason = manage.kind_of(name).absent()
         if reason:

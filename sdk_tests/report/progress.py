@@ -84,7 +84,8 @@ class Progress:
             return
         self._hidden = set(prejudged)
         self._state.total = here
-        lines = [f"run {manifest.run_id} on {place(manifest)}: {here} of {cases(total)} can run here"]
+        number = f"{here} of {cases(total)} can run here" if prejudged else cases(total)
+        lines = [f"run {manifest.run_id} on {place(manifest)}: {number}"]
         without_run = [
             (Undone((each.component, *each.partners), each.scheduler, prejudged[each.case_id].cause), each.case_id)
             for each in manifest.planned

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dashboard_client.schema import Manifest, Record
 from sdk_tests.report.not_tested import not_tested, rows, undone
-from sdk_tests.report.table import Painter, cell, painter, problem, tone
+from sdk_tests.report.table import Painter, cell, deployments, painter, problem, tone
 from sdk_tests.report.text import clean, one_line
 from sdk_tests.report.view import LABELS, Line, View, cases, tally, view
 
@@ -27,6 +27,7 @@ def screen(manifest: Manifest, effective: Mapping[str, Record], folder: Path, *,
     paint = painter(colour)
     parts = (
         verdict_lines(run, colour=colour),
+        deployments(run),
         _works(run, paint),
         _problems(run, paint),
         _not_tested(run, paint),

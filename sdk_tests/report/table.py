@@ -53,7 +53,7 @@ def summary(manifest: Manifest, effective: Mapping[str, Record], *, colour: bool
     run = view(manifest, effective)
     paint = painter(colour)
     parts = (
-        _deployments(run),
+        deployments(run),
         _table(run, paint),
         *_problems(run, paint),
         _causes(run, paint),
@@ -63,7 +63,7 @@ def summary(manifest: Manifest, effective: Mapping[str, Record], *, colour: bool
     return "\n\n".join(part for part in parts if part)
 
 
-def _deployments(run: View) -> str:
+def deployments(run: View) -> str:
     """Return which rows of the table are about which deployment, if the run has several."""
     names = run.deployments()
     if len(run.manifest.deployments) < 2:
