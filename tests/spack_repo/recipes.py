@@ -66,11 +66,12 @@ class _Recorder(types.ModuleType):
         self.recorded: dict[str, list[Directive]] = {}
         self.conditions: list[str] = []
         self.defaults: list[dict[str, Any]] = []
-        self.__all__ = [*KINDS, "default_args", "when", "Version", "EnvironmentModifications"]
+        self.__all__ = [*KINDS, "default_args", "when", "run_before", "Version", "EnvironmentModifications"]
         for kind in KINDS:
             setattr(self, kind, self._directive(kind))
         self.default_args, self.when = self._default_args, self._when
         self.Version, self.EnvironmentModifications = str, object
+        self.run_before = lambda phase: lambda function: function
 
     def _directive(self, kind: str) -> Any:
         def record(*arguments: Any, **options: Any) -> None:

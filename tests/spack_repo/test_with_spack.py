@@ -3,82 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
 
 from exaworks_sdk.release import Release, load
 from exaworks_sdk.spack_environment import environment_text
-from site_configs.scope import externals
-from tests.needs import need
-from tests.spack_repo.recipes import FOLDERS, REPOSITORY, ROOT, admits, read
+from site_configs.scope import External, externals
+from tests.spack_repo.real_spack import DEBIAN, Spack
+from tests.spack_repo.recipes import FOLDERS, ROOT, admits, read
 
 pytestmark = pytest.mark.needs("spack")
 
-DEBIAN = ROOT / "spack_repo" / "scopes" / "debian12"
 SCOPES = sorted(path.parent for path in ROOT.glob("site_configs/*/spack/*/packages.yaml"))
+BUNDLE = "exaworks"
 NAMES = [folder.replace("_", "-") for folder in FOLDERS]
-
-
-class Spack:
-    """A Spack with its own configuration: this project's repository first, then the builtin one of the user's Spack."""
-
-    def __init__(self, program: str, home: Path) -> None:
-        self.program, self.home = program, home
-        builtin = self._query("-c", "import spack.repo; print(spack.repo.PATH.get_repo('builtin').root)")
-        for folder in ("user", "system", "cache"):
-            (home / folder).mkdir()
-        self.environ = {
-            **os.environ,
-            "SPACK_USER_CONFIG_PATH": str(home / "user"),
-            "SPACK_SYSTEM_CONFIG_PATH": str(home / "system"),
-            "SPACK_USER_CACHE_PATH": str(home / "cache"),
-        }
-        self.environ.pop("SPACK_ENV", None)
-        self.write(home / "user" / "repos.yaml", {"repos": {"exaworks": str(REPOSITORY), "builtin": builtin}})
-        self.write(
-            home / "user" / "config.yaml",
-            {"config": {"misc_cache": str(home / "misc"), "install_tree": {"root": str(home / "installed")}}},
-        )
-
-    def _query(self, *arguments: str) -> str:
-        done = subprocess.run([self.program, "python", *arguments], capture_output=True, text=True, check=False)
-        if done.returncode:
-            pytest.fail(f"{self.program} does not run here: {done.stderr.strip()[-400:]}")
-        return done.stdout.strip().splitlines()[-1]
-
-    @staticmethod
-    def write(path: Path, document: object) -> None:
-        with path.open("w") as out:
-            YAML().dump(document, out)
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [self.program, "--color=never", *arguments]
-        return subprocess.run(command, env=self.environ, capture_output=True, text=True, check=False, timeout=1500)
-
-    def concretize(self, folder: Path, text: str, *scopes: Path) -> dict[str, dict[str, object]]:
-        """Concretize an environment and return its nodes by name."""
-        document = YAML(typ="safe").load(text)
-        document["spack"]["include"] = [str(scope) for scope in scopes]
-        # Override the folders in a site's scope: its file systems and variables do not exist on this machine.
-        config = document["spack"].setdefault("config", {})
-        config.setdefault("install_tree", {})["root"] = str(self.home / "installed")
-        config["build_stage:"] = [str(self.home / "stage")]
-        folder.mkdir()
-        self.write(folder / "spack.yaml", document)
-        done = self.run("-e", str(folder), "concretize")
-        assert done.returncode == 0, done.stderr[-2000:]
-        lock = json.loads((folder / "spack.lock").read_text())
-        return {node["name"]: node for node in lock["concrete_specs"].values()}
-
-
-@pytest.fixture(scope="module")
-def spack(tmp_path_factory: pytest.TempPathFactory) -> Spack:
-    return Spack(need("spack"), tmp_path_factory.mktemp("spack"))
 
 
 def test_spack_audit_finds_nothing_in_the_recipes(spack: Spack) -> None:
@@ -111,12 +52,16 @@ def test_the_repository_can_be_added_from_a_git_url(spack: Spack, tmp_path: Path
         spack.run("repo", "remove", "exaworks_of_git")
 
 
-def is_the_release(nodes: dict[str, dict[str, object]], release: Release) -> None:
-    """Assert that a DAG has the versions and variants of the release, from this repository, and no Rust."""
+def is_the_release(nodes: dict[str, dict[str, object]], release: Release, site: dict[str, str] | None = None) -> None:
+    """Assert that a DAG has the versions and variants of the release, from this repository, and no Rust.
+
+    ``site`` are the versions of the site's own packages, by name, which are used as they are.
+    """
     for component in release.components:
-        assert nodes[component.spack]["version"] == component.version, component.name
+        wanted = (site or {}).get(component.spack)
+        assert nodes[component.spack]["version"] == (wanted or component.version), component.name
         assert nodes[component.spack]["namespace"] == "exaworks"
-        assert "external" not in nodes[component.spack]
+        assert ("external" in nodes[component.spack]) == bool(wanted), component.name
     assert not {"rust", "rust-bootstrap", "py-rpds-py", "py-exaworks-sdk"} & nodes.keys()
     assert release.spack
     assert nodes["exaworks"]["version"] == release.name
@@ -132,15 +77,23 @@ def test_the_release_concretizes_to_its_versions_without_rust(spack: Spack, tmp_
 
 
 @pytest.mark.slow
-def test_the_variants_that_are_off_can_be_on_together_with_all_others(spack: Spack, tmp_path: Path) -> None:
-    release = load()
-    assert release.spack
-    text = environment_text(release, changed=dict.fromkeys(release.spack.off, True))
-    nodes = spack.concretize(tmp_path / "all", text, DEBIAN)
-    parameters = nodes["exaworks"]["parameters"]
-    assert isinstance(parameters, dict)
-    assert all(parameters[name] for name in (*release.spack.on, *release.spack.off))
+def test_maestro_can_be_on_together_with_all_others(spack: Spack, tmp_path: Path) -> None:
+    nodes = spack.concretize(tmp_path / "all", environment_text(load(), changed={"maestro": True}), DEBIAN)
     assert {"py-maestrowf", "flux-core", "py-parsl", "py-radical-pilot", "stc"} <= nodes.keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("variant", "users"), [("cuda", ["flux-core", "flux-sched", "hwloc"]), ("rocm", ["hwloc"])], ids=["cuda", "rocm"]
+)
+def test_gpus_are_passed_on_to_what_supports_them(spack: Spack, tmp_path: Path, variant: str, users: list[str]) -> None:
+    changed = {variant: True, **dict.fromkeys(("parsl", "psij", "radical", "swift"), False)}
+    nodes = spack.concretize(tmp_path / variant, environment_text(load(), changed=changed))
+    for user in users:
+        parameters = nodes[user]["parameters"]
+        assert isinstance(parameters, dict)
+        assert parameters[variant] is True, user
+    assert {"cuda": "cuda", "rocm": "hip"}[variant] in nodes
 
 
 @pytest.mark.slow
@@ -166,16 +119,45 @@ def test_the_release_concretizes_with_a_site_s_configuration(spack: Spack, tmp_p
     assert {*scope.rglob("*"), *Path("/").iterdir()} == before, (
         "Spack has created something in the scope or at the root"
     )
-    is_the_release(nodes, load())
     declared = externals(scope)
     assert declared
+    names = {component.spack for component in load().components}
+    own = {name: version for name, version in map(name_and_version, declared) if name in names}
+    accepted = {
+        name: version for name, version in own.items() if all(admits(e.text, version) for e in read(BUNDLE).needs(name))
+    }
+    is_the_release(nodes, load(), accepted)
     for external in declared:
         used = nodes.get(external.spec.split("@")[0])
-        if used is not None and used["name"] not in (
-            "flux-core",
-            "gcc",
-        ):  # the release's Flux is newer; there may be several gcc
+        # A Flux outside the range is not used; there may be several gcc.
+        if used is not None and used["name"] not in (*(own.keys() - accepted.keys()), "gcc"):
             assert "external" in used, external.spec
+
+
+def name_and_version(external: External) -> tuple[str, str]:
+    name, _, rest = external.spec.partition("@")
+    return name, rest.split("+")[0].split("~")[0].split()[0]
+
+
+@pytest.mark.slow
+def test_a_version_that_builtin_has_too_is_the_same_archive(spack: Spack) -> None:
+    """A recipe may add versions; where builtin knows the checksum of one, ours is no other."""
+    program = (
+        "import json, spack.repo\n"
+        "builtin = spack.repo.PATH.get_repo('builtin')\n"
+        f"classes = [builtin.get_pkg_class(name) for name in {NAMES!r} if builtin.exists(name)]\n"
+        "print(json.dumps({c.name: {str(v): d.get('sha256') for v, d in c.versions.items()} for c in classes}))"
+    )
+    builtin = json.loads(spack.ok("python", "-c", program).splitlines()[-1])
+    ours = {folder.replace("_", "-"): read(folder).versions for folder in FOLDERS}
+    compared = {
+        (name, version): (options.get("sha256"), builtin[name][version])
+        for name, versions in ours.items()
+        for version, options in versions.items()
+        if builtin.get(name, {}).get(version)
+    }
+    assert {("adlbx", "1.0.7"), ("exmcutils", "0.6.5")} <= compared.keys()
+    assert {key: pair for key, pair in compared.items() if pair[0] != pair[1]} == {}
 
 
 def test_spack_lists_every_version_in_the_recipes(spack: Spack) -> None:

@@ -11,8 +11,8 @@ RELEASE = "2026.11.0"
 
 def commit(checkout, name):
     """Return the commit of a tag or of HEAD in the repository of this recipe; None without it."""
-    command = ["git", "-C", str(checkout), "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"]
-    if not (checkout / ".git").exists():  # an unpacked release archive, perhaps in another checkout
+    command = ["git", "-C", str(checkout), "rev-parse", "--verify", "--quiet", name + "^{commit}"]
+    if not (checkout / ".git").exists():  # an unpacked archive, perhaps inside another checkout
         return None
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -33,6 +33,8 @@ class PyExaworksSdk(PythonPackage):
     homepage = "https://exaworks.org"
     git = checkout.as_uri()
     has_code = head is not None
+
+    maintainers("exaworks-sdk-maintainers")
 
     license("MIT")
 
@@ -62,18 +64,13 @@ class PyExaworksSdk(PythonPackage):
         depends_on("py-ruamel-yaml@0.18.6:")
         depends_on("py-tabulate@0.9:")
 
-    @property
-    def build_directory(self):
-        if self.has_code:
-            return self.stage.source_path
-        return join_path(self.stage.path, "release")
-
     @run_before("install")
     def copy_release(self):
         """Copy the files of an unpacked archive: building a package changes its folder."""
         if not self.has_code:
             leave = shutil.ignore_patterns(".exaworks", "__pycache__", "build", "*.egg-info")
-            shutil.copytree(self.checkout, self.build_directory, ignore=leave, dirs_exist_ok=True)
+            source = self.stage.source_path
+            shutil.copytree(self.checkout, source, ignore=leave, dirs_exist_ok=True)
 
     def test_release(self):
         """the command starts and knows the release of the bundle"""
