@@ -13,9 +13,6 @@ from ruamel.yaml import YAML
 from exaworks_sdk import __version__
 from exaworks_sdk.environment import pins
 from exaworks_sdk.release import load, names
-from exaworks_sdk.spack_environment import environment_files
-from site_configs.load import systems
-from site_configs.scope import externals
 from tests.spack_repo.recipes import FOLDERS, PACKAGES, REPOSITORY, ROOT, admits, bounds, numbers, ranges, read
 
 NEWEST = load()
@@ -217,26 +214,6 @@ def test_every_conflict_of_the_bundle_has_advice() -> None:
 def test_the_bundle_never_depends_on_the_harness() -> None:
     assert read(BUNDLE).needs("py-exaworks-sdk") == []
     assert not any(read(folder).needs("py-exaworks-sdk") for folder in FOLDERS)
-
-
-@pytest.mark.parametrize("name", names())
-def test_the_environments_agree_with_the_manifest_and_the_site_files(name: str) -> None:
-    folder, sites = ROOT / "spack_repo" / "environments", ROOT / "site_configs"
-    scopes = {f"{path.parts[-4]}/{path.parts[-2]}": path.parent for path in sites.glob("*/spack/*/packages.yaml")}
-    files = environment_files(load(name), folder, scopes)
-    assert {path: path.read_text() for path in folder.glob(f"{name}/**/spack.yaml")} == files
-    assert len(files) == 1 + len([system for system in systems({}) if system.spack_scope])
-    for path in files:
-        included = YAML(typ="safe").load(path)["spack"].get("include", [])
-        assert all((path.parent / scope / "packages.yaml").is_file() for scope in included)
-
-
-def test_a_compiler_in_the_spec_of_an_external_is_also_an_external() -> None:
-    """If it is not, Spack refuses to concretize."""
-    for path in (ROOT / "site_configs").glob("*/spack/*/packages.yaml"):
-        specs = [each.spec for each in externals(path.parent)]
-        for compiler in {spec.split("%")[1].split()[0] for spec in specs if "%" in spec}:
-            assert any(spec.split()[0] == compiler for spec in specs), f"{path}: {compiler}"
 
 
 def unmet(folder: str, requirements: list[str], version: str | None = None) -> list[str]:
