@@ -28,7 +28,7 @@ def rerun(places: Any, run: str, case: str | None, shell: bool, only_print: bool
     """Run the payload of one case of an earlier run again, in the same activation; its output is not judged.
 
     CASE is the id of a case, or a shell pattern that matches one. A payload that runs inside an allocation is run in a
-    job of its own. The answer of the payload is printed at the end.
+    job of its own, under its nested scheduler if it has one; its output is printed when the job has ended.
     """
     if case is None:
         run, case = "last", run

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import subprocess
@@ -11,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from dashboard_client.explain import find_case
 from dashboard_client.runs import RunFolder
 from dashboard_client.schema import Selection, Tier
 from sdk_tests.cli import own_cases
+from sdk_tests.cli.rerun_job import needs_job, prepared, run_in_job, without_frame
 from sdk_tests.cli.validation import collected_cells
 from sdk_tests.errors import RunError
 from sdk_tests.plan.launch_requests import LaunchRequests
@@ -48,16 +49,7 @@ def run_again(places: Places, run: str, case: str, *, shell: bool, only_print: b
             )
         if cell.judgement is not None:
             raise RunError(f"{case_id}: cannot be started here: {cell.judgement.cause.evidence}")
-        command, environment, scratch = _command(preparation, folder, cell)
-        text = shlex.join(command)
-        if only_print:
-            click.echo(text)
-            return 0
-        _echo(f"folder:  {scratch}")
-        if shell:
-            _echo(f"command: {text}")
-            command = [environment.get("SHELL") or "/bin/sh"]
-        return subprocess.run(command, env=dict(environment), cwd=scratch, check=False).returncode
+        return _run(preparation, folder, cell, shell=shell, only_print=only_print)
     except OSError as error:
         raise RunError(f"{case_id}: cannot be started: {error}") from error
     finally:
@@ -80,37 +72,41 @@ def _options(folder: RunFolder, case_id: str) -> Options:
     return Options(**{**vars(with_cases), "resume": None})
 
 
-def _command(preparation: Preparation, folder: RunFolder, cell: Cell) -> tuple[list[str], Mapping[str, str], Path]:
-    """Return the command, its environment and its folder, which is a new one in the run's private folder."""
+def _run(preparation: Preparation, folder: RunFolder, cell: Cell, *, shell: bool, only_print: bool) -> int:
+    """Start the payload in a new folder below the run's private one, or print how."""
     base = folder.private / "reruns"
     base.mkdir(exist_ok=True, mode=0o700)
     number = len(list(base.iterdir())) + 1
     private = base / f"{number:02d}"
     private.mkdir(mode=0o700)
     requests = LaunchRequests(preparation, Path(f"{folder.path.name}-again-{number}"), private, [cell.case_id])
-    request = requests.request(cell, 1)
-    argv = _without_frame(request.argv)
+    request, setup = requests.request(cell, 1), requests.setup()
+    request = msgspec.structs.replace(request, argv=without_frame(request.argv))
     scheduler = preparation.schedulers[cell.scheduler]
-    envs = requests.setup().envs
-    environment = envs.get(request.env) or envs[preparation.target(cell.label).own("deployment")]
-    if scheduler.outer is not None:
-        raise RunError(
-            f"{cell.case_id}: runs under a scheduler that is started in a job; run it with "
-            f"`exaworks validate --case {shlex.quote(cell.case_id)}`"
-        )
-    if scheduler.kind.batch and request.where in ("allocation", "job", "control"):
-        argv = scheduler.kind.control_argv(_activated(argv, preparation, cell, request), _job(request, number))
-        environment = {**envs["harness"], **scheduler.kind.env}
-    return argv, environment, Path(request.scratch)
-
-
-def _activated(argv: list[str], preparation: Preparation, cell: Cell, request: LaunchRequest) -> list[str]:
-    """Return the command with the activation of the deployment, which a job does not inherit from here."""
-    if request.env == "harness":
-        return argv
-    deployment = preparation.target(cell.label).deployment
-    unset = [word for name in deployment.unset for word in ("-u", name)]
-    return ["env", *unset, *(f"{name}={value}" for name, value in deployment.delta.items()), *argv]
+    batch_environment = {**setup.envs["harness"], **scheduler.outermost.kind.env}
+    if needs_job(request, scheduler):
+        if not shell and not only_print:
+            _echo(f"folder:  {request.scratch}")
+            return run_in_job(setup, request)
+        command, output = prepared(setup, request, scheduler)
+        _echo(f"output:  0.out and 0.err in {output}, when the job has ended")
+        environment: Mapping[str, str] = batch_environment
+    elif scheduler.kind.batch and request.where == "control":
+        command = scheduler.kind.control_argv(request.argv, _job(request, number))
+        environment = batch_environment
+    else:
+        command = request.argv
+        own = preparation.target(cell.label).own("deployment")
+        environment = setup.envs.get(request.env) or setup.envs[own]
+    text = shlex.join(command)
+    if only_print:
+        click.echo(text)
+        return 0
+    _echo(f"folder:  {request.scratch}")
+    if shell:
+        _echo(f"command: {text}")
+        command = [environment.get("SHELL") or "/bin/sh"]
+    return subprocess.run(command, env=dict(environment), cwd=request.scratch, check=False).returncode
 
 
 def _job(request: LaunchRequest, number: int) -> JobSpec:
@@ -125,17 +121,6 @@ def _job(request: LaunchRequest, number: int) -> JobSpec:
         account=request.account,
         cores=request.cores,
     )
-
-
-def _without_frame(argv: list[str]) -> list[str]:
-    """Return the command without the lines around the answer, which only the harness needs."""
-    *command, text = argv
-    try:
-        request = json.loads(text)
-        request.pop("frame", None)
-        return [*command, json.dumps(request)]
-    except (ValueError, AttributeError):
-        return list(argv)
 
 
 def _echo(text: str) -> None:

@@ -19,7 +19,7 @@ import msgspec
 
 from sdk_tests.execution import temporary_folder
 from sdk_tests.execution.job import Job, Phase
-from sdk_tests.execution.job_scripts import Allocation, tail, write_job
+from sdk_tests.execution.job_scripts import tail
 from sdk_tests.execution.marked_processes import kill_marked
 from sdk_tests.execution.messages import (
     AttemptFinished,
@@ -30,12 +30,11 @@ from sdk_tests.execution.messages import (
     attempt_finished,
 )
 from sdk_tests.execution.process_table import ProcessEnd, ProcessTable
-from sdk_tests.schedulers import CommandFailed, CommandResult, JobSpec, JobState, JobStatus, SchedulerKind
+from sdk_tests.execution.submission import KILL_MARGIN, new_job, submit_command
+from sdk_tests.schedulers import CommandFailed, CommandResult, JobState, JobStatus, SchedulerKind
 
 COMMAND_LIMIT = 30.0
 """Seconds that a native command may take."""
-KILL_MARGIN = 5.0
-"""Seconds past a case's walltime before its own job is cancelled; schedulers round walltimes up to minutes."""
 SHARED_MARGIN = 90.0
 """Seconds more for a shared job; its scheduler ends it, unless it has lost its node or the job."""
 SEARCH_LIMIT = 10.0
@@ -92,25 +91,13 @@ class Batch:
         """Write the job's files and submit it; ``requests`` have the same node count."""
         self._count += 1
         folder = Path(self.setup.folder) / f"{self.name}-job{self._count:03d}"
-        slots = min(sum(r.cores for r in requests), max(self.given.payload_cores, *(r.cores for r in requests)))
-        longest = max(request.walltime for request in requests)
-        walltime = max(longest, sum(r.walltime * r.cores for r in requests) / slots) + 60 if shared else longest
-        job = Job(f"ex-{self._count}-{self.setup.job_token}", folder, requests, shared, slots, walltime)
+        name = f"ex-{self._count}-{self.setup.job_token}"
+        job = new_job(name, folder, requests, self.given, shared=shared)
         self.jobs.append(job)
         self._guarded(job, lambda: self._submit(job))
 
     def _submit(self, job: Job) -> None:
-        first = job.requests[0]
-        asked = self.kind.walltime(first.queue, first.nodes, job.walltime + KILL_MARGIN)
-        job.walltime = min(job.walltime, asked - KILL_MARGIN)
-        job.folder.mkdir(parents=True)
-        cores = self.given.payload_cores if self.given.spec.exclusive else job.slots
-        allocation = Allocation(first.nodes, cores, self.given.inner)
-        inner = self.given.inner.commands if self.given.inner else self.kind.inner_commands()
-        script = write_job(job.folder, job.requests, job.slots, self.setup, allocation, inner)
-        output = job.folder / "job.out"
-        spec = JobSpec(job.name, script, output, first.nodes, asked, first.queue, first.account, job.slots)
-        argv = self.kind.submit_argv(spec)
+        argv = submit_command(job, self.kind, self.given, self.setup)
         job.command = tuple(argv)
         job.submitted = job.queued_since = time.time()
         self._run(argv, lambda done: self._guarded(job, lambda: self._submitted(job, done)))
