@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sdk_tests.diagnosis.rule import GENERAL, SPECIFIC, Rule
 from sdk_tests.diagnosis.rules import RULES
-from sdk_tests.diagnosis.text import Text, Where, chains
+from sdk_tests.diagnosis.text import Text, Where, chains, handled_lines
 
 SIGNS = re.compile(
     r"error|fail|fatal|exception|critical|warn|cannot|can't|could not|couldn't|unable|not |no such|no |denied|refused|"
@@ -57,11 +57,12 @@ def find_cause(texts: Sequence[Text], rules: Sequence[Rule] = RULES) -> Match | 
     for place, text in enumerate(texts):
         lines = text.lines()
         found = chains(lines)
+        handled = handled_lines(lines) if text.where is Where.LOGS else set()
         roots = {chain[0].number for chain in found}
         raised = {each.number for chain in found for each in chain}
         ranked = [(order, rule) for order, rule in enumerate(rules) if rule.applies(text.where, text.owner)]
         for number, line in enumerate(lines):
-            if not line or (text.where is Where.LOGS and not SIGNS.search(line)):
+            if not line or number in handled or (text.where is Where.LOGS and not SIGNS.search(line)):
                 continue
             serious = text.where is not Where.LOGS or number in raised or SERIOUS.search(line) is not None
             chatter = text.where is Where.LOGS and number not in raised and CHATTER.search(line) is not None
@@ -82,8 +83,9 @@ def chosen_lines(text: Text, limit: int) -> list[str]:
     lines = text.lines()
     rules = [rule for rule in RULES if rule.applies(text.where, text.owner) and rule.rank > GENERAL]
     weights: dict[int, int] = {}
+    handled = handled_lines(lines)
     for number, line in enumerate(lines):
-        if not line or not SIGNS.search(line) or WRAPPERS.search(line):
+        if not line or number in handled or not SIGNS.search(line) or WRAPPERS.search(line):
             continue
         if any(rule.compiled.search(line) for rule in rules):
             weights[number] = 0
@@ -112,6 +114,14 @@ def best_line(texts: Sequence[Text]) -> tuple[str, Text] | None:
 
 
 def _serious(text: Text) -> Iterator[str]:
-    for line in text.lines():
-        if line and SERIOUS.search(line) and not WRAPPERS.search(line) and not line.startswith(("File ", "Traceback")):
+    lines = text.lines()
+    handled = handled_lines(lines) if text.where is Where.LOGS else set()
+    for number, line in enumerate(lines):
+        if (
+            line
+            and number not in handled
+            and SERIOUS.search(line)
+            and not WRAPPERS.search(line)
+            and not line.startswith(("File ", "Traceback"))
+        ):
             yield line

@@ -47,6 +47,8 @@ _EXCEPTION = re.compile(r"^(?P<name>(?:[A-Za-z_]\w*\.)*[A-Z_]\w*)(?:: |:?$)")
 _CAUSED = re.compile(
     r"The above exception was the direct cause of|During handling of the above exception, another exception occurred"
 )
+_HANDLED = re.compile(r"\b(?:WARNING|WARN|INFO|DEBUG|TRACE)\b")
+"""The level of a record of a log whose traceback is of an exception that the program handled."""
 _FRAME = re.compile(r'^File "|^\^|^~|^\[Previous line repeated')
 
 
@@ -63,28 +65,45 @@ def chains(lines: list[str]) -> list[list[Raised]]:
 
     Python prints ``__cause__`` and ``__context__`` before the exception that they led to.
     """
-    found: list[list[Raised]] = []
-    linked = False
-    for number, line in _raised(lines):
-        if number < 0:
+    return [chain for chain, handled in _chains(lines) if not handled]
+
+
+def handled_lines(lines: list[str]) -> set[int]:
+    """Return the numbers of the lines of tracebacks that a program logged as a warning or as less, and went on.
+
+    RADICAL, for example, logs in every run why its adaptors for absent software cannot be used.
+    """
+    return {number for chain, handled in _chains(lines) if handled for number in range(handled, chain[-1].number + 1)}
+
+
+def _chains(lines: list[str]) -> list[tuple[list[Raised], int]]:
+    """Return each chain, and the number of the line after the log record that says it was handled; else 0."""
+    found: list[tuple[list[Raised], int]] = []
+    linked, first = False, 0
+    for part, number in _parts(lines):
+        if part == "link":
             linked = True
-            continue
-        if linked and found:
-            found[-1].append(Raised(number, line))
-        else:
-            found.append([Raised(number, line)])
-        linked = False
+        elif part == "begin" and not linked:
+            first = number if number and _HANDLED.search(lines[number - 1]) else 0
+        elif part == "exception":
+            raised = Raised(number, lines[number])
+            if linked and found:
+                found[-1][0].append(raised)
+            else:
+                found.append(([raised], first))
+            linked = False
     return found
 
 
-def _raised(lines: list[str]) -> Iterator[tuple[int, str]]:
-    """Yield the exception that ends each traceback; -1 as number stands for a link to the next one."""
+def _parts(lines: list[str]) -> Iterator[tuple[str, int]]:
+    """Yield, with its number, the line that begins a traceback, the exception that ends it, and a link to the next."""
     inside = False
     for number, line in enumerate(lines):
         if _FIRST.search(line):
             inside = True
+            yield "begin", number
         elif _CAUSED.search(line):
-            yield -1, ""
+            yield "link", number
         elif inside and line and not _FRAME.match(line) and _EXCEPTION.match(line):
             inside = False
-            yield number, line
+            yield "exception", number

@@ -10,7 +10,9 @@ import json
 import locale
 import os
 import resource
+import shutil
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -24,6 +26,8 @@ FEW = 256
 THREADS = 16
 RESOLVED = 2
 """Seconds for the name of this host."""
+SHELL = 20
+"""Seconds for a shell to start and to end."""
 
 
 def folder(path):
@@ -76,6 +80,23 @@ def loopback():
                 client.recv(1)
 
 
+def shell():
+    """Let bash run a script of one line, as PSI/J, Parsl and RADICAL do for each job; BASH_ENV is read before it."""
+    try:
+        done = subprocess.run(
+            ["bash", "-c", "exit 42"], stdin=subprocess.DEVNULL, capture_output=True, timeout=SHELL, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise OSError(f"`bash -c 'exit 42'` does not end within {SHELL} s{_start_file()}") from error
+    if done.returncode != 42:
+        words = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+        raise OSError(f"`bash -c 'exit 42'` ends with {done.returncode}{_start_file()}{': '.join(['', *words])}")
+
+
+def _start_file():
+    return f" (BASH_ENV={os.environ['BASH_ENV']})" if os.environ.get("BASH_ENV") else ""
+
+
 def resolving_problem(name):
     """Return why a host name cannot be resolved soon, else None; a name server that is gone may take minutes."""
     problems = []
@@ -102,6 +123,10 @@ def tried(name, function, *args):
     return None
 
 
+def temporary():
+    return os.environ.get("TMPDIR") or "/tmp"
+
+
 def noted(request):
     """Yield what is unusual but need not make a case fail."""
     soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -118,6 +143,12 @@ def noted(request):
     problem = resolving_problem(socket.gethostname())
     if problem:
         yield f"the name of this host, {socket.gethostname()}, {problem}"
+    for name, path in [("TMPDIR", temporary()), *(("the work folder", path) for path in request.get("folders", ()))]:
+        with contextlib.suppress(OSError):
+            if os.statvfs(path).f_flag & os.ST_NOEXEC:
+                yield f"{name} ({path}) is mounted noexec: a program or script that is written there cannot be started"
+    if shutil.which("bash") is None:
+        yield "there is no bash; PSI/J, Parsl and RADICAL start their jobs with it"
     mask = os.umask(0o022)
     os.umask(mask)
     if mask & 0o700:
@@ -129,13 +160,13 @@ def noted(request):
 
 def main():
     request = json.loads(sys.argv[1])
-    temporary = os.environ.get("TMPDIR") or "/tmp"
-    blocking = [tried(f"TMPDIR ({temporary})", folder, temporary)]
+    blocking = [tried(f"TMPDIR ({temporary()})", folder, temporary())]
     blocking += [tried(f"the work folder {path}", folder, path) for path in request.get("folders", ())]
     blocking += [
         tried(f"{OPENED} open files", descriptors),
         tried(f"{THREADS} threads and a process", processes),
         tried("loopback 127.0.0.1", loopback),
+        tried("bash", shell) if shutil.which("bash") else None,
     ]
     conditions = [{"message": message, "blocks": True} for message in blocking if message]
     conditions += [{"message": message, "blocks": False} for message in noted(request)]

@@ -71,11 +71,12 @@ def probe(
             f"deployment {deployment.name}: its interpreter {deployment.python} does not answer: {error}"
         ) from error
     try:
-        answer: dict[str, Any] = json.loads(done.stdout)
+        answer: dict[str, Any] = json.loads(done.stdout.strip().rpartition(b"\n")[2])  # a start file may print before
     except ValueError as error:
-        reason = telling_line(done.stderr.decode(errors="replace")) or f"exit {done.returncode}"
+        reason = telling_line(done.stderr.decode(errors="replace")) or f"exit code {done.returncode} without a message"
         raise DeploymentError(
-            f"deployment {deployment.name}: {deployment.python} cannot be probed: {reason}"
+            f"deployment {deployment.name}: {deployment.python} cannot list its packages: {reason}. It must run "
+            "`import site, json` without an error: look at sitecustomize.py and the .pth files of the deployment"
         ) from error
     components, absent = {}, {}
     for name, kind in kinds.items():

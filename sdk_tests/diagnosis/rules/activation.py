@@ -34,6 +34,17 @@ RULES: tuple[Rule, ...] = (
         SPECIFIC,
     ),
     Rule(
+        "shell-start-file",
+        r"bash: OSError: `bash -c 'exit 42'` (?P<what>ends with -?\d+|does not end within \d+ s)(?: \(BASH_ENV=(?P<file>[^)]*)\))?",
+        "bash does not run a script: a script that is to end with 42 {what}",
+        SITE,
+        Phase.LAUNCH,
+        "correct the file that BASH_ENV names, or unset BASH_ENV; run `bash -c 'exit 42'; echo $?`, which must print 42",
+        "the preflight",
+        "bash: OSError: `bash -c 'exit 42'` ends with 3 (BASH_ENV=/home/me/.bashrc)",
+        SPECIFIC,
+    ),
+    Rule(
         "activation-script",
         r"(?:/activate|activate\S*|\.bashrc|\.profile|setup-env\.sh|/etc/profile\S*): (?:line )?\d*:? ?"
         r".*(?:unbound variable|parameter not set|No such file|Permission denied|not found|syntax error)|"

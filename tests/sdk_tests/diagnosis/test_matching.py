@@ -57,6 +57,27 @@ def test_chains_are_separated_and_begin_with_their_root() -> None:
     assert found == [["KeyError: 'a'"], ["ValueError: b", "RuntimeError: c"]]
 
 
+HANDLED = [
+    "1795945385.258 : radical.saga : 356 : 1404 : WARNING  : skip adaptor radical.saga.adaptors.aws.ec2: test failed",
+    "WARNING:psij._plugins:Cannot load plugin",
+    "2026-11-29 09:43:32 parsl.providers:123 MainThread [DEBUG]  module not available",
+]
+
+
+@pytest.mark.parametrize("header", HANDLED)
+def test_an_exception_that_a_log_reports_as_handled_explains_no_failure(header: str) -> None:
+    handled = [header, *raised("ModuleNotFoundError: No module named 'libcloud'"), CAUSE, "", *raised("OSError: x")]
+    assert find_cause([log(*handled)]) is None
+    assert best_line([log(*handled)]) is None
+    failed = [
+        "1795 : agent_executing : ERROR : error running Task",
+        *raised("PermissionError: [Errno 13] Permission denied: '/x'"),
+    ]
+    match = find_cause([log(*handled, *failed)])
+    assert match is not None
+    assert match.rule.id == "permission"
+
+
 def test_the_most_specific_message_wins_wherever_it_is() -> None:
     client = output(*raised("ConnectionRefusedError: [Errno 111] Connection refused"))
     agent = log("2026 ERROR worker: OSError: [Errno 28] No space left on device: '/tmp/x'", name="manager.log")

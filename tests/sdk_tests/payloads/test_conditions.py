@@ -48,6 +48,27 @@ def test_what_no_case_can_do_blocks(given: Any, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("script", "expected"),
+    [("exit 3", "ends with 3 (BASH_ENV="), ("exec sleep 60", "does not end within"), ("kill -9 $$", "ends with -9")],
+)
+def test_a_start_file_that_ends_every_script_blocks(
+    script: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "start").write_text(script + "\n")
+    (tmp_path / "_conditions.py").write_text(
+        (PAYLOADS / "_conditions.py").read_text(encoding="utf-8").replace("SHELL = 20", "SHELL = 1")
+    )
+    monkeypatch.setattr(f"{__name__}.PAYLOADS", tmp_path)
+    blocking, _ = looked_at(BASH_ENV=str(tmp_path / "start"))
+    assert expected in "\n".join(blocking)
+
+
+def test_a_start_file_that_only_prints_blocks_nothing(tmp_path: Path) -> None:
+    (tmp_path / "start").write_text("echo Welcome; echo quota >&2\n")
+    assert looked_at(BASH_ENV=str(tmp_path / "start"))[0] == []
+
+
+@pytest.mark.parametrize(
     ("given", "expected"),
     [
         ({"LC_ALL": "xx_YY.UTF-8"}, "unsupported locale setting"),
