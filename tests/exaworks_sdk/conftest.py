@@ -22,7 +22,18 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 WITHOUT_PACKAGES = (
-    *("compiler", "environment", "environment_step", "installer", "locks", "pip_settings", "recipe"),
+    *(
+        "compiler",
+        "distribution",
+        "doctor",
+        "doctor_needs",
+        "environment",
+        "environment_step",
+        "installer",
+        "locks",
+        "pip_settings",
+        "recipe",
+    ),
     *("set_up_progress", "utf8_path"),
 )
 """The modules that the script runs before anything is installed, and those that they import."""

@@ -88,6 +88,52 @@ def test_the_error_for_a_python_without_venv_names_the_package_to_install(checko
     assert f"python3.{sys.version_info.minor}-venv" in done.stderr
 
 
+def test_doctor_in_a_fresh_checkout_names_what_is_missing_and_installs_nothing(
+    checkout: Checkout, pythons: Pythons
+) -> None:
+    pythons.add("python3", UNABLE)
+    done = checkout.start("doctor", "validate", "--json", environ={"CC": "no-such-compiler"})
+    assert done.returncode == 1, done.stderr
+    (step,) = json.loads(done.stdout)
+    missing = {entry["what"]: entry for entry in step["missing"]}
+    assert not step["ready"]
+    assert missing["no git"]["required"]
+    assert missing["no C compiler (no-such-compiler)"]["required"] is False
+    assert "no ps" in missing
+    assert checkout.environments == []
+    assert not (checkout.root / ".exaworks").exists()
+
+
+def test_doctor_in_a_fresh_checkout_refuses_an_unknown_step(checkout: Checkout, pythons: Pythons) -> None:
+    pythons.add("python3", GOOD)
+    done = checkout.start("doctor", "dance")
+    assert done.returncode == 2
+    assert "dance" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("os_release", "line"),
+    [
+        ('ID=debian\nVERSION_ID="12"\n', "apt install python3 python3-venv"),
+        ('ID=linuxmint\nID_LIKE="ubuntu debian"\n', "apt install python3 python3-venv"),
+        ('ID="rocky"\nID_LIKE="rhel centos fedora"\n', "dnf install python3.11"),
+        ('ID="opensuse-leap"\nID_LIKE="suse opensuse"\n', "zypper install python311"),
+        ('ID="sles"\nID_LIKE="suse"\n', "zypper install python311"),
+        ("ID=arch\n", "for example the packages python3 python3-venv"),
+    ],
+)
+def test_without_a_usable_python_the_message_has_the_distributions_own_line(
+    checkout: Checkout, pythons: Pythons, tmp_path: Path, os_release: str, line: str
+) -> None:
+    file = tmp_path / "os-release"
+    file.write_text(os_release)
+    script = checkout.script.read_text().replace("/etc/os-release", str(file))
+    checkout.script.write_text(script)
+    done = checkout.start()
+    assert done.returncode == 2
+    assert f"Install it ({line})" in done.stderr
+
+
 def test_the_search_skips_unusable_pythons_and_a_later_start_does_not_search(
     checkout: Checkout, pythons: Pythons
 ) -> None:
