@@ -47,6 +47,14 @@ class PyExaworksSdk(PythonPackage):
 
     import_modules = ["exaworks_sdk", "sdk_tests", "site_configs", "dashboard_client"]
 
+    # Generated from the commands while the wheel is built.
+    sanity_check_is_file = [
+        join_path("share", "man", "man1", "exaworks.1"),
+        join_path("share", "bash-completion", "completions", "exaworks"),
+        join_path("share", "zsh", "site-functions", "_exaworks"),
+        join_path("share", "fish", "vendor_completions.d", "exaworks.fish"),
+    ]
+
     # Always a separate root, never a dependency of the bundle: it must not share a PYTHONPATH
     # with the software that it tests.
     depends_on("python@3.10:", type=("build", "run"))
