@@ -29,6 +29,7 @@ def root_pipeline(systems: Sequence[System]) -> Pipeline:
     for system in systems:
         jobs[slug(system)] = _child(system)
     jobs["junit"] = _junit(systems)
+    jobs["pages"] = _pages()
     return Pipeline(
         heading=HEADING,
         workflow=Workflow(
@@ -176,4 +177,23 @@ def _junit(systems: Sequence[System]) -> Job:
             paths=["results"],
             reports={"junit": ["results/*/*/stage.xml", "results/*/*/*/junit.xml"]},
         ),
+    )
+
+
+def _pages() -> Job:
+    """Return the job that publishes the documentation of the default branch and of every release."""
+    return Job(
+        stage="report",
+        image=IMAGE,
+        needs=[Need(job="tests", artifacts=False)],
+        rules=[
+            Rule(if_="$SITES", when="never"),
+            Rule(if_='$CI_PIPELINE_SOURCE == "schedule"', when="never"),
+            Rule(if_="$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH"),
+        ],
+        variables={"GIT_DEPTH": "0"},  # the releases are tags
+        script=["./exaworks docs build --releases --to public"],
+        interruptible=True,
+        retry=RETRY,
+        artifacts=Artifacts(paths=["public"], expire_in="90 days"),
     )

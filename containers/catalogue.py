@@ -9,9 +9,10 @@ from pathlib import Path
 from containers.errors import ImagesError, NoImageError
 from containers.model import Copy, Family, Image, Install, Run, Stage
 from containers.spack_image import sdk
-from containers.steps import ENVIRONMENT, HARNESS, LIBRARIES, PATH, harness, labels, locks, runtime
+from containers.steps import ENVIRONMENT, HARNESS, JUPYTER, LIBRARIES, PATH, harness, jupyter, labels, locks, runtime
 from exaworks_sdk.release import FOLDER, Release
 
+FLUX = "/opt/flux"
 RECIPES = Path(__file__).resolve().parent.parent / "spack_repo" / "exaworks" / "packages"
 
 
@@ -60,49 +61,23 @@ def testbed_slurm(release: Release, family: Family) -> Image:
 def testbed_flux(release: Release, family: Family) -> Image:
     """Return the image with a Flux instance of several brokers on one machine; commands run inside the instance."""
     image = sdk_slim(release, family)
-    flux = next(component for component in release.components if component.name == "flux")
-    build = Run(
-        (
-            f"git clone --quiet --depth 1 --branch v{flux.version} {flux.url} /build/flux",
-            'test "$(git -C /build/flux rev-parse HEAD)" = "${FLUX_COMMIT}"',
-            f"export FLUX_VERSION={flux.version}",  # the default is computed from tags, which a mirror may not have
-            "env -C /build/flux ./autogen.sh",
-            f"env -C /build/flux ./configure --quiet --prefix=/opt/flux --disable-docs PYTHON={family.python}",
-            'make --directory=/build/flux --jobs="$(nproc)" --quiet install',
-            "find /opt/flux -name '*.la' -delete",
-            "rm -rf /build/flux",
-        ),
-        git=True,
-    )
-    arguments = {"FLUX_COMMIT": _commit("flux_core", flux.version)}
-    (first, *rest) = image.stages[0].steps
-    assert isinstance(first, Install)
+    build, bindings, arguments = _flux(release, family)
     start = Copy("containers/files/flux-role", "/usr/local/bin/flux-role", mode="0755")
-    # Flux's bindings import packages of the distribution, which are not on the path of the components' environment.
-    bindings = (
-        "import os, _cffi_backend, ply, yaml; up = os.path.dirname; "
-        'print(*sorted({up(_cffi_backend.__file__), up(up(ply.__file__)), up(up(yaml.__file__))}), sep="\\n")'
-    )
-    packages = f"{LIBRARIES}/bin/python -c 'import sysconfig; print(sysconfig.get_path(\"purelib\"))'"
-    path_file = Run((f"{family.python} -c '{bindings}' > \"$({packages})/flux.pth\"",))
     steps = (
         Install(("python", "processes", "flux-run")),
         start,
-        *runtime("testbed-flux", (LIBRARIES, HARNESS, "/opt/flux")),
-        path_file,
+        *runtime("testbed-flux", (LIBRARIES, HARNESS, FLUX)),
+        bindings,
     )
     return Image(
         name="testbed-flux",
         title="ExaWorks testbed: Flux",
         description="A throw-away Flux instance of several brokers with the ExaWorks SDK",
-        stages=(
-            Stage("build", (Install((*first.names, "git", "flux-build")), build, *rest), variables=tuple(arguments)),
-            Stage("runtime", steps),
-        ),
+        stages=(_with_flux(image.stages[0], build, arguments), Stage("runtime", steps)),
         environment={
             **image.environment,
             "EXAWORKS_IMAGE": "testbed-flux",
-            "PATH": f"/opt/flux/bin:{LIBRARIES}/bin:{PATH}",
+            "PATH": f"{FLUX}/bin:{LIBRARIES}/bin:{PATH}",
         },
         labels={**image.labels, **labels(release, lambda component: component.name == "flux")},
         entrypoint=("flux-role",),
@@ -110,6 +85,81 @@ def testbed_flux(release: Release, family: Family) -> Image:
         healthcheck=("flux", "version"),
         arguments=arguments,
     )
+
+
+def tutorials(release: Release, family: Family) -> Image:
+    """Return the image with JupyterLab, the tutorials as notebooks, Slurm's programs for a private testbed, and Flux.
+
+    Without a commit of Flux (``FLUX_COMMIT=``) the image is built without it.
+    """
+    image = sdk_slim(release, family)
+    build, bindings, arguments = _flux(release, family, optional=True)
+    first = _with_flux(image.stages[0], build, arguments)
+    steps = (
+        Install(("python", "processes", "slurm", "flux-run")),
+        *runtime("tutorials", (LIBRARIES, HARNESS, JUPYTER, FLUX)),
+        bindings,
+    )
+    return Image(
+        name="tutorials",
+        title="ExaWorks tutorials",
+        description="JupyterLab with the tutorials of the ExaWorks SDK, its components, a private Slurm, and Flux",
+        stages=(
+            Stage(first.name, (*first.steps, *jupyter(family)), variables=first.variables),
+            Stage("runtime", steps),
+        ),
+        environment={**image.environment, "EXAWORKS_IMAGE": "tutorials", "PATH": f"{FLUX}/bin:{LIBRARIES}/bin:{PATH}"},
+        labels={**image.labels, **labels(release, lambda component: component.name == "flux")},
+        entrypoint=(
+            *("exaworks", "tutorials", "--jupyter", JUPYTER, "--deployment", LIBRARIES),
+            *("--host", "0.0.0.0", "--no-browser"),  # noqa: S104
+        ),
+        command=("--to", "/home/exaworks/tutorials"),
+        healthcheck=(
+            f"{JUPYTER}/bin/python",
+            "-c",
+            "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8888/api', timeout=3)",
+        ),
+        ports=(8888,),
+        arguments=arguments,
+    )
+
+
+def _flux(release: Release, family: Family, *, optional: bool = False) -> tuple[Run, Run, dict[str, str]]:
+    """Return what builds Flux, what makes its bindings usable in the components' environment, and the arguments.
+
+    ``optional``: without a commit, nothing is built.
+    """
+    flux = next(component for component in release.components if component.name == "flux")
+    build = Run(
+        (
+            *((f"mkdir -p {FLUX}", 'if [ -z "${FLUX_COMMIT}" ]; then exit 0; fi') if optional else ()),
+            f"git clone --quiet --depth 1 --branch v{flux.version} {flux.url} /build/flux",
+            'test "$(git -C /build/flux rev-parse HEAD)" = "${FLUX_COMMIT}"',
+            f"export FLUX_VERSION={flux.version}",  # the default is computed from tags, which a mirror may not have
+            "env -C /build/flux ./autogen.sh",
+            f"env -C /build/flux ./configure --quiet --prefix={FLUX} --disable-docs PYTHON={family.python}",
+            'make --directory=/build/flux --jobs="$(nproc)" --quiet install',
+            f"find {FLUX} -name '*.la' -delete",
+            "rm -rf /build/flux",
+        ),
+        git=True,
+    )
+    # Flux's bindings import packages of the distribution, which are not on the path of the components' environment.
+    listing = (
+        "import os, _cffi_backend, ply, yaml; up = os.path.dirname; "
+        'print(*sorted({up(_cffi_backend.__file__), up(up(ply.__file__)), up(up(yaml.__file__))}), sep="\\n")'
+    )
+    packages = f"{LIBRARIES}/bin/python -c 'import sysconfig; print(sysconfig.get_path(\"purelib\"))'"
+    bindings = Run((f"{family.python} -c '{listing}' > \"$({packages})/flux.pth\"",))
+    return build, bindings, {"FLUX_COMMIT": _commit("flux_core", flux.version)}
+
+
+def _with_flux(stage: Stage, build: Run, arguments: dict[str, str]) -> Stage:
+    """Return the build stage of ``sdk-slim`` with Flux built before everything else."""
+    (first, *rest) = stage.steps
+    assert isinstance(first, Install)
+    return Stage(stage.name, (Install((*first.names, "git", "flux-build")), build, *rest), variables=tuple(arguments))
 
 
 def collector(release: Release, family: Family) -> Image:
@@ -140,6 +190,7 @@ IMAGES: dict[str, Callable[[Release, Family], Image]] = {
     "sdk-slim": sdk_slim,
     "testbed-slurm": testbed_slurm,
     "testbed-flux": testbed_flux,
+    "tutorials": tutorials,
     "collector": collector,
 }
 

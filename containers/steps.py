@@ -12,6 +12,7 @@ HOME = "/var/lib/exaworks"
 SBOM = "/usr/share/exaworks/sbom.cdx.json"
 LIBRARIES = "/opt/exaworks"
 HARNESS = "/opt/harness"
+JUPYTER = "/opt/jupyter"
 ENVIRONMENT = {
     "EXAWORKS_HOME": HOME,
     "EXAWORKS_SITES": "/etc/exaworks/sites",
@@ -70,6 +71,14 @@ def harness(release: Release, family: Family) -> tuple[Copy | Run, ...]:
     )
 
 
+def jupyter(family: Family) -> tuple[Copy | Run, ...]:
+    """Install JupyterLab, separate from the components, in which its notebooks' commands run."""
+    lock = "exaworks_sdk/tutorials/jupyter.lock"
+    install = f"{JUPYTER}/bin/python -m pip {PIP} --require-hashes --requirement /src/{lock}"
+    commands = (f"{family.python} -m venv {JUPYTER}", install, f"{JUPYTER}/bin/python -m pip check", *finish(JUPYTER))
+    return (Copy(lock, f"/src/{lock}"), Run(commands, network=True))
+
+
 def finish(folder: str) -> tuple[str, ...]:
     """Remove pip, and compile all modules to byte code without timestamps, so that two builds are identical."""
     return (
@@ -80,7 +89,9 @@ def finish(folder: str) -> tuple[str, ...]:
 
 def runtime(site: str | None, folders: tuple[str, ...], tree: str = "") -> tuple[Copy | Run, ...]:
     """Copy the built folders, add an ordinary user and the site file, and write the bill of materials."""
-    environments = " ".join([tree] * bool(tree) + [folder for folder in folders if folder in (LIBRARIES, HARNESS)])
+    environments = " ".join(
+        [tree] * bool(tree) + [folder for folder in folders if folder in (LIBRARIES, HARNESS, JUPYTER)]
+    )
     copies: list[Copy | Run] = [Copy(folder, folder, stage="build") for folder in folders]
     if site:
         copies.append(Copy(f"containers/images/{site}/site.yaml", f"/etc/exaworks/sites/image/{site}.yaml"))

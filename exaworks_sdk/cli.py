@@ -16,7 +16,7 @@ from exaworks_sdk import __version__
 from exaworks_sdk.errors import CommandError
 
 GROUP = "exaworks.commands"
-CHECKOUT_ONLY = {"ci": "ci.cli:ci", "images": "containers.cli:images"}
+CHECKOUT_ONLY = {"ci": "ci.cli:ci", "docs": "docs_site.cli:docs", "images": "containers.cli:images"}
 """Commands of packages that are never installed, because their names could collide in a shared site-packages."""
 
 

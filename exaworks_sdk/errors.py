@@ -6,6 +6,7 @@ click.ClickException
     ├── InstallError          a deployment that could not be created
     ├── CommandError          a command that could not be loaded
     ├── SelftestError         no checkout to test
+    ├── TutorialsError        no notebooks, or no JupyterLab
     └── ReleaseError          a release manifest that is absent or wrong
 """
 
@@ -38,3 +39,7 @@ class CommandError(ExaworksError):
 
 class SelftestError(ExaworksError):
     """The package is installed without its tests."""
+
+
+class TutorialsError(ExaworksError):
+    """The notebooks could not be written, or JupyterLab could not be started."""

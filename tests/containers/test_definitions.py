@@ -53,11 +53,8 @@ def test_the_versions_in_the_labels_are_those_of_the_release(name: str) -> None:
     labels = dict(re.findall(r"org\.exaworks\.component\.([\w.-]+)=\"([^\"]+)\"", text(name)))
     versions = {component.name: component.version for component in RELEASE.components}
     assert labels == {key: versions[key] for key in labels}
-    wanted = {
-        "sdk": set(versions),
-        "collector": set(),
-        "testbed-flux": {c.name for c in RELEASE.components if c.pypi or c.name == "flux"},
-    }
+    with_flux = {c.name for c in RELEASE.components if c.pypi or c.name == "flux"}
+    wanted = {"sdk": set(versions), "collector": set(), "testbed-flux": with_flux, "tutorials": with_flux}
     assert set(labels) == wanted.get(name, {c.name for c in RELEASE.components if c.pypi})
 
 
@@ -114,7 +111,11 @@ def test_shellcheck_accepts_every_command_of_every_image() -> None:
 
 def test_git_fetches_the_commits_of_the_release() -> None:
     """Each clone is compared with, or checked out at, an argument with a default from the release or its recipe."""
-    for name, arguments in (("sdk", ("SPACK_COMMIT", "PACKAGES_COMMIT")), ("testbed-flux", ("FLUX_COMMIT",))):
+    for name, arguments in (
+        ("sdk", ("SPACK_COMMIT", "PACKAGES_COMMIT")),
+        ("testbed-flux", ("FLUX_COMMIT",)),
+        ("tutorials", ("FLUX_COMMIT",)),
+    ):
         for argument in arguments:
             assert re.search(rf"^ARG {argument}=[0-9a-f]{{40}}$", text(name), re.MULTILINE)
             assert f'"${{{argument}}}"' in text(name)
