@@ -158,6 +158,9 @@ NEEDS = {
         lambda: shutil.which("podman-compose", path=str(Path(sys.executable).parent)) or program("podman-compose"),
         "podman-compose is absent: it is in requirements/dev.lock",
     ),
+    "groff": Need(lambda: program("groff"), "groff is absent: install groff-base"),
+    "zsh": Need(lambda: program("zsh"), "zsh is absent: install zsh"),
+    "fish": Need(lambda: program("fish"), "fish is absent: install fish"),
     "rsync": Need(lambda: program("rsync"), "rsync is absent: install rsync"),
     "components": Need(
         _components,
