@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sdk_tests.diagnosis.rule import GENERAL, SPECIFIC, Rule
 from sdk_tests.diagnosis.rules import RULES
-from sdk_tests.diagnosis.text import Text, Where, chains, handled_lines
+from sdk_tests.diagnosis.text import Text, Where, chains, frames, handled_lines
 
 SIGNS = re.compile(
     r"error|fail|fatal|exception|critical|warn|cannot|can't|could not|couldn't|unable|not |no such|no |denied|refused|"
@@ -29,7 +29,8 @@ CHATTER = re.compile(r"\b(?:INFO|DEBUG|TRACE)\b|\b(?:info|debug)\b[:\]]")
 """Levels of a log at which a line counts, and is shown, only if a specific rule knows it."""
 
 WRAPPERS = re.compile(
-    r"became FAILED|Unknown error|bufsize exceeded|^(?:AssertionError|Exception|RuntimeError|SystemExit): ?$|"
+    r"became FAILED|ended as FAILED with exit code -?\d+: PSI/J has no message|Unknown error|bufsize exceeded|"
+    r"^(?:AssertionError|Exception|RuntimeError|SystemExit): ?$|"
     r"^SystemExit: ended by SIGTERM|The above exception was the direct cause|During handling of the above exception|"
     r"DependencyError|BadStateException|Exceeded .* blocks|returned non-zero exit status|JoinError|SubmitException: $"
 )
@@ -108,20 +109,18 @@ def best_line(texts: Sequence[Text]) -> tuple[str, Text] | None:
                 if not WRAPPERS.search(each.line):
                     return each.line, text
     for text in texts:
-        for line in _serious(text):
+        for line in _serious(text, SERIOUS):
             return line, text
+    for text in texts:
+        if text.where is Where.OUTPUT:
+            for line in _serious(text, SIGNS):
+                return line, text
     return None
 
 
-def _serious(text: Text) -> Iterator[str]:
+def _serious(text: Text, signs: re.Pattern[str]) -> Iterator[str]:
     lines = text.lines()
-    handled = handled_lines(lines) if text.where is Where.LOGS else set()
+    left_out = frames(lines) | (handled_lines(lines) if text.where is Where.LOGS else set())
     for number, line in enumerate(lines):
-        if (
-            line
-            and number not in handled
-            and SERIOUS.search(line)
-            and not WRAPPERS.search(line)
-            and not line.startswith(("File ", "Traceback"))
-        ):
+        if line and number not in left_out and signs.search(line) and not WRAPPERS.search(line):
             yield line

@@ -76,6 +76,19 @@ def handled_lines(lines: list[str]) -> set[int]:
     return {number for chain, handled in _chains(lines) if handled for number in range(handled, chain[-1].number + 1)}
 
 
+def frames(lines: list[str]) -> set[int]:
+    """Return the numbers of the lines of tracebacks without the exceptions: calls, and the code at them."""
+    numbers: set[int] = set()
+    first: int | None = None
+    for part, number in _parts(lines):
+        if part == "begin":
+            first = number
+        elif part == "exception" and first is not None:
+            numbers.update(range(first, number))
+            first = None
+    return numbers
+
+
 def _chains(lines: list[str]) -> list[tuple[list[Raised], int]]:
     """Return each chain, and the number of the line after the log record that says it was handled; else 0."""
     found: list[tuple[list[Raised], int]] = []

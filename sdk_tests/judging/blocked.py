@@ -17,6 +17,7 @@ from sdk_tests.model.attempt import AttemptResult, Judgement
 from sdk_tests.model.output import telling_line
 from sdk_tests.plan.available_scheduler import AvailableScheduler
 from sdk_tests.plan.cells import Cell
+from sdk_tests.plan.needs import TRIED
 from sdk_tests.plan.preflight import PreflightFailure
 from sdk_tests.plan.target import shared
 
@@ -48,9 +49,12 @@ def blocked(failure: PreflightFailure) -> Judgement:
         rule, cls, outcome, line = "node-condition", CauseClass.SITE, Outcome.INFRA, telling_line(failure.text)
         cause, diagnosis = _own(rule, cls, line, [line])
     else:
-        rule, outcome, found = "does-not-start", Outcome.FAIL, best_line(texts)
+        launcher, found = failure.component in TRIED, best_line(texts)
+        rule = "launcher-does-not-start" if launcher else "does-not-start"
+        outcome = Outcome.INFRA if launcher else Outcome.FAIL
         line = found[0] if found else telling_line(failure.text) or f"exit {failure.exit_code}"
-        cls = CauseClass.UNKNOWN if "the preflight did not end within" in failure.text else CauseClass.DISTRIBUTION
+        late = "the preflight did not end within" in failure.text
+        cls = CauseClass.SITE if launcher else CauseClass.UNKNOWN if late else CauseClass.DISTRIBUTION
         if failure.signal is not None:
             cls = SIGNALS[failure.signal].cls if failure.signal in SIGNALS else cls
             line = f"killed by {signal.Signals(failure.signal).name}" + (f"; {line}" if failure.text.strip() else "")

@@ -34,6 +34,7 @@ from sdk_tests.judging.signals import Signals
 from sdk_tests.model.attempt import AttemptResult, Judgement, Outcome
 from sdk_tests.plan.cells import Cell
 from sdk_tests.plan.launch_requests import LaunchRequests
+from sdk_tests.plan.needs import tried_launchers
 from sdk_tests.plan.preflight import PreflightResult
 from sdk_tests.plan.resume import unfinished_attempts
 from sdk_tests.recording.recorder import Recorder
@@ -149,8 +150,10 @@ class Loop:
         blocked_items = []
         for item in runnable:
             cell = _cell(item)
-            here = not cell.control and runs_here(cell, self.preparation.schedulers[cell.scheduler])
-            failure = results[cell.label].blocking(components_of(cell)) if here else None
+            scheduler = self.preparation.schedulers[cell.scheduler]
+            here = not cell.control and runs_here(cell, scheduler)
+            launchers = tried_launchers(cell.case, scheduler, self.preparation.target(cell.label).contents)
+            failure = results[cell.label].blocking((*components_of(cell), *launchers)) if here else None
             if failure is not None:
                 judgement = self.damages[cell.label].explain(blocked(failure), components_of(cell))
                 item.stash[CELL] = replace(cell, judgement=judgement)

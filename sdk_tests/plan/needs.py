@@ -64,6 +64,21 @@ NEEDS: Mapping[str, Need] = {
 ``mpiexec``, provides an MPI launcher everywhere; ``srun`` provides one only on Slurm."""
 
 
+TRIED = ("mpiexec", "mpirun")
+"""The launchers that the preflight starts. The others start nothing outside an allocation."""
+
+
+def tried_launchers(case: Case, available: AvailableScheduler, contents: DeploymentContents) -> list[str]:
+    """Return the launchers of ``TRIED`` without which a case cannot pass here; none where it uses an allocation."""
+    if available.kind.batch:
+        return []
+    used = []
+    for need in (NEEDS[name] for name in case.needs):
+        found = next((name for name in need.of_kind("local") if name in contents.programs), None)
+        used += [found] if found in TRIED else []
+    return used
+
+
 def programs(schedulers: Iterable[AvailableScheduler]) -> set[str]:
     """Return the programs to look for: those of every need, and the launchers that the site file names."""
     needed = {name for need in NEEDS.values() for name in need.programs}

@@ -167,12 +167,14 @@ def start(
     present: Iterable[ComponentKind],
     interface: str | None = None,
     notes: Iterable[str] = (),
+    launchers: Iterable[str] = (),
 ) -> Preflight:
     """Start the preflight of the components that are present in a deployment, and of the conditions of this machine.
 
-    notes: what the probe found, to be reported with the rest.
+    notes: what the probe found, to be reported with the rest. launchers: MPI launchers that are to start one process.
     """
     argvs = {kind.name: argv for kind in present if (argv := argv_of(kind, deployment))}
+    argvs |= {name: deployment.wrap([name, "-n", "1", "true"]) for name in launchers}
     argvs[""] = argv_of_conditions(deployment, [], interface)
     return Preflight(deployment, argvs, notes)
 

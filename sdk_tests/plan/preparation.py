@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from dashboard_client.schema import Selection
 from sdk_tests.plan.available_scheduler import AvailableScheduler
 from sdk_tests.plan.components import ComponentKind
+from sdk_tests.plan.needs import TRIED
 from sdk_tests.plan.options import Options
 from sdk_tests.plan.preflight import start
 from sdk_tests.plan.target import Target
@@ -63,7 +64,9 @@ class Preparation:
                 if name in target.contents.components and _may_be_selected(name, selection)
             ]
             notes = target.contents.notes
-            target.preflight = start(target.deployment, chosen, self.system.network.interface, notes)
+            local = any(not scheduler.kind.batch for scheduler in self.schedulers.values())
+            launchers = [name for name in TRIED if local and name in target.contents.programs]
+            target.preflight = start(target.deployment, chosen, self.system.network.interface, notes, launchers)
 
     def close(self) -> None:
         from sdk_tests.testbeds.manage import down

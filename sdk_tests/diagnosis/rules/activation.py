@@ -42,7 +42,7 @@ RULES: tuple[Rule, ...] = (
         "correct the file that BASH_ENV names, or unset BASH_ENV; run `bash -c 'exit 42'; echo $?`, which must print 42",
         "the preflight",
         "bash: OSError: `bash -c 'exit 42'` ends with 3 (BASH_ENV=/home/me/.bashrc)",
-        SPECIFIC,
+        PLAIN,
     ),
     Rule(
         "activation-script",

@@ -142,4 +142,15 @@ RULES: tuple[Rule, ...] = (
         "flux-submit: ERROR: [Errno 1] Operation not permitted",
         PLAIN,
     ),
+    Rule(
+        "flux-refused",
+        r"flux-(?:submit|batch|run|alloc|bulksubmit): ERROR: (?P<why>.+)",
+        "Flux refused the job",
+        CauseClass.SCHEDULER,
+        Phase.SUBMIT,
+        "submit the same job by hand with `flux submit`; correct queue, bank and directives in the site file",
+        "flux-core, flux-submit(1)",
+        "flux-batch: ERROR: [Errno 22] the job was rejected by a validator of the instance",
+        PLAIN,
+    ),
 )

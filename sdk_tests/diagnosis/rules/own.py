@@ -91,6 +91,10 @@ OWN: dict[str, tuple[str, str]] = {
         "a component does not start in the deployment",
         "start it by hand in the activated deployment; reinstall it if its files are damaged",
     ),
+    "launcher-does-not-start": (
+        "an MPI launcher does not start one process",
+        "run it by hand in the activated deployment, as `mpirun -n 1 true`; correct or reinstall the MPI it belongs to",
+    ),
     "node-condition": ("the node cannot run cases", "correct what the evidence names, or use another node"),
     "damaged-file": (
         "a file of the deployment is not what was installed",

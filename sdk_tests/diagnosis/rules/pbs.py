@@ -37,7 +37,7 @@ RULES: tuple[Rule, ...] = (
     _refusal(
         "access",
         r"Unauthorized Request|Access to queue is denied|User .*not (?:allowed|authorized) .*queue|"
-        r"Access from host not allowed|Bad UID for job execution",
+        r"Access from host not allowed|Bad [UG]ID for job execution|job has bad password",
         "PBS does not let this user submit there",
         "use a queue that you may use, from a host that may submit; ask the site for access",
         "qsub: Unauthorized Request",
@@ -85,6 +85,8 @@ RULES: tuple[Rule, ...] = (
         r"(?:qsub|qstat|qdel|pbs\w+): .*(?:cannot connect to|Connection refused|could not connect to|cannot resolve)"
         r"|cannot connect to (?:PBS )?server(?: (?P<server>\S+))?|Communication failure|"
         r"(?:qsub|qstat|qdel): (?:End of File|Premature end of message|server .* not responding)|"
+        r"(?:PBS )?[Ss]erver internal error|Batch protocol error|Server connection table full|No free connections|"
+        r"(?:PBS l|Floating L)icense (?:is invalid|unavailable)|Could not contact Scheduler|qsub: System error|"
         r"Server shutting down|pbs_connect\w*.*(?:fail|error)|No Permission\.\s+qstat: cannot connect",
         "the PBS server does not answer",
         CauseClass.SCHEDULER,
@@ -150,6 +152,15 @@ RULES: tuple[Rule, ...] = (
         "ask the site: MoM's log on the node names the reason (home folder, user, prologue)",
         "OpenPBS, MoM",
         "Exit_status = -3",
+        PLAIN,
+    ),
+    _refusal(
+        "refused",
+        r"\bqsub: (?!usage|script file|Job ID)(?P<why>[A-Za-z].+)",
+        "PBS refused the job",
+        "submit the same job by hand with qsub; correct queue, account and directives in the site file. A hook of the "
+        "site may have refused it: ask the site for its rules",
+        "qsub: hook rejected request",
         PLAIN,
     ),
 )

@@ -47,7 +47,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "slurm-partition",
-        r"[Ii]nvalid partition(?: name)? specified(?:: (?P<partition>\S+))?",
+        r"[Ii]nvalid partition(?: name)? specified(?:: (?P<partition>\S+))?|"
+        r"No partition specified or system default partition",
         "Slurm has no such partition",
         SCHEDULER,
         SUBMIT,
@@ -71,7 +72,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "slurm-time-limit",
-        r"Requested time limit is invalid|\bPartitionTimeLimit\b|time limit .*exceeds.*partition",
+        r"Requested time limit is invalid|Time limit specification required|Invalid time-min specification|"
+        r"\bPartitionTimeLimit\b|time limit .*exceeds.*partition",
         "the walltime is longer than the partition allows",
         SCHEDULER,
         SUBMIT,
@@ -83,7 +85,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "slurm-node-count",
         r"Node count specification invalid|Requested node configuration is not available|\bPartitionNodeLimit\b|"
-        r"More processors requested than permitted|Requested nodes are busy|BadConstraints\b",
+        r"More processors requested than permitted|Requested nodes are busy|BadConstraints\b|"
+        r"Requested more tasks than available processors|(?:CPU|Task) count specification invalid|"
+        r"Requested nodes not in this partition|Job size specification needs to be provided|"
+        r"Immediate execution impossible",
         "the partition does not have or allow so many nodes or cores",
         SCHEDULER,
         SUBMIT,
@@ -94,7 +99,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "slurm-policy",
-        r"Job violates accounting/QOS policy|\b(?P<limit>(?:QOS|Assoc)(?:Max|Grp|Min)\w+)\b",
+        r"Job violates accounting/QOS policy|Step limit reached for this job|QOS usage threshold|"
+        r"Burst Buffer resource limit exceeded|\b(?P<limit>(?:QOS|Assoc)(?:Max|Grp|Min)\w+)\b",
         "a limit of the account or QOS does not admit the job",
         SCHEDULER,
         SUBMIT,
@@ -106,7 +112,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "slurm-reservation",
-        r"Requested reservation is invalid|Requested reservation not usable|\bReservationDeleted\b|"
+        r"Requested reservation is (?:invalid|in use)|Requested reservation not usable|\bReservationDeleted\b|"
         r"[Aa]ccess.* to (?:the )?reservation|Reservation has \w* ?expired",
         "the reservation cannot be used",
         SCHEDULER,
@@ -119,11 +125,14 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "slurm-feature",
         r"Invalid feature specification|Invalid generic resource \(gres\) specification|"
-        r"Memory specification can not be satisfied|Invalid (?:license|constraint|cluster name)\w*",
+        r"Memory specification can not be satisfied|Memory required by task is not available|"
+        r"Invalid (?:license|constraint|cluster name|preferred feature|GRES|Trackable RESource)\w*|"
+        r"Duplicate generic resource|Insufficient GRES available|Burst Buffer permission denied",
         "a requested feature, resource or memory does not exist",
         SCHEDULER,
         SUBMIT,
-        "correct `directives:` in the site file; `scontrol show node` prints features, gres and memory",
+        "correct `directives:` in the site file; `scontrol show node` prints features, gres and memory, "
+        "`scontrol show license` the licenses",
         _SOURCE,
         "sbatch: error: Batch job submission failed: Invalid feature specification",
         SPECIFIC,
@@ -155,7 +164,8 @@ RULES: tuple[Rule, ...] = (
         r"Protocol authentication error|[Mm]unge (?:encode|decode) failed|Invalid authentication credential|"
         r"munged? .*(?:Failed to access|No such file|Permission denied)|"
         r"\b(?:Rewound|Expired|Replayed|Unauthorized) credential|auth_munge|Failed to connect to .*munge|"
-        r"authentication plugin|Security violation",
+        r"authentication plugin|Security violation|Authentication credential invalid|"
+        r"Failed to (?:connect to authentication agent|open authentication public key)|Error generating job credential",
         "Slurm's authentication (munge) does not work",
         SITE,
         SUBMIT,
@@ -167,11 +177,11 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "slurm-accounting",
         r"Slurm accounting storage is disabled|slurmdbd.*(?:Connection refused|not respond)|"
-        r"slurm_persist_conn_open|Unable to connect to database|Problem talking to the database",
+        r"Unable to contact slurm database|slurm_persist_conn_open|Unable to connect to database|Problem talking to the database",
         "Slurm's accounting does not answer",
         SCHEDULER,
         Phase.COLLECT,
-        "check `sacctmgr show cluster`; components that read the state of jobs from sacct need it",
+        "check slurmdbd, the database daemon, with `sacctmgr show cluster`; sacct, and accounts at submission, need it",
         "Slurm, sacct(1)",
         "sacct: error: slurm_persist_conn_open_without_init: failed to open persistent connection: Unable to connect "
         "to database",
@@ -182,7 +192,8 @@ RULES: tuple[Rule, ...] = (
         r"Unable to contact slurm controller|Unable to establish control|[Ss]lurm controller.*(?:not respond|DOWN)|"
         r"slurm\S*(?: error)?:.*(?:Connection refused|Socket timed out|Zero Bytes|No route to host)|"
         r"Zero Bytes were transmitted or received|Socket timed out on send/recv|Slurmctld\(primary\).* (?:is|are) DOWN|"
-        r"Slurm temporarily unable to accept job",
+        r"Slurm temporarily unable to accept job|ontroller (?:is )?in standby mode|Communication connection failure|"
+        r"Unable to create job record, try again|Slurm internal error",
         "Slurm's controller does not answer",
         SCHEDULER,
         SUBMIT,
@@ -206,13 +217,14 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "slurm-unavailable",
-        r"\b(?:PartitionDown|PartitionInactive|ReqNodeNotAvail)\b|Required (?:partition|node)s? not available|"
+        r"\b(?:PartitionDown|PartitionInactive|ReqNodeNotAvail)\b|due to maintenance reservation|"
+        r"Required (?:partition|node)s? not available|"
         r"Nodes required for job are DOWN, DRAINED|Requested partition.*(?:down|not available|inactive)|"
         r"Required node not available \(down, drained or reserved\)|partition \S+ (?:is )?(?:not available|inactive|down)",
         "the partition or its nodes are down or reserved",
         SCHEDULER,
         QUEUE,
-        "`sinfo -R` prints why nodes are down; name another queue in the site file, or wait",
+        "`sinfo -R` prints why nodes are down or drained; name another queue (partition) in the site file, or wait",
         _REASON,
         "sbatch: error: Batch job submission failed: Required partition not available (inactive or drain)",
         SPECIFIC,
@@ -300,6 +312,19 @@ RULES: tuple[Rule, ...] = (
         "ask the site: the user's entry is missing in the passwd database of the nodes",
         _SOURCE,
         "srun: error: Unable to create step for job 5: User not found on host",
+        SPECIFIC,
+    ),
+    Rule(
+        "slurm-folder",
+        r"Pathname of a file, directory or other parameter too long|[Uu]nable to change directory to work directory|"
+        r"[Cc]ould ?n[o']t chdir to|I/O error writing script/environment to file",
+        "Slurm cannot use the folder of the job",
+        SITE,
+        SUBMIT,
+        "name a folder in `work_dir:` of the site file that has a short path and exists on the nodes and on the "
+        "controller's machine",
+        _SOURCE,
+        "sbatch: error: Batch job submission failed: Pathname of a file, directory or other parameter too long",
         SPECIFIC,
     ),
     Rule(

@@ -78,6 +78,15 @@ def test_an_exception_that_a_log_reports_as_handled_explains_no_failure(header: 
     assert match.rule.id == "permission"
 
 
+def test_a_line_of_another_program_is_shown_before_an_exception_that_only_says_that_a_job_failed() -> None:
+    wrapper = "RuntimeError: the job 88 ended as FAILED with exit code 1: PSI/J has no message"
+    line = "mpirun: unrecognized argument -np"
+    found = best_line([output(line, *raised(wrapper))])
+    assert found is not None
+    assert found[0] == line
+    assert best_line([output(*raised(wrapper))]) is None
+
+
 def test_the_most_specific_message_wins_wherever_it_is() -> None:
     client = output(*raised("ConnectionRefusedError: [Errno 111] Connection refused"))
     agent = log("2026 ERROR worker: OSError: [Errno 28] No space left on device: '/tmp/x'", name="manager.log")

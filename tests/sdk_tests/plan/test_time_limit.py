@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sdk_tests.model.attempt import Judgement
@@ -58,6 +58,7 @@ def test_the_limit_of_a_plan(preparation: Any, cells: list[Cell], limit: str) ->
     st.integers(0, 3),
     st.booleans(),
 )
+@example([(1, 2), (1, 2), (1, 2), (678, 1), (3, 1)], 3, 3, True)
 def test_no_order_of_the_cases_takes_longer(
     plan: list[tuple[int, int]], max_jobs: int, retries: int, batch: bool
 ) -> None:
