@@ -181,7 +181,7 @@ def _omissions(recipe: Recipe) -> dict[str, str]:
     lack = compiler.lacking(recipe.python) if needed else None
     if lack is None:
         return {}
-    reason = f"{', '.join(needed)} is compiled, and there is {lack}: install gcc and python3-dev (`exaworks doctor`)"
+    reason = f"{lack}, which {', '.join(needed)} needs: install gcc and python3-dev"
     return {name: reason for compiled in needed for name in (compiled, *recipe.compiled[compiled])}
 
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TextIO
 
 WIDTH = 24
 """Characters of the bar."""
+
+REDRAW = 0.5
+"""Seconds between two drawings while nothing is reported."""
 
 
 class Bar:
@@ -34,6 +39,36 @@ class Bar:
         line = f"[{'#' * full}{'.' * (WIDTH - full)}] {self._done:4.0%}  {seconds // 60}:{seconds % 60:02d}  {what}"
         self._write(f"\r\x1b[K{line[: shutil.get_terminal_size().columns - 1]}")
         self._drawn = True
+
+    @contextmanager
+    def busy(self, done: float, what: str) -> Iterator[None]:
+        """Redraw the bar, with the time so far, while something runs that reports nothing; remove it at the end."""
+        finished = threading.Event()
+
+        def redraw() -> None:
+            while not finished.wait(REDRAW):
+                self.show(done, what)
+
+        self.show(done, what)
+        thread = threading.Thread(target=redraw, daemon=True)
+        if self.enabled:
+            thread.start()
+        try:
+            yield
+        finally:
+            finished.set()
+            if thread.ident is not None:
+                thread.join()
+            self.clear()
+
+    def above(self, echo: Callable[[str], None]) -> Callable[[str], None]:
+        """Return a function that prints lines above the bar."""
+
+        def print_line(line: str) -> None:
+            self.clear()
+            echo(line)
+
+        return print_line
 
     def clear(self) -> None:
         """Remove the line, so that other output starts on an empty one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -41,6 +42,14 @@ BUILT = {
 
 OF_COMPONENTS = ("not-deployed", "promised-absent", "version-mismatch", "other-version")
 """The rules of the plan that are about a component, and not about the machine."""
+
+
+SHORTER = (
+    (r" on PATH of deployment [^:;,]+", " on PATH"),
+    (r"^left out of deployment [^:]+: ", "left out: "),
+    (r" for /\S+ of deployment .*$", ""),
+)
+"""Parts of reasons that a line has no room for, and what stands there instead; `--list` shows all of it."""
 
 
 @dataclass(frozen=True)
@@ -136,20 +145,28 @@ def missing_components(members: Sequence[Undone]) -> list[str]:
 
 
 def _reason(members: Sequence[Undone]) -> str:
+    """Return why the cases cannot run, or rather what to do about it, on one short line."""
     first = members[0]
     rule, evidence = first.cause.rule, first.cause.evidence
     if rule == "need-absent":
         return _install(evidence)
-    names = (
-        [first.scheduler.rpartition("+")[2]]
-        if rule == "scheduler-absent"
-        else missing_components(members)
-        if rule in OF_COMPONENTS
-        else []
-    )
-    evidence = evidence.removeprefix(f"{names[0]}: ") if names else evidence
-    how = next((BUILT[name] for name in names if name in BUILT), "")
-    return f"{evidence} ({how})" if how else evidence
+    names: list[str] = []
+    if rule == "scheduler-absent":
+        names = [first.scheduler.rpartition("+")[2]]
+    elif rule in OF_COMPONENTS:
+        names = missing_components(members)
+    how = next((f" ({BUILT[name]})" for name in names if name in BUILT), "")
+    return one_line(_short(evidence, names), LONGEST - len(how)) + how
+
+
+def _short(evidence: str, names: Sequence[str]) -> str:
+    """Return a reason without what its title repeats and without paths; what to install is the best part of it."""
+    _, install, packages = evidence.partition("; install ")
+    if install:
+        return f"install {packages}"
+    for pattern, shorter in SHORTER:
+        evidence = re.sub(pattern, shorter, evidence)
+    return evidence.removeprefix(f"{names[0]}: ") if names else evidence
 
 
 def _named(name: str) -> str:

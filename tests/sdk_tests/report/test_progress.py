@@ -133,8 +133,8 @@ def test_what_cannot_run_is_summarised_by_reason_before_the_run_and_not_shown_ag
         "promised and missing, which fails the run:",
         "  Parsl     1 case  no parsl, although release 1 promises parsl",
         "not here, so not tested (`exaworks validate --list` shows each case):",
-        "  Slurm      2 cases  slurmctld: not on PATH; install slurm-wlm",
-        "  Swift/T     1 case  no `swift-t` on PATH of deployment release (`exaworks install` builds it)",
+        "  Slurm      2 cases  install slurm-wlm",
+        "  Swift/T     1 case  no `swift-t` on PATH (`exaworks install` builds it)",
         "[1/1] pass  psij/a@local",
     ]
 

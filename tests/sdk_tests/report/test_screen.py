@@ -48,10 +48,10 @@ def test_a_scheduler_or_component_that_is_nowhere_is_one_line_and_has_no_row_or_
     ]
     assert untested.splitlines() == [
         "Not tested (8 of 10 cases):",
-        "  Flux            3 cases  no `flux` on PATH of deployment release (`exaworks install` builds it)",
-        "  Slurm           2 cases  slurmctld: not on PATH; install slurm-wlm",
+        "  Flux            3 cases  no `flux` on PATH (`exaworks install` builds it)",
+        "  Slurm           2 cases  install slurm-wlm",
         "  MPI launcher    2 cases  install mpich or openmpi",
-        "  Swift/T          1 case  no `swift-t` on PATH of deployment release (`exaworks install` builds it)",
+        "  Swift/T          1 case  no `swift-t` on PATH (`exaworks install` builds it)",
     ]
     assert places.splitlines() == [
         "counts:    2 pass, 8 skip   exit code 0",
@@ -143,6 +143,25 @@ def test_the_component_that_is_missing_is_the_one_that_explains_all_cases(
 ) -> None:
     cause = Cause(phase=Phase.PLAN, cls=CauseClass.DISTRIBUTION, rule="not-deployed", evidence="none")
     assert missing_components([Undone(names, "local", cause) for names in components]) == expected
+
+
+@pytest.mark.parametrize(
+    ("evidence", "shown"),
+    [
+        ("a, b: not on PATH or in /usr/sbin, /sbin; install slurm-wlm and munge", "install slurm-wlm and munge"),
+        ("no `x` on PATH of deployment release 2026.11", "no `x` on PATH"),
+        (
+            "left out of deployment release 2026.11: no C compiler (gcc), which netifaces needs: install gcc",
+            "left out: no C compiler (gcc), which netifaces needs: install gcc",
+        ),
+        ("no distribution 'x' for /a/bin/python of deployment release 2026.11", "no distribution 'x'"),
+        ("something else", "something else"),
+    ],
+)
+def test_a_reason_is_short_and_says_what_to_install(evidence: str, shown: str) -> None:
+    cause = Cause(phase=Phase.PLAN, cls=CauseClass.DISTRIBUTION, rule="not-deployed", evidence=evidence)
+    (entry,) = not_tested([Undone(("thing",), "local", cause)])
+    assert entry.reason == shown
 
 
 def test_each_case_counts_once_and_the_largest_reason_comes_first() -> None:
