@@ -84,8 +84,8 @@ def anchor(name: str) -> str:
 
 
 def subject(name: str) -> str:
-    """Format the name of a component, or of a pair."""
-    return name.replace("+", " + ")
+    """Format the name of a component, or of a pair, and of the deployment if it is not the first of a run."""
+    return name.replace("+in ", " in ").replace("+", " + ")
 
 
 def plain_link(*parts: str, **query: str) -> str:
