@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from exaworks_sdk.cli_release_cut import cut
+from exaworks_sdk.cli_release_lock import lock
+
 if TYPE_CHECKING:
     from exaworks_sdk.paths import Places
 
@@ -159,19 +162,31 @@ def lag(name: str | None, as_json: bool) -> None:
     epilog="""\b
 Examples:
   exaworks release licenses                    a table; strong copyleft is marked
+  exaworks release licenses --spack            the packages that Spack builds, from the release's locks
   exaworks release licenses --spdx > exaworks.spdx.json
 """
 )
 @click.argument("name", required=False)
 @click.option("--spdx", is_flag=True, help="Print a document of SPDX 2.3, in JSON.")
-def licenses(name: str | None, spdx: bool) -> None:
-    """List the licence of every package of release NAME, or of the newest: components and pip deployment."""
+@click.option("--spack", is_flag=True, help="The packages that Spack builds instead of those of the pip deployment.")
+def licenses(name: str | None, spdx: bool, spack: bool) -> None:
+    """List the licence of every package of release NAME, or of the newest: components and pip deployment.
+
+    With --spack, the packages that Spack builds on any system that has a lock, as their recipes declare them. A package
+    that is used in the build only is not part of what is installed.
+    """
     import json
 
     from exaworks_sdk.release import load
     from exaworks_sdk.release_licences import licence_table, spdx_document
 
     chosen = load(name)
+    if spack:
+        from exaworks_sdk.spack_licences import read_licences, spack_table
+
+        packages = read_licences(chosen)
+        click.echo(json.dumps(spdx_document(chosen, packages), indent=1) if spdx else spack_table(packages, "simple"))
+        return
     click.echo(json.dumps(spdx_document(chosen), indent=1) if spdx else licence_table(chosen, "simple"))
 
 
@@ -208,3 +223,7 @@ def environments(places: Places, name: str | None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         click.echo(path)
+
+
+release.add_command(cut)
+release.add_command(lock)

@@ -45,12 +45,17 @@ class Checkout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SpackPins(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The tested Spack and packages, and every variant of the bundle by its default: ``on`` or ``off``."""
+    """The tested Spack and packages, and every variant of the bundle by its default: ``on`` or ``off``.
+
+    ``pins`` are the versions of shared dependencies in Spack environments of the release, by the names of ``pins`` of
+    the release: Spack's repository may lack the version that a pip deployment gets.
+    """
 
     tool: Checkout
     packages: Checkout
     on: list[str]
     off: list[str] = []
+    pins: dict[str, str] = {}
 
 
 class Release(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -7,15 +7,17 @@ each package: its licence file, or its metadata where that has an expression.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from exaworks_sdk.errors import ReleaseError
 from exaworks_sdk.locks import pins
 from exaworks_sdk.release import Release
+from exaworks_sdk.strong_copyleft import is_strong_copyleft
 
-STRONG = re.compile(r"(?<!L)A?GPL-")
-"""Licences whose terms extend to programs that use the package: GPL and AGPL, not LGPL."""
+if TYPE_CHECKING:
+    from exaworks_sdk.spack_licences import SpackPackage
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class PackageLicence:
 
     @property
     def strong_copyleft(self) -> bool:
-        return STRONG.search(self.expression) is not None
+        return is_strong_copyleft(self.expression)
 
 
 def package_licences(release: Release) -> list[PackageLicence]:
@@ -72,9 +74,15 @@ def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def spdx_document(release: Release) -> dict[str, Any]:
-    """Return the packages and their licences as a document of SPDX 2.3 (https://spdx.github.io/spdx-spec/v2.3)."""
+def spdx_document(release: Release, built: Sequence[SpackPackage] | None = None) -> dict[str, Any]:
+    """Return the packages and their licences as a document of SPDX 2.3 (https://spdx.github.io/spdx-spec/v2.3).
+
+    built: the packages that Spack builds, instead of those of the pip deployment.
+    """
     packages = package_licences(release)
+    if built is not None:
+        packages = [PackageLicence(each.name, each.version, each.licence, pypi=False) for each in built]
+    name = f"exaworks-{release.name}" + ("-spack" if built is not None else "")
     year, month = release.name.split(".")[:2]
     references = sorted(
         {each for package in packages for each in re.findall(r"LicenseRef-[\w.-]+", package.expression)}
@@ -83,8 +91,8 @@ def spdx_document(release: Release) -> dict[str, Any]:
         "spdxVersion": "SPDX-2.3",
         "dataLicense": "CC0-1.0",
         "SPDXID": "SPDXRef-DOCUMENT",
-        "name": f"exaworks-{release.name}",
-        "documentNamespace": f"https://exaworks.org/spdx/exaworks-{release.name}",
+        "name": name,
+        "documentNamespace": f"https://exaworks.org/spdx/{name}",
         "creationInfo": {
             "created": f"{year}-{month:0>2}-01T00:00:00Z",  # of the release, so that the document is reproducible
             "creators": ["Organization: ExaWorks"],
@@ -115,7 +123,8 @@ def spdx_document(release: Release) -> dict[str, Any]:
 
 
 def _identity(package: PackageLicence) -> str:
-    return f"SPDXRef-{re.sub(r'[^A-Za-z0-9.-]', '-', package.name)}"
+    version = "" if package.pypi else f"-{package.version}"  # Spack may build several versions
+    return f"SPDXRef-{re.sub(r'[^A-Za-z0-9.-]', '-', package.name + version)}"
 
 
 def _reference(package: PackageLicence) -> dict[str, Any]:

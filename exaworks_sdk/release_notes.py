@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from exaworks_sdk.release import Release
@@ -39,6 +40,10 @@ def changes(before: Release, after: Release) -> list[Change]:
     return [change for change in pairs if change.before != change.after]
 
 
+def _listed(pins: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in sorted(pins.items())) or "none"
+
+
 def page(release: Release) -> str:
     """Return the documentation page of a release, in Markdown."""
     from tabulate import tabulate
@@ -48,19 +53,19 @@ def page(release: Release) -> str:
     table = tabulate(
         rows, ("component", "version", "PyPI", "Spack", "licence"), tablefmt="github", disable_numparse=True
     )
-    pins = ", ".join(f"{name} {version}" for name, version in sorted(release.pins.items())) or "none"
     parts = [
         f"# Release {release.name}",
         f"Made from `exaworks_sdk/releases/{release.name}.yaml` by `exaworks release page {release.name}`.",
         table,
-        f"Pinned with them in pip deployments: {pins}.",
+        f"Pinned with them in pip deployments: {_listed(release.pins)}.",
     ]
     if release.spack is not None:
         spack, packages = release.spack.tool, release.spack.packages
         parts += [
             "## With Spack",
             f"    spack install {bundle_spec(release)}",
-            f"Tested with Spack `{spack.commit[:12]}` and its packages `{packages.commit[:12]}`.",
+            f"Tested with Spack `{spack.commit[:12]}` and its packages `{packages.commit[:12]}`. Their shared "
+            f"dependencies in the environments of the release: {_listed(release.spack.pins)}.",
         ]
     parts += ["## With pip", f"    exaworks release install {release.name}"]
     copyleft = [package for package in package_licences(release) if package.strong_copyleft]

@@ -52,6 +52,7 @@ def parse_variants(text: str) -> dict[str, bool]:
 
 def environment_text(release: Release, *, scope: Path | None = None, changed: dict[str, bool] | None = None) -> str:
     """Return the ``spack.yaml`` of a release; ``scope`` is the folder of a site's Spack configuration."""
+    pins = release.spack.pins if release.spack is not None else {}
     environment: dict[str, object] = {}
     if scope is not None:
         environment["include"] = [str(scope)]
@@ -59,7 +60,10 @@ def environment_text(release: Release, *, scope: Path | None = None, changed: di
         "specs": [bundle_spec(release, changed)],
         "concretizer": {"unify": True},
         # Newer versions depend on the Rust toolchain.
-        "packages": {"py-jsonschema": {"require": "@4.0:4.17"}},
+        "packages": {
+            "py-jsonschema": {"require": "@4.0:4.17"},
+            **{f"py-{name}": {"require": f"@{version}"} for name, version in sorted(pins.items())},
+        },
         "config": {"install_tree": {"padded_length": PADDED_LENGTH}},
         "view": True,
     }

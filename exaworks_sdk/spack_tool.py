@@ -97,6 +97,28 @@ def checkout(wanted: Checkout, folder: Path, log: Path) -> bool:
     return True
 
 
+def commit_of(folder: Path) -> str | None:
+    """Return the commit of the git repository that contains a folder; None if it is in none."""
+    from git import GitError, Repo
+
+    try:
+        return Repo(folder, search_parent_directories=True).head.commit.hexsha
+    except (GitError, ValueError):
+        return None
+
+
+def builtin(spack: Spack, log: Path) -> Path:
+    """Return the folder of the repository of Spack's packages that a Spack is configured with.
+
+    Raises:
+        StepFailedError: Spack does not run.
+    """
+    lines: list[str] = []
+    code = "import spack.repo; print(spack.repo.PATH.get_repo('builtin').root)"
+    run(spack, ["python", "-c", code], log, lines.append)
+    return Path(lines[-1])
+
+
 def run(spack: Spack, arguments: list[str], log: Path, each_line: Callable[[str], None] = lambda line: None) -> None:
     """Run Spack with its output in a log, and pass every line to ``each_line`` at once.
 

@@ -17,6 +17,7 @@ from site_configs.values import (
     Date,
     Dialect,
     Duration,
+    Glibc,
     LauncherKind,
     Match,
     Name,
@@ -226,6 +227,18 @@ class Modules(_Struct, frozen=True, kw_only=True):
     load: list[Name] = []
 
 
+class SpackHost(_Struct, frozen=True, kw_only=True):
+    """The machine as Spack sees it, so that a lock can be made elsewhere.
+
+    ``os`` and ``target`` are what ``spack arch`` prints there, such as ``sles15`` and ``zen3``; ``glibc`` is the
+    version that ``ldd --version`` prints.
+    """
+
+    os: Name
+    target: Name
+    glibc: Glibc
+
+
 class Network(_Struct, frozen=True, kw_only=True):
     """How compute nodes reach each other and the outside."""
 
@@ -329,7 +342,8 @@ class System(_Struct, frozen=True, kw_only=True):
     ``promises`` are the components that this site deploys: a missing one is a failure instead of a skip.
     ``allowed_skips`` are shell patterns of case ids that may be skipped without failing the run; the default is all.
     ``cadence`` is the time between two scheduled runs; a result older than ``stale_after`` is stale.
-    ``spack_scope`` is a folder of Spack YAML, relative to the site file. ``extras`` holds any other values.
+    ``spack_scope`` is a folder of Spack YAML, relative to the site file; with ``spack_host``, ``exaworks release lock``
+    concretizes with it on any machine. ``extras`` holds any other values.
     """
 
     system: SystemName
@@ -358,6 +372,7 @@ class System(_Struct, frozen=True, kw_only=True):
     waivers: list[WaiverSpec] = []
     references: list[Reference] = []
     spack_scope: Text | None = None
+    spack_host: SpackHost | None = None
     extras: dict[str, Any] = {}
 
     @property

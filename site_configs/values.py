@@ -34,6 +34,9 @@ Reservation = Annotated[
 ]
 
 
+Glibc = Annotated[str, Meta(pattern=r"^[0-9]+\.[0-9]+$", description="a version in quotes, such as '2.28'")]
+
+
 class State(str, enum.Enum):
     """Whether the machine exists; a retired system is planned only in rehearsals."""
 

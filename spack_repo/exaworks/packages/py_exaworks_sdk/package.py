@@ -49,10 +49,10 @@ class PyExaworksSdk(PythonPackage):
 
     # Generated from the commands while the wheel is built.
     sanity_check_is_file = [
-        join_path("share", "man", "man1", "exaworks.1"),
-        join_path("share", "bash-completion", "completions", "exaworks"),
-        join_path("share", "zsh", "site-functions", "_exaworks"),
-        join_path("share", "fish", "vendor_completions.d", "exaworks.fish"),
+        "share/man/man1/exaworks.1",
+        "share/bash-completion/completions/exaworks",
+        "share/zsh/site-functions/_exaworks",
+        "share/fish/vendor_completions.d/exaworks.fish",
     ]
 
     # Always a separate root, never a dependency of the bundle: it must not share a PYTHONPATH

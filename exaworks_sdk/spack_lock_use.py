@@ -1,0 +1,44 @@
+"""Take the lock of a release for an installation, instead of concretizing."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from exaworks_sdk import spack_tool
+from exaworks_sdk.spack_tool import Spack
+
+if TYPE_CHECKING:
+    from exaworks_sdk.spack_install import InstallRequest
+
+
+def take_lock(lock: Path, target: Path, request: InstallRequest, spack: Spack, echo: Callable[[str], None]) -> bool:
+    """Copy a lock into an environment and return true; false if it was made with another Spack than the one here.
+
+    Raises:
+        StepFailedError: Spack does not run.
+    """
+    reason = _other_commit(request, spack)
+    if reason is not None:
+        echo(f"the lock of the release is not used: {reason}")
+        return False
+    shutil.copyfile(lock, target)
+    echo(f"using the lock of the release, nothing is concretized: {lock}")
+    return True
+
+
+def _other_commit(request: InstallRequest, spack: Spack) -> str | None:
+    """Return how a Spack, or the packages that it has, differ from those of the release."""
+    if spack.own:
+        return None
+    assert request.release.spack is not None
+    pins = request.release.spack
+    builtin = spack_tool.builtin(spack, request.log("builtin"))
+    for what, folder, wanted in (("Spack", spack.root, pins.tool), ("the repository", builtin, pins.packages)):
+        commit = spack_tool.commit_of(folder)
+        if commit != wanted.commit:
+            found = f"at {commit[:12]}" if commit else "no git clone"
+            return f"{what} in {folder} is {found}, and the lock was made with {wanted.commit[:12]}"
+    return None
