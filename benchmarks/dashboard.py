@@ -27,8 +27,9 @@ from sqlalchemy import event, func, select
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.databases import KINDS, Databases
-from benchmarks.history import SUBJECTS, Shape, fill, is_complete
+from benchmarks.history import fill, is_complete
 from benchmarks.ingest import memory
+from benchmarks.spells import SUBJECTS, Shape
 from collector.auth.visibility import EVERYTHING
 from collector.clock import now_ms
 from collector.pages import all_pages

@@ -1,32 +1,37 @@
 """A generated history: systems that run the same cases every night, with failures that last for some nights.
 
+    python -m benchmarks.history --to sqlite:////var/tmp/history.db --records 2000000
+    python -m benchmarks.history --to postgresql://me@127.0.0.1/history --systems 10000 --cases 32 --bad-night
+
 The collector's own functions store it, roll-ups included, so that measurements on it are realistic. Two histories with
-the same shape are equal.
+the same shape are equal. ``spells.py`` states what fails. A call that was interrupted is continued by the next one on
+the same day; ``exaworks collector serve --database URL`` shows the result.
 """
 
 from __future__ import annotations
 
+import argparse
 import gc
 import hashlib
 import math
-import random
 import time
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from functools import lru_cache
+from pathlib import Path
 
 import msgspec
 from sqlalchemy import Connection, func, select
 
+from benchmarks.spells import FAILURES, MISSING, SUBJECTS, Shape, Spell, spells_of
 from collector.clock import now_ms
-from collector.store.database import Store
+from collector.store.database import Store, database_url, open_store
 from collector.store.decoding import DecodedRecord, read_closing, read_manifest
 from collector.store.records import store_records
 from collector.store.runs import store_closing, store_manifest
 from collector.store.tables import runs
 from dashboard_client.schema import (
     Cause,
-    CauseClass,
     Closing,
     Component,
     Deployment,
@@ -34,7 +39,6 @@ from dashboard_client.schema import (
     Manifest,
     Metric,
     Outcome,
-    Phase,
     PlannedCase,
     Record,
     Scheduler,
@@ -50,42 +54,15 @@ from dashboard_client.schema import (
 )
 from tests.collector.samples import record as sample_record
 
-SUBJECTS = ("control", "psij", "parsl", "flux", "swift-t", "radical.pilot", "radical.entk", "parsl+psij", "parsl+flux")
-SITES = ("alcf", "llnl", "nersc", "olcf", "csc", "jsc", "riken", "cscs")
-FAILURES = (
-    (Outcome.FAIL, CauseClass.COMPONENT, Phase.JUDGE, "assertion", "greeting was 'Hello', not 'Hello World!'"),
-    (
-        Outcome.FAIL,
-        CauseClass.DISTRIBUTION,
-        Phase.PROBE,
-        "version",
-        "found parsl 2026.02.16, the release has 2026.10.26",
-    ),
-    (Outcome.ERROR, CauseClass.UNKNOWN, Phase.RUN, "unclassified", "the payload ended with signal 9"),
-    (Outcome.INFRA, CauseClass.SCHEDULER, Phase.QUEUE, "queue-wait", "waited 1800 s in queue debug"),
-    (Outcome.INFRA, CauseClass.SITE, Phase.LAUNCH, "node-failure", "node nid001234 went down"),
-    (Outcome.XFAIL, CauseClass.COMPONENT, Phase.RUN, "waiver", "KeyError: 'reason', known upstream"),
-    (Outcome.SKIP, CauseClass.SITE, Phase.PROBE, "absent", "no flux on PATH of deployment spack"),
-)
 HARNESS = Harness(version="2026.11.0", commit="0f3c9a7d5e21", dirty=False)
+
+TRANSACTION = 50
+"""The number of runs that are stored in one transaction."""
+
+OWNERS = ("workflow group", "user support", "system software", "data science")
 
 MEASURES = 50
 """One case in so many has metrics; their values are worse in the last twelve nights."""
-
-
-@dataclass(frozen=True)
-class Shape:
-    """The size of a history, and the time of its last night."""
-
-    systems: int = 40
-    cases: int = 300
-    nights: int = 167
-    ends: datetime = field(default_factory=lambda: datetime.now(timezone.utc).replace(microsecond=0))
-
-    @classmethod
-    def of(cls, records: int) -> Shape:
-        """Return a shape with about ``records`` records, by the number of nights."""
-        return cls(nights=max(records // (cls.systems * cls.cases), 1))
 
 
 def fill(store: Store, shape: Shape, seconds: float = math.inf) -> int:
@@ -97,25 +74,32 @@ def fill(store: Store, shape: Shape, seconds: float = math.inf) -> int:
     ends, count = time.monotonic() + seconds, 0
     with store.reading() as connection:
         existing = set(connection.execute(select(runs.c.run_id)).scalars())
-    spells = [_spells(random.Random(number), shape) for number in range(shape.systems)]
+    spells = [spells_of(number, shape) for number in range(shape.systems)]
     for night in range(shape.nights):
-        day = shape.ends - timedelta(days=shape.nights - 1 - night, hours=16)
-        begins = [(number, day + timedelta(minutes=11 * number)) for number in range(shape.systems)]
-        missing = [(number, began) for number, began in begins if _run_id(number, began) not in existing]
         if time.monotonic() > ends:
             break
-        if missing:
+        missing = [each for each in _runs_of(shape, night) if _run_id(*each) not in existing]
+        for start in range(0, len(missing), TRANSACTION):
             with store.writing() as connection:
-                for number, began in missing:
+                for number, began in missing[start : start + TRANSACTION]:
                     count += _store(connection, make_run(shape, number, night, began, spells[number]))
     return count
+
+
+def _runs_of(shape: Shape, night: int) -> Iterator[tuple[int, datetime]]:
+    """Yield the number of each system that runs in a night, with the time at which it starts: within seven hours."""
+    day = shape.ends - timedelta(days=shape.nights - 1 - night, hours=12)
+    for number in range(shape.systems):
+        if not shape.is_silent(number, night):
+            yield number, day + timedelta(minutes=min(11, 440 / shape.systems) * number)
 
 
 def is_complete(store: Store, shape: Shape) -> bool:
     """Return whether a history has all its runs."""
     with store.reading() as connection:
         count: int = connection.execute(select(func.count()).select_from(runs)).scalar_one()
-    return count >= shape.systems * shape.nights
+    silent = sum(shape.is_silent(number, night) for number in range(shape.systems) for night in range(shape.nights))
+    return count >= shape.systems * shape.nights - silent
 
 
 def _store(connection: Connection, run: tuple[Manifest, list[DecodedRecord], Closing]) -> int:
@@ -130,28 +114,16 @@ def _run_id(number: int, began: datetime) -> str:
     return f"system{number:02}-{began:%Y%m%d}"
 
 
-def _spells(chance: random.Random, shape: Shape) -> list[list[tuple[int, int, int]]]:
-    """Return the failures of each case: the first night, the night after the last one, and the index in FAILURES."""
-    cases = []
-    for _ in range(shape.cases):
-        spells = []
-        for _ in range(chance.choice((0, 0, 0, 1, 2))):
-            start = chance.randrange(shape.nights)
-            spells.append((start, start + chance.choice((1, 1, 2, 5, 30)), chance.randrange(len(FAILURES) + 1)))
-        cases.append(spells)
-    return cases
-
-
 def make_run(
     shape: Shape,
     number: int,
     night: int,
     began: datetime,
-    spells: list[list[tuple[int, int, int]]],
+    spells: list[list[Spell]],
     run_id: str | None = None,
 ) -> tuple[Manifest, list[DecodedRecord], Closing]:
     """Return the manifest, the records and the closing of one system's run in one night; ``spells``: its failures."""
-    site, system = SITES[number % len(SITES)], f"system{number:02}"
+    site, system = shape.site_of(number), f"system{number:02}"
     emulated = number % 10 == 9
     schedulers = ("slurm", "slurm+flux", "local") if number % 3 else ("lsf", "local", "lsf+flux")
     release = "2026.11" if shape.nights - night < 20 else "2026.08"
@@ -179,7 +151,7 @@ def make_run(
         case_id = f"{subject}/case{place // len(SUBJECTS) // len(schedulers):02}@{scheduler}"
         planned.append(PlannedCase(case_id=case_id, component=component, partners=partners, scheduler=scheduler))
         failure = next((kind for start, end, kind in spells[place] if start <= night < end), None)
-        if failure == len(FAILURES):
+        if failure == MISSING:
             continue  # planned, but without a record
         verdict = Verdict(outcome=Outcome.PASS)
         if failure is not None:
@@ -207,7 +179,7 @@ def make_run(
         deployments=[deployment],
         cadence="1d",
         stale_after="36h" if number % 7 else "12h",
-        owner="workflow group",
+        owner=OWNERS[number % len(OWNERS)],
         waivers=[
             Waiver(cases="parsl+flux/*", reason="needs a newer libflux", expires="2027-03-01", owner="flux group")
         ],
@@ -291,3 +263,25 @@ def _template(case_id: str, site: str, system: str) -> Record:
 
 def _iso(when: datetime) -> str:
     return when.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--to", required=True, help="the database: a path, sqlite:///PATH or postgresql://HOST/NAME")
+    parser.add_argument("--records", type=int, default=2_000_000, help="about so many; decides the number of nights")
+    parser.add_argument("--systems", type=int, default=40)
+    parser.add_argument("--cases", type=int, default=300, help="cases of each system")
+    parser.add_argument("--bad-night", action="store_true", help="much goes wrong in the last night")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="time limit; the next call continues")
+    options = parser.parse_args()
+    shape = Shape.of(options.records, options.systems, options.cases, options.bad_night)
+    store = open_store(database_url(options.to, Path()))
+    began = time.perf_counter()
+    count = fill(store, shape, options.seconds)
+    state = "complete" if is_complete(store, shape) else "not complete: run this again"
+    print(f"{count:,} records in {time.perf_counter() - began:.0f} s; the history is {state}")
+    store.close()
+
+
+if __name__ == "__main__":
+    main()

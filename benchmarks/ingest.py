@@ -35,7 +35,8 @@ from sqlalchemy import func, select
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.databases import KINDS, Databases
-from benchmarks.history import Shape, fill, is_complete, make_run
+from benchmarks.history import fill, is_complete, make_run
+from benchmarks.spells import Shape, Spell
 from collector.store.database import database_url, open_store
 from collector.store.tables import runs
 from dashboard_client.schema import Manifest, Record, encode
@@ -52,7 +53,7 @@ def new_runs(records: int, after: datetime) -> list[tuple[Manifest, list[Record]
     new = []
     for number in range(count):
         began = after + timedelta(seconds=number + 1)
-        no_failures: list[list[tuple[int, int, int]]] = [[] for _ in range(shape.cases)]
+        no_failures: list[list[Spell]] = [[] for _ in range(shape.cases)]
         opening, arrivals, _ = make_run(
             shape, number % shape.systems, shape.nights - 1, began, no_failures, f"{tag}-{number:05}"
         )

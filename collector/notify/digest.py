@@ -10,10 +10,10 @@ from collector import formatting
 from collector.auth.visibility import Visibility
 from collector.clock import iso
 from collector.outcomes import MISSING, OUTCOME_NAMES
-from collector.pages.triage import open_cells, since_of
-from collector.rendering.base import Question
 from collector.rendering.plots import figure
+from collector.status.failures import attention_rows
 from collector.status.figures import worse_series
+from collector.status.filters import Filters
 from collector.status.waivers import administrator_waivers, covering_waiver, manifest_facts, site_file_waivers
 from collector.store.tables import systems
 from collector.store.trends import WORSE
@@ -33,12 +33,12 @@ def digest(connection: Connection, visibility: Visibility, now: int) -> dict[str
     manifests = manifest_facts(connection, visibility)
     waived = [*administrator_waivers(connection, visibility, now), *site_file_waivers(manifests)]
     lists: dict[str, list[dict[str, Any]]] = {name: [] for name, _ in LISTS}
-    for row in open_cells(Question(connection, visibility, now, {})):
+    rows = attention_rows(connection, visibility, Filters({}, now))
+    for row in sorted(rows, key=lambda row: (row.site, row.name, row.case_id)):
         waiver = covering_waiver(waived, row.site, row.name, row.case_id, now)
         if row.last_outcome in "xX" or (waiver is not None and waiver.valid(now)):
             continue
-        began = since_of(row)
-        manifest = manifests.get((row.site, row.name))
+        began = row.since
         entry = {
             "site": row.site,
             "system": row.name,
@@ -47,7 +47,7 @@ def digest(connection: Connection, visibility: Visibility, now: int) -> dict[str
             "since": iso(began),
             "cause": row.cause,
             "evidence": row.evidence,
-            "owner": manifest.owner if manifest else None,
+            "owner": row.owner,
         }
         if row.last_outcome == MISSING:
             lists["missing"].append(entry)

@@ -1,20 +1,19 @@
 """The base of every page: a question is answered with plain facts, which a template draws and programs read as JSON.
 
-A page is one module in ``collector.pages`` that defines ``PAGE``. Its ``answer`` queries the database, at most five
-times, and returns values that JSON can hold. Its ``draw`` adds what only the template needs. A request for
-``PATH.json``, or one whose ``Accept`` prefers JSON, gets the facts alone.
+A page is one module in ``collector.pages`` that defines ``PAGE``. Its ``answer`` queries the database a few times and
+returns values that JSON can hold. Its ``draw`` adds what only the template needs. A request for ``PATH.json``, or one
+whose ``Accept`` prefers JSON, gets the facts alone; ``PATH.csv`` is the list of the page, ``PATH.atom`` its feed.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
@@ -26,12 +25,13 @@ from collector.clock import now_ms
 from collector.errors import Problem
 from collector.outcomes import OUTCOME_NAMES
 from collector.rendering import markup
+from collector.rendering.forms import ATOM, CSV, JSON, MEDIA_TYPES, Entry, write_atom, write_csv, write_json
 from collector.rendering.plots import figure
 from collector.store.overdue import viewing
 from collector.web.context import HttpRequest, linker, server_of
 
 Facts = dict[str, Any]
-JSON = ".json"
+Renderer = Callable[["Page", "Question"], bytes]
 
 
 @dataclass(frozen=True)
@@ -46,29 +46,67 @@ class Question:
     link: Callable[..., str] = formatting.plain_link
     private: bool = False
     static: bool = False  # the page is written to a file: leave out what needs a server, such as filters
+    base: str = ""  # the address of the server, for feeds
 
 
 @dataclass(frozen=True)
 class Page:
-    """One page. ``path`` has each name in braces, as routes do; ``section`` is its entry in the navigation."""
+    """One page. ``path`` has each name in braces, as routes do; ``section`` is its entry in the navigation.
+
+    ``rows`` returns the list of the page, for CSV; ``entries`` what its feed contains. A page may have neither.
+    """
 
     path: str
     template: str
     answer: Callable[[Question], Facts]
     draw: Callable[[Question, Facts], Facts] = lambda question, facts: {}
     section: str = ""
+    rows: Callable[[Facts], Sequence[Facts]] | None = None
+    entries: Callable[[Question, Facts], Sequence[Entry]] | None = None
+    exported: bool = True  # whether the static copy contains it
+
+    @property
+    def forms(self) -> list[str]:
+        """The suffixes of the forms that the page has besides HTML."""
+        return [JSON, *([CSV] if self.rows else []), *([ATOM] if self.entries else [])]
+
+    def form(self, question: Question, suffix: str) -> str:
+        """Return the link of a form of the page, with the query of the page."""
+        parts = [question.path[part[1:-1]] if part.startswith("{") else part for part in self.path[1:].split("/")]
+        parts[-1] = (parts[-1] or "index") + suffix
+        return question.link(*parts, **{name: value for name, value in question.query.items() if name != "token"})
 
 
 def render_html(page: Page, question: Question) -> bytes:
     """Return the page as HTML, for people."""
     facts = page.answer(question)
     values = {"facts": facts, "link": question.link, "now": question.now, "question": question, "page": page}
+    values["forms"] = [(suffix[1:], page.form(question, suffix)) for suffix in page.forms]
     return templates().get_template(page.template).render(values | page.draw(question, facts)).encode()
 
 
 def render_json(page: Page, question: Question) -> bytes:
     """Return the facts of the page as JSON, for programs."""
-    return msgspec.json.encode({"drawn": formatting.at(question.now)} | page.answer(question))
+    return write_json({"drawn": formatting.at(question.now)} | page.answer(question))
+
+
+def render_csv(page: Page, question: Question) -> bytes:
+    """Return the list of the page as CSV, for spreadsheets and programs."""
+    if page.rows is None:
+        raise not_found("page", page.path + CSV)
+    return write_csv(page.rows(page.answer(question)))
+
+
+def render_atom(page: Page, question: Question) -> bytes:
+    """Return what changed as a feed."""
+    if page.entries is None:
+        raise not_found("page", page.path + ATOM)
+    entries = page.entries(question, page.answer(question))
+    path = page.form(question, ATOM)
+    return write_atom("ExaWorks status", question.base, path, formatting.at(question.now), entries)
+
+
+RENDERERS: dict[str, Renderer] = {JSON: render_json, CSV: render_csv, ATOM: render_atom}
 
 
 def handler(page: Page) -> HTTPRouteHandler:
@@ -76,7 +114,7 @@ def handler(page: Page) -> HTTPRouteHandler:
     named = page.path.endswith("}")
     paths = [page.path.replace("}", ":str}")]
     if not named:
-        paths.append(page.path + JSON if page.path != "/" else "/index" + JSON)
+        paths += [(page.path if page.path != "/" else "/index") + suffix for suffix in page.forms]
 
     @get(paths, name=page.path)
     async def serve(request: HttpRequest) -> Response[bytes]:
@@ -86,23 +124,29 @@ def handler(page: Page) -> HTTPRouteHandler:
         last = list(path)[-1] if named else None
         query, link = dict(request.query_params.items()), linker(request)
 
-        def render(renderer: Callable[[Page, Question], bytes], path: dict[str, str]) -> bytes:
+        base = server.public_url or str(request.base_url).rstrip("/")
+
+        def render(renderer: Renderer, path: dict[str, str]) -> bytes:
             now = now_ms()
             with viewing(server.store, now, server.write) as connection:
                 visibility = visibility_of(bearer)
-                return renderer(page, Question(connection, visibility, now, path, query, link, server.private))
+                question = Question(connection, visibility, now, path, query, link, server.private, base=base)
+                return renderer(page, question)
 
         def work() -> tuple[bytes, str]:
-            if last is not None and path[last].endswith(JSON):
+            address = request.url.path
+            suffix = next((each for each in page.forms if address.endswith(each)), None)
+            if suffix is not None and last is not None:
                 try:
-                    return render(render_json, {**path, last: path[last][: -len(JSON)]}), "application/json"
-                except Problem as problem:  # perhaps the name itself ends in .json
+                    named = {**path, last: path[last].removesuffix(suffix)}
+                    return render(RENDERERS[suffix], named), MEDIA_TYPES[suffix]
+                except Problem as problem:  # perhaps the name itself ends like this
                     if problem.status != 404:
                         raise
-            if request.url.path.endswith(JSON) and last is None:
-                return render(render_json, path), "application/json"
+            elif suffix is not None:
+                return render(RENDERERS[suffix], path), MEDIA_TYPES[suffix]
             if prefers_json(request.headers.get("accept", "")):
-                return render(render_json, path), "application/json"
+                return render(render_json, path), MEDIA_TYPES[JSON]
             return render(render_html, path), "text/html"
 
         body, kind = await asyncio.to_thread(work)

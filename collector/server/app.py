@@ -22,8 +22,8 @@ STATIC = Path(__file__).resolve().parents[1] / "rendering" / "static"
 
 HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -32,12 +32,12 @@ HEADERS = {
 
 _RAW_HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
 
-MEDIA_TYPES = {".css": "text/css", ".svg": "image/svg+xml"}
+MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
 @get("/static/{name:str}")
 async def static(request: HttpRequest) -> Response[bytes]:
-    """Serve the style sheet and the icon; neither is private."""
+    """Serve the style sheet, the script and the icon; none is private."""
     name = str(request.path_params["name"])
     file = STATIC / name
     if file.suffix not in MEDIA_TYPES or file.parent != STATIC or not file.is_file():

@@ -73,7 +73,7 @@ def _places(
             address = address.replace(f"{{{name}}}", quote(value, safe=""))
         return address, (pages[path], names)
 
-    yield from (place(path) for path in pages if "{" not in path)
+    yield from (place(path) for path, page in pages.items() if "{" not in path and page.exported)
     shown = dict.fromkeys(_run(tile) for tile in facts_of("/")["tiles"])
     for site in facts_of("/sites")["sites"]:
         yield place("/sites/{site}", site=site["site"])

@@ -162,6 +162,7 @@ def serve(options: Options, echo: Callable[[str], None]) -> None:
             private=options.private,
             settings=settings,
             hosts=_hosts(options, host, public_url),
+            public_url=public_url,
         )
         server.write(lambda connection: check_key(connection, key, options.key_file))
         for notice in store.notices:

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, func, select, tuple_
 
 from collector.auth.visibility import Visibility
 from collector.store.bulk import among
@@ -60,10 +61,18 @@ ORDER = (runs.c.started, runs.c.run_id, runs.c.id)
 
 
 def latest_runs(
-    connection: Connection, visibility: Visibility, limit: int, system: str | None = None, before: str | None = None
+    connection: Connection,
+    visibility: Visibility,
+    limit: int,
+    system: str | None = None,
+    before: str | None = None,
+    conditions: Iterable[ColumnElement[bool]] = (),
 ) -> list[Row[Any]]:
-    """Return runs, newest first; ``before`` is the name (``run_name``) of the last run of the previous page."""
-    query = visibility.of(select(*RUN_COLUMNS).join(systems, systems.c.id == runs.c.system))
+    """Return runs, newest first; ``before`` is the name (``run_name``) of the last run of the previous page.
+
+    ``conditions`` limit the runs and their systems, such as those of filters.
+    """
+    query = visibility.of(select(*RUN_COLUMNS).join(systems, systems.c.id == runs.c.system)).where(*conditions)
     if system is not None:
         query = query.where(systems.c.system == system)
     if before is not None:

@@ -6,7 +6,7 @@ database; they change where a failure is listed, never its outcome.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
@@ -19,6 +19,7 @@ from collector.auth.visibility import Visibility
 from collector.clock import now_ms
 from collector.errors import Problem
 from collector.formatting import at, ms
+from collector.store.bulk import among
 from collector.store.tables import runs, systems, waivers
 from dashboard_client.schema import Waiver, case_matches
 
@@ -78,8 +79,10 @@ def administrator_waivers(connection: Connection, visibility: Visibility, now: i
     ]
 
 
-def manifest_facts(connection: Connection, visibility: Visibility) -> dict[tuple[str, str], ManifestFacts]:
-    """Return the facts in the newest manifest of each system, by site and system."""
+def manifest_facts(
+    connection: Connection, visibility: Visibility, places: Collection[tuple[str, str]] | None = None
+) -> dict[tuple[str, str], ManifestFacts]:
+    """Return the facts in the newest manifest of each system, by site and system; ``places``: only of these systems."""
     newest = (
         select(runs.c.id)
         .where(runs.c.system == systems.c.id, runs.c.digest.is_not(None))
@@ -89,7 +92,14 @@ def manifest_facts(connection: Connection, visibility: Visibility) -> dict[tuple
         .scalar_subquery()
     )
     query = select(systems.c.site, systems.c.system, runs.c.manifest).join(runs, runs.c.id == newest)
-    return {(row.site, row.system): _decode(bytes(row.manifest)) for row in connection.execute(visibility.of(query))}
+    if places is not None:
+        query = query.where(among(connection, systems.c.system, sorted({system for _, system in places})))
+    rows = connection.execute(visibility.of(query))
+    return {
+        (row.site, row.system): _decode(bytes(row.manifest))
+        for row in rows
+        if places is None or (row.site, row.system) in places
+    }
 
 
 def site_file_waivers(manifests: dict[tuple[str, str], ManifestFacts]) -> list[SystemWaiver]:

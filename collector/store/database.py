@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, select, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from collector.errors import StoreError, StoreNewerError
 from collector.store.mounts import shared_file_system
-from collector.store.tables import HEAD, ROLLED_UP, metadata
+from collector.store.tables import HEAD, REFRESHED, ROLLED_UP, metadata, systems
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -236,6 +236,11 @@ def migrate(connection: Connection, url: URL, revision: str | None) -> None:
         from collector.store.recompute import recompute_rollups
 
         recompute_rollups(connection)
+    elif revision is not None and revision < REFRESHED:
+        from collector.store.rollups import refresh_board
+
+        for system in connection.execute(select(systems.c.id)).scalars().all():
+            refresh_board(connection, system)
 
 
 def tune(connection: Connection) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, func, insert, select, update
 from collector.errors import Problem
 from collector.store.bulk import among
 from collector.store.tables import cells, former_names, plans, runs, systems, writers
+from dashboard_client.schema import deployment_label
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,14 @@ class CellName:
     component: str
     partners: tuple[str, ...]
     tier: str
+    imported: bool = False
 
     def row(self, system: int) -> dict[str, Any]:
-        subject = "+".join([self.component, *self.partners])[:256]
+        label = deployment_label(self.case_id)
+        subject = "+".join([self.component, *self.partners, *([f"in {label}"] if label else [])])[:256]
         scheduler = self.case_id.rpartition("@")[2].partition("/")[0][:256] if "@" in self.case_id else ""
         values = {"case_id": self.case_id, "component": self.component, "subject": subject}
-        return {"system": system, **values, "scheduler": scheduler, "tier": self.tier}
+        return {"system": system, **values, "scheduler": scheduler, "tier": self.tier, "imported": self.imported}
 
 
 def run_query() -> Any:

@@ -14,6 +14,7 @@ from sqlalchemy import BigInteger, Connection, Row, delete, literal_column, sele
 from collector.outcomes import MISSING, PASS
 from collector.store.bulk import among, update_many
 from collector.store.days import Sums, sum_days, write_days
+from collector.store.owners import note_owner
 from collector.store.points import ROLLED_UP, RecordMetrics, add_points, recompute_series
 from collector.store.records import name_schedulers, pack_schedulers
 from collector.store.rollups import (
@@ -30,6 +31,7 @@ from collector.store.silence import note_cadence
 from collector.store.streaks import Streak
 from collector.store.tables import (
     RECORD_BITS,
+    attention,
     board,
     bodies,
     cells,
@@ -47,10 +49,11 @@ _PAGE = 2000
 MAX_PROBLEMS = 20
 """The number of problems of one kind that a verification describes; the others are only counted."""
 
-SYSTEM_SUMS = ("full_smoke", "full_integration", "full_scale", "trended", "worse", "silent_from")
+SYSTEM_SUMS = ("full_smoke", "full_integration", "full_scale", "trended", "worse", "silent_from", "owner")
 
 SNAPSHOTS = {
     "cells": (cells, (cells.c.id,), (*STREAK, *DETAILS)),
+    "attention": (attention, (attention.c.cell,), tuple(attention.c)[1:]),
     "board": (board, (board.c.system, board.c.subject), tuple(board.c)[2:]),
     "days": (days, (days.c.system, days.c.day), tuple(days.c)[2:]),
     "runs": (runs, (runs.c.id,), (runs.c.extra, runs.c.outcomes, runs.c.records, runs.c.schedulers)),
@@ -116,6 +119,7 @@ def recompute_rollups(connection: Connection, report: VerificationReport | None 
         update_many(connection, cells, (*STREAK, *DETAILS), updates)
         note_full_runs(connection, system)
         note_cadence(connection, system)
+        note_owner(connection, system)
         refresh_board(connection, system)
         add_points(connection, system, measured.get(system, []))
         recompute_series(connection, system)

@@ -28,7 +28,7 @@ from collector.store.names import (
 from collector.store.points import RecordMetrics, add_points
 from collector.store.rollups import positions, update_rollups
 from collector.store.tables import RECORD_BITS, bodies, records, runs
-from dashboard_client.schema import Outcome, Scheduler, Span
+from dashboard_client.schema import Origin, Outcome, Scheduler, Span
 from dashboard_client.schema import record_id as schema_record_id
 
 Refusal = tuple[int, str | None, Problem]
@@ -155,7 +155,8 @@ def _open_runs(connection: Connection, batch: Sequence[DecodedRecord], now: int,
             run.batch.append((decoded, 0))
             if record.case_id not in names.setdefault(run.system, {}):
                 case = record.case
-                name = CellName(record.case_id, case.component, tuple(case.partners), case.tier.value)
+                imported = record.origin is not Origin.NATIVE
+                name = CellName(record.case_id, case.component, tuple(case.partners), case.tier.value, imported)
                 names[run.system][record.case_id] = name
     keys = {system: cell_keys(connection, system, wanted.values()) for system, wanted in sorted(names.items())}
     for run in opened:

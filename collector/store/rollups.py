@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import Connection, delete, func, select, update
 
 from collector.outcomes import MISSING, worst
+from collector.store.attention import FAILED, failing_since, is_failing, recent_shares, write_attention
 from collector.store.bulk import among, insert_many, update_many
+from collector.store.members import Member
 from collector.store.streaks import Observation, Streak, is_flaky
 from collector.store.tables import board, cells, plans, records, runs, systems
 
@@ -50,20 +52,6 @@ def is_open(run: Any) -> bool:
 def state_of(run: Any) -> str:
     """Return the state of a run by its name: complete or interrupted, or else open or overdue."""
     return run.state or ("overdue" if run.overdue else "open")
-
-
-class Member(NamedTuple):
-    """A cell, as one of those that share a row of the board."""
-
-    id: int
-    subject: str
-    component: str
-    scheduler: str
-    tier: str
-    last_record: int | None
-    last_version: str | None
-    last_emulated: bool | None
-    streak: Streak
 
 
 def update_rollups(
@@ -102,7 +90,7 @@ def update_rollups(
     for cell, streak in sorted(streaks.items()):
         member, detail = members[cell], latest.get(cell, NO_DETAILS)
         if streak != member.streak or detail != member[5:8]:
-            members[cell] = Member._make((*member[:5], *detail, streak))
+            members[cell] = Member._make((*member[:5], *detail, member.imported, streak))
             rows.append((*streak, *detail, cell))
     update_many(connection, cells, (*STREAK, *DETAILS), rows)
     _write_board(connection, system, members.values(), {member.subject for member in members.values()})
@@ -142,12 +130,21 @@ def note_full_runs(connection: Connection, system: int) -> None:
 
 def _members(connection: Connection, system: int, touched: Iterable[int] | None) -> list[Member]:
     """Return the cells of a system in the order of their names; with ``touched``, only those of the same subjects."""
-    columns = (cells.c.id, cells.c.subject, cells.c.component, cells.c.scheduler, cells.c.tier, *DETAILS, *STREAK)
+    columns = (
+        cells.c.id,
+        cells.c.subject,
+        cells.c.component,
+        cells.c.scheduler,
+        cells.c.tier,
+        *DETAILS,
+        cells.c.imported,
+        *STREAK,
+    )
     query = select(*columns).where(cells.c.system == system).order_by(cells.c.case_id)
     if touched is not None:
         of_these = select(cells.c.subject).where(among(connection, cells.c.id, touched)).distinct()
         query = query.where(among(connection, cells.c.subject, connection.execute(of_these).scalars()))
-    return [Member._make((*row[:8], Streak._make(row[8:]))) for row in connection.execute(query)]
+    return [Member._make((*row[:9], Streak._make(row[9:]))) for row in connection.execute(query)]
 
 
 def _runs(connection: Connection, system: int, only: list[int] | None) -> Iterator[Any]:
@@ -214,14 +211,15 @@ def _write_board(
     if subjects is not None:
         outdated = outdated.where(among(connection, board.c.subject, sorted(subjects)))
     connection.execute(outdated)
-    insert_many(connection, board, [_board_row(system, *each) for each in sorted(grouped.items())])
+    insert_many(connection, board, [board_row(system, *each) for each in sorted(grouped.items())])
+    write_attention(connection, system, [member for some in grouped.values() for member in some], subjects)
 
 
 def _start(member: Member) -> int:
     return member.streak.last_started or 0
 
 
-def _board_row(system: int, subject: str, members: Sequence[Member]) -> tuple[Any, ...]:
+def board_row(system: int, subject: str, members: Sequence[Member]) -> tuple[Any, ...]:
     """Return the columns of ``board``, in their order."""
     outcomes = "".join(member.streak.last_outcome or "" for member in members)
     displayed = worst(outcomes)
@@ -241,4 +239,16 @@ def _board_row(system: int, subject: str, members: Sequence[Member]) -> tuple[An
         sum(bool(member.last_emulated) for member in members),
         sum(is_flaky(member.streak.turns) for member in members),
         ", ".join(nested)[:256] or None,
+        recent_shares(member.streak.history for member in members),
+        _began(displayed, members),
+        max((failing_since(each.streak) for each in members if is_failing(each.streak)), default=None),
+        all(member.imported for member in members),
     )
+
+
+def _began(displayed: str, members: Sequence[Member]) -> int | None:
+    """Return when the displayed outcome of a group began: with the first failure, or with the last change."""
+    shown = [member for member in members if member.streak.last_outcome == displayed]
+    if displayed in tuple(FAILED):
+        return min((failing_since(member.streak) for member in shown), default=None)
+    return max((member.streak.since_started or 0 for member in shown), default=None)

@@ -25,6 +25,7 @@ from collector.store.names import (
     writer_key,
 )
 from collector.store.overdue import due_of
+from collector.store.owners import note_owner
 from collector.store.rollups import note_full_runs, parse_cells, positions, update_rollups
 from collector.store.silence import note_cadence
 from collector.store.tables import closings, runs
@@ -56,7 +57,7 @@ def store_manifest(
             return False
         raise conflict(f"Run {manifest.run_id} is already stored with another manifest.", row.digest, decoded.digest)
     names = [
-        CellName(planned.case_id, planned.component, tuple(planned.partners), planned.tier.value)
+        CellName(planned.case_id, planned.component, tuple(planned.partners), planned.tier.value, origin is not None)
         for planned in manifest.planned
     ]
     keys = cell_keys(connection, system, names)
@@ -79,6 +80,7 @@ def store_manifest(
         "cadence": duration_seconds(manifest.cadence),
         "stack": stack_of(manifest),
         "origin": origin,
+        "owner": (manifest.owner or "").replace("\0", "\ufffd")[:128] or None,
         "writer": writer_key(connection, writer),
         "plan": plan_key(connection, layout),
         "extra": json.dumps(extra, separators=(",", ":")),
@@ -91,6 +93,7 @@ def store_manifest(
         if row.state is not None:
             note_full_runs(connection, system)
         update_rollups(connection, system, {row.id: [*layout, *extra]}, moved=True)
+    note_owner(connection, system)
     if values["cadence"] is not None:
         note_cadence(connection, system)
     return True

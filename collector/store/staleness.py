@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, cast, func, select
 
 from collector.importers.common import Source
 from collector.store.tables import runs, systems
@@ -56,3 +56,10 @@ def stale_after_of_system(connection: Connection, source: Source) -> int:
     )
     stated = connection.execute(query).scalar()
     return DEFAULT_STALE_AFTER if stated is None else stated
+
+
+def stale_condition(started: Any, stale_after: Any, now: int) -> ColumnElement[bool]:
+    """Return the condition that a result is stale, from the columns with its start and its run's ``stale_after``."""
+    seconds = func.coalesce(stale_after, DEFAULT_STALE_AFTER)
+    condition: ColumnElement[bool] = started < now - cast(seconds, BigInteger) * 1000
+    return condition

@@ -14,6 +14,7 @@ from collector.store.rollups import note_full_runs
 from collector.store.silence import note_cadence
 from collector.store.tables import (
     RECORD_BITS,
+    attention,
     board,
     bodies,
     cells,
@@ -127,6 +128,7 @@ def _dependants(key: int, of_system: Any, of_cells: Any) -> list[tuple[Table, An
     return [
         (series, series.c.cell.in_(of_cells)),
         (reported_states, reported_states.c.cell.in_(of_cells)),
+        (attention, attention.c.system == key),
         (board, board.c.system == key),
         (days, days.c.system == key),
         (closings, closings.c.run.in_(of_system)),

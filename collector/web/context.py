@@ -53,7 +53,8 @@ class Server:
     """The object that all handlers share.
 
     ``process_token``: a token that only this process accepts, for uploading and reading. ``private``: readers need a
-    token too. ``hosts``: the host names under which the server may be requested; None for any.
+    token too. ``hosts``: the host names under which the server may be requested; None for any. ``public_url``: the
+    address with which links in feeds and messages begin.
     """
 
     def __init__(
@@ -64,12 +65,14 @@ class Server:
         private: bool = False,
         hosts: frozenset[str] | None = None,
         settings: Settings | None = None,
+        public_url: str | None = None,
     ) -> None:
         self.store = store
         self.key = key
         self.process_token = process_token
         self.private = private
         self.hosts = hosts
+        self.public_url = public_url
         self.settings = settings or Settings()
         self.rates = Buckets(self.settings.rates.per_second, self.settings.rates.burst)
         self.name = f"{socket.gethostname()[:100]}:{os.getpid()}"

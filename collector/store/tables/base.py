@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Integer, MetaData
 
-HEAD = "0009"
+HEAD = "0010"
 """The revision that this code reads and writes. A test compares it with the newest migration."""
 
 ROLLED_UP = "0004"
 """The newest revision that changed the roll-ups; they are recomputed when an older schema is migrated."""
+
+REFRESHED = "0010"
+"""The newest revision that changed only the board and the cells that need attention; they follow from the cells."""
 
 RECORD_BITS = 20
 """A run has at most 2**RECORD_BITS records."""

@@ -51,6 +51,7 @@ systems = Table(
     Column("retired", BigInteger),  # runs that started before are not current; a later run takes it into use again
     # Roll-up: when it counts as silent if no further run starts; null if no run states a cadence.
     Column("silent_from", BigInteger),
+    Column("owner", String(128)),  # Roll-up: the owner that its newest manifest names
     Column("silence_reported", BigInteger),  # the silent_from that was last reported to the hooks
     UniqueConstraint("site", "system"),
 )
@@ -82,6 +83,7 @@ cells = Table(
     Column("subject", String(256), nullable=False),  # the component, or component+partner for a pair
     Column("scheduler", String(256), nullable=False),
     Column("tier", String(16), nullable=False),
+    Column("imported", Boolean, nullable=False, server_default=false()),  # its results are those of another tool
     # Roll-up: the latest run with an outcome of the cell.
     Column("last_run", Key),
     Column("last_started", BigInteger),
@@ -103,6 +105,7 @@ cells = Table(
     UniqueConstraint("system", "case_id"),
     Index(None, "system", "subject"),
     Index(None, "last_outcome"),
+    Index(None, "scheduler", "system"),
 )
 
 plans = Table(
@@ -135,6 +138,7 @@ runs = Table(
     Column("cadence", Integer),  # seconds
     Column("stack", String(16)),  # changes whenever a deployment under test changes
     Column("origin", String(16)),  # null for the harness of this project, else the importer
+    Column("owner", String(128)),
     Column("plan", ForeignKey("plans.id")),
     # Roll-up of its records.
     Column("extra", Text, nullable=False),  # JSON list of cell keys

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, String, Table, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 from collector.store.tables.base import Key, metadata
 
@@ -15,6 +26,7 @@ hooks = Table(
     Column("site", String(128)),  # null for every site
     Column("hour", Integer),  # of the day in UTC, for a digest
     Column("made", BigInteger, nullable=False),
+    Column("options", Text),  # JSON object: shape, subscription and quiet hours (``collector.notify.options``)
 )
 
 reported_states = Table(

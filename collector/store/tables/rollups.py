@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Float, ForeignKey, Index, Integer, String, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+)
 
 from collector.store.tables.base import Key, metadata
 
@@ -20,6 +33,34 @@ board = Table(
     Column("emulated", Integer, nullable=False),  # the number of its cells that ran on an emulator
     Column("flaky", Integer, nullable=False, server_default="0"),  # the number of its cells that are flaky
     Column("nested", String(256)),  # the nested schedulers of its cells, such as "flux"
+    # The share of passes in each of the newest runs (``collector.store.attention.recent_shares``).
+    Column("shares", String(14)),
+    Column("since", BigInteger),  # when the displayed outcome began
+    Column("changed", BigInteger),  # when the newest of its failures began
+    Column("imported", Boolean, nullable=False, server_default=false()),  # all its cells are of other tools
+)
+
+attention = Table(
+    "attention",
+    metadata,
+    # Current cells that do not pass, skips excepted, and cells that passed again within their history.
+    Column("cell", ForeignKey("cells.id"), primary_key=True, autoincrement=False),
+    Column("system", ForeignKey("systems.id"), nullable=False),
+    Column("component", String(128), nullable=False),
+    Column("subject", String(256), nullable=False),
+    Column("scheduler", String(256), nullable=False),
+    Column("outcome", String(1), nullable=False),
+    Column("since", BigInteger, nullable=False),  # when it began to fail, or to pass again
+    Column("run", Key, nullable=False),  # the latest run
+    Column("version", String(128)),
+    Column("emulated", Boolean, nullable=False),
+    Column("flaky", Boolean, nullable=False),
+    Column("cause", String(16)),  # whose fault it is
+    # Equal for failures with the same cause: the cause key of the record, else a digest of its cause and evidence.
+    Column("cause_key", String(128), nullable=False),
+    Index(None, "outcome", "since"),
+    Index(None, "system"),
+    Index(None, "cause_key"),
 )
 
 days = Table(

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.history import Shape, fill
+from benchmarks.history import fill
+from benchmarks.spells import Shape
 from collector.auth.visibility import EVERYTHING
 from collector.clock import now_ms
 from collector.formatting import plain_link
@@ -32,7 +33,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     """A collector with ten systems of many outcomes, and the address of each of its pages."""
     home = tmp_path_factory.mktemp("browser")
     history = open_store(database_url(None, home / "collector"))
-    fill(history, Shape(systems=10, cases=18, nights=4))
+    fill(history, Shape(systems=10, cases=18, nights=5, bad_night=True))
     places = {path: _address(path, names) for path, names in addresses(history, now=now_ms())}
     export(_reading(history), EVERYTHING, home / "static", now_ms(), runs=2)
     history.close()
@@ -60,7 +61,7 @@ def test_a_page_is_accessible_in_light_and_dark(shown: Shown, browser: Any, path
     page.goto(served.url + places[path])
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
-        _screenshot(page, path, scheme)
+        screenshot(page, path, scheme)
         wanted = WCAG if scheme == "light" else ["color-contrast"]
         report = axe.run(page, options={"runOnly": wanted, "resultTypes": ["violations"]}).response
         assert {each["id"]: [node["html"][:200] for node in each["nodes"][:3]] for each in report["violations"]} == {}
@@ -85,7 +86,7 @@ def test_a_page_requests_nothing_from_other_hosts_logs_nothing_and_fits_a_narrow
     assert page.locator("h1").count() == 1
     assert page.locator("main").inner_text().strip()
     if scripts:
-        _screenshot(page, path, "narrow")
+        screenshot(page, path, "narrow")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert context.cookies() == []
     context.close()
@@ -104,12 +105,12 @@ def test_stale_emulated_and_missing_results_do_not_look_like_a_pass(shown: Shown
         ".legend .pill.pass.stale",
         ".legend .pill.pass.emulated",
         ".legend .pill.missing",
-        ".tile.stale.pass",
+        ".heat.stale.pass",
     ):
         assert page.locator(other).first.evaluate(colour) != green, other
-    hatch = page.locator(".tile.stale").first.evaluate("node => getComputedStyle(node).backgroundImage")
+    hatch = page.locator(".heat.stale").first.evaluate("node => getComputedStyle(node).backgroundImage")
     assert "repeating-linear-gradient" in hatch
-    assert page.locator(".tile.missing").first.evaluate(colour) == "rgba(0, 0, 0, 0)"
+    assert page.locator(".heat.missing").first.evaluate(colour) == "rgba(0, 0, 0, 0)"
     page.goto(f"{served.url}/systems/llnl/system09")
     emulated = page.locator("tr.em td.p").first.evaluate(colour)
     page.goto(f"{served.url}/systems/llnl/system01")
@@ -142,7 +143,7 @@ def test_the_exported_dashboard_can_be_read_from_a_disk(shown: Shown, browser: A
     failed: list[str] = []
     page.on("requestfailed", lambda request: failed.append(request.url))
     page.goto(Path(served.home, "static", "index.html").as_uri())
-    tile = page.locator(".tile.fail").first
+    tile = page.locator(".heat.fail").first
     assert tile.evaluate("node => getComputedStyle(node).borderTopStyle") == "solid"
     tile.click()
     assert page.locator("h2", has_text="Every case").is_visible()
@@ -152,7 +153,7 @@ def test_the_exported_dashboard_can_be_read_from_a_disk(shown: Shown, browser: A
     assert failed == []
 
 
-def _screenshot(page: Any, path: str, kind: str) -> None:
+def screenshot(page: Any, path: str, kind: str) -> None:
     if SHOTS:
         name = path.strip("/").replace("/", "-").replace("{", "").replace("}", "") or "now"
         page.screenshot(path=str(Path(SHOTS, f"{name}-{kind}.png")))

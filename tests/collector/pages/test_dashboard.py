@@ -11,7 +11,8 @@ import msgspec
 import pytest
 from sqlalchemy import event
 
-from benchmarks.history import Shape, fill
+from benchmarks.history import fill
+from benchmarks.spells import Shape
 from collector.auth.tokens import ANYONE, GRANTS, Bearer, hide_site
 from collector.auth.visibility import EVERYTHING, Visibility, visibility_of
 from collector.clock import instant_ms, now_ms
@@ -32,6 +33,8 @@ from tests.collector.samples import closing, manifest, record
 PAGES = {page.path: page for page in all_pages()}
 NOW = instant_ms("2026-11-20T12:00:00Z")
 MOST_QUERIES = 5
+MOST_QUERIES_OF = {"/": 8}
+"""The first page consists of several lists; each needs one query, whatever its length."""
 
 
 def put(store: Store, opening: Manifest | None, *records: Record, close: bool = True, missing: int = 0) -> None:
@@ -91,7 +94,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     history.close()
 
 
-def test_no_page_needs_more_than_five_queries(filled: Store) -> None:
+def test_a_page_needs_few_queries_whatever_it_shows(filled: Store) -> None:
     statements: list[str] = []
     listen = lambda conn, cursor, statement, *rest: statements.append(statement)  # noqa: E731
     counts = {}
@@ -105,7 +108,8 @@ def test_no_page_needs_more_than_five_queries(filled: Store) -> None:
     finally:
         event.remove(filled.reader, "before_cursor_execute", listen)
     assert counts.keys() == PAGES.keys()
-    assert all(0 < count <= MOST_QUERIES for count in counts.values()), counts
+    assert all(count <= MOST_QUERIES_OF.get(path, MOST_QUERIES) for path, count in counts.items()), counts
+    assert all(count or path == "/search" for path, count in counts.items())  # a search for nothing needs none
 
 
 def test_the_facts_of_every_page_are_available_as_json(filled: Store) -> None:
@@ -143,7 +147,7 @@ class Passes(HTMLParser):
         classes = (dict(attrs).get("class") or "").split()
         if tag == "tr":
             self._row = " ".join(classes)
-        if ("pass" in classes and {"tile", "pill"} & set(classes)) and not {"stale", "emulated"} & set(classes):
+        if ("pass" in classes and {"tile", "pill", "heat"} & set(classes)) and not {"stale", "emulated"} & set(classes):
             self.green.append(f"{tag}.{'.'.join(classes)}")
         if tag == "td" and classes == ["p"] and self._row != "em":
             self.green.append("td.p")
@@ -178,7 +182,7 @@ def test_emulated_and_stale_passes_never_have_the_colour_of_a_pass(store: Store)
     for path in ("/", "/sites"):
         assert Passes(_without_legend(drawn(store, path))).green == [], path
     fresh = drawn(store, "/", now=instant_ms("2026-11-20T08:30:00Z"))
-    assert "tile pass" in fresh
+    assert "heat pass" in fresh
     assert Passes(_without_legend(fresh)).green != []
 
 
@@ -209,6 +213,7 @@ def _without_legend(page: str) -> str:
     return before + rest.partition("</details>")[2]
 
 
+SCRIPT = '<script src="/static/dashboard.js" defer></script>'
 EVIL = "\"><script>x</script>'<b>&"
 
 
@@ -228,7 +233,7 @@ def test_values_from_outside_are_escaped_on_every_page(store: Store) -> None:
     hits = 0
     for path, names in addresses(store):
         page = drawn(store, path, **names)
-        assert "<script" not in page, path
+        assert page.count("<script") == page.count(SCRIPT) == 1, path
         assert "<q>&" not in page, path
         hits += "&lt;script&gt;" in page
     assert hits >= 9
@@ -373,8 +378,10 @@ def test_a_waiver_without_a_valid_day_or_a_reason_is_refused(store: Store, field
 def test_filters_in_the_address_hide_results_that_do_not_match(filled: Store) -> None:
     everything = ask(filled, "/", now=now_ms())
     some = ask(filled, "/", now=now_ms(), query={"component": "parsl,psij", "site": "llnl"})
-    assert {(tile["site"], tile["subject"]) for tile in some["tiles"]} == {("llnl", "parsl"), ("llnl", "psij")}
-    assert some["hidden_by_filters"] == len(everything["tiles"]) - len(some["tiles"])
+    assert {(tile["site"], tile["subject"]) for tile in some["tiles"]} == {
+        ("llnl", subject) for subject in ("parsl", "psij", "parsl+psij", "parsl+flux")
+    }
+    assert some["systems"] == everything["sites"]["llnl"] < everything["systems"]
     emulated = ask(filled, "/", now=now_ms(), query={"state": "emulated"})
     assert {tile["system"] for tile in emulated["tiles"]} == {"system09"}
     assert ask(filled, "/", now=now_ms(), query={"outcome": EVIL})["tiles"] == []
@@ -435,7 +442,7 @@ def test_the_page_of_a_site_shows_waits_costs_and_contact_from_daily_sums(filled
     assert system["attempts_30_days"] == sum(day["attempts"] for day in system["days"])
     assert 4 <= system["days"][0]["queue_wait"] <= 404
     assert system["node_hours_30_days"] > 0
-    assert (system["owner"], system["cadence"]) == ("workflow group", "1d")
+    assert (system["owner"], system["cadence"]) == ("user support", "1d")
     assert facts["waivers"][0]["cases"] == "parsl+flux/*"
     page = drawn(filled, "/sites/{site}", now=now_ms(), site="llnl")
     assert page.count('<svg class="plot"') == 4

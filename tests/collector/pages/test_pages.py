@@ -1,4 +1,4 @@
-"""The pages as they are sent and as Chromium shows them: without scripts, and without content from other hosts."""
+"""The pages as they are sent and as Chromium shows them: no inline scripts, and no content from other hosts."""
 
 from __future__ import annotations
 
@@ -63,16 +63,18 @@ PAGES = ["/", "/runs/page-1", f"/records/{record('page-1', CASES[2], attempt=2).
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_a_page_has_no_script_no_inline_style_and_nothing_from_other_hosts(shown: Collector, path: str) -> None:
+def test_a_page_has_no_inline_script_or_style_and_nothing_from_other_hosts(shown: Collector, path: str) -> None:
     answer = shown.get(path, token=TOKEN)
     assert answer.status_code == 200
     policy = answer.headers["content-security-policy"]
     assert "default-src 'none'" in policy
-    assert "script-src" not in policy
+    assert "script-src 'self';" in policy
     assert "unsafe" not in policy
     assert "set-cookie" not in answer.headers
     for tag, attributes in Elements(answer.text).tags:
-        assert tag not in {"script", "iframe", "form"}
+        assert tag != "iframe"
+        assert tag != "script" or attributes == {"src": "/static/dashboard.js", "defer": None}
+        assert tag != "form" or (attributes["action"], attributes["method"]) == ("/search", "get")
         assert not any(name == "style" or name.startswith("on") for name in attributes)
         for name in ("src", "href"):
             assert re.match(r"[/#](?!/)", attributes.get(name) or "/"), attributes
@@ -81,7 +83,7 @@ def test_a_page_has_no_script_no_inline_style_and_nothing_from_other_hosts(shown
 def test_hostile_output_is_shown_as_text(shown: Collector) -> None:
     page = shown.get(PAGES[2], token=TOKEN).text
     assert "&lt;script&gt;document.title=&#34;owned&#34;&lt;/script&gt;" in page
-    assert "<script" not in page
+    assert page.count("<script") == page.count('<script src="/static/dashboard.js" defer></script>') == 1
     assert "<img src=x" not in page
     assert "<b>owner" not in shown.get(PAGES[1], token=TOKEN).text
 
@@ -164,7 +166,7 @@ def test_a_reader_can_follow_links_from_the_matrix_to_the_evidence(
     page.goto(f"{shown.url}/?token={TOKEN}")
     assert page.title() == "Now · ExaWorks"
     tile = page.get_by_role("link", name="psij on frontier: fail, stale")
-    assert tile.get_attribute("class").split() == ["tile", "fail", "stale"]
+    assert tile.get_attribute("class").split() == ["heat", "fail", "stale"]
     control = page.get_by_role("link", name="control on frontier: pass, stale, emulated; 2 pass")
     assert control.get_by_text("emulated").is_visible()
     missing = page.get_by_role("link", name="parsl on frontier: missing, stale; 1 missing")

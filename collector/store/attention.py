@@ -1,0 +1,123 @@
+"""Which cells need attention, and how the shares of passes developed, derived from the histories of cells.
+
+A cell needs attention if it is current and does not pass; a skip is no reason. A cell that passes again is listed too,
+as long as its history shows the failure.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, delete, select
+
+from collector.outcomes import PASS
+from collector.store.bulk import among, insert_many
+from collector.store.members import Member
+from collector.store.streaks import Streak, is_flaky
+from collector.store.tables import attention, records
+
+FAILED = "fei."
+"""The outcomes of cells that fail: fail, error, infra, missing."""
+
+WAIVED = "xX"
+"""The outcomes of cells with a known failure."""
+
+SHARES = 14
+"""The number of runs whose shares of passes are kept."""
+
+NO_SHARE = "-"
+_DIGITS = "0123456789"
+ALL_PASSED = "A"
+
+_VARYING = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{7,}\b|\d+", re.IGNORECASE)
+
+
+def failing_since(streak: Streak) -> int:
+    """Return when a failure began: the first failure after the last pass, else the first of these equal outcomes."""
+    if streak.fail_started is not None and streak.last_outcome in ("f", "e"):
+        return streak.fail_started
+    return streak.since_started or 0
+
+
+def is_failing(streak: Streak) -> bool:
+    """Return whether the latest outcome of a cell is a failure."""
+    return streak.last_outcome in tuple(FAILED)
+
+
+def has_recovered(streak: Streak) -> bool:
+    """Return whether a cell passes now and its history shows a failure as the outcome before."""
+    before = (streak.history or "").rstrip(PASS)
+    return streak.last_outcome == PASS and before[-1:] in tuple(FAILED)
+
+
+def recent_shares(histories: Iterable[str | None]) -> str:
+    """Return the share of passes in each of the newest runs, one character a run, the oldest first.
+
+    A digit is the share in tenths, rounded down; ``A`` means that every judged case passed; ``-`` that none was judged.
+    Skips do not count.
+    """
+    columns = [""] * SHARES
+    for history in histories:
+        kept = (history or "")[-SHARES:]
+        for place, outcome in enumerate(kept, SHARES - len(kept)):
+            columns[place] += outcome
+    return "".join(map(_share, columns))
+
+
+def _share(outcomes: str) -> str:
+    judged = len(outcomes) - outcomes.count("s")
+    passed = outcomes.count(PASS)
+    return NO_SHARE if not judged else ALL_PASSED if passed == judged else _DIGITS[10 * passed // judged]
+
+
+def write_attention(
+    connection: Connection, system: int, members: Sequence[Member], subjects: Iterable[str] | None
+) -> None:
+    """Rewrite the rows of the given current cells; ``subjects``: their subjects, or None for all of the system."""
+    outdated = delete(attention).where(attention.c.system == system)
+    if subjects is not None:
+        outdated = outdated.where(among(connection, attention.c.subject, sorted(subjects)))
+    connection.execute(outdated)
+    listed = [each for each in members if each.streak.last_outcome in (*FAILED, *WAIVED) or has_recovered(each.streak)]
+    failed = [each.last_record for each in listed if each.last_record is not None and each.streak.last_outcome != PASS]
+    causes: dict[int, Any] = {}
+    if failed:
+        columns = (records.c.id, records.c.cause, records.c.phase, records.c.rule, records.c.evidence)
+        query = select(*columns, records.c.cause_key).where(among(connection, records.c.id, failed))
+        causes = {row.id: row for row in connection.execute(query)}
+    insert_many(connection, attention, [_row(system, each, causes.get(each.last_record or -1)) for each in listed])
+
+
+def _row(system: int, member: Member, cause: Any) -> tuple[Any, ...]:
+    """Return the columns of ``attention``, in their order."""
+    streak = member.streak
+    passed = streak.last_outcome == PASS
+    return (
+        member.id,
+        system,
+        member.component,
+        member.subject,
+        member.scheduler,
+        streak.last_outcome,
+        streak.since_started if passed else failing_since(streak),
+        streak.last_run,
+        member.last_version,
+        bool(member.last_emulated),
+        is_flaky(streak.turns),
+        cause.cause if cause is not None else None,
+        "" if passed else key_of_cause(streak.last_outcome or "", cause),
+    )
+
+
+def key_of_cause(outcome: str, cause: Any) -> str:
+    """Return the cause key of a record, or a digest of what it states if it has none; numbers in evidence vary."""
+    if cause is None:
+        return "no-record"
+    if cause.cause_key is not None:
+        return str(cause.cause_key)
+    evidence = _VARYING.sub("#", cause.evidence or "")[:120]
+    parts = "\0".join([outcome, cause.cause or "", cause.phase or "", cause.rule or "", evidence])
+    return f"like-{hashlib.sha256(parts.encode()).hexdigest()[:16]}"
