@@ -17,20 +17,16 @@ from collector.pages import all_pages
 from docs_site.errors import DocsError
 
 _SYSTEMS, _CASES, _NIGHTS = 10, 18, 14
-_ALIASES = ("/runs/{run_id}",)
-"""Paths that show the page of another path."""
+_QUERIES = {"/search": "?q=parsl"}
 
 
 def names() -> dict[str, str]:
-    """Return the path of each page that has a picture, by the name of the picture."""
-    paths = [page.path for page in all_pages() if page.path not in _ALIASES]
-    return {name_of(path): path for path in paths}
+    """Return the path of each page by the name of its picture, which is that of its template.
 
-
-def name_of(path: str) -> str:
-    """Return the name of a page's picture: ``/`` is ``now``, ``/sites/{site}`` is ``sites-site``."""
-    parts = re.findall(r"\w+", path)
-    return "-".join(dict.fromkeys(parts)) or "now"
+    Of two paths that show one page, the longer one counts.
+    """
+    pages = sorted(all_pages(), key=lambda page: len(page.path))
+    return {page.template.removesuffix(".html"): page.path for page in pages}
 
 
 @contextmanager
@@ -51,7 +47,8 @@ def dashboard_pages(folder: Path) -> Iterator[dict[str, str]]:
     with _served(home) as address:
         values = _values(address)
         yield {
-            name: address + re.sub(r"\{(\w+)\}", lambda match: values[match[1]], path) for name, path in names().items()
+            name: address + re.sub(r"\{(\w+)\}", lambda match: values[match[1]], path) + _QUERIES.get(path, "")
+            for name, path in names().items()
         }
 
 
@@ -82,7 +79,7 @@ def _values(address: str) -> dict[str, str]:
     newest = {**place, "run_id": grid["runs"][0]["run_id"]}
     run = _facts(address, "/runs/{site}/{system}/{run_id}.json".format(**newest))
     recorded = [case for case in run["cases"] if case["record_id"]]
-    chosen = next((case for case in recorded if case["state"] == "fail"), recorded[0])
+    chosen = next((case for case in recorded if case["outcome"] == "fail"), recorded[0])
     cell = next(
         (case["cell"] for case in grid["cases"] if case["case_id"] == chosen["case_id"]), grid["cases"][0]["cell"]
     )

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-WIDTH = 100
+WIDTH = 110
 HEIGHT = 400
 """Rows of the screen: more than any output has, so that nothing is scrolled away."""
 

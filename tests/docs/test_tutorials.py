@@ -1,4 +1,7 @@
-"""The tutorials are correct: every command is run as the page shows it, and prints the output that the page shows."""
+"""The tutorials are correct: every command is run as the page shows it, and prints the output that the page shows.
+
+The notebooks are made from the same pages. Those that need no more than a minute are run as well, by their own kernel.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
+from exaworks_sdk.errors import TutorialsError
+from exaworks_sdk.tutorials import Block, Output, blocks, notebook
+from exaworks_sdk.tutorials.workspace import environment as jupyter_environment
 from sdk_tests.testbeds import manage
 from tests.needs import need
 
 TUTORIALS = Path(__file__).resolve().parents[2] / "docs" / "tutorials"
-FENCE = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -30,16 +38,11 @@ class Step:
 
 def steps(page: str) -> list[Step]:
     sequence: list[Step] = []
-    for language, name, text in FENCE.findall(page):
-        if name:
-            sequence.append(Step(text, file=name))
-        elif language == "sh":
-            sequence.append(Step(text))
-        else:
-            assert language == "text", f"a code block of a tutorial is a file, sh or text, not {language}"
-            assert sequence, "an output without commands before it"
-            assert sequence[-1].file is None, "an output without commands before it"
-            sequence[-1] = Step(sequence[-1].text, prints=text)
+    for part in blocks(page):
+        if isinstance(part, Block):
+            sequence.append(Step(part.text, file=part.file))
+        elif isinstance(part, Output):
+            sequence[-1] = Step(sequence[-1].text, prints=part.text)
     return sequence
 
 
@@ -108,6 +111,75 @@ def slurm(tmp_path: Path, environment: dict[str, str]) -> Iterator[dict[str, str
         yield manage.environment(testbed, environment)
     finally:
         manage.down(home, testbed.id)
+
+
+def run_notebook(page: str, folder: Path, env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the notebook of a page as JupyterLab does, and compare the output of each cell with the page."""
+    document = nbformat.from_dict(notebook(page, (TUTORIALS / f"{page}.md").read_text()))
+    shown = [text for cell in document.cells if (text := stdout_of(cell))]
+    for name, value in jupyter_environment(folder, Path(env["VIRTUAL_ENV"]), env).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)  # else IPython would take packages of the deployment
+    NotebookClient(document, timeout=120, kernel_name="python3", resources={"metadata": {"path": folder}}).execute()
+    cells = [cell for cell in document.cells if not cell.source.startswith("%%writefile")]
+    printed = [text for cell in cells if (text := stdout_of(cell))]
+    assert len(printed) == len(shown) > 0
+    for text, pattern in zip(printed, shown, strict=True):
+        assert same_output(text, pattern), text
+
+
+def stdout_of(cell: Any) -> str:
+    outputs = cell.get("outputs", [])
+    return "".join(output.text for output in outputs if output.output_type == "stream" and output.name == "stdout")
+
+
+@pytest.mark.needs("slurm", "munge")
+@pytest.mark.parametrize("page", ["psij", "parsl"])
+def test_the_notebook_prints_what_the_page_shows(
+    page: str, tmp_path: Path, slurm: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_notebook(page, tmp_path, slurm, monkeypatch)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("page", ["radical"])
+def test_the_notebook_of_a_pilot_prints_what_the_page_shows(
+    page: str, tmp_path: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_notebook(page, tmp_path, environment, monkeypatch)
+
+
+@pytest.mark.needs("flux")
+def test_the_notebook_of_flux_prints_what_the_page_shows(
+    tmp_path: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_notebook("flux", tmp_path, environment, monkeypatch)
+
+
+@pytest.mark.parametrize("page", sorted(TUTORIALS.glob("*.md")), ids=lambda page: page.stem)
+def test_a_notebook_is_valid_and_has_the_files_and_the_commands_of_its_page(page: Path) -> None:
+    text = page.read_text()
+    document = nbformat.from_dict(notebook(page.stem, text))
+    nbformat.validate(document)
+    assert [cell.source for cell in document.cells if cell.cell_type == "code"] == [
+        f"{f'%%writefile {step.file}' if step.file else '%%bash -euo pipefail'}\n{step.text}".rstrip("\n")
+        for step in steps(text)
+    ]
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", "".join(cell.source for cell in document.cells))
+    assert {link for link in links if not (TUTORIALS / link).with_suffix(".md").exists()} == set()
+
+
+@pytest.mark.parametrize(
+    ("page", "message"),
+    [
+        ("```text\nx\n```\n", "an output without commands before it"),
+        ("```python a.py\nx\n```\n\n```text\nx\n```\n", "an output without commands before it"),
+        ("```python\nx\n```\n", "a code block of a tutorial is a file, sh or text, not python"),
+    ],
+)
+def test_a_block_that_is_no_step_is_an_error(page: str, message: str) -> None:
+    with pytest.raises(TutorialsError, match=message):
+        list(blocks(page))
 
 
 @pytest.mark.needs("slurm", "munge")
