@@ -26,7 +26,7 @@ WITHOUT_MEANING = frozenset(
     (
         *("disable-pip-version-check", "no-input", "no-color", "progress-bar", "quiet", "verbose", "log", "retries"),
         *("no-cache-dir", "cache-dir", "root-user-action", "break-system-packages", "no-warn-script-location"),
-        *("no-compile", "exists-action", "require-hashes"),
+        *("no-compile", "exists-action", "require-hashes", "config-file"),
         *(name.removeprefix("PIP_").lower().replace("_", "-") for name in (*PACKAGE_PLACEMENT, *PACKAGE_CHOICE)),
     )
 )

@@ -47,7 +47,7 @@ OF_COMPONENTS = ("not-deployed", "promised-absent", "version-mismatch", "other-v
 SHORTER = (
     (r" on PATH of deployment [^:;,]+", " on PATH"),
     (r"^left out of deployment [^:]+: ", "left out: "),
-    (r" for /\S+ of deployment .*$", ""),
+    (r" for [/~].* of deployment .*$", ""),
 )
 """Parts of reasons that a line has no room for, and what stands there instead; `--list` shows all of it."""
 

@@ -77,20 +77,20 @@ print(json.dumps({"argv": sys.argv[1:], "path": sys.path, "tiny": tiny.VERSION, 
 """
 
 
-def wheel(folder: Path, version: str, requires: str | None = None) -> str:
-    """Write a wheel of the distribution ``tiny`` and return its lines for a lock."""
+def wheel(folder: Path, version: str, requires: str | None = None, name: str = "tiny") -> str:
+    """Write a wheel of a distribution with one module and return its lines for a lock."""
     folder.mkdir(exist_ok=True)
-    path = folder / f"tiny-{version}-py3-none-any.whl"
+    path = folder / f"{name}-{version}-py3-none-any.whl"
     body = f"VERSION = {version!r}\n".encode()
     digest = base64.urlsafe_b64encode(hashlib.sha256(body).digest()).rstrip(b"=").decode()
-    info = f"tiny-{version}.dist-info"
+    info = f"{name}-{version}.dist-info"
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("tiny.py", body)
+        archive.writestr(f"{name}.py", body)
         needed = f"Requires-Dist: {requires}\n" if requires else ""
-        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: tiny\nVersion: {version}\n{needed}")
+        archive.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needed}")
         archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        archive.writestr(f"{info}/RECORD", f"tiny.py,sha256={digest},{len(body)}\n{info}/RECORD,,\n")
-    return f"tiny=={version} \\\n    --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+        archive.writestr(f"{info}/RECORD", f"{name}.py,sha256={digest},{len(body)}\n{info}/RECORD,,\n")
+    return f"{name}=={version} \\\n    --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
 
 
 @dataclass

@@ -154,7 +154,7 @@ def test_the_component_that_is_missing_is_the_one_that_explains_all_cases(
             "left out of deployment release 2026.11: no C compiler (gcc), which netifaces needs: install gcc",
             "left out: no C compiler (gcc), which netifaces needs: install gcc",
         ),
-        ("no distribution 'x' for /a/bin/python of deployment release 2026.11", "no distribution 'x'"),
+        ("no distribution 'x' for /a b/bin/python of deployment release 2026.11", "no distribution 'x'"),
         ("something else", "something else"),
     ],
 )
