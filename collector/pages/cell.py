@@ -20,6 +20,9 @@ from collector.store.tables import bodies, cells, plans, records, runs, series, 
 from dashboard_client.schema import Record, record_id
 
 RUNS = 60
+LONGEST_TAIL = 600
+"""The number of characters of the output that the comparison of two records shows."""
+
 CHARS = {name: char for char, name in OUTCOME_NAMES.items()}
 
 
@@ -77,7 +80,16 @@ def draw(question: Question, facts: Facts) -> Facts:
         "different": [each for each in changed if each["changed"]],
         "same": [each for each in changed if not each["changed"]],
         "reliability": words(facts),
+        "details": _beside(facts["last_pass"], facts["first_failure"]),
     }
+
+
+def _beside(before: Facts | None, after: Facts | None) -> list[tuple[str, str | None, str | None]]:
+    """Return the details of both records by name; empty unless there are both."""
+    if before is None or after is None:
+        return []
+    left, right = before["details"], after["details"]
+    return [(name, left.get(name), right.get(name)) for name in dict.fromkeys((*left, *right))]
 
 
 def _effective(connection: Any, cell: int, pair: list[int]) -> dict[int | None, Row[Any]]:
@@ -115,7 +127,29 @@ def _side(cell: Row[Any], row: Row[Any] | None) -> Facts | None:
         "rule": row.rule,
         "evidence": row.evidence,
         "kept": row.body is not None,
+        "details": _details(_body(row)),
     }
+
+
+def _details(record: Record | None) -> dict[str, str]:
+    """Return what the two records are compared by beside the stack: where and how the attempts ran."""
+    if record is None:
+        return {}
+    timing, scheduler, diagnosis = record.timing, record.scheduler, record.diagnosis or None
+    waited, ran = timing.queue_wait, timing.run
+    values = {
+        "queue": record.context.queue,
+        "nodes": ", ".join(record.context.nodes),
+        "job": ", ".join(scheduler.job_ids),
+        "native state": scheduler.native_state,
+        "exit code": None if scheduler.exit_code is None else str(scheduler.exit_code),
+        "queue wait": formatting.seconds(waited.seconds) if waited else None,
+        "run time": formatting.seconds(ran.seconds) if ran else None,
+        "expected": diagnosis.expected if diagnosis else None,
+        "got": diagnosis.got if diagnosis else None,
+        "end of the output": (record.evidence.output_tail or "").strip()[-LONGEST_TAIL:] or None,
+    }
+    return {name: value for name, value in values.items() if value}
 
 
 def _history(cell: int, newest: list[Row[Any]] | Any) -> list[Facts]:
@@ -132,4 +166,4 @@ def _history(cell: int, newest: list[Row[Any]] | Any) -> list[Facts]:
     return history
 
 
-PAGE = Page("/cells/{cell}", "cell.html", answer, draw)
+PAGE = Page("/cells/{cell}", "cell.html", answer, draw, rows=lambda facts: facts["history"])

@@ -37,7 +37,11 @@ def answer(question: Question) -> Facts:
         .where(runs.c.run_id.in_(names))
     )
     rows = question.connection.execute(question.visibility.of(query)).all()
-    pair = _pair(rows, names, question.query.get("system"))
+    return compare_runs(question, _pair(rows, names, question.query.get("system")))
+
+
+def compare_runs(question: Question, pair: Sequence[Any]) -> Facts:
+    """Return the differences of two runs, of one or of two systems; each has its manifest and its plan."""
     sides = [_cases(question, run) for run in pair] if pair[0] is not pair[1] else [_cases(question, pair[0])] * 2
     cases = [_case(case_id, *(side.get(case_id) for side in sides)) for case_id in _all_case_ids(*sides)]
     return {
@@ -150,4 +154,4 @@ def _stack(run: Any, now: int) -> Facts:
     }
 
 
-PAGE = Page("/compare/{before}/{after}", "compare.html", answer, draw)
+PAGE = Page("/compare/{before}/{after}", "compare.html", answer, draw, rows=lambda facts: facts["cases"])

@@ -12,6 +12,7 @@ from collector.rendering import markup
 from collector.rendering.base import Facts, Page, Question, not_found
 from collector.rendering.run_lines import run_line
 from collector.status import queries
+from collector.status.filters import Filters
 from collector.store.rollups import is_open, parse_cells
 from collector.store.tables import cells, plans, runs, systems
 
@@ -32,6 +33,7 @@ def answer(question: Question) -> Facts:
         .select_from(systems)
         .join(runs, runs.c.id == newest)
         .outerjoin(plans, plans.c.id == runs.c.plan)
+        .where(*Filters.of(question.query, question.now).systems())
         .order_by(systems.c.site, systems.c.system)
     )
     rows = question.connection.execute(question.visibility.of(query)).all()
@@ -95,4 +97,4 @@ def _tile(question: Question, run: Facts, name: str) -> Markup | None:
     )
 
 
-PAGE = Page("/releases/{release}", "release.html", answer, draw, section="releases")
+PAGE = Page("/releases/{release}", "release.html", answer, draw, section="releases", rows=lambda facts: facts["runs"])

@@ -33,4 +33,4 @@ def answer(question: Question) -> Facts:
     return {"releases": sorted(releases, key=lambda each: (each["first"], each["release"]), reverse=True)}
 
 
-PAGE = Page("/releases", "releases.html", answer, section="releases")
+PAGE = Page("/releases", "releases.html", answer, section="releases", rows=lambda facts: facts["releases"])

@@ -154,4 +154,4 @@ def _notices(run: Any, manifest: Manifest | None) -> list[str]:
     return notices
 
 
-PAGE = Page("/runs/{site}/{system}/{run_id}", "run.html", answer, draw)
+PAGE = Page("/runs/{site}/{system}/{run_id}", "run.html", answer, draw, rows=lambda facts: facts["cases"])

@@ -108,4 +108,13 @@ def _system(rows: list[Any], measured: list[Any], manifest: ManifestFacts | None
     }
 
 
-PAGE = Page("/sites/{site}", "site.html", answer, draw, section="sites")
+def _rows(facts: Facts) -> list[Facts]:
+    """Return one row for each day of each system."""
+    return [
+        {"site": facts["site"], "system": system["system"], **day}
+        for system in facts["systems"]
+        for day in system["days"]
+    ]
+
+
+PAGE = Page("/sites/{site}", "site.html", answer, draw, section="sites", rows=_rows)

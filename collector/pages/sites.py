@@ -7,11 +7,13 @@ from typing import Any
 from collector import formatting
 from collector.rendering.base import Facts, Page, Question
 from collector.rendering.health import health, health_query
+from collector.status.filters import Filters
 
 
 def answer(question: Question) -> Facts:
     by_site: dict[str, dict[str, list[Any]]] = {}
-    for row in question.connection.execute(question.visibility.of(health_query())):
+    query = health_query().where(*Filters.of(question.query, question.now).systems())
+    for row in question.connection.execute(question.visibility.of(query)):
         by_site.setdefault(row.site, {}).setdefault(row.system, []).append(row)
     return {
         "sites": [
@@ -27,4 +29,8 @@ def answer(question: Question) -> Facts:
     }
 
 
-PAGE = Page("/sites", "sites.html", answer, section="sites")
+def _rows(facts: Facts) -> list[Facts]:
+    return [{"site": site["site"], **system} for site in facts["sites"] for system in site["systems"]]
+
+
+PAGE = Page("/sites", "sites.html", answer, section="sites", rows=_rows)

@@ -42,6 +42,12 @@ COLUMNS = (
 )
 
 CLASS = {MISSING: "m", markup.PENDING: "o"}
+TROUBLE = frozenset("feiX" + MISSING + markup.PENDING)
+"""The outcomes for which a row is shown by default."""
+
+CHANGING = (("release", "release"), ("stack", "stack"), ("scheduler_versions", "scheduler"))
+"""What may change between two runs: its name in the facts, and its name for people."""
+
 _EMPTY = "<td>"
 
 
@@ -99,39 +105,73 @@ def draw(question: Question, facts: Facts) -> Facts:
     link = question.link
     shown: list[Facts] = facts["runs"]
     hrefs = [link("runs", facts["site"], facts["system"], run["run_id"]) for run in shown]
-    pieces = {
-        char: f"<td class={CLASS.get(char, char)}>{formatting.GLYPH[word]}"
-        for char, word in markup.DISPLAY_NAMES.items()
-    }
-    pieces[NONE] = _EMPTY
-    linked = {char: f'<td class={CLASS.get(char, char)}><a href="' for char in pieces if char not in (PASS, NONE)}
+    everything = question.static or question.query.get("show") == "all"
+    skipped = [] if everything else [case for case in facts["cases"] if case["outcomes"].strip("s ") == ""]
+    listed = [case for case in facts["cases"] if everything or not TROUBLE.isdisjoint(case["outcomes"])]
+    changes = _changes(shown)
+    edges = [bool(each) for each in changes]
+    plain, edged = _pieces(""), _pieces(" edge")
+    pieces = [edged if edge else plain for edge in edges]
     cell_href = _cell_links(link)
     body: list[str] = []
     group = None
-    for case in facts["cases"]:
+    for case in listed:
         if case["subject"] != group:
             group = case["subject"]
             name = Markup("{}").format(formatting.subject(group))
             body.append(f"<tr class=group><th scope=rowgroup colspan={len(shown) + 2}>{name}</th>\n")
         outcomes: str = case["outcomes"]
-        if outcomes.strip("p ") == "":
-            joined = "".join(map(pieces.__getitem__, outcomes))
-        else:
-            mark = f"#k{case['cell']}"
-            ends = {char: f'{mark}">{formatting.GLYPH[markup.DISPLAY_NAMES[char]]}</a>' for char in linked}
-            joined = "".join(
-                [
-                    pieces[char] if char in "p " else f"{linked[char]}{href}{ends[char]}"
-                    for char, href in zip(outcomes, hrefs, strict=True)
-                ]
-            )
+        ends = {char: f'#k{case["cell"]}">{_glyph(char)}</a>' for char in set(outcomes) - {PASS, NONE}}
+        joined = "".join(
+            [
+                piece[char] if char in "p " else f'{piece[char]}<a href="{href}{ends[char]}'
+                for char, href, piece in zip(outcomes, hrefs, pieces, strict=True)
+            ]
+        )
         body.append(_row(case, cell_href(case["cell"]), joined))
     return {
         "heads": [_merged(shown, key) for key in ("release", "stack", "scheduler_versions")],
-        "columns": [(href, run) for href, run in zip(hrefs, shown, strict=True)],
+        "columns": [(href, run, change) for href, run, change in zip(hrefs, shown, changes, strict=True)],
+        "shown": len(listed),
+        "passed": len(facts["cases"]) - len(listed) - len(skipped),
+        "skipped": skipped,
+        "all_rows": None if everything else question.link(*_here(facts), **_query(question, show="all")),
+        "failing_rows": question.link(*_here(facts), **_query(question, show="")) if everything else None,
         "body": Markup("".join(body)),  # noqa: S704 made of escaped parts
-        "older": link("systems", facts["site"], facts["system"], before=facts["before"]) if facts["before"] else None,
+        "older": link(*_here(facts), **_query(question, before=facts["before"])) if facts["before"] else None,
     }
+
+
+def _glyph(char: str) -> str:
+    return formatting.GLYPH[markup.DISPLAY_NAMES[char]]
+
+
+def _pieces(more: str) -> dict[str, str]:
+    """Return the beginning of a table cell for each outcome; a pass needs nothing else."""
+    pieces = {char: f'<td class="{CLASS.get(char, char)}{more}">' for char in markup.DISPLAY_NAMES}
+    pieces[PASS] += _glyph(PASS)
+    pieces[NONE] = f'<td class="{more.strip()}">' if more else _EMPTY
+    return pieces
+
+
+def _changes(shown: Sequence[Facts]) -> list[str]:
+    """Return for each run what differs from the run before it, such as ``release 2026.08 → 2026.11``."""
+    changes = []
+    for run, before in zip(shown, [*shown[1:], None], strict=True):
+        differing = [] if before is None else [pair for pair in CHANGING if run[pair[0]] != before[pair[0]]]
+        changes.append(
+            "; ".join(f"{name} {before[key] or '—'} → {run[key] or '—'}" for key, name in differing if before)
+        )
+    return changes
+
+
+def _here(facts: Facts) -> tuple[str, str, str]:
+    return "systems", facts["site"], facts["system"]
+
+
+def _query(question: Question, **changes: str) -> dict[str, str]:
+    kept = {name: value for name, value in question.query.items() if name != "token"}
+    return {name: value for name, value in {**kept, **changes}.items() if value}
 
 
 def _row(case: Facts, href: str, joined: str) -> str:
@@ -204,4 +244,4 @@ def _limit(text: str | None) -> int:
     return min(max(int(text), 1), 400) if text and text.isascii() and text.isdigit() and len(text) < 6 else RUNS
 
 
-PAGE = Page("/systems/{site}/{system}", "system.html", answer, draw, section="sites")
+PAGE = Page("/systems/{site}/{system}", "system.html", answer, draw, section="sites", rows=lambda facts: facts["cases"])

@@ -50,4 +50,6 @@ def _plot(figure: Facts, now: int) -> Any:
     return plot(figure["name"], unit, [Series("measured", values), usual], first, last)
 
 
-PAGE = Page("/trends/{site}/{system}", "trends.html", answer, draw, section="sites")
+PAGE = Page(
+    "/trends/{site}/{system}", "trends.html", answer, draw, section="sites", rows=lambda facts: facts["figures"]
+)

@@ -111,9 +111,9 @@ def test_stale_emulated_and_missing_results_do_not_look_like_a_pass(shown: Shown
     hatch = page.locator(".heat.stale").first.evaluate("node => getComputedStyle(node).backgroundImage")
     assert "repeating-linear-gradient" in hatch
     assert page.locator(".heat.missing").first.evaluate(colour) == "rgba(0, 0, 0, 0)"
-    page.goto(f"{served.url}/systems/llnl/system09")
+    page.goto(f"{served.url}/systems/llnl/system09?show=all")
     emulated = page.locator("tr.em td.p").first.evaluate(colour)
-    page.goto(f"{served.url}/systems/llnl/system01")
+    page.goto(f"{served.url}/systems/llnl/system01?show=all")
     assert page.locator("tr:not(.em) td.p").first.evaluate(colour) == green
     assert emulated != green
     page.close()
