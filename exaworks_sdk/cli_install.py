@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from exaworks_sdk.paths import Places
+    from exaworks_sdk.release import Release
 
 
 @click.command(
@@ -19,6 +20,7 @@ Examples:
   exaworks install --site llnl/tuolumne          use the site's compilers and externals
   exaworks install --variants '~swift +maestro' --prefix /opt/exaworks
   exaworks install --dry-run                     only print the Spack environment
+  exaworks doctor install                        what this machine lacks for it
 To continue an interrupted installation, run the same command again. To validate the installed release:
   exaworks validate --deployment spack                       without --prefix
   exaworks validate --deployment spack:PREFIX/environment    with --prefix PREFIX
@@ -33,6 +35,7 @@ To continue an interrupted installation, run the same command again. To validate
 )
 @click.option("--variants", default="", metavar="VARIANTS", help="Variants of the bundle to change: '~swift +maestro'.")
 @click.option("--clone", is_flag=True, help="Clone Spack even if $SPACK_ROOT or PATH has one.")
+@click.option("--no-lock", is_flag=True, help="Concretize, even if the release has a lock for the system.")
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Number of cores to build with.")
 @click.option("--until", type=click.Choice(["packages", "concretize"]), help="Stop after this step.")
 @click.option("--package", metavar="HASH", help="Install only this package of the concretized environment.")
@@ -47,6 +50,7 @@ def install(
     prefix: str | None,
     variants: str,
     clone: bool,
+    no_lock: bool,
     jobs: int | None,
     until: str | None,
     package: str | None,
@@ -54,7 +58,14 @@ def install(
     no_tests: bool,
     dry_run: bool,
 ) -> None:
-    """Install a release with Spack: clone Spack if it is missing, concretize, install and test."""
+    """Install a release with Spack: clone Spack if it is missing, concretize, install and test.
+
+    Flux and Swift/T are built from source. `exaworks doctor install` shows beforehand what this machine lacks for it. A
+    cloned Spack gets a Python of its own. The progress shows each package and how long the rest may take.
+
+    With --site, the release's lock for the system is used instead of concretizing, if there is one and the variants are
+    the default ones. Then everybody on the system gets the same packages.
+    """
     import shlex
     import sys
     from pathlib import Path
@@ -85,10 +96,12 @@ def install(
         scope=scope,
         changed=changed,
         clone=clone,
+        bootstrap=places.checkout / "containers" / "spack-python.lock",
         tests=not no_tests,
         jobs=jobs,
         until=until,
         package=package,
+        lock=None if no_lock or changed else _lock(places.checkout, release, system, scope),
     )
     if packages:
         import json
@@ -98,7 +111,11 @@ def install(
 
         click.echo(json.dumps([asdict(entry) for entry in list_packages(request)], indent=1))
         return
-    click.echo(install_release(request, lambda line: click.echo(line, err=True)))
+    deployment = install_release(request, lambda line: click.echo(line, err=True))
+    if until is None and package is None:
+        named = deployment if prefix else "spack"
+        click.echo(f"Installed. To validate it: exaworks validate --deployment {shlex.quote(named)}", err=True)
+    click.echo(deployment)
 
 
 def _scope(system: str) -> Path:
@@ -111,6 +128,22 @@ def _scope(system: str) -> Path:
     if folder is None:
         raise InstallError(f"{system} has no Spack configuration: its site file names no spack_scope.")
     return folder
+
+
+def _lock(checkout: Path, release: Release, system: str | None, scope: Path | None) -> Path | None:
+    """Return the release's lock for a system, if there is one that agrees with its scope."""
+    from exaworks_sdk.spack_lock import disagreements, lock_file, read_lock
+    from site_configs.load import find
+
+    if system is None or scope is None:
+        return None
+    path = lock_file(checkout, release, system)
+    if not path.is_file():
+        return None
+    found = disagreements(read_lock(path), release, scope, find(system).spack_host)
+    for line in found:
+        click.echo(f"the lock of the release for {system} is not used: {line}", err=True)
+    return None if found else path
 
 
 def _check_scope(system: str, scope: Path) -> None:

@@ -15,7 +15,11 @@ from ruamel.yaml import YAML
 from exaworks_sdk import spack_tool
 from exaworks_sdk.errors import InstallError
 from exaworks_sdk.release import Release
+from exaworks_sdk.set_up_progress import Bar
+from exaworks_sdk.spack_bootstrap import bootstrap
 from exaworks_sdk.spack_environment import environment_text
+from exaworks_sdk.spack_lock_use import take_lock
+from exaworks_sdk.spack_progress import BuildDisplay, BuildProgress, installed_hashes
 from exaworks_sdk.spack_tool import Spack, StepFailedError
 
 
@@ -23,8 +27,10 @@ from exaworks_sdk.spack_tool import Spack, StepFailedError
 class InstallRequest:
     """What to install, and where. ``resume_command`` continues a failed installation; ``until`` is the last step.
 
+    ``bootstrap`` is the lock of the Python packages that Spack needs, for a Spack that is cloned.
     ``package`` is the DAG hash of a package in the concretized environment: only this package and its missing
-    dependencies are installed.
+    dependencies are installed. ``lock`` is the release's lock for the system: it is used instead of concretizing, if
+    Spack and its packages are at the commits of the release.
     """
 
     release: Release
@@ -34,10 +40,12 @@ class InstallRequest:
     scope: Path | None = None
     changed: Mapping[str, bool] | None = None
     clone: bool = False
+    bootstrap: Path | None = None
     tests: bool = True
     jobs: int | None = None
     until: str | None = None
     package: str | None = None
+    lock: Path | None = None
 
     @property
     def environment(self) -> Path:
@@ -54,6 +62,7 @@ class InstallRequest:
 STEPS = {
     "spack": "clone Spack",
     "packages": "clone Spack's packages",
+    "bootstrap": "install the Python that Spack runs with",
     "concretize": "concretize the environment",
     "install": "install the environment",
     "test": "test what was installed",
@@ -67,34 +76,45 @@ def install(request: InstallRequest, echo: Callable[[str], None]) -> str:
         InstallError: a step failed; the message has the step, Spack's own reason, and the command to continue with.
     """
     step = "spack"
+    bar = Bar()
+    echo = bar.above(echo)
     try:
         (request.prefix / "logs").mkdir(parents=True, exist_ok=True)
-        spack = _spack(request, echo)
+        with bar.busy(0.0, "cloning Spack"):
+            spack = _spack(request, echo)
         if spack.own:
             step = "packages"
-            _packages(request, echo)
+            with bar.busy(0.01, "cloning Spack's packages"):
+                _packages(request, echo)
+            step = "bootstrap"
+            spack = bootstrap(spack, request.prefix / "python", request.bootstrap, echo)
         if request.until == "packages":
             return request.deployment
         if request.package is not None:
             step = "install"
-            _install_package(request, spack, request.package, echo)
+            with bar.busy(0.1, "installing one package"):
+                _install_package(request, spack, request.package, echo)
             return request.deployment
         step = "concretize"
-        _concretize(request, spack, echo)
+        with bar.busy(0.05, "concretizing"):
+            _concretize(request, spack, echo)
         if request.until == "concretize":
             return request.deployment
         step = "install"
-        _install(request, spack, echo)
+        _install(request, spack, echo, bar)
         if request.tests:
             step = "test"
-            _test(request, spack, echo)
+            with bar.busy(0.95, "running the stand-alone tests"):
+                _test(request, spack, echo)
     except StepFailedError as error:
+        bar.clear()
         reason = "\n  ".join(error.reason.splitlines())
         hint = f"\n{error.hint}" if error.hint else ""
         log = f"\nFull output: {error.log}" if error.log else ""
         resume = f"To continue: {request.resume_command}"
         raise InstallError(f"cannot {STEPS[step]}:\n  {reason}{hint}{log}\n{resume}") from error
     except OSError as error:
+        bar.clear()
         reason = f"{error.strerror or error}: {error.filename or request.prefix}"
         advice = "\n".join(filter(None, [spack_tool.advice(reason), f"To continue: {request.resume_command}"]))
         raise InstallError(f"cannot {STEPS[step]}:\n  {reason}\n{advice}") from error
@@ -157,23 +177,20 @@ def _concretize(request: InstallRequest, spack: Spack, echo: Callable[[str], Non
         echo(f"already concretized: {lock}")
         return
     lock.unlink(missing_ok=True)
+    if request.lock is not None and take_lock(request.lock, lock, request, spack, echo):
+        return
     echo("concretizing; this can take several minutes")
     spack_tool.run(spack, ["-e", str(request.environment), "concretize", "--force"], request.log("concretize"))
 
 
-def _install(request: InstallRequest, spack: Spack, echo: Callable[[str], None]) -> None:
+def _install(request: InstallRequest, spack: Spack, echo: Callable[[str], None], bar: Bar) -> None:
     lock = json.loads((request.environment / "spack.lock").read_text())
-    total = sum("external" not in node for node in lock.get("concrete_specs", {}).values())
-    done: set[str] = set()
-
-    def each_line(line: str) -> None:
-        if line.startswith("[+] ") and line.split()[1] not in done:
-            done.add(line.split()[1])
-            echo(f"{len(done)}/{total} {line.split()[2] if len(line.split()) > 2 else line.split()[1]}")
-
-    echo(f"installing {total} packages; log: {request.log('install')}")
+    progress = BuildProgress(lock, installed_hashes(request.prefix / "installed") if spack.own else frozenset())
+    display = BuildDisplay(progress, bar, echo)
+    display.start(request.log("install"))
     jobs = [f"-j{request.jobs}"] if request.jobs else []
-    spack_tool.run(spack, ["-e", str(request.environment), "install", *jobs], request.log("install"), each_line)
+    spack_tool.run(spack, ["-e", str(request.environment), "install", *jobs], request.log("install"), display.line)
+    bar.clear()
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from exaworks_sdk.spack_install import InstallRequest, install
 @pytest.mark.parametrize(
     "until, expected",
     [
-        ("packages", ["spack", "packages"]),
-        ("concretize", ["spack", "packages", "concretize"]),
-        (None, ["spack", "packages", "concretize", "install", "test"]),
+        ("packages", ["spack", "packages", "bootstrap"]),
+        ("concretize", ["spack", "packages", "bootstrap", "concretize"]),
+        (None, ["spack", "packages", "bootstrap", "concretize", "install", "test"]),
     ],
 )
 def test_no_step_runs_after_the_named_one(
@@ -37,6 +37,7 @@ def test_no_step_runs_after_the_named_one(
 
     for name in ("spack", "packages", "concretize", "install", "test"):
         monkeypatch.setattr(spack_install, f"_{name}", step(name))
+    monkeypatch.setattr(spack_install, "bootstrap", step("bootstrap"))
     request = InstallRequest(release=load(), prefix=tmp_path, recipes=tmp_path, resume_command="x", until=until)
     assert install(request, lambda line: None) == f"spack:{tmp_path}/environment"
     assert steps == expected
