@@ -8,6 +8,7 @@ import click
 
 from exaworks_sdk.cli_release_cut import cut
 from exaworks_sdk.cli_release_lock import lock
+from exaworks_sdk.cli_release_wheels import wheels
 
 if TYPE_CHECKING:
     from exaworks_sdk.paths import Places
@@ -227,3 +228,4 @@ def environments(places: Places, name: str | None) -> None:
 
 release.add_command(cut)
 release.add_command(lock)
+release.add_command(wheels)
