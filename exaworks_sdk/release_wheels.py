@@ -42,6 +42,8 @@ def build_wheels(release: Release, folder: Path, echo: Callable[[str], None], py
             (release.build_tools, ["install"]),
             (list(release.compiled), ["wheel", "-w", str(folder)]),
         ):
+            if not names:
+                continue
             requirements = Path(scratch) / "requirements.txt"
             requirements.write_text(part(text, only=names))
             options = ["--no-deps", "--no-build-isolation", "--require-hashes", "-r", str(requirements)]
