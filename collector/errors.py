@@ -11,6 +11,7 @@ click.ClickException
     │   ├── StoreBusyError    another process already serves the SQLite file
     │   └── StoreNewerError   a newer collector created or updated the database
     ├── TokenError            the token or the sender is not known, or the token has ended
+    ├── TriageError           the cause is not known, or a field of its note is wrong
     ├── UnknownSystemError    the system does not exist, or its new name is taken
     └── WaiverError           the waiver does not exist, or one of its fields is wrong
 
@@ -65,6 +66,10 @@ class StoreNewerError(StoreError):
 
 class TokenError(CollectorError):
     """The token or the sender is not known, or the token has ended."""
+
+
+class TriageError(CollectorError):
+    """The cause is not known, or a field of its note is wrong."""
 
 
 class UnknownSystemError(CollectorError):

@@ -20,14 +20,14 @@ class _Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Allow(_Struct, frozen=True, kw_only=True):
-    """A rule: which pipelines may upload or read for a site.
+    """A rule: which pipelines may upload for a site, read, or note something about its failures.
 
     ``project`` and ``ref`` are shell patterns for the claims ``project_path`` and ``ref``; ``*`` also matches slashes.
     ``claims`` holds further claims whose text must be equal, such as ``ref_protected: "true"``.
     """
 
     site: str
-    scope: Literal["upload", "read"] = "upload"
+    scope: Literal["upload", "read", "triage"] = "upload"
     project: str
     ref: str
     claims: dict[str, str] = {}

@@ -157,11 +157,11 @@ async def readyz(request: HttpRequest) -> Response[bytes]:
 
 
 @get("/api/v1/openapi.json")
-async def openapi() -> Response[bytes]:
+async def openapi(request: HttpRequest) -> Response[bytes]:
     """Return the OpenAPI description of this API."""
     from collector.api.openapi import document
 
-    return _json(msgspec.json.encode(document()))
+    return _json(msgspec.json.encode(document(request.app.state.pages)))
 
 
 HANDLERS = [

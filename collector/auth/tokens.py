@@ -23,8 +23,9 @@ ANY_SITE = "*"
 
 GRANTS = {
     "read": frozenset({"read"}),
+    "triage": frozenset({"read", "triage"}),
     "upload": frozenset({"upload"}),
-    "admin": frozenset({"read", "upload", "admin"}),
+    "admin": frozenset({"read", "upload", "triage", "admin"}),
     "process": frozenset({"read", "upload"}),
 }
 """What each scope permits. ``process`` is the scope of the token that a server process was started with."""

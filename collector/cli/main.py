@@ -15,6 +15,7 @@ from collector.cli.serve import serve
 from collector.cli.site import site
 from collector.cli.system import system
 from collector.cli.token import token
+from collector.cli.triage import triage
 from collector.cli.waiver import waiver
 
 EXAMPLES = """\b
@@ -29,7 +30,8 @@ def collector() -> None:
     """The server that receives the results of all sites and shows the status dashboard."""
 
 
-COMMANDS = (serve, link, token, site, system, sender, waiver, hook, digest, export, log, backup, prune, restore, verify)
+COMMANDS: tuple[click.Command, ...] = (serve, link, token, site, system, sender, waiver, triage, hook, digest)
+COMMANDS += (export, log, backup, prune, restore, verify)
 
 for command in COMMANDS:
     collector.add_command(command)

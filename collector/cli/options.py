@@ -58,17 +58,21 @@ def key_file(places: Any, url: Any) -> Path:
 
 def log_change(connection: Connection, action: str, **fields: Any) -> None:
     """Add a change to the audit log, with the user who runs the command; ``fields`` are those of ``Entry``."""
-    import getpass
-    import os
-
     from collector.clock import now_ms
     from collector.store.log import Entry, add_entry
 
+    add_entry(connection, now_ms(), Entry(action, writer=command_writer(), **fields))
+
+
+def command_writer() -> str:
+    """Return the user who runs the command, as the audit log names people."""
+    import getpass
+    import os
+
     try:
-        user = getpass.getuser()
+        return f"user:{getpass.getuser()}"
     except (KeyError, OSError):  # the user has no name
-        user = str(os.getuid())
-    add_entry(connection, now_ms(), Entry(action, writer=f"user:{user}", **fields))
+        return f"user:{os.getuid()}"
 
 
 def token_key(connection: Connection, places: Any, store: Store) -> bytes:

@@ -25,7 +25,7 @@ def token() -> None:
 
 @token.command(epilog=examples("token new ornl", "token new '*' --scope read --days 30"))
 @click.argument("site")
-@click.option("--scope", type=click.Choice(["upload", "read", "admin"]), default="upload", show_default=True)
+@click.option("--scope", type=click.Choice(["upload", "read", "triage", "admin"]), default="upload", show_default=True)
 @click.option("--days", type=click.IntRange(min=1, max=3650), help="Days until it expires. [default: never]")
 @database_option
 @click.pass_obj

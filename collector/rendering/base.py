@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,7 @@ class Question:
     private: bool = False
     static: bool = False  # the page is written to a file: leave out what needs a server, such as filters
     base: str = ""  # the address of the server, for feeds
+    triage_site: str | None = None  # the site, or "*", about whose failures the reader may note something
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,8 @@ def handler(page: Page) -> HTTPRouteHandler:
             with viewing(server.store, now, server.write) as connection:
                 visibility = visibility_of(bearer)
                 question = Question(connection, visibility, now, path, query, link, server.private, base=base)
+                if "triage" in bearer.grants:
+                    question = replace(question, triage_site=bearer.site)
                 return renderer(page, question)
 
         def work() -> tuple[bytes, str]:

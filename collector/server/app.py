@@ -11,7 +11,7 @@ from litestar.types import Message, Scope
 from sqlalchemy.exc import DBAPIError
 
 from collector import pages
-from collector.api import imports, ingest, links, read, waivers
+from collector.api import imports, ingest, links, read, triage, waivers
 from collector.errors import Problem
 from collector.limits import MAX_BODY
 from collector.rendering import badges
@@ -88,12 +88,13 @@ def make_app(server: Server) -> Litestar:
             *read.HANDLERS,
             *imports.HANDLERS,
             *waivers.HANDLERS,
+            *triage.HANDLERS,
             *links.HANDLERS,
             *pages.handlers(),
             *badges.HANDLERS,
             static,
         ],
-        state=State({"server": server}, deep_copy=False),
+        state=State({"server": server, "pages": pages.all_pages()}, deep_copy=False),
         before_request=check_request,
         exception_handlers={
             Problem: problems.answer_problem,

@@ -45,6 +45,9 @@ AUTHENTICATED = "collector.authenticated"
 WRITER = "collector.writer"
 """The key in the scope of a request for its sender, as the audit log names it."""
 
+FORM = "/triage"
+"""The path to which the triage page sends its form; a browser cannot send a header with it."""
+
 LARGE_BODY = 256 * 1024
 """Bodies with more bytes than this, as they were sent, are decoded and stored one at a time."""
 
@@ -205,14 +208,14 @@ def server_of(request: HttpRequest) -> Server:
 
 
 def token_of(request: HttpRequest) -> str | None:
-    """Return the token of a request: from its header, or for a read also from the address."""
+    """Return the token of a request: from its header, or for a read and for the form of a page from the address."""
     header = request.headers.get("authorization")
     if header is not None:
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise Problem(401, "token-needed", "The Authorization header is wrong. Send Authorization: Bearer TOKEN.")
         return token.strip()
-    if request.method in ("GET", "HEAD"):
+    if request.method in ("GET", "HEAD") or request.url.path == FORM:
         parameter = request.query_params.get("token")
         return str(parameter) if parameter else None
     return None

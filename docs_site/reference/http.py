@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from collector.api.openapi import document
+from collector.pages import all_pages
 from docs_site.reference.schemas import struct, type_of
 from docs_site.text import prose, table
 
 
 def page() -> str:
-    openapi = document()
+    openapi = document(all_pages())
     info = openapi["info"]
     opening = (
         f"{prose(info['description'])} Version {info['version']}. For programs: [openapi.json](openapi.json), which a "

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from collector.api.openapi import document as openapi
+from collector.pages import all_pages
 from dashboard_client.schema import Closing, Manifest, Record
 from dashboard_client.schema import json_schema as results_schema
 from docs_site.text import code, prose, table
@@ -32,7 +33,7 @@ def documents() -> dict[str, Any]:
         "record.schema.json": results_schema(Record),
         "manifest.schema.json": results_schema(Manifest),
         "closing.schema.json": results_schema(Closing),
-        "openapi.json": openapi(),
+        "openapi.json": openapi(all_pages()),
     }
 
 

@@ -12,13 +12,15 @@ import pytest
 from litestar.routes import HTTPRoute
 
 from collector.api.openapi import document
+from collector.pages import all_pages
 from collector.server.app import make_app
+from collector.status.filters import NAMES
 from collector.store.database import Store
 from collector.web.context import Server
 from tests.collector.process import Collector, environment, tool
 from tests.collector.samples import CASES, closing, manifest, record
 
-PAGES_FOR_MACHINES = {"/healthz", "/readyz", "/metrics", "/api/v1/openapi.json"}
+DESCRIPTION = "/api/v1/openapi.json"
 
 
 def test_every_path_of_the_api_is_described(store: Store) -> None:
@@ -30,8 +32,22 @@ def test_every_path_of_the_api_is_described(store: Store) -> None:
         for method in route.methods
         if method != "OPTIONS"
     }
-    described = {(path, method) for path, methods in document()["paths"].items() for method in methods}
-    assert {place for place in served if place[0] not in PAGES_FOR_MACHINES} == described
+    described = {(path, method) for path, methods in document(all_pages())["paths"].items() for method in methods}
+    assert served - {(DESCRIPTION, "get")} == {
+        place for place in described if place[0].startswith(("/api/", "/result"))
+    }
+
+
+def test_the_forms_of_every_page_the_badges_and_the_metrics_are_described_and_served(store: Store) -> None:
+    described = document(all_pages())["paths"]
+    for page in all_pages():
+        for suffix in page.forms:
+            parameters = described[("/index" if page.path == "/" else page.path) + suffix]["get"]["parameters"]
+            named = {each["name"] for each in parameters if each["in"] == "path"}
+            assert named == set(re.findall(r"\{(\w+)\}", page.path))
+    assert {"/badge/{site}/{system}/{component}.svg", "/metrics", "/healthz", "/readyz"} <= described.keys()
+    filters = {each["name"] for each in described["/triage.csv"]["get"]["parameters"]}
+    assert set(NAMES) <= filters
 
 
 @pytest.mark.long
