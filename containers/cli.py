@@ -73,7 +73,14 @@ Examples:
 @click.argument("name", required=False)
 @FAMILY
 @RELEASE
-@click.option("--format", "form", type=click.Choice(["containerfile", "apptainer", "compose"]), default="containerfile")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["containerfile", "apptainer", "compose"]),
+    default="containerfile",
+    show_default=True,
+    help="The language of the definition.",
+)
 @click.option("--nodes", type=click.IntRange(1, 64), default=2, show_default=True, help="Nodes of the Slurm testbed.")
 @click.option("--all", "all_", is_flag=True, help="Write all files below containers/images.")
 @click.option("--check", is_flag=True, help="With --all: write nothing, and exit with 1 if a file is not current.")

@@ -80,7 +80,7 @@ def pages_of(
             child = command.get_command(context, child_name)
             if child is not None and not child.hidden:
                 children.append(pages_of(child, child_name, context, path))
-    records = [param.get_help_record(context) for param in command.get_params(context)]
+    records = [_record(param, context) for param in command.get_params(context)]
     return CommandPage(
         path=path,
         usage=" ".join((*path, *command.collect_usage_pieces(context))),
@@ -90,6 +90,12 @@ def pages_of(
         epilog=paragraphs(command.epilog),
         subcommands=tuple(children),
     )
+
+
+def _record(param: click.Parameter, context: click.Context) -> tuple[str, str] | None:
+    """Return how ``--help`` shows a parameter; an argument without a text of its own is in the usage alone."""
+    record = param.get_help_record(context)
+    return record if record is not None and (record[1] or param.param_type_name == "option") else None
 
 
 def paragraphs(text: str | None) -> tuple[Paragraph, ...]:
