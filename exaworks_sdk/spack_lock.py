@@ -54,8 +54,10 @@ def read_lock(path: Path) -> Lock:
         content = json.loads(path.read_bytes())
         nodes = content["concrete_specs"]
         roots = tuple(root["spec"] for root in content["roots"])
-        if not all(isinstance(node["name"], str) and isinstance(node["version"], str) for node in nodes.values()):
-            raise TypeError("a package has no name or version")
+        for node in nodes.values():
+            if not all(isinstance(each, str) for each in (node["name"], node["version"], node["arch"]["platform_os"])):
+                raise TypeError("a package has no name, version or architecture")
+            _target(node)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ReleaseError(f"{path}: cannot be read: {error!r}. Make it again with `exaworks release lock`.") from error
     return Lock(nodes, roots, content.get("spack", {}))
@@ -68,7 +70,7 @@ def disagreements(lock: Lock, release: Release, scope: Path, host: SpackHost | N
 
 def _with_manifest(lock: Lock, release: Release) -> Iterator[str]:
     wanted = bundle_spec(release)
-    if lock.roots != (wanted,):
+    if [_bare(root) for root in lock.roots] != [_bare(wanted)]:
         yield f"its roots are {', '.join(lock.roots)}; the manifest has {wanted}"
     bundle = lock.named(BUNDLE)
     if len(bundle) != 1 or release.spack is None:
@@ -98,6 +100,11 @@ def _with_manifest(lock: Lock, release: Release) -> Iterator[str]:
         for node in lock.named(f"py-{name}"):
             if node["version"] != pin:
                 yield f"py-{name} is {node['version']}; the manifest has {pin} under spack: pins:"
+
+
+def _bare(spec: str) -> str:
+    """Return a spec without spaces; Spack writes them only where they are needed."""
+    return spec.replace(" ", "")
 
 
 def _with_scope(lock: Lock, declared: list[External]) -> Iterator[str]:

@@ -107,5 +107,5 @@ def test_a_user_without_an_entry_in_passwd_and_without_home_gets_one(
     environ = {"PATH": os.environ["PATH"]}
     preparation = prepare(options, Places(home=tmp_path, checkout=None), messages.append, environ)
     preparation.close()
-    assert preparation.deployment.environ["HOME"] == str(tmp_path)
+    assert preparation.targets[0].deployment.environ["HOME"] == str(tmp_path)
     assert any("is not set" in message and "HOME" in message for message in messages)

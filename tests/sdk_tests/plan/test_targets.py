@@ -134,7 +134,9 @@ def test_a_pattern_without_a_deployment_is_about_all_of_them(pattern: str, expec
 
 def test_a_selected_case_of_any_deployment_keeps_the_control_case_of_its_scheduler() -> None:
     every = planned(HELLO, CONTROL)
-    chosen = without_idle_controls([cell for cell in every if cell.control or cell.label == "spack"])
+    chosen = without_idle_controls(
+        [cell for cell in every if cell.control or cell.label == "spack"], Options().selection
+    )
     assert [cell.case_id for cell in chosen] == ["parsl/hello@slurm/in:spack", "control/hello@slurm"]
 
 
