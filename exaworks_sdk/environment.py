@@ -97,7 +97,7 @@ def make(recipe: Recipe, echo: Callable[[str], None]) -> Path:
                     _finish(recipe, Installer(Steps(recipe, lock_fd)), left_out(recipe.folder))
             else:
                 _remove_outdated(recipe.folder)
-                echo(f"creating {recipe.label} in {recipe.folder} (once)")
+                echo(f"creating {recipe.label}, only this once")
                 _create(recipe, lock_fd, echo)
     except OSError as error:
         raise EnvironmentFailedError(_folder_error(recipe, error)) from error
@@ -210,7 +210,7 @@ def _show(bar: Bar, recipe: Recipe, count: int) -> None:
     elif done == 0 or (installed <= 2 and not collected):
         bar.show(0.15, "fetching packages")
     else:
-        named = text.rpartition("\nCollecting ")[2].partition("==")[0] if collected < count and collected else ""
+        named = text.rpartition("\nCollecting ")[2].partition("==")[0] if 1 < collected < count else ""
         bar.show(0.15 + 0.75 * done, f"installing {count} packages{': ' + named if len(named) in range(1, 40) else ''}")
 
 

@@ -82,12 +82,21 @@ def _works(run: View, paint: Painter) -> str:
 
 def _problems(run: View, paint: Painter) -> str:
     """Return the causes of failures: the first ones in detail, then a line each."""
-    grouped = sorted(run.grouped_problems(), key=lambda lines: -len(lines))
+    every = run.grouped_problems()
+    stopped = [line for lines in every if _was_stopped(lines[0]) for line in lines]
+    grouped = sorted((lines for lines in every if not _was_stopped(lines[0])), key=lambda lines: -len(lines))
     blocks = ["\n".join(problem(lines, paint)) for lines in grouped[:IN_DETAIL]]
     rest = [_one_cause(lines, paint) for lines in grouped[IN_DETAIL:MOST_CAUSES]]
     if len(grouped) > MOST_CAUSES:
         rest.append(f"and {len(grouped) - MOST_CAUSES} more causes, see report.html")
+    if stopped:
+        rest.append(f"{paint(cases(len(stopped)), 'error')} had not ended when the run was stopped")
     return "\n\n".join([*blocks, *(["\n".join(rest)] if rest else [])])
+
+
+def _was_stopped(line: Line) -> bool:
+    """Return whether a case has no verdict only because the run was stopped."""
+    return line.record is not None and not line.record.retries.final and line.state == "error"
 
 
 def _one_cause(lines: list[Line], paint: Painter) -> str:

@@ -120,6 +120,19 @@ def test_a_run_that_is_red_or_stopped_names_the_next_command_once(
     assert len(quiet.splitlines()) <= 3
 
 
+def test_the_cases_of_a_stopped_run_that_had_not_ended_are_counted_on_one_line() -> None:
+    cause = Cause(phase=Phase.RUN, cls=CauseClass.HARNESS, rule="interrupted", evidence="the run was stopped")
+    records = [record(f"psij/{number}@local", "error", cause=cause, final=False) for number in range(20)]
+    records.append(record("parsl/a@local", "fail"))
+    whole = manifest([each.case_id for each in records], records)
+    assert whole.closed is not None
+    closed = msgspec.structs.replace(whole.closed, state="interrupted", exit_code=130)
+    text = shown(msgspec.structs.replace(whole, closed=closed), records)
+    assert "20 cases had not ended when the run was stopped" in text
+    assert "FAIL  parsl/a@local" in text
+    assert "psij/0@local" not in text
+
+
 def test_without_a_report_none_is_named(tmp_path: Path) -> None:
     whole, records = passing()
     assert "report:" not in shown(whole, records, tmp_path)
