@@ -73,8 +73,11 @@ class Rule:
         return {name: value.strip("\"'`.,:;() ") for name, value in match.groupdict().items() if value}
 
     def filled(self, text: str, values: Mapping[str, str]) -> str:
-        """Return title or advice with the values; a value that the message does not contain becomes ``it``."""
-        return re.sub(r"\{(\w+)\}", lambda name: values.get(name.group(1)) or "it", text)
+        """Return title or advice with the values; one that the message does not contain is left out, or is ``it``."""
+        for name in set(re.findall(r"\{(\w+)\}", text)) - {name for name, value in values.items() if value}:
+            text = re.sub(rf"^\{{{name}\}}|(?<=contains )\{{{name}\}}|(?<=: )\{{{name}\}}(?= )", "it", text)
+            text = re.sub(rf"(?:: | \(| )\{{{name}\}}\)?", "", text)
+        return re.sub(r"\{(\w+)\}", lambda name: values[name.group(1)], text)
 
 
 def cause_key(rule: str, values: Iterable[str] = ()) -> str:

@@ -42,9 +42,11 @@ def blocked(failure: PreflightFailure) -> Judgement:
     texts = [Text(Where.OUTPUT, where, failure.text, failure.component)]
     what = f"{failure.component} does not start in the deployment" if failure.component else "no case can run here"
     match = find_cause(texts) if failure.signal is None else None
-    if match is not None and (failure.component or match.rule.cls is CauseClass.SITE):
+    if match is not None:
         cause, diagnosis, outcome = cause_of(match), diagnosis_of(match), match.rule.verdict
         line = match.line
+        if not failure.component and match.rule.cls is not CauseClass.SITE:  # a program of the node, as bash
+            cause, outcome = msgspec.structs.replace(cause, cls=CauseClass.SITE), Outcome.INFRA
     elif not failure.component:
         rule, cls, outcome, line = "node-condition", CauseClass.SITE, Outcome.INFRA, telling_line(failure.text)
         cause, diagnosis = _own(rule, cls, line, [line])

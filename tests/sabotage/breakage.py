@@ -10,6 +10,7 @@ FAMILIES = {
     "process": "an agent, worker or interchange dies or hangs",
     "launcher": "a launcher is absent, refuses, or belongs to another MPI",
     "scheduler": "the scheduler refuses, is silent, answers garbage, or loses or holds a job",
+    "dialect": "a scheduler other than Slurm refuses, is silent, or answers garbage",
     "node": "limits, disks, TMPDIR, memory of the node",
     "network": "loopback, ports, names, proxies",
     "activation": "the activation of the deployment prints, fails, asks or is slow",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from pathlib import Path
 
@@ -17,10 +18,11 @@ from tests.sabotage.run import run
     "breakage",
     [pytest.param(each, id=each.id, marks=() if each.id in QUICK else pytest.mark.long) for each in BREAKAGES],
 )
-def test_a_breakage_is_reported_with_its_cause(breakage: Breakage, tmp_path: Path) -> None:
+def test_a_breakage_is_reported_with_its_cause(breakage: Breakage) -> None:
     deployment = need("components", "namespaces", *breakage.needs)
-    result = run(breakage, deployment, tmp_path)
-    output = (tmp_path / "output").read_text(encoding="utf-8")[-4000:]
+    with tempfile.TemporaryDirectory(prefix="sab-", dir="/var/tmp") as folder:  # one of the breakages fills /tmp
+        result = run(breakage, deployment, Path(folder))
+        output = Path(folder, "output").read_text(encoding="utf-8")[-4000:]
     assert not result.false_green, f"{breakage.broken}: {result.shown}\n{output}"
     assert result.right, f"{breakage.broken}: {result}\n{output}"
 

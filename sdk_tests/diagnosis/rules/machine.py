@@ -179,7 +179,7 @@ RULES: tuple[Rule, ...] = (
         r"[Pp]ermission denied(?:: ['\"]?(?P<path>[^'\"]+))?|\bEACCES\b|\[Errno 13\]|\bEPERM\b|"
         r"[Oo]peration not permitted|\[Errno 1\]",
         "a file or an operation is not permitted",
-        "check owner and permissions of the path in the message, and `umask`",
+        "check owner and permissions of the path in the message, `umask`, and that its file system is not mounted noexec",
         _ERRNO,
         "PermissionError: [Errno 13] Permission denied: '/scratch/x'",
         GENERAL,

@@ -73,4 +73,27 @@ BREAKAGES = [
         evidence=r"no distribution 'psij-python'",
         advice=r"install|module|deployment",
     ),
+    Breakage(
+        "bash-env-ends-the-shell",
+        "activation",
+        "BASH_ENV names a file that ends the shell, so that no script of bash runs",
+        """echo 'exit 3' >"$T/start"; export BASH_ENV="$T/start" """,
+        "psij/hello parsl/python_app",
+        "infra|fail",
+        "site",
+        evidence=r"ends with 3 \(BASH_ENV=",
+        advice="BASH_ENV",
+    ),
+    Breakage(
+        "bash-lacks-a-library",
+        "activation",
+        "the bash that is first on PATH lacks a shared library",
+        """refusing bash 'bash: error while loading shared libraries: libtinfo.so.6: cannot open shared object file: \
+No such file or directory'""",
+        "psij/hello",
+        "infra|fail",
+        "site|distribution",
+        evidence=r"libtinfo\.so\.6",
+        advice="install|librar",
+    ),
 ]

@@ -104,4 +104,19 @@ END""",
         needs=("slurm", "munge"),
         advice=".",
     ),
+    _launcher(
+        "mpirun-hangs", "mpirun waits for ever", "standin mpirun <<<'exec sleep 900'", r"mpirun.*did not end within"
+    ),
+    _launcher(
+        "mpirun-crashes",
+        "mpirun dies of a segmentation fault",
+        "standin mpirun <<<'kill -SEGV $$'",
+        r"mpirun does not start.*SIGSEGV",
+    ),
+    _launcher(
+        "mpirun-knows-no-option",
+        "mpirun does not know an option that every MPI has",
+        "refusing mpirun 'mpirun: unrecognized argument n'",
+        r"unrecognized argument",
+    ),
 ]

@@ -88,4 +88,22 @@ END""",
         scheduler="slurm",
         needs=("slurm", "munge"),
     ),
+    Breakage(
+        "host-name-of-another-address",
+        "network",
+        "this host's name resolves to an address that no interface has",
+        '{ echo "127.0.0.1 localhost"; echo "192.0.2.77 $(hostname)"; } >"$T/hosts"; '
+        'mount --bind "$T/hosts" /etc/hosts',
+        RUN,
+        "pass",
+    ),
+    Breakage(
+        "localhost-unknown",
+        "network",
+        "localhost does not resolve",
+        ': >"$T/hosts"; mount --bind "$T/hosts" /etc/hosts; echo "hosts: files" >"$T/nss"; '
+        'mount --bind "$T/nss" /etc/nsswitch.conf',
+        RUN,
+        "pass",
+    ),
 ]

@@ -107,4 +107,22 @@ BREAKAGES = [
         outcome="refused|exit 2|exit 1|infra",
         cls="site|",
     ),
+    _node(
+        "work-folder-noexec",
+        "the file system of the work folder does not let programs start",
+        'mkdir "$T/noexec"; mount -t tmpfs -o noexec tmpfs "$T/noexec"; export WORK="$T/noexec"',
+        r"[Pp]ermission denied",
+        "noexec",
+        run="radical.pilot/pilot",
+        site="work_dir: $WORK\n",
+    ),
+    _node(
+        "user-unknown",
+        "the user is not in /etc/passwd",
+        ': >"$T/passwd"; mount --bind "$T/passwd" /etc/passwd',
+        "",
+        "",
+        outcome="pass",
+        cls="",
+    ),
 ]

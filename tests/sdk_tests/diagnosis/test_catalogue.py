@@ -50,3 +50,23 @@ def test_the_page_lists_every_rule_and_is_current() -> None:
     generated, _, _ = page.page().partition(page.END)
     if generated not in text:
         pytest.fail(f"docs/diagnosis.md is out of date; run: {page.COMMAND}", pytrace=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "filled"),
+    [
+        ("the library {x} is missing", "the library is missing"),
+        (
+            "reinstall the package that contains {x} in the deployment",
+            "reinstall the package that contains it in the deployment",
+        ),
+        ("{x} belongs to another MPI", "it belongs to another MPI"),
+        ("built for a newer system: {x} is missing", "built for a newer system: it is missing"),
+        ("the job was ended from outside ({x})", "the job was ended from outside"),
+        ("a file of a package is missing: {x}", "a file of a package is missing"),
+        ("another queue in the site file: {x}", "another queue in the site file"),
+    ],
+)
+def test_a_text_reads_well_without_a_value_that_the_message_lacks(text: str, filled: str) -> None:
+    assert RULES[0].filled(text, {}) == filled
+    assert RULES[0].filled(text, {"x": "libz"}) == text.replace("{x}", "libz")
