@@ -206,6 +206,15 @@ def test_a_variant_for_gpus_is_passed_on_to_what_supports_it(variant: str, passe
     assert given == passed_on
 
 
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_a_conflict_with_a_dependency_is_with_one_that_the_recipe_declares(folder: str) -> None:
+    """Spack does not apply it to the dependencies of dependencies: a bundle got Python 3.14, which it excludes."""
+    providers = {"openjdk": "java"}
+    for conflict in read(folder).all("conflicts"):
+        for name in re.findall(r"\^([\w-]+)", conflict.text):
+            assert read(folder).needs(providers.get(name, name)), conflict.text
+
+
 def test_every_conflict_of_the_bundle_has_advice() -> None:
     for conflict in read(BUNDLE).all("conflicts"):
         assert re.search(r": (add|leave|turn) ", conflict.options["msg"]), conflict.text

@@ -42,6 +42,8 @@ class Exaworks(BundlePackage):
         variant("rocm", description="AMD's GPUs as resources of Flux: ROCm in hwloc")
 
     with default_args(type=("build", "run"), when="@2026.11"):
+        # A conflict with a dependency, such as those below, applies to one that is declared here.
+        depends_on("python")
         with when("+flux"):
             # Spack builds the newest of these. The others are for a site's own Flux, an external:
             # docs/spack.md states what was tested with them.
@@ -82,16 +84,6 @@ class Exaworks(BundlePackage):
         )
         conflicts(
             "^python@3.14:", msg="the release is tested up to Python 3.13: add ^python@3.10:3.13"
-        )
-        conflicts(
-            "^openjdk@:10",
-            when="+swift",
-            msg="Swift/T's compiler needs a JDK from 11 to 25: add ^openjdk@17",
-        )
-        conflicts(
-            "^openjdk@26:",
-            when="+swift",
-            msg="Swift/T's compiler needs a JDK from 11 to 25: add ^openjdk@17",
         )
         conflicts(
             "+cuda", when="+rocm", msg="a node has GPUs of one maker: leave +cuda or +rocm out"
