@@ -10,6 +10,8 @@ class Adlbx(BuiltinAdlbx):
 
     maintainers("exaworks-sdk-maintainers")
 
+    license("Apache-2.0")
+
     version("1.0.7", sha256="b659c04033406f6cf1adad9a8c2177b3944247262b6b45026786dbcb0f68bf40")
 
     depends_on("exmcutils@0.6.5", when="@1.0.7")

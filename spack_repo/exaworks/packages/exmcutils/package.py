@@ -10,6 +10,8 @@ class Exmcutils(BuiltinExmcutils):
 
     maintainers("exaworks-sdk-maintainers")
 
+    license("Apache-2.0")
+
     version("0.6.5", sha256="48c5b783297f59354538f99146526670ed71475b975348ca1d5423be61011e7c")
 
     def autoreconf(self, spec, prefix):

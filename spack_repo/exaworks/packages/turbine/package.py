@@ -10,6 +10,8 @@ class Turbine(BuiltinTurbine):
 
     maintainers("exaworks-sdk-maintainers")
 
+    license("Apache-2.0")
+
     # The commit that set this version: no archive of it is published.
     version("1.5.2", commit="432b259819fe4c13c9e737356e1f5f475837250b")
 
