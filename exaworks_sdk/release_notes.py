@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from exaworks_sdk.release import Release
 from exaworks_sdk.release_licences import licence_table, package_licences
 from exaworks_sdk.spack_environment import bundle_spec
+from exaworks_sdk.spack_licences import UNKNOWN, SpackPackage, file_of, read_licences
 
 
 @dataclass(frozen=True)
@@ -75,4 +76,27 @@ def page(release: Release) -> str:
         for package in copyleft
     ]
     parts.append(licence_table(release, "github"))
+    if file_of(release).is_file():
+        parts += _of_what_spack_builds(read_licences(release))
     return "\n\n".join(parts) + "\n"
+
+
+def _of_what_spack_builds(packages: Sequence[SpackPackage]) -> list[str]:
+    """Return the paragraphs about the licences of the Spack locks: what is strong copyleft, and what is not known."""
+    known = [each for each in packages if each.licence != UNKNOWN]
+    needed, tools = ([each for each in known if each.strong_copyleft and each.run is run] for run in (True, False))
+    unknown = [each for each in packages if each.licence == UNKNOWN and each.run]
+    paragraphs = [
+        "### Of what Spack builds",
+        f"`exaworks release licenses --spack` lists the {len(packages)} packages of the locks of all systems, with the "
+        "licences that their recipes declare. Software of a site, which Spack does not build, is not among them.",
+    ]
+    sentences = (
+        (needed, "Part of what is installed, and **under strong copyleft**"),
+        (tools, "Under strong copyleft, but only tools of the build"),
+        (unknown, "Part of what is installed, and their recipes declare no licence"),
+    )
+    for chosen, sentence in sentences:
+        names = dict.fromkeys(f"{each.name} ({each.licence})" if chosen is needed else each.name for each in chosen)
+        paragraphs.append(f"{sentence}: {', '.join(names) or 'none'}.")
+    return paragraphs
