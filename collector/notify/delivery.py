@@ -7,16 +7,31 @@ import hmac
 import json
 import logging
 import os
+import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 from sqlalchemy import update
 from sqlalchemy.exc import SQLAlchemyError
 
-from collector.clock import now_ms
-from collector.notify.hooks import any_hooks, claim, queue_changes, queue_digests, queue_silences, signing_key
+from collector.clock import iso, now_ms
+from collector.notify.events import queue_regressions, queue_waivers
+from collector.notify.hooks import (
+    CHANGE,
+    any_hooks,
+    claim,
+    queue_changes,
+    queue_digests,
+    queue_silences,
+    signing_key,
+)
+from collector.notify.mail import send_mail
+from collector.notify.options import HookOptions, read_options
+from collector.notify.shapes import Request, make_message, shaped
 from collector.store.overdue import viewing
 from collector.store.tables import deliveries
 from collector.web.context import Server
@@ -29,9 +44,6 @@ TRIES = 12
 FIRST_WAIT_MS = 30_000
 LONGEST_WAIT_MS = 12 * 3_600_000
 AT_ONCE = 20
-
-SMTP = "EXAWORKS_COLLECTOR_SMTP"
-SENDER = "EXAWORKS_COLLECTOR_MAIL_FROM"
 
 
 @contextmanager
@@ -65,16 +77,36 @@ def step(server: Server, now: int) -> int:
             return 0
     server.write(lambda connection: queue_changes(connection, now))
     server.write(lambda connection: queue_silences(connection, now))
+    server.write(lambda connection: queue_regressions(connection, now))
+    server.write(lambda connection: queue_waivers(connection, now))
     server.write(lambda connection: queue_digests(connection, now))
     until = now + 1000 * TIMEOUT_SECONDS * AT_ONCE
     claimed = server.write(lambda connection: claim(connection, now, until, AT_ONCE))
     sent = 0
-    for row in claimed:
-        error = _send(row, server.key)
-        sent += error is None
-        values = _delivery_state(row.tries + 1, error, now)
-        _store(server, row.id, values)
+    for rows in _together(claimed):
+        error = _send(rows, server.key, server.public_url)
+        sent += len(rows) if error is None else 0
+        for row in rows:
+            _store(server, row.id, _delivery_state(row.tries + 1, error, now))
     return sent
+
+
+def send_test(url: str, options: HookOptions, key: bytes, identity: str, public_url: str | None) -> str | None:
+    """Send a message to a hook that says that it is a test; return the error, or None."""
+    body = {"event": "test", "at": iso(now_ms()), "about": "A test of this hook: exaworks collector hook test"}
+    packed = msgspec.json.encode(options).decode()
+    row = SimpleNamespace(id=f"test-{secrets.token_hex(4)}", hook=identity, url=url, name="test", options=packed)
+    row.body, row.kind = json.dumps(body).encode(), "change"
+    return _send([row], key, public_url)
+
+
+def _together(claimed: Sequence[Any]) -> list[list[Any]]:
+    """Return the deliveries in groups that are sent as one message: those of one hook of a chat."""
+    groups: dict[Any, list[Any]] = {}
+    for row in claimed:
+        alone = row.kind != CHANGE or read_options(row.options).shape == "json"
+        groups.setdefault(row.id if alone else row.hook, []).append(row)
+    return list(groups.values())
 
 
 def _store(server: Server, key: int, values: dict[str, Any]) -> None:
@@ -90,54 +122,43 @@ def _delivery_state(tries: int, error: str | None, now: int) -> dict[str, Any]:
     return {"tries": tries, "due": now + wait if tries < TRIES else 2**62, "error": error[:512]}
 
 
-def _send(row: Any, key: bytes) -> str | None:
-    """Send a message once; return the error, or None."""
-    return _mail(row) if row.url.startswith("mailto:") else _post(row, key)
+def _send(rows: Sequence[Any], key: bytes, public_url: str | None) -> str | None:
+    """Send one message about some deliveries of one hook; return the error, or None."""
+    row, options = rows[0], read_options(rows[0].options)
+    if row.url.startswith("mailto:"):
+        return send_mail(row.url, json.loads(bytes(row.body)))
+    if options.shape == "json" or row.kind != CHANGE:
+        body = bytes(row.body)
+        signature = hmac.new(signing_key(key, row.hook), body, hashlib.sha256).hexdigest()
+        headers = {
+            "Content-Type": "application/json",
+            "X-ExaWorks-Event": row.name.partition(":")[0],
+            "X-ExaWorks-Delivery": str(row.id),
+            "X-ExaWorks-Signature": f"sha256={signature}",
+        }
+        return _request(Request("POST", row.url, body, headers))
+    token = os.environ.get(options.token_variable) if options.token_variable else None
+    if options.token_variable and not token:
+        return f"no token: set {options.token_variable} in the environment of the collector"
+    message = make_message([json.loads(bytes(each.body)) for each in rows], public_url)
+    request = shaped(options.shape, message, row.url, row.id, token)
+    return None if request is None else _request(request)
 
 
-def _post(row: Any, key: bytes) -> str | None:
+def _request(request: Request) -> str | None:
     import requests
 
-    body = bytes(row.body)
-    signature = hmac.new(signing_key(key, row.hook), body, hashlib.sha256).hexdigest()
-    headers = {
-        "Content-Type": "application/json",
-        "X-ExaWorks-Event": row.name.partition(":")[0],
-        "X-ExaWorks-Delivery": str(row.id),
-        "X-ExaWorks-Signature": f"sha256={signature}",
-    }
     try:
-        answer = requests.post(
-            row.url, data=body, headers=headers, timeout=TIMEOUT_SECONDS, allow_redirects=False, stream=True
+        answer = requests.request(
+            request.method,
+            request.url,
+            data=request.body,
+            headers=request.headers,
+            timeout=TIMEOUT_SECONDS,
+            allow_redirects=False,
+            stream=True,
         )
         answer.close()
     except requests.RequestException as error:
         return f"{type(error).__name__}: {error}"
     return None if 200 <= answer.status_code < 300 else f"the hook answered with status {answer.status_code}"
-
-
-def _mail(row: Any) -> str | None:
-    import smtplib
-    from email.message import EmailMessage
-
-    from collector.notify.digest import as_text
-
-    address = os.environ.get(SMTP)
-    if not address:
-        return f"no mail server: set {SMTP} to host:port in the environment of the collector"
-    host, _, port = address.partition(":")
-    facts = json.loads(bytes(row.body))
-    message = EmailMessage()
-    message["Subject"] = (
-        f"ExaWorks: {len(facts['newly_failed'])} newly failed, {len(facts['failing_for_days'])} failing, "
-        f"{len(facts['missing'])} missing, {len(facts['silent'])} silent"
-    )
-    message["From"] = os.environ.get(SENDER) or f"exaworks@{host}"
-    message["To"] = row.url.removeprefix("mailto:").partition("?")[0]
-    message.set_content(as_text(facts))
-    try:
-        with smtplib.SMTP(host, int(port or 25), timeout=TIMEOUT_SECONDS) as server:
-            server.send_message(message)
-    except (OSError, ValueError, smtplib.SMTPException) as error:
-        return f"{type(error).__name__}: {error}"
-    return None

@@ -17,11 +17,13 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 from sqlalchemy import Connection, Row, case, delete, insert, literal, select, update
 
 from collector.auth.visibility import EVERYTHING
 from collector.clock import iso
 from collector.errors import HookError
+from collector.notify.options import HookOptions, read_options
 from collector.outcomes import MISSING, OUTCOME_NAMES, PASS
 from collector.store.silence import is_silent
 from collector.store.tables import cells, deliveries, hooks, records, reported_states, runs, systems
@@ -33,7 +35,15 @@ ABANDONED_MS = 6 * 3_600_000
 DAY_MS = 86_400_000
 
 
-def new_hook(connection: Connection, url: str, kind: str, site: str | None, hour: int | None, now: int) -> str:
+def new_hook(
+    connection: Connection,
+    url: str,
+    kind: str,
+    site: str | None,
+    hour: int | None,
+    now: int,
+    options: HookOptions | None = None,
+) -> str:
     """Store a hook and return its id; failures that already exist are not reported as new.
 
     Raises:
@@ -53,7 +63,8 @@ def new_hook(connection: Connection, url: str, kind: str, site: str | None, hour
         present = select(cells.c.id, state).where(cells.c.last_outcome.in_([PASS, *FAILING]))
         connection.execute(insert(reported_states).from_select(["cell", "state"], present))
     values = {"id": identity, "url": url, "kind": kind, "site": site, "hour": hour if kind == DIGEST else None}
-    connection.execute(insert(hooks).values(**values, made=now))
+    packed = msgspec.json.encode(options).decode() if options is not None else None
+    connection.execute(insert(hooks).values(**values, made=now, options=packed))
     return identity
 
 
@@ -67,7 +78,8 @@ def list_hooks(connection: Connection) -> list[dict[str, Any]]:
             .order_by(deliveries.c.id.desc())
         ).all()
         error = next((each.error for each in waiting if each.error), None)
-        listed.append({**row._mapping, "waiting": len(waiting), "error": error})
+        options = msgspec.to_builtins(read_options(row.options))
+        listed.append({**row._mapping, "options": options, "waiting": len(waiting), "error": error})
     return listed
 
 
@@ -104,11 +116,12 @@ def queue_changes(connection: Connection, now: int) -> int:
             by_run.setdefault((row.site, row.system, row.run_id), []).append(row)
     queued = 0
     for (_, _, run_id), rows in sorted(by_run.items()):
-        body = _event(run_id, rows, now)
         name = f"change:{run_id}:{hashlib.sha256(repr([(r.id, _state(r)) for r in rows]).encode()).hexdigest()[:12]}"
-        queued += sum(
-            _queue(connection, hook, name, body, now) for hook in subscribed if hook.site in (None, rows[0].site)
-        )
+        for hook in subscribed:
+            options = read_options(hook.options)
+            wanted = [row for row in rows if options.wants(row.subject, row.owner, _class(row))]
+            if "change" in options.events and hook.site in (None, rows[0].site) and wanted:
+                queued += queue(connection, hook, name, _event(run_id, wanted, now), now)
     return queued
 
 
@@ -129,7 +142,10 @@ def queue_silences(connection: Connection, now: int) -> int:
         name = f"{event}:{row.site}/{row.system}:{since}"
         if len(name) > 192:
             name = f"{event}:{hashlib.sha256(name.encode()).hexdigest()}"
-        queued += sum(_queue(connection, hook, name, body, now) for hook in subscribed if hook.site in (None, row.site))
+        for hook in subscribed:
+            options = read_options(hook.options)
+            if SILENT in options.events and hook.site in (None, row.site) and options.owns(row.owner):
+                queued += queue(connection, hook, name, body, now)
         reported = row.silent_from if is_now else None
         if row.silence_reported != reported:
             connection.execute(update(systems).where(systems.c.id == row.id).values(silence_reported=reported))
@@ -148,7 +164,7 @@ def queue_digests(connection: Connection, now: int) -> int:
         if hour < (hook.hour or 0) or connection.execute(earlier).scalar() is not None:
             continue
         visibility = EVERYTHING if hook.site is None else EVERYTHING.within(hook.site)
-        queued += _queue(connection, hook, name, digest(connection, visibility, now), now)
+        queued += queue(connection, hook, name, digest(connection, visibility, now), now)
     return queued
 
 
@@ -163,8 +179,8 @@ def _changed(connection: Connection, now: int) -> list[Row[Any]]:
             reported_states.c.state,
             runs.c.run_id,
         )
-        .add_columns(systems.c.site, systems.c.system, records.c.cause, records.c.phase, records.c.rule)
-        .add_columns(records.c.evidence)
+        .add_columns(systems.c.site, systems.c.system, systems.c.owner, records.c.cause, records.c.phase)
+        .add_columns(records.c.rule, records.c.evidence, records.c.cause_key, records.c.title, cells.c.subject)
         .join(systems, systems.c.id == cells.c.system)
         .join(runs, runs.c.id == cells.c.last_run)
         .outerjoin(reported_states, reported_states.c.cell == cells.c.id)
@@ -175,6 +191,11 @@ def _changed(connection: Connection, now: int) -> list[Row[Any]]:
         .order_by(cells.c.id)
     )
     return list(connection.execute(query))
+
+
+def _class(row: Row[Any]) -> str | None:
+    """Return the fault class of a failure, or None for a case that passes or has no record."""
+    return None if row.last_outcome == PASS else row.cause
 
 
 def _state(row: Row[Any]) -> str:
@@ -191,31 +212,44 @@ def _event(run_id: str, rows: Iterable[Row[Any]], now: int) -> dict[str, Any]:
             recovered.append(entry)
         else:
             cause = {"class": row.cause, "phase": row.phase, "rule": row.rule, "evidence": row.evidence}
+            cause |= {"key": row.cause_key, "title": row.title}
             failed.append(entry | {"cause": cause})
     heading = {"event": CHANGE, "at": iso(now), "site": site, "system": system, "run_id": run_id}
     return {**heading, "failed": failed, "recovered": recovered}
 
 
-def _queue(connection: Connection, hook: Row[Any], name: str, body: dict[str, Any], now: int) -> int:
+def queue(connection: Connection, hook: Row[Any], name: str, body: dict[str, Any], now: int) -> int:
+    """Queue a message for a hook, unless one of this name was queued before; return how many were queued."""
     earlier = select(deliveries.c.id).where(deliveries.c.hook == hook.id, deliveries.c.name == name)
     if connection.execute(earlier).scalar() is not None:
         return 0
     values = {"hook": hook.id, "name": name, "body": json.dumps(body, default=str).encode()}
-    connection.execute(insert(deliveries).values(**values, made=now, due=now, tries=0))
+    due = read_options(hook.options).due(now)
+    connection.execute(insert(deliveries).values(**values, made=now, due=due, tries=0))
     return 1
 
 
 def claim(connection: Connection, now: int, until: int, most: int) -> list[Row[Any]]:
-    """Return deliveries that are due, each claimed for this caller alone until the given time."""
+    """Return deliveries that are due, each claimed for this caller alone until the given time.
+
+    With a delivery to a chat come all others that wait for the same hook, so that they become one message.
+    """
     query = (
-        select(deliveries, hooks.c.url, hooks.c.kind)
+        select(deliveries, hooks.c.url, hooks.c.kind, hooks.c.options)
         .join(hooks, hooks.c.id == deliveries.c.hook)
         .where(deliveries.c.sent.is_(None), deliveries.c.due <= now)
         .order_by(deliveries.c.due, deliveries.c.id)
         .limit(most)
     )
     claimed = []
-    for row in connection.execute(query).all():
+    rows = list(connection.execute(query).all())
+    for hook in {row.hook for row in rows if read_options(row.options).shape != "json" and row.kind == CHANGE}:
+        further = select(deliveries, hooks.c.url, hooks.c.kind, hooks.c.options)
+        further = further.join(hooks, hooks.c.id == deliveries.c.hook)
+        gathered = further.where(deliveries.c.hook == hook, deliveries.c.sent.is_(None), deliveries.c.tries == 0)
+        known = {row.id for row in rows}
+        rows += [row for row in connection.execute(gathered.limit(most)) if row.id not in known]
+    for row in rows:
         claiming = update(deliveries).where(deliveries.c.id == row.id, deliveries.c.due == row.due).values(due=until)
         if connection.execute(claiming).rowcount:
             claimed.append(row)

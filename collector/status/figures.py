@@ -19,7 +19,7 @@ def series_query() -> Select[Any]:
     """Select series with their case and system: those that got worse first, then those that got better."""
     rank = case((series.c.change == WORSE, 0), (series.c.change.is_not(None), 1), else_=2)
     return (
-        select(series, cells.c.case_id, systems.c.site, systems.c.system)
+        select(series, cells.c.case_id, systems.c.site, systems.c.system, systems.c.owner)
         .join(cells, cells.c.id == series.c.cell)
         .join(systems, systems.c.id == cells.c.system)
         .where(series.c.count > 0)

@@ -17,9 +17,10 @@ from sqlalchemy import select
 from collector.auth.visibility import EVERYTHING
 from collector.clock import instant_ms, now_ms
 from collector.errors import HookError
-from collector.notify.delivery import SMTP, TRIES, delivering, step
+from collector.notify.delivery import TRIES, delivering, step
 from collector.notify.digest import as_text, digest
 from collector.notify.hooks import list_hooks, new_hook, remove_hook, signing_key
+from collector.notify.mail import SMTP
 from collector.store.database import Store
 from collector.store.tables import deliveries
 from collector.web.context import Server
@@ -48,6 +49,8 @@ class Listener:
                 self.send_response(listener.answers.pop(0) if listener.answers else 204)
                 self.send_header("Location", "http://127.0.0.1:9/")
                 self.end_headers()
+
+            do_PUT = do_POST
 
             def log_message(self, *arguments: Any) -> None:
                 pass
