@@ -21,17 +21,21 @@ if TYPE_CHECKING:
 READY_LIMIT = 20.0
 """Seconds within which the collector must accept connections."""
 
+SERVED = "is already served"
+"""Part of the message of a collector whose database another one serves."""
+
 
 @dataclass
 class EmbeddedCollector:
     """A running collector: its address, and a token for reading and writing that is valid as long as it runs.
 
-    process: None if the collector was running before; then ``close`` does not stop it.
+    process: None if the collector was running before; then ``close`` does not stop it. log: of the process.
     """
 
     url: str
     token: str
     process: subprocess.Popen[bytes] | None = None
+    log: Path | None = None
 
     def page(self, site: str) -> str:
         """Return an address to open in a browser. It is valid once, and it lets its reader see one site only.
@@ -65,6 +69,8 @@ class EmbeddedCollector:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        if self.log is not None:
+            self.log.unlink(missing_ok=True)
 
 
 def running_collector(places: Places) -> EmbeddedCollector | None:
@@ -80,6 +86,16 @@ def running_collector(places: Places) -> EmbeddedCollector | None:
     return EmbeddedCollector(str(ready["url"]), token) if answer.ok else None
 
 
+def still_there(collector: EmbeddedCollector, places: Places) -> EmbeddedCollector:
+    """Return a collector that answers: this one, or a new one if it was that of another run, which has ended."""
+    if collector.process is not None or running_collector(places) == collector:
+        return collector
+    try:
+        return start(places)
+    except RunError:
+        return collector  # the upload at the end of the run reports that it does not answer
+
+
 def start(places: Places) -> EmbeddedCollector:
     """Return the running collector, or else start one on the results in ``places``; it accepts connections then.
 
@@ -90,7 +106,7 @@ def start(places: Places) -> EmbeddedCollector:
     if existing is not None:
         return existing
     places.collector.mkdir(parents=True, exist_ok=True)
-    log = places.collector / "embedded.log"
+    log = places.collector / f"embedded-{os.getpid()}.log"  # two runs may start one at the same time
     token = secrets.token_urlsafe(32)
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -108,14 +124,21 @@ def start(places: Places) -> EmbeddedCollector:
     while time.monotonic() < deadline:
         address = _address(places.collector / "ready.json", process.pid)
         if address is not None:
-            return EmbeddedCollector(address, token, process)
+            return EmbeddedCollector(address, token, process, log)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=0.05)
             break
     if process.poll() is None:
         process.kill()
         process.wait()
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    text = log.read_text(encoding="utf-8", errors="replace").strip()
+    while SERVED in text and time.monotonic() < deadline:  # another run has started one, which may not be ready yet
+        existing = running_collector(places)
+        if existing is not None:
+            log.unlink(missing_ok=True)
+            return existing
+        time.sleep(0.1)
+    lines = text.splitlines()
     raise RunError(f"the collector of this run did not start: {lines[-1] if lines else 'no output'}; its log is {log}")
 
 

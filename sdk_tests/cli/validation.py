@@ -20,7 +20,7 @@ from dashboard_client.schema import Manifest, Record, Selection, Tier
 from dashboard_client.upload import push
 from dashboard_client.wire import Policy
 from sdk_tests.cli import own_cases
-from sdk_tests.cli.embedded_collector import EmbeddedCollector, start
+from sdk_tests.cli.embedded_collector import EmbeddedCollector, start, still_there
 from sdk_tests.cli.output import Output, echo_error
 from sdk_tests.errors import PlanError, RunError
 from sdk_tests.judging.harness import Harness
@@ -49,10 +49,12 @@ SHORT_PUSH = Policy(connect_timeout=1, read_timeout=5, attempts=1)
 class _Display(RunDisplay):
     """Displays progress, and sends new records to the embedded collector during the run."""
 
-    def __init__(self, progress: Progress, collector: EmbeddedCollector | None) -> None:
+    def __init__(self, progress: Progress, collector: EmbeddedCollector | None, places: Places) -> None:
         self.progress = progress
         self.harness: Harness | None = None
-        self._collector = collector
+        self.collector = collector
+        self._places = places
+        self._answers = collector is not None
         self._pushed = 0.0
 
     def planned(self, manifest: Manifest, prejudged: Mapping[str, Judgement]) -> None:
@@ -68,8 +70,8 @@ class _Display(RunDisplay):
 
     def tick(self) -> None:
         self.progress.tick()
-        if self._collector is not None and time.monotonic() - self._pushed >= PUSH_INTERVAL:
-            self._push(self._collector)
+        if self.collector is not None and self._answers and time.monotonic() - self._pushed >= PUSH_INTERVAL:
+            self._push(self.collector)
             self._pushed = time.monotonic()
 
     def _push(self, collector: EmbeddedCollector) -> None:
@@ -79,10 +81,13 @@ class _Display(RunDisplay):
         try:
             push(self.harness.run.folder, collector.url, collector.token, policy=SHORT_PUSH)
         except UploadError:
-            self._collector = None
+            self._answers = False
 
     def finish(self) -> None:
         self.progress.finish()
+        if self.collector is not None and self.harness is not None:
+            self.collector = still_there(self.collector, self._places)
+            self.harness.collector = (self.collector.url, self.collector.token)
 
 
 class _DeclaredCases:
@@ -166,16 +171,16 @@ def _options(given: Mapping[str, Any]) -> Options:
 def _run(preparation: Preparation, output: Output) -> int:
     progress = output.progress()
     collector = _collector(preparation, output.echo)
+    display = _Display(progress, collector, preparation.places)
     try:
-        display = _Display(progress, collector)
         target = (collector.url, collector.token) if collector is not None else None
         harness = Harness(preparation, echo=output.echo, display=display, collector=target)
         display.harness = harness
         _pytest([], preparation.options.cases, harness)
     finally:
         progress.finish()
-        if collector is not None:
-            collector.close()
+        if display.collector is not None:
+            display.collector.close()
     if harness.run is None:
         raise _error_without_run(harness)
     folder = harness.run.folder
