@@ -84,7 +84,7 @@ class Progress:
             return
         self._hidden = set(prejudged)
         self._state.total = here
-        number = f"{here} of {cases(total)} can run here" if prejudged else cases(total)
+        number = f"{here} of {cases(total)} to run here" if prejudged else f"{cases(total)} to run"
         lines = [f"run {manifest.run_id} on {place(manifest)}: {number}"]
         without_run = [
             (Undone((each.component, *each.partners), each.scheduler, prejudged[each.case_id].cause), each.case_id)

@@ -129,7 +129,7 @@ def test_what_cannot_run_is_summarised_by_reason_before_the_run_and_not_shown_ag
     progress.recorded(record("psij/a@local"), 5, 5)
     progress.finish()
     assert lines(stream) == [
-        f"run {RUN} on local/workstation: 1 of 5 cases can run here",
+        f"run {RUN} on local/workstation: 1 of 5 cases to run here",
         "promised and missing, which fails the run:",
         "  Parsl     1 case  no parsl, although release 1 promises parsl",
         "not here, so not tested (`exaworks validate --list` shows each case):",
