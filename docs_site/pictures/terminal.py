@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from itertools import groupby
 
 import pyte
 from rich._export_format import CONSOLE_SVG_FORMAT
@@ -25,16 +26,19 @@ def screen_of(output: str) -> Text:
     pyte.Stream(screen).feed(output.replace("\r\n", "\n").replace("\n", "\r\n"))
     lines = []
     for number in range(HEIGHT):
-        row = screen.buffer[number]
+        cells = [screen.buffer[number][column] for column in range(WIDTH)]
         line = Text()
-        for column in range(WIDTH):
-            cell = row[column]
-            line.append(cell.data, Style(color=_colour(cell.fg), bold=cell.bold or None, italic=cell.italics or None))
+        for style, run in groupby(cells, _style):
+            line.append("".join(cell.data for cell in run), style)
         line.rstrip()
         lines.append(line)
     while lines and not lines[-1].plain:
         lines.pop()
     return Text("\n").join(lines)
+
+
+def _style(cell: pyte.screens.Char) -> Style:
+    return Style(color=_colour(cell.fg), bold=cell.bold or None, italic=cell.italics or None)
 
 
 def _colour(name: str) -> str | None:
