@@ -57,7 +57,7 @@ def concretize(folder: str) -> None:
 
 def _licences(spec: Any) -> list[str]:
     """Return the licences that a recipe declares for a package as it was concretized."""
-    declared = spec.package_class.licenses
+    declared = spec.package.licenses
     return list(dict.fromkeys(licence for when, licence in declared.items() if spec.satisfies(when)))
 
 

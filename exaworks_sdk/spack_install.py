@@ -177,7 +177,8 @@ def _concretize(request: InstallRequest, spack: Spack, echo: Callable[[str], Non
         echo(f"already concretized: {lock}")
         return
     lock.unlink(missing_ok=True)
-    if request.lock is not None and take_lock(request.lock, lock, request, spack, echo):
+    pins = request.release.spack
+    if request.lock and pins and take_lock(request.lock, lock, pins, spack, request.log("builtin"), echo):
         return
     echo("concretizing; this can take several minutes")
     spack_tool.run(spack, ["-e", str(request.environment), "concretize", "--force"], request.log("concretize"))

@@ -5,22 +5,21 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from exaworks_sdk import spack_tool
+from exaworks_sdk.release import SpackPins
 from exaworks_sdk.spack_tool import Spack
 
-if TYPE_CHECKING:
-    from exaworks_sdk.spack_install import InstallRequest
 
-
-def take_lock(lock: Path, target: Path, request: InstallRequest, spack: Spack, echo: Callable[[str], None]) -> bool:
+def take_lock(lock: Path, target: Path, pins: SpackPins, spack: Spack, log: Path, echo: Callable[[str], None]) -> bool:
     """Copy a lock into an environment and return true; false if it was made with another Spack than the one here.
+
+    pins: those of the lock's release. log: for the output of Spack.
 
     Raises:
         StepFailedError: Spack does not run.
     """
-    reason = _other_commit(request, spack)
+    reason = _other_commit(pins, spack, log)
     if reason is not None:
         echo(f"the lock of the release is not used: {reason}")
         return False
@@ -29,13 +28,11 @@ def take_lock(lock: Path, target: Path, request: InstallRequest, spack: Spack, e
     return True
 
 
-def _other_commit(request: InstallRequest, spack: Spack) -> str | None:
+def _other_commit(pins: SpackPins, spack: Spack, log: Path) -> str | None:
     """Return how a Spack, or the packages that it has, differ from those of the release."""
     if spack.own:
         return None
-    assert request.release.spack is not None
-    pins = request.release.spack
-    builtin = spack_tool.builtin(spack, request.log("builtin"))
+    builtin = spack_tool.builtin(spack, log)
     for what, folder, wanted in (("Spack", spack.root, pins.tool), ("the repository", builtin, pins.packages)):
         commit = spack_tool.commit_of(folder)
         if commit != wanted.commit:
