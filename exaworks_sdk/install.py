@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +17,7 @@ from exaworks_sdk.locks import canonical
 from exaworks_sdk.paths import Places
 from exaworks_sdk.recipe import EnvironmentFailedError, Recipe
 from exaworks_sdk.release import Release
+from exaworks_sdk.utf8_path import private_folder
 
 MIN_PYTHON = (3, 10)
 
@@ -41,7 +44,7 @@ def pip_deployment(
     if not release.lock.is_file():
         raise InstallError(f"the lock of release {release.name} is absent: {release.lock}. Reinstall exaworks-sdk.")
     recipe = Recipe(
-        folder=places.deployments / f"{release.name}-{machine()}-py{version}",
+        folder=_without_spaces(places) / f"{release.name}-{machine()}-py{version}",
         lock=release.lock,
         label=f"the deployment of release {release.name}",
         python=python or sys.executable,
@@ -53,6 +56,26 @@ def pip_deployment(
         return make(recipe, progress)
     except EnvironmentFailedError as error:
         raise InstallError(str(error)) from error
+
+
+def _without_spaces(places: Places) -> Path:
+    """Return the folder for deployments: a private one elsewhere, if the path of the usual one contains a space.
+
+    RADICAL-Pilot's agent does not start from a path with a space, nor through a link to one.
+
+    Raises:
+        InstallError: the private folder cannot be used.
+    """
+    if not re.search(r"\s", str(places.deployments)):
+        return places.deployments
+    try:
+        key = hashlib.sha256(str(places.deployments).encode()).hexdigest()[:12]
+        return private_folder() / f"deployments-{key}"
+    except OSError as error:
+        raise InstallError(
+            f"{places.deployments} contains a space, which RADICAL-Pilot does not accept, and {error.filename} cannot "
+            f"be used in its place: {error.strerror}. Set EXAWORKS_HOME to a folder without spaces."
+        ) from error
 
 
 def left_out_components(release: Release, folder: Path) -> dict[str, str]:

@@ -28,15 +28,25 @@ def utf8_path(folder: str) -> str:
         pass
     else:
         return folder
-    private = Path(PRIVATE.format(uid=os.getuid()))
-    private.mkdir(mode=0o700, exist_ok=True)
-    if private.is_symlink() or private.stat().st_uid != os.getuid():
-        raise PermissionError(13, "belongs to another user", str(private))
+    private = private_folder()
     Path(folder).mkdir(parents=True, exist_ok=True)
     link = private / hashlib.sha256(name).hexdigest()[:12]
     if not link.is_symlink():
         link.symlink_to(folder)
     return str(link)
+
+
+def private_folder() -> Path:
+    """Return a folder of this user whose path is simple; it is created if it is absent.
+
+    Raises:
+        OSError: it cannot be created, or belongs to another user.
+    """
+    private = Path(PRIVATE.format(uid=os.getuid()))
+    private.mkdir(mode=0o700, exist_ok=True)
+    if private.is_symlink() or private.stat().st_uid != os.getuid():
+        raise PermissionError(13, "belongs to another user", str(private))
+    return private
 
 
 if __name__ == "__main__":

@@ -74,6 +74,30 @@ def test_a_deployment_is_created_once_and_created_again_when_its_lock_changes(
     assert list(folder.glob("lib/python*/site-packages/tiny-1.1.dist-info"))
 
 
+def test_a_deployment_is_never_below_a_path_with_a_space(
+    release: Release, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RADICAL-Pilot's agent does not start from such a path, and resolves links."""
+    private = tmp_path / "private"
+    monkeypatch.setattr("exaworks_sdk.utf8_path.PRIVATE", str(private))
+    monkeypatch.setattr("exaworks_sdk.install.make", lambda recipe, progress: recipe.folder)
+    folders = []
+    for name in ("my home", "my\thome", "home"):
+        places = Places(home=tmp_path / name, checkout=None)
+        folders.append(
+            pip_deployment(places, release, wheelhouse=tmp_path / "wheels", progress=lambda line: None).resolve()
+        )
+    assert [folder.parents[1] for folder in folders[:2]] == [private, private]
+    assert folders[0] != folders[1]
+    assert folders[2].parent == tmp_path / "home" / "deployments"
+    assert private.stat().st_mode & 0o077 == 0
+    private.chmod(0o755)
+    monkeypatch.setattr("exaworks_sdk.utf8_path.os.getuid", lambda: 12345)
+    places = Places(home=tmp_path / "another home", checkout=None)
+    with pytest.raises(InstallError, match=r"contains a space.*belongs to another user.*Set EXAWORKS_HOME"):
+        pip_deployment(places, release, progress=lambda line: None)
+
+
 def test_a_failure_of_pip_is_reported_in_two_lines_with_the_log_and_leaves_no_deployment(
     places: Places, release: Release, monkeypatch: pytest.MonkeyPatch
 ) -> None:
