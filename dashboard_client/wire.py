@@ -1,4 +1,4 @@
-"""HTTP to a collector: one POST at a time, with time limits and limited retries; only the collector gets the token."""
+"""HTTP to a collector: one request at a time, with time limits and few retries; only the collector gets the token."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import logging
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -83,17 +83,22 @@ class _Bearer(AuthBase):
         return request
 
 
+def _no_token(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Leave a request as it is; without this, ``~/.netrc`` would add a password."""
+    return request
+
+
 class CollectorClient:
     """Sends requests to one collector, with its token."""
 
-    def __init__(self, url: str, token: str, session: requests.Session, policy: Policy) -> None:
-        """Check address and token before anything is sent.
+    def __init__(self, url: str, token: str | None, session: requests.Session, policy: Policy) -> None:
+        """Check address and token before anything is sent; without a token, only public results can be read.
 
         Raises:
             UploadError: the address or the token is not valid, or the token would be sent unencrypted.
         """
-        self.url, self._local = _check_address(url, policy.insecure_http)
-        if not re.fullmatch(r"[\x21-\x7e]+", token):
+        self.url, self._local = _check_address(url, policy.insecure_http or token is None)
+        if token is not None and not re.fullmatch(r"[\x21-\x7e]+", token):
             raise UploadError(
                 "the collector's token is empty or contains characters that no token has (spaces, line ends); check "
                 "EXAWORKS_COLLECTOR_TOKEN or the file of --token-file"
@@ -114,10 +119,23 @@ class CollectorClient:
             UploadError: no attempt had an answer, or the answer is not that of a collector.
         """
         packed = gzip.compress(body, compresslevel=6, mtime=0)
+        advice = "Acknowledged records are remembered; push again to send the rest."
+        return self._repeat(path, lambda: self._send(path, packed, kind, run_state), answer, advice)
+
+    def get(self, path: str, query: Mapping[str, str], answer: type[A]) -> A:
+        """Request a path, with retries, and return the decoded answer.
+
+        Raises:
+            Refused: the collector answered with a 4xx status other than 429.
+            UploadError: no attempt had an answer, or the answer is not that of a collector.
+        """
+        return self._repeat(path, lambda: self._request("GET", path, params=query), answer, "Try again later.")
+
+    def _repeat(self, path: str, send: Callable[[], requests.Response], answer: type[A], advice: str) -> A:
         for attempt in range(1, self._policy.attempts + 1):
             retry_after: float | None = None
             try:
-                response = self._send(path, packed, kind, run_state)
+                response = send()
             except requests.exceptions.SSLError as error:
                 raise UploadError(
                     f"{self.url}: the connection is not trusted: {self._clean(str(error))}. If a private authority "
@@ -142,28 +160,32 @@ class CollectorClient:
                 _log.info("%s%s: %s; attempt %d failed, next one in %.1f s", self.url, path, reason, attempt, wait)
                 self._policy.sleep(wait)
         raise UploadError(
-            f"{self.url}: gave up after {self._policy.attempts} attempts; the last error: {reason}. "
-            "Acknowledged records are remembered; push again to send the rest."
+            f"{self.url}: gave up after {self._policy.attempts} attempts; the last error: {reason}. {advice}"
         )
 
     def _send(self, path: str, packed: bytes, kind: str, run_state: str | None) -> requests.Response:
         headers = {
             "Content-Type": kind,
             "Content-Encoding": "gzip",
-            "Accept": "application/json, application/problem+json",
             "X-ExaWorks-Now": datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         }
         if run_state is not None:
             headers["X-ExaWorks-Run"] = run_state
-        return self._session.post(
+        return self._request("POST", path, data=packed, headers=headers)
+
+    def _request(
+        self, method: str, path: str, headers: Mapping[str, str] | None = None, **more: Any
+    ) -> requests.Response:
+        return self._session.request(
+            method,
             self.url + path,
-            data=packed,
-            headers=headers,
-            auth=_Bearer(self._token),
+            headers={"Accept": "application/json, application/problem+json", **(headers or {})},
+            auth=_Bearer(self._token) if self._token is not None else _no_token,
             timeout=(self._policy.connect_timeout, self._policy.read_timeout),
             allow_redirects=False,
             # a proxy from the environment is not meant for this machine, and would receive the token
             proxies={"http": "", "https": "", "all": ""} if self._local else None,
+            **more,
         )
 
     def _read(self, path: str, response: requests.Response, answer: type[A]) -> A:
@@ -196,7 +218,7 @@ class CollectorClient:
 
     def _clean(self, text: str) -> str:
         """Remove the token from a text that is to be printed; a server may echo it."""
-        return text.replace(self._token, "[redacted]")
+        return text if self._token is None else text.replace(self._token, "[redacted]")
 
 
 def _check_address(url: str, insecure_http: bool) -> tuple[str, bool]:

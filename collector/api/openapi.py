@@ -9,7 +9,7 @@ import msgspec
 
 from collector import limits
 from collector.api.openapi_failures import about_failures
-from collector.api.openapi_pages import pages_for_programs
+from collector.api.openapi_pages import ABOUT, pages_for_programs
 from collector.api.openapi_parts import (
     COUNTS,
     DIGEST,
@@ -117,6 +117,7 @@ def _paths(pages: Iterable[Page]) -> dict[str, Any]:
     number = {"type": "integer", "minimum": 0, "maximum": 2**31}
     after = query_parameter("after", number, "the value of `after` in the previous page")
     filters = [query_parameter("site", TEXT, "only this site"), query_parameter("system", TEXT, "only this system")]
+    selecting = [query_parameter(name, TEXT, about) for name, about in ABOUT.items() if name != "state"]
     before = query_parameter("before", TEXT, "the value of `before` in the previous page")
     gzip = {"name": "Content-Encoding", "in": "header", "required": False, "schema": {"enum": ["gzip", "identity"]}}
     return {
@@ -135,7 +136,7 @@ def _paths(pages: Iterable[Page]) -> dict[str, Any]:
             },
             "get": {
                 "summary": "List runs, newest first",
-                "parameters": [limit, before, *filters],
+                "parameters": [limit, before, *selecting],
                 "responses": {"200": response(summaries, "runs"), **reading},
             },
         },
@@ -197,7 +198,7 @@ def _paths(pages: Iterable[Page]) -> dict[str, Any]:
         "/api/v1/cells": {
             "get": {
                 "summary": "List cells with their derived states",
-                "parameters": [*filters, query_parameter("state", states, "only cells in this state"), after],
+                "parameters": [*selecting, query_parameter("state", states, "only cells in this state"), after],
                 "responses": {"200": response(an_object(cells=a_list({"type": "object"})), "cells"), **reading},
             }
         },

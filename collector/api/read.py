@@ -13,6 +13,7 @@ from collector.clock import iso, now_ms
 from collector.errors import Problem
 from collector.outcomes import OUTCOME_NAMES, counts
 from collector.status import metrics, queries
+from collector.status.filters import Filters
 from collector.status.states import STATES, cell_states
 from collector.store.overdue import viewing
 from collector.store.rollups import state_of
@@ -31,14 +32,16 @@ async def list_runs(request: HttpRequest) -> Response[bytes]:
     bearer = await server.bearer(request, "read")
     limit = _number(request, "limit", 100, 1, PAGE)
     before = request.query_params.get("before")
-    site, system = request.query_params.get("site"), request.query_params.get("system")
-    if site is not None and not bearer.allows(site):
-        raise Problem(403, "wrong-site", f"The token is for site {bearer.site}, not for {site[:128]}.", "site")
+    now = now_ms()
+    filters = Filters.of(request.query_params, now)
+    for site in filters.get("site"):
+        if not bearer.allows(site):
+            raise Problem(403, "wrong-site", f"The token is for site {bearer.site}, not for {site[:128]}.", "site")
 
     def read() -> bytes:
-        with viewing(server.store, now_ms(), server.write) as connection:
-            visibility = visibility_of(bearer) if site is None else visibility_of(bearer).within(site)
-            rows = queries.latest_runs(connection, visibility, limit, system=system, before=before)
+        with viewing(server.store, now, server.write) as connection:
+            visibility = visibility_of(bearer)
+            rows = queries.latest_runs(connection, visibility, limit, before=before, conditions=filters.runs())
         following = queries.run_name(rows[-1]) if len(rows) == limit else None
         return msgspec.json.encode({"runs": [_run_summary(row) for row in rows], "before": following})
 
@@ -111,16 +114,17 @@ async def list_cells(request: HttpRequest) -> Response[bytes]:
     """List cells with their derived states: flaky, failing, missing, stale."""
     server = server_of(request)
     bearer = await server.bearer(request, "read")
-    site, system, state = (request.query_params.get(name) for name in ("site", "system", "state"))
+    state = request.query_params.get("state")
     if state is not None and state not in STATES:
         raise Problem(400, "invalid", f"state: must be one of {', '.join(STATES)}.", "state")
     after = _number(request, "after", 0, 0, 2**62)
 
+    now = now_ms()
+    filters = Filters.of(request.query_params, now).without("state")
+
     def read() -> bytes:
-        visibility = visibility_of(bearer) if site is None else visibility_of(bearer).within(site)
-        now = now_ms()
         with viewing(server.store, now, server.write) as connection:
-            cells, following = cell_states(connection, visibility, now, system, state, after)
+            cells, following = cell_states(connection, visibility_of(bearer), now, filters, state, after)
         return msgspec.json.encode({"cells": cells, "after": following})
 
     return _json(await asyncio.to_thread(read))

@@ -64,6 +64,10 @@ class Filters:
         """Return these filters without all others."""
         return Filters({name: values for name, values in self.values.items() if name in names}, self.now)
 
+    def without(self, *names: str) -> Filters:
+        """Return these filters without some of them."""
+        return self.only(*(name for name in self.values if name not in names))
+
     def query(self) -> dict[str, str]:
         """Return the filters as the query of an address."""
         return {name: ",".join(values) for name, values in self.values.items()}
@@ -88,6 +92,16 @@ class Filters:
             cells.c.subject, cells.c.scheduler, cells.c.last_version, cells.c.last_emulated, of_run
         )
         return [*conditions, *self._age(cells.c.last_started)]
+
+    def rows(self) -> list[ColumnElement[bool]]:
+        """Return the conditions on a list of cells: a query over ``cells`` joined to ``systems``."""
+        conditions = [*self.systems(), *self.cells()]
+        if self.get("outcome"):
+            conditions.append(cells.c.last_outcome.in_(self.outcomes()))
+        if self.get("class"):
+            listed = (attention.c.cell == cells.c.id, attention.c.cause.in_(self.get("class")))
+            conditions.append(select(attention.c.cell).where(*listed).exists())
+        return conditions
 
     def attention(self) -> list[ColumnElement[bool]]:
         """Return the conditions on a query over ``attention`` joined to ``systems``."""

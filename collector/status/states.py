@@ -9,6 +9,7 @@ from sqlalchemy import BigInteger, Connection, Row, cast, func, select
 from collector.auth.visibility import Visibility
 from collector.clock import iso
 from collector.outcomes import MISSING, OUTCOME_NAMES
+from collector.status.filters import Filters
 from collector.store.staleness import DEFAULT_STALE_AFTER, is_stale
 from collector.store.streaks import flake_score, is_flaky
 from collector.store.tables import cells, runs, systems
@@ -20,7 +21,7 @@ def cell_states(
     connection: Connection,
     visibility: Visibility,
     now: int,
-    system: str | None = None,
+    filters: Filters | None = None,
     state: str | None = None,
     after: int = 0,
 ) -> tuple[list[dict[str, Any]], int | None]:
@@ -39,8 +40,8 @@ def cell_states(
         .outerjoin(first, first.c.id == cells.c.fail_run)
         .where(cells.c.id > after)
     )
-    if system is not None:
-        query = query.where(systems.c.system == system)
+    if filters is not None:
+        query = query.where(*filters.rows())
     if state == "missing":
         query = query.where(cells.c.last_outcome == MISSING)
     elif state == "failing":
@@ -72,6 +73,8 @@ def _cell_facts(row: Row[Any], now: int) -> dict[str, Any]:
         "site": row.site,
         "system": row.system_name,
         "case_id": row.case_id,
+        "component": row.subject,
+        "scheduler": row.scheduler,
         "outcome": OUTCOME_NAMES[row.last_outcome],
         "states": [name for name in STATES if states[name]],
         "run_id": row.run_id,
