@@ -10,14 +10,16 @@ from typing import Any
 from collector.auth.visibility import EVERYTHING
 from collector.status.metrics import HELP, board_lines
 from collector.store.database import Store
+from dashboard_client.schema import Metric
 from tests.collector.pages.test_dashboard import NOW, put
 from tests.collector.samples import CASES, manifest, record
 
+FIGURES = [Metric(name="rate", value=1.0, unit="1/s", better="higher")]
 FILE = Path(__file__).resolve().parents[3] / "docs/examples/grafana/exaworks-status.json"
 
 
 def test_every_panel_asks_for_metrics_and_labels_that_exist(store: Store) -> None:
-    put(store, manifest("r1", CASES[:1], cadence="1d"), record("r1", CASES[0]))
+    put(store, manifest("r1", CASES[:1], cadence="1d"), record("r1", CASES[0], metrics=FIGURES))
     with store.reading() as connection:
         labels = {name: set(re.findall(r"(\w+)=", text)) for name, text, _ in board_lines(connection, EVERYTHING, NOW)}
     dashboard: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
