@@ -45,6 +45,9 @@ VARIABLES: tuple[Variable, ...] = (
         COLLECTOR_TOKEN="the token with which results are uploaded",  # noqa: S106
         COLLECTOR_DATABASE="the database of the collector, such as `postgresql://user@host/name`",
         COLLECTOR_SMTP="the mail server for hooks with a `mailto:` address, as `host:port`",
+        COLLECTOR_SMTP_STARTTLS="whether the connection to the mail server is encrypted before anything is sent",
+        COLLECTOR_SMTP_USER="the user name at the mail server",
+        COLLECTOR_SMTP_PASSWORD_FILE="a file with the password of that user",  # noqa: S106
         COLLECTOR_MAIL_FROM="the sender of these messages",
     ),
     *_of(
@@ -52,6 +55,7 @@ VARIABLES: tuple[Variable, ...] = (
         TIER="the tier of a pipeline: `smoke`, `integration` or `scale`",
         DEPLOYMENT="the deployment that a pipeline validates, instead of the site file's",
         CI_OPTIONS="further options of `exaworks validate`; they do not apply to the control stage",
+        CI_ENV="the file of variables that cron's script reads, instead of `~/.config/exaworks/ci.env`",
         CI_HOME="the folder of a site's pipelines, instead of `work_dir` of the site file",
         TRIGGER="what started the run, for the record: `schedule`, `push`, …",
         SDK_URL="where jobs fetch the SDK, if another project includes the pipeline's file",
