@@ -45,10 +45,11 @@ overlay() { # FOLDER: changes in it are not seen outside
     mkdir -p "$T/$name.up" "$T/$name.work"
     mount -t overlay overlay -o "lowerdir=$1,upperdir=$T/$name.up,workdir=$T/$name.work" "$1"
 }
-standin() { # PROGRAM: standard input is the script that is found before the program; $REAL is the program itself
+standin() { # PROGRAM: standard input is the script that is found before the program; $REAL is the program itself.
+    # It is in the folder $BIN, if that is set. The commands of a testbed with its own come before $T/bin on PATH.
     local real; real=$(command -v "$1" || true)
-    { echo '#!/bin/bash'; echo "REAL=$real"; cat; } >"$T/bin/$1"
-    chmod 755 "$T/bin/$1"
+    { echo '#!/bin/bash'; echo "REAL=$real"; cat; } >"${BIN:-$T/bin}/$1"
+    chmod 755 "${BIN:-$T/bin}/$1"
 }
 refusing() { # PROGRAM MESSAGE: it prints the message and fails
     standin "$1" <<END

@@ -1,8 +1,12 @@
 """A scheduler other than Slurm refuses, stops answering, or answers garbage."""
 
+import re
+
 from tests.sabotage.breakage import Breakage
 
-SUBMIT = {"pbs": "qsub", "lsf": "bsub", "cobalt": "qsub"}
+BEFORE_TESTBED = 'BIN="$D/bin"; '
+"""A stand-in for a command of a testbed is found by payloads alone, in the deployment."""
+SUBMIT = {"pbs": "qsub", "lsf": "bsub"}
 
 
 def _dialect(scheduler: str, id: str, broken: str, setup: str, evidence: str, advice: str, **more: object) -> Breakage:
@@ -21,9 +25,8 @@ def _dialect(scheduler: str, id: str, broken: str, setup: str, evidence: str, ad
 def _refused(scheduler: str, id: str, words: str, advice: str) -> Breakage:
     """Return a submission that is refused with a message of the scheduler."""
     program = SUBMIT[scheduler]
-    return _dialect(
-        scheduler, id, f"{program} prints: {words}", f"refusing {program} '{words}'", words.split("(")[0], advice
-    )
+    setup = f"{BEFORE_TESTBED}refusing {program} '{words}'"
+    return _dialect(scheduler, id, f"{program} prints: {words}", setup, re.escape(words), advice)
 
 
 def _flux(id: str, words: str, advice: str, **more: object) -> Breakage:
@@ -32,7 +35,7 @@ def _flux(id: str, words: str, advice: str, **more: object) -> Breakage:
 case " $* " in *" run "*|*" submit "*|*" batch "*|*" alloc "*) echo '{words}' >&2; exit 1;; esac
 exec $REAL "$@"
 END"""
-    return _dialect("flux", id, f"flux prints: {words}", setup, words, advice, **more)
+    return _dialect("flux", id, f"flux prints: {words}", setup, re.escape(words), advice, **more)
 
 
 BREAKAGES = [
@@ -46,7 +49,7 @@ BREAKAGES = [
         "pbs",
         "qstat-answers-garbage",
         "qstat prints a page of a web server",
-        "standin qstat <<<'echo \"<html>502 Bad Gateway</html>\"'",
+        BEFORE_TESTBED + "standin qstat <<<'echo \"<html>502 Bad Gateway</html>\"'",
         r"502 Bad Gateway|qstat",
         "qstat|scheduler|output",
         run="psij/short",
