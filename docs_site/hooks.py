@@ -50,8 +50,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(text: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Prepare a page: names of files become titles of code blocks, and a tutorial links to its notebook."""
-    text = markdown.plain_bars(markdown.titled_blocks(text))
     path = page.file.src_uri
+    text = markdown.plain_bars(markdown.titled_blocks(text))
+    if not path.startswith("reference/"):
+        text = checkout_pages.site_links(text, path)
     if re.fullmatch(r"tutorials/(?!README)[\w-]+\.md", path):
         text = markdown.with_notebook(text, Path(path).stem)
     return text

@@ -29,7 +29,11 @@ from tests.sdk_tests.bench import Bench
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
     [
-        *(page for folder in (".", "docs", "docs/tutorials", "requirements") for page in ROOT.glob(f"{folder}/*.md")),
+        *(
+            page
+            for folder in (".", "docs", "docs/start", "docs/tutorials", "requirements")
+            for page in ROOT.glob(f"{folder}/*.md")
+        ),
         *ROOT.glob("docs/examples/*/*.md"),
     ]
 )

@@ -18,6 +18,7 @@ import pytest
 
 from docs_site import reference, versions
 from docs_site.build import build
+from docs_site.checkout_pages import MOVED, site_links
 from docs_site.errors import DocsError
 from docs_site.markdown import plain_bars, titled_blocks
 from docs_site.reference.commands import anchor, root
@@ -228,9 +229,37 @@ def test_the_name_of_a_file_becomes_the_title_of_its_block() -> None:
     assert titled_blocks(unchanged) == unchanged
 
 
+@pytest.mark.parametrize(
+    ("page", "link", "in_site"),
+    [
+        ("index.md", "[a](sites.md#limits)", "[a](sites.md#limits)"),
+        ("start/user.md", "[a](../sites.md)", "[a](../sites.md)"),
+        ("start/user.md", "[a](../../sdk_tests/report/view.py)", "[a](../reference/exit-codes.md)"),
+        ("start/user.md", "[a](../../README.md#commands)", "[a](../reference/commands/index.md)"),
+        ("index.md", "[a](../README.md)", "[a](index.md)"),
+        ("index.md", "[a\nb](../sdk_tests/diagnosis/rules)", "[a\nb](reference/rules.md)"),
+        ("changelog.md", "[a](docs/ci.md), [b](CONTRIBUTING.md)", "[a](ci.md), [b](contributing.md)"),
+        ("lock-files.md", "[a](../docs/ci.md#x)", "[a](ci.md#x)"),
+        ("examples/own-cases/README.md", "[a](../../extending.md)", "[a](../../extending.md)"),
+        ("ci.md", "[a script](../ci/scripts/cron.sh)", "a script"),
+        ("ci.md", "[a](https://example.org/x.md), [b](#here)", "[a](https://example.org/x.md), [b](#here)"),
+    ],
+)
+def test_links_of_the_repository_become_links_of_the_site(page: str, link: str, in_site: str) -> None:
+    assert site_links(link, page) == in_site
+
+
 def test_a_bar_in_code_in_a_table_loses_its_backslash() -> None:
     text = "| `a \\| b` | c \\| d |\n`not \\| a table`\n"
     assert plain_bars(text) == "| `a | b` | c \\| d |\n`not \\| a table`\n"
+
+
+def test_everything_that_is_elsewhere_in_the_site_is_in_the_checkout(site: Path) -> None:
+    for source, target in MOVED.items():
+        path, _, heading = source.partition("#")
+        assert (ROOT / path).exists(), source
+        assert (site / LATEST / target.removesuffix("README.md").replace(".md", ".html")).is_file(), target
+        assert not heading or f"\n## {heading.capitalize()}\n" in (ROOT / path).read_text()
 
 
 def repository(folder: Path, tags: dict[str, list[str]]) -> Path:
