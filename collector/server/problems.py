@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import logging
+from types import SimpleNamespace
 from typing import Any, cast
 
 import msgspec
@@ -11,16 +12,20 @@ from litestar import Response
 from litestar.exceptions import HTTPException
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from collector.clock import now_ms
 from collector.errors import Problem
 from collector.limits import MAX_BODY
-from collector.rendering.base import prefers_json
+from collector.rendering.base import prefers_json, templates
 from collector.store.condition import reason_of, unavailable
-from collector.web.context import WRITER, HttpRequest, address_of, server_of
+from collector.web.context import WRITER, HttpRequest, address_of, linker, server_of
 
 log = logging.getLogger("collector")
 
 NOTED = (400, 401, 403, 429)
 """The statuses with which also a refused request for reading is noted in the audit log."""
+
+WITH_NAVIGATION = (403, 404, 405, 409)
+"""The statuses whose pages lead to the other pages."""
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -51,8 +56,18 @@ def answer_problem(request: HttpRequest, problem: Problem) -> Response[bytes]:
     else:
         detail = PRIVATE if problem.status == 401 else problem.detail
         title = str(problem.document()["title"])
-        body, kind = PAGE.format(title=html.escape(title), detail=html.escape(detail)).encode(), "text/html"
+        body, kind = _page(request, problem.status, title, detail), "text/html"
     return Response(content=body, status_code=problem.status, media_type=kind, headers=headers)
+
+
+def _page(request: HttpRequest, status: int, title: str, detail: str) -> bytes:
+    """Return a page for people; with navigation, unless the reader may not see anything or the server is at fault."""
+    if status not in WITH_NAVIGATION:
+        return PAGE.format(title=html.escape(title), detail=html.escape(detail)).encode()
+    question = SimpleNamespace(static=False, query=dict(request.query_params), private=server_of(request).private)
+    values = {"title": title, "detail": detail, "now": now_ms(), "question": question, "link": linker(request)}
+    page = SimpleNamespace(section="")
+    return templates().get_template("problem.html").render(**values, page=page).encode()
 
 
 def answer_framework(request: HttpRequest, error: HTTPException) -> Response[bytes]:

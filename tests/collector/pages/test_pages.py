@@ -115,6 +115,8 @@ def test_an_unknown_address_is_answered_with_a_page_and_status_404(shown: Collec
     answer = shown.get("/runs/<script>", token=TOKEN)
     assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
     assert "<script>" not in answer.text
+    links = {attributes["href"] for tag, attributes in Elements(answer.text).tags if tag == "a"}
+    assert {"/", "/triage", "/sites"} <= links
     assert shown.get("/static/app.py").status_code == 404
     assert shown.get("/static/..%2fapp.py").status_code == 404
 
