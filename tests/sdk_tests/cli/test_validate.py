@@ -155,6 +155,16 @@ def test_without_flux_its_cells_are_skipped_and_the_reason_names_what_to_install
 
 
 @pytest.mark.needs("slurm", "munge")
+@pytest.mark.parametrize("selection", [("--case", "psij/hello@local"), ("--case", "control/hello@local")])
+def test_no_testbed_is_started_for_cases_that_need_none(home: Home, selection: tuple[str, ...]) -> None:
+    done = home.validate(*selection, "--no-upload")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "starting a throw-away" not in done.stdout
+    assert not (home.folder / "testbeds").exists()
+    assert {case_id.partition("@")[2] for case_id in home.verdicts()} == {"local"}
+
+
+@pytest.mark.needs("slurm", "munge")
 def test_a_machine_with_a_scheduler_and_without_a_site_file_is_not_treated_as_a_workstation(home: Home) -> None:
     testbed = manage.up("slurm", home.folder, owner_pid=os.getpid())
     try:
