@@ -33,7 +33,7 @@ from sdk_tests.plan.options import Options
 from sdk_tests.plan.preparation import Preparation
 from sdk_tests.plan.prepare import prepare
 from sdk_tests.plan.resume import resumed_options
-from sdk_tests.recording.run import RunDisplay
+from sdk_tests.recording.run import RunDisplay, with_recorded_deployments
 from sdk_tests.report import Progress
 from sdk_tests.report.stream import write_safely
 
@@ -131,7 +131,7 @@ def run(places: Places, given: Mapping[str, Any]) -> int:
     )
     echo = output.echo
     try:
-        options = own_cases.resumed(resumed_options(_options(given), places))
+        options = own_cases.resumed(with_recorded_deployments(resumed_options(_options(given), places)))
         if options.cases is not None:
             own_cases.check_folder(options.cases)
         preparation = prepare(replace(options, declared=_declared_cases(options)), places, echo)

@@ -71,8 +71,10 @@ def pytest_configure(config: pytest.Config) -> None:
     echo = reporter.write_line if reporter else print
     try:
         from sdk_tests.plan.resume import resumed_options
+        from sdk_tests.recording.run import with_recorded_deployments
 
-        preparation = prepare(resumed_options(options, places()), places(), echo)
+        options = with_recorded_deployments(resumed_options(options, places()))
+        preparation = prepare(options, places(), echo)
     except click.ClickException as error:
         raise pytest.UsageError(error.format_message()) from error
     config.add_cleanup(preparation.close)

@@ -6,7 +6,7 @@ import getpass
 import os
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -125,6 +125,13 @@ def recorded_options(folder: RunFolder) -> RecordedOptions:
         return msgspec.json.decode((folder.private / OPTIONS).read_bytes(), type=RecordedOptions, dec_hook=_path)
     except (OSError, msgspec.MsgspecError):
         return RecordedOptions()
+
+
+def with_recorded_deployments(options: Options) -> Options:
+    """Take the deployments from the run that is resumed, unless the options name some."""
+    if options.resume is None or options.deployments:
+        return options
+    return replace(options, deployments=recorded_options(RunFolder(Path(options.resume))).given)
 
 
 def _keep_options(folder: RunFolder, options: Options) -> None:

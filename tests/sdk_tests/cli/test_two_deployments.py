@@ -14,6 +14,8 @@ from xml.etree.ElementTree import parse
 import pytest
 
 from dashboard_client.runs import RunFolder
+from sdk_tests.plan.options import Options
+from sdk_tests.recording.run import recorded_options, with_recorded_deployments
 from tests.needs import need
 
 pytestmark = [pytest.mark.needs("components")]
@@ -132,6 +134,24 @@ def test_a_case_of_the_second_deployment_is_run_again_in_its_own_interpreter(
 
 def _failed(run: Path) -> bool:
     return "fail" in {record.verdict.outcome.value for record in RunFolder(run).effective().values()}
+
+
+def test_a_resumed_run_takes_the_deployments_that_the_run_was_started_with(folder: Path) -> None:
+    both = ["--deployment", f"venv:{folder}/second", "--deployment", "path"]
+    assert validate(folder, *both, "--case", "psij/hello*").returncode == 0
+    run = run_of(folder)
+    kept = recorded_options(run)
+    assert kept.given == (f"venv:{folder}/second", "path")
+    resumed = with_recorded_deployments(Options(resume=str(run.path)))
+    assert resumed.deployments == kept.given
+    assert with_recorded_deployments(Options(resume=str(run.path), deployments=("path",))).deployments == ("path",)
+    assert with_recorded_deployments(Options()).deployments == ()
+
+
+def test_the_options_of_a_run_of_an_earlier_version_are_read(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "private").mkdir()
+    (tmp_path / "private" / "options.json").write_text('{"site_file": null, "deployment": "venv:/x"}')
+    assert recorded_options(RunFolder(tmp_path)).given == ("venv:/x",)
 
 
 def test_one_that_does_not_exist_ends_with_exit_code_2_and_no_run(folder: Path) -> None:
