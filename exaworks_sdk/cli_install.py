@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Examples:
   exaworks install                               install the newest release
   exaworks install --site llnl/tuolumne          use the site's compilers and externals
+  exaworks install --scope spack_repo/scopes/debian12     use the compilers and libraries of Debian 12
   exaworks install --variants '~swift +maestro' --prefix /opt/exaworks
   exaworks install --dry-run                     only print the Spack environment
   exaworks doctor install                        what this machine lacks for it
@@ -28,6 +29,13 @@ To continue an interrupted installation, run the same command again. To validate
 )
 @click.option("--release", "name", metavar="RELEASE", help="The release. [default: the newest]")
 @click.option("--site", "system", metavar="SITE/SYSTEM", help="Use this system's Spack configuration.")
+@click.option(
+    "--scope",
+    "folder",
+    metavar="DIR",
+    type=click.Path(exists=True, file_okay=False, resolve_path=True),
+    help="Use a folder of Spack configuration, such as spack_repo/scopes/debian12 on Debian 12.",
+)
 @click.option(
     "--prefix",
     type=click.Path(file_okay=False, resolve_path=True),
@@ -47,6 +55,7 @@ def install(
     places: Places,
     name: str | None,
     system: str | None,
+    folder: str | None,
     prefix: str | None,
     variants: str,
     clone: bool,
@@ -78,7 +87,9 @@ def install(
     from exaworks_sdk.spack_install import install as install_release
 
     release = load(name)
-    scope = _scope(system) if system else None
+    if system and folder:
+        raise click.UsageError("--site and --scope exclude each other: a site file names a scope of its own")
+    scope = _scope(system) if system else Path(folder) if folder else None
     changed = parse_variants(variants)
     text = environment_text(release, scope=scope, changed=changed)
     if dry_run:

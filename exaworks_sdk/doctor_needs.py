@@ -241,7 +241,7 @@ INSTALL = Step(
 
 IMAGES = Step(
     "images",
-    "./exaworks images build sdk-slim",
+    "./exaworks images build sdk",
     "the release as a container image",
     (
         Need(

@@ -304,6 +304,21 @@ def test_dry_run_prints_the_environment_and_writes_nothing(tmp_path: Path, monke
     assert list((tmp_path / "home").iterdir()) == []
 
 
+def test_a_scope_is_a_folder_of_spack_configuration_and_excludes_a_site(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXAWORKS_HOME", str(tmp_path / "home"))
+    (tmp_path / "scope").mkdir()
+    done = CliRunner().invoke(command, ["--dry-run", "--scope", str(tmp_path / "scope")], obj=places())
+    assert done.output == environment_text(load(), scope=tmp_path / "scope")
+    both = ["--dry-run", "--scope", str(tmp_path / "scope"), "--site", "llnl/dane"]
+    refused = CliRunner().invoke(command, both, obj=places())
+    assert refused.exit_code == 2
+    assert "exclude each other" in refused.output
+    absent = CliRunner().invoke(command, ["--dry-run", "--scope", str(tmp_path / "nowhere")], obj=places())
+    assert absent.exit_code == 2
+
+
 def test_a_site_without_spack_configuration_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXAWORKS_HOME", str(tmp_path / "home"))
     done = CliRunner().invoke(command, ["--dry-run", "--site", "local/workstation"], obj=places())
