@@ -53,6 +53,19 @@ def test_the_lock_of_a_system_agrees_with_manifest_scope_and_site_file(system: S
     assert list(all_differences(ROOT, RELEASE, (system.system,))) == []
 
 
+def test_the_manifest_states_the_shared_dependencies_of_pip_and_of_spack_and_both_locks_have_them() -> None:
+    assert RELEASE.spack is not None
+    assert RELEASE.spack.pins.keys() == RELEASE.pins.keys()
+    by_pip = RELEASE.lock.read_text()
+    missing = [name for name, pin in RELEASE.pins.items() if f"\n{name}=={pin}" not in by_pip]
+    assert missing == []
+    for system in LOCKED:
+        lock = read_lock(lock_file(ROOT, RELEASE, system.system))
+        by_spack = {name: [node["version"] for node in lock.named(f"py-{name}")] for name in RELEASE.spack.pins}
+        of_monitoring = {"sqlalchemy": []}
+        assert by_spack == {name: [pin] for name, pin in RELEASE.spack.pins.items()} | of_monitoring
+
+
 def test_the_licences_are_those_of_exactly_the_packages_in_the_locks() -> None:
     locks = [read_lock(lock_file(ROOT, RELEASE, system.system)) for system in LOCKED]
     assert locks
