@@ -91,14 +91,17 @@ def make(recipe: Recipe, echo: Callable[[str], None]) -> Path:
     try:
         recipe.folder.parent.mkdir(parents=True, exist_ok=True)
         with _lock(recipe, echo) as lock_fd:
-            if _is_complete(recipe) and _is_unchanged(recipe, "lock") and not _can_be_completed(recipe):
-                if not is_current(recipe):
+            if _is_complete(recipe) and _is_unchanged(recipe, "lock"):
+                if _can_be_completed(recipe):  # not created again, since another run may use it
+                    echo(f"completing {recipe.label}: {', '.join(sorted(left_out(recipe.folder)))}")
+                    _install(recipe, lock_fd, echo)
+                elif not is_current(recipe):
                     echo(f"updating {recipe.label}, because pyproject.toml has changed")
                     _finish(recipe, Installer(Steps(recipe, lock_fd)), left_out(recipe.folder))
             else:
                 _remove_outdated(recipe.folder)
                 echo(f"creating {recipe.label}, only this once")
-                _create(recipe, lock_fd, echo)
+                _install(recipe, lock_fd, echo)
     except OSError as error:
         raise EnvironmentFailedError(_folder_error(recipe, error)) from error
     return recipe.folder
@@ -148,8 +151,8 @@ def _remove_outdated(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
-def _create(recipe: Recipe, lock_fd: int, echo: Callable[[str], None]) -> None:
-    """Create the environment and install the packages of the lock file."""
+def _install(recipe: Recipe, lock_fd: int, echo: Callable[[str], None]) -> None:
+    """Create the environment, unless it is there, and install the packages of the lock file."""
     bar = Bar()
     try:
         recipe.log.write_text("")
@@ -157,7 +160,8 @@ def _create(recipe: Recipe, lock_fd: int, echo: Callable[[str], None]) -> None:
         count = len({name for name, _ in pins(recipe.lock)} - omissions.keys())
         bar.show(0.0, "creating a virtual environment")
         steps = Steps(recipe, lock_fd, lambda: _show(bar, recipe, count))
-        steps.run([recipe.python, "-I", "-m", "venv", str(recipe.folder)], "create a virtual environment")
+        if not recipe.interpreter.exists():
+            steps.run([recipe.python, "-I", "-m", "venv", str(recipe.folder)], "create a virtual environment")
         if recipe.wheelhouse is not None and not recipe.wheelhouse.is_dir():
             raise EnvironmentFailedError(f"the wheelhouse {recipe.wheelhouse} is not a folder.")
         installer = Installer(steps)

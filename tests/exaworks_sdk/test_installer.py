@@ -172,7 +172,10 @@ def test_without_a_compiler_a_compiled_package_and_what_needs_it_are_left_out_un
 
     monkeypatch.setattr(compiler, "lacking", lambda python: None)
     assert not is_current(recipe)
+    (recipe.folder / "in-use").touch()
     make(recipe, lines.append)
+    assert lines[0] == "completing the environment: cext, user"
+    assert (recipe.folder / "in-use").exists(), "another run may use what is there"
     assert left_out(recipe.folder) == {}
     assert modules(recipe.folder) >= {"tiny", "cext", "user"}
     monkeypatch.setattr(compiler, "lacking", lambda python: "no C compiler (cc)")
