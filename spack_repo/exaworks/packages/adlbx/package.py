@@ -1,5 +1,3 @@
-import os
-
 from spack_repo.builtin.packages.adlbx.package import Adlbx as BuiltinAdlbx
 
 from spack.package import *
@@ -16,11 +14,17 @@ class Adlbx(BuiltinAdlbx):
 
     depends_on("exmcutils@0.6.5", when="@1.0.7")
 
+    # The archives lack config.guess, so configure is generated again. Builtin's recipe does this
+    # too, but depends on the tools for it only for the branch master.
+    with default_args(type="build"):
+        depends_on("autoconf")
+        depends_on("automake")
+        depends_on("libtool")
+        depends_on("m4")
+
     def autoreconf(self, spec, prefix):
-        # The archives contain configure. Builtin's recipe generates it again, without autoconf.
         with working_dir(self.configure_directory):
-            if not os.path.exists("configure"):
-                which("bash", required=True)("bootstrap")
+            which("bash", required=True)("bootstrap")
 
     def test_ranks(self):
         """a server and a worker start under MPI, exchange a task and stop"""

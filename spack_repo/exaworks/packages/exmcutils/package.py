@@ -1,5 +1,3 @@
-import os
-
 from spack_repo.builtin.packages.exmcutils.package import Exmcutils as BuiltinExmcutils
 
 from spack.package import *
@@ -14,11 +12,17 @@ class Exmcutils(BuiltinExmcutils):
 
     version("0.6.5", sha256="48c5b783297f59354538f99146526670ed71475b975348ca1d5423be61011e7c")
 
+    # The archives lack config.guess, so configure is generated again. Builtin's recipe does this
+    # too, but depends on the tools for it only for the branch master.
+    with default_args(type="build"):
+        depends_on("autoconf")
+        depends_on("automake")
+        depends_on("libtool")
+        depends_on("m4")
+
     def autoreconf(self, spec, prefix):
-        # The archives contain configure. Builtin's recipe generates it again, without autoconf.
         with working_dir(self.configure_directory):
-            if not os.path.exists("configure"):
-                which("bash", required=True)("bootstrap")
+            which("bash", required=True)("bootstrap")
 
     def test_library(self):
         """a program that uses the headers and the library runs"""
