@@ -27,10 +27,10 @@ from sdk_tests.report.view import LABELS, cases, place
 if TYPE_CHECKING:
     from sdk_tests.report.live import LiveDisplay
 
-HEARTBEAT = 60.0
+HEARTBEAT = 120.0
 """Seconds without output after which plain progress prints a line; CI systems stop jobs that are silent for long."""
 
-GATHERED = 20.0
+GATHERED = 30.0
 """Seconds that a pass may wait for further ones, to share a line with them."""
 
 LINE = 100
