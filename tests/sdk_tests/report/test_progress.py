@@ -205,11 +205,11 @@ def test_a_line_is_printed_every_two_minutes_while_cases_are_unfinished() -> Non
     progress = Progress(stream, clock=clock)
     progress.planned(manifest(["psij/a@slurm"]), {})
     progress.event("psij/a@slurm", "started")
-    for _ in range(300):
+    for _ in range(400):
         clock.now += 1
         progress.tick(clock.now)
     beats = lines(stream)[1:]
-    assert len(beats) == 300 // int(HEARTBEAT)
+    assert len(beats) == 400 // int(HEARTBEAT)
     assert beats[0] == "[0/1] still running: 1 running (psij/a@slurm running for 120 s)"
     progress.recorded(record("psij/a@slurm"), 1, 1)
     clock.now += 1000
