@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, TextIO
 
 from dashboard_client.causes import diagnosis_of
-from dashboard_client.schema import Manifest, Outcome, Record
+from dashboard_client.schema import CONTROL, Manifest, Outcome, Record
 from sdk_tests.model.attempt import Judgement
 from sdk_tests.report.not_tested import Undone, not_tested, rows
 from sdk_tests.report.run_state import PHASES, RunState
@@ -135,6 +135,8 @@ class Progress:
             self._report(f"{self._position()} {line}")
         elif record.retries.final and outcome is Outcome.PASS:
             self._gather(record.case_id)
+            if record.case.component == CONTROL:  # it shows at once that the scheduler works
+                self._flush()
         elif not self._is_repetition(record):
             self._flush()
             self._report(f"{self._position()} {line}")

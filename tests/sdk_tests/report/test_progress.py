@@ -169,6 +169,14 @@ def test_a_pass_does_not_wait_for_others_for_long() -> None:
     assert lines(stream)[2:] == ["[2/3] pass  psij/b@slurm"]
 
 
+def test_the_pass_of_a_control_case_is_shown_at_once() -> None:
+    stream = io.StringIO()
+    progress = Progress(stream)
+    progress.planned(manifest(["control/hello@slurm", *IDS]), {})
+    progress.recorded(record("control/hello@slurm"), 1, 4)
+    assert lines(stream)[1:] == ["[1/4] pass  control/hello@slurm"]
+
+
 def test_of_the_cases_that_one_finding_blocks_only_the_first_is_shown() -> None:
     stream = io.StringIO()
     progress = Progress(stream)
