@@ -2,12 +2,15 @@
 
     python benchmarks/dashboard.py [--big 2000000] [--times 200] [--database sqlite|postgresql]
     python benchmarks/dashboard.py --keep FOLDER [--fill-seconds 200]
+    python benchmarks/dashboard.py --existing sqlite:////var/tmp/history.db
 
 "Now" is rendered for 40 systems with nine components, and the history grid for 100 runs of 300 cases, each from a
 database with about 20,000 records and from the big one. The figures are the server's time to read and render a page
 once; the ratio shows the cost of a bigger history. Then a real server with the big database gets requests for both
 pages, and its peak memory is printed. With --keep the histories are generated only once, in that folder; --fill-seconds
 limits one call, and the next one continues. The folder of ``ingest.py`` can be used: its big database is the same.
+With --existing, views of the first page and the triage page are rendered from a database that ``benchmarks.history``
+has filled, such as one of 10,000 systems.
 """
 
 from __future__ import annotations
@@ -36,7 +39,7 @@ from collector.pages import all_pages
 from collector.rendering.base import Question, render_html
 from collector.server.serve import GC_THRESHOLD
 from collector.store.database import Store, database_url, open_store
-from collector.store.tables import runs
+from collector.store.tables import runs, systems
 from tests.collector.process import Collector
 
 PAGES = {page.path: page for page in all_pages()}
@@ -97,6 +100,29 @@ def measure(store: Store, render_once: Callable[[], int], times: int) -> tuple[f
     return durations[len(durations) // 2], p99, size, queries
 
 
+VIEWS = (("/", {}), ("/", {"view": "dense"}), ("/", {"sort": "site"}), ("/", {"class": "site"}), ("/triage", {}))
+
+
+def measure_existing(url: str, times: int) -> None:
+    """Print the time, the size and the number of queries of some views, from a database that is already filled."""
+    store = open_store(database_url(url, Path()))
+    with store.reading() as connection:
+        number = connection.execute(select(func.count()).select_from(systems)).scalar_one()
+    print(f"{store.url.get_backend_name()}, {number:,} systems, {record_count(store):,} records")
+    for path, query in VIEWS:
+
+        def render_once(path: str = path, query: dict[str, str] = query) -> int:
+            with store.reading() as connection:
+                return len(render_html(PAGES[path], Question(connection, EVERYTHING, now_ms(), {}, query)))
+
+        began = time.process_time()
+        p50, p99, size, queries = measure(store, render_once, times)
+        cpu = 1000 * (time.process_time() - began) / (times + WARM_UP + 1)
+        name = path + "&".join(f"?{key}={value}" for key, value in query.items())
+        print(f"{name:<20} p50 {p50:.1f} ms, p99 {p99:.1f} ms, CPU {cpu:.1f} ms, {queries} queries, {size // 1000} kB")
+    store.close()
+
+
 def measure_http(databases: Databases, times: int) -> str:
     """Request both pages from a real server, and return a line with the times and the peak memory."""
     with tempfile.TemporaryDirectory() as home:
@@ -121,7 +147,12 @@ def main() -> None:
     parser.add_argument("--database", choices=KINDS, action="append", help="can be repeated; default: both")
     parser.add_argument("--keep", type=Path, help="a folder for the databases; existing ones are used again")
     parser.add_argument("--fill-seconds", type=float, default=math.inf, help="time limit of filling one database")
+    parser.add_argument("--existing", metavar="URL", help="a filled database: only some views of it are measured")
     options = parser.parse_args()
+    if options.existing:
+        print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
+        measure_existing(options.existing, options.times)
+        return
     big = Shape.of(options.big)
     shapes = {
         "small_now": Shape(big.systems, len(SUBJECTS), 20_000 // (big.systems * len(SUBJECTS))),

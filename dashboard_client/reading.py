@@ -71,11 +71,14 @@ class Run(msgspec.Struct, frozen=True):
 
 
 class Change(msgspec.Struct, frozen=True, rename={"cls": "class"}):
-    """Cells of one component version that newly fail for one fault class, or that recovered."""
+    """Cells of one component version that newly fail for one fault class, or that recovered.
+
+    If the site or its scheduler is at fault, the group is of no component.
+    """
 
     recovered: bool
     cls: str | None
-    component: str
+    component: str | None
     version: str | None
     cells: int
     systems: int

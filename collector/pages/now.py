@@ -12,7 +12,7 @@ from collector.rendering import markup, matrix
 from collector.rendering.base import Facts, Page, Question
 from collector.rendering.facets import facets
 from collector.rendering.forms import Entry, identity_of
-from collector.rendering.headline import headline
+from collector.rendering.headline import component_of, headline
 from collector.rendering.run_lines import run_line
 from collector.status import overview
 from collector.status.filters import Filters
@@ -22,7 +22,7 @@ from collector.status.tiles import TileRow, tile_rows
 from collector.store.silence import is_silent
 from collector.store.staleness import is_stale
 
-RECENT = 15
+RECENT = 10
 PER_PAGE = 40
 FLAKY_SHARE = 0.25
 """A tile is marked as flaky if at least two of its cases are, and more than this share."""
@@ -195,7 +195,7 @@ def _entries(question: Question, facts: Facts) -> list[Entry]:
     entries = []
     since = facts["since"]
     for each in facts["changes"]:
-        component = f"{each['component']} {each['version']}" if each["version"] else str(each["component"])
+        component = component_of(each) or "cases"
         more = each["systems"] - len(each["named"])
         places = ", ".join(each["named"]) + (f" and {more} more" if more > 0 else "")
         state = "recovered" if each["recovered"] else f"newly failing, {each['class'] or 'no record'}"

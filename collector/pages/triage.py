@@ -34,7 +34,7 @@ TITLES = {
 }
 CHANGES = ("new", "recovered")
 
-MOST_CELLS = 5000
+MOST_CELLS = 2000
 """The number of cells that are read; with more, the oldest are left out, and the page states it."""
 
 DRAWN_GROUPS = 40
@@ -78,6 +78,7 @@ def answer(question: Question) -> Facts:
         "cause": cause,
         "since": {"text": reference.text, "at": formatting.at(reference.ms), "words": reference.words},
         "filters": filters.query(),
+        "most": MOST_CELLS,
         "complete": len(rows) <= MOST_CELLS,
         "counts": {
             name: sum(len(g["cases"]) for g in groups if g["section"] == name)

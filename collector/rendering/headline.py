@@ -52,20 +52,26 @@ def _groups(question: Question, facts: Any, groups: list[Any]) -> list[Markup]:
     """Return a sentence for each group, such as ``2 distribution: parsl 2026.11.2 on dane, tuolumne``."""
     sentences = []
     for each in groups[:GROUPS]:
-        component = f"{each['component']} {each['version']}" if each["version"] else each["component"]
         more = each["systems"] - len(each["named"])
         places = ", ".join(each["named"]) + (f" and {more} more" if more > 0 else "")
-        query = {**_kept(facts), "since": facts["since"]["text"], "change": "new", "component": each["component"]}
+        query = {**_kept(facts), "since": facts["since"]["text"], "change": "new"}
+        query |= {"component": each["component"]} if each["component"] else {}
         query |= {"class": each["class"]} if each["class"] else {"outcome": "missing"}
         query |= {"version": each["version"]} if each["version"] else {}
         href = question.link("triage", **query)
-        text = f"{each['cells']} {each['class'] or 'without a record'}: {component}"
+        text = f"{each['cells']} {each['class'] or 'without a record'}"
+        text += f": {name}" if (name := component_of(each)) else ""
         sentences.append(_link(href, text) + Markup(" on {}").format(places))
     rest = sum(each["cells"] for each in groups[GROUPS:])
     if rest:
         href = question.link("triage", **_kept(facts), since=facts["since"]["text"], change="new")
         sentences.append(_link(href, f"{rest} more"))
     return sentences
+
+
+def component_of(change: Any) -> str:
+    """Return the component of a group of changes with its version; empty if it has none."""
+    return " ".join(filter(None, (change["component"], change["version"])))
 
 
 def _kept(facts: Any) -> dict[str, str]:

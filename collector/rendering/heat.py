@@ -29,7 +29,6 @@ def heat_tile(
     counts: Mapping[str, int],
     *,
     since: str = "",
-    version: str | None = None,
     shares: str = "",
     marks: Sequence[Mark] = (),
     stale: bool = False,
@@ -39,8 +38,7 @@ def heat_tile(
     """Draw one tile; ``since`` is an age such as ``3 d``, ``shares`` the shares of passes in the newest runs."""
     total, passed = sum(counts.values()), counts.get("pass", 0)
     words = ", ".join([outcome, *(word for word, _ in marks)])
-    parts = [counts_text(counts), f"for {since}" if since else "", f"version {version}" if version else ""]
-    parts += [about for _, about in marks]
+    parts = [counts_text(counts), f"for {since}" if since else "", *(about for _, about in marks)]
     label = escape(f"{place}: {words}; {'; '.join(filter(None, parts))}")
     drawn = "·" * bool(marks) if dense else "".join(f"<em>{escape(word)}</em>" for word, _ in marks)
     age = f"<small>{since}</small>" if since and not dense else ""

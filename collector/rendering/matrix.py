@@ -102,7 +102,6 @@ def _markup(question: Question, tile: Facts, dense: bool) -> Markup:
         tile["outcome"],
         tile["counts"],
         since=formatting.age(question.now - formatting.ms(tile["since"])) if tile["since"] else "",
-        version=tile["version"],
         shares=tile["shares"] or "",
         marks=_marks(tile),
         stale=tile["stale"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, case, func, literal, select
+from sqlalchemy import ColumnElement, Connection, Row, case, func, literal, null, select
 
 from collector import formatting
 from collector.auth.visibility import Visibility
@@ -13,6 +13,9 @@ from collector.status.filters import Filters
 from collector.status.tiles import has_tiles
 from collector.store.attention import FAILED
 from collector.store.tables import attention, cells, records, systems
+
+OF_MACHINE = ("site", "scheduler")
+"""The fault classes for which it does not matter which component a failed case tests."""
 
 SORTS = ("attention", "name", "site")
 LONGEST = 8
@@ -23,18 +26,22 @@ NAMED = 3
 def changes_since(connection: Connection, visibility: Visibility, filters: Filters, since: int) -> list[dict[str, Any]]:
     """Return what newly fails and what passes again, grouped by fault class, component and version.
 
-    Each group has ``recovered``, ``class``, ``component``, ``version``, ``cells``, ``systems`` (how many), ``named``:
+    Each group has ``recovered``, ``class``, ``component`` and ``version`` (None if the site or its scheduler is at
+    fault, so that an outage is one group), ``cells``, ``systems`` (how many), ``named``:
     the names of the systems if there are one or two, else of two of them, and ``latest``: when its newest change began.
     """
     passes = case((attention.c.outcome == PASS, literal(1)), else_=literal(0))
-    keys = (passes, attention.c.cause, attention.c.component, attention.c.version)
+    of_machine = attention.c.cause.in_(OF_MACHINE)
+    component = case((of_machine, null()), else_=attention.c.component)
+    version = case((of_machine, null()), else_=attention.c.version)
+    keys = (passes, attention.c.cause, component, version)
     places = func.min(systems.c.system), func.max(systems.c.system)
     query = (
         select(*keys, func.count(), func.count(attention.c.system.distinct()), *places, func.max(attention.c.since))
         .join(systems, systems.c.id == attention.c.system)
         .where(attention.c.outcome.in_([*FAILED, PASS]), attention.c.since >= since, *filters.attention())
         .group_by(*keys)
-        .order_by(keys[0], func.count().desc(), attention.c.component, attention.c.version)
+        .order_by(keys[0], func.count().desc(), *keys[1:])
     )
     return [
         {
@@ -71,17 +78,24 @@ def failing_counts(connection: Connection, visibility: Visibility, filters: Filt
 
 def longest_failing(connection: Connection, visibility: Visibility, filters: Filters) -> list[Row[Any]]:
     """Return the cells that fail for longest, with case, system, outcome, since, fault class and title of the cause."""
-    query = (
-        select(attention.c.cell, attention.c.outcome, attention.c.since, attention.c.cause, cells.c.case_id)
-        .add_columns(systems.c.site, systems.c.system, systems.c.owner, records.c.title, records.c.evidence)
+    columns = (attention.c.cell, attention.c.system, attention.c.outcome, attention.c.since, attention.c.cause)
+    oldest = (
+        select(*columns)
         .join(systems, systems.c.id == attention.c.system)
-        .join(cells, cells.c.id == attention.c.cell)
-        .outerjoin(records, records.c.id == cells.c.last_record)
         .where(attention.c.outcome.in_(list(FAILED)), *filters.attention())
         .order_by(attention.c.since, attention.c.cell)
         .limit(LONGEST)
     )
-    return list(connection.execute(visibility.of(query)))
+    some = visibility.of(oldest).subquery()  # few rows before anything else is joined
+    query = (
+        select(some.c.cell, some.c.outcome, some.c.since, some.c.cause, cells.c.case_id)
+        .add_columns(systems.c.site, systems.c.system, systems.c.owner, records.c.title, records.c.evidence)
+        .join(systems, systems.c.id == some.c.system)
+        .join(cells, cells.c.id == some.c.cell)
+        .outerjoin(records, records.c.id == cells.c.last_record)
+        .order_by(some.c.since, some.c.cell)
+    )
+    return list(connection.execute(query))
 
 
 def silent_systems(connection: Connection, visibility: Visibility, filters: Filters) -> list[Row[Any]]:

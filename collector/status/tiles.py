@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
 from collector.outcomes import OUTCOME_NAMES
 from collector.status.filters import Filters, current_cells, has_part
@@ -93,7 +93,11 @@ def has_tiles(filters: Filters) -> ColumnElement[bool]:
     listed = select(board.c.system).where(board.c.system == systems.c.id, *board_conditions(filters))
     if filters.get("state"):
         listed = listed.join(runs, runs.c.id == board.c.run)
-    return listed.correlate(systems).exists()
+    exists = listed.correlate(systems).exists()
+    if not filters.get("class"):
+        return exists
+    failing = select(attention.c.system).where(attention.c.cause.in_(filters.get("class"))).correlate(None)
+    return and_(systems.c.id.in_(failing), exists)
 
 
 def _from_cells(connection: Connection, keys: Sequence[int], filters: Filters) -> Iterator[TileRow]:

@@ -50,7 +50,7 @@ systems = Table(
     Column("worse", Integer, nullable=False, server_default="0"),
     Column("retired", BigInteger),  # runs that started before are not current; a later run takes it into use again
     # Roll-up: when it counts as silent if no further run starts; null if no run states a cadence.
-    Column("silent_from", BigInteger),
+    Column("silent_from", BigInteger, index=True),
     Column("owner", String(128)),  # Roll-up: the owner that its newest manifest names
     Column("silence_reported", BigInteger),  # the silent_from that was last reported to the hooks
     UniqueConstraint("site", "system"),

@@ -85,6 +85,15 @@ def test_the_headline_groups_what_newly_fails_by_cause_version_and_systems(store
     assert ">1 system silent</a>" in page
 
 
+def test_an_outage_of_a_site_is_one_group_whatever_its_cases_test(store: Store) -> None:
+    for system in ("dane", "tuolumne"):
+        night(store, 18, system, {})
+        night(store, 20, system, dict.fromkeys(CASES, Outcome.INFRA), CauseClass.SITE)
+    (change,) = ask(store, "/", now=NOW)["changes"]
+    assert (change["class"], change["component"], change["cells"], change["systems"]) == ("site", None, 8, 2)
+    assert ">8 site</a> on dane, tuolumne" in drawn(store, "/", now=NOW)
+
+
 @pytest.mark.parametrize(
     ("since", "newly"),
     [("24h", 2), ("1h", 2), ("3d", 3), ("2026-11-20T08:30:00Z", 0), ("2026-11-18", 3), ("2999-01-01", 2), ("x", 2)],
