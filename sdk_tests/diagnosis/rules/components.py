@@ -203,6 +203,18 @@ RULES: tuple[Rule, ...] = (
         "FileNotFoundError: [Errno 2] No such file or directory: '/opt/ve/lib/psij/executors/batch/slurm.mustache'",
         SPECIFIC,
     ),
+    Rule(
+        "psij-polling",
+        r"Failed to poll for job status",
+        "PSI/J cannot read what the scheduler answers about its jobs",
+        CauseClass.SCHEDULER,
+        Phase.QUEUE,
+        "run the command that lists jobs by hand in the activated deployment (squeue, qstat, bjobs); the deployment may "
+        "hide it, or the scheduler answers something else",
+        "psij-python, batch_scheduler_executor.py",
+        "Polling error: Failed to poll for job status: Traceback (most recent call last):",
+        PLAIN,
+    ),
     # -- Swift/T ------------------------------------------------------------------------------------------------------
     Rule(
         "swift-java",

@@ -59,10 +59,15 @@ class Session:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
-        with ExitStack() as stack:  # cancels every job, even if cancelling another one raises
-            for job in self.jobs:
-                stack.callback(job.cancel)
+    def __exit__(self, raised, *_):
+        try:
+            with ExitStack() as stack:  # cancels every job, even if cancelling another one raises
+                for job in self.jobs:
+                    stack.callback(job.cancel)
+        except Exception as error:
+            if raised is None:
+                raise
+            print(f"a job could not be cancelled: {error}", file=sys.stderr)  # why the payload ends is raised already
         end = time.monotonic() + 10
         while self.scheduler["kind"] == "local" and any(alive(job.native_id) for job in self.jobs):
             if time.monotonic() > end:

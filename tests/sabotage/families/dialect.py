@@ -50,7 +50,7 @@ BREAKAGES = [
         "qstat-answers-garbage",
         "qstat prints a page of a web server",
         BEFORE_TESTBED + "standin qstat <<<'echo \"<html>502 Bad Gateway</html>\"'",
-        r"502 Bad Gateway|qstat",
+        r"Failed to poll for job status",
         "qstat|scheduler|output",
         run="psij/short",
         outcome="infra|fail|error|refused",
