@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,16 +168,21 @@ def _document(request: InstallRequest, spack: Spack) -> dict[str, Any]:
 
 
 def _concretize(request: InstallRequest, spack: Spack, echo: Callable[[str], None]) -> None:
-    """Write the environment and let Spack concretize it, unless the same text was concretized before."""
+    """Write the environment and let Spack concretize it, unless the same text was concretized before.
+
+    Spack adds the compilers that it finds to ``spack.yaml``; the text that was requested is kept in a file of its own.
+    """
     document = _document(request, spack)
     request.environment.mkdir(exist_ok=True)
     manifest, lock = request.environment / "spack.yaml", request.environment / "spack.lock"
-    before = manifest.read_text() if manifest.exists() else None
-    _dump(document, manifest)
-    if before == manifest.read_text() and lock.exists():
+    requested = request.prefix / "requested.yaml"
+    before = requested.read_text() if requested.exists() else None
+    _dump(document, requested)
+    if before == requested.read_text() and manifest.exists() and lock.exists():
         echo(f"already concretized: {lock}")
         return
     lock.unlink(missing_ok=True)
+    shutil.copyfile(requested, manifest)
     pins = request.release.spack
     if request.lock and pins and take_lock(request.lock, lock, pins, spack, request.log("builtin"), echo):
         return

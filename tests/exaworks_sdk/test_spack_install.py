@@ -121,6 +121,19 @@ def test_a_repeated_installation_concretizes_only_a_changed_environment(tmp_path
     assert steps(calls)[-2:] == ["concretize", "install"]
 
 
+def test_compilers_that_spack_adds_to_the_environment_do_not_make_it_concretize_again(
+    tmp_path: Path, calls: Path
+) -> None:
+    adds = f"{GOOD['concretize']}; echo '# gcc, found by Spack' >> \"$2/spack.yaml\" "
+    program(tmp_path, concretize=adds.replace("$2/", "$3/"), install="exit 1")
+    with pytest.raises(InstallError):
+        install(request(tmp_path), lambda line: None)
+    program(tmp_path)
+    install(request(tmp_path), lambda line: None)
+    assert steps(calls) == ["concretize", "install", "install", "test"]
+    assert "found by Spack" in (tmp_path / "prefix" / "environment" / "spack.yaml").read_text()
+
+
 def test_the_environment_contains_our_recipes_and_the_scope_of_the_site(tmp_path: Path, calls: Path) -> None:
     program(tmp_path)
     install(request(tmp_path, scope=tmp_path / "scope"), lambda line: None)
