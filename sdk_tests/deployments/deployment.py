@@ -24,8 +24,8 @@ class Deployment:
     turns the environment it started from into that one, for use inside a batch job. prefixes: folders that contain what
     the activation provides; a Python package found elsewhere does not belong to the deployment. None: anything may be
     used. promises: components that this deployment promises, with the promised version (None: any). digest: names its
-    contents where that is known beforehand; None: the probe computes one. left_out: components that it lacks on purpose,
-    each with the reason; it does not promise them.
+    contents where that is known beforehand; None: the probe computes one. left_out: components that it lacks on
+    purpose, each with the reason; it does not promise them.
     """
 
     name: str
