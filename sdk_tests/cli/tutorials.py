@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,6 +79,8 @@ def tutorials(
     from exaworks_sdk.release import load
     from exaworks_sdk.tutorials import jupyter, workspace
 
+    # As an interrupt: the first process of a container gets no other signal, and would ignore this one.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     target = Path(folder) if folder else places.home / "tutorials"
     written = workspace.write_notebooks(target, replace=fresh)
     if write:

@@ -148,8 +148,9 @@ def answer(url: str, headers: dict[str, str]) -> int:
 
 @pytest.mark.slow
 @pytest.mark.needs("components", "slurm", "munge")
+@pytest.mark.parametrize("end_with", [signal.SIGINT, signal.SIGTERM])
 def test_jupyterlab_serves_the_notebooks_to_the_token_alone_and_slurm_ends_with_it(
-    started: tuple[subprocess.Popen[str], str], tmp_path: Path
+    started: tuple[subprocess.Popen[str], str], tmp_path: Path, end_with: signal.Signals
 ) -> None:
     process, link = started
     home = tmp_path / "home"
@@ -165,7 +166,7 @@ def test_jupyterlab_serves_the_notebooks_to_the_token_alone_and_slurm_ends_with_
         assert token.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
     (testbed,) = manage.all_testbeds(home)
     assert testbed.kind == "slurm"
-    process.send_signal(signal.SIGINT)
+    process.send_signal(end_with)
     assert process.wait(timeout=60) == 0
     assert manage.all_testbeds(home) == []
     end = time.monotonic() + 10
