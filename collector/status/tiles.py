@@ -90,7 +90,10 @@ def has_tiles(filters: Filters) -> ColumnElement[bool]:
         if filters.get("outcome"):
             query = query.where(cells.c.last_outcome.in_(filters.outcomes()))
         return query.correlate(systems).exists()
-    listed = select(board.c.system).where(board.c.system == systems.c.id, *board_conditions(filters))
+    conditions = board_conditions(filters)
+    if not conditions:
+        return systems.c.tiles > 0
+    listed = select(board.c.system).where(board.c.system == systems.c.id, *conditions)
     if filters.get("state"):
         listed = listed.join(runs, runs.c.id == board.c.run)
     exists = listed.correlate(systems).exists()

@@ -49,7 +49,7 @@ _PAGE = 2000
 MAX_PROBLEMS = 20
 """The number of problems of one kind that a verification describes; the others are only counted."""
 
-SYSTEM_SUMS = ("full_smoke", "full_integration", "full_scale", "trended", "worse", "silent_from", "owner")
+SYSTEM_SUMS = ("full_smoke", "full_integration", "full_scale", "trended", "worse", "silent_from", "owner", "tiles")
 
 SNAPSHOTS = {
     "cells": (cells, (cells.c.id,), (*STREAK, *DETAILS)),

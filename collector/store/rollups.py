@@ -212,6 +212,8 @@ def _write_board(
         outdated = outdated.where(among(connection, board.c.subject, sorted(subjects)))
     connection.execute(outdated)
     insert_many(connection, board, [board_row(system, *each) for each in sorted(grouped.items())])
+    tiles = select(func.count()).where(board.c.system == system).scalar_subquery()
+    connection.execute(update(systems).where(systems.c.id == system).values(tiles=tiles))
     write_attention(connection, system, [member for some in grouped.values() for member in some], subjects)
 
 

@@ -52,6 +52,7 @@ systems = Table(
     # Roll-up: when it counts as silent if no further run starts; null if no run states a cadence.
     Column("silent_from", BigInteger, index=True),
     Column("owner", String(128)),  # Roll-up: the owner that its newest manifest names
+    Column("tiles", Integer, nullable=False, server_default="0"),  # Roll-up: the number of its rows of the board
     Column("silence_reported", BigInteger),  # the silent_from that was last reported to the hooks
     UniqueConstraint("site", "system"),
 )

@@ -43,6 +43,7 @@ def _fill(connection: Any) -> None:
                 "site": f"facility-{key % 100:03}",
                 "system": f"machine-{key:05}",
                 "owner": f"group {key % 7}",
+                "tiles": len(SUBJECTS),
                 "silent_from": NOW - HOUR if key % 100 == 0 else NOW + HOUR,
             }
             for key in keys

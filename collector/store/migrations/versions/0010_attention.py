@@ -58,6 +58,7 @@ def upgrade() -> None:
         op.add_column(table, sa.Column("imported", sa.Boolean(), nullable=False, server_default=sa.false()))
     for table in ("runs", "systems"):
         op.add_column(table, sa.Column("owner", sa.String(128), nullable=True))
+    op.add_column("systems", sa.Column("tiles", sa.Integer(), nullable=False, server_default="0"))
     op.create_index(op.f("ix_systems_silent_from"), "systems", ["silent_from"])
     op.create_index(op.f("ix_cells_scheduler_system"), "cells", ["scheduler", "system"])
     _find_imported_cells()
