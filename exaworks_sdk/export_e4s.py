@@ -13,6 +13,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from exaworks_sdk import __version__
 from exaworks_sdk.errors import ExaworksError
 from exaworks_sdk.release import Release
 
@@ -138,7 +139,7 @@ def export(release: Release, recipes: Path, folder: Path) -> list[Path]:
             f"{recipes} contains no recipes, from which the tests are created. Run the command from a checkout."
         )
     versions = {component.spack: component.version for component in release.components}
-    versions |= {"exaworks": release.name}
+    versions |= {"exaworks": release.name, "py-exaworks-sdk": __version__}
     target = folder / "validation_tests"
     try:
         return [
