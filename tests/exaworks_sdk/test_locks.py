@@ -14,10 +14,11 @@ from packaging.version import Version
 
 from exaworks_sdk.locks import pins
 from exaworks_sdk.release import load
+from exaworks_sdk.tutorials.jupyter import LOCK
 from tests.exaworks_sdk.conftest import ROOT
 from tests.needs import need
 
-LOCKS = [*sorted((ROOT / "requirements").glob("*.lock")), load().lock]
+LOCKS = [*sorted((ROOT / "requirements").glob("*.lock")), LOCK, load().lock]
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 
 
@@ -61,8 +62,19 @@ def test_the_runtime_lock_satisfies_the_dependencies_and_the_collector_extra(pyt
 def test_the_development_lock_satisfies_the_dev_extra_at_the_runtime_versions(python: str) -> None:
     runtime = locked(ROOT / "requirements" / "runtime.lock", python)
     development = locked(ROOT / "requirements" / "dev.lock", python)
-    assert unsatisfied(table("dev"), development) == []
+    assert unsatisfied([*table("dev"), *table("docs")], development) == []
     assert {name: development.get(name) for name in runtime} == runtime
+
+
+def test_the_environment_of_every_command_has_nothing_for_documentation_and_notebooks() -> None:
+    names = {canonicalize_name(requirement.name) for requirement in table("docs")} | {"ipykernel", "jupyterlab"}
+    assert not names & locked(ROOT / "requirements" / "runtime.lock", "3.11").keys()
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_lock_of_jupyterlab_has_what_its_list_names(python: str) -> None:
+    lines = [line for line in LOCK.with_suffix(".in").read_text().splitlines() if not line.startswith("#")]
+    assert unsatisfied(map(Requirement, lines), locked(LOCK, python)) == []
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)

@@ -149,9 +149,28 @@ def test_bash_completes_with_the_script(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1] == "release"
 
 
-@pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_the_shell_accepts_its_script(shell: str, tmp_path: Path) -> None:
-    script = tmp_path / "exaworks"
-    script.write_text(completion_files()[SHELLS[shell]])
-    done = subprocess.run([need(shell), "-n", str(script)], capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stderr) == (0, "")
+def completed_by(shell: str, program: str) -> list[str]:
+    """Run a program in a shell without a start file, with ``exaworks`` on PATH, and return the lines that it prints."""
+    environ = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    options = ["-f"] if shell == "zsh" else ["--no-config"]
+    command = [need(shell), *options, "-c", program]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
+def test_fish_completes_with_the_script(tmp_path: Path) -> None:
+    script = tmp_path / "exaworks.fish"
+    script.write_text(completion_files()[SHELLS["fish"]])
+    (line,) = completed_by("fish", f"source {script}; complete -C 'exaworks tut'")
+    assert line.split()[0] == "tutorials"
+
+
+def test_zsh_finds_the_script_for_the_command(tmp_path: Path) -> None:
+    script = tmp_path / Path(SHELLS["zsh"]).name
+    script.write_text(completion_files()[SHELLS["zsh"]])
+    program = f"fpath+=({tmp_path}); autoload -Uz compinit; compinit -u -D; print ${{_comps[exaworks]}}; . {script}; "
+    assert completed_by("zsh", program + "whence -w _exaworks_completion") == [
+        "_exaworks",
+        "_exaworks_completion: function",
+    ]
