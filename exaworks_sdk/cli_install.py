@@ -76,6 +76,7 @@ def install(
     the default ones. Then everybody on the system gets the same packages.
     """
     import shlex
+    import signal
     import sys
     from pathlib import Path
 
@@ -122,11 +123,20 @@ def install(
 
         click.echo(json.dumps([asdict(entry) for entry in list_packages(request)], indent=1))
         return
-    deployment = install_release(request, lambda line: click.echo(line, err=True))
+    signal.signal(signal.SIGTERM, _as_interrupt)  # Spack then removes incomplete installations, as on Ctrl-C
+    try:
+        deployment = install_release(request, lambda line: click.echo(line, err=True))
+    except KeyboardInterrupt:
+        click.echo(f"interrupted; to continue: {request.resume_command}", err=True)
+        click.get_current_context().exit(130)
     if until is None and package is None:
         named = deployment if prefix else "spack"
         click.echo(f"Installed. To validate it: exaworks validate --deployment {shlex.quote(named)}", err=True)
     click.echo(deployment)
+
+
+def _as_interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _scope(system: str) -> Path:

@@ -223,6 +223,30 @@ def test_an_interruption_is_passed_on_to_spack(tmp_path: Path, calls: Path) -> N
     assert calls.read_text().splitlines()[-1] == "interrupted"
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_command_names_the_command_that_continues(
+    tmp_path: Path, calls: Path, number: signal.Signals
+) -> None:
+    trap = 'trap \'echo interrupted >> "$CALLS"; exit 2\' INT; : > "$CALLS.ready"; while :; do sleep 0.05; done'
+    program(tmp_path, install=trap)
+    text = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"  # may be inherited as ignored
+        "from exaworks_sdk.cli import main; sys.argv[1:] = ['install', '--prefix', sys.argv[1]]; main()"
+    )
+    argv = [sys.executable, "-c", text, str(tmp_path / "prefix")]
+    child = subprocess.Popen(argv, cwd=RECIPES.parents[1], stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + 60
+    while not Path(f"{calls}.ready").exists():
+        assert time.monotonic() < end
+        assert child.poll() is None
+        time.sleep(0.02)
+    child.send_signal(number)
+    _, stderr = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert stderr.splitlines()[-1] == f"interrupted; to continue: exaworks install --prefix {tmp_path}/prefix"
+    assert calls.read_text().splitlines()[-1] == "interrupted"
+
+
 def test_a_spack_root_without_spack_is_refused(tmp_path: Path, calls: Path) -> None:
     with pytest.raises(InstallError, match="has no executable bin/spack"):
         install(request(tmp_path), lambda line: None)
