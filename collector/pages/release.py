@@ -42,10 +42,50 @@ def answer(question: Question) -> Facts:
     wanted = [row.system_key for row in rows]
     named = select(cells.c.id, cells.c.subject, cells.c.last_emulated).where(cells.c.system.in_(wanted))
     subjects = {key: (subject, bool(emulated)) for key, subject, emulated in question.connection.execute(named)}
-    return {
-        "release": release,
-        "runs": [run_line(row, question.now) | {"components": _components(row, subjects)} for row in rows],
-    }
+    lines = [run_line(row, question.now) | {"components": _components(row, subjects)} for row in rows]
+    return {"release": release, "components": _verdicts(lines), "runs": lines}
+
+
+def _verdicts(lines: list[Facts]) -> list[Facts]:
+    """Return for each component on how many systems it works, and on which it does not.
+
+    It works if every judged case passed on the real scheduler, in a run that is closed and not stale.
+    """
+    names = sorted({name for line in lines for name in line["components"]}, key=formatting.control_first)
+    verdicts = []
+    for name in names:
+        tested = [(line, line["components"][name]) for line in lines if name in line["components"]]
+        works = [
+            line
+            for line, state in tested
+            if state["outcome"] == "pass"
+            and not state["only_emulated"]
+            and not line["stale"]
+            and line["state"] != "open"
+        ]
+        others = [(line, state) for line, state in tested if line not in works]
+        counts: dict[str, int] = {}
+        for _, state in tested:
+            for outcome, number in state["counts"].items():
+                counts[outcome] = counts.get(outcome, 0) + number
+        verdicts.append(
+            {
+                "component": name,
+                "systems": len(tested),
+                "works": len(works),
+                "counts": counts,
+                "not_on": [
+                    {
+                        "site": line["site"],
+                        "system": line["system"],
+                        "run_id": line["run_id"],
+                        "outcome": state["outcome"],
+                    }
+                    for line, state in others
+                ],
+            }
+        )
+    return verdicts
 
 
 def draw(question: Question, facts: Facts) -> Facts:

@@ -16,6 +16,9 @@ LARGE = 1e15
 
 WIDTH, HEIGHT = 440, 150
 LEFT, RIGHT, TOP, BOTTOM = 44, 8, 8, 20
+TABLED = 14
+"""The number of days in the table of a plot; the JSON of the page has all values."""
+
 KEYS = tuple(f"{colour}{dash}" for dash in ("", " dash") for colour in "abcd")
 """CSS classes: four colours, each with a solid and a dashed line."""
 
@@ -69,7 +72,32 @@ def plot(title: str, unit: str, series: Sequence[Series], first: int, last: int,
         Markup('<li class="{}">{}</li>').format(key, each.name) for key, each in zip(KEYS, drawn, strict=False)
     )
     legend = Markup('<ul class="keys">{}</ul>').format(keys) if len(drawn) > 1 or drawn[0].name else Markup("")
-    return Markup("<figure>{}{}{}</svg>{}</figure>").format(caption, head, Markup("".join(parts)), legend)  # noqa: S704
+    drawing = Markup("".join(parts))  # noqa: S704 made of numbers and of classes of this module
+    return Markup("<figure>{}{}{}</svg>{}{}</figure>").format(caption, head, drawing, legend, _table(title, drawn))
+
+
+def _table(title: str, drawn: Sequence[Series]) -> Markup:
+    """Return the newest values of a plot as a folded table, for those who cannot see it."""
+    by_day: dict[int, dict[str, float]] = {}
+    for each in drawn:
+        for day, value in each.values[-TABLED:]:
+            by_day.setdefault(int(day), {})[each.name] = value
+    days = sorted(by_day, reverse=True)[:TABLED]
+    head = Markup("").join(Markup("<th scope=col>{}</th>").format(each.name or title) for each in drawn)
+    rows = Markup("").join(
+        Markup("<tr><th scope=row>{}</th>{}</tr>").format(
+            date(1970, 1, 1) + timedelta(days=day),
+            Markup("").join(
+                Markup("<td class=num>{}</td>").format(figure(by_day[day].get(each.name))) for each in drawn
+            ),
+        )
+        for day in days
+    )
+    return Markup(
+        '<details><summary>Newest values</summary><div class="scroll" role="region" aria-label="Values: {}" '
+        "tabindex=0><table class=values><thead><tr><th scope=col>day</th>{}</tr></thead><tbody>{}</tbody></table></div>"
+        "</details>"
+    ).format(title, head, rows)
 
 
 def _drawable(series: Series) -> Series:

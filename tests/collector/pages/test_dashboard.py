@@ -457,6 +457,7 @@ def test_bars_of_a_plot_are_stacked_and_series_that_are_not_drawn_are_counted() 
     assert tops[2] == pytest.approx(tops[0] - heights[2], abs=0.11)
     many = plot("Waits", "s", [Series(str(n), [(1, 1.0)]) for n in range(11)], 1, 2)
     assert "3 more are not drawn" in many
+    assert "<th scope=row>1970-01-03</th><td class=num>3</td><td class=num>—</td>" in drawing
     assert "Nothing was measured" in plot("Waits", "s", [Series("a", [])], 1, 2)
     assert [nice(value) for value in (0, 0.04, 1.2, 7, 99, 101)] == [1.0, 0.1, 1.5, 8, 100, 150]
 
@@ -470,6 +471,34 @@ def test_the_page_of_a_release_shows_the_newest_complete_run_of_each_system(stor
     assert [each["runs"] for each in ask(store, "/releases")["releases"]] == [2]
     with pytest.raises(Problem):
         ask(store, "/releases/{release}", release="1999.01")
+
+
+def test_a_component_of_a_release_works_only_where_every_case_passed_for_real(store: Store) -> None:
+    both = ["psij/a@slurm", "psij/b@slurm"]
+    for system, second, more in (
+        ("good", Outcome.PASS, {}),
+        ("bad", Outcome.FAIL, {}),
+        ("skipped", Outcome.SKIP, {}),
+        ("simulated", Outcome.PASS, {"emulated": True}),
+    ):
+        sent = [
+            record(system, case, outcome, system=system, **more)
+            for case, outcome in zip(both, (Outcome.PASS, second), strict=True)
+        ]
+        put(store, manifest(system, both, system=system, stale_after="7d"), *sent)
+    put(
+        store,
+        manifest("late", both, system="late", stale_after="1h"),
+        *(record("late", each, system="late") for each in both),
+    )
+    (verdict,) = ask(store, "/releases/{release}", release="2026.11")["components"]
+    assert (verdict["works"], verdict["systems"]) == (2, 5)
+    assert {each["system"]: each["outcome"] for each in verdict["not_on"]} == {
+        "bad": "fail",
+        "simulated": "pass",
+        "late": "pass",
+    }
+    assert "2 of 5" in drawn(store, "/releases/{release}", release="2026.11")
 
 
 @pytest.mark.parametrize("cell", ["x", "-1", "9" * 30, "٣", "999999"])
