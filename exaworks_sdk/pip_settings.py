@@ -71,9 +71,11 @@ def _translate(settings: dict[str, str]) -> UvSettings | None:
     environ: dict[str, str] = {}
     for key, value in settings.items():
         if key == "index-url":
-            arguments += ["--default-index", value]
+            environ["UV_DEFAULT_INDEX"] = value  # an address may contain a password, and the log has the arguments
         elif key == "extra-index-url":
-            arguments += [word for url in value.split() for word in ("--index", url)]
+            environ["UV_INDEX"] = " ".join(value.split())
+        elif key == "find-links" and "@" in value:
+            return None
         elif key == "find-links":
             arguments += [word for place in value.split() for word in ("--find-links", place)]
         elif key == "no-index":

@@ -103,24 +103,19 @@ def test_a_setting_of_pip_that_uv_lacks_means_pip(tmp_path: Path, monkeypatch: p
     ("listing", "expected"),
     [
         ([], UvSettings()),
-        (["global.index-url='https://a/simple'"], UvSettings(("--default-index", "https://a/simple"))),
-        (["global.index_url='https://a/simple'"], UvSettings(("--default-index", "https://a/simple"))),
+        (["global.index-url='https://a/simple'"], UvSettings((), {"UV_DEFAULT_INDEX": "https://a/simple"})),
+        (["global.index_url='https://a/simple'"], UvSettings((), {"UV_DEFAULT_INDEX": "https://a/simple"})),
         (
             ["global.index-url='https://a/simple'", ":env:.index-url='https://b/simple'"],
-            UvSettings(("--default-index", "https://b/simple")),
+            UvSettings((), {"UV_DEFAULT_INDEX": "https://b/simple"}),
         ),
         (
             [":env:.index-url='https://b/simple'", "global.index-url='https://a/simple'"],
-            UvSettings(("--default-index", "https://b/simple")),
+            UvSettings((), {"UV_DEFAULT_INDEX": "https://b/simple"}),
         ),
-        (
-            ["global.extra-index-url='file:///a file:///b'"],
-            UvSettings(("--index", "file:///a", "--index", "file:///b")),
-        ),
-        (
-            ["global.extra-index-url='\\nfile:///a\\nfile:///b'"],
-            UvSettings(("--index", "file:///a", "--index", "file:///b")),
-        ),
+        (["global.extra-index-url='file:///a file:///b'"], UvSettings((), {"UV_INDEX": "file:///a file:///b"})),
+        (["global.extra-index-url='\\nfile:///a\\nfile:///b'"], UvSettings((), {"UV_INDEX": "file:///a file:///b"})),
+        (["global.find-links='https://user:secret@a/wheels'"], None),
         (["install.find-links='/wheels'"], UvSettings(("--find-links", "/wheels"))),
         (["global.no-index='true'"], UvSettings(("--no-index",))),
         (["global.no-index='false'"], UvSettings()),
@@ -139,6 +134,23 @@ def test_a_setting_of_pip_that_uv_lacks_means_pip(tmp_path: Path, monkeypatch: p
 )
 def test_the_settings_of_pip_are_translated_or_pip_is_used(listing: list[str], expected: UvSettings | None) -> None:
     assert uv_settings(listing) == expected
+
+
+def test_a_password_in_the_address_of_an_index_is_not_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uv()
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://user:secret@127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    lock = tmp_path / "x.lock"
+    lock.write_text(wheel(tmp_path / "wheels", "1.0"))
+    recipe = Recipe(tmp_path / "environment", lock, "the environment")
+    with pytest.raises(EnvironmentFailedError) as error:
+        make(recipe, lambda line: None)
+    assert "uv pip install " in recipe.log.read_text()
+    assert "secret" not in recipe.log.read_text()
+    assert "secret" not in str(error.value)
 
 
 COMPILED_PACKAGES = {"cext": ("user",)}
