@@ -131,7 +131,7 @@ def test_a_commit_fixes_only_versions_of_which_no_archive_is_published() -> None
 
 
 FLUX = {"flux-core": ("0.81", "0.88"), "flux-sched": ("0.48", "0.54")}
-"""The versions of a site's own Flux with which the release was tested, both ends included: docs/spack.md."""
+"""The versions of a site's own Flux that the release accepts, both ends included: docs/spack.md."""
 
 
 @pytest.mark.parametrize("name", FLUX)

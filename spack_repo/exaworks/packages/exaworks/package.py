@@ -46,7 +46,7 @@ class Exaworks(BundlePackage):
         depends_on("python")
         with when("+flux"):
             # Spack builds the newest of these. The others are for a site's own Flux, an external:
-            # docs/spack.md states what was tested with them.
+            # docs/verification.md states which of them ran.
             depends_on("flux-core@0.81:0.88")
             depends_on("flux-sched@0.48:0.54")
             # What Flux's Python bindings import: an external Flux brings no Python packages.
