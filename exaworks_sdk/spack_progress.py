@@ -139,7 +139,12 @@ def _seconds(name: str) -> float:
 
 
 def installed_hashes(tree: Path) -> frozenset[str]:
-    """Return the hashes of the packages in an install tree of Spack; none, if its database cannot be read."""
+    """Return the hashes of the packages in an install tree of Spack; none, if its database cannot be read.
+
+    In a tree with padded paths, the database is below folders that only make paths longer.
+    """
+    while not (tree / ".spack-db").exists() and (inner := next(tree.glob("__spack_path_*"), None)) is not None:
+        tree = inner
     try:
         installs = json.loads((tree / ".spack-db" / "index.json").read_bytes())["database"]["installs"]
         return frozenset(key for key, entry in installs.items() if entry.get("installed"))

@@ -69,9 +69,10 @@ def test_one_quick_package_changes_the_estimate_little() -> None:
     assert progress.left > 0.8 * (at_first - 60)
 
 
-def test_a_continued_installation_counts_what_is_there(tmp_path: Path) -> None:
-    database = tmp_path / ".spack-db" / "index.json"
-    database.parent.mkdir()
+@pytest.mark.parametrize("padding", ["", "__spack_path_placeholder__/__spack_path_placeho"])
+def test_a_continued_installation_counts_what_is_there(tmp_path: Path, padding: str) -> None:
+    database = tmp_path / padding / ".spack-db" / "index.json"
+    database.parent.mkdir(parents=True)
     installs = {
         "aaaaaaaaaa": {"installed": True},
         "cccccccccc": {"installed": False},
