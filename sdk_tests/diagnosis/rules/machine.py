@@ -185,6 +185,15 @@ RULES: tuple[Rule, ...] = (
         GENERAL,
     ),
     _site(
+        "no-pty",
+        r"[Oo]ut of pty devices|(?:openpty|forkpty|posix_openpt|pty\.fork).*(?:[Ff]ail|[Ee]rror|No such)|/dev/ptmx",
+        "no pseudo-terminal can be opened",
+        "mount devpts at /dev/pts (a container or chroot may lack it); RADICAL starts its shells in pseudo-terminals",
+        "openpty(3), pts(4)",
+        "OSError: out of pty devices",
+        SPECIFIC,
+    ),
+    _site(
         "system-call",
         r"Function not implemented|\bENOSYS\b|seccomp|\[Errno 38\]",
         "the kernel does not allow a system call",
