@@ -157,7 +157,7 @@ def _pieces(more: str) -> dict[str, str]:
 def _changes(shown: Sequence[Facts]) -> list[str]:
     """Return for each run what differs from the run before it, such as ``release 2026.08 → 2026.11``."""
     changes = []
-    for run, before in zip(shown, [*shown[1:], None], strict=True):
+    for run, before in zip(shown, [*shown[1:], None], strict=False):  # without runs there is no pair
         differing = [] if before is None else [pair for pair in CHANGING if run[pair[0]] != before[pair[0]]]
         changes.append(
             "; ".join(f"{name} {before[key] or '—'} → {run[key] or '—'}" for key, name in differing if before)

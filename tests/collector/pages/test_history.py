@@ -60,6 +60,17 @@ def test_a_line_marks_the_run_before_which_the_release_changed_and_names_the_dif
     assert re.findall('<td class="([^"]*)"', row[0]) == ["f edge", "f", "f"]
 
 
+@pytest.mark.parametrize(
+    "query", [{"before": "unknown"}, {"before": "frontier-0"}, {"runs": "1"}, {"runs": "x", "show": "x"}]
+)
+def test_a_history_with_few_runs_or_none_is_a_page(store: Store, query: dict[str, str]) -> None:
+    _nights(store, [(P, F, S, P)])
+    with store.reading() as connection:
+        question = Question(connection, EVERYTHING, NOW, {"site": "ornl", "system": "frontier"}, query)
+        page = render_html(PAGES[GRID], question).decode()
+    assert ("No runs before this one." in page) is ("before" in query)
+
+
 def test_the_page_of_a_case_shows_both_records_beside_each_other(store: Store) -> None:
     _nights(store, [(P, P, S, P), (P, F, S, P)])
     cell = str(
