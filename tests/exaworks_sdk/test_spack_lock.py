@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from exaworks_sdk.spack_lock import NAME, Lock, disagreements, lock_file, read_l
 from site_configs.load import site_files, systems
 from site_configs.schema import SpackHost, State, System
 from site_configs.scope import folder_of
+from tests.spack_repo.recipes import FOLDERS, admits, read
 
 ROOT = Path(__file__).resolve().parents[2]
 RELEASE = load()
@@ -51,6 +53,38 @@ def scope_of(system: System) -> Path:
 @pytest.mark.parametrize("system", LOCKED, ids=lambda system: system.system)
 def test_the_lock_of_a_system_agrees_with_manifest_scope_and_site_file(system: System) -> None:
     assert list(all_differences(ROOT, RELEASE, (system.system,))) == []
+
+
+@pytest.mark.parametrize("system", LOCKED, ids=lambda system: system.system)
+def test_the_lock_has_what_the_recipes_declare_now(system: System) -> None:
+    """A dependency that a recipe has got since the lock was made is missing from its builds."""
+    lock = read_lock(lock_file(ROOT, RELEASE, system.system))
+    missing = []
+    for node in lock.nodes.values():
+        folder = node["name"].replace("-", "_")
+        if node["namespace"] != "exaworks" or folder not in FOLDERS or "external" in node:
+            continue
+        edges = node.get("dependencies", ())
+        has = {each["name"] for each in edges} | {name for each in edges for name in each["parameters"]["virtuals"]}
+        for needed in read(folder).all("depends_on"):
+            name = re.split(r"[@+~ %]", needed.text)[0]
+            if all(_holds(condition, node) for condition in needed.when) and name not in has:
+                missing.append(f"{node['name']}: {name}")
+    assert missing == [], f"make the lock again: exaworks release lock --site {system.system}"
+
+
+def _holds(condition: str, node: Mapping[str, Any]) -> bool:
+    """Return whether a condition of a recipe holds for a package; one that cannot be decided here does not."""
+    for part in re.findall(r"@[\w.:,]+|[+~][\w-]+|\^\S+|%\S+|\w+=\S+", condition):
+        if part[0] == "@":
+            if not admits(f"x{part}", node["version"]):
+                return False
+        elif part[0] in "+~":
+            if node["parameters"].get(part[1:]) is not (part[0] == "+"):
+                return False
+        else:
+            return False
+    return True
 
 
 def test_the_manifest_states_the_shared_dependencies_of_pip_and_of_spack_and_both_locks_have_them() -> None:
