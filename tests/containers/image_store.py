@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BASE = "localhost/exaworks/debian:12"
 CA_BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 BUILD_LIMIT = 1500.0
-ON_DEMAND = ("sdk", "testbed-flux")
+ON_DEMAND = ("sdk", "testbed-flux", "tutorials")
 
 
 @dataclass

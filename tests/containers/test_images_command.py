@@ -64,7 +64,7 @@ def exaworks(tmp_path: Path, *arguments: str, **more: str) -> subprocess.Complet
 
 def test_the_list_has_every_image_with_its_definitions(tmp_path: Path) -> None:
     rows = {row["name"]: row for row in json.loads(exaworks(tmp_path, "list", "--json").stdout)}
-    assert list(rows) == ["sdk", "sdk-slim", "testbed-slurm", "testbed-flux", "collector"]
+    assert list(rows) == ["sdk", "sdk-slim", "testbed-slurm", "testbed-flux", "tutorials", "collector"]
     assert rows["sdk-slim"]["formats"] == ["containerfile", "apptainer"]
     assert rows["collector"]["tag"] == f"localhost/exaworks/collector:{RELEASE.name}"
 
