@@ -7,17 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from exaworks_sdk import spack_tool
-from exaworks_sdk.release import SpackPins
-from exaworks_sdk.spack_tool import Spack
+from exaworks_sdk.release import Checkout, SpackPins
+from exaworks_sdk.spack_tool import Spack, StepFailedError
 
 
 def take_lock(lock: Path, target: Path, pins: SpackPins, spack: Spack, log: Path, echo: Callable[[str], None]) -> bool:
     """Copy a lock into an environment and return true; false if it was made with another Spack than the one here.
 
     pins: those of the lock's release. log: for the output of Spack.
-
-    Raises:
-        StepFailedError: Spack does not run.
     """
     reason = _other_commit(pins, spack, log)
     if reason is not None:
@@ -32,10 +29,19 @@ def _other_commit(pins: SpackPins, spack: Spack, log: Path) -> str | None:
     """Return how a Spack, or the packages that it has, differ from those of the release."""
     if spack.own:
         return None
-    builtin = spack_tool.builtin(spack, log)
-    for what, folder, wanted in (("Spack", spack.root, pins.tool), ("the repository", builtin, pins.packages)):
-        commit = spack_tool.commit_of(folder)
-        if commit != wanted.commit:
-            found = f"at {commit[:12]}" if commit else "no git clone"
-            return f"{what} in {folder} is {found}, and the lock was made with {wanted.commit[:12]}"
-    return None
+    reason = _at_another_commit("Spack", spack.root, pins.tool)
+    if reason is not None:
+        return reason
+    try:
+        builtin = spack_tool.builtin(spack, log)
+    except StepFailedError as error:
+        return f"where its packages are is not known: {error.reason}"
+    return _at_another_commit("the repository", builtin, pins.packages)
+
+
+def _at_another_commit(what: str, folder: Path, wanted: Checkout) -> str | None:
+    commit = spack_tool.commit_of(folder)
+    if commit == wanted.commit:
+        return None
+    found = f"at {commit[:12]}" if commit else "no git clone"
+    return f"{what} in {folder} is {found}, and the lock was made with {wanted.commit[:12]}"

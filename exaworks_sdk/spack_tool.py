@@ -111,11 +111,13 @@ def builtin(spack: Spack, log: Path) -> Path:
     """Return the folder of the repository of Spack's packages that a Spack is configured with.
 
     Raises:
-        StepFailedError: Spack does not run.
+        StepFailedError: Spack does not run, or has no such repository.
     """
     lines: list[str] = []
     code = "import spack.repo; print(spack.repo.PATH.get_repo('builtin').root)"
     run(spack, ["python", "-c", code], log, lines.append)
+    if not lines:
+        raise StepFailedError("Spack did not print where its packages are", "", log)
     return Path(lines[-1])
 
 

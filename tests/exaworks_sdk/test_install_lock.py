@@ -103,6 +103,18 @@ def test_another_spack_or_other_packages_concretize_and_the_reason_is_printed(
     assert "and the lock was made with " in reason
 
 
+@pytest.mark.parametrize("answer", ["", "exit 1"])
+def test_a_spack_that_does_not_say_where_its_packages_are_concretizes(
+    tmp_path: Path, release: Release, answer: str
+) -> None:
+    program = tmp_path / "spack" / "bin" / "spack"
+    program.write_text(program.read_text().replace(f'echo "{tmp_path / "packages" / "repos"}"', answer))
+    lines: list[str] = []
+    install(request(tmp_path, release), lines.append)
+    assert installed(tmp_path)[0] == ["fresh"]
+    assert any("where its packages are" in line for line in lines)
+
+
 def test_a_spack_that_was_cloned_for_the_release_takes_the_lock_without_a_question(
     tmp_path: Path, release: Release
 ) -> None:
