@@ -23,7 +23,15 @@ class FluxSched(BuiltinFluxSched):
     )
 
     def setup_run_environment(self, env: EnvironmentModifications) -> None:
-        super().setup_run_environment(env)
+        if "lua" in self.spec:
+            super().setup_run_environment(env)
+        elif not self.spec.external:
+            # With a site's flux-core there is no lua, for which builtin's recipe asks.
+            for library in (self.prefix.lib, self.prefix.lib64):
+                env.prepend_path("FLUX_MODULE_PATH", library.flux.modules)
+                env.prepend_path("FLUX_MODULE_PATH", library.flux.modules.sched)
+            env.prepend_path("FLUX_EXEC_PATH", self.prefix.libexec.flux.cmd)
+            env.prepend_path("FLUX_RC_EXTRA", self.prefix.etc.flux)
         if not self.spec.external:
             # A file there selects the scheduler; without it flux-core loads its own scheduler.
             env.append_path(
