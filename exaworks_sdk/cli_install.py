@@ -83,9 +83,9 @@ def install(
     from exaworks_sdk.errors import InstallError
     from exaworks_sdk.install import spack_prefix
     from exaworks_sdk.release import load
-    from exaworks_sdk.spack_environment import environment_text, parse_variants
-    from exaworks_sdk.spack_install import InstallRequest
-    from exaworks_sdk.spack_install import install as install_release
+    from exaworks_sdk.spack.environment import environment_text, parse_variants
+    from exaworks_sdk.spack.install import InstallRequest
+    from exaworks_sdk.spack.install import install as install_release
 
     release = load(name)
     if system and folder:
@@ -119,7 +119,7 @@ def install(
         import json
         from dataclasses import asdict
 
-        from exaworks_sdk.spack_install import packages as list_packages
+        from exaworks_sdk.spack.install import packages as list_packages
 
         click.echo(json.dumps([asdict(entry) for entry in list_packages(request)], indent=1))
         return
@@ -153,7 +153,7 @@ def _scope(system: str) -> Path:
 
 def _lock(checkout: Path, release: Release, system: str | None, scope: Path | None) -> Path | None:
     """Return the release's lock for a system, if there is one that agrees with its scope."""
-    from exaworks_sdk.spack_lock import disagreements, lock_file, read_lock
+    from exaworks_sdk.spack.lock import disagreements, lock_file, read_lock
     from site_configs.load import find
 
     if system is None or scope is None:

@@ -181,6 +181,6 @@ def _newest(recipes: Path, package: str) -> str:
 
 def stack_entry(release: Release) -> str:
     """Return the entry of the bundle for an E4S stack file."""
-    from exaworks_sdk.spack_environment import bundle_spec
+    from exaworks_sdk.spack.environment import bundle_spec
 
     return f"spack:\n  specs:\n  - {bundle_spec(release)}\n"

@@ -14,10 +14,10 @@ from exaworks_sdk.cli_install import _lock
 from exaworks_sdk.cli_install import install as command
 from exaworks_sdk.paths import Places
 from exaworks_sdk.release import Checkout, Release, SpackPins, load
-from exaworks_sdk.spack_install import InstallRequest, install
-from exaworks_sdk.spack_lock import lock_file
-from exaworks_sdk.spack_lock_use import take_lock
-from exaworks_sdk.spack_tool import Spack
+from exaworks_sdk.spack.install import InstallRequest, install
+from exaworks_sdk.spack.lock import lock_file
+from exaworks_sdk.spack.lock_use import take_lock
+from exaworks_sdk.spack.tool import Spack
 
 ROOT = Path(__file__).resolve().parents[2]
 AUTHOR = Actor("test", "test@localhost")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from exaworks_sdk import spack_install
 from exaworks_sdk.release import load
-from exaworks_sdk.spack_install import InstallRequest, install
+from exaworks_sdk.spack import install as spack_install
+from exaworks_sdk.spack.install import InstallRequest, install
 
 
 @pytest.mark.parametrize(

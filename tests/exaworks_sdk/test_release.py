@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from exaworks_sdk.cli_release import release as command
 from exaworks_sdk.errors import ReleaseError
 from exaworks_sdk.locks import pins
 from exaworks_sdk.release import load, names
+from exaworks_sdk.releasing.cli import release as command
 
 GOOD = """
 release: "2027.01"

@@ -15,9 +15,9 @@ from git import Repo
 
 from exaworks_sdk.errors import ReleaseError
 from exaworks_sdk.release import load
-from exaworks_sdk.release_cut import Cut, carry_out, describe, plan
-from exaworks_sdk.release_notes import page
-from exaworks_sdk.spack_environment import environment_files
+from exaworks_sdk.releasing.cut import Cut, carry_out, describe, plan
+from exaworks_sdk.releasing.notes import page
+from exaworks_sdk.spack.environment import environment_files
 
 RELEASE = load()
 VERSION = f"{RELEASE.name}.3"

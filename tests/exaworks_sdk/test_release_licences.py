@@ -11,11 +11,11 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from exaworks_sdk.cli_release import release as command
 from exaworks_sdk.errors import ReleaseError
 from exaworks_sdk.release import load, names
-from exaworks_sdk.release_licences import PackageLicence, package_licences, spdx_document
-from exaworks_sdk.release_notes import page
+from exaworks_sdk.releasing.cli import release as command
+from exaworks_sdk.releasing.licences import PackageLicence, package_licences, spdx_document
+from exaworks_sdk.releasing.notes import page
 from tests.needs import need
 
 FAMILIES = ("AGPL", "LGPL", "GPL", "MPL", "Apache", "BSD", "MIT", "PSF", "CNRI")

@@ -10,12 +10,12 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from exaworks_sdk import release_upstream
-from exaworks_sdk.cli_release import release as command
 from exaworks_sdk.paths import Places
 from exaworks_sdk.release import ReleaseComponent, load, names
-from exaworks_sdk.release_notes import changes, page
-from exaworks_sdk.release_upstream import upstream, versions
+from exaworks_sdk.releasing import upstream as release_upstream
+from exaworks_sdk.releasing.cli import release as command
+from exaworks_sdk.releasing.notes import changes, page
+from exaworks_sdk.releasing.upstream import upstream, versions
 
 ROOT = Path(__file__).resolve().parents[2]
 

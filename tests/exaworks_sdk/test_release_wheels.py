@@ -13,7 +13,7 @@ import pytest
 from exaworks_sdk import compiler
 from exaworks_sdk.errors import InstallError
 from exaworks_sdk.release import Release, load
-from exaworks_sdk.release_wheels import build_wheels
+from exaworks_sdk.releasing.wheels import build_wheels
 
 BACKEND = """
 import zipfile

@@ -29,7 +29,7 @@ def points(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
 
 
 def test_a_broken_command_is_reported_and_the_others_still_work(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    points(monkeypatch, broken="no.such.module:command", release="exaworks_sdk.cli_release:release")
+    points(monkeypatch, broken="no.such.module:command", release="exaworks_sdk.releasing.cli:release")
     run = CliRunner().invoke
     listed = run(cli.main, ["--help"])
     assert listed.exit_code == 0

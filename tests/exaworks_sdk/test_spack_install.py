@@ -19,10 +19,10 @@ from exaworks_sdk.cli_install import install as command
 from exaworks_sdk.errors import InstallError, ReleaseError
 from exaworks_sdk.paths import places
 from exaworks_sdk.release import Checkout, load
-from exaworks_sdk.spack_environment import bundle_spec, environment_text, parse_variants
-from exaworks_sdk.spack_install import InstallRequest, install, packages
+from exaworks_sdk.spack.environment import bundle_spec, environment_text, parse_variants
+from exaworks_sdk.spack.install import InstallRequest, install, packages
 
-from exaworks_sdk.spack_tool import StepFailedError, checkout, run, Spack  # isort: skip
+from exaworks_sdk.spack.tool import StepFailedError, checkout, run, Spack  # isort: skip
 
 RECIPES = Path(__file__).resolve().parents[2] / "spack_repo" / "exaworks"
 LOCK = {
@@ -208,7 +208,7 @@ def test_an_interruption_is_passed_on_to_spack(tmp_path: Path, calls: Path) -> N
     text = (
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"  # may be inherited as ignored
         "from pathlib import Path; from tests.exaworks_sdk.test_spack_install import request;"
-        "from exaworks_sdk.spack_install import install; install(request(Path(sys.argv[1])), print)"
+        "from exaworks_sdk.spack.install import install; install(request(Path(sys.argv[1])), print)"
     )
     child = subprocess.Popen(
         [sys.executable, "-c", text, str(tmp_path)], cwd=RECIPES.parents[1], stderr=subprocess.PIPE

@@ -27,7 +27,7 @@ import sys
 from pathlib import Path
 import msgspec
 from exaworks_sdk.release import Checkout, load
-from exaworks_sdk.spack_install import InstallRequest, install
+from exaworks_sdk.spack.install import InstallRequest, install
 url, commit, prefix, recipes = sys.argv[1:]
 release = load()
 spack = msgspec.structs.replace(release.spack, tool=Checkout(url, commit))

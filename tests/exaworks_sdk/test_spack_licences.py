@@ -9,13 +9,13 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from exaworks_sdk import spack_licences
-from exaworks_sdk.cli_release import release as command
 from exaworks_sdk.errors import ReleaseError
 from exaworks_sdk.release import load
-from exaworks_sdk.release_licences import spdx_document
-from exaworks_sdk.release_notes import page
-from exaworks_sdk.spack_licences import UNKNOWN, SpackPackage, file_of, read_licences, write_licences
+from exaworks_sdk.releasing.cli import release as command
+from exaworks_sdk.releasing.licences import spdx_document
+from exaworks_sdk.releasing.notes import page
+from exaworks_sdk.spack import licences as spack_licences
+from exaworks_sdk.spack.licences import UNKNOWN, SpackPackage, file_of, read_licences, write_licences
 from exaworks_sdk.strong_copyleft import is_strong_copyleft
 
 PACKAGES = [
@@ -64,7 +64,7 @@ def of_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "2026.11.spack.json"
     for module in (spack_licences,):
         monkeypatch.setattr(module, "file_of", lambda release: path)
-    monkeypatch.setattr("exaworks_sdk.release_notes.file_of", lambda release: path)
+    monkeypatch.setattr("exaworks_sdk.releasing.notes.file_of", lambda release: path)
     return path
 
 

@@ -12,14 +12,14 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from exaworks_sdk.cli_release import release as command
-from exaworks_sdk.cli_release_lock import all_differences
 from exaworks_sdk.errors import ReleaseError
 from exaworks_sdk.paths import Places
 from exaworks_sdk.release import Release, load
-from exaworks_sdk.spack_environment import bundle_spec, environment_text
-from exaworks_sdk.spack_licences import UNKNOWN, merged, packages_of, read_licences, run_time
-from exaworks_sdk.spack_lock import NAME, Lock, disagreements, lock_file, read_lock
+from exaworks_sdk.releasing.cli import release as command
+from exaworks_sdk.releasing.cli_lock import all_differences
+from exaworks_sdk.spack.environment import bundle_spec, environment_text
+from exaworks_sdk.spack.licences import UNKNOWN, merged, packages_of, read_licences, run_time
+from exaworks_sdk.spack.lock import NAME, Lock, disagreements, lock_file, read_lock
 from site_configs.load import site_files, systems
 from site_configs.schema import SpackHost, State, System
 from site_configs.scope import folder_of

@@ -10,9 +10,9 @@ import pytest
 
 from exaworks_sdk.release import Release, load
 from exaworks_sdk.set_up_progress import Bar
-from exaworks_sdk.spack_bootstrap import bootstrap
-from exaworks_sdk.spack_progress import BuildDisplay, BuildProgress, installed_hashes, minutes
-from exaworks_sdk.spack_tool import Spack
+from exaworks_sdk.spack.bootstrap import bootstrap
+from exaworks_sdk.spack.progress import BuildDisplay, BuildProgress, installed_hashes, minutes
+from exaworks_sdk.spack.tool import Spack
 from tests.exaworks_sdk.conftest import wheel
 
 LOCK = {

@@ -8,7 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from exaworks_sdk.release import load, names
-from exaworks_sdk.spack_environment import environment_files, environment_text
+from exaworks_sdk.spack.environment import environment_files, environment_text
 from site_configs.load import systems
 from site_configs.scope import externals
 from tests.spack_repo.recipes import ROOT

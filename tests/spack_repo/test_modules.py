@@ -13,7 +13,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from exaworks_sdk.release import load
-from exaworks_sdk.spack_environment import environment_text
+from exaworks_sdk.spack.environment import environment_text
 from tests.spack_repo.real_spack import DEBIAN, Spack
 from tests.spack_repo.recipes import ROOT
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from exaworks_sdk.release import Release, load
-from exaworks_sdk.spack_environment import environment_text
+from exaworks_sdk.spack.environment import environment_text
 from site_configs.scope import External, externals
 from tests.spack_repo.real_spack import DEBIAN, Spack
 from tests.spack_repo.recipes import FOLDERS, ROOT, admits, read

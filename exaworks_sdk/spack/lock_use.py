@@ -6,9 +6,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from exaworks_sdk import spack_tool
 from exaworks_sdk.release import Checkout, SpackPins
-from exaworks_sdk.spack_tool import Spack, StepFailedError
+from exaworks_sdk.spack import tool as spack_tool
+from exaworks_sdk.spack.tool import Spack, StepFailedError
 
 
 def take_lock(lock: Path, target: Path, pins: SpackPins, spack: Spack, log: Path, echo: Callable[[str], None]) -> bool:

@@ -40,10 +40,10 @@ def cut(places: Places, version: str | None, folder: str | None, dry_run: bool) 
     from pathlib import Path
 
     from exaworks_sdk import __version__
-    from exaworks_sdk.cli_release_lock import all_differences
     from exaworks_sdk.errors import ReleaseError
     from exaworks_sdk.release import load
-    from exaworks_sdk.release_cut import carry_out, describe, plan
+    from exaworks_sdk.releasing.cli_lock import all_differences
+    from exaworks_sdk.releasing.cut import carry_out, describe, plan
 
     if places.checkout is None:
         raise ReleaseError("a version is cut in a checkout: run the command there.")

@@ -23,6 +23,6 @@ def wheels(folder: str, name: str | None) -> None:
     from pathlib import Path
 
     from exaworks_sdk.release import load
-    from exaworks_sdk.release_wheels import build_wheels
+    from exaworks_sdk.releasing.wheels import build_wheels
 
     click.echo(build_wheels(load(name), Path(folder), lambda line: click.echo(line, err=True)))

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from exaworks_sdk.cli_release_cut import cut
-from exaworks_sdk.cli_release_lock import lock
-from exaworks_sdk.cli_release_wheels import wheels
+from exaworks_sdk.releasing.cli_cut import cut
+from exaworks_sdk.releasing.cli_lock import lock
+from exaworks_sdk.releasing.cli_wheels import wheels
 
 if TYPE_CHECKING:
     from exaworks_sdk.paths import Places
@@ -109,7 +109,7 @@ def diff(before: str, after: str, as_json: bool) -> None:
     from tabulate import tabulate
 
     from exaworks_sdk.release import load
-    from exaworks_sdk.release_notes import changes
+    from exaworks_sdk.releasing.notes import changes
 
     differences = changes(load(before), load(after))
     if as_json:
@@ -142,7 +142,7 @@ def lag(name: str | None, as_json: bool) -> None:
     from tabulate import tabulate
 
     from exaworks_sdk.release import load
-    from exaworks_sdk.release_upstream import upstream
+    from exaworks_sdk.releasing.upstream import upstream
 
     chosen = load(name)
     published = [upstream(component) for component in chosen.components]
@@ -179,11 +179,11 @@ def licenses(name: str | None, spdx: bool, spack: bool) -> None:
     import json
 
     from exaworks_sdk.release import load
-    from exaworks_sdk.release_licences import licence_table, spdx_document
+    from exaworks_sdk.releasing.licences import licence_table, spdx_document
 
     chosen = load(name)
     if spack:
-        from exaworks_sdk.spack_licences import read_licences, spack_table
+        from exaworks_sdk.spack.licences import read_licences, spack_table
 
         packages = read_licences(chosen)
         click.echo(json.dumps(spdx_document(chosen, packages), indent=1) if spdx else spack_table(packages, "simple"))
@@ -196,7 +196,7 @@ def licenses(name: str | None, spdx: bool, spack: bool) -> None:
 def page(name: str | None) -> None:
     """Print the documentation page of release NAME, or of the newest."""
     from exaworks_sdk.release import load
-    from exaworks_sdk.release_notes import page as text
+    from exaworks_sdk.releasing.notes import page as text
 
     click.echo(text(load(name)), nl=False)
 
@@ -211,7 +211,7 @@ def environments(places: Places, name: str | None) -> None:
     """
     from exaworks_sdk.errors import ReleaseError
     from exaworks_sdk.release import load
-    from exaworks_sdk.spack_environment import environment_files
+    from exaworks_sdk.spack.environment import environment_files
     from site_configs.load import site_files, systems
     from site_configs.scope import folder_of
 

@@ -15,7 +15,7 @@ import msgspec
 
 from exaworks_sdk.errors import ReleaseError
 from exaworks_sdk.release import FOLDER, Release
-from exaworks_sdk.spack_lock import Lock
+from exaworks_sdk.spack.lock import Lock
 from exaworks_sdk.strong_copyleft import is_strong_copyleft
 
 UNKNOWN = "NOASSERTION"
@@ -117,6 +117,6 @@ def spack_table(packages: Iterable[SpackPackage], form: str) -> str:
 
 
 def read_declared(path: Path) -> dict[str, str]:
-    """Return the licences by DAG hash that ``spack_elsewhere.py`` has written."""
+    """Return the licences by DAG hash that ``elsewhere.py`` has written."""
     declared: dict[str, str] = json.loads(path.read_bytes())
     return declared

@@ -13,15 +13,15 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from exaworks_sdk import spack_tool
 from exaworks_sdk.errors import InstallError
 from exaworks_sdk.release import Release
 from exaworks_sdk.set_up_progress import Bar
-from exaworks_sdk.spack_bootstrap import bootstrap
-from exaworks_sdk.spack_environment import environment_text
-from exaworks_sdk.spack_lock_use import take_lock
-from exaworks_sdk.spack_progress import BuildDisplay, BuildProgress, installed_hashes
-from exaworks_sdk.spack_tool import Spack, StepFailedError
+from exaworks_sdk.spack import tool as spack_tool
+from exaworks_sdk.spack.bootstrap import bootstrap
+from exaworks_sdk.spack.environment import environment_text
+from exaworks_sdk.spack.lock_use import take_lock
+from exaworks_sdk.spack.progress import BuildDisplay, BuildProgress, installed_hashes
+from exaworks_sdk.spack.tool import Spack, StepFailedError
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 
 from exaworks_sdk.errors import ReleaseError
 from exaworks_sdk.release import Release
-from exaworks_sdk.release_licences import spdx_document
-from exaworks_sdk.release_notes import page
-from exaworks_sdk.spack_environment import environment_files
+from exaworks_sdk.releasing.licences import spdx_document
+from exaworks_sdk.releasing.notes import page
+from exaworks_sdk.spack.environment import environment_files
 
 if TYPE_CHECKING:
     from git import Repo

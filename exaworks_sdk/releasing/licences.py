@@ -17,7 +17,7 @@ from exaworks_sdk.release import Release
 from exaworks_sdk.strong_copyleft import is_strong_copyleft
 
 if TYPE_CHECKING:
-    from exaworks_sdk.spack_licences import SpackPackage
+    from exaworks_sdk.spack.licences import SpackPackage
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from exaworks_sdk.release import Release
-from exaworks_sdk.release_licences import licence_table, package_licences
-from exaworks_sdk.spack_environment import bundle_spec
-from exaworks_sdk.spack_licences import UNKNOWN, SpackPackage, file_of, read_licences
+from exaworks_sdk.releasing.licences import licence_table, package_licences
+from exaworks_sdk.spack.environment import bundle_spec
+from exaworks_sdk.spack.licences import UNKNOWN, SpackPackage, file_of, read_licences
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 It also writes the licence that the recipe of each package declares, by DAG hash, into ``licences.json``.
 
-    spack python spack_elsewhere.py ENVIRONMENT OS TARGET GLIBC
+    spack python elsewhere.py ENVIRONMENT OS TARGET GLIBC
 
 Spack asks the machine that it runs on for its operating system, its processor, and, by running the compilers, for the
 version of the C library. Here it gets the values of the described machine instead; everything else is Spack's own. No

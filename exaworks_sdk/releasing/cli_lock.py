@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from exaworks_sdk.paths import Places
     from exaworks_sdk.release import Release
-    from exaworks_sdk.spack_licences import SpackPackage
+    from exaworks_sdk.spack.licences import SpackPackage
     from site_configs.schema import System
 
 
@@ -42,8 +42,8 @@ def lock(places: Places, name: str | None, names: tuple[str, ...], every: bool, 
 
     from exaworks_sdk.errors import ReleaseError
     from exaworks_sdk.release import load
-    from exaworks_sdk.release_lock import LockRequest, make_lock
-    from exaworks_sdk.spack_lock import lock_file
+    from exaworks_sdk.releasing.lock import LockRequest, make_lock
+    from exaworks_sdk.spack.lock import lock_file
 
     if places.checkout is None:
         raise ReleaseError("locks are files of a checkout: run the command from a checkout.")
@@ -79,8 +79,8 @@ def _keep_licences(checkout: Path, release: Release, made: list[SpackPackage]) -
     import msgspec
 
     from exaworks_sdk.errors import ReleaseError
-    from exaworks_sdk.spack_licences import merged, packages_of, read_licences, write_licences
-    from exaworks_sdk.spack_lock import lock_file, read_lock
+    from exaworks_sdk.spack.licences import merged, packages_of, read_licences, write_licences
+    from exaworks_sdk.spack.lock import lock_file, read_lock
 
     paths = [lock_file(checkout, release, system.system) for system, _ in _systems(())]
     present = {
@@ -115,7 +115,7 @@ def _systems(names: tuple[str, ...]) -> list[tuple[System, Path]]:
 
 def all_differences(checkout: Path, release: Release, names: tuple[str, ...] = ()) -> Iterator[str]:
     """Yield how the locks of systems differ from manifest, scope and site file; a lock that is absent differs."""
-    from exaworks_sdk.spack_lock import disagreements, lock_file, read_lock
+    from exaworks_sdk.spack.lock import disagreements, lock_file, read_lock
 
     for system, scope in _systems(names):
         path = lock_file(checkout, release, system.system)

@@ -15,7 +15,7 @@ from typing import Any
 
 from exaworks_sdk.errors import ReleaseError
 from exaworks_sdk.release import Release
-from exaworks_sdk.spack_environment import BUNDLE, bundle_spec
+from exaworks_sdk.spack.environment import BUNDLE, bundle_spec
 from site_configs.schema import SpackHost
 from site_configs.scope import External, externals
 

@@ -17,16 +17,16 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from exaworks_sdk import spack_tool
 from exaworks_sdk.errors import ReleaseError
 from exaworks_sdk.release import Checkout, Release
-from exaworks_sdk.spack_environment import environment_text
-from exaworks_sdk.spack_licences import SpackPackage, packages_of, read_declared
-from exaworks_sdk.spack_lock import NAME, disagreements, read_lock
-from exaworks_sdk.spack_tool import Spack, StepFailedError
+from exaworks_sdk.spack import tool as spack_tool
+from exaworks_sdk.spack.environment import environment_text
+from exaworks_sdk.spack.licences import SpackPackage, packages_of, read_declared
+from exaworks_sdk.spack.lock import NAME, disagreements, read_lock
+from exaworks_sdk.spack.tool import Spack, StepFailedError
 from site_configs.schema import SpackHost
 
-PROGRAM = Path(__file__).with_name("spack_elsewhere.py")
+PROGRAM = Path(__file__).parents[1] / "spack" / "elsewhere.py"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from exaworks_sdk.environment import make
 from exaworks_sdk.recipe import EnvironmentFailedError, Recipe
-from exaworks_sdk.spack_tool import Spack
+from exaworks_sdk.spack.tool import Spack
 
 
 def bootstrap(spack: Spack, folder: Path, lock: Path | None, echo: Callable[[str], None]) -> Spack:

@@ -1,0 +1,1 @@
+"""``exaworks release``: what makes and checks a release: cut, locks, licences, notes, upstream versions and wheels."""
