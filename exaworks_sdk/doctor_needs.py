@@ -21,8 +21,15 @@ from exaworks_sdk import compiler
 Check = Callable[[], tuple[str | None, str]]
 """Returns what is missing, or None, and what is there."""
 
-INDEX = "https://pypi.org/simple/"
-"""The package index of pip, unless its configuration names another one."""
+DEFAULT_INDEX = """
+import glob, os, sys
+import ensurepip
+bundled = os.path.join(os.path.dirname(ensurepip.__file__), "_bundled")
+sys.path += sorted(glob.glob(bundled + "/pip-*.whl") + glob.glob("/usr/share/python-wheels/pip-*.whl"))
+from pip._internal.models.index import PyPI
+print(PyPI.simple_url)
+"""
+"""Prints the package index that pip uses if its configuration names none; a new environment gets the bundled pip."""
 
 ANSWER_LIMIT = 8.0
 """Seconds that a server may take to answer."""
@@ -114,13 +121,17 @@ def index() -> tuple[str | None, str]:
     """Ask the package index whether it answers; a wheelhouse takes its place."""
     if os.environ.get("EXAWORKS_WHEELHOUSE"):
         return None, f"wheelhouse {os.environ['EXAWORKS_WHEELHOUSE']}"
-    lack = answers(os.environ.get("PIP_INDEX_URL") or _configured_index() or INDEX)
+    configured = os.environ.get("PIP_INDEX_URL") or _printed("-m", "pip", "config", "get", "global.index-url")
+    address = configured or _printed("-c", DEFAULT_INDEX)
+    if not address:
+        return None, "not asked for: this Python has no pip that names its package index"
+    lack = answers(address)
     return lack, "" if lack else "the package index answers"
 
 
-def _configured_index() -> str:
-    """Return the index of pip's configuration files; an empty text if they name none, or without pip."""
-    command = [sys.executable, "-I", "-m", "pip", "config", "get", "global.index-url"]
+def _printed(*arguments: str) -> str:
+    """Return what this Python prints; an empty text if it fails."""
+    command = [sys.executable, "-I", *arguments]
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout.strip()
     except (OSError, subprocess.SubprocessError):

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from exaworks_sdk import compiler, doctor
 from exaworks_sdk.cli_doctor import doctor as command
 from exaworks_sdk.distribution import install_line, package_manager
-from exaworks_sdk.doctor_needs import STEPS, Need, Step, answers, index, program, programs, room
+from exaworks_sdk.doctor_needs import DEFAULT_INDEX, STEPS, Need, Step, answers, index, program, programs, room
 from tests.exaworks_sdk.conftest import ROOT, WITHOUT_PACKAGES
 
 PACKAGES: dict[str, tuple[str, ...]] = {"apt": ("thing-dev",), "dnf": ("thing-devel",), "zypper": ("libthing-devel",)}
@@ -197,3 +197,9 @@ def test_what_runs_before_anything_is_installed_imports_the_standard_library_onl
     argv = [sys.executable, "-I", "-S", "-c", program, str(ROOT), names]
     done = subprocess.run(argv, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["[]", str(sorted(WITHOUT_PACKAGES))]
+
+
+@pytest.mark.parametrize("options", [("-I",), ("-I", "-S")], ids=["installed", "bundled alone"])
+def test_pip_names_the_index_that_it_uses_without_a_configuration(options: tuple[str, ...]) -> None:
+    done = subprocess.run([sys.executable, *options, "-c", DEFAULT_INDEX], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("https://"), done.stderr
