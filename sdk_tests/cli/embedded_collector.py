@@ -106,8 +106,8 @@ def start(places: Places) -> EmbeddedCollector:
     if existing is not None:
         return existing
     places.collector.mkdir(parents=True, exist_ok=True)
-    log = places.collector / f"embedded-{os.getpid()}.log"  # two runs may start one at the same time
     token = secrets.token_urlsafe(32)
+    log = places.collector / f"embedded-{os.getpid()}-{secrets.token_hex(3)}.log"  # two may be started at the same time
     with log.open("wb") as output:
         process = subprocess.Popen(
             [

@@ -71,7 +71,7 @@ def nights(store: Store, outcomes: str) -> None:
 
 def page(store: Store, path: str, **names: str) -> tuple[Any, str]:
     with store.reading() as connection:
-        question = Question(connection, EVERYTHING, NOW, names)
+        question = Question(connection, EVERYTHING, NOW, names, {"show": "all"})
         return json.loads(render_json(PAGES[path], question)), render_html(PAGES[path], question).decode()
 
 

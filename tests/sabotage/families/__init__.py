@@ -9,7 +9,9 @@ _QUICK = """
     plugin-descriptor-emptied no-mpirun mpirun-refuses refuses-account commands-are-absent few-descriptors tmpdir-full
     tmpdir-read-only little-memory work-folder-read-only no-shared-memory state-folder-full no-loopback no-ports
     named-interface-absent module-prints module-fails module-loads-nothing module-sets-u module-brings-another-python
-    stale-job library-path syntax-error import-crashes
+    stale-job library-path syntax-error import-crashes start-file-ends-python start-file-raises wheel-libraries-missing
+    mpirun-crashes mpirun-knows-no-option bash-env-ends-the-shell bash-lacks-a-library user-unknown
+    host-name-of-another-address localhost-unknown pbs-queue lsf-queue
 """
 QUICK = frozenset(_QUICK.split())
 """The breakages that continuous integration runs: each takes a few seconds."""
