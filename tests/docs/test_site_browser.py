@@ -73,8 +73,10 @@ class Watched:
 def search(page: Any, words: str) -> list[str]:
     """Type into the search field, and return the addresses of the results."""
     page.locator("label.md-header__button[for=__search]").click() if page.viewport_size["width"] < 960 else None
-    page.locator("input.md-search__input").fill(words)
-    page.locator(".md-search-result__link").first.wait_for(timeout=90_000)
+    field = page.locator("input.md-search__input")
+    field.click()
+    field.press_sequentially(words, delay=30)  # the theme looks at the field when a key is released
+    page.locator(".md-search-result__link").first.wait_for(timeout=30_000)
     return [link.get_attribute("href") for link in page.locator(".md-search-result__link").all()]
 
 
