@@ -58,12 +58,12 @@ def find_cause(texts: Sequence[Text], rules: Sequence[Rule] = RULES) -> Match | 
     for place, text in enumerate(texts):
         lines = text.lines()
         found = chains(lines)
-        handled = handled_lines(lines) if text.where is Where.LOGS else set()
+        left_out = frames(lines) | (handled_lines(lines) if text.where is Where.LOGS else set())
         roots = {chain[0].number for chain in found}
         raised = {each.number for chain in found for each in chain}
         ranked = [(order, rule) for order, rule in enumerate(rules) if rule.applies(text.where, text.owner)]
         for number, line in enumerate(lines):
-            if not line or number in handled or (text.where is Where.LOGS and not SIGNS.search(line)):
+            if not line or number in left_out or (text.where is Where.LOGS and not SIGNS.search(line)):
                 continue
             serious = text.where is not Where.LOGS or number in raised or SERIOUS.search(line) is not None
             chatter = text.where is Where.LOGS and number not in raised and CHATTER.search(line) is not None
