@@ -15,7 +15,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,7 +85,13 @@ class Preflight:
         self._notes = tuple(notes)
         self._temporary = deployment.environ.get("TMPDIR", "/tmp")  # noqa: S108 (only removes its own folders there)
         self._result: PreflightResult | None = None
-        self._running = [self._start(component, argv, deployment) for component, argv in argvs.items()]
+        self._running: list[_Running] = []
+        self._not_started: list[PreflightFailure] = []
+        for component, argv in argvs.items():
+            try:
+                self._running.append(self._start(component, argv, deployment))
+            except OSError as error:
+                self._not_started.append(PreflightFailure(component, f"{error.strerror or error}: {argv[0]}"))
 
     def _start(self, component: str, argv: list[str], deployment: Deployment) -> _Running:
         read, write = os.pipe2(os.O_CLOEXEC)
@@ -101,6 +107,10 @@ class Preflight:
                 cwd="/",
                 start_new_session=True,
             )
+        except OSError:
+            for fd in (read, out, err):
+                os.close(fd)
+            raise
         finally:
             os.close(write)
         return _Running(component, process, out, err, read)
@@ -125,7 +135,8 @@ class Preflight:
                 if time.monotonic() >= deadline:
                     late = {each.component for each in self._running if each.process.poll() is None}
                     self._kill()
-        found = [failure for each in self._running for failure in self._failures(each, each.component in late)]
+        ended = [failure for each in self._running for failure in self._failures(each, each.component in late)]
+        found = [*self._not_started, *ended]
         notes = [
             note for each in self._running if each.component == "" for note in conditions(_content(each.stdout))[1]
         ]
@@ -167,14 +178,15 @@ def start(
     present: Iterable[ComponentKind],
     interface: str | None = None,
     notes: Iterable[str] = (),
-    launchers: Iterable[str] = (),
+    launchers: Mapping[str, str] | None = None,
 ) -> Preflight:
     """Start the preflight of the components that are present in a deployment, and of the conditions of this machine.
 
-    notes: what the probe found, to be reported with the rest. launchers: MPI launchers that are to start one process.
+    notes: what the probe found, to be reported with the rest. launchers: paths of the MPI launchers that are to start
+    one process, by name; by its name, Python would start the next one on PATH in place of one that cannot be executed.
     """
     argvs = {kind.name: argv for kind in present if (argv := argv_of(kind, deployment))}
-    argvs |= {name: deployment.wrap([name, "-n", "1", "true"]) for name in launchers}
+    argvs |= {name: deployment.wrap([path, "-n", "1", "true"]) for name, path in (launchers or {}).items()}
     argvs[""] = argv_of_conditions(deployment, [], interface)
     return Preflight(deployment, argvs, notes)
 

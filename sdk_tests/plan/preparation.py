@@ -65,7 +65,7 @@ class Preparation:
             ]
             notes = target.contents.notes
             local = any(not scheduler.kind.batch for scheduler in self.schedulers.values())
-            launchers = [name for name in TRIED if local and name in target.contents.programs]
+            launchers = {name: path for name, path in target.contents.programs.items() if local and name in TRIED}
             target.preflight = start(target.deployment, chosen, self.system.network.interface, notes, launchers)
 
     def close(self) -> None:

@@ -9,10 +9,10 @@ def _at_start(script: str, message: str) -> str:
     return AT_START.replace("MESSAGE", message).replace("SCRIPT", script)
 
 
-def _kill(pattern: str, after: float) -> str:
-    """Return commands that end a process of the run with SIGKILL, some seconds after it has appeared."""
-    return f"""( until pid=$(pgrep -f '{pattern}' | head -1) && [ -n "$pid" ]; do sleep 0.1; done
-    sleep {after}; kill -9 $(pgrep -f '{pattern}') ) >/dev/null 2>&1 &"""
+def _kill(other: str, pattern: str, after: float) -> str:
+    """Return commands that end processes of a payload with SIGKILL, some seconds after another of it has appeared."""
+    return f"""( until pgrep -f '{other}' >/dev/null; do sleep 0.05; done
+    sleep {after}; pkill -KILL -f '{pattern}' ) >/dev/null 2>&1 &"""
 
 
 BREAKAGES = [
@@ -76,7 +76,7 @@ BREAKAGES = [
         "interchange-is-killed",
         "process",
         "something ends Parsl's interchange while the case runs",
-        _kill("bin/[i]nterchange.py", 0.5),
+        _kill("[p]rocess_worker_pool.py", "HTEX [i]nterchange|bin/[i]nterchange.py", 0.2),
         "parsl/htex:blocks=1",
         "fail|error|infra",
         "component|unknown|site",

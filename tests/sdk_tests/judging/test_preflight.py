@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -9,8 +11,9 @@ from typing import Any
 import pytest
 
 from dashboard_client.schema import CauseClass, Outcome, Phase
+from sdk_tests.deployments import Deployment
 from sdk_tests.judging.blocked import blocked
-from sdk_tests.plan.preflight import PreflightFailure, PreflightResult
+from sdk_tests.plan.preflight import Preflight, PreflightFailure, PreflightResult
 from tests.sdk_tests.bench import Bench, RunResult
 
 LAUNCHED = """
@@ -129,3 +132,17 @@ def test_a_condition_of_the_node_blocks_before_the_components_do() -> None:
     assert PreflightResult({"": node, "parsl": parsl}).blocking(("parsl",)) is node
     assert PreflightResult({"parsl": parsl}).blocking(("psij", "parsl")) is parsl
     assert PreflightResult({"parsl": parsl}).blocking(("psij",)) is None
+
+
+def test_a_program_of_the_preflight_that_cannot_be_started_is_its_finding(tmp_path: Path) -> None:
+    program = tmp_path / "mpirun"
+    program.write_bytes(b"\x7fELF\2\1\1")
+    program.chmod(0o755)
+    deployment = Deployment(name="here", kind="path", python=sys.executable, environ=dict(os.environ), delta={})
+    preflight = Preflight(deployment, {"mpirun": [str(program), "-n", "1", "true"]})
+    result = preflight.result()
+    assert result is not None
+    failure = result.blocking(["mpirun"])
+    assert failure is not None
+    assert "Exec format error" in failure.text
+    assert blocked(failure).cause.evidence.startswith("mpirun does not start in the deployment: Exec format error")
