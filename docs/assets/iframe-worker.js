@@ -1,7 +1,7 @@
 /* Search without a server: a browser refuses workers for pages that are opened from a disk (file://), so the script of
  * the worker runs in a hidden frame instead, and messages are passed on as events. */
 if (location.protocol === "file:") {
-  // The second name tells the theme's worker that it runs in a frame.
+  // By the second name, the theme's worker recognises that it runs in a frame.
   window.Worker = window.IFrameWorker = class extends EventTarget {
     constructor(url) {
       super();

@@ -77,16 +77,15 @@ def handled_lines(lines: list[str]) -> set[int]:
 
 
 def frames(lines: list[str]) -> set[int]:
-    """Return the numbers of the lines of tracebacks without the exceptions: calls, and the code at them."""
-    numbers: set[int] = set()
-    first: int | None = None
-    for part, number in _parts(lines):
-        if part == "begin":
-            first = number
-        elif part == "exception" and first is not None:
-            numbers.update(range(first, number))
-            first = None
-    return numbers
+    """Return the numbers of the lines of tracebacks that are no messages: calls, and the code below each.
+
+    What another program printed in the middle of a traceback is not among them.
+    """
+    return {
+        number
+        for number, line in enumerate(lines)
+        if _FIRST.search(line) or _FRAME.match(line) or (number and lines[number - 1].startswith('File "'))
+    }
 
 
 def _chains(lines: list[str]) -> list[tuple[list[Raised], int]]:

@@ -110,11 +110,11 @@ def copy_with(folder: Path, changes: dict[str, str]) -> Path:
 def test_a_missing_page_a_missing_anchor_and_a_page_outside_the_menu_are_errors(tmp_path: Path) -> None:
     changes = {
         "glossary.md": "# Glossary\n\n[page](nowhere.md), [anchor](sites.md#nowhere), [own](#nowhere-here)\n",
-        "stray.md": "# A page that nobody finds\n",
+        "orphan.md": "# A page that nobody finds\n",
     }
     with pytest.raises(DocsError) as raised:
         build(copy_with(tmp_path, changes), tmp_path / "site")
-    for expected in ("nowhere.md", "sites.md#nowhere", "#nowhere-here", "stray.md"):
+    for expected in ("nowhere.md", "sites.md#nowhere", "#nowhere-here", "orphan.md"):
         assert expected in raised.value.message
 
 

@@ -87,6 +87,16 @@ def test_a_line_of_another_program_is_shown_before_an_exception_that_only_says_t
     assert best_line([output(*raised(wrapper))]) is None
 
 
+def test_the_code_in_a_traceback_is_no_message_and_a_line_of_another_program_within_it_is_one() -> None:
+    code = 'raise TimeoutError(f"Invalid account or account/partition combination of {job}")'
+    lines = ["Traceback (most recent call last):", '  File "a.py", line 1, in f', f"    {code}", "KeyError: 1"]
+    assert find_cause([output(*lines)]) is None
+    lines.insert(3, "sbatch: error: Batch job submission failed: Invalid qos specification")
+    match = find_cause([output(*lines)])
+    assert match is not None
+    assert match.rule.id == "slurm-qos"
+
+
 def test_the_most_specific_message_wins_wherever_it_is() -> None:
     client = output(*raised("ConnectionRefusedError: [Errno 111] Connection refused"))
     agent = log("2026 ERROR worker: OSError: [Errno 28] No space left on device: '/tmp/x'", name="manager.log")

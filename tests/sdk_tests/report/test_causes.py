@@ -92,7 +92,7 @@ def test_the_page_has_a_table_of_causes_and_all_of_the_diagnosis() -> None:
         LIBRARY.title,
         "install an MPI launcher",
         "task FAILED, exit code none",
-        "private/work/1/agent_executing.0000.log",
+        "1/agent_executing.0000.log",
         "exaworks rerun",
     ):
         assert text in page
