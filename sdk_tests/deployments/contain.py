@@ -43,9 +43,9 @@ def passed(environ: Mapping[str, str], more: Iterable[str] = ()) -> list[str]:
     return sorted(name for name in environ if name.startswith(PASSED) or name in extra)
 
 
-def binds(folder: str, given: Iterable[str]) -> list[tuple[str, str]]:
-    """Return what is bound at its own path, and how: what was asked for read-only, the working directory writable."""
-    bound = dict.fromkeys(given, "ro")
+def binds(folder: str, given: Iterable[str], writable: Iterable[str] = ()) -> list[tuple[str, str]]:
+    """Return what is bound at its own path, and how: ``given`` read-only, the others writable."""
+    bound = {**dict.fromkeys(given, "ro"), **dict.fromkeys(writable, "rw")}
     if folder != "/":
         bound[folder] = "rw"
     return sorted(bound.items())
@@ -104,12 +104,13 @@ def main() -> None:
     parser.add_argument("--image", required=True)
     parser.add_argument("--python", default="python3", help="the image's interpreter")
     parser.add_argument("--bind", action="append", default=[], help="bound read-only at its own path")
+    parser.add_argument("--bind-writable", action="append", default=[], help="bound at its own path")
     parser.add_argument("--env", action="append", default=[], help="one more variable that goes in")
     parser.add_argument("--flag", action="append", default=[], help="one more word of the engine's command line")
     parser.add_argument("argv", nargs="+")
     given = parser.parse_args()
     folder = os.getcwd()  # noqa: PTH109
-    mounts = binds(folder, given.bind)
+    mounts = binds(folder, given.bind, given.bind_writable)
     names = passed(os.environ, given.env)
     if Path(given.engine).name in ("apptainer", "singularity"):
         environ = {name: value for name, value in os.environ.items() if name not in names}

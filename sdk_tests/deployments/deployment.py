@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,8 +44,11 @@ class Deployment:
     def bin(self) -> str:
         return str(Path(self.python).parent)
 
-    def wrap(self, argv: list[str]) -> list[str]:
-        """Return the command that runs ``argv`` inside the deployment; ``argv`` itself unless it is a container."""
+    def wrap(self, argv: list[str], writable: Sequence[str] = ()) -> list[str]:
+        """Return the command that runs ``argv`` inside the deployment; ``argv`` itself unless it is a container.
+
+        writable: folders that the program writes to, besides its working directory.
+        """
         return argv
 
     def unable(self, where: str, batch: bool) -> str | None:

@@ -17,7 +17,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ class ImageDeployment(Deployment):
     flags: tuple[str, ...] = ()
     more: tuple[str, ...] = ()
 
-    def wrap(self, argv: list[str]) -> list[str]:
+    def wrap(self, argv: list[str], writable: Sequence[str] = ()) -> list[str]:
         """Return the command that runs ``argv`` in a container and ends it with the case."""
         folders = {str(PAYLOADS)}
         for word in argv[:2]:
@@ -57,6 +57,7 @@ class ImageDeployment(Deployment):
                 folders.add(str(path.parent))
         command = [sys.executable, "-I", str(CONTAIN), f"--engine={self.engine}", f"--image={self.image}"]
         command += [f"--python={self.python}", *(f"--bind={folder}" for folder in sorted(folders))]
+        command += [f"--bind-writable={folder}" for folder in writable]
         command += [*(f"--env={name}" for name in self.more), *(f"--flag={flag}" for flag in self.flags)]
         return [*command, "--", *argv]
 

@@ -74,7 +74,7 @@ def argv_of(kind: ComponentKind, deployment: Deployment) -> list[str] | None:
 def argv_of_conditions(deployment: Deployment, folders: list[str], interface: str | None) -> list[str]:
     """Return the command that looks at the conditions of a node. folders: those that cases write to, besides TMPDIR."""
     request = json.dumps({"folders": folders, "interface": interface})
-    return deployment.wrap([deployment.python, str(PAYLOADS / "_conditions.py"), request])
+    return deployment.wrap([deployment.python, str(PAYLOADS / "_conditions.py"), request], writable=folders)
 
 
 class Preflight:

@@ -171,7 +171,8 @@ class OpenPbsTestbed(TestbedKind):
         (base / "log" / "habitat.log").write_text(done.stdout + done.stderr)
         if done.returncode != 0:
             output = (done.stdout.strip() or done.stderr.strip()).splitlines()
-            raise TestbedError(f"pbs_habitat: exit {done.returncode}: {output[-1] if output else 'no output'}")
+            reason = "; ".join(output[-4:]) or "no output"  # the cause is before the last line
+            raise TestbedError(f"pbs_habitat: exit {done.returncode}: {reason}")
         testbed = start(testbed, "pbs_comm", [str(root / "sbin" / "pbs_comm"), "-N"])
         testbed = start(testbed, "pbs_server", [str(root / "sbin" / "pbs_server"), "-N"])
         testbed = start(testbed, "pbs_sched", [str(root / "sbin" / "pbs_sched"), "-N"])

@@ -168,7 +168,7 @@ def test_cases_that_submit_jobs_themselves_cannot_run_in_an_image(deployment: De
     [
         ("image:localhost/no/such:1", None, "podman has no image"),
         ("image:localhost/no/such:1", "/nonexistent", "no podman or docker on PATH"),
-        ("image:/no/such.sif", None, "there is no /no/such.sif"),
+        ("image:/no/such.sif", None, "/no/such.sif does not exist"),
         (f"image:{__file__}", "/nonexistent", "no apptainer or singularity on PATH"),
     ],
 )
