@@ -96,7 +96,7 @@ def install(
     if dry_run:
         click.echo(text, nl=False)
         return
-    if system and scope:
+    if scope:
         _check_scope(system, scope)
     if places.checkout is None:
         raise InstallError("the Spack recipes are part of a checkout only: run the command from a checkout.")
@@ -167,7 +167,7 @@ def _lock(checkout: Path, release: Release, system: str | None, scope: Path | No
     return None if found else path
 
 
-def _check_scope(system: str, scope: Path) -> None:
+def _check_scope(system: str | None, scope: Path) -> None:
     """Check that this machine has the variables and file systems of a scope, before Spack creates unwanted folders.
 
     Raises:
@@ -181,12 +181,15 @@ def _check_scope(system: str, scope: Path) -> None:
     missing = missing_places(scope, os.environ)
     if not missing:
         return
-    unset = sorted({entry.variable for entry in missing if entry.variable})
-    advice = (
-        f"If this is a machine of {system}, set {', '.join(unset)}." if unset else f"Is this a machine of {system}?"
-    )
+    unset = ", ".join(sorted({entry.variable for entry in missing if entry.variable}))
     entries = "\n  ".join(map(str, missing))
+    if system:
+        owner, option = f"of {system}", "--site"
+        advice = f"If this is a machine of {system}, set {unset}." if unset else f"Is this a machine of {system}?"
+    else:
+        owner, option = f"in {scope}", "--scope"
+        advice = f"If it is meant for this machine, set {unset}." if unset else "Is it meant for this machine?"
     raise InstallError(
-        f"the Spack configuration of {system} does not fit this machine:\n  {entries}\n"
-        f"{advice} Without --site, this configuration is not used; --dry-run prints the environment."
+        f"the Spack configuration {owner} does not fit this machine:\n  {entries}\n"
+        f"{advice} Without {option}, this configuration is not used; --dry-run prints the environment."
     )

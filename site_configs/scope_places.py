@@ -22,10 +22,22 @@ SPACKS_OWN = frozenset(
     }
 )
 """Variables that Spack replaces by itself, in upper or lower case."""
-WITH_PATHS = ("bootstrap", "config", "mirrors", "packages", "repos", "upstreams")
+WITH_PATHS = ("bootstrap", "concretizer", "config", "mirrors", "modules", "packages", "repos", "upstreams")
 """The files with values that Spack uses as paths."""
-CREATED = ("build_stage", "environments_root", "install_tree", "misc_cache", "source_cache", "test_stage")
-"""The keys of ``config`` that name folders which Spack creates."""
+ANY = "*"
+CREATED = (
+    *(
+        ("config", name)
+        for name in ("build_stage", "environments_root", "install_tree", "misc_cache", "source_cache", "test_stage")
+    ),
+    ("bootstrap", "root"),
+    ("concretizer", "concretization_cache", "url"),
+    ("modules", ANY, "roots"),
+    ("repos", ANY, "destination"),
+)
+"""Where the keys of the folders begin that Spack creates."""
+ONLY_PATHS = {"concretizer": ("url",), "modules": ("lmod", "tcl"), "packages": ("prefix",)}
+"""Files in which only the values of some keys are paths: those keys."""
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 
@@ -61,12 +73,20 @@ def missing_places(folder: Path, environ: Mapping[str, str]) -> list[MissingPlac
         for key, value in _texts(document.values, ()):
             names = [name for name in _names(value) if name.lower() not in SPACKS_OWN]
             unset = [name for name in names if not environ.get(name)]
-            created = section == "config" and len(key) > 1 and str(key[1]).rstrip(":") in CREATED
-            base = _base(value, environ) if created else None
+            base = _base(value, environ) if _is_created(key) else None
             where = (path, document.line(key) or 1, dotted(key), value)
             missing += [MissingPlace(*where, variable=name) for name in dict.fromkeys(unset)]
             missing += [MissingPlace(*where, folder=base)] if base is not None and not base.is_dir() else []
     return missing
+
+
+def _is_created(key: Key) -> bool:
+    """Return whether Spack creates the folder at a key. A key may end in a colon, which replaces lower scopes."""
+    names = [str(part).rstrip(":") for part in key]
+    return any(
+        len(names) >= len(start) and all(want in (ANY, name) for want, name in zip(start, names, strict=False))
+        for start in CREATED
+    )
 
 
 def _base(value: str, environ: Mapping[str, str]) -> Path | None:
@@ -91,12 +111,14 @@ def _names(value: str) -> list[str]:
 
 
 def _texts(value: Any, key: Key) -> Iterator[tuple[Key, str]]:
-    """Yield the texts that are paths, with their keys; of an external only the prefix is one."""
+    """Yield the texts that are paths, with their keys."""
     if isinstance(value, dict):
         for name, inner in value.items():
             yield from _texts(inner, (*key, name))
     elif isinstance(value, list):
         for index, inner in enumerate(value):
             yield from _texts(inner, (*key, index))
-    elif isinstance(value, str) and (key[:1] != ("packages",) or key[-1] == "prefix"):
-        yield key, value
+    elif isinstance(value, str):
+        only = ONLY_PATHS.get(str(key[0]).rstrip(":")) if key else None
+        if only is None or str(key[-1]).rstrip(":") in only:
+            yield key, value

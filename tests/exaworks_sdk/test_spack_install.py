@@ -363,6 +363,30 @@ def test_a_site_without_spack_configuration_is_refused(tmp_path: Path, monkeypat
     assert "names no spack_scope" in done.output
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "advice"),
+    [
+        ("config", "config:\n  install_tree:\n    root: /nowhere/$user\n", "Is it meant for this machine?"),
+        ("modules", "modules:\n  default:\n    roots:\n      tcl: /nowhere/$user\n", "Is it meant for this machine?"),
+        ("modules", "modules:\n  default:\n    roots:\n      lmod: $ABSENT/x\n", "set ABSENT."),
+    ],
+)
+def test_a_folder_of_configuration_that_would_create_folders_elsewhere_is_refused(
+    tmp_path: Path, calls: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str, advice: str
+) -> None:
+    program(tmp_path)
+    monkeypatch.setenv("EXAWORKS_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("ABSENT", raising=False)
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / f"{name}.yaml").write_text(text)
+    refused = CliRunner().invoke(main, ["install", "--scope", str(tmp_path / "foreign"), "--until", "concretize"])
+    assert refused.exit_code == 2
+    assert f"the Spack configuration in {tmp_path / 'foreign'} does not fit this machine:" in refused.output
+    assert f"{name}.yaml:" in refused.output
+    assert advice in refused.output
+    assert not calls.exists(), "Spack was started"
+
+
 def test_the_configuration_of_a_site_is_refused_on_a_machine_without_its_variables_and_file_systems(
     tmp_path: Path, calls: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

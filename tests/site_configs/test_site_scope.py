@@ -156,6 +156,45 @@ def test_variables_in_prefixes_are_checked_and_those_in_other_texts_are_not(tmp_
     assert [lack.variable for lack in missing_places(scope(tmp_path / "s", text), {})] == ["MPICH_DIR"]
 
 
+CREATED = {
+    "bootstrap": "bootstrap:\n  root: VALUE\n",
+    "concretizer": "concretizer:\n  concretization_cache:\n    url: VALUE\n",
+    "config": "config:\n  install_tree: VALUE\n",
+    "config ": "config:\n  install_tree:\n    root: VALUE\n",
+    "config  ": "config:\n  build_stage::\n    - VALUE\n",
+    "config   ": "config:\n  misc_cache: VALUE\n",
+    "modules": "modules:\n  default:\n    roots:\n      lmod: VALUE\n",
+    "modules ": "modules:\n  site::\n    roots::\n      tcl: VALUE\n",
+    "repos": "repos:\n  builtin:\n    git: https://example.org/packages.git\n    destination: VALUE\n",
+}
+
+
+@pytest.mark.parametrize("section", CREATED)
+def test_every_folder_that_spack_would_create_is_checked(tmp_path: Path, section: str) -> None:
+    def reasons(value: str) -> list[str]:
+        folder = scope(tmp_path / "s", CREATED[section].replace("VALUE", value), f"{section.strip()}.yaml")
+        return [lack.reason for lack in missing_places(folder, {"PLACE": str(tmp_path)})]
+
+    assert reasons("/nowhere/x/$user/spack") == ["the folder /nowhere/x does not exist on this machine"]
+    assert reasons("$ABSENT/spack") == ["the variable ABSENT is not set"]
+    assert reasons("$PLACE/spack") == reasons("$spack/spack") == reasons("$user_cache_path/spack") == []
+
+
+def test_texts_of_modules_and_of_the_concretizer_that_are_no_paths_are_not_checked(tmp_path: Path) -> None:
+    text = (
+        "modules:\n  default:\n    enable: [lmod]\n    lmod:\n      projections: {all: '/nowhere/{name}'}\n"
+        "      all:\n        environment: {set: {HERE: $ABSENT}}\n"
+    )
+    assert missing_places(scope(tmp_path / "s", text, "modules.yaml"), {}) == []
+    concretizer = "concretizer:\n  reuse: $ABSENT\n"
+    assert missing_places(scope(tmp_path / "s", concretizer, "concretizer.yaml"), {}) == []
+
+
 @pytest.mark.parametrize("folder", SCOPES, ids=lambda path: f"{path.parents[1].name}-{path.name}")
-def test_no_packaged_scope_fits_another_machine(folder: Path) -> None:
-    assert missing_places(folder, {})
+def test_no_packaged_scope_fits_a_machine_without_its_variables_and_file_systems(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "is_dir", lambda path: False)  # whatever this machine has
+    monkeypatch.setattr(Path, "is_file", lambda path: path.is_relative_to(PACKAGED) and path.exists())
+    lacking = {lack.file.name for lack in missing_places(folder, {})}
+    assert lacking == {"config.yaml", "modules.yaml"}
