@@ -15,6 +15,7 @@ from sdk_tests.diagnosis.rule import unknown_key
 from sdk_tests.diagnosis.rules import OWN, SIGNALS
 from sdk_tests.judging.blocked import blocked, of_result
 from sdk_tests.judging.examination import texts_of
+from sdk_tests.judging.waiting import split_waiting
 from sdk_tests.model.attempt import AttemptResult, Judgement
 from sdk_tests.model.output import telling_line
 
@@ -153,7 +154,9 @@ def _by_ending(result: AttemptResult) -> Judgement | None:
         return _judgement(Outcome.ERROR, Phase.RUN, CauseClass.HARNESS, "harness-error", result.detail)
     if result.ending == "timeout":
         evidence = result.detail or "the payload was still running at its time limit and was killed"
-        line = telling_line(result.tail)
+        output, waiting = split_waiting(result.tail)
+        line = telling_line(output)
+        evidence += f"; it waited in {waiting}" if waiting else ""
         evidence += f"; {line}" if line else ""
         if overloaded(result):
             evidence = (
