@@ -113,14 +113,17 @@ def slurm(tmp_path: Path, environment: dict[str, str]) -> Iterator[dict[str, str
         manage.down(home, testbed.id)
 
 
-def run_notebook(page: str, folder: Path, env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def run_notebook(
+    page: str, folder: Path, env: dict[str, str], monkeypatch: pytest.MonkeyPatch, seconds: int = 120
+) -> None:
     """Run the notebook of a page as JupyterLab does, and compare the output of each cell with the page."""
     document = nbformat.from_dict(notebook(page, (TUTORIALS / f"{page}.md").read_text()))
     shown = [text for cell in document.cells if (text := stdout_of(cell))]
     for name, value in jupyter_environment(folder, Path(env["VIRTUAL_ENV"]), env).items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("VIRTUAL_ENV", raising=False)  # else IPython would take packages of the deployment
-    NotebookClient(document, timeout=120, kernel_name="python3", resources={"metadata": {"path": folder}}).execute()
+    resources = {"metadata": {"path": folder}}
+    NotebookClient(document, timeout=seconds, kernel_name="python3", resources=resources).execute()
     cells = [cell for cell in document.cells if not cell.source.startswith("%%writefile")]
     printed = [text for cell in cells if (text := stdout_of(cell))]
     assert len(printed) == len(shown) > 0
@@ -154,6 +157,21 @@ def test_the_notebook_of_flux_prints_what_the_page_shows(
     tmp_path: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_notebook("flux", tmp_path, environment, monkeypatch)
+
+
+@pytest.mark.needs("swift-t")
+def test_the_notebook_of_swift_t_prints_what_the_page_shows(
+    tmp_path: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_notebook("swift-t", tmp_path, environment, monkeypatch)
+
+
+@pytest.mark.long
+@pytest.mark.needs("flux")
+def test_the_notebook_of_an_ensemble_prints_what_the_page_shows(
+    tmp_path: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_notebook("ensemble", tmp_path, environment, monkeypatch, seconds=400)
 
 
 @pytest.mark.parametrize("page", sorted(TUTORIALS.glob("*.md")), ids=lambda page: page.stem)

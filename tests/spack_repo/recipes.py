@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import types
 from collections.abc import Iterator
@@ -66,12 +67,21 @@ class _Recorder(types.ModuleType):
         self.recorded: dict[str, list[Directive]] = {}
         self.conditions: list[str] = []
         self.defaults: list[dict[str, Any]] = []
-        self.__all__ = [*KINDS, "default_args", "when", "run_before", "Version", "EnvironmentModifications"]
+        self.__all__ = [
+            *KINDS,
+            "default_args",
+            "when",
+            "run_before",
+            "join_path",
+            "Version",
+            "EnvironmentModifications",
+        ]
         for kind in KINDS:
             setattr(self, kind, self._directive(kind))
         self.default_args, self.when = self._default_args, self._when
         self.Version, self.EnvironmentModifications = str, object
         self.run_before = lambda phase: lambda function: function
+        self.join_path = os.path.join
 
     def _directive(self, kind: str) -> Any:
         def record(*arguments: Any, **options: Any) -> None:

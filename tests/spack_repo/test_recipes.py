@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -146,6 +147,61 @@ def test_fluxion_accepts_every_core_that_the_bundle_accepts() -> None:
     core = read(BUNDLE).needs("flux-core")[0]
     (needed,) = read("flux_sched").needs("flux-core")
     assert bounds(needed.text) == bounds(core.text)
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """What an install prefix is for a recipe: every attribute is a folder below it."""
+
+    path: str
+
+    def __getattr__(self, name: str) -> Prefix:
+        return Prefix(f"{self.path}/{name}")
+
+    def __str__(self) -> str:
+        return self.path
+
+    def __fspath__(self) -> str:
+        return self.path
+
+
+class Variables:
+    """What a recipe sets in the environment."""
+
+    def __init__(self) -> None:
+        self.folders: dict[str, list[str]] = {}
+
+    def prepend_path(self, name: str, folder: Any) -> None:
+        self.folders.setdefault(name, []).insert(0, str(folder))
+
+    def append_path(self, name: str, folder: Any) -> None:
+        self.folders.setdefault(name, []).append(str(folder))
+
+
+class Spec(tuple[str, ...]):
+    """The names of a package's dependencies, and whether the package is an external."""
+
+    external = False
+
+
+@pytest.mark.parametrize(("lua", "external"), [(True, False), (False, False), (True, True), (False, True)])
+def test_fluxion_is_loaded_with_and_without_lua_unless_it_is_the_site_s(lua: bool, external: bool) -> None:
+    recipe = read("flux_sched").cls
+    package, spec = recipe(), Spec(("flux-core", "lua") if lua else ("flux-core",))
+    spec.external = external
+    package.spec, package.prefix = spec, Prefix("/p")
+    builtin: list[bool] = []
+    # Builtin's method asks for the version of the lua in the DAG, also where nothing needs it.
+    recipe.__mro__[1].setup_run_environment = lambda self, env: builtin.append("lua" in self.spec)
+    variables = Variables()
+    package.setup_run_environment(variables)
+    assert builtin == ([True] if lua else [])
+    expected = {} if external else {"FLUX_MODPROBE_PATH_APPEND": ["/p/etc/flux/modprobe"]}
+    if not lua and not external:
+        modules = [f"/p/{library}/flux/modules{part}" for library in ("lib64", "lib") for part in ("/sched", "")]
+        expected |= {"FLUX_MODULE_PATH": modules, "FLUX_EXEC_PATH": ["/p/libexec/flux/cmd"]}
+        expected |= {"FLUX_RC_EXTRA": ["/p/etc/flux"]}
+    assert variables.folders == expected
 
 
 @pytest.mark.parametrize("folder", [name for name in FOLDERS if name.startswith("py_")])

@@ -38,6 +38,16 @@ def test_a_site_s_flux_within_the_range_is_used_and_no_second_one_is_built(
     assert (nodes["flux-core"]["version"], "external" in nodes["flux-core"]) == (core, True)
     assert (nodes["flux-sched"]["version"], "external" in nodes["flux-sched"]) == (sched or "0.54.0", bool(sched))
     assert {"py-cffi", "py-ply", "py-pyyaml"} <= nodes.keys(), "the site's bindings import them"
+    if sched is None:
+        assert "lua" not in nodes
+        program = (
+            "import spack.environment, spack.util.environment as u; e = u.EnvironmentModifications(); "
+            "(s,) = [s for s in spack.environment.active_environment().all_specs() if s.name == 'flux-sched']; "
+            "s.package.setup_run_environment(e); print(sorted({m.name for m in e.env_modifications}))"
+        )
+        printed = spack.ok("-e", str(tmp_path / "release"), "python", "-c", program)
+        names = ["FLUX_EXEC_PATH", "FLUX_MODPROBE_PATH_APPEND", "FLUX_MODULE_PATH", "FLUX_RC_EXTRA"]
+        assert printed.splitlines()[-1] == str(names), "a site's flux-core brings no Lua"
 
 
 @pytest.mark.slow
