@@ -1,4 +1,4 @@
-"""``exaworks sites``: list, show, check, verify and write site files, and detect which system this machine is."""
+"""``exaworks sites``: list, show, check, verify, refresh and write site files, and detect which system this is."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+
+from site_configs.cli_refresh import refresh
 
 PATH = click.Path(path_type=Path)
 
@@ -20,10 +22,14 @@ Examples:
   exaworks sites new --to mysite.yaml      write a draft of a file for this machine
   exaworks sites check mysite.yaml         find mistakes in it
   exaworks sites verify                    compare this machine's file with the machine
+  exaworks sites refresh --old             what to compare with the facilities' public pages again
 """
 )
 def sites() -> None:
     """Describe machines: their schedulers, queues, launchers and limits, in one YAML file for each system."""
+
+
+sites.add_command(refresh)
 
 
 @sites.command(
@@ -103,23 +109,29 @@ def check(files: tuple[Path, ...], as_json: bool) -> None:
     """Check site FILES, or all files in the search folders. Exit code 2 if one of them has a problem.
 
     The Spack scope that a file names is checked with it. The machine itself is not examined: use verify for that.
+    Facts that were read from public pages more than 180 days ago are warnings, which do not change the exit code.
     """
     from site_configs.errors import SiteFileError
-    from site_configs.load import load_file, site_files
+    from site_configs.load import load_file, site_files, source_warning
     from site_configs.scope import folder_of, problems
 
     results: list[dict[str, Any]] = []
     for file in files or tuple(path for _, path in sorted(site_files().items())):
+        result: dict[str, Any] = {"file": str(file), "system": None, "problems": [], "warning": None}
         try:
             system = load_file(file)
             scope = folder_of(system, file)
-            scope_problems = problems(scope) if scope is not None else []
-            results.append({"file": str(file), "system": system.system, "problems": scope_problems})
+            result["system"] = system.system
+            result["problems"] = problems(scope) if scope is not None else []
+            result["warning"] = source_warning(system, file)
         except SiteFileError as error:
-            results.append({"file": str(file), "system": None, "problems": error.message.splitlines()})
+            result["problems"] = error.message.splitlines()
+        results.append(result)
     for result in [] if as_json else results:
         for line in result["problems"] or [f"{result['file']}: ok, {result['system']}"]:
             click.echo(line)
+        if result["warning"]:
+            click.echo(f"warning: {result['warning']}", err=True)
     if as_json:
         click.echo(json.dumps(results, indent=2))
     if any(result["problems"] for result in results):

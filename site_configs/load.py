@@ -19,6 +19,8 @@ from site_configs.document import MAX_BYTES, Document, Problem, dotted, read
 from site_configs.errors import SiteError, SiteFileError, UnknownSystem
 from site_configs.fit import misfits, nearest
 from site_configs.schema import System
+from site_configs.sources import problems as source_problems
+from site_configs.sources import warning
 
 PACKAGED = Path(__file__).resolve().parent
 VARIABLE = "EXAWORKS_SITES"
@@ -31,7 +33,7 @@ def load_file(path: Path) -> System:
         SiteFileError: it cannot be read, does not fit the schema or contradicts itself; one line for each problem.
     """
     expected = next((name for name, known in site_files().items() if known.resolve() == path.resolve()), None)
-    return _load(path, expected, _today())
+    return _load(path, expected, today())
 
 
 def load_text(text: str, source: str) -> System:
@@ -40,7 +42,7 @@ def load_text(text: str, source: str) -> System:
     Raises:
         SiteFileError: it does not fit the schema or contradicts itself.
     """
-    return _typed(text, source, None, None, _today())
+    return _typed(text, source, None, None, today())
 
 
 def find(name: str, *, site_file: Path | None = None, environ: Mapping[str, str] | None = None) -> System:
@@ -61,7 +63,7 @@ def find(name: str, *, site_file: Path | None = None, environ: Mapping[str, str]
             f"No site file describes {name!r}; {nearest(name, known)}. "
             "To write a new one, run: exaworks sites new --to FILE"
         )
-    return _load(files[name], name, _today())
+    return _load(files[name], name, today())
 
 
 def systems(environ: Mapping[str, str] | None = None) -> list[System]:
@@ -92,12 +94,20 @@ def site_files(environ: Mapping[str, str] | None = None) -> dict[str, Path]:
     return paths
 
 
+def source_warning(system: System, file: Path) -> str | None:
+    """Return a warning about facts whose pages have to be read again; ``file`` is the one that the system is from."""
+    document, _, _ = _read(file.read_text(encoding="utf-8"))
+    message = warning(system, document.values, today())
+    return message and f"{file}:{document.line(('sources',))}: sources: {message}"
+
+
 def digest(system: System) -> str:
     """Return the SHA-256 (hex) of a site file's values, the ``config_digest`` of records.
 
-    It does not depend on comments or the order of keys.
+    It does not depend on comments, the order of keys or the cited pages.
     """
-    return hashlib.sha256(msgspec.json.encode(system, order="sorted")).hexdigest()
+    values = msgspec.structs.replace(system, sources=[])
+    return hashlib.sha256(msgspec.json.encode(values, order="sorted")).hexdigest()
 
 
 def _folders(environ: Mapping[str, str]) -> list[Path]:
@@ -108,7 +118,8 @@ def _folders(environ: Mapping[str, str]) -> list[Path]:
     return [*folders, PACKAGED]
 
 
-def _today() -> datetime.date:
+def today() -> datetime.date:
+    """Return the date, in UTC."""
     return datetime.datetime.now(datetime.timezone.utc).date()
 
 
@@ -132,7 +143,11 @@ def _load(path: Path, expected: str | None, today: datetime.date | None) -> Syst
 def _typed(text: str, source: str, expected: str | None, folder: Path | None, today: datetime.date | None) -> System:
     document, problems, system = _read(text)
     if system is not None:
-        problems = [*contradictions(system, today), *_location_problems(system, expected, folder)]
+        problems = [
+            *contradictions(system, today),
+            *source_problems(system, document.values, today),
+            *_location_problems(system, expected, folder),
+        ]
         if not problems:
             return system
     lines = sorted({(p.line or document.line(p.key), dotted(p.key), p.message) for p in problems})

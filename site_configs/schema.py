@@ -331,6 +331,22 @@ class Reference(_Struct, frozen=True, kw_only=True):
     tolerance: Percent
 
 
+class Source(_Struct, frozen=True, kw_only=True):
+    """A public page and the values of the file that it states, so that they can be compared with it again.
+
+    ``facts`` are keys of the file; a key covers everything below it. ``changed`` is the date of the page's last change.
+    ``as_of`` is the state in which it was read: the day itself, or the date of the stored copy that was read.
+    ``checked`` is the day on which the values were compared with it.
+    """
+
+    page: Address
+    section: Text | None = None
+    facts: list[Name]
+    changed: Date | None = None
+    as_of: Date | None = None
+    checked: Date | None = None
+
+
 class System(_Struct, frozen=True, kw_only=True):
     """One machine as its site file describes it.
 
@@ -343,7 +359,8 @@ class System(_Struct, frozen=True, kw_only=True):
     ``allowed_skips`` are shell patterns of case ids that may be skipped without failing the run; the default is all.
     ``cadence`` is the time between two scheduled runs; a result older than ``stale_after`` is stale.
     ``spack_scope`` is a folder of Spack YAML, relative to the site file; with ``spack_host``, ``exaworks release lock``
-    concretizes with it on any machine. ``extras`` holds any other values.
+    concretizes with it on any machine. ``sources`` are the public pages that state the values of the file.
+    ``extras`` holds any other values.
     """
 
     system: SystemName
@@ -373,6 +390,7 @@ class System(_Struct, frozen=True, kw_only=True):
     references: list[Reference] = []
     spack_scope: Text | None = None
     spack_host: SpackHost | None = None
+    sources: list[Source] = []
     extras: dict[str, Any] = {}
 
     @property

@@ -53,7 +53,7 @@ def test_show_of_an_unknown_system_exits_2_with_a_hint() -> None:
 def test_check_accepts_every_packaged_file() -> None:
     result = run("check")
     assert result.exit_code == 0, result.output
-    assert len(result.output.splitlines()) == len(list(PACKAGED.glob("*/*.yaml")))
+    assert len(result.stdout.splitlines()) == len(list(PACKAGED.glob("*/*.yaml")))
 
 
 def test_check_exits_2_if_one_file_is_wrong_and_still_checks_the_others(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_new_without_a_target_prints_the_draft(tmp_path: Path) -> None:
 
 
 def test_every_command_has_help_with_examples() -> None:
-    for name in ("list", "show", "check", "detect", "schema", "new"):
+    for name in ("list", "show", "check", "detect", "schema", "new", "refresh"):
         assert "Examples:" in run(name, "--help").output
     assert "Examples:" in run("--help").output
 

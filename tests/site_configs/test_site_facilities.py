@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 from click.testing import CliRunner
 
@@ -76,7 +74,7 @@ def test_an_active_system_is_detected_and_a_retired_one_is_not(name: str, host: 
 def test_sites_check_accepts_every_file_and_every_spack_scope() -> None:
     result = CliRunner().invoke(sites, ["check"])
     assert result.exit_code == 0, result.output
-    assert {line.rpartition(" ")[2] for line in result.output.splitlines()} == set(SYSTEMS)
+    assert {line.rpartition(" ")[2] for line in result.stdout.splitlines()} == set(SYSTEMS)
 
 
 def test_the_systems_are_those_that_the_project_promises() -> None:
@@ -93,13 +91,6 @@ def test_the_systems_are_those_that_the_project_promises() -> None:
         "anl/theta": ("retired", "cobalt"),
         "nersc/perlmutter": ("active", "slurm"),
     }
-
-
-@pytest.mark.parametrize("name", FACILITIES)
-def test_a_file_names_its_public_source_and_the_date(name: str) -> None:
-    comments = "\n".join(line for line in FILES[name].read_text().splitlines() if line.startswith("#"))
-    assert re.search(r"\b(docs\.olcf\.ornl\.gov|docs\.alcf\.anl\.gov|docs\.nersc\.gov|hpc\.llnl\.gov)/", comments)
-    assert re.search(r"\b20\d\d\b", comments)
 
 
 @pytest.mark.parametrize("name", FACILITIES)
