@@ -7,6 +7,8 @@ from tests.sabotage.breakage import Breakage
 BEFORE_TESTBED = 'BIN="$D/bin"; '
 """A stand-in for a command of a testbed is found by payloads alone, in the deployment."""
 SUBMIT = {"pbs": "qsub", "lsf": "bsub"}
+EMULATED = {"pbs": "export PBS_EXEC=/nowhere; "}
+"""Hides a real scheduler, so that the breakage is the same where one is installed: the harness then emulates it."""
 
 
 def _dialect(scheduler: str, id: str, broken: str, setup: str, evidence: str, advice: str, **more: object) -> Breakage:
@@ -18,7 +20,7 @@ def _dialect(scheduler: str, id: str, broken: str, setup: str, evidence: str, ad
         "needs": ("flux",) if scheduler == "flux" else (),
         **more,
     }
-    broken = f"{scheduler}: {broken}"
+    broken, setup = f"{scheduler}: {broken}", EMULATED.get(scheduler, "") + setup
     return Breakage(f"{scheduler}-{id}", "dialect", broken, setup, evidence=evidence, advice=advice, **given)  # type: ignore[arg-type]
 
 
