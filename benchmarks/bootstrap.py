@@ -1,6 +1,6 @@
 """Measure the time of ``./exaworks`` in a prepared checkout, compared with the plain Python command line.
 
-    python benchmarks/bootstrap.py [ROUNDS]
+    python -m benchmarks.bootstrap [ROUNDS]
 
 Needs an existing environment (any ``./exaworks`` command creates it). Rounds are interleaved; prints medians.
 """
@@ -14,6 +14,9 @@ import sys
 import time
 from pathlib import Path
 
+from benchmarks.load import Watch
+from benchmarks.results import Cell, publish
+
 ROOT = Path(__file__).resolve().parent.parent
 HOME = Path(os.environ.get("EXAWORKS_HOME", ROOT / ".exaworks"))
 
@@ -26,6 +29,7 @@ def seconds(command: list[str]) -> float:
 
 def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 15
+    watch = Watch()
     script = str(ROOT / "exaworks")
     seconds([script, "--version"])
     environments = [stamp.parent for stamp in HOME.glob("env/*/.made") if not stamp.parent.name.endswith("-dev")]
@@ -44,11 +48,11 @@ def main() -> None:
         for name, command in commands.items():
             times[name].append(seconds(command))
     medians = {name: statistics.median(values) for name, values in times.items()}
-    for name, median in medians.items():
-        print(f"{median * 1000:7.1f} ms  {name}")
+    rows: list[list[Cell]] = [[name, median * 1000] for name, median in medians.items()]
     for option in ("--version", "--help"):
         cost = medians[f"./exaworks {option}"] - medians[f"python -I -m exaworks_sdk {option}"]
-        print(f"{cost * 1000:7.1f} ms  cost of ./exaworks over the plain command line, {option} (limit: 100 ms)")
+        rows.append([f"cost of ./exaworks over the plain command line, {option} (limit: 100 ms)", cost * 1000])
+    publish("bootstrap", (f"command, median of {rounds}", "ms"), rows, watch.load(), times=("ms",))
 
 
 if __name__ == "__main__":

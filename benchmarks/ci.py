@@ -1,6 +1,6 @@
 """Measure the time that pipelines need in addition to installing and testing: generation, and each of their steps.
 
-    python benchmarks/ci.py [ROUNDS]
+    python -m benchmarks.ci [ROUNDS]
 
 Prints medians. The cost of a stage is the time of ``ci stage`` minus that of the bare command, in the same run.
 """
@@ -14,6 +14,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from benchmarks.load import Watch
+from benchmarks.results import Cell, publish
 
 CLI = [sys.executable, "-I", "-m", "exaworks_sdk"]
 SITE = """\
@@ -31,6 +34,7 @@ def seconds(command: list[str], folder: Path, environ: dict[str, str]) -> float:
 
 def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    watch = Watch()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         site = folder / "sites" / "bench" / "box.yaml"
@@ -59,12 +63,11 @@ def main() -> None:
             for step, command in commands.items():
                 times[step].append(seconds(command, folder, environ))
     medians = {step: statistics.median(values) for step, values in times.items()}
-    for step, median in medians.items():
-        print(f"{median:7.2f} s  {step}")
     stages = sum(medians[f"ci stage {stage}"] - medians[f"bare {stage}"] for stage in ("setup", "control", "smoke"))
     own = stages + medians["bare setup"] + sum(medians[step] for step in ("ci deliver", "ci verdict", "ci cleanup"))
-    print(f"{medians['ci generate --all']:7.2f} s  generation of all pipelines (limit: 1 s)")
-    print(f"{own:7.2f} s  all own steps of a pipeline (limit: 20 s)")
+    rows: list[list[Cell]] = [[step, median] for step, median in medians.items()]
+    rows.append(["all own steps of a pipeline (limit: 20 s)", own])
+    publish("ci", (f"step, median of {rounds}", "s"), rows, watch.load(), times=("s",))
 
 
 if __name__ == "__main__":

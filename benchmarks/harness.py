@@ -1,23 +1,23 @@
-"""Measure the cost of the harness: cases that run ``true``, compared with a bare loop and ReFrame, and jobs on a Slurm
-testbed, compared with sbatch.
+"""Measure the cost of the harness: cases that run ``true``, compared with a bare loop and with ReFrame.
 
-python -m benchmarks.harness [--cases 100 1000] [--no-reframe] [--no-slurm]
+python -m benchmarks.harness [--cases 100 1000 10000] [--rounds 3] [--reframe 100] [--no-reframe]
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
-from tabulate import tabulate
+from benchmarks.load import Watch
+from benchmarks.results import Cell, publish
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPONENT = "from sdk_tests.plan.components import ComponentKind\nPYTHON = ComponentKind('python', command='python3')\n"
@@ -34,7 +34,7 @@ system: test/bench
 description: A machine for benchmarks
 local: {allowed: true, cores: 0}
 deployment: venv:PREFIX
-limits: {queue_wait: 00:05:00}
+limits: {queue_wait: 04:00:00, infra_retries: 3}
 """
 REFRAME = """
 import reframe as rfm
@@ -54,23 +54,35 @@ class Bench(rfm.RunOnlyRegressionTest):
 REFRAME_SITE = """
 site_configuration = {
     "systems": [{"name": "here", "hostnames": [".*"], "partitions": [{
-        "name": "local", "scheduler": "local", "launcher": "local", "environs": ["plain"], "max_jobs": JOBS}]}],
+        "name": "jobs", "scheduler": "SCHEDULER", "launcher": "local", "environs": ["plain"], "max_jobs": JOBS,
+        "access": ACCESS}]}],
     "environments": [{"name": "plain"}],
     "general": [{"check_search_recursive": False}],
 }
 """
 
 
-def wall(command: list[str], env: dict[str, str], folder: Path) -> float:
-    """Run a command, which must succeed, and return its time in seconds."""
+@dataclass(frozen=True)
+class Cost:
+    """What a command took: elapsed and processor seconds, and the peak memory in MB of its largest process."""
+
+    seconds: float
+    cpu: float
+    memory: float
+
+
+def cost(command: list[str], env: dict[str, str], folder: Path) -> Cost:
+    """Run a command, which must succeed."""
     started = time.perf_counter()
-    done = subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, check=False)
+    output = folder / "output.txt"
+    with output.open("w") as file:
+        process = subprocess.Popen(command, env=env, cwd=folder, stdout=file, stderr=subprocess.STDOUT)
+        _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.perf_counter() - started
-    if done.returncode:
-        sys.exit(
-            f"{' '.join(command[:6])} … failed with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
-        )
-    return seconds
+    if process.returncode:
+        sys.exit(f"{' '.join(command[:6])} … failed with {process.returncode}:\n{output.read_text()[-4000:]}")
+    return Cost(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 
 
 def bare(count: int, concurrency: int) -> float:
@@ -83,8 +95,8 @@ def bare(count: int, concurrency: int) -> float:
 
 def harness(
     folder: Path, count: int, env: dict[str, str], site: str, *, payload: str, where: str, scheduler: str
-) -> tuple[float, list[str]]:
-    """Run ``count`` cases with the harness, and return the time in seconds and the command."""
+) -> Cost:
+    """Run ``count`` cases with the harness."""
     folder.mkdir(parents=True, exist_ok=True)
     plug = folder / "plug"
     info = plug / "bench-1.dist-info"
@@ -98,118 +110,83 @@ def harness(
     command = [sys.executable, "-m", "pytest", "-q", "-c", "pytest.ini", "-p", "no:cacheprovider", "--no-upload"]
     command += ["--site", "test/bench", "--site-file", "site.yaml", "--scheduler", scheduler, "test_bench.py"]
     full = {**env, "PYTHONPATH": f"{plug}:{ROOT}", "EXAWORKS_HOME": str(folder / "home")}
-    return wall(command, full, folder), command
+    return cost(command, full, folder)
 
 
-def overhead(folder: Path, counts: list[int], env: dict[str, str], with_reframe: bool) -> list[list[object]]:
-    """Return rows: name, cases, wall time, cost of a case over the bare loop with and without start-up, ratio."""
+def reframe(
+    folder: Path, count: int, concurrency: int, env: dict[str, str], scheduler: str = "local", access: str = "[]"
+) -> Cost:
+    """Run the same cases with ReFrame's asynchronous policy and the same number at once."""
+    folder.mkdir(parents=True)
+    (folder / "bench.py").write_text(REFRAME.replace("COUNT", str(count)))
+    site = REFRAME_SITE.replace("JOBS", str(concurrency)).replace("SCHEDULER", scheduler).replace("ACCESS", access)
+    (folder / "site.py").write_text(site)
+    command = [str(Path(sys.prefix, "bin", "reframe")), "-C", "site.py", "-c", "bench.py", "--exec-policy=async", "-r"]
+    return cost([*command, f"--prefix={folder}/out"], env, folder)
+
+
+def overhead(folder: Path, counts: list[int], rounds: int, env: dict[str, str], reframe_at: int) -> list[list[Cell]]:
+    """Return rows for the counts of cases: medians of the rounds, in which the programs take turns."""
     concurrency = len(os.sched_getaffinity(0))
     site = SITE.replace("PREFIX", sys.prefix)
 
-    def one(name: str, count: int) -> float:
-        return harness(folder / name, count, env, site, payload="/bin/true", where="job", scheduler="local")[0]
+    def one(name: str, count: int) -> Cost:
+        return harness(folder / name, count, env, site, payload="/bin/true", where="job", scheduler="local")
 
-    start = statistics.median(one(f"local-1-{turn}", 1) for turn in range(3))
-    rows: list[list[object]] = [["this harness, start and end", 1, start, "", "", ""]]
+    def median(costs: list[Cost]) -> Cost:
+        return Cost(
+            *(statistics.median(getattr(each, name) for each in costs) for name in ("seconds", "cpu", "memory"))
+        )
+
+    one("local-0", 1)  # afterwards everything is compiled and in memory
+    start = median([one(f"local-1-{turn}", 1) for turn in range(rounds)])
+    rows: list[list[Cell]] = [["this harness, start and end", 1, start.seconds, start.cpu, None, None, start.memory]]
     for count in counts:
-        bare_times, harness_times = [], []
-        for turn in range(3):
+        turns = max(1, rounds if count <= 1000 else 1)
+        bare_times, costs, others = [], list[Cost](), list[Cost]()
+        for turn in range(turns):
             bare_times.append(bare(count, concurrency))
-            harness_times.append(one(f"local-{count}-{turn}", count))
-        base, time_harness = statistics.median(bare_times), statistics.median(harness_times)
-        rows.append([f"bare loop, {concurrency} at once", count, base, 0.0, 0.0, ""])
-        cost = time_harness - base
-        rows.append(["this harness", count, time_harness, cost / count * 1000, (cost - start) / count * 1000, ""])
-        if with_reframe and count <= 100:
-            time_reframe = reframe(folder / f"reframe-{count}", count, concurrency, env)
-            cost_reframe = time_reframe - base
-            ratio = f"{cost_reframe / cost:.1f} x this harness"
-            rows.append(["ReFrame, async", count, time_reframe, cost_reframe / count * 1000, "", ratio])
+            costs.append(one(f"local-{count}-{turn}", count))
+            if count <= reframe_at:
+                others.append(reframe(folder / f"reframe-{count}-{turn}", count, concurrency, env))
+        base, ours = statistics.median(bare_times), median(costs)
+        rows.append([f"bare loop, {concurrency} at once", count, base, None, None, None, None])
+        each = (ours.seconds - base - start.seconds) / count * 1000
+        rows.append(["this harness", count, ours.seconds, ours.cpu, each, 1.0, ours.memory])
+        if others:
+            theirs = median(others)
+            ratio = (theirs.seconds - base) / (ours.seconds - base)
+            per_case = (theirs.seconds - base) / count * 1000
+            rows.append(["ReFrame, async", count, theirs.seconds, theirs.cpu, per_case, ratio, theirs.memory])
     return rows
 
 
-def reframe(folder: Path, count: int, concurrency: int, env: dict[str, str]) -> float:
-    """Run the same cases with ReFrame's asynchronous policy and the same concurrency; return the time in seconds."""
-    folder.mkdir(parents=True)
-    (folder / "bench.py").write_text(REFRAME.replace("COUNT", str(count)))
-    (folder / "site.py").write_text(REFRAME_SITE.replace("JOBS", str(concurrency)))
-    command = [str(Path(sys.prefix, "bin", "reframe")), "-C", "site.py", "-c", "bench.py", "--exec-policy=async", "-r"]
-    return wall([*command, f"--prefix={folder}/out"], env, folder)
-
-
-def jobs(folder: Path, count: int, env: dict[str, str]) -> list[list[object]]:
-    """Run one-second jobs on a private Slurm, in a bare sbatch loop and with the harness, and return rows."""
-    import json
-
-    from sdk_tests.testbeds import manage
-
-    folder.mkdir(parents=True)
-    testbed = manage.up("slurm", folder / "testbed", nodes=2, cores=16, owner_pid=os.getpid())
-    try:
-        import msgspec
-
-        full = manage.environment(testbed, env)
-        spec = msgspec.json.encode([testbed.scheduler]).decode()
-        site = SITE.replace("PREFIX", sys.prefix) + f"schedulers: {spec}\n"
-        script = folder / "second.sh"
-        script.write_text("#!/bin/sh\nsleep 1\n")
-        script.chmod(0o755)
-        rows: list[list[object]] = []
-        base = sbatch(count, script, full, folder)
-        harness(folder / "harness", count, full, site, payload=str(script), where="job", scheduler="slurm")
-        (records,) = (folder / "harness" / "home" / "runs").glob("*/records.jsonl")
-        times = [json.loads(line)["timing"] for line in records.read_text().splitlines()]
-        first = min(stamp(t["submitted"]) for t in times)
-        seconds = max(stamp(t["ended"]) + t["collect"]["seconds"] for t in times) - first
-        cost = (seconds - base) / count * 1000
-        rows.append(["bare sbatch loop", count, base, 0.0, "", ""])
-        rows.append(
-            ["this harness, from the first submission", count, seconds, cost, "", f"{seconds / base:.2f} x bare"]
-        )
-        return rows
-    finally:
-        manage.down(folder / "testbed", testbed.id)
-
-
-def stamp(text: str) -> float:
-    from datetime import datetime
-
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
-
-
-def sbatch(count: int, script: Path, env: dict[str, str], folder: Path) -> float:
-    """Submit jobs one by one, poll the queue until it is empty, and return the time in seconds."""
-    started = time.perf_counter()
-    for _ in range(count):
-        subprocess.run(
-            ["sbatch", "--parsable", "--output=/dev/null", str(script)],
-            env=env,
-            cwd=folder,
-            check=True,
-            capture_output=True,
-        )
-    squeue = ["squeue", "--noheader", "--format=%i"]
-    while subprocess.run(squeue, env=env, check=True, capture_output=True).stdout.strip():
-        time.sleep(0.2)
-    return time.perf_counter() - started
+def clean_environment() -> dict[str, str]:
+    """Return the environment without variables that would change what is measured."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("EXAWORKS_", "SLURM", "PYTEST", "COV"))}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cases", type=int, nargs="+", default=[100, 1000])
+    parser.add_argument("--cases", type=int, nargs="+", default=[100, 1000, 10000])
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="repetitions of which the median counts, up to 1,000 cases"
+    )
+    parser.add_argument("--reframe", type=int, default=100, metavar="N", help="compare with ReFrame up to N cases")
     parser.add_argument("--no-reframe", action="store_true")
-    parser.add_argument("--no-slurm", action="store_true")
     options = parser.parse_args()
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("EXAWORKS_", "SLURM", "PYTEST", "COV"))}
+    watch = Watch()
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        folder = Path(name)
-        rows = overhead(folder, options.cases, env, not options.no_reframe)
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-        if not options.no_slurm:
-            rows += jobs(folder / "slurm", 100, env)
-    headers = ("program", "cases", "wall s", "ms per case over bare", "without start-up", "ratio")
-    print(tabulate(rows, headers=headers, floatfmt=".2f"))
-    print(f"peak memory of the largest process (harness, ReFrame or their children): {peak:.0f} MB")
+        at = 0 if options.no_reframe else options.reframe
+        rows = overhead(Path(name), options.cases, options.rounds, clean_environment(), at)
+    costs = [row[4] for row in rows if row[0] == "this harness" and isinstance(row[4], float)]
+    notes = []
+    if watch.load().idle and len(costs) > 1:
+        notes.append(
+            f"The most expensive of these sizes costs {max(costs) / min(costs):.2f} times the cheapest, per case."
+        )
+    headers = ("program", "cases", "elapsed s", "processor s", "ms a case", "ratio to this harness", "memory MB")
+    publish("harness", headers, rows, watch.load(), times=("elapsed s", "ms a case", headers[5]), notes=notes)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Measure the start of the Slurm testbed, and 100 jobs on it, compared with a Slurm with default scheduling.
 
-python benchmarks/testbed.py [--jobs 100] [--rounds 5]
+python -m benchmarks.testbed [--jobs 100] [--rounds 5]
 """
 
 from __future__ import annotations
@@ -8,15 +8,16 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
-from tabulate import tabulate
-
+from benchmarks import sbatch
+from benchmarks.harness import clean_environment
+from benchmarks.load import Watch
+from benchmarks.results import publish
 from sdk_tests.testbeds import Testbed, manage, slurm_conf
 
 
@@ -29,27 +30,14 @@ def time_to_start(home: Path) -> tuple[float, float]:
     return idle - started, time.monotonic() - idle
 
 
-def run_jobs(testbed: Testbed, jobs: int) -> tuple[float, float]:
-    """Run jobs, and return the seconds from the first submission to the last one, and to the end of the last job."""
-    env = manage.environment(
-        testbed, {name: value for name, value in os.environ.items() if not name.startswith("SLURM")}
-    )
+def run_jobs(testbed: Testbed, jobs: int) -> tuple[float, float, int]:
+    """Run jobs; return the seconds to the last submission and to the last end, and how many jobs were requeued."""
+    env = manage.environment(testbed, clean_environment())
     started = time.monotonic()
-    for _ in range(jobs):
-        subprocess.run(
-            ["sbatch", "--parsable", "--output=/dev/null", "--wrap=true"],
-            env=env,
-            stdout=subprocess.DEVNULL,
-            check=True,
-        )
+    ids = sbatch.submit(jobs, "true", env, Path(tempfile.gettempdir()))
     submitted = time.monotonic()
-    while True:
-        listed = subprocess.run(
-            ["squeue", "-h", "-t", "all", "-o", "%T"], env=env, capture_output=True, text=True, check=True
-        )
-        if listed.stdout.split().count("COMPLETED") == jobs:
-            return submitted - started, time.monotonic() - started
-        time.sleep(0.05)
+    requeued = sbatch.wait(ids, env, interval=0.05)
+    return submitted - started, time.monotonic() - started, requeued
 
 
 def by_default(tuned: Callable[..., str]) -> Callable[..., str]:
@@ -67,6 +55,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
+    watch = Watch()
     with tempfile.TemporaryDirectory(prefix="bench-", dir="/tmp") as folder:
         home = Path(folder)
         rounds = [time_to_start(home) for _ in range(options.rounds)]
@@ -82,15 +71,20 @@ def main() -> None:
                 rows.append((name, *run_jobs(testbed, options.jobs)))
             finally:
                 manage.down(home, testbed.id)
-    table = [
-        ("start until nodes are idle", statistics.median(ups), max(ups)),
-        ("stop until all processes have ended", statistics.median(downs), max(downs)),
-    ]
-    print(tabulate(table, headers=(f"two nodes, {options.rounds} rounds", "median s", "worst s"), floatfmt=".2f"))
-    print()
-    jobs = [(name, submitted, done, done / rows[0][2]) for name, submitted, done in rows]
-    headers = (f"{options.jobs} x sbatch true, scheduling", "submitted s", "all done s", "ratio")
-    print(tabulate(jobs, headers=headers, floatfmt=".2f"))
+    starts = watch.load()
+    publish(
+        "testbed-start",
+        (f"two nodes, {options.rounds} rounds", "median s", "worst s"),
+        [
+            ("start until nodes are idle", statistics.median(ups), max(ups)),
+            ("stop until all processes have ended", statistics.median(downs), max(downs)),
+        ],
+        starts,
+        times=("median s", "worst s"),
+    )
+    headers = (f"{options.jobs} x sbatch true, scheduling", "submitted s", "all done s", "ratio", "requeued")
+    jobs = [(name, submitted, done, done / rows[0][2], requeued) for name, submitted, done, requeued in rows]
+    publish("testbed-jobs", headers, jobs, starts, times=("submitted s", "all done s", "ratio"))
 
 
 if __name__ == "__main__":

@@ -80,8 +80,9 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True, tag="setup"):
 class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True, tag="launch"):
     """Start one attempt at one cell. All times are seconds.
 
-    env: name of the environment in ``Setup``. limit: bounds a process beside the scheduler. queue_wait: after it, a job
-    that has not started is given up. frame: the token around the payload's answer. first: whether it goes before all
+    env: name of the environment in ``Setup``. limit: bounds a process beside the scheduler. expected: how long it will
+    probably take; 0 if that is unknown, and then it counts as long as its walltime. queue_wait: after it, a job that
+    has not started is given up. frame: the token around the payload's answer. first: whether it goes before all
     others, as the control of a scheduler does. components: what must be able to start before it.
     """
 
@@ -96,6 +97,7 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True, tag="launch"):
     cores: int = 1
     jobs: int = 0
     walltime: float = 60.0
+    expected: float = 0.0
     limit: float = 60.0
     queue_wait: float = 3600.0
     answer: bool = True
@@ -110,9 +112,22 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True, tag="launch"):
     def key(self) -> str:
         return f"{self.case_id}#{self.attempt}"
 
+    @property
+    def duration(self) -> float:
+        """The seconds by which requests are ordered."""
+        return self.expected or self.walltime
+
 
 class Stop(msgspec.Struct, frozen=True, tag="stop"):
     """Cancel everything, report every open attempt as cancelled, and leave."""
+
+
+class Hold(msgspec.Struct, frozen=True, tag="hold"):
+    """More requests follow: start nothing until ``Release``, so that their order does not depend on their arrival."""
+
+
+class Release(msgspec.Struct, frozen=True, tag="release"):
+    """All requests that belong together have arrived."""
 
 
 class GiveUp(msgspec.Struct, frozen=True, tag="give_up"):
@@ -151,7 +166,7 @@ class SupervisorStopped(msgspec.Struct, frozen=True, tag="supervisor_stopped"):
     """The supervisor has stopped everything and leaves."""
 
 
-Instruction = Setup | LaunchRequest | GiveUp | Stop
+Instruction = Setup | LaunchRequest | Hold | Release | GiveUp | Stop
 Message = Event | AttemptFinished | CleanupFailed | SupervisorStopped
 
 
@@ -162,7 +177,7 @@ def line(value: msgspec.Struct) -> bytes:
 
 def instruction(text: bytes) -> Instruction:
     """Decode one line from the harness."""
-    decoded: Instruction = msgspec.convert(json.loads(text), Setup | LaunchRequest | GiveUp | Stop)
+    decoded: Instruction = msgspec.convert(json.loads(text), Instruction)
     return decoded
 
 

@@ -13,15 +13,15 @@ from collections.abc import Callable, Iterable, Sequence
 from sdk_tests.execution.messages import LaunchRequest
 
 Priority = tuple[bool, float, int]
-"""Whether it waits for those that go first; its walltime in seconds, negative; its number in order of arrival."""
+"""Whether it waits for those that go first; its expected seconds, negative; its number in order of arrival."""
 Group = tuple[str, str, int, int, int, bool, bool]
 
 
 class PendingRequests:
     """Orders requests: those marked ``first``, then the longest, so that the run ends soonest, then as they arrived.
 
-    shares: whether a request shares an allocation with the others of as many nodes; such a group is started whole,
-    after the requests that are started one by one.
+    shares: whether a request shares an allocation with the others of as many nodes. Such a group is started whole, and
+    is as long as all of its members one after the other.
     """
 
     def __init__(self, shares: Callable[[LaunchRequest], bool]) -> None:
@@ -31,16 +31,16 @@ class PendingRequests:
 
     def add(self, requests: Iterable[LaunchRequest]) -> None:
         for request in requests:
-            priority = (not request.first, -request.walltime, next(self._numbers))
+            priority = (not request.first, -request.duration, next(self._numbers))
             heapq.heappush(self._groups.setdefault(self._group(request), []), (priority, request))
 
     def start(self, start: Callable[[Sequence[LaunchRequest]], bool]) -> None:
         """Offer the requests in their order; ``start`` returns False for what the limits do not admit now."""
-        heads = [(group[-1], members[0][0], group) for group, members in self._groups.items()]
+        heads = [(_priority(group, members), group) for group, members in self._groups.items()]
         heapq.heapify(heads)
         while heads:
-            shared, _, group = heapq.heappop(heads)
-            members = self._groups.pop(group)
+            _, group = heapq.heappop(heads)
+            shared, members = group[-1], self._groups.pop(group)
             offered = sorted(members) if shared else [heapq.heappop(members)]
             rest = [] if shared else members
             admitted = start([request for _, request in offered])
@@ -50,7 +50,7 @@ class PendingRequests:
             if rest:
                 self._groups[group] = rest
             if rest and admitted and not shared:
-                heapq.heappush(heads, (shared, rest[0][0], group))
+                heapq.heappush(heads, (_priority(group, rest), group))
 
     def remove(self, scheduler: str | None = None) -> list[LaunchRequest]:
         """Remove the requests of one scheduler, or all, and return them in their order."""
@@ -61,3 +61,11 @@ class PendingRequests:
         if self._shares(request):
             return (request.scheduler, request.where, request.nodes, 0, 0, False, True)
         return (request.scheduler, request.where, 0, request.cores, request.jobs, request.alone, False)
+
+
+def _priority(group: Group, members: Sequence[tuple[Priority, LaunchRequest]]) -> Priority:
+    """Return the priority of what a group offers next: its first member, or all together if they share a job."""
+    first = members[0][0]
+    if not group[-1]:
+        return first
+    return (first[0], -sum(request.duration for _, request in members), first[2])

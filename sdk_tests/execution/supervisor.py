@@ -25,8 +25,10 @@ from sdk_tests.execution.messages import (
     CleanupFailed,
     Event,
     GiveUp,
+    Hold,
     LaunchRequest,
     Message,
+    Release,
     Setup,
     Stop,
     SupervisorStopped,
@@ -72,6 +74,8 @@ class Supervisor:
         self._controls = 0
         self.given_up: dict[str, tuple[float, str]] = {}
         """Schedulers whose control failed: monotonic seconds until which their cases may run, and the reason."""
+        self.held = False
+        """Whether more requests follow, so that nothing is started yet."""
         self.stopping: float | None = None
         self._works: set[str] = set()
         """The folder that contains the scratch folders of the attempts, as soon as a request has named it."""
@@ -273,7 +277,7 @@ class Supervisor:
         for leftover_jobs in self.leftover_jobs.values():
             leftover_jobs.tick()
         self._end_given_up()
-        if self.stopping is None:
+        if self.stopping is None and not self.held:
             self.pending.start(self._admit)
         interval = min((b.interval for b in self.batches.values() if b.jobs), default=1.0)
         self.processes.poll(min(interval, 1.0))
@@ -352,6 +356,8 @@ def main() -> None:
                 supervisor = Supervisor(given, processes, out)
             elif isinstance(given, LaunchRequest):
                 requests.append(given)
+            elif isinstance(given, (Hold, Release)) and supervisor:
+                supervisor.held = isinstance(given, Hold)
             elif isinstance(given, GiveUp) and supervisor:
                 supervisor.give_up(given)
             elif isinstance(given, Stop) and supervisor:

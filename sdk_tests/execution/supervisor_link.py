@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import selectors
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
 from sdk_tests.errors import RunError
-from sdk_tests.execution.messages import Message, Stop, SupervisorStopped, line, message
+from sdk_tests.execution.messages import (
+    Hold,
+    LaunchRequest,
+    Message,
+    Release,
+    Stop,
+    SupervisorStopped,
+    line,
+    message,
+)
 
+TOGETHER = 500
+"""Requests that are ordered before the first of them is started."""
 CLOSE_LIMIT = 60.0
 """Seconds in which the supervisor must have stopped everything, or it is killed."""
 
@@ -59,6 +72,20 @@ class Link:
             self._in.flush()
         except OSError as error:
             raise RunError(f"the supervisor of this run is gone ({error}); its log is {self._log}") from error
+
+    def send_together(self, requests: Iterable[LaunchRequest]) -> None:
+        """Send requests that compete for the same places, so that the longest of them are started first.
+
+        Of very many, the rest is ordered as it arrives: the machine must not wait until all are written.
+
+        Raises:
+            RunError: the supervisor is gone.
+        """
+        remaining = iter(requests)
+        first = list(itertools.islice(remaining, TOGETHER))
+        if first:
+            self.send(Hold(), *first, Release())
+        self.send(*remaining)
 
     def receive(self, timeout: float) -> list[Message]:
         """Return the messages that arrived within ``timeout`` seconds, perhaps none.

@@ -15,6 +15,7 @@ from sdk_tests.judging.comparison import Compared, comparison
 from sdk_tests.judging.item_state import CELL, COMPARISON, EXCEPTIONS, JUDGE_INPUT, REPORTS
 from sdk_tests.judging.loop import Loop
 from sdk_tests.judging.signals import Signals
+from sdk_tests.judging.timekeeping import Timekeeping
 from sdk_tests.model.metrics import answer_metrics, compare
 from sdk_tests.plan.cells import Cell, cells, selected, unmatched, without_idle_controls
 from sdk_tests.plan.preparation import Echo, Preparation
@@ -57,6 +58,7 @@ class Harness:
         self._interrupted = False
         self._stopped_early = False
         self._leftover_jobs: list[str] = []
+        self._times: Timekeeping | None = None
 
     @cached_property
     def resumed_run(self) -> RunFolder | None:
@@ -147,6 +149,7 @@ class Harness:
             signals.console = self.run.folder.private / "console.log"
             with self.run.folder.lock():
                 loop = Loop(self.run, session, items, signals)
+                self._times = loop.times
                 try:
                     loop.run()
                 finally:
@@ -213,6 +216,7 @@ class Harness:
                 stopped_early=self._stopped_early,
                 case_ids=self.case_ids,
                 leftover_jobs=self._leftover_jobs,
+                timeline=self._times.timeline() if self._times is not None else None,
                 collector=self.collector,
             )
         if session.exitstatus != pytest.ExitCode.INTERNAL_ERROR:

@@ -31,6 +31,7 @@ from sdk_tests.judging.item_state import CELL, COMPARISON, EXCEPTIONS, JUDGE_INP
 from sdk_tests.judging.judge import synthetic_report, verdict
 from sdk_tests.judging.scheduler_health import SchedulerHealths
 from sdk_tests.judging.signals import Signals
+from sdk_tests.judging.timekeeping import Timekeeping
 from sdk_tests.model.attempt import AttemptResult, Judgement, Outcome
 from sdk_tests.plan.cells import Cell
 from sdk_tests.plan.launch_requests import LaunchRequests
@@ -78,6 +79,8 @@ class Loop:
             for target in self.preparation.targets
         }
         self.requests = LaunchRequests(self.preparation, self.folder.path, self.folder.private, list(items))
+        self._setup = self.requests.setup()
+        self.times = Timekeeping(self.preparation, self._setup)
         self.explanations = Explanations(self.preparation, self.folder, self.requests)
         self.waiting_controls = {
             cell.scheduler for cell in map(_cell, items.values()) if cell.control and cell.judgement is None
@@ -110,12 +113,12 @@ class Loop:
         link = Link(self.folder.private / "supervisor.log")
         try:
             link.watch(self.signals.wake)
-            link.send(self.requests.setup())
+            link.send(self._setup)
             runnable = [item for item in self.items.values() if _cell(item).judgement is None]
             link.send(*(self._launch_request(item) for item in runnable if _cell(item).control))
             judged_by_plan += self._block(runnable)
             runnable = [item for item in runnable if _cell(item).judgement is None and not _cell(item).control]
-            link.send(*(self._launch_request(item) for item in runnable))
+            link.send_together(self._launch_request(item) for item in runnable)
             for item in judged_by_plan:
                 self._judge(item, None, _cell(item).judgement)
             self._until_done(link)
@@ -234,6 +237,7 @@ class Loop:
     # -- judging ------------------------------------------------------------------------------------------------------
 
     def _on_attempt_finished(self, result: AttemptResult, link: Link) -> None:
+        self.times.finished(result)
         item = self.open.get(result.case_id)
         if item is None or result.attempt != self.attempts[result.case_id]:
             return
@@ -290,7 +294,7 @@ class Loop:
         if alone:
             self.repeated.add(cell.case_id)
         self._run.display.event(cell.case_id, "retry", reason)
-        link.send(self.requests.request(cell, self.attempts[cell.case_id], alone=alone))
+        link.send(self._requested(self.requests.request(cell, self.attempts[cell.case_id], alone=alone)))
 
     def _on_control_judged(self, scheduler: str, link: Link) -> None:
         """Judge what waited for the control case of a scheduler; if it failed, wait no longer for the other cases."""
@@ -388,7 +392,11 @@ class Loop:
 
     def _launch_request(self, item: pytest.Item) -> LaunchRequest:
         cell = _cell(item)
-        return self.requests.request(cell, self.attempts[cell.case_id])
+        return self._requested(self.requests.request(cell, self.attempts[cell.case_id]))
+
+    def _requested(self, request: LaunchRequest) -> LaunchRequest:
+        self.times.requested(request)
+        return request
 
     def _outcome(self, cell: Cell, result: AttemptResult) -> Outcome:
         scheduler = self.preparation.schedulers[cell.scheduler]

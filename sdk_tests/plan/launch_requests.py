@@ -21,6 +21,7 @@ from sdk_tests.execution.messages import EnvironmentChange, InnerSetup, LaunchRe
 from sdk_tests.plan import nesting
 from sdk_tests.plan.available_scheduler import AvailableScheduler
 from sdk_tests.plan.cells import Cell
+from sdk_tests.plan.expected import earlier_seconds
 from sdk_tests.plan.preflight import argv_of, argv_of_conditions
 from sdk_tests.plan.preparation import Preparation
 from sdk_tests.plan.probe import PAYLOADS
@@ -44,6 +45,8 @@ class LaunchRequests:
     def __init__(self, preparation: Preparation, run: Path, private: Path, case_ids: list[str]) -> None:
         self.preparation = preparation
         self._name = run.name
+        system = preparation.system
+        self._earlier = earlier_seconds(preparation.places.runs, f"{system.site}/{system.name}")
         self._numbers = {case_id: number for number, case_id in enumerate(case_ids)}
         shared = preparation.system.work_dir
         base = private
@@ -219,6 +222,7 @@ class LaunchRequests:
             cores=case.cores,
             jobs=0 if nested else case.jobs,
             walltime=walltime,
+            expected=min(self._earlier.get(cell.case_id, 0.0), walltime),
             limit=limit,
             queue_wait=wait,
             answer=case.answer,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -30,7 +31,8 @@ class Preparation:
 
     absent: the schedulers that should exist and cannot be used, each with the reason. environ: the environment of the
     harness's own commands and payloads. outer: the environment outside any testbed. testbeds: ids, in start order.
-    slowdown: the factor by which time limits grow for work on this machine.
+    slowdown: the factor by which time limits grow for work on this machine. prepared: when the preparation ended, in
+    seconds since the epoch.
     """
 
     options: Options
@@ -44,6 +46,7 @@ class Preparation:
     outer: dict[str, str]
     testbeds: list[str] = field(default_factory=list)
     slowdown: float = 1.0
+    prepared: float = field(default_factory=time.time)
 
     @property
     def release(self) -> Release | None:

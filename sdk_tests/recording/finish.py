@@ -14,6 +14,7 @@ from dashboard_client.redact import redact_manifest
 from dashboard_client.upload import push
 from dashboard_client.verdict import closing
 from sdk_tests.model.metrics import unused_references
+from sdk_tests.model.timeline import Timeline
 from sdk_tests.model.timestamps import now
 from sdk_tests.recording.run import Run
 from sdk_tests.report import html, junit
@@ -26,15 +27,16 @@ def finish(
     stopped_early: bool,
     case_ids: Iterable[str],
     leftover_jobs: Sequence[str] = (),
+    timeline: Timeline | None = None,
     collector: tuple[str, str] | None = None,
 ) -> int:
     """Close the run, upload it, and write its reports; return the exit code of ``exaworks validate``.
 
     interrupted: a signal stopped the run. stopped_early: pytest stopped it (``-x``, ``--maxfail``). case_ids: all cases
     of the system, used to find references that match none; empty where only some schedulers were planned.
-    leftover_jobs: what may still be in a queue, for the manifest. collector: address and token of a collector that this
-    run started. A failed upload changes no verdict: it is reported, and ``exaworks results push`` can deliver the
-    results later.
+    leftover_jobs: what may still be in a queue, for the manifest. timeline: of this session. collector: address and
+    token of a collector that this run started. A failed upload changes no verdict: it is reported, and ``exaworks
+    results push`` can deliver the results later.
     """
     system = run.preparation.system
     effective = run.folder.effective()
@@ -52,19 +54,22 @@ def finish(
         run.echo(f"warning: {problem}")
     if run.preparation.options.upload:
         _upload(run, collector or _site_collector(run))
-    _write_reports(run)
+    _write_reports(run, timeline)
     return closed.exit_code
 
 
-def _write_reports(run: Run) -> None:
-    """Write junit.xml and report.html. A full disk is only reported, because the records are already on disk."""
+def _write_reports(run: Run, timeline: Timeline | None) -> None:
+    """Write timeline, junit.xml and report.html. A full disk is only reported: the records are already on disk."""
     folder = run.folder
     manifest, records = folder.manifest, folder.records()
     try:
+        if timeline is not None:
+            timeline.write(folder.private)
         write_atomically(folder.path / "junit.xml", junit.junit_xml(manifest, records).encode())
         comparison = compare_with_last_pass(folder, folder.path.parent)
         write_atomically(
-            folder.path / "report.html", html.report_html(manifest, records, comparison=comparison).encode()
+            folder.path / "report.html",
+            html.report_html(manifest, records, comparison=comparison, timeline=timeline).encode(),
         )
     except OSError as error:
         run.echo(f"error: the report could not be written: {error}. The records are in {folder.path}.")

@@ -12,10 +12,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from dashboard_client.schema import Manifest, Record, Span, Timing, canonical, digest
+from sdk_tests.model.timeline import Timeline
+from sdk_tests.report import gantt
+from sdk_tests.report.critical_path import critical_path
 from sdk_tests.report.environment import environment, named
 from sdk_tests.report.figures import figures
 from sdk_tests.report.gaps import gaps
-from sdk_tests.report.text import clean, one_line, tail
+from sdk_tests.report.text import clean, one_line, tail, time_span
 from sdk_tests.report.view import (
     BLAME,
     EXIT_CODES,
@@ -77,11 +80,21 @@ class Part:
         return [(state, counted(state, self.counts[state])) for state in STATES if self.counts[state]]
 
 
-def report_html(manifest: Manifest, records: Sequence[Record], *, comparison: Comparison | None = None) -> str:
-    """Return the page; with a comparison it also shows what changed since the last run that passed."""
+def report_html(
+    manifest: Manifest,
+    records: Sequence[Record],
+    *,
+    comparison: Comparison | None = None,
+    timeline: Timeline | None = None,
+) -> str:
+    """Return the page; with a comparison it also shows what changed since the last run that passed.
+
+    timeline: of the session that ran the cases; with it, the page shows where the time went.
+    """
     from markupsafe import Markup
 
     run = view(manifest, records)
+    path = critical_path(timeline) if timeline is not None else None
     templates = _templates()
     style, _, _ = templates.loader.get_source(templates, "report.css")  # type: ignore[union-attr]
     allowed = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
@@ -105,6 +118,12 @@ def report_html(manifest: Manifest, records: Sequence[Record], *, comparison: Co
         place=place(manifest),
         seal=seal(manifest, records),
         comparison=comparison,
+        timeline=timeline,
+        path=path,
+        gantt=gantt.gantt(timeline, path.chain if path else ()) if timeline is not None and timeline.bars else None,
+        width=gantt.WIDTH,
+        left=gantt.LEFT,
+        top=gantt.TOP,
         meaning=EXIT_CODES.get(run.verdict.exit_code) if run.verdict.exit_code is not None else None,
         labels=LABELS,
         bar=_BAR,
@@ -132,13 +151,7 @@ def duration(span: Span | None) -> str:
     """Write a duration for people, with a mark if the scheduler measured it; an unknown one is a dash, never zero."""
     if span is None:
         return "—"
-    seconds = span.seconds
-    if seconds < 100:
-        text = f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
-    else:
-        minutes, rest = divmod(round(seconds), 60)
-        hours, minutes = divmod(minutes, 60)
-        text = f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+    text = time_span(span.seconds)
     return f"{text}†" if span.source == "scheduler" else text
 
 
@@ -168,6 +181,7 @@ def _templates() -> Environment:
         duration=duration,
         instant=_instant,
         named=named,
+        span=time_span,
         tail=tail,
     )
     return templates

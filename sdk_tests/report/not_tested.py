@@ -6,8 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from dashboard_client.schema import CONTROL, Cause
+from sdk_tests.plan.components import ComponentKind, components
 from sdk_tests.report.text import one_line
 from sdk_tests.report.view import Line, cases
 
@@ -19,7 +21,11 @@ LONGEST = 110
 
 TITLES = {
     "cobalt": "Cobalt",
+    "colmena": "Colmena",
+    "dask": "Dask",
     "flux": "Flux",
+    "globus-compute": "Globus Compute",
+    "libensemble": "libEnsemble",
     "lsf": "LSF",
     "maestro": "Maestro",
     "parsl": "Parsl",
@@ -34,7 +40,6 @@ TITLES = {
 
 BUILT = {
     "flux": "`exaworks install` builds it",
-    "maestro": "`exaworks install --variants +maestro` builds it",
     "swift-t": "`exaworks install` builds it",
 }
 """How to get what pip does not install."""
@@ -110,7 +115,28 @@ def _key(each: Undone) -> str:
     rule, evidence = each.cause.rule, each.cause.evidence
     if rule == "scheduler-absent":
         return f"scheduler {each.scheduler}"
+    if _absent_extra(each):
+        return "extra components"
     return f"need {_install(evidence)}" if rule == "need-absent" else evidence
+
+
+@cache
+def _extras() -> dict[str, ComponentKind]:
+    return {name: kind for name, kind in components().items() if kind.extra}
+
+
+def _absent_extra(each: Undone) -> str | None:
+    """Return the component outside the release without which a case cannot run; None if something else is missing."""
+    if each.cause.rule != "not-deployed":
+        return None
+    extras = [name for name in each.components if name in _extras()]
+    return next((name for name in extras if f"{_extras()[name].distribution!r}" in each.cause.evidence), None)
+
+
+def _absent_extras(members: Sequence[Undone]) -> list[str]:
+    """Return the names of the components outside the release that are missing, if there are several."""
+    names = sorted({name for each in members if (name := _absent_extra(each))})
+    return names if len(names) > 1 else []
 
 
 def _install(evidence: str) -> str:
@@ -121,6 +147,8 @@ def _install(evidence: str) -> str:
 def _title(members: Sequence[Undone]) -> str:
     first = members[0]
     rule, evidence = first.cause.rule, first.cause.evidence
+    if _absent_extras(members):
+        return "extra components"
     if rule == "scheduler-absent":
         outer, _, inner = first.scheduler.rpartition("+")
         return f"{_named(inner)} in {_named(outer)}" if outer else _named(inner)
@@ -150,12 +178,15 @@ def _reason(members: Sequence[Undone]) -> str:
     rule, evidence = first.cause.rule, first.cause.evidence
     if rule == "need-absent":
         return _install(evidence)
+    if _absent_extras(members):
+        return f"{', '.join(map(_named, _absent_extras(members)))}: docs/extending.md says how to add them"
     names: list[str] = []
     if rule == "scheduler-absent":
         names = [first.scheduler.rpartition("+")[2]]
     elif rule in OF_COMPONENTS:
         names = missing_components(members)
-    how = next((f" ({BUILT[name]})" for name in names if name in BUILT), "")
+    built = {**BUILT, **{name: kind.extra for name, kind in _extras().items()}}
+    how = next((f" ({built[name]})" for name in names if name in built), "")
     return one_line(_short(evidence, names), LONGEST - len(how)) + how
 
 

@@ -9,13 +9,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from dashboard_client.schema import Manifest, Record
+from sdk_tests.model.timeline import PRIVATE, Timeline
+from sdk_tests.report.critical_path import critical_path
 from sdk_tests.report.not_tested import not_tested, rows, undone
 from sdk_tests.report.table import Painter, cell, deployments, painter, problem, tone
-from sdk_tests.report.text import clean, one_line
+from sdk_tests.report.text import clean, one_line, time_span
 from sdk_tests.report.view import LABELS, Line, View, cases, tally, view
 
 IN_DETAIL = 2
 """Causes of failures that are shown in detail; each further one has a line."""
+
+CHAIN = 3
+"""Cases of the critical path that are named; report.html names all."""
 
 MOST_CAUSES = 8
 """Causes that are shown at all; `exaworks explain` prints the others."""
@@ -94,6 +99,16 @@ def _problems(run: View, paint: Painter) -> str:
     return "\n\n".join([*blocks, *(["\n".join(rest)] if rest else [])])
 
 
+def took_line(timeline: Timeline | None) -> str:
+    """Return how long a run took, compared with its critical path; nothing if that is unknown."""
+    path = critical_path(timeline) if timeline is not None else None
+    if timeline is None or path is None or path.ratio is None:
+        return ""
+    chain = " > ".join(path.chain[:CHAIN]) + (f" and {len(path.chain) - CHAIN} more" if len(path.chain) > CHAIN else "")
+    took, length = time_span(timeline.seconds), time_span(path.seconds)
+    return f"{took}, {path.ratio:.2f} times the critical path of {length} ({one_line(chain, 160)})"
+
+
 def _was_stopped(line: Line) -> bool:
     """Return whether a case has no verdict only because the run was stopped."""
     return line.record is not None and not line.record.retries.final and line.state == "error"
@@ -119,6 +134,9 @@ def _not_tested(run: View, paint: Painter) -> str:
 def _places(run: View, folder: Path, dashboard: bool) -> Iterator[str]:
     code = run.verdict.exit_code
     yield f"counts:    {tally(run.counts)}" + (f"   exit code {code}" if code is not None else "")
+    took = took_line(Timeline.read(folder / PRIVATE))
+    if took:
+        yield f"time:      {took}"
     if (folder / "report.html").exists():
         yield f"report:    {folder / 'report.html'}"
     yield f"results:   {folder}"

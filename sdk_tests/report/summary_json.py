@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from dashboard_client.schema import Manifest, Record
+from sdk_tests.model.timeline import PRIVATE, Timeline
+from sdk_tests.report.critical_path import critical_path
 from sdk_tests.report.text import clean
 from sdk_tests.report.view import EXIT_CODES, Line, view
 
@@ -28,6 +30,8 @@ def summary_json(manifest: Manifest, effective: Mapping[str, Record], folder: Pa
     seconds (queue_wait, launch, run; unknown is null), diagnosis (null, or title, cause_key, expected, got, line,
     source, advice, blocked_by), reproduce.
     causes: one object per cause of failures, those with most cases first: cause_key, title, class, cases.
+    time: null, or seconds (of the command), critical_path (its length in seconds), ratio, bound (no order is shorter),
+    chain (the case ids of the critical path, first to last).
     paths: folder, and the files in it: manifest, records, junit, report; null for a file that does not exist.
     """
     run = view(manifest, effective)
@@ -59,7 +63,23 @@ def summary_json(manifest: Manifest, effective: Mapping[str, Record], folder: Pa
             for cause in run.causes
         ],
         "cases": [_case(line) for line in run.lines],
+        "time": _time(folder),
         "paths": {"folder": str(folder), **paths},
+    }
+
+
+def _time(folder: Path) -> dict[str, Any] | None:
+    """Return how long the command took, and how long it had to take."""
+    timeline = Timeline.read(folder / PRIVATE)
+    path = critical_path(timeline) if timeline is not None else None
+    if timeline is None or path is None:
+        return None
+    return {
+        "seconds": round(timeline.seconds, 3),
+        "critical_path": round(path.seconds, 3),
+        "ratio": round(path.ratio, 3) if path.ratio is not None else None,
+        "bound": round(path.bound, 3),
+        "chain": list(path.chain),
     }
 
 

@@ -57,3 +57,12 @@ def fit(text: str, encoding: str | None) -> str:
         return text.encode(name, "backslashreplace").decode(name)
     except LookupError:
         return text.encode("ascii", "backslashreplace").decode("ascii")
+
+
+def time_span(seconds: float) -> str:
+    """Write a duration for people: ``8.25 s``, ``4 min 05 s``, ``2 h 10 min``."""
+    if seconds < 100:
+        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"

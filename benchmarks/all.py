@@ -1,0 +1,139 @@
+"""Run the benchmarks one after the other on an idle machine, and write their tables into docs/performance.md.
+
+python -m benchmarks.all --list                     # what there is, and how long it takes
+python -m benchmarks.all                            # run everything, print the tables
+python -m benchmarks.all --write                    # and write them into docs/performance.md
+python -m benchmarks.all --only harness slurm       # some of them
+
+The machine is watched before and during each benchmark. If other programs use more than a tenth of its cores before
+the start, nothing is run (exit code 3). If they do so meanwhile, the ratios and times of that benchmark are not shown,
+the page keeps its earlier table, and the exit code is 1. ``--at-load`` runs all the same, for a test of the benchmarks
+themselves; it never writes the page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.load import LIMIT, before, machine
+from benchmarks.pages import PageError, names, replaced
+from benchmarks.results import VARIABLE, Table, stored
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "performance.md"
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One benchmark: its command after ``python -m``, the tables that it publishes, and its usual minutes."""
+
+    name: str
+    arguments: tuple[str, ...]
+    tables: tuple[str, ...]
+    minutes: int
+    what: str
+
+
+BENCHMARKS = (
+    Benchmark("bootstrap", ("benchmarks.bootstrap",), ("bootstrap",), 1, "the start of ./exaworks"),
+    Benchmark("testbed", ("benchmarks.testbed",), ("testbed-start", "testbed-jobs"), 2, "the Slurm testbed"),
+    Benchmark("ci", ("benchmarks.ci",), ("ci",), 3, "the steps of a pipeline"),
+    Benchmark("harness", ("benchmarks.harness",), ("harness",), 6, "cases of `true`, 100 to 10,000, beside ReFrame"),
+    Benchmark("slurm", ("benchmarks.slurm",), ("slurm",), 40, "10,000 jobs on a Slurm of 64 nodes, beside ReFrame"),
+    Benchmark("validation", ("benchmarks.validation",), ("validation",), 15, "runs of validate: first verdict, ratio"),
+    Benchmark("components", ("benchmarks.components",), ("components",), 40, "the components' cases of the scale tier"),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", metavar="NAME", choices=[each.name for each in BENCHMARKS], default=[])
+    parser.add_argument("--list", action="store_true", help="list the benchmarks and exit")
+    parser.add_argument("--write", action="store_true", help="write the tables into docs/performance.md")
+    parser.add_argument("--at-load", action="store_true", help="run although the machine is busy")
+    options = parser.parse_args(arguments)
+    chosen = [each for each in BENCHMARKS if not options.only or each.name in options.only]
+    if options.list:
+        for each in chosen:
+            print(f"{each.name:<12} {each.minutes:>3} min  {each.what}")
+        return 0
+    at_start = before()
+    if not at_start.idle and not options.at_load:
+        print(
+            f"{at_start} in the last seconds, more than {LIMIT:.0%}: ratios of times would be meaningless, so nothing "
+            "was run. Repeat it on an idle machine.",
+            file=sys.stderr,
+        )
+        return 3
+    failures = []
+    for each in chosen:
+        tables, problem = run(each)
+        if problem:
+            failures.append(f"{each.name}: {problem}")
+        if options.write and not options.at_load and not problem:
+            write(PAGE, tables)
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    return 1 if failures else 0
+
+
+def run(benchmark: Benchmark) -> tuple[list[Table], str]:
+    """Run one benchmark; return its tables, and why they cannot be used, if so."""
+    print(f"== {benchmark.name}: {benchmark.what} (about {benchmark.minutes} min)", flush=True)
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "PYTEST", "COV"))}
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+        results = Path(folder, "results.jsonl")
+        results.touch()
+        began = time.monotonic()
+        done = subprocess.run(
+            [sys.executable, "-m", *benchmark.arguments], cwd=ROOT, env={**environ, VARIABLE: str(results)}, check=False
+        )
+        tables = stored(results)
+    print(f"-- {benchmark.name}: {time.monotonic() - began:.0f} s\n", flush=True)
+    return tables, problem_of(benchmark, done.returncode, tables)
+
+
+def problem_of(benchmark: Benchmark, code: int, tables: Sequence[Table]) -> str:
+    """Return why the tables of a benchmark cannot be written into the page; empty if they can."""
+    if code:
+        return f"ended with exit code {code}"
+    absent = set(benchmark.tables) - {table.name for table in tables}
+    if absent:
+        return f"published no table {', '.join(sorted(absent))}"
+    busy = [table for table in tables if not table.meaningful]
+    return f"table {busy[0].name}: {busy[0].conditions()}" if busy else ""
+
+
+def write(page: Path, tables: Sequence[Table]) -> None:
+    """Write tables into their places, each with the machine, the date and the load.
+
+    Raises:
+        PageError: the page has no place for one of them; nothing is written.
+    """
+    text = page.read_text(encoding="utf-8")
+    for table in tables:
+        text = replaced(text, table.name, f"{table.markdown()}\n\nMeasured {machine()}; {table.conditions()}.")
+    page.write_text(text, encoding="utf-8")
+
+
+def check(page: str) -> None:
+    """Check that a page has a place for each table, and no other place.
+
+    Raises:
+        PageError: names the difference.
+    """
+    wanted, present = [name for each in BENCHMARKS for name in each.tables], names(page)
+    if sorted(wanted) != sorted(present):
+        raise PageError(f"tables {sorted(wanted)}, but places {sorted(present)}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
