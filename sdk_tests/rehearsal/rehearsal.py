@@ -239,6 +239,7 @@ def rehearsal_system(system: System, specs: list[SchedulerSpec]) -> System:
         collector=Collector(),
         work_dir=None,
         spack_scope=None,
+        sources=[],
         redaction="full",
     )
 
