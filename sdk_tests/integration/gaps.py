@@ -70,6 +70,13 @@ GAPS: tuple[Gap, ...] = (
         "Parsl's MPIExecutor reads the names of its nodes only from `SLURM_NODELIST` or `PBS_NODEFILE` "
         "(parsl/executors/high_throughput/mpi_resource_management.py)",
     ),
+    Gap(("colmena+parsl/block",), ("cobalt",), "Parsl 2026.10.26 has no provider for Cobalt"),
+    Gap(("colmena+parsl/block",), ("flux",), "Parsl has no provider for Flux; `steering` runs inside a Flux job"),
+    Gap(
+        ("dask/jobqueue",),
+        ("cobalt", "flux"),
+        "dask-jobqueue 0.9.0 has no class for this scheduler; on Flux, PSI/J submits the workers in the pair dask+psij",
+    ),
     Gap(("*launcher=srun*",), ("local", "cobalt", "flux", "lsf", "pbs"), "`srun` belongs to Slurm"),
     Gap(
         ("psij/cancel_running",),

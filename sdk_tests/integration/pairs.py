@@ -32,7 +32,10 @@ class NotThere:
 
 
 MEANT: tuple[tuple[str, str], ...] = (
+    ("colmena", "parsl"),
+    ("dask", "psij"),
     ("flux", "flux"),
+    ("libensemble", "psij"),
     ("parsl", "flux"),
     ("parsl", "radical.pilot"),
     ("psij", "flux"),

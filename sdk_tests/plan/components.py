@@ -23,6 +23,7 @@ class ComponentKind:
     version_args: tuple[str, ...] = ("--version",)
     preflight: str | None = None
     logs: str | None = None
+    extra: str | None = None
 
 
 PSIJ = ComponentKind("psij", distribution="psij-python", preflight="psij/_preflight.py", logs="psij/_logs.py")

@@ -18,8 +18,24 @@ STARTED = time.monotonic()
 
 
 @contextmanager
-def loaded(request, blocks=1, workers=1, heartbeat=10, executor=None, launcher=None, **config):
+def loaded(request, **options):
     """Load Parsl with one HighThroughputExecutor and yield it; afterwards none of its processes and jobs remains.
+
+    ``options``: those of :func:`configured`.
+    """
+    kind, config = configured(request, **options)
+    (executor,) = config.executors
+    blocks = []
+    # On exit, in reverse order: list the blocks, let Parsl cancel them, and wait until they have ended.
+    with ExitStack() as stack:
+        stack.callback(wait_for_blocks_end, kind, blocks)
+        stack.enter_context(parsl.load(config))
+        stack.callback(lambda: blocks.extend(members(kind, executor.provider)))
+        yield executor
+
+
+def configured(request, blocks=1, workers=1, heartbeat=10, executor=None, launcher=None, **config):
+    """Return the kind of the blocks, and Parsl's configuration with one HighThroughputExecutor.
 
     ``executor``: arguments of the executor, and ``kind`` for another class. ``launcher``: the launcher of its provider.
     ``config``: further arguments of Parsl's Config.
@@ -49,14 +65,7 @@ def loaded(request, blocks=1, workers=1, heartbeat=10, executor=None, launcher=N
     )
     # Parsl requests the first blocks in the first period of its strategy, by default 5 s, even if nothing scales.
     folder = str(Path("runinfo").absolute())
-    config = Config([executor], run_dir=folder, strategy="none", strategy_period=0.2, **config)
-    blocks = []
-    # On exit, in reverse order: list the blocks, let Parsl cancel them, and wait until they have ended.
-    with ExitStack() as stack:
-        stack.callback(wait_for_blocks_end, kind, blocks)
-        stack.enter_context(parsl.load(config))
-        stack.callback(lambda: blocks.extend(members(kind, provider)))
-        yield executor
+    return kind, Config([executor], run_dir=folder, strategy="none", strategy_period=0.2, **config)
 
 
 def seconds_left(request):

@@ -52,6 +52,18 @@ LOGS = {
     "flux": ["broker.log", "job.err"],
     "swift-t": ["swift-t.out", "turbine-output/2026/output.txt"],
     "maestro": ["study_1/logs/study.log", "study_1/step/step.err"],
+    "colmena": [
+        "runinfo/000/htex/block-0/a1/worker_0.log",
+        "runinfo/000/htex/interchange.log",
+        "runinfo/000/parsl.log",
+    ],
+    "dask": ["dask-logs/slurm-12.err", "dask-logs/slurm-12.out", "worker-0.err", "psij/ab12/12.out"],
+    "globus-compute": [
+        "endpoint/submit_scripts/x.stderr",
+        "endpoint/htex/block-0/a1/worker_0.log",
+        "endpoint/endpoint.log",
+    ],
+    "libensemble": ["libe_task_sim_worker1_0.err", "ensemble.log", "libE_stats.txt", "psij/ab12/12.out"],
 }
 
 

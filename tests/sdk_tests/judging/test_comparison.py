@@ -150,6 +150,7 @@ def test_every_case_with_an_empty_or_a_wrong_answer_leaves_evidence(judge: Judge
 def test_there_are_judges_of_every_component() -> None:
     components = {case.component for judge in JUDGES for case in judge.exaworks_cases}  # type: ignore[attr-defined]
     assert components >= {"psij", "parsl", "radical.pilot", "radical.entk", "flux", "swift-t", "maestro", "control"}
+    assert components >= {"colmena", "dask", "libensemble"}
 
 
 TASK = {"state": "FAILED", "exit_code": None, "stderr": ""}

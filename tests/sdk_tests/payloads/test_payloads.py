@@ -31,10 +31,15 @@ ALLOWED_IMPORTS = {
     "radical": {"radical", "psij", "parsl"},
     "flux": {"flux", "psij", "parsl"},
     "maestro": {"maestrowf"},
+    "colmena": {"colmena", "_parsl"},
+    "dask": {"dask", "distributed", "dask_jobqueue", "_psij"},
+    "globus": {"globus_compute_endpoint", "globus_compute_sdk", "globus_compute_common", "yaml", "_parsl"},
+    "libensemble": {"libensemble", "numpy", "_psij"},
     "_payload.py": set(),
     "_probe.py": set(),
 }
-"""The packages that a payload may import in addition to the standard library: its component, partners, requirements."""
+"""What a payload may import in addition to the standard library: its component and partners, what they require, and the
+module that the payloads of a partner share."""
 
 JUDGES = [
     (judge, each)

@@ -18,7 +18,7 @@ from sdk_tests import Case, Outcome
 from sdk_tests.deployments import resolve
 from sdk_tests.integration import test_maestro, test_swift
 from sdk_tests.plan.components import SWIFT_T, components
-from sdk_tests.plan.maestro import MAESTRO
+from sdk_tests.plan.extras import MAESTRO
 from sdk_tests.plan.probe import probe
 from tests.needs import need
 

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from dashboard_client.schema import Cause, CauseClass, Manifest, Phase, Record
-from sdk_tests.report.not_tested import NotTested, Undone, missing_components, not_tested, rows
+from sdk_tests.plan.components import components
+from sdk_tests.report.not_tested import LONGEST, NotTested, Undone, missing_components, not_tested, rows
 from sdk_tests.report.screen import screen, short_verdict
 from tests.sdk_tests.report.examples import HOSTILE, RUN, effective, everything, manifest, passing, record
 
@@ -175,6 +176,35 @@ def test_a_reason_is_short_and_says_what_to_install(evidence: str, shown: str) -
     cause = Cause(phase=Phase.PLAN, cls=CauseClass.DISTRIBUTION, rule="not-deployed", evidence=evidence)
     (entry,) = not_tested([Undone(("thing",), "local", cause)])
     assert entry.reason == shown
+
+
+def not_deployed(distribution: str) -> Cause:
+    evidence = f"no distribution {distribution!r} for /env/bin/python of deployment release 2026.11"
+    return Cause(phase=Phase.PLAN, cls=CauseClass.DISTRIBUTION, rule="not-deployed", evidence=evidence)
+
+
+def test_components_that_no_release_contains_share_one_line() -> None:
+    missing = [("dask", "dask-jobqueue"), ("colmena", "colmena"), ("libensemble", "libensemble")]
+    without_run = [Undone((name,), "local", not_deployed(package)) for name, package in missing]
+    without_run.append(Undone(("dask", "psij"), "local", not_deployed("dask-jobqueue")))
+    without_run.append(Undone(("parsl",), "local", not_deployed("parsl")))
+    extras, parsl = not_tested(without_run)
+    assert extras == NotTested(
+        "extra components", "Colmena, Dask, libEnsemble: docs/extending.md says how to add them", 4
+    )
+    assert parsl.title == "Parsl"
+
+
+def test_one_component_that_no_release_contains_names_the_command_that_adds_it() -> None:
+    (entry,) = not_tested([Undone(("dask",), "local", not_deployed("dask-jobqueue"))])
+    assert entry.title == "Dask"
+    assert entry.reason.endswith("(`pip install dask-jobqueue` adds it)")
+
+
+def test_the_line_of_all_extra_components_fits_the_screen() -> None:
+    kinds = [kind for kind in components().values() if kind.extra]
+    (entry,) = not_tested([Undone((kind.name,), "local", not_deployed(str(kind.distribution))) for kind in kinds])
+    assert len(entry.reason) <= LONGEST
 
 
 def test_each_case_counts_once_and_the_largest_reason_comes_first() -> None:
