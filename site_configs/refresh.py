@@ -70,7 +70,7 @@ class Review:
         retired = ", retired" if self.system.state is State.RETIRED else ""
         return (
             f"{self.system.system}{retired}: {len(self.cited)} facts from {len(self.sources)} pages and sections, "
-            f"{len(self.old)} older than {self.days} days, {len(self.uncited)} without a page"
+            f"{len(self.old)} older than {self.days} days or undated, {len(self.uncited)} without a page"
         )
 
     def rows(self, only_old: bool) -> list[dict[str, Any]]:

@@ -138,7 +138,7 @@ def _leaves(value: Any, key: Key) -> Iterator[tuple[Key, Any]]:
     elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
         for index, item in enumerate(value):
             yield from _leaves(item, (*key, index))
-    elif key and value is not None:
+    elif key and value not in (None, [], {}):
         yield key, value
 
 

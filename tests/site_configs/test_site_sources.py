@@ -164,7 +164,7 @@ def test_a_retired_system_is_never_old(tmp_path: Path) -> None:
     assert CliRunner().invoke(sites, ["check", file]).stderr == ""
     result = run("--site-file", file)
     assert result.exit_code == 0
-    assert "lab/machine, retired: 2 facts from 1 pages and sections, 0 older than 180 days" in result.output
+    assert "lab/machine, retired: 2 facts from 1 pages and sections, 0 older than 180 days or undated" in result.output
 
 
 def test_refresh_prints_page_section_age_and_value_of_each_fact(tmp_path: Path) -> None:
@@ -224,6 +224,11 @@ def test_refresh_of_an_unknown_system_exits_2_with_the_nearest_name() -> None:
     result = run("anl/auror")
     assert result.exit_code == 2
     assert "did you mean 'anl/aurora'?" in result.output
+
+
+def test_an_empty_list_is_no_value_that_needs_a_page() -> None:
+    text = "system: lab/x\ndescription: x\nschedulers: []\nnode: {}\n"
+    assert facts(read(text).values, []) == []
 
 
 def test_a_site_file_without_pages_is_shown_without_an_error(tmp_path: Path) -> None:
