@@ -18,12 +18,13 @@ Examples:
   exaworks ci generate --all                      write every generated file of the checkout
   exaworks ci generate --all --check              check that the committed files are current
   exaworks ci cron --site nersc/perlmutter        print crontab entry and script, for a site without a runner
+  exaworks ci values --site ornl/frontier         print the chart's values for a runner on the site's Kubernetes
 """
 )
 def ci() -> None:
-    """Generate GitLab pipelines and cron entries from the site files.
+    """Generate GitLab pipelines, GitHub workflows and cron entries from the site files.
 
-    Use generate and cron. The other commands are the steps that a pipeline runs.
+    Use generate, cron and values. The other commands are the steps that a pipeline runs.
     """
 
 
@@ -33,6 +34,7 @@ Examples:
   exaworks ci generate --site ornl/frontier
   exaworks ci generate --site ornl/frontier --deployment module:exaworks
   exaworks ci generate --site my-site/machine --site-file machine.yaml --to .gitlab-ci.yml
+  exaworks ci generate --site local/workstation --own-cases --to .github/workflows/own-cases.yml
   exaworks ci generate --all --to generated
   exaworks ci generate --all --check --json
 """
@@ -40,9 +42,17 @@ Examples:
 @click.option(
     "--site", metavar="SITE/SYSTEM", help="Generate the pipeline of one system; print it, or write it to --to."
 )
-@click.option("--all", "all_", is_flag=True, help="Write the root file and one file for each system, below --to.")
+@click.option(
+    "--all",
+    "all_",
+    is_flag=True,
+    help="Write the root file, a file for each system and GitHub's workflows, below --to.",
+)
 @SITE_FILE
 @click.option("--deployment", metavar="KIND[:NAME]", help="With --site: test this deployment, not the site file's.")
+@click.option(
+    "--own-cases", is_flag=True, help="With --site: the GitHub workflow of a repository with cases of its own."
+)
 @click.option("--to", type=PATH, help="File to write; with --all a folder. [default: the checkout]")
 @click.option("--check", is_flag=True, help="Write nothing; exit with 1 if a file is not current.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: the generated, outdated and written files.")
@@ -53,12 +63,14 @@ def generate(
     all_: bool,
     site_file: Path | None,
     deployment: str | None,
+    own_cases: bool,
     to: Path | None,
     check: bool,
     as_json: bool,
 ) -> None:
-    """Generate GitLab pipelines from the site files."""
-    from ci.generate import all_files, outdated, write
+    """Generate GitLab pipelines and GitHub workflows from the site files."""
+    from ci.generate import all_files, github_files, outdated, write
+    from ci.github_cases import cases_yaml
     from ci.root import path_of
     from ci.system import system_yaml
 
@@ -66,10 +78,12 @@ def generate(
         raise click.UsageError("give either --site SITE/SYSTEM or --all")
     if deployment is not None and site is None:
         raise click.UsageError("--deployment needs --site: with --all each site file names its own deployment")
+    if own_cases and (site is None or deployment is not None):
+        raise click.UsageError("--own-cases needs --site; name the deployment in the variable EXAWORKS_DEPLOYMENT")
     root = to if to is not None else _checkout(context)
     if site is not None:
         system = system_of(site, site_file)
-        text = system_yaml(system, deployment)
+        text = cases_yaml(system) if own_cases else system_yaml(system, deployment)
         if to is None and not check:
             click.echo(text, nl=False)
             return
@@ -78,7 +92,7 @@ def generate(
     else:
         from site_configs.load import systems
 
-        files = all_files(systems())
+        files = all_files(systems()) | github_files(systems())
     old = outdated(files, root)
     changed = [] if check else [str(path) for path in write(files, root)]
     if as_json:
@@ -134,6 +148,37 @@ def cron(
     missing = missing_account(system, os.environ) if scron else None
     if missing:
         click.echo(f"note: ${missing} is not set, so the entry names no account: set it and run again", err=True)
+
+
+@ci.command(
+    epilog="""\b
+Examples:
+  EXAWORKS_ACCOUNT=abc123 exaworks ci values --site ornl/frontier --to values.yaml
+  helm install exaworks-runner CHART --values values.yaml
+"""
+)
+@SITE
+@SITE_FILE
+@click.option("--to", type=PATH, help="File to write; printed without it.")
+def values(site: str, site_file: Path | None, to: Path | None) -> None:
+    """Write the values of the chart that creates a runner on the site's Kubernetes, with variables replaced.
+
+    The chart's token of the runner belongs into the Kubernetes secret that the values name, never into the file.
+    """
+    import os
+
+    from ci.errors import CiError
+    from ci.pods import values_yaml
+
+    text = values_yaml(system_of(site, site_file), os.environ)
+    if to is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        to.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise CiError(f"{to}: cannot be written: {error.strerror or error}") from error
 
 
 def _checkout(context: click.Context) -> Path:

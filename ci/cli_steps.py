@@ -56,6 +56,47 @@ def stage(
 
 
 @click.command(
+    context_settings={"ignore_unknown_options": True},
+    epilog="""\b
+Examples:
+  exaworks ci submit smoke --site ornl/frontier --after control -- validate --tier smoke
+
+\b
+Needs sbatch, and a work tree on a file system that the compute nodes share. The account is in the variable that the
+site file names.
+""",
+)
+@click.argument("name")
+@click.argument("command", nargs=-1, required=True)
+@SITE
+@RESULTS
+@click.option("--after", metavar="STAGE", help="Run only if this stage has passed.")
+@click.option("--lock", is_flag=True, help="Hold the lock of the work directory while the command runs.")
+@click.pass_context
+def submit(
+    context: click.Context,
+    name: str,
+    command: tuple[str, ...],
+    site: str,
+    results: Path,
+    after: str | None,
+    lock: bool,
+) -> None:
+    """Run the stage NAME as a batch job of the machine, wait for its end, and exit with the exit code of the stage."""
+    import os
+
+    from ci.stage import StageRequest
+    from ci.submit import Submission
+    from ci.submit import submit as run
+
+    request = StageRequest(stage=name, system=site, argv=command, results=results, after=after, lock=lock)
+    options = [*(["--lock"] if lock else []), *(["--after", after] if after else []), "--results", str(results)]
+    arguments = (name, "--site", site, *options, "--", *command)
+    submission = Submission(request, system_of(site, None), arguments, Path.cwd())
+    context.exit(run(submission, dict(os.environ), _echo))
+
+
+@click.command(
     epilog="""\b
 Examples:
   exaworks ci collect smoke          in after_script: keep the results of a stage that was killed
@@ -90,6 +131,7 @@ Exit codes: 0 passed, 1 failed, 3 only the site's infrastructure failed and the 
 @RESULTS
 @click.option("--tier", envvar="EXAWORKS_TIER", default="integration", show_default=True, show_envvar=True)
 @click.option("--deployment", metavar="KIND[:NAME]", help="The deployment that the pipeline was generated for.")
+@click.option("--inside", is_flag=True, help="Every stage was a batch job, so there was no control stage.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def verdict(
@@ -99,6 +141,7 @@ def verdict(
     results: Path,
     tier: str,
     deployment: str | None,
+    inside: bool,
     as_json: bool,
 ) -> None:
     """Judge a pipeline by the files of its stages. The exit codes that the runner reports are not used."""
@@ -116,7 +159,7 @@ def verdict(
     system = system_of(site, site_file)
     if deployment is not None:
         system = msgspec.structs.replace(system, deployment=deployment)
-    expected = planned(system, tier, scheduled=trigger(dict(os.environ)) == "nightly")
+    expected = planned(system, tier, scheduled=trigger(dict(os.environ)) == "nightly", inside=inside or None)
     judged = judge(system.system, expected, results, system.ci.infra.value)
     results.mkdir(parents=True, exist_ok=True)
     data = msgspec.json.format(msgspec.json.encode(judged), indent=1)
@@ -256,4 +299,4 @@ def _echo(text: str) -> None:
     click.echo(text)
 
 
-STEPS = (stage, collect, packages, verdict, deliver, status, reports, cleanup)
+STEPS = (stage, submit, collect, packages, verdict, deliver, status, reports, cleanup)

@@ -83,7 +83,7 @@ def cron_script(system: System, checkout: Path, *, tier: str) -> str:
 
 def wants_scron(system: System) -> bool:
     """Return whether the site file chooses Slurm's crontab."""
-    return system.ci.trigger is Trigger.SCRONTAB
+    return Trigger.SCRONTAB in system.ci.triggers
 
 
 def _stage_arguments(phase: Phase) -> list[str]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ci import github_cases, github_checks
 from ci.errors import CiError, NoPipelineError
-from ci.root import path_of, plain, root_yaml
+from ci.pods import pods_yaml, values_yaml
+from ci.root import path_of, plain, pods_path_of, root_yaml, values_path_of
 from ci.system import system_yaml
 from site_configs.schema import State, System
 from site_configs.values import Trigger
@@ -16,11 +18,19 @@ ROOT_FILE = ".gitlab-ci.yml"
 
 def with_pipeline(systems: Sequence[System]) -> list[System]:
     """Return the systems that have a pipeline: active ones that GitLab triggers, and the plain machine."""
-    return [
-        system
-        for system in systems
-        if system.state is State.ACTIVE and (system.ci.trigger is Trigger.GITLAB or plain(system))
-    ]
+    return [system for system in systems if Trigger.GITLAB.value in unattended(system)]
+
+
+def unattended(system: System) -> list[str]:
+    """Return the forms in which a system can be tested unattended: ``gitlab``, the name of its pods, ``cron``, …
+
+    An active system without any is a gap that a test reports; a retired one has none.
+    """
+    if system.state is not State.ACTIVE:
+        return []
+    triggers = system.ci.triggers | ({Trigger.GITLAB} if plain(system) else set())
+    pods = [system.ci.pods.name] if system.ci.pods is not None else []
+    return sorted(trigger.value for trigger in triggers) + pods
 
 
 def all_files(systems: Sequence[System]) -> dict[str, str]:
@@ -32,7 +42,24 @@ def all_files(systems: Sequence[System]) -> dict[str, str]:
     chosen = with_pipeline(systems)
     if not chosen:
         raise NoPipelineError("no active system has ci.trigger: gitlab in its site file, so nothing can be generated.")
-    return {ROOT_FILE: root_yaml(chosen), **{path_of(system): system_yaml(system) for system in chosen}}
+    files = {ROOT_FILE: root_yaml(chosen), **{path_of(system): system_yaml(system) for system in chosen}}
+    for system in chosen:
+        if system.ci.pods is not None:
+            files[pods_path_of(system)] = pods_yaml(system)
+            files[values_path_of(system)] = values_yaml(system)
+    return files
+
+
+def github_files(systems: Sequence[System]) -> dict[str, str]:
+    """Return the path and the text of GitHub's workflows: the project's own, and that of the example with own cases."""
+    chosen = with_pipeline(systems)
+    machine = next((system for system in chosen if plain(system)), None)
+    if machine is None:
+        return {}
+    return {
+        github_checks.PATH: github_checks.checks_yaml(chosen),
+        github_cases.PATH: github_cases.cases_yaml(machine),
+    }
 
 
 def write(files: Mapping[str, str], to: Path) -> list[Path]:
@@ -67,4 +94,5 @@ def obsolete(files: Mapping[str, str], to: Path) -> list[Path]:
     """Return the pipeline files that belong to no system; empty unless ``files`` has those of all systems."""
     if ROOT_FILE not in files:
         return []
-    return sorted(path for path in to.glob("ci/pipelines/*/*.yml") if str(path.relative_to(to)) not in files)
+    written = [*to.glob("ci/pipelines/*/*.yml"), *to.glob("ci/pipelines/*/*.yaml")]
+    return sorted(path for path in written if str(path.relative_to(to)) not in files)

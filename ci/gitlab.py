@@ -97,6 +97,13 @@ class Job(_Struct, frozen=True, kw_only=True, omit_defaults=True):
     artifacts: Artifacts | None = None
 
 
+class Described(_Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A variable with a value and the text that GitLab shows beside it when someone starts a pipeline."""
+
+    value: str
+    description: str
+
+
 class ProjectFile(_Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A file of another project on the same GitLab."""
 
@@ -118,7 +125,7 @@ class Pipeline(_Struct, frozen=True, kw_only=True):
     include: list[ProjectFile] = []
     workflow: Workflow
     stages: list[str]
-    variables: dict[str, str] = {}
+    variables: Mapping[str, str | Described] = {}
     before_script: list[str] = []
     jobs: Mapping[str, Job]
 
@@ -128,7 +135,7 @@ def to_yaml(pipeline: Pipeline) -> str:
     tree: dict[str, Any] = {"include": msgspec.to_builtins(pipeline.include)} if pipeline.include else {}
     tree |= {"workflow": msgspec.to_builtins(pipeline.workflow), "stages": pipeline.stages}
     if pipeline.variables:
-        tree["variables"] = dict(pipeline.variables)
+        tree["variables"] = msgspec.to_builtins(pipeline.variables)
     if pipeline.before_script:
         tree["default"] = {"before_script": pipeline.before_script}
     tree |= {name: msgspec.to_builtins(job) for name, job in pipeline.jobs.items()}

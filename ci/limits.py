@@ -78,17 +78,18 @@ def queue_for(spec: SchedulerSpec | None, nodes: int) -> Queue | None:
     return next((queue for queue in spec.queues if queue.name == name), spec.queues[0])
 
 
-def scheduler_parameters(system: System, tier: str) -> str | None:
-    """Return the scheduler options of the batch job in which a Jacamar batch runner runs a stage.
+def scheduler_parameters(system: System, tier: str, run_time: int | None = None) -> str | None:
+    """Return the scheduler options of the batch job in which a stage runs.
 
-    The account is a reference to a variable, which GitLab expands when the job starts. Return None if the system has no
+    The account is a reference to a variable, which GitLab expands when the job starts. ``run_time``: the seconds that
+    the job may take, if the queue allows it; the default is that of the tier. Return None if the system has no
     scheduler, or if the options of its kind are not known.
     """
     spec = main_scheduler(system)
     if spec is None or spec.kind not in _DIALECTS:
         return None
     queue = queue_for(spec, NODES[tier])
-    nodes, walltime = NODES[tier], RUN_TIMES[tier]
+    nodes, walltime = NODES[tier], run_time or RUN_TIMES[tier]
     if queue is not None:
         nodes = max(queue.min_nodes, min(nodes, queue.max_nodes or nodes))
         walltime = min(walltime, queue.walltime_limit(nodes) or walltime)

@@ -38,20 +38,31 @@ class Phase:
     """Whether a child pipeline follows, with one job for each package that has to be built."""
 
 
-def phases(system: System) -> list[Phase]:
-    """Return the phases of a system, in order; the test phases follow the last one that builds."""
+def only_inside(system: System) -> bool:
+    """Return whether every job of the site's runner is a batch job, so that nothing can run beside the scheduler."""
+    return system.runner.executor == "batch" and not system.runner.shell_tags
+
+
+def phases(system: System, *, inside: bool | None = None) -> list[Phase]:
+    """Return the phases of a system, in order; the test phases follow the last one that builds.
+
+    inside: whether every phase runs inside an allocation. Then there is no control phase, since a control case submits
+    a job from a login node; that the batch jobs start shows that the scheduler works. The default depends on the
+    site's runner.
+    """
+    inside = only_inside(system) if inside is None else inside
     setup = Phase("setup", ("sites", "show", system.system), times(system, OWN))
     if BUILT in system.deployments:
         setup = Phase("setup", (*install_arguments(system), "--until", "packages"), times(system, HOUR))
     building = [setup, *_building(system)]
-    return [*building, *_testing(system, building[-1].name)]
+    return [*building, *_testing(system, building[-1].name, inside=inside)]
 
 
-def planned(system: System, tier: str, *, scheduled: bool) -> list[Phase]:
+def planned(system: System, tier: str, *, scheduled: bool, inside: bool | None = None) -> list[Phase]:
     """Return the phases of a pipeline of this tier; ``scale`` runs only on a schedule."""
     return [
         phase
-        for phase in phases(system)
+        for phase in phases(system, inside=inside)
         if TIERS.index(phase.tier) <= TIERS.index(tier) and (scheduled or not phase.scheduled)
     ]
 
@@ -82,8 +93,10 @@ def install_arguments(system: System) -> tuple[str, ...]:
     return ("install", *(["--site", system.system] if system.spack_scope else []))
 
 
-def _testing(system: System, built: str) -> list[Phase]:
-    def phase(name: str, *argv: str, tier: str = "smoke", after: str = "control") -> Phase:
+def _testing(system: System, built: str, *, inside: bool) -> list[Phase]:
+    first = built if inside else "control"
+
+    def phase(name: str, *argv: str, tier: str = "smoke", after: str = first) -> Phase:
         return Phase(
             name,
             ("validate", *argv),
@@ -94,7 +107,8 @@ def _testing(system: System, built: str) -> list[Phase]:
             scheduled=name == "scale",
         )
 
+    control = [] if inside else [phase("control", "--component", "control", "--tier", "smoke", after=built)]
     return [
-        phase("control", "--component", "control", "--tier", "smoke", after=built),
+        *control,
         *(phase(tier, "--tier", tier, tier=tier) for tier in TIERS),
     ]

@@ -20,7 +20,8 @@ HEADING = """\
 Generated from the site files by `exaworks ci generate --all`; edit ci/root.py or a site file and generate again.
 
 SITES: the systems to test, separated by commas, or `all`; a schedule without it tests all of them.
-EXAWORKS_TIER: smoke, integration (the default) or scale (on a schedule only)."""
+EXAWORKS_TIER: smoke, integration (the default) or scale (on a schedule only).
+EXAWORKS_PODS: slate, or another name of a runner of your own on a site's Kubernetes, to use instead of the site's."""
 
 
 def root_pipeline(systems: Sequence[System]) -> Pipeline:
@@ -28,6 +29,8 @@ def root_pipeline(systems: Sequence[System]) -> Pipeline:
     jobs = {"lint": _lint(), "tests": _tests(), "rehearsal": _rehearsal(), "generate": _generate()}
     for system in systems:
         jobs[slug(system)] = _child(system)
+        if system.ci.pods is not None:
+            jobs[f"{slug(system)}-{system.ci.pods.name}"] = _child(system, pods=True)
     jobs["junit"] = _junit(systems)
     jobs["pages"] = _pages()
     return Pipeline(
@@ -53,6 +56,21 @@ def root_yaml(systems: Sequence[System]) -> str:
 def path_of(system: System) -> str:
     """Return the path of a system's pipeline file, relative to the root of a checkout."""
     return f"ci/pipelines/{system.site}/{system.name}.yml"
+
+
+def pods_path_of(system: System) -> str:
+    """Return the path of the pipeline for the system's pods, which has the name of the pods."""
+    return _beside(system, ".yml")
+
+
+def values_path_of(system: System) -> str:
+    """Return the path of the values of the chart that creates the runner of the system's pods."""
+    return _beside(system, ".values.yaml")
+
+
+def _beside(system: System, ending: str) -> str:
+    assert system.ci.pods is not None
+    return f"{path_of(system).removesuffix('.yml')}-{system.ci.pods.name}{ending}"
 
 
 def plain(system: System) -> bool:
@@ -120,14 +138,15 @@ def _generate() -> Job:
     )
 
 
-def _child(system: System) -> Job:
+def _child(system: System, *, pods: bool = False) -> Job:
+    path = pods_path_of(system) if pods else path_of(system)
     return Job(
         stage="sites",
         needs=[Need(job="generate")],
-        rules=[FORKED, *_elsewhere(system), *_selection(system)],
+        rules=[FORKED, *_elsewhere(system), *_form(system, pods=pods), *_selection(system)],
         variables={"EXAWORKS_TRIGGER": "$CI_PIPELINE_SOURCE"},
         trigger=Trigger(
-            include=[ChildFile(artifact=f"{GENERATED}/{path_of(system)}", job="generate")],
+            include=[ChildFile(artifact=f"{GENERATED}/{path}", job="generate")],
             strategy="depend",
             forward={"pipeline_variables": True},
         ),
@@ -140,6 +159,13 @@ def _elsewhere(system: System) -> list[Rule]:
     """Return the rule that skips the system on every GitLab except its own, which has the site's runners."""
     server = system.ci.server
     return [Rule(if_=f'$CI_SERVER_URL != "{server.rstrip("/")}"', when="never")] if server else []
+
+
+def _form(system: System, *, pods: bool) -> list[Rule]:
+    """Return the rule that leaves one of two forms: the variable EXAWORKS_PODS of the project chooses the pods."""
+    if system.ci.pods is None:
+        return []
+    return [Rule(if_=f'$EXAWORKS_PODS {"!=" if pods else "=="} "{system.ci.pods.name}"', when="never")]
 
 
 def _selection(system: System) -> list[Rule]:
@@ -162,7 +188,7 @@ def _junit(systems: Sequence[System]) -> Job:
     return Job(
         stage="report",
         image=IMAGE,
-        needs=[Need(job=slug(system), artifacts=False, optional=True) for system in systems],
+        needs=[Need(job=name, artifacts=False, optional=True) for system in systems for name in _children(system)],
         rules=[
             FORKED,
             Rule(if_='$CI_PIPELINE_SOURCE == "merge_request_event"', when="always"),
@@ -178,6 +204,12 @@ def _junit(systems: Sequence[System]) -> Job:
             reports={"junit": ["results/*/*/stage.xml", "results/*/*/*/junit.xml"]},
         ),
     )
+
+
+def _children(system: System) -> list[str]:
+    """Return the names of the jobs that start a pipeline of the system."""
+    pods = [f"{slug(system)}-{system.ci.pods.name}"] if system.ci.pods is not None else []
+    return [slug(system), *pods]
 
 
 def _pages() -> Job:

@@ -10,6 +10,7 @@ from ci.errors import NoPipelineError, SiteValueError
 from ci.gitlab import (
     Artifacts,
     ChildFile,
+    Described,
     IdToken,
     Job,
     Need,
@@ -46,8 +47,8 @@ EXAWORKS_TIER: smoke, integration or scale. {home}: the folder of environments, 
 EXAWORKS_SDK_URL, EXAWORKS_SDK_REF: where to fetch the SDK, if another project includes this file."""
 
 
-def system_pipeline(system: System, deployment: str | None = None) -> Pipeline:
-    """Return the pipeline of one system.
+def system_pipeline(system: System, deployment: str | None = None, *, inside: bool | None = None) -> Pipeline:
+    """Return the pipeline of one system. inside: see ``phases``.
 
     Raises:
         NoPipelineError: the system is retired.
@@ -59,11 +60,11 @@ def system_pipeline(system: System, deployment: str | None = None) -> Pipeline:
     if deployment is not None:
         system = msgspec.structs.replace(system, deployment=deployment)
     jobs = {}
-    for phase in phases(system):
+    for phase in phases(system, inside=inside):
         jobs[phase.name] = _phase_job(system, phase)
         if phase.makes_jobs:
             jobs["packages"] = _packages(phase)
-    jobs |= {"deliver": _deliver(system), "verdict": _verdict(system, deployment), "status": _status(system)}
+    jobs |= {"deliver": _deliver(system), "verdict": _verdict(system, deployment, inside), "status": _status(system)}
     jobs["cleanup"] = _own_job(
         system, "cleanup", ["cleanup", "--site", system.system], when="always", allow_failure=True
     )
@@ -73,7 +74,7 @@ def system_pipeline(system: System, deployment: str | None = None) -> Pipeline:
         include=includes(system),
         workflow=WORKFLOW,
         stages=[stage for stage in STAGES if stage in used],
-        variables={"EXAWORKS_TIER": "integration", **chosen, **proxy(system, batch=False)},
+        variables={"EXAWORKS_TIER": "integration", **site_variables(system), **chosen, **proxy(system, batch=False)},
         before_script=setup_lines(system),
         jobs=jobs,
     )
@@ -115,21 +116,49 @@ def includes(system: System) -> list[ProjectFile]:
     return [ProjectFile(project=i.project, file=i.file, ref=i.ref) for i in system.ci.includes]
 
 
+def site_variables(system: System, *, pods: bool = False) -> dict[str, Described]:
+    """Return the variables for what the site does not publish, with their defaults; a project's settings override them.
+
+    One without a default is left out, since an empty value in a file would hide that it is not set. Those that are
+    tags of the other form, of ``pods`` or of the site's own runners, are left out too.
+    """
+    runner = system.runner
+    own = {*runner.tags, *runner.shell_tags, *runner.batch_tags}
+    of_pods = set(system.ci.pods.tags) if system.ci.pods else set()
+    other = own - of_pods if pods else of_pods - own
+    return {
+        variable.name: Described(value=variable.default, description=variable.meaning)
+        for variable in system.ci.variables
+        if variable.default and f"${variable.name}" not in other
+    }
+
+
 def setup_lines(system: System) -> list[str]:
     """Return the lines that every job starts with."""
-    return [*_environment_lines(system), script("prepare.sh")]
+    return [*environment_lines(system), script("prepare.sh")]
 
 
-def _environment_lines(system: System) -> list[str]:
-    """Return the lines that set the variables; an ``after_script`` runs in another shell and needs them again."""
-    return [home_lines(system), script("where.sh").rstrip()]
+def environment_lines(system: System, *more: str) -> list[str]:
+    """Return the lines that set the variables; an ``after_script`` runs in another shell and needs them again.
+
+    more: lines that change EXAWORKS_HOME.
+    """
+    return [home_lines(system), *more, *module_lines(system), script("where.sh").rstrip()]
+
+
+def module_lines(system: System) -> list[str]:
+    """Return the lines that load the site's modules: on some machines one of them provides the Python."""
+    modules = system.modules
+    if not modules.load:
+        return []
+    used = [f'  module use "{expandable(folder, f"{system.system}: modules.use")}"' for folder in modules.use]
+    loaded = [f"  module load {shlex.quote(name)}" for name in modules.load]
+    return ["\n".join(["if command -v module >/dev/null 2>&1; then", *used, *loaded, "fi"])]
 
 
 def _phase_job(system: System, phase: Phase) -> Job:
-    batch = phase.tests and system.runner.executor == "batch"
-    arguments = ["ci", "stage", phase.name, "--site", system.system]
-    arguments += ["--lock"] if phase.name in LOCKED else []
-    arguments += ["--after", phase.after] if phase.after else []
+    # A control case submits a job from a login node; inside an allocation it cannot run.
+    batch = phase.tests and phase.name != "control" and system.runner.executor == "batch"
     rules = {
         "integration": [Rule(if_='$EXAWORKS_TIER == "smoke"', when="never"), Rule(when="on_success")],
         "scale": [
@@ -144,11 +173,11 @@ def _phase_job(system: System, phase: Phase) -> Job:
         variables={**phase.times.variables, **_batch_variables(system, phase, batch=batch)},
         id_tokens=site_token(system),
         script=[
-            exaworks(*arguments, "--", *phase.argv),
+            exaworks("ci", "stage", *stage_argument_list(system, phase)),
             *([exaworks("ci", "packages", "--site", system.system, "--to", PACKAGES)] if phase.makes_jobs else []),
         ],
         # Has an effect only if the stage was killed: then the results of its run are still kept.
-        after_script=[*_environment_lines(system), exaworks("ci", "collect", phase.name)] if phase.tests else [],
+        after_script=[*environment_lines(system), exaworks("ci", "collect", phase.name)] if phase.tests else [],
         resource_group=f"{slug(system)}-jobs",
         timeout=phase.times.timeout,
         # A test stage that did not pass is a warning. The next stage checks the results itself; the verdict decides.
@@ -157,6 +186,14 @@ def _phase_job(system: System, phase: Phase) -> Job:
         retry=RETRY,
         artifacts=stage_artifacts(system, phase.name, *([PACKAGES] if phase.makes_jobs else [])),
     )
+
+
+def stage_argument_list(system: System, phase: Phase) -> list[str]:
+    """Return the arguments of ``exaworks ci stage`` for a phase."""
+    arguments = [phase.name, "--site", system.system]
+    arguments += ["--lock"] if phase.name in LOCKED else []
+    arguments += ["--after", phase.after] if phase.after else []
+    return [*arguments, "--", *phase.argv]
 
 
 def stage_artifacts(system: System, stage: str, *more: str) -> Artifacts:
@@ -231,11 +268,12 @@ def _deliver(system: System) -> Job:
     )
 
 
-def _verdict(system: System, deployment: str | None) -> Job:
+def _verdict(system: System, deployment: str | None, inside: bool | None) -> Job:
+    options = [*(["--deployment", deployment] if deployment else []), *(["--inside"] if inside else [])]
     return _own_job(
         system,
         "report",
-        ["verdict", "--site", system.system, *(["--deployment", deployment] if deployment else [])],
+        ["verdict", "--site", system.system, *options],
         coverage=r"/pass rate: (\d+(?:\.\d+)?)%/",
         when="always",
         artifacts=Artifacts(

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from importlib.metadata import entry_points
 from urllib.parse import urlsplit
 
+from site_configs.checks_ci import unattended
 from site_configs.document import Key, Problem
 from site_configs.fit import nearest
 from site_configs.schema import Queue, SchedulerSpec, System, seconds
-from site_configs.values import Match, Trigger
+from site_configs.values import Match
 
 SCHEDULER_KINDS = ("cobalt", "flux", "lsf", "pbs", "slurm")
 COMPONENTS = ("flux", "parsl", "psij", "radical.entk", "radical.pilot", "swift-t")
@@ -73,7 +74,7 @@ def contradictions(system: System, today: datetime.date | None) -> Iterator[Prob
         yield Problem(("work_dir",), "expected an absolute path, or one that starts with $VARIABLE or ~")
     if system.detect.match is Match.ANY and not (system.detect.hosts and system.detect.environment):
         yield Problem(("detect", "match"), "'any' needs both hosts and environment: give both, or remove this key")
-    yield from _trigger(system)
+    yield from unattended(system)
     yield from _addresses(system)
     yield from _waivers(system, today)
     yield from _references(system)
@@ -179,18 +180,6 @@ def _nesting(system: System) -> Iterator[Problem]:
             if unknown:
                 message = f"{{{unknown[0]}}} is not a placeholder; known here: {', '.join(PLACEHOLDERS)}"
                 yield Problem((*key, "start", place), message)
-
-
-def _trigger(system: System) -> Iterator[Problem]:
-    """Yield triggers that start nothing, such as a pipeline without a runner or scrontab without Slurm."""
-    if system.ci.trigger is Trigger.GITLAB and not (system.runner.tags or system.runner.shell_tags):
-        yield Problem(("ci", "trigger"), "a GitLab job needs a runner: give runner.tags")
-    if system.ci.trigger is Trigger.SCRONTAB and all(spec.kind != "slurm" for spec in system.schedulers):
-        yield Problem(("ci", "trigger"), "scrontab belongs to Slurm, and no Slurm is listed under schedulers")
-    if system.ci.trigger is not Trigger.NONE and system.cadence is None:
-        yield Problem(("ci", "trigger"), "scheduled runs need an interval: give cadence as well")
-    if system.ci.timeout and seconds(system.ci.timeout) == 0:
-        yield Problem(("ci", "timeout"), "with a timeout of zero no job can finish: give a longer time")
 
 
 def _account(spec: SchedulerSpec, key: Key) -> Iterator[Problem]:

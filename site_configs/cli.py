@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from site_configs.cli_refresh import refresh
+
+if TYPE_CHECKING:
+    from site_configs.schema import System
 
 PATH = click.Path(path_type=Path)
 
@@ -144,13 +147,17 @@ Examples:
   exaworks sites verify                         this machine's own file
   exaworks sites verify ornl/frontier
   exaworks sites verify --site-file mysite.yaml --json
+  exaworks sites verify ornl/frontier --ci      variables of its pipeline; 1 if one must still be set
 """
 )
 @click.argument("name", required=False)
 @click.option("--site-file", type=PATH, help="The site file to compare, or the one to search for NAME first.")
 @click.option("--strict", is_flag=True, help="Count notes (the machine allows more than the file) as differences.")
+@click.option(
+    "--ci", "unattended", is_flag=True, help="Report instead what an unattended run needs, and what is unset."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def verify(name: str | None, site_file: Path | None, strict: bool, as_json: bool) -> None:
+def verify(name: str | None, site_file: Path | None, strict: bool, unattended: bool, as_json: bool) -> None:
     """Compare the site file of system NAME with this machine. Run it on a login node of that system.
 
     No job is submitted. If the machine differs from the file, a diff is printed and the exit code is 1. Examples of a
@@ -173,6 +180,8 @@ def verify(name: str | None, site_file: Path | None, strict: bool, as_json: bool
         system = find(name, site_file=site_file) if name else recognise(scheduler_answers=answering)
     if system.state is State.RETIRED:
         raise SiteError(f"{system.system} is retired: no machine exists to compare its site file with.")
+    if unattended:
+        sys.exit(_report_ci(system, as_json))
     own = site_file is not None and (name is None or load_file(site_file).system == name)
     file = site_file if own and site_file is not None else site_files()[system.system]
     findings = compare(system, file)
@@ -196,6 +205,26 @@ def verify(name: str | None, site_file: Path | None, strict: bool, as_json: bool
         )
     if failed:
         sys.exit(1)
+
+
+def _report_ci(system: System, as_json: bool) -> int:
+    """Print the variables of unattended runs; return 1 if one must still be set."""
+    import os
+    from dataclasses import asdict
+
+    from tabulate import tabulate
+
+    from site_configs.verify_ci import ci_settings
+
+    settings = ci_settings(system, os.environ)
+    if as_json:
+        click.echo(json.dumps([asdict(setting) for setting in settings], indent=2))
+    else:
+        rows = [(s.state, s.name, s.default if s.state == "default" else "", s.meaning) for s in settings]
+        click.echo(tabulate(rows, ("state", "variable", "default", "meaning"), tablefmt="plain", disable_numparse=True))
+        unset = sum(setting.state == "unset" for setting in settings)
+        click.echo(f"{system.system}: {unset} variables must still be set")
+    return int(any(setting.state == "unset" for setting in settings))
 
 
 @sites.command(

@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from site_configs.schema_ci import Ci as Ci
+from site_configs.schema_ci import Runner as Runner
 from site_configs.values import (
     Address,
     Count,
@@ -21,7 +23,6 @@ from site_configs.values import (
     LauncherKind,
     Match,
     Name,
-    OnInfra,
     Percent,
     Positive,
     ProxyUse,
@@ -29,7 +30,6 @@ from site_configs.values import (
     SystemName,
     Text,
     Tier,
-    Trigger,
     Variable,
     Whole,
 )
@@ -247,54 +247,6 @@ class Network(_Struct, frozen=True, kw_only=True):
     proxy_use: ProxyUse = ProxyUse.EVERYWHERE
     no_proxy: list[Text] = []
     ca_bundle: Text | None = None
-
-
-class Runner(_Struct, frozen=True, kw_only=True):
-    """The GitLab runner of the site.
-
-    ``executor`` is how the runner runs a job: ``shell`` on a login node, or ``batch`` as a batch job. ``tags`` are the
-    tags of every job; ``shell_tags`` or ``batch_tags`` are added for jobs that need one of the two ways.
-    """
-
-    tags: list[Name] = []
-    executor: Name | None = None
-    shell_tags: list[Name] = []
-    batch_tags: list[Name] = []
-
-
-class IdToken(_Struct, frozen=True, kw_only=True):
-    """An OIDC token that GitLab issues to a job: the variable that holds it, and its audience."""
-
-    variable: Variable
-    audience: Text
-
-
-class CiInclude(_Struct, frozen=True, kw_only=True):
-    """A file on the site's GitLab that its pipelines must include, such as the one that declares ID tokens."""
-
-    project: Name
-    file: Name
-    ref: Name | None = None
-
-
-class Ci(_Struct, frozen=True, kw_only=True):
-    """How this system is tested automatically.
-
-    ``scheduler_parameters`` is the variable in which the site's Jacamar expects the options of a batch job.
-    ``site_token`` is the ID token that Jacamar itself requires; ``collector_token`` is the one that identifies the job
-    to the collector. ``infra`` decides whether a pipeline fails if only the site's infrastructure failed. ``timeout``
-    is the limit of one job. With ``package_jobs``, each package of a Spack build is a job of its own.
-    """
-
-    trigger: Trigger = Trigger.NONE
-    infra: OnInfra = OnInfra.FAIL
-    server: Address | None = None
-    scheduler_parameters: Variable | None = None
-    site_token: IdToken | None = None
-    collector_token: IdToken | None = None
-    includes: list[CiInclude] = []
-    timeout: Duration | None = None
-    package_jobs: bool = False
 
 
 class Collector(_Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from ci.generate import all_files, with_pipeline
 from ci.limits import scheduler_parameters
 from ci.root import path_of
-from ci.system import system_pipeline, system_yaml
+from ci.system import slug, system_pipeline, system_yaml
 from exaworks_sdk.cli import main
 from site_configs.load import load_file, load_text, systems
 from tests.ci.gitlab_schema import invalid
@@ -161,6 +161,16 @@ def test_a_batch_runner_gets_its_options_in_the_sites_variable_with_a_reference_
     assert jobs["smoke"]["tags"] == ["machine", "compute"]
     assert jobs["setup"]["tags"] == jobs["deliver"]["tags"] == ["machine", "login"]
     assert "TEST_PARAMETERS" not in jobs["setup"]["variables"], "stages that need no allocation have a shell runner"
+    assert jobs["control"]["tags"] == ["machine", "login"], "a control case submits a job: it cannot be inside one"
+    assert "TEST_PARAMETERS" not in jobs["control"]["variables"]
+
+
+def test_a_runner_whose_jobs_are_all_batch_jobs_has_no_control_stage() -> None:
+    text = JACAMAR.replace("KIND", "slurm").replace(", shell_tags: [login]", "")
+    jobs = jobs_of(system_yaml(load_text(text, "test")))
+    assert "control" not in jobs
+    assert "--after control" not in str(jobs)
+    assert jobs["setup"]["variables"]["TEST_PARAMETERS"].startswith("-N 1 ")
 
 
 @pytest.mark.parametrize(
@@ -207,13 +217,14 @@ def test_no_generated_command_or_variable_contains_a_secret() -> None:
 def test_a_merge_request_from_a_fork_gets_neither_runner_nor_token() -> None:
     never = {"if": "$CI_MERGE_REQUEST_SOURCE_PROJECT_ID != $CI_MERGE_REQUEST_PROJECT_ID", "when": "never"}
     files = all_files(systems({}))
-    for name, text in files.items():
+    pipelines = {name: text for name, text in files.items() if name.endswith(".yml")}
+    for name, text in pipelines.items():
         tree = YAML(typ="safe", pure=True).load(text)
         if name != ".gitlab-ci.yml":
             assert tree["workflow"]["rules"][0] == never, name
             continue
         children = [job for job in jobs_of(text).values() if "trigger" in job]
-        assert len(children) == len(files) - 1
+        assert len(children) == len(pipelines) - 1
         assert all(job["rules"][0] == never for job in [*children, tree["junit"]])
         assert all("id_tokens" not in job for job in jobs_of(text).values())
 
@@ -226,10 +237,10 @@ def test_a_sites_pipeline_starts_only_on_its_own_gitlab() -> None:
 
 def test_two_pipelines_of_one_system_do_not_run_at_the_same_time() -> None:
     root = jobs_of(all_files(systems({}))[".gitlab-ci.yml"])
-    outer = [job["resource_group"] for job in root.values() if "trigger" in job]
-    assert len(set(outer)) == len(outer) > 0
+    outer = {job["resource_group"] for job in root.values() if "trigger" in job}
+    assert outer == {slug(system) for system in with_pipeline(SYSTEMS)}, "also the two forms of one system"
     inner = {job.get("resource_group") for system in SYSTEMS for job in jobs_of(system_yaml(system)).values()}
-    assert not set(outer) & inner, "a child that waits for the resource group of its parent never starts"
+    assert not outer & inner, "a child that waits for the resource group of its parent never starts"
 
 
 def test_a_retired_system_has_no_pipeline() -> None:

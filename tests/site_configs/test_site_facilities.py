@@ -20,6 +20,8 @@ ACTIVE = [name for name in FACILITIES if SYSTEMS[name].state is State.ACTIVE]
 HOSTS = [
     ("llnl/tuolumne", "tuolumne1001", {}),
     ("llnl/tuolumne", "tuolumne2149.llnl.gov", {}),
+    ("llnl/elcapitan", "elcap1004", {}),
+    ("llnl/elcapitan", "elcap.llnl.gov", {}),
     ("llnl/dane", "dane7", {}),
     ("llnl/dane", "dane.llnl.gov", {}),
     ("llnl/lassen", "lassen708", {}),
@@ -31,12 +33,18 @@ HOSTS = [
     ("ornl/andes", "andes-login1.olcf.ornl.gov", {}),
     ("ornl/andes", "andes-login8", {"LMOD_SYSTEM_NAME": "andes"}),
     ("ornl/andes", "andes338.olcf.ornl.gov", {}),
+    ("ornl/odo", "login1.odo.olcf.ornl.gov", {}),
+    ("ornl/odo", "login2.odo", {}),
     ("ornl/summit", "login1.summit.olcf.ornl.gov", {}),
     ("ornl/summit", "login5", {"LMOD_SYSTEM_NAME": "summit"}),
     ("anl/aurora", "aurora-uan-0009", {}),
     ("anl/aurora", "x4117c3s3b0n0.hsn.cm.aurora.alcf.anl.gov", {}),
     ("anl/polaris", "polaris-login-04.hsn.cm.polaris.alcf.anl.gov", {}),
     ("anl/polaris", "polaris-login-01", {}),
+    ("anl/crux", "crux-login-01", {}),
+    ("anl/crux", "x1000c0s6b0n1.hostmgmt2000.cm.crux.alcf.anl.gov", {}),
+    ("anl/sophia", "sophia-login-02", {}),
+    ("anl/sophia", "sophia-gpu-05", {}),
     ("anl/theta", "thetalogin4", {}),
     ("nersc/perlmutter", "login17", {"NERSC_HOST": "perlmutter"}),
     ("nersc/perlmutter", "perlmutter.nersc.gov", {}),
@@ -45,6 +53,7 @@ HOSTS = [
 
 OTHER_HOSTS = [
     *("login1", "login07", "laptop", "ruby", "ruby-laptop", "dane", "danes-desk", "andes", "aurora", "aurora-pc"),
+    *("elcap", "elcapitan", "sophia", "sophia-pc", "crux", "odo", "login1.odo.example.org"),
 ]
 
 
@@ -80,14 +89,18 @@ def test_sites_check_accepts_every_file_and_every_spack_scope() -> None:
 def test_the_systems_are_those_that_the_project_promises() -> None:
     assert {name: (SYSTEMS[name].state.value, SYSTEMS[name].schedulers[0].kind) for name in FACILITIES} == {
         "llnl/tuolumne": ("active", "flux"),
+        "llnl/elcapitan": ("active", "flux"),
         "llnl/dane": ("active", "slurm"),
         "llnl/lassen": ("retired", "lsf"),
         "llnl/ruby": ("retired", "slurm"),
         "ornl/frontier": ("active", "slurm"),
         "ornl/andes": ("active", "slurm"),
+        "ornl/odo": ("active", "slurm"),
         "ornl/summit": ("retired", "lsf"),
         "anl/aurora": ("active", "pbs"),
         "anl/polaris": ("active", "pbs"),
+        "anl/crux": ("active", "pbs"),
+        "anl/sophia": ("active", "pbs"),
         "anl/theta": ("retired", "cobalt"),
         "nersc/perlmutter": ("active", "slurm"),
     }
@@ -119,15 +132,21 @@ def test_login_nodes_run_no_cases_and_records_are_minimal(name: str) -> None:
     assert system.node.architecture
 
 
+WITHOUT_SCOPE = {"anl/crux", "anl/sophia", "ornl/odo"}
+"""Active systems for which no public page names the versions of MPI and compilers."""
+
+
 @pytest.mark.parametrize("name", ACTIVE)
-def test_an_active_system_has_node_hours_a_cadence_and_a_spack_scope(name: str) -> None:
+def test_an_active_system_has_node_hours_a_cadence_and_a_spack_scope_or_says_why_not(name: str) -> None:
     system = SYSTEMS[name]
     assert system.limits.node_hours
     assert system.cadence
     assert system.stale_after
     assert seconds(system.stale_after) > seconds(system.cadence)
     assert system.work_dir
-    assert system.spack_scope
+    assert bool(system.spack_scope) == (name not in WITHOUT_SCOPE)
+    assert ("no Spack scope" in FILES[name].read_text().replace("\n# ", " ")) == (name in WITHOUT_SCOPE)
+    assert ("spack" in system.deployment_if_installed) == bool(system.spack_scope)
 
 
 def test_the_walltime_limit_depends_on_the_size_of_a_job() -> None:
@@ -166,21 +185,22 @@ def test_frontier_has_flux_inside_slurm() -> None:
 
 def test_every_launcher_has_the_options_of_its_vendor() -> None:
     kinds = {name: [launcher.option_kind for launcher in SYSTEMS[name].schedulers[0].launchers] for name in FACILITIES}
-    assert kinds["anl/aurora"] == kinds["anl/polaris"] == [LauncherKind.PALS]
+    assert kinds["anl/aurora"] == kinds["anl/polaris"] == kinds["anl/crux"] == [LauncherKind.PALS]
+    assert kinds["anl/sophia"] == [LauncherKind.MPIEXEC]
     assert kinds["anl/theta"] == [LauncherKind.APRUN]
     assert kinds["llnl/lassen"] == [LauncherKind.JSRUN, LauncherKind.LRUN]
-    assert kinds["llnl/tuolumne"] == [LauncherKind.FLUX]
+    assert kinds["llnl/tuolumne"] == kinds["llnl/elcapitan"] == [LauncherKind.FLUX]
     assert kinds["ornl/frontier"] == [LauncherKind.SRUN]
 
 
 def test_a_system_has_a_runner_exactly_if_gitlab_triggers_it() -> None:
     for name in ACTIVE:
         system = SYSTEMS[name]
-        assert (system.ci.trigger is Trigger.GITLAB) == bool(system.runner.tags)
+        assert (Trigger.GITLAB in system.ci.triggers) == bool(system.runner.tags)
     aurora = SYSTEMS["anl/aurora"]
     assert aurora.ci.scheduler_parameters == "ANL_AURORA_SCHEDULER_PARAMETERS"
     assert (aurora.runner.tags, aurora.runner.batch_tags) == (["aurora"], ["batch"])
-    assert SYSTEMS["nersc/perlmutter"].ci.trigger is Trigger.SCRONTAB
+    assert SYSTEMS["nersc/perlmutter"].ci.triggers == {Trigger.GITLAB, Trigger.SCRONTAB}
 
 
 def test_the_packaged_files_are_installed_with_the_package() -> None:
