@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.load import LIMIT, before, machine
+from benchmarks.load import LIMIT, Watch, before, machine
 from benchmarks.pages import PageError, names, replaced
 from benchmarks.results import VARIABLE, Table, stored
 
@@ -33,13 +33,17 @@ PAGE = ROOT / "docs" / "performance.md"
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One benchmark: its command after ``python -m``, the tables that it publishes, and its usual minutes."""
+    """One benchmark: its command after ``python -m``, the tables that it publishes, and its usual minutes.
+
+    timed: whether its results depend on the load of the machine.
+    """
 
     name: str
     arguments: tuple[str, ...]
     tables: tuple[str, ...]
     minutes: int
     what: str
+    timed: bool = True
 
 
 BENCHMARKS = (
@@ -49,6 +53,7 @@ BENCHMARKS = (
     Benchmark("harness", ("benchmarks.harness",), ("harness",), 6, "cases of `true`, 100 to 10,000, beside ReFrame"),
     Benchmark("slurm", ("benchmarks.slurm",), ("slurm",), 40, "10,000 jobs on a Slurm of 64 nodes, beside ReFrame"),
     Benchmark("validation", ("benchmarks.validation",), ("validation",), 15, "runs of validate: first verdict, ratio"),
+    Benchmark("series", ("benchmarks.series",), ("series",), 1, "the detection of changes, on stored series", False),
     Benchmark("components", ("benchmarks.components",), ("components",), 40, "the components' cases of the scale tier"),
 )
 
@@ -65,8 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for each in chosen:
             print(f"{each.name:<12} {each.minutes:>3} min  {each.what}")
         return 0
-    at_start = before()
-    if not at_start.idle and not options.at_load:
+    timed = any(each.timed for each in chosen)
+    at_start = before() if timed else Watch().load()
+    if timed and not at_start.idle and not options.at_load:
         print(
             f"{at_start} in the last seconds, more than {LIMIT:.0%}: ratios of times would be meaningless, so nothing "
             "was run. Repeat it on an idle machine.",
@@ -108,7 +114,7 @@ def problem_of(benchmark: Benchmark, code: int, tables: Sequence[Table]) -> str:
     absent = set(benchmark.tables) - {table.name for table in tables}
     if absent:
         return f"published no table {', '.join(sorted(absent))}"
-    busy = [table for table in tables if not table.meaningful]
+    busy = [table for table in tables if table.times and not table.meaningful]
     return f"table {busy[0].name}: {busy[0].conditions()}" if busy else ""
 
 
@@ -120,7 +126,8 @@ def write(page: Path, tables: Sequence[Table]) -> None:
     """
     text = page.read_text(encoding="utf-8")
     for table in tables:
-        text = replaced(text, table.name, f"{table.markdown()}\n\nMeasured {machine()}; {table.conditions()}.")
+        measured = f"\n\nMeasured {machine()}; {table.conditions()}." if table.times else ""
+        text = replaced(text, table.name, f"{table.markdown()}{measured}")
     page.write_text(text, encoding="utf-8")
 
 

@@ -151,6 +151,11 @@ GAPS: tuple[Gap, ...] = (
         ("flux", "pbs"),
         "Flux reports the end of a task to the pilot in the same way wherever that Flux runs",
     ),
+    Gap(
+        ("radical.pilot+flux/throughput:*", "radical.entk+flux/throughput:*"),
+        ("flux", "pbs"),
+        "the rate of the pair is measured once, in a job of Slurm, and on this machine",
+    ),
     Gap(("radical.pilot+flux/inside",), ("local", "pbs", "slurm"), "there the pilot starts Flux; see `pilot`"),
 )
 

@@ -115,7 +115,14 @@ class Pilot:
 
     def run(self, descriptions):
         """Run tasks and return them; if the pilot is lost, end this process with that reason."""
-        tasks = self.tasks.submit_tasks([self.rp.TaskDescription(each) for each in descriptions])
+        return self.wait(self.submit(descriptions))
+
+    def submit(self, descriptions):
+        """Submit tasks and return them."""
+        return self.tasks.submit_tasks([self.rp.TaskDescription(each) for each in descriptions])
+
+    def wait(self, tasks):
+        """Wait for tasks and return them; if the pilot is lost, end this process with that reason."""
         self.tasks.wait_tasks([task.uid for task in tasks])
         if any(task.exit_code is None for task in tasks):
             # RADICAL fails the tasks of a lost pilot, possibly before it reports the state of the pilot.
