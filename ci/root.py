@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ci.gitlab import Artifacts, ChildFile, Job, Need, Pipeline, Retry, Rule, Trigger, Workflow, to_yaml
-from ci.system import FORKED, slug
+from ci.gitlab import Artifacts, ChildFile, Job, Need, Pipeline, Rule, Trigger, Workflow, to_yaml
+from ci.system import FORKED, RETRY, slug
 from site_configs.schema import System
 
 IMAGE = "python:3.11-bookworm"
 PLAIN_IMAGE = "debian:bookworm"
 """The image of the job ``tests``; ``.ci/run`` installs the packages that it needs."""
 GENERATED = "generated"
-RETRY = Retry(max=1, when=["runner_system_failure"])
 SHARED = ["ci/**/*", "exaworks", "exaworks_sdk/**/*", "sdk_tests/**/*", "dashboard_client/**/*", "pyproject.toml"]
 """Files that the pipeline of the plain machine tests: a merge request that changes one of them starts it."""
 HEADING = """\

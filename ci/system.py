@@ -35,7 +35,11 @@ PACKAGES = f"{RESULTS}/packages.yml"
 RETENTION = "90 days"
 HOME_VARIABLE = "EXAWORKS_CI_HOME"
 ID_TOKEN = "EXAWORKS_ID_TOKEN"  # noqa: S105 - the name of a variable
-RETRY = Retry(max=1, when=["runner_system_failure"])
+RETRY = Retry(max=1, when=["runner_system_failure", "stuck_or_timeout_failure"])
+"""A job is repeated if its runner failed, or was lost: GitLab then hears nothing of the job and calls it stuck.
+
+A script or a job that runs out of time fails with another reason, ``job_execution_timeout``, and is not repeated.
+"""
 FORKED = Rule(if_="$CI_MERGE_REQUEST_SOURCE_PROJECT_ID != $CI_MERGE_REQUEST_PROJECT_ID", when="never")
 """The rule that gives merge requests from forks neither runner nor token. Without a merge request both are empty."""
 WORKFLOW = Workflow(rules=[FORKED, Rule(when="always")])

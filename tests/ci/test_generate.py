@@ -149,7 +149,7 @@ def test_only_outbox_files_are_artifacts_and_also_after_a_failure(system: Any) -
 @pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.system)
 def test_only_a_failure_of_the_runner_is_repeated_and_nothing_needs_a_container(system: Any) -> None:
     for name, job in jobs_of(system_yaml(system)).items():
-        assert job["retry"] == {"max": 1, "when": ["runner_system_failure"]}, name
+        assert job["retry"] == {"max": 1, "when": ["runner_system_failure", "stuck_or_timeout_failure"]}, name
         assert not {"image", "services"} & job.keys(), name
         assert "exit_codes" not in str(job.get("allow_failure")), "custom executors turn every exit code into 1"
 
