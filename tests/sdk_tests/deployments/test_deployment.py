@@ -19,6 +19,7 @@ from sdk_tests.errors import DeploymentError
 from sdk_tests.execution.agent import payload_environment
 from sdk_tests.plan.components import ComponentKind
 from sdk_tests.plan.probe import probe
+from tests.running import running
 
 BASE = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "PYTHONPATH": "/stray"}
 
@@ -263,7 +264,7 @@ def test_an_activation_that_hangs_is_ended_and_the_step_is_named(
     monkeypatch.setattr(activation.activate, "__kwdefaults__", {"limit": 0.5})
     with pytest.raises(DeploymentError, match=r"module load parsl/2026.10 did not end within 0.5 s"):
         resolve("module:parsl/2026.10", with_module(tmp_path, "sleep 54331;"))
-    assert subprocess.run(["pgrep", "-f", "sleep 54331"], check=False, capture_output=True).returncode == 1
+    assert running("sleep 54331") == []
 
 
 def test_a_process_that_an_activation_leaves_neither_holds_it_up_nor_outlives_it(tmp_path: Path) -> None:
@@ -271,7 +272,7 @@ def test_a_process_that_an_activation_leaves_neither_holds_it_up_nor_outlives_it
     began = time.monotonic()
     assert resolve("module:agent", environ).environ["LOADEDMODULES"] == "agent"
     assert time.monotonic() - began < 30
-    assert subprocess.run(["pgrep", "-f", "sleep 54332"], check=False, capture_output=True).returncode == 1
+    assert running("sleep 54332") == []
 
 
 def test_what_an_activation_removes_is_removed_in_jobs_too_and_its_functions_survive(tmp_path: Path) -> None:

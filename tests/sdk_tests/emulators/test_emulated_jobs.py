@@ -56,10 +56,10 @@ def test_a_script_may_be_removed_after_submission(cluster: Cluster) -> None:
 
 
 def test_cancelling_ends_every_process_of_a_job_even_outside_its_session(cluster: Cluster) -> None:
-    pids = cluster.folder / f"pids-{cluster.count}"
-    job_id = cluster.submit(cluster.job(f"trap '' INT TERM\nsetsid sleep 300 & sleep 300 & echo $$ $! > {pids}.new; "
-                               f"pgrep -s 0 >> {pids}.new; mv {pids}.new {pids}; wait; sleep 300"))  # fmt: skip
-    until(pids.exists)
+    started = cluster.folder / f"started-{cluster.count}"
+    script = f"trap '' INT TERM\nsetsid sleep 300 & sleep 300 & touch {started}; wait; sleep 300"
+    job_id = cluster.submit(cluster.job(script))
+    until(started.exists)
     inside = cluster.processes()
     assert len(inside) >= 3
     cluster.run(*cluster.kind.cancel_argv([job_id]))

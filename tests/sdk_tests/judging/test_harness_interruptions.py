@@ -17,6 +17,7 @@ import pytest
 from dashboard_client.runs import RunFolder
 from dashboard_client.schema import encode
 from sdk_tests.testbeds import processes
+from tests import running as commands
 from tests.sdk_tests.bench import Bench, RunResult
 
 SLEEPER = """
@@ -52,10 +53,8 @@ def sleeper(folder: Path, *first: str) -> str:
 def running(folder: Path) -> list[int]:
     """Return the ids of the sleepers of this test that are alive, and of the daemons that they started."""
     sleepers = [int(path.name[4:]) for path in folder.glob("pid-*")]
-    daemons = subprocess.run(
-        ["pgrep", "-f", f"sleep {sleep_seconds(folder)}$"], capture_output=True, text=True, check=False
-    )
-    return [pid for pid in [*sleepers, *map(int, daemons.stdout.split())] if processes.identify(pid)]
+    daemons = commands.running(f"sleep {sleep_seconds(folder)}$")
+    return [pid for pid in [*sleepers, *daemons] if processes.identify(pid)]
 
 
 @pytest.fixture
@@ -170,8 +169,8 @@ def test_a_killed_harness_leaves_no_process_and_loses_no_record(slow: Bench) -> 
 
 
 def supervisor_of(process: subprocess.Popen[str]) -> int:
-    argv = ["pgrep", "-P", str(process.pid), "-f", "sdk_tests.execution.supervisor"]
-    return int(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
+    (supervisor,) = commands.running("sdk_tests.execution.supervisor", parent=process.pid)
+    return supervisor
 
 
 def test_a_killed_supervisor_is_an_error_of_the_harness_and_no_process_stays(slow: Bench) -> None:

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tests.running import running
 from tests.sdk_tests.bench import Bench
 
 ENDINGS = {
@@ -233,10 +234,7 @@ def test_orphan_processes_of_a_payload_are_killed_and_recorded(bench: Bench) -> 
     case_id = bench.case("orphans", source)
     result = bench.run()
     assert result.only(case_id).extras["orphan_processes"] == ["sleep", "sleep"]
-    import subprocess
-
-    survivors = subprocess.run(["pgrep", "-f", "sleep 432[12]"], capture_output=True, check=False)
-    assert survivors.returncode == 1
+    assert running("sleep 432[12]") == []
 
 
 def test_payloads_get_the_environment_of_the_deployment_and_none_of_the_harness_s_secrets(bench: Bench) -> None:
