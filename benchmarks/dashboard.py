@@ -100,6 +100,13 @@ def measure(store: Store, render_once: Callable[[], int], times: int) -> tuple[f
     return durations[len(durations) // 2], p99, size, queries
 
 
+def collect_as_a_server() -> None:
+    """Collect garbage as often as the server does."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLD)
+
+
 VIEWS = (("/", {}), ("/", {"view": "dense"}), ("/", {"sort": "site"}), ("/", {"class": "site"}), ("/triage", {}))
 
 
@@ -151,6 +158,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.existing:
         print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
+        collect_as_a_server()
         measure_existing(options.existing, options.times)
         return
     big = Shape.of(options.big)
@@ -167,9 +175,7 @@ def main() -> None:
             stores = {
                 name: open_history(databases, name, shape, options.fill_seconds) for name, shape in shapes.items()
             }
-            gc.collect()
-            gc.freeze()
-            gc.set_threshold(*GC_THRESHOLD)
+            collect_as_a_server()
             for page, path, names, columns, histories in (
                 ("Now", "/", {}, 0, ("small_now", "big")),
                 (f"grid, {same} runs", *GRID, same, ("small_grid", "big")),

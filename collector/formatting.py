@@ -90,8 +90,13 @@ def subject(name: str) -> str:
 
 def plain_link(*parts: str, **query: str) -> str:
     """Return a link from the root of the server."""
-    path = "/" + "/".join(quote(part, safe="") for part in parts)
+    path = "/" + "/".join(map(_quoted, parts))
     return f"{path}?{urlencode(query)}" if query else path
+
+
+@lru_cache(maxsize=16_384)
+def _quoted(part: str) -> str:
+    return quote(part, safe="")
 
 
 def control_first(name: str) -> tuple[bool, str]:

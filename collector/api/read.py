@@ -139,9 +139,11 @@ async def metrics_(request: HttpRequest) -> Response[bytes]:
     def read() -> bytes:
         store_notes(server)
         now = now_ms()
+        filters = Filters.of(request.query_params, now)
         with viewing(server.store, now, server.write) as connection:
             own = metrics.process_lines(connection, now)
-            return metrics.write([*own, *metrics.board_lines(connection, visibility_of(bearer), now)])
+            lines = metrics.board_lines(connection, visibility_of(bearer), now, filters)
+            return metrics.write([*own, *lines])
 
     return Response(content=await asyncio.to_thread(read), media_type=metrics.KIND)
 

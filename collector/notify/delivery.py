@@ -44,6 +44,7 @@ TRIES = 12
 FIRST_WAIT_MS = 30_000
 LONGEST_WAIT_MS = 12 * 3_600_000
 AT_ONCE = 20
+HOUR_MS = 3_600_000
 
 
 @contextmanager
@@ -52,9 +53,12 @@ def delivering(server: Server, every: float = EVERY_SECONDS) -> Iterator[threadi
     wake, stop = threading.Event(), threading.Event()
 
     def run() -> None:
+        checked = None
         while not stop.is_set():
+            now = now_ms()
             try:
-                step(server, now_ms())
+                step(server, now, site_files=checked != now // HOUR_MS)
+                checked = now // HOUR_MS
             except SQLAlchemyError as error:
                 log.error("hooks: %s", getattr(error, "orig", None) or error)
             wake.wait(every)
@@ -70,15 +74,18 @@ def delivering(server: Server, every: float = EVERY_SECONDS) -> Iterator[threadi
         thread.join(timeout=TIMEOUT_SECONDS + 2)
 
 
-def step(server: Server, now: int) -> int:
-    """Queue messages about changes and digests, send those that are due, and return how many were accepted."""
+def step(server: Server, now: int, site_files: bool = True) -> int:
+    """Queue messages about changes and digests, send those that are due, and return how many were accepted.
+
+    ``site_files``: also look for waivers of site files that end soon, which is expensive with many systems.
+    """
     with viewing(server.store, now, server.write) as connection:  # runs that are overdue by now are marked first
         if not any_hooks(connection):
             return 0
     server.write(lambda connection: queue_changes(connection, now))
     server.write(lambda connection: queue_silences(connection, now))
     server.write(lambda connection: queue_regressions(connection, now))
-    server.write(lambda connection: queue_waivers(connection, now))
+    server.write(lambda connection: queue_waivers(connection, now, site_files))
     server.write(lambda connection: queue_digests(connection, now))
     until = now + 1000 * TIMEOUT_SECONDS * AT_ONCE
     claimed = server.write(lambda connection: claim(connection, now, until, AT_ONCE))

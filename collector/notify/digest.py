@@ -20,6 +20,9 @@ from collector.store.trends import WORSE
 
 DAY_MS = 86_400_000
 OLD_DAYS = 2
+MOST = 500
+"""The number of entries of each list; the counts are those of all."""
+
 LISTS = (
     ("newly_failed", "Newly failed within the last 24 hours"),
     ("failing", f"Failing for 1 to {OLD_DAYS} days"),
@@ -55,13 +58,10 @@ def digest(connection: Connection, visibility: Visibility, now: int) -> dict[str
             lists["newly_failed"].append(entry)
         else:
             lists["failing_for_days" if now - began >= OLD_DAYS * DAY_MS else "failing"].append(entry)
-    return {
-        "event": "digest",
-        "at": iso(now),
-        "silent": silent_systems(connection, visibility, now),
-        **lists,
-        WORSE: [_figure(row) for row in worse_series(connection, visibility, now)],
-    }
+    lists["silent"] = silent_systems(connection, visibility, now)
+    lists[WORSE] = [_figure(row) for row in worse_series(connection, visibility, now)]
+    counts = {name: len(entries) for name, entries in lists.items()}
+    return {"event": "digest", "at": iso(now), "counts": counts, **{name: some[:MOST] for name, some in lists.items()}}
 
 
 def silent_systems(connection: Connection, visibility: Visibility, now: int) -> list[dict[str, Any]]:
@@ -85,28 +85,42 @@ def _figure(row: Any) -> dict[str, Any]:
 
 def as_text(facts: dict[str, Any]) -> str:
     """Write a digest as plain text, for mail and the terminal."""
+    counts = counts_of(facts)
     lines = [f"ExaWorks status at {facts['at']}", ""]
-    lines.append(f"Silent, no run within their cadence: {formatting.counted(len(facts['silent']), 'system')}")
+    lines.append(f"Silent, no run within their cadence: {formatting.counted(counts['silent'], 'system')}")
     for entry in facts["silent"]:
         contact = f", last contact {entry['contact']}" if entry["contact"] else ""
         lines.append(f"  {entry['site']}/{entry['system']}  silent since {entry['since']}{contact}")
-    lines.append("")
+    lines += [*_more(facts, "silent"), ""]
     for name, title in LISTS:
-        entries = facts[name]
-        lines.append(f"{title}: {formatting.counted(len(entries), 'case')}")
-        for entry in entries:
+        lines.append(f"{title}: {formatting.counted(counts[name], 'case')}")
+        for entry in facts[name]:
             lines.append(
                 f"  {entry['site']}/{entry['system']}  {entry['case_id']}  {entry['outcome']} since {entry['since']}"
             )
             if entry["evidence"]:
                 lines.append(f"      {entry['cause']}: {_printable(entry['evidence'])}")
-        lines.append("")
-    lines.append(f"Figures worse than usual: {formatting.counted(len(facts[WORSE]), 'figure')}")
+        lines += [*_more(facts, name), ""]
+    lines.append(f"Figures worse than usual: {formatting.counted(counts[WORSE], 'figure')}")
     for entry in facts[WORSE]:
         change = f"{figure(entry['usual'])} -> {figure(entry['now'])} {entry['unit']} since {entry['since']}"
         lines.append(f"  {entry['site']}/{entry['system']}  {entry['case_id']}  {_printable(entry['name'])} {change}")
-    lines.append("")
+    lines += [*_more(facts, WORSE), ""]
     return "\n".join(lines)
+
+
+def counts_of(facts: dict[str, Any]) -> dict[str, int]:
+    """Return the number of entries of each list; a digest that an older collector queued states none."""
+    counts: dict[str, int] = facts.get("counts") or {
+        name: len(facts[name]) for name in ("silent", *(name for name, _ in LISTS), WORSE)
+    }
+    return counts
+
+
+def _more(facts: dict[str, Any], name: str) -> list[str]:
+    """Return a line with the number of entries that are left out, if there are any."""
+    more = counts_of(facts)[name] - len(facts[name])
+    return [f"  and {more:,} more: see the dashboard"] if more else []
 
 
 def _printable(text: str) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 TIMEOUT_SECONDS = 10
+PORT = 25
 
 SMTP = "EXAWORKS_COLLECTOR_SMTP"
 SENDER = "EXAWORKS_COLLECTOR_MAIL_FROM"
@@ -24,7 +26,7 @@ def send_mail(url: str, facts: dict[str, Any]) -> str | None:
     import ssl
     from email.message import EmailMessage
 
-    from collector.notify.digest import as_text
+    from collector.notify.digest import as_text, counts_of
 
     address = os.environ.get(SMTP)
     if not address:
@@ -33,21 +35,28 @@ def send_mail(url: str, facts: dict[str, Any]) -> str | None:
     user, password = os.environ.get(USER), os.environ.get(PASSWORD_FILE)
     if user and not (encrypt and password):
         return f"{USER} needs {STARTTLS}=yes, so that the password is not sent in the clear, and {PASSWORD_FILE}"
-    host, _, port = address.partition(":")
+    try:
+        place = urlsplit(f"//{address}")
+        host, port = place.hostname or "", place.port or PORT
+    except ValueError:
+        host = ""
+    if not host:
+        return f"{SMTP}={address!r} is not host:port, such as mail.example.org:587"
     message = EmailMessage()
     if facts["event"] == "test":
         message["Subject"] = "ExaWorks: test message"
         message.set_content(facts["about"])
     else:
+        counts = counts_of(facts)
         message["Subject"] = (
-            f"ExaWorks: {len(facts['newly_failed'])} newly failed, {len(facts['failing_for_days'])} failing, "
-            f"{len(facts['missing'])} missing, {len(facts['silent'])} silent"
+            f"ExaWorks: {counts['newly_failed']} newly failed, {counts['failing_for_days']} failing, "
+            f"{counts['missing']} missing, {counts['silent']} silent"
         )
         message.set_content(as_text(facts))
     message["From"] = os.environ.get(SENDER) or f"exaworks@{host}"
     message["To"] = url.removeprefix("mailto:").partition("?")[0]
     try:
-        with smtplib.SMTP(host, int(port or 25), timeout=TIMEOUT_SECONDS) as server:
+        with smtplib.SMTP(host, port, timeout=TIMEOUT_SECONDS) as server:
             if encrypt:
                 server.starttls(context=ssl.create_default_context())
             if user and password:

@@ -18,6 +18,9 @@ from collector.store.rollups import is_open, parse_cells
 from collector.store.tables import cells, plans, records, runs, systems
 from dashboard_client.schema import Manifest
 
+DRAWN = 300
+"""The number of cases of each kind that the page draws."""
+
 KINDS = ("newly failing", "fixed", "otherwise changed", "added", "removed")
 SLOWER = 1.5
 """A case is listed as slower if it takes this many times as long as before, and at least five seconds longer."""
@@ -80,7 +83,7 @@ def _pair(rows: Sequence[Any], names: Sequence[str], place: str | None) -> list[
 def draw(question: Question, facts: Facts) -> Facts:
     grouped = [(kind, [case for case in facts["cases"] if case["kind"] == kind]) for kind in KINDS]
     names = [key for key in facts["stack"][0] if facts["stack"][0][key] != facts["stack"][1][key]]
-    return {"groups": [group for group in grouped if group[1]], "differences": names}
+    return {"groups": [group for group in grouped if group[1]], "differences": names, "most": DRAWN}
 
 
 def _cases(question: Question, run: Any) -> dict[str, Side]:

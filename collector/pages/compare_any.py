@@ -34,7 +34,9 @@ def answer(question: Question) -> Facts:
 
 
 def draw(question: Question, facts: Facts) -> Facts:
-    return {"groups": [], "differences": []} if facts["runs"] is None else compare.draw(question, facts["runs"])
+    return (
+        {"groups": [], "differences": [], "most": 0} if facts["runs"] is None else compare.draw(question, facts["runs"])
+    )
 
 
 def _run(question: Question, name: str) -> Any:

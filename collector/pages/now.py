@@ -6,16 +6,20 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from sqlalchemy import Connection
+
 from collector import formatting
-from collector.outcomes import ORDER, OUTCOME_NAMES
+from collector.outcomes import MISSING, ORDER, OUTCOME_NAMES
 from collector.rendering import markup, matrix
 from collector.rendering.base import Facts, Page, Question
 from collector.rendering.facets import facets
 from collector.rendering.forms import Entry, identity_of
 from collector.rendering.headline import component_of, headline
+from collector.rendering.paging import Paging, pager, query_of
 from collector.rendering.run_lines import run_line
 from collector.status import overview
 from collector.status.filters import Filters
+from collector.status.pending import PendingTile, may_be_pending, pending_tiles
 from collector.status.queries import latest_runs
 from collector.status.reference import PRESETS, read_reference
 from collector.status.tiles import TileRow, tile_rows
@@ -24,6 +28,10 @@ from collector.store.staleness import is_stale
 
 RECENT = 10
 PER_PAGE = 40
+FEWEST = 8
+TILES = {False: 360, True: 460}
+"""The number of tiles of a page, without and in the dense view: with many components, a page has fewer systems."""
+
 FLAKY_SHARE = 0.25
 """A tile is marked as flaky if at least two of its cases are, and more than this share."""
 
@@ -36,14 +44,19 @@ def answer(question: Question) -> Facts:
     reference = read_reference(question.query.get("since"), now)
     sort = question.query.get("sort", "")
     sort = sort if sort in overview.SORTS else "attention"
-    page = _page(question.query.get("page"))
-    limit = None if question.static else PER_PAGE
-    rows = overview.page_of_systems(connection, visibility, filters, reference.ms, sort, (page - 1) * PER_PAGE, limit)
+    sites = overview.counted_sites(connection, visibility)
+    dense = question.query.get("view") == "dense"
+    paging = Paging.of(question, min(max(TILES[dense] // max(sites.widest, 1), FEWEST), PER_PAGE))
+    rows = overview.page_of_systems(connection, visibility, filters, reference.ms, sort, paging.first, paging.size)
     tiles = _tiles(rows, tile_rows(connection, [row.id for row in rows], filters), reference.ms, now)
+    if filters.of_systems_only:
+        tiles += _pending(connection, rows, now)
     silent = overview.silent_systems(connection, visibility, filters)
     longest = overview.longest_failing(connection, visibility, filters)
     recent = latest_runs(connection, visibility, RECENT, conditions=filters.runs())
     number = rows[0].number if rows else 0
+    if sort == "site":
+        sites = overview.count_more_sites(connection, visibility, sites, (row.site for row in rows))
     return {
         "since": {"text": reference.text, "at": formatting.at(reference.ms), "words": reference.words},
         "changes": overview.changes_since(connection, visibility, filters, reference.ms),
@@ -58,10 +71,10 @@ def answer(question: Question) -> Facts:
         "failing": overview.failing_counts(connection, visibility, filters),
         "longest_failing": [_longest(row) for row in longest],
         "filters": filters.query(),
-        "sites": overview.counted_sites(connection, visibility),
+        "sites": sites.by_site,
+        "all": {"sites": sites.sites, "systems": sites.systems},
         "sort": sort,
-        "page": page,
-        "pages": max(-(-number // PER_PAGE), 1) if limit else 1,
+        **paging.facts(number),
         "systems": number,
         "tiles": tiles,
         "runs": [run_line(row, now) for row in recent],
@@ -71,22 +84,22 @@ def answer(question: Question) -> Facts:
 def draw(question: Question, facts: Facts) -> Facts:
     dense = question.query.get("view") == "dense"
     total = Counter((tile["outcome"], tile["stale"], tile["only_emulated"]) for tile in facts["tiles"])
-    rank = {name: place for place, name in enumerate(OUTCOME_NAMES[char] for char in ORDER)}
-    listed = sum(facts["sites"].values())
+    names = [*(OUTCOME_NAMES[char] for char in ORDER), "pending"]
+    rank = {name: place for place, name in enumerate(names)}
     return {
         "maps": matrix.maps(question, facts, dense),
         "foreign": [
-            (name, question.link("", **_query(question, component=name, page=""))) for name in matrix.foreign(facts)
+            (name, question.link("", **query_of(question, component=name, page=""))) for name in matrix.foreign(facts)
         ],
         "summary": sorted(total.items(), key=lambda each: (rank[each[0][0]], each[0])),
         "headline": headline(question, facts),
         "facets": [] if question.static else facets(question, facts),
         "clear": question.link(""),
-        "hidden": max(listed - facts["systems"], 0) if facts["filters"] else 0,
+        "hidden": max(facts["all"]["systems"] - facts["systems"], 0) if facts["filters"] else 0,
         "lines": facts["runs"],
         "dense": dense,
         "switches": [] if question.static else _switches(question, facts, dense),
-        "pager": _pager(question, facts),
+        "pager": pager(question, facts, ""),
     }
 
 
@@ -99,16 +112,17 @@ def _tiles(rows: Sequence[Any], tiles: Sequence[TileRow], since: int, now: int) 
     by_system: dict[int, list[TileRow]] = {}
     for tile in tiles:
         by_system.setdefault(tile.system, []).append(tile)
+    usual = {key: _usual(some) for key, some in versions.items()}
     return [
-        _tile(row, tile, _usual(versions.get((tile.release, tile.component))), since, now)
+        _tile(row, tile, usual.get((tile.release, tile.component)), since, now)
         for row in rows
         for tile in by_system.get(row.id, [])
     ]
 
 
-def _usual(versions: Counter[str] | None) -> str | None:
+def _usual(versions: Counter[str]) -> str | None:
     """Return the version that most systems have, if at least three systems have one."""
-    if versions is None or versions.total() < 3:
+    if versions.total() < 3:
         return None
     version, number = versions.most_common(1)[0]
     return version if 2 * number > versions.total() else None
@@ -144,6 +158,21 @@ def _tile(row: Any, tile: TileRow, usual: str | None, since: int, now: int) -> F
     }
 
 
+def _pending(connection: Connection, rows: Sequence[Any], now: int) -> list[Facts]:
+    """Return tiles for what the first runs of systems plan and have not reported yet."""
+    by_key = {row.id: row for row in rows if may_be_pending(row)}
+    return [_pending_tile(by_key[tile.system], tile, now) for tile in pending_tiles(connection, list(by_key))]
+
+
+def _pending_tile(row: Any, tile: PendingTile, now: int) -> Facts:
+    nothing = TileRow(
+        *(tile.system, tile.subject, tile.component, MISSING, "", tile.started, 0, None, 0, 0, None, None, None, None),
+        *(False, tile.run_id, None, tile.release, None),
+    )
+    facts = _tile(row, nothing, None, now, now)
+    return facts | {"outcome": "pending", "counts": {"pending": tile.cases}, "stale": False}
+
+
 def _longest(row: Any) -> Facts:
     return {
         "case_id": row.case_id,
@@ -158,12 +187,6 @@ def _longest(row: Any) -> Facts:
     }
 
 
-def _query(question: Question, **changes: str) -> dict[str, str]:
-    """Return the query of the address with some values changed; an empty value removes one."""
-    kept = {name: value for name, value in question.query.items() if name != "token"}
-    return {name: value for name, value in {**kept, **changes}.items() if value}
-
-
 def _switches(question: Question, facts: Facts, dense: bool) -> list[tuple[str, list[tuple[str, str, bool]]]]:
     """Return the choices of reference time, order and density: the text, the link, and whether it is chosen."""
     now = {"since": facts["since"]["text"], "sort": facts["sort"], "view": VIEWS[dense]}
@@ -172,22 +195,12 @@ def _switches(question: Question, facts: Facts, dense: bool) -> list[tuple[str, 
         (
             name,
             [
-                (each, question.link("", **_query(question, **{name: each}, page="")), each == now[name])
+                (each, question.link("", **query_of(question, **{name: each}, page="")), each == now[name])
                 for each in some
             ],
         )
         for name, some in offered.items()
     ]
-
-
-def _pager(question: Question, facts: Facts) -> list[tuple[str, str]]:
-    pages, page = facts["pages"], facts["page"]
-    steps = [("Previous systems", page - 1), ("More systems", page + 1)]
-    return [(text, question.link("", **_query(question, page=str(to)))) for text, to in steps if 0 < to <= pages]
-
-
-def _page(text: str | None) -> int:
-    return max(int(text), 1) if text and text.isascii() and text.isdigit() and len(text) < 7 else 1
 
 
 def _entries(question: Question, facts: Facts) -> list[Entry]:

@@ -1,4 +1,7 @@
-"""One release on all systems: for each system its newest complete run of the release, by component."""
+"""One release on all systems: for each system its newest complete run of the release, by component.
+
+The verdict is about all systems; the runs are those of forty systems.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,18 @@ from sqlalchemy import select
 from collector import formatting
 from collector.rendering import markup
 from collector.rendering.base import Facts, Page, Question, not_found
+from collector.rendering.paging import Paging, pager
 from collector.rendering.run_lines import run_line
 from collector.status import queries
 from collector.status.filters import Filters
-from collector.store.rollups import is_open, parse_cells
+from collector.store.bulk import among
+from collector.store.rollups import is_open, parse_cells, state_of
+from collector.store.staleness import is_stale
 from collector.store.tables import cells, plans, runs, systems
+
+PER_PAGE = 40
+MOST = 100
+"""The number of systems that are named for each component that does not work on them."""
 
 
 def answer(question: Question) -> Facts:
@@ -40,13 +50,32 @@ def answer(question: Question) -> Facts:
     if not rows:
         raise not_found("release", release)
     wanted = [row.system_key for row in rows]
-    named = select(cells.c.id, cells.c.subject, cells.c.last_emulated).where(cells.c.system.in_(wanted))
+    named = select(cells.c.id, cells.c.subject, cells.c.last_emulated)
+    named = named.where(among(question.connection, cells.c.system, wanted))
     subjects = {key: (subject, bool(emulated)) for key, subject, emulated in question.connection.execute(named)}
-    lines = [run_line(row, question.now) | {"components": _components(row, subjects)} for row in rows]
-    return {"release": release, "components": _verdicts(lines), "runs": lines}
+    paging = Paging.of(question, PER_PAGE)
+    lines = [_line(row, question.now) | {"components": _components(row, subjects)} for row in rows]
+    components, shown = _verdicts(lines, question.static), set(paging.part(range(len(rows))))
+    return {
+        "release": release,
+        **paging.facts(len(rows)),
+        "systems": len(rows),
+        "components": components,
+        "runs": [
+            line | run_line(row, question.now)
+            for place, (line, row) in enumerate(zip(lines, rows, strict=True))
+            if place in shown
+        ],
+    }
 
 
-def _verdicts(lines: list[Facts]) -> list[Facts]:
+def _line(row: Any, now: int) -> Facts:
+    """Return the facts of a run that the verdict needs."""
+    place = {"site": row.site, "system": row.system, "run_id": row.run_id}
+    return place | {"stale": is_stale(row.started, row.stale_after, now), "state": state_of(row)}
+
+
+def _verdicts(lines: list[Facts], everything: bool) -> list[Facts]:
     """Return for each component on how many systems it works, and on which it does not.
 
     It works if every judged case passed on the real scheduler, in a run that is closed and not stale.
@@ -63,7 +92,8 @@ def _verdicts(lines: list[Facts]) -> list[Facts]:
             and not line["stale"]
             and line["state"] != "open"
         ]
-        others = [(line, state) for line, state in tested if line not in works]
+        working = {id(line) for line in works}
+        others = [(line, state) for line, state in tested if id(line) not in working]
         counts: dict[str, int] = {}
         for _, state in tested:
             for outcome, number in state["counts"].items():
@@ -74,6 +104,7 @@ def _verdicts(lines: list[Facts]) -> list[Facts]:
                 "systems": len(tested),
                 "works": len(works),
                 "counts": counts,
+                "not_working": len(others),
                 "not_on": [
                     {
                         "site": line["site"],
@@ -81,7 +112,7 @@ def _verdicts(lines: list[Facts]) -> list[Facts]:
                         "run_id": line["run_id"],
                         "outcome": state["outcome"],
                     }
-                    for line, state in others
+                    for line, state in others[: None if everything else MOST]
                 ],
             }
         )
@@ -98,7 +129,7 @@ def draw(question: Question, facts: Facts) -> Facts:
         )
         rows.append((head, [_tile(question, run, name) for name in names]))
     table = markup.matrix("Each component on each system", "system", heads, rows, compact=True)
-    return {"table": table, "lines": facts["runs"]}
+    return {"table": table, "lines": facts["runs"], "pager": pager(question, facts, "releases", facts["release"])}
 
 
 def _components(run: Any, subjects: dict[int, tuple[str, bool]]) -> Facts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 from markupsafe import Markup
@@ -12,10 +13,17 @@ from collector import formatting
 from collector.outcomes import MISSING, ORDER, OUTCOME_NAMES, PASS, PASSED
 from collector.rendering import markup
 from collector.rendering.base import Facts, Page, Question, not_found
+from collector.rendering.paging import Paging, pager, query_of
 from collector.rendering.run_lines import run_line
 from collector.status import queries
 from collector.store.rollups import is_open
 from dashboard_client.schema import CONTROL, Closing, Manifest, record_id
+
+PER_PAGE = 500
+MOST_FAILING = 200
+"""The number of cases that did not pass and that are listed before all others."""
+
+RANK = {OUTCOME_NAMES[char]: place for place, char in enumerate(ORDER[: ORDER.index(PASS)])}
 
 
 def answer(question: Question) -> Facts:
@@ -32,6 +40,14 @@ def answer(question: Question) -> Facts:
     tries: dict[int, int] = {}
     for record in records:
         tries[record.cell] = tries.get(record.cell, 0) + 1
+    cases = [
+        _case(run, cell, outcome, effective.get(cell.id), tries.get(cell.id, 0), place < planned)
+        for place, (cell, outcome) in enumerate(zip(cells, run.outcomes, strict=True))
+    ]
+    paging = Paging.of(question, PER_PAGE)
+    if paging.size is not None and len(cases) > paging.size:  # each component is then on as few pages as possible
+        cases.sort(key=lambda case: formatting.control_first(case["subject"]))
+    failing = sorted((case for case in cases if case["outcome"] in RANK), key=lambda case: RANK[case["outcome"]])
     return run_line(run, question.now) | {
         "notices": _notices(run, manifest),
         "owner": manifest.owner if manifest else None,
@@ -39,53 +55,71 @@ def answer(question: Question) -> Facts:
         "deployments": manifest.deployments if manifest else [],
         "selection": manifest.selection if manifest else None,
         "has_manifest": manifest is not None,
-        "cases": [
-            _case(run, cell, outcome, effective.get(cell.id), tries.get(cell.id, 0), place < planned)
-            for place, (cell, outcome) in enumerate(zip(cells, run.outcomes, strict=True))
-        ],
+        **paging.facts(len(cases)),
+        "matrix": _matrix(cases, paging),
+        "attention": failing if question.static else failing[:MOST_FAILING],
+        "failing": len(failing),
+        "cases": paging.part(cases),
     }
+
+
+def _matrix(cases: Sequence[Facts], paging: Paging) -> list[Facts]:
+    """Return the outcomes of each component on each scheduler, and the page on which its first case is listed."""
+    by_crossing: dict[tuple[str, str], list[Facts]] = {}
+    pages: dict[str, int] = {}
+    for place, case in enumerate(cases):
+        by_crossing.setdefault((case["subject"], case["scheduler"]), []).append(case)
+        pages.setdefault(case["subject"], 1 if paging.size is None else place // paging.size + 1)
+    return [
+        {
+            "subject": subject,
+            "scheduler": scheduler,
+            "outcomes": "".join(case["char"] for case in some),
+            "emulated": sum(case["emulated"] for case in some),
+            "page": pages[subject],
+        }
+        for (subject, scheduler), some in by_crossing.items()
+    ]
 
 
 def draw(question: Question, facts: Facts) -> Facts:
     open_ = facts["state"] == "open"
     groups: dict[str, list[Facts]] = {}
-    by_crossing: dict[tuple[str, str], list[Facts]] = {}
     for case in facts["cases"]:
         groups.setdefault(case["subject"], []).append(case)
-        by_crossing.setdefault((case["subject"], case["scheduler"]), []).append(case)
-    schedulers = sorted({scheduler for _, scheduler in by_crossing})
-    ordered = sorted(groups, key=formatting.control_first)
-    tiles = {key: _tile(question, key, cases, open_) for key, cases in by_crossing.items()}
+    tiles = {(it["subject"], it["scheduler"]): _tile(question, it, facts["page"], open_) for it in facts["matrix"]}
+    schedulers = sorted({scheduler for _, scheduler in tiles})
     rows = [
         (Markup("{}").format(formatting.subject(name)), [tiles.get((name, each)) for each in schedulers])
-        for name in ordered
+        for name in sorted({subject for subject, _ in tiles}, key=formatting.control_first)
     ]
     heads = [Markup("{}").format(each or "—") for each in schedulers]
-    rank = {OUTCOME_NAMES[char]: place for place, char in enumerate(ORDER[: ORDER.index(PASS)])}
-    attention = sorted(
-        (case for case in facts["cases"] if case["outcome"] in rank), key=lambda case: rank[case["outcome"]]
-    )
+    here = ("runs", facts["site"], facts["system"], facts["run_id"])
     return {
         "table": markup.matrix("Component by scheduler", "component", heads, rows, compact=True) if rows else "",
-        "groups": [(name, groups[name]) for name in ordered],
-        "attention": attention,
+        "groups": [(name, groups[name]) for name in sorted(groups, key=formatting.control_first)],
         "bar": markup.bar(facts["counts"]) if facts["counts"] else "",
+        "pager": pager(question, facts, *here, of="cases"),
     }
 
 
-def _tile(question: Question, key: tuple[str, str], cases: Sequence[Facts], open_: bool) -> Markup:
-    outcomes = "".join(case["char"] for case in cases)
-    emulated = sum(case["emulated"] for case in cases)
+def _tile(question: Question, it: Facts, page: int, open_: bool) -> Markup:
+    name, scheduler, outcomes = it["subject"], it["scheduler"], it["outcomes"]
+    to = "" if it["page"] == page else "?" + urlencode(query_of(question, page=str(it["page"]), token=_token(question)))
     return markup.tile(
-        f"#{formatting.anchor(key[0])}",
-        f"{key[0]} on {key[1]}",
+        f"{to}#{formatting.anchor(name)}",
+        f"{name} on {scheduler}",
         markup.overall_outcome(outcomes, open_),
         markup.counts_of(outcomes, open_),
         now=question.now,
-        emulated=emulated,
-        plain=not markup.only_emulated(outcomes, emulated),
-        nested=key[1].partition("+")[2] or None,
+        emulated=it["emulated"],
+        plain=not markup.only_emulated(outcomes, it["emulated"]),
+        nested=scheduler.partition("+")[2] or None,
     )
+
+
+def _token(question: Question) -> str:
+    return question.query.get("token", "")
 
 
 def _case(run: Any, cell: Any, outcome: str, record: Any, tries: int, planned: bool) -> Facts:

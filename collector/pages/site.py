@@ -1,4 +1,4 @@
-"""One site, for its staff: queue waits, run times, cost in node-hours, last contact, and waivers."""
+"""One site, for its staff: queue waits, run times, cost in node-hours, last contact, and waivers of forty systems."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from sqlalchemy import select
 
 from collector import formatting
 from collector.rendering.base import Facts, Page, Question, not_found
-from collector.rendering.health import health, health_query
+from collector.rendering.health import health, health_page
+from collector.rendering.paging import Paging, pager
 from collector.rendering.plots import Series, plot
 from collector.rendering.run_lines import run_line
 from collector.status import queries
@@ -19,9 +20,11 @@ from collector.status.waivers import (
     manifest_facts,
     site_file_waivers,
 )
-from collector.store.tables import days
+from collector.store.bulk import among
+from collector.store.tables import days, systems
 
 DAYS = 90
+PER_PAGE = 40
 RECENT = 12
 DAY_MS = 86_400_000
 
@@ -29,25 +32,29 @@ DAY_MS = 86_400_000
 def answer(question: Question) -> Facts:
     site, now, connection = question.path["site"], question.now, question.connection
     visibility = question.visibility.within(site)
+    paging = Paging.of(question, PER_PAGE)
+    rows, number = health_page(connection, visibility, paging, [systems.c.site == site])
+    if not rows:
+        raise not_found("site", site) if paging.first == 0 else not_found("page", f"{paging.number} of {site}")
     by_system_key: dict[int, list[Any]] = {}
-    for row in connection.execute(visibility.of(health_query())):
+    for row in rows:
         by_system_key.setdefault(row.id, []).append(row)
-    if not by_system_key:
-        raise not_found("site", site)
     today = now // DAY_MS
     measured = (
         select(days)
-        .where(days.c.system.in_(list(by_system_key)), days.c.day > today - DAYS, days.c.day <= today)
+        .where(among(connection, days.c.system, by_system_key), days.c.day > today - DAYS, days.c.day <= today)
         .order_by(days.c.system, days.c.day)
     )
     by_system: dict[int, list[Any]] = {}
     for day in connection.execute(measured):
         by_system.setdefault(day.system, []).append(day)
-    manifests = manifest_facts(connection, visibility)
+    manifests = manifest_facts(connection, visibility, {(site, row.system) for row in rows})
     recent = [run_line(row, question.now) for row in queries.latest_runs(connection, visibility, RECENT)]
     waived = [*administrator_waivers(connection, visibility, now), *site_file_waivers(manifests)]
     return {
         "site": site,
+        **paging.facts(number),
+        "number": number,
         "systems": [
             _system(rows, by_system.get(key, []), manifests.get((site, rows[0].system)), now)
             for key, rows in by_system_key.items()
@@ -70,7 +77,7 @@ def draw(question: Question, facts: Facts) -> Facts:
         plot(title, unit, [_series(each, key) for each in facts["systems"]], first, today, bars)
         for title, unit, key, bars in charts
     ]
-    return {"plots": plots, "lines": facts["runs"]}
+    return {"plots": plots, "lines": facts["runs"], "pager": pager(question, facts, "sites", facts["site"])}
 
 
 def _series(system: Facts, key: str) -> Series:

@@ -17,6 +17,7 @@ from collector import formatting
 from collector.outcomes import MISSING, PASS
 from collector.rendering import markup
 from collector.rendering.base import Facts, Page, Question, not_found
+from collector.rendering.paging import Paging, pager, query_of
 from collector.status.reliability import reliability, words
 from collector.store.rollups import is_open, parse_cells, state_of
 from collector.store.silence import is_silent
@@ -24,6 +25,10 @@ from collector.store.streaks import flake_score, is_flaky
 from collector.store.tables import cells, plans, runs, systems
 
 RUNS = 100
+ROWS = 400
+"""The number of cases on a page; the JSON and CSV contain all cases of the system."""
+
+SKIPPED = 100
 NONE = " "
 
 COLUMNS = (
@@ -108,6 +113,8 @@ def draw(question: Question, facts: Facts) -> Facts:
     everything = question.static or question.query.get("show") == "all"
     skipped = [] if everything else [case for case in facts["cases"] if case["outcomes"].strip("s ") == ""]
     listed = [case for case in facts["cases"] if everything or not TROUBLE.isdisjoint(case["outcomes"])]
+    paging, number = Paging.of(question, ROWS), len(listed)
+    listed = list(paging.part(listed))
     changes = _changes(shown)
     edges = [bool(each) for each in changes]
     plain, edged = _pieces(""), _pieces(" edge")
@@ -132,13 +139,15 @@ def draw(question: Question, facts: Facts) -> Facts:
     return {
         "heads": [_merged(shown, key) for key in ("release", "stack", "scheduler_versions")],
         "columns": [(href, run, change) for href, run, change in zip(hrefs, shown, changes, strict=True)],
-        "shown": len(listed),
-        "passed": len(facts["cases"]) - len(listed) - len(skipped),
+        "shown": number,
+        "pager": pager(question, paging.facts(number), *_here(facts), of="cases"),
+        "passed": len(facts["cases"]) - number - len(skipped),
         "skipped": skipped,
-        "all_rows": None if everything else question.link(*_here(facts), **_query(question, show="all")),
-        "failing_rows": question.link(*_here(facts), **_query(question, show="")) if everything else None,
+        "named": SKIPPED,
+        "all_rows": None if everything else question.link(*_here(facts), **query_of(question, page="", show="all")),
+        "failing_rows": question.link(*_here(facts), **query_of(question, page="", show="")) if everything else None,
         "body": Markup("".join(body)),  # noqa: S704 made of escaped parts
-        "older": link(*_here(facts), **_query(question, before=facts["before"])) if facts["before"] else None,
+        "older": link(*_here(facts), **query_of(question, before=facts["before"])) if facts["before"] else None,
     }
 
 
@@ -167,11 +176,6 @@ def _changes(shown: Sequence[Facts]) -> list[str]:
 
 def _here(facts: Facts) -> tuple[str, str, str]:
     return "systems", facts["site"], facts["system"]
-
-
-def _query(question: Question, **changes: str) -> dict[str, str]:
-    kept = {name: value for name, value in question.query.items() if name != "token"}
-    return {name: value for name, value in {**kept, **changes}.items() if value}
 
 
 def _row(case: Facts, href: str, joined: str) -> str:

@@ -15,6 +15,8 @@ DAYS = 180
 DRAWN = 60
 """The number of figures that are drawn as plots; the others are listed."""
 
+LISTED = 300
+
 
 def answer(question: Question) -> Facts:
     connection, path = question.connection, question.path
@@ -39,7 +41,7 @@ def answer(question: Question) -> Facts:
 
 def draw(question: Question, facts: Facts) -> Facts:
     drawn = [(figure, _plot(figure, question.now)) for figure in facts["figures"] if figure["values"]]
-    return {"drawn": drawn, "listed": [figure for figure in facts["figures"] if not figure["values"]]}
+    return {"drawn": drawn, "listed": [figure for figure in facts["figures"] if not figure["values"]], "most": LISTED}
 
 
 def _plot(figure: Facts, now: int) -> Any:

@@ -87,7 +87,7 @@ def _marks(tile: Facts) -> list[Mark]:
     """Return what is unusual about a tile."""
     total = sum(tile["counts"].values())
     return [
-        *([("new", "failed within the chosen time")] if tile["newly_failing"] else []),
+        *([("new", "")] if tile["newly_failing"] else []),
         *([("stale", f"results of {formatting.iso(tile['began'])}")] if tile["stale"] else []),
         *([("emulated", f"{tile['emulated']} of {total} on an emulator")] if tile["emulated"] else []),
         *([("flaky", f"{tile['flaky']} of {total} flaky")] if tile["often_flaky"] else []),

@@ -108,7 +108,12 @@ def _badges(
     connection: Connection, visibility: Visibility, folder: Path, pages: dict[str, Page], now: int
 ) -> list[str]:
     tiles = pages["/"].answer(Question(connection, visibility, now, {}, static=True))["tiles"]
-    wanted = {(tile["site"], tile["system"], subject) for tile in tiles for subject in (tile["subject"], ALL)}
+    wanted = {
+        (tile["site"], tile["system"], subject)
+        for tile in tiles
+        if tile["outcome"] != "pending"
+        for subject in (tile["subject"], ALL)
+    }
     return [
         _write(
             folder,

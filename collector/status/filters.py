@@ -73,6 +73,11 @@ class Filters:
         return {name: ",".join(values) for name, values in self.values.items()}
 
     @property
+    def of_systems_only(self) -> bool:
+        """Whether every filter chooses systems, so that all cells of a chosen system count."""
+        return all(name in OF_SYSTEMS for name in self.values)
+
+    @property
     def needs_cells(self) -> bool:
         """Whether tiles must be computed from their cells; the board has them for whole components only."""
         return any(name in self.values for name in OF_CELLS if name != "component")

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, func, select
 
 from collector.auth.visibility import Visibility
 from collector.outcomes import ORDER, OUTCOME_NAMES
+from collector.status.filters import OF_SYSTEMS, Filters
 from collector.store.counters import read_counters, running_processes
 from collector.store.silence import is_silent
 from collector.store.tables import board, runs, systems
@@ -77,14 +78,17 @@ def process_lines(connection: Connection, now: int) -> list[tuple[str, str, floa
     return lines
 
 
-def board_lines(connection: Connection, visibility: Visibility, now: int) -> list[tuple[str, str, float]]:
-    """Return the lines about each system that the reader may see, from its board."""
+def board_lines(
+    connection: Connection, visibility: Visibility, now: int, filters: Filters | None = None
+) -> list[tuple[str, str, float]]:
+    """Return the lines about each system that the reader may see and the filters choose, from its board."""
+    chosen = (filters or Filters()).only(*OF_SYSTEMS).systems()
     names = (systems.c.site, systems.c.system)
     lines: list[tuple[str, str, float]] = []
     counted: dict[tuple[str, str], dict[str, int]] = {}
     flaky: dict[tuple[str, str], int] = {}
     query = visibility.of(select(*names, board.c.outcomes, board.c.flaky).join(systems, systems.c.id == board.c.system))
-    for site, system, outcomes, turning in connection.execute(query.order_by(*names)):
+    for site, system, outcomes, turning in connection.execute(query.where(*chosen).order_by(*names)):
         counts = counted.setdefault((site, system), dict.fromkeys(ORDER, 0))
         for char in outcomes:
             counts[char] += 1
@@ -99,7 +103,7 @@ def board_lines(connection: Connection, visibility: Visibility, now: int) -> lis
     times = select(*names, systems.c.contact, newest.c.started, systems.c.trended, systems.c.worse)
     joined = times.add_columns(systems.c.silent_from, systems.c.skew)
     joined = joined.outerjoin(newest, newest.c.system == systems.c.id)
-    rows = connection.execute(visibility.of(joined).order_by(*names))
+    rows = connection.execute(visibility.of(joined).where(*chosen).order_by(*names))
     for site, system, contact, started, trended, worse, silent_from, skew in rows:
         if silent_from is not None:
             lines.append(("exaworks_silent", labels(site=site, system=system), int(is_silent(silent_from, now))))

@@ -8,22 +8,27 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, func, select, update
 
 from collector.outcomes import PASS
 from collector.store.bulk import among, insert_many
 from collector.store.members import Member
 from collector.store.streaks import Streak, is_flaky
-from collector.store.tables import attention, records
+from collector.store.tables import attention, incidents, records, systems
 
 FAILED = "fei."
 """The outcomes of cells that fail: fail, error, infra, missing."""
 
 WAIVED = "xX"
 """The outcomes of cells with a known failure."""
+
+NO_RECORD = "none"
+"""The name in ``systems.failing_by`` of failing cells without a record, which have no fault class."""
 
 SHARES = 14
 """The number of runs whose shares of passes are kept."""
@@ -89,6 +94,34 @@ def write_attention(
         query = select(*columns, records.c.cause_key).where(among(connection, records.c.id, failed))
         causes = {row.id: row for row in connection.execute(query)}
     insert_many(connection, attention, [_row(system, each, causes.get(each.last_record or -1)) for each in listed])
+    note_failing(connection, system)
+
+
+def note_failing(connection: Connection, system: int) -> None:
+    """Store the incidents of a system, how many of its cells fail, by fault class, and when the newest began to."""
+    table = attention.c
+    cause, version = func.coalesce(table.cause, ""), func.coalesce(table.version, "")
+    keys = (table.since, table.outcome == PASS, cause, table.component, version)
+    of_system = (table.system == system, table.outcome.in_([*FAILED, PASS]))
+    rows = connection.execute(select(*keys, func.count()).where(*of_system).group_by(*keys)).all()
+    connection.execute(delete(incidents).where(incidents.c.system == system))
+    insert_many(connection, incidents, [(system, since, bool(passes), *rest) for since, passes, *rest in rows])
+    counts: Counter[str] = Counter()
+    for _, passes, cause, _, _, number in rows:
+        counts.update({} if passes else {cause or NO_RECORD: number})
+    values = {
+        "failing": counts.total(),
+        "newest_failure": max((row[0] for row in rows if not row[1]), default=None),
+        "failing_by": ", ".join(f"{cause} {number}" for cause, number in sorted(counts.items())) or None,
+    }
+    connection.execute(update(systems).where(systems.c.id == system).values(**values))
+
+
+@lru_cache(maxsize=4096)
+def parse_failing(text: str) -> Mapping[str, int]:
+    """Return the number of failing cells by fault class from ``systems.failing_by``; "" for cells without a record."""
+    pairs = (part.rsplit(" ", 1) for part in text.split(", "))
+    return {"" if cause == NO_RECORD else cause: int(number) for cause, number in pairs}
 
 
 def _row(system: int, member: Member, cause: Any) -> tuple[Any, ...]:

@@ -36,6 +36,7 @@ from collector.store.tables import (
     bodies,
     cells,
     days,
+    incidents,
     plans,
     points,
     records,
@@ -49,11 +50,15 @@ _PAGE = 2000
 MAX_PROBLEMS = 20
 """The number of problems of one kind that a verification describes; the others are only counted."""
 
-SYSTEM_SUMS = ("full_smoke", "full_integration", "full_scale", "trended", "worse", "silent_from", "owner", "tiles")
+SYSTEM_SUMS = (
+    *("full_smoke", "full_integration", "full_scale", "trended", "worse", "silent_from", "owner", "tiles"),
+    *("failing", "newest_failure", "failing_by"),
+)
 
 SNAPSHOTS = {
     "cells": (cells, (cells.c.id,), (*STREAK, *DETAILS)),
     "attention": (attention, (attention.c.cell,), tuple(attention.c)[1:]),
+    "incidents": (incidents, tuple(incidents.c)[:-1], (incidents.c.cells,)),
     "board": (board, (board.c.system, board.c.subject), tuple(board.c)[2:]),
     "days": (days, (days.c.system, days.c.day), tuple(days.c)[2:]),
     "runs": (runs, (runs.c.id,), (runs.c.extra, runs.c.outcomes, runs.c.records, runs.c.schedulers)),

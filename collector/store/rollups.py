@@ -2,7 +2,8 @@
 
 The roll-ups depend on the facts only, not on the order in which they arrived: the history of a cell follows from the
 runs of its system, from the oldest to the newest. A run that is newer than all others extends the history by one step.
-Any other change recomputes the history from the first run on.
+A change further back is joined to it (``collector.store.late``). Only if a run gets another start or other cells, the
+history is recomputed from the first run on.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, Select, delete, func, select, update
 
 from collector.outcomes import MISSING, worst
 from collector.store.attention import FAILED, failing_since, is_failing, recent_shares, write_attention
 from collector.store.bulk import among, insert_many, update_many
+from collector.store.late import late_streaks
 from collector.store.members import Member
 from collector.store.streaks import Observation, Streak, is_flaky
 from collector.store.tables import board, cells, plans, records, runs, systems
@@ -83,8 +85,13 @@ def update_rollups(
             streaks[cell] = before.extended(new)
         else:
             recomputed.add(cell)
-    if recomputed:
+    if moved:
         streaks |= recompute_streaks(connection, system, recomputed)
+    elif recomputed:
+        changes = {cell: len(by_cell[cell]) for cell in recomputed}
+        oldest = min(changed[run][0].started for cell in recomputed for run in by_cell[cell])
+        stored = {cell: members[cell].streak for cell in recomputed}
+        streaks |= late_streaks(connection, _runs_query(system), stored, changes, oldest, _observed)
     latest = details(connection, streaks)
     rows = []
     for cell, streak in sorted(streaks.items()):
@@ -149,17 +156,26 @@ def _members(connection: Connection, system: int, touched: Iterable[int] | None)
 
 def _runs(connection: Connection, system: int, only: list[int] | None) -> Iterator[Any]:
     """Yield runs of a system with their plans, the oldest first; with ``only``, the runs with these keys."""
+    query = _runs_query(system)
+    if only is None:
+        yield from connection.execute(query.execution_options(yield_per=_FETCH_ROWS))
+        return
+    yield from connection.execute(query.where(among(connection, runs.c.id, only)))
+
+
+def _runs_query(system: int) -> Select[Any]:
     names = ("id", "started", "partial", "state", "overdue", "stack", "extra", "outcomes")
-    query = (
+    return (
         select(*(runs.c[name] for name in names), plans.c.cells.label("plan"))
         .outerjoin(plans, plans.c.id == runs.c.plan)
         .where(runs.c.system == system)
         .order_by(runs.c.started, runs.c.run_id)
     )
-    if only is None:
-        yield from connection.execute(query.execution_options(yield_per=_FETCH_ROWS))
-        return
-    yield from connection.execute(query.where(among(connection, runs.c.id, only)))
+
+
+def _observed(run: Any, cell: int) -> Observation | None:
+    cell_positions = positions(run.plan, run.extra)
+    return _observation(run, cell_positions, cell) if cell in cell_positions else None
 
 
 def _observation(run: Any, cell_positions: Mapping[int, int], cell: int) -> Observation | None:

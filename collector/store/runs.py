@@ -143,7 +143,10 @@ def store_closing(
     rollup = {"sequence": closing.sequence, "state": closing.state, "ended": decoded.ended}
     rollup |= {"due": None, "overdue": False}
     connection.execute(update(runs).where(runs.c.id == row.id).values(**rollup, exit_code=closing.exit_code))
-    update_rollups(connection, row.system, {row.id: positions(row.plan_cells, row.extra)}, moved=row.overdue)
+    cells = positions(row.plan_cells, row.extra)
+    if not row.overdue:  # only what has no record becomes something else when a run is closed: pending becomes missing
+        cells = {cell: place for cell, place in cells.items() if row.outcomes[place] == MISSING}
+    update_rollups(connection, row.system, {row.id: cells}, moved=row.overdue)
     note_full_runs(connection, row.system)
     return places[0]
 

@@ -1,7 +1,7 @@
 """The history of a cell: one step for each run that has an outcome of it, from the oldest run to the newest.
 
 A history that is extended run by run equals one that is computed from all runs. So the usual case, a newer run, costs
-one step. In every other case the history is recomputed from the first run on.
+one step; ``collector.store.late`` handles changes in the past.
 """
 
 from __future__ import annotations

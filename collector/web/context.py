@@ -9,7 +9,6 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote, urlencode
 
 from litestar import Request
 from litestar.datastructures import State
@@ -21,6 +20,7 @@ from collector.auth.sessions import SESSION, Sessions
 from collector.auth.tokens import ANY_SITE, ANYONE, GRANTS, Bearer, check_token, note_use
 from collector.clock import now_ms
 from collector.errors import Problem, SettingsError
+from collector.formatting import plain_link
 from collector.limits import Body
 from collector.settings import Settings
 from collector.status.metrics import Counters
@@ -224,10 +224,6 @@ def token_of(request: HttpRequest) -> str | None:
 def linker(request: HttpRequest) -> Callable[..., str]:
     """Return the function that writes links; it keeps a token of the address, because no cookie is ever set."""
     token = request.query_params.get("token")
-
-    def link(*parts: str, **query: str) -> str:
-        path = "/" + "/".join(quote(part, safe="") for part in parts)
-        parameters = {**query, **({"token": str(token)} if token else {})}
-        return f"{path}?{urlencode(parameters)}" if parameters else path
-
-    return link
+    if not token:
+        return plain_link
+    return lambda *parts, **query: plain_link(*parts, **query, token=str(token))

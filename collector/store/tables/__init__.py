@@ -25,7 +25,7 @@ from collector.store.tables.facts import (
 )
 from collector.store.tables.notifications import deliveries, hooks, reported_states
 from collector.store.tables.operations import counters, log_entries, processes
-from collector.store.tables.rollups import attention, board, days, series
+from collector.store.tables.rollups import attention, board, days, incidents, series
 from collector.store.tables.triage import triage_entries
 from collector.store.tables.waivers import waivers
 
@@ -48,6 +48,7 @@ __all__ = [
     "former_names",
     "hidden_sites",
     "hooks",
+    "incidents",
     "key_checks",
     "log_entries",
     "lookup",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Integer, MetaData
 
-HEAD = "0010"
+HEAD = "0011"
 """The revision that this code reads and writes. A test compares it with the newest migration."""
 
 ROLLED_UP = "0004"
 """The newest revision that changed the roll-ups; they are recomputed when an older schema is migrated."""
 
-REFRESHED = "0010"
+REFRESHED = "0011"
 """The newest revision that changed only the board and the cells that need attention; they follow from the cells."""
 
 RECORD_BITS = 20

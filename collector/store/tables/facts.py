@@ -53,6 +53,11 @@ systems = Table(
     Column("silent_from", BigInteger, index=True),
     Column("owner", String(128)),  # Roll-up: the owner that its newest manifest names
     Column("tiles", Integer, nullable=False, server_default="0"),  # Roll-up: the number of its rows of the board
+    # Roll-up of its failing cells: how many, when the newest began to fail, and how many of each fault class, such as
+    # "distribution 2, site 1" ("none" for a cell without a record). So the first page reads no cell to order systems.
+    Column("failing", Integer, nullable=False, server_default="0"),
+    Column("newest_failure", BigInteger),
+    Column("failing_by", String(256)),
     Column("silence_reported", BigInteger),  # the silent_from that was last reported to the hooks
     UniqueConstraint("site", "system"),
 )

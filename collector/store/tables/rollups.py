@@ -63,6 +63,21 @@ attention = Table(
     Index(None, "cause_key"),
 )
 
+incidents = Table(
+    "incidents",
+    metadata,
+    # Sums over the attention of a system: the cells that began to fail, or to pass again, at the same time with the
+    # same fault class, component and version. An outage is one row for each system, however many cases it has.
+    Column("system", ForeignKey("systems.id"), primary_key=True),
+    Column("since", BigInteger, primary_key=True, autoincrement=False),
+    Column("recovered", Boolean, primary_key=True),
+    Column("cause", String(16), primary_key=True),  # empty if there is no record
+    Column("component", String(128), primary_key=True),
+    Column("version", String(128), primary_key=True),  # empty if it is not known
+    Column("cells", Integer, nullable=False),
+    Index(None, "since"),
+)
+
 days = Table(
     "days",
     metadata,

@@ -23,9 +23,11 @@ from collector.notify.shapes import make_message, shaped
 from collector.status.waivers import WaiverRequest, add_waiver
 from collector.store.database import Store
 from collector.web.context import Server
-from dashboard_client.schema import Outcome
+from dashboard_client.schema import Outcome, Waiver
 from tests.collector.notify.test_hooks import KEY, MINUTE, Listener, listener, night
+from tests.collector.pages.test_dashboard import put
 from tests.collector.process import tool
+from tests.collector.samples import manifest, record
 
 __all__ = ["listener"]  # the fixture
 
@@ -247,6 +249,38 @@ def test_a_waiver_that_ends_soon_is_reported_once(store: Store, listener: Listen
         step(server, now_ms())
     (body,) = listener.bodies()
     assert (body["event"], body["reason"], body["last_day"]) == ("waiver", "2", (today + timedelta(days=2)).isoformat())
+
+
+def test_a_waiver_of_a_site_file_that_ends_soon_is_reported_once_for_each_system(
+    store: Store, listener: Listener
+) -> None:
+    server, today = Server(store, KEY), datetime.now(timezone.utc).date()
+
+    def opened(run: str, system: str, **days: int) -> None:
+        waived = [
+            Waiver(cases=f"{name}/*", reason=name, expires=(today + timedelta(days=number)).isoformat(), owner="us")
+            for name, number in days.items()
+        ]
+        opening = manifest(run, ["psij/a@slurm"], system=system)
+        put(store, msgspec.structs.replace(opening, waivers=waived), record(run, "psij/a@slurm", system=system))
+
+    with store.writing() as connection:
+        for events, components in ((["waiver"], ["psij"]), (["change"], [])):
+            options = make_options(events=events, components=components)
+            new_hook(connection, listener.url, "change", None, None, now_ms(), options)
+    opened("r1", "dane", psij=2, parsl=2)
+    opened("r2", "borg", psij=30)
+    for _ in range(2):
+        step(server, now_ms())
+    waived = [body for body in listener.bodies() if body["event"] == "waiver"]
+    assert [(body["system"], body["cases"], body["source"]) for body in waived] == [("dane", "psij/*", "site file")]
+    assert (waived[0]["last_day"], waived[0]["owner"]) == ((today + timedelta(days=2)).isoformat(), "us")
+    opened("r3", "dane", psij=5)  # extended in the site file, and about to end again
+    opened("r4", "borg", psij=5)
+    step(server, now_ms(), site_files=False)
+    assert len([body for body in listener.bodies() if body["event"] == "waiver"]) == 1
+    step(server, now_ms())
+    assert len([body for body in listener.bodies() if body["event"] == "waiver"]) == 3
 
 
 def test_the_command_sends_a_test_message_and_reports_an_error(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from typing import Any
@@ -19,7 +20,7 @@ from collector.clock import instant_ms, now_ms
 from collector.outcomes import OUTCOME_NAMES
 from collector.rendering.base import Question, render_atom, render_csv, render_html, render_json
 from collector.rendering.forms import write_csv
-from collector.rendering.heat import sparkline
+from collector.rendering.heat import WIDE, sparkline
 from collector.status.filters import Filters
 from collector.status.overview import page_of_systems
 from collector.status.reference import read_reference
@@ -28,7 +29,7 @@ from collector.store.attention import recent_shares
 from collector.store.database import Store, database_url, open_store
 from collector.store.tables import board
 from dashboard_client.schema import Cause, CauseClass, Origin, Outcome, Phase, Record
-from tests.collector.pages.test_dashboard import PAGES, ask, drawn, put
+from tests.collector.pages.test_dashboard import PAGES, Passes, ask, drawn, put
 from tests.collector.samples import manifest, record
 
 NOW = instant_ms("2026-11-20T09:00:00Z")
@@ -139,7 +140,24 @@ def test_a_tile_shows_when_its_outcome_began_and_the_share_of_passes_of_the_newe
 )
 def test_a_share_of_passes_is_full_only_if_every_judged_case_passed(histories: list[str | None], shares: str) -> None:
     assert recent_shares(histories) == shares
-    assert sparkline(shares).count("v-") == (0 if set(shares) == {"A"} else 14 - shares.count("-"))
+    assert _heights(sparkline(shares)) == (
+        [] if set(shares) in ({"A"}, {"-"}) else [_HEIGHT[share] for share in shares]
+    )
+
+
+_HEIGHT = {"-": 0, "0": 1, "A": 10} | {str(tenth): tenth for tenth in range(1, 10)}
+
+
+def _heights(drawing: str) -> list[int]:
+    """Return the height of each of fourteen bars from the outline that is drawn."""
+    heights: list[int] = []
+    top = 10
+    for kind, number in re.findall(r"([HV])(\d+)", drawing):
+        if kind == "V":
+            top = int(number)
+        else:
+            heights += [10 - top] * (int(number) // WIDE - len(heights))
+    return heights
 
 
 def test_results_of_other_tools_are_no_columns_unless_they_are_chosen(store: Store) -> None:
@@ -328,3 +346,32 @@ def test_the_flakiest_case_is_the_first_of_its_page(store: Store) -> None:
     assert facts["cases"][0]["flake_score"] == 1.0
     assert "100 %" in drawn(store, "/flaky", now=NOW)
     assert ask(store, "/flaky", now=NOW, query={"component": "parsl"})["cases"] == []
+
+
+def test_the_first_run_of_a_system_has_pending_tiles_until_its_cases_report(store: Store) -> None:
+    cases = ["psij/a@slurm", "psij/b@slurm", "parsl/a@slurm", "parsl+flux/a@slurm"]
+    opening = manifest("first", cases, system="new", started="2026-11-20T08:30:00Z")
+    put(store, opening, close=False)
+    facts = ask(store, "/", now=NOW)
+    shown = {tile["subject"]: (tile["outcome"], tile["counts"]) for tile in facts["tiles"]}
+    assert shown == {
+        "parsl": ("pending", {"pending": 1}),
+        "parsl+flux": ("pending", {"pending": 1}),
+        "psij": ("pending", {"pending": 2}),
+    }
+    assert (facts["systems"], facts["changes"], facts["failing"]["by_class"]) == (1, [], {})
+    page = drawn(store, "/", now=NOW)
+    assert 'aria-label="psij on new: pending; 2 pending"' in page
+    assert Passes(page[: page.index('<details class="legend"')]).green == []
+    put(store, None, record("first", cases[0], system="new"))
+    shown = {tile["subject"]: tile["outcome"] for tile in ask(store, "/", now=NOW)["tiles"]}
+    assert shown == {"parsl": "pending", "parsl+flux": "pending", "psij": "pass"}
+    put(store, opening, *(record("first", case, system="new") for case in cases[1:]))
+    assert {tile["outcome"] for tile in ask(store, "/", now=NOW)["tiles"]} == {"pass"}
+
+
+def test_an_open_run_of_a_system_with_results_changes_no_tile(store: Store) -> None:
+    night(store, 19, "dane", {})
+    before = ask(store, "/", now=NOW)["tiles"]
+    put(store, manifest("next", ["swift-t/new@slurm"], system="dane", started="2026-11-20T08:30:00Z"), close=False)
+    assert ask(store, "/", now=NOW)["tiles"] == before
