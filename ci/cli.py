@@ -153,7 +153,7 @@ def cron(
 @ci.command(
     epilog="""\b
 Examples:
-  EXAWORKS_ACCOUNT=abc123 exaworks ci values --site ornl/frontier --to values.yaml
+  exaworks ci values --site ornl/frontier --to values.yaml
   helm install exaworks-runner CHART --values values.yaml
 """
 )

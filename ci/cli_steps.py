@@ -36,6 +36,7 @@ EXAWORKS_DEPLOYMENT: the deployment to validate. EXAWORKS_CI_OPTIONS: more optio
 @RESULTS
 @click.option("--after", metavar="STAGE", help="Run only if this stage has passed.")
 @click.option("--lock", is_flag=True, help="Hold the lock of the work directory while the command runs.")
+@click.option("--lane", metavar="LANE", help="The lane of the stage; not run if EXAWORKS_LANES names only others.")
 @click.pass_context
 def stage(
     context: click.Context,
@@ -45,13 +46,14 @@ def stage(
     results: Path,
     after: str | None,
     lock: bool,
+    lane: str | None,
 ) -> None:
     """Run the stage NAME, an exaworks COMMAND, and keep its exit code and its runs in the results folder."""
     import os
 
     from ci.stage import StageRequest, run
 
-    request = StageRequest(stage=name, system=site, argv=command, results=results, after=after, lock=lock)
+    request = StageRequest(name, site, command, results, after=after, lock=lock, lane=lane)
     context.exit(run(request, context.obj, dict(os.environ), _echo))
 
 
@@ -72,6 +74,7 @@ site file names.
 @RESULTS
 @click.option("--after", metavar="STAGE", help="Run only if this stage has passed.")
 @click.option("--lock", is_flag=True, help="Hold the lock of the work directory while the command runs.")
+@click.option("--lane", metavar="LANE", help="The lane of the stage; not run if EXAWORKS_LANES names only others.")
 @click.pass_context
 def submit(
     context: click.Context,
@@ -81,6 +84,7 @@ def submit(
     results: Path,
     after: str | None,
     lock: bool,
+    lane: str | None,
 ) -> None:
     """Run the stage NAME as a batch job of the machine, wait for its end, and exit with the exit code of the stage."""
     import os
@@ -89,8 +93,9 @@ def submit(
     from ci.submit import Submission
     from ci.submit import submit as run
 
-    request = StageRequest(stage=name, system=site, argv=command, results=results, after=after, lock=lock)
-    options = [*(["--lock"] if lock else []), *(["--after", after] if after else []), "--results", str(results)]
+    request = StageRequest(name, site, command, results, after=after, lock=lock, lane=lane)
+    options = [*(["--lock"] if lock else []), *(["--lane", lane] if lane else [])]
+    options += [*(["--after", after] if after else []), "--results", str(results)]
     arguments = (name, "--site", site, *options, "--", *command)
     submission = Submission(request, system_of(site, None), arguments, Path.cwd())
     context.exit(run(submission, dict(os.environ), _echo))
@@ -151,7 +156,7 @@ def verdict(
 
     from ci.phases import TIERS, planned
     from ci.render import as_markdown, as_text
-    from ci.stage import trigger
+    from ci.stage import chosen_lanes, trigger
     from ci.verdict import judge
 
     if tier not in TIERS:
@@ -159,7 +164,13 @@ def verdict(
     system = system_of(site, site_file)
     if deployment is not None:
         system = msgspec.structs.replace(system, deployment=deployment)
-    expected = planned(system, tier, scheduled=trigger(dict(os.environ)) == "nightly", inside=inside or None)
+    expected = planned(
+        system,
+        tier,
+        scheduled=trigger(dict(os.environ)) == "nightly",
+        inside=inside or None,
+        chosen=chosen_lanes(os.environ),
+    )
     judged = judge(system.system, expected, results, system.ci.infra.value)
     results.mkdir(parents=True, exist_ok=True)
     data = msgspec.json.format(msgspec.json.encode(judged), indent=1)

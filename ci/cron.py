@@ -12,6 +12,7 @@ from ci.limits import main_scheduler, stage_times
 from ci.phases import Phase, planned
 from ci.shell import script
 from ci.system import home_lines
+from site_configs.lanes import lanes
 from site_configs.schema import State, System, seconds
 from site_configs.values import Trigger
 
@@ -72,6 +73,7 @@ def cron_script(system: System, checkout: Path, *, tier: str) -> str:
         script("cron.sh").rstrip(),
         home_lines(system),
         f"export EXAWORKS_TIER={tier} EXAWORKS_TRIGGER=schedule",
+        *(f"export EXAWORKS_LANES=${{EXAWORKS_LANES:-{lane.name}}}" for lane in lanes(system.ci.lanes)[:1]),
         f"exaworks={shlex.quote(str(checkout / 'exaworks'))}",
         f"system={system.system}",
         script("once.sh").rstrip(),
@@ -87,7 +89,8 @@ def wants_scron(system: System) -> bool:
 
 
 def _stage_arguments(phase: Phase) -> list[str]:
-    return [phase.name, *(["--after", phase.after] if phase.after else []), "--", *phase.argv]
+    after = ["--after", phase.after] if phase.after else []
+    return [phase.name, *(["--lane", phase.lane] if phase.lane else []), *after, "--", *phase.argv]
 
 
 def missing_account(system: System, environ: Mapping[str, str]) -> str | None:
@@ -99,7 +102,7 @@ def missing_account(system: System, environ: Mapping[str, str]) -> str | None:
 
 def _scron_options(system: System, environ: Mapping[str, str], tier: str) -> list[str]:
     spec = main_scheduler(system)
-    total = sum(stage_times(system, phase.name).job for phase in planned(system, tier, scheduled=True) if phase.tests)
+    total = sum(stage_times(system, phase.stage).job for phase in planned(system, tier, scheduled=True) if phase.tests)
     options = [
         f"--time={total // HOUR:02}:{total % HOUR // 60:02}:00",
         "--open-mode=append",

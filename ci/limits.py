@@ -78,6 +78,23 @@ def queue_for(spec: SchedulerSpec | None, nodes: int) -> Queue | None:
     return next((queue for queue in spec.queues if queue.name == name), spec.queues[0])
 
 
+def jobs_of_lane(system: System) -> int | None:
+    """Return how many batch jobs each of the system's lanes may have at once; None if lanes have to take turns.
+
+    They take turns on a machine without a scheduler, whose cores they would share, and where the site admits fewer
+    jobs of one user than there are lanes.
+    """
+    spec, count = main_scheduler(system), len(system.ci.lanes)
+    if spec is None or not count:
+        return None
+    limits = [spec.max_jobs, spec.max_queued]
+    for nodes in NODES.values():
+        queue = queue_for(spec, nodes)
+        limits += [queue.max_running, queue.max_queued] if queue is not None else []
+    most = min(limit for limit in limits if limit is not None)
+    return most // count or None
+
+
 def scheduler_parameters(system: System, tier: str, run_time: int | None = None) -> str | None:
     """Return the scheduler options of the batch job in which a stage runs.
 

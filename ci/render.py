@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ci.verdict import Result, Verdict
+from ci.verdict import LaneVerdict, Result, Verdict
 
 MARKS = {
     "pass": "✅", "xpass": "✅", "fail": "❌", "error": "❌", "missing": "❔", "infra": "⚠️", "skip": "·", "xfail": "·",
@@ -17,6 +17,7 @@ def as_text(verdict: Verdict) -> str:
     """Return the lines that the verdict job prints; GitLab's coverage pattern reads the last one."""
     width = max((len(finding.stage) for finding in verdict.stages), default=0)
     lines = [f"{f.stage:<{width}}  {f.result.value:<5}  {f.text}" for f in verdict.stages]
+    lines += [f"lane {lane.name}: {lane.result.value}, {_counted(lane)}" for lane in verdict.lanes]
     lines.append(f"{verdict.system}: {_headline(verdict)}")
     return "\n".join([*lines, f"pass rate: {verdict.pass_rate:.1f}%"])
 
@@ -29,6 +30,12 @@ def as_markdown(verdict: Verdict, links: dict[str, str], badge: str | None = Non
     """
     schedulers = sorted({scheduler for row in verdict.matrix.values() for scheduler in row})
     lines = [f"### {MARKS[verdict.result.value]} {verdict.system}: {_headline(verdict)}", ""]
+    if verdict.lanes:
+        lines += [_row("lane", "result", "cases"), _row("---", "---", "---")]
+        lines += [
+            _row(lane.name, f"{MARKS[lane.result.value]} {lane.result.value}", _counted(lane)) for lane in verdict.lanes
+        ]
+        lines.append("")
     if schedulers:
         lines += [_row("component", *schedulers), _row(*["---"] * (len(schedulers) + 1))]
         for component, row in sorted(verdict.matrix.items()):
@@ -50,6 +57,11 @@ def as_markdown(verdict: Verdict, links: dict[str, str], badge: str | None = Non
         image = f"![status of {verdict.system}]({badge})"
         footer.append(f"[{image}]({links['dashboard']})" if "dashboard" in links else image)
     return "\n".join([*lines, "", " · ".join(footer)]).rstrip() + "\n"
+
+
+def _counted(lane: LaneVerdict) -> str:
+    counts = ", ".join(f"{number} {outcome}" for outcome, number in lane.counts.items())
+    return f"{counts}; {lane.pass_rate:.1f}% of those that ran passed" if counts else "no case"
 
 
 def _short(text: str, longest: int = 200) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import itertools
 import os
 import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -27,6 +28,9 @@ CLI = (sys.executable, "-I", "-m", "exaworks_sdk")
 CONTROL = "control"
 """The stage with the control cases, and their component. EXAWORKS_CI_OPTIONS does not apply to this stage."""
 WITHHELD = 1
+LANES = "EXAWORKS_LANES"
+OPTIONS = "private/options.json"
+"""The file in the folder of a run with the deployments that its command named."""
 _PR_SET_PDEATHSIG = 1
 
 Echo = Callable[[str], None]
@@ -34,7 +38,10 @@ Echo = Callable[[str], None]
 
 @dataclass(frozen=True)
 class StageRequest:
-    """The stage to run; ``after``: a stage that must have passed; ``lock``: whether to hold the lock meanwhile."""
+    """The stage to run; ``after``: a stage that must have passed; ``lock``: whether to hold the lock meanwhile.
+
+    ``lane``: the lane that the stage belongs to, with a lock of its own.
+    """
 
     stage: str
     system: str
@@ -42,6 +49,7 @@ class StageRequest:
     results: Path
     after: str | None = None
     lock: bool = False
+    lane: str | None = None
 
     @property
     def tests(self) -> bool:
@@ -61,6 +69,9 @@ def run(request: StageRequest, places: Places, environ: dict[str, str], echo: Ec
     Raises:
         StageError: the results folder cannot be written, or the command cannot be started.
     """
+    if not chosen(request.lane, environ):
+        echo(f"{request.stage} is not run: EXAWORKS_LANES is {environ[LANES]}")
+        return 0
     command = complete(request, environ)
     stage = Stage(
         stage=request.stage,
@@ -77,7 +88,7 @@ def run(request: StageRequest, places: Places, environ: dict[str, str], echo: Ec
         return WITHHELD
     write_stage(request.folder, stage)
     started = time.monotonic()
-    with _locked(places, request.lock, echo):
+    with _locked(places.home / (f"ci-{request.lane}.lock" if request.lane else "ci.lock"), request.lock, echo):
         echo(f"+ exaworks {shlex.join(command)}")
         code = _command([*CLI, *command], environ)
     ended = msgspec.structs.replace(stage, state="ended", seconds=round(time.monotonic() - started, 3), exit_code=code)
@@ -92,7 +103,7 @@ def collect(folder: Path, places: Places) -> list[str]:
     if stage is None or stage.state == "withheld":
         return []
     new = [name for name in _runs(places) if name not in set(stage.before)]
-    new = [name for name in new if _is_of(places.runs / name, stage.system)]
+    new = [name for name in new if _is_of(places.runs / name, stage)]
     try:
         copy_outbox(places.runs, folder, new)
     except OSError as error:
@@ -144,12 +155,36 @@ def _runs(places: Places) -> list[str]:
     return sorted(path.parent.name for path in places.runs.glob("*/manifest.json"))
 
 
-def _is_of(folder: Path, system: str) -> bool:
+def _is_of(folder: Path, stage: Stage) -> bool:
+    """Return whether the stage started a run; lanes that run at the same time differ by their deployments."""
+    named = deployments_of(stage.command)
+    try:
+        if named and msgspec.json.decode((folder / OPTIONS).read_bytes())["deployments"] != named:
+            return False
+    except (OSError, msgspec.MsgspecError, KeyError, TypeError):
+        return False
     try:
         manifest = msgspec.json.decode((folder / "manifest.json").read_bytes())
     except (OSError, msgspec.MsgspecError):
         return True  # a damaged manifest is kept, so that the verdict can report it
-    return isinstance(manifest, dict) and f"{manifest.get('site')}/{manifest.get('system')}" == system
+    return isinstance(manifest, dict) and f"{manifest.get('site')}/{manifest.get('system')}" == stage.system
+
+
+def deployments_of(command: Sequence[str]) -> list[str]:
+    """Return the deployments that a command of a validation names."""
+    return [value for option, value in itertools.pairwise(command) if option == "--deployment"]
+
+
+def chosen(lane: str | None, environ: Mapping[str, str]) -> bool:
+    """Return whether a lane runs; a stage without a lane always does."""
+    names = chosen_lanes(environ)
+    return lane is None or not names or lane in names
+
+
+def chosen_lanes(environ: Mapping[str, str]) -> list[str]:
+    """Return the lanes that the pipeline's variable names; empty for all of them."""
+    names = [name.strip() for name in environ.get(LANES, "").split(",") if name.strip()]
+    return [] if "all" in names else names
 
 
 def _command(argv: list[str], environ: dict[str, str]) -> int:
@@ -191,12 +226,11 @@ def _command(argv: list[str], environ: dict[str, str]) -> int:
 
 
 @contextmanager
-def _locked(places: Places, wanted: bool, echo: Echo) -> Iterator[None]:
+def _locked(path: Path, wanted: bool, echo: Echo) -> Iterator[None]:
     """Hold the lock of the work directory if ``wanted``; the kernel releases it even if this process is killed."""
     if not wanted:
         yield
         return
-    path = places.home / "ci.lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:

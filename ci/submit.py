@@ -115,7 +115,7 @@ def batch_options(submission: Submission, environ: Mapping[str, str]) -> list[st
     """
     system, phase = submission.system, _phase(submission.system, submission.request.stage)
     _scheduler(system)
-    tier = submission.request.stage if submission.request.stage in NODES else "control"
+    tier = phase.stage if phase is not None and phase.stage in NODES else "control"
     run_time = None if phase is None or phase.tests else phase.times.script
     text = scheduler_parameters(system, tier, run_time) or ""
     account = _account(system)
@@ -136,7 +136,7 @@ def _scheduler(system: System) -> SchedulerSpec:
 
 
 def _phase(system: System, name: str) -> Phase | None:
-    return next((phase for phase in phases(system) if phase.name == name), None)
+    return next((phase for phase in phases(system, inside=True) if phase.name == name), None)
 
 
 class _Stop:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+from collections.abc import Mapping
 
 import msgspec
 
@@ -22,10 +24,11 @@ from ci.gitlab import (
     Workflow,
     to_yaml,
 )
-from ci.limits import OWN, Times, scheduler_parameters, times
-from ci.phases import LOCKED, STAGES, Phase, phases
+from ci.limits import OWN, Times, jobs_of_lane, scheduler_parameters, times
+from ci.phases import LOCKED, STAGES, WITH_LANES, Phase, phases
 from ci.results import OUTBOX
 from ci.shell import expandable, script
+from site_configs.lanes import lanes
 from site_configs.schema import State, System
 from site_configs.values import ProxyUse
 
@@ -64,8 +67,9 @@ def system_pipeline(system: System, deployment: str | None = None, *, inside: bo
     if deployment is not None:
         system = msgspec.structs.replace(system, deployment=deployment)
     jobs = {}
+    groups = test_groups(system)
     for phase in phases(system, inside=inside):
-        jobs[phase.name] = _phase_job(system, phase)
+        jobs[phase.name] = _phase_job(system, phase, groups)
         if phase.makes_jobs:
             jobs["packages"] = _packages(phase)
     jobs |= {"deliver": _deliver(system), "verdict": _verdict(system, deployment, inside), "status": _status(system)}
@@ -77,8 +81,14 @@ def system_pipeline(system: System, deployment: str | None = None, *, inside: bo
         heading=HEADING.format(system=system.system, description=system.description, home=HOME_VARIABLE),
         include=includes(system),
         workflow=WORKFLOW,
-        stages=[stage for stage in STAGES if stage in used],
-        variables={"EXAWORKS_TIER": "integration", **site_variables(system), **chosen, **proxy(system, batch=False)},
+        stages=[stage for stage in (WITH_LANES if system.ci.lanes else STAGES) if stage in used],
+        variables={
+            "EXAWORKS_TIER": "integration",
+            **_lane_choice(system),
+            **site_variables(system),
+            **chosen,
+            **proxy(system, batch=False),
+        },
         before_script=setup_lines(system),
         jobs=jobs,
     )
@@ -160,9 +170,39 @@ def module_lines(system: System) -> list[str]:
     return ["\n".join(["if command -v module >/dev/null 2>&1; then", *used, *loaded, "fi"])]
 
 
-def _phase_job(system: System, phase: Phase) -> Job:
+LANES = "EXAWORKS_LANES"
+"""The variable with the lanes that run, separated by commas, or ``all``."""
+
+
+def _lane_choice(system: System) -> dict[str, Described]:
+    """Return the variable that chooses the lanes. Its default is the first lane: the others may build for hours."""
+    names = [lane.name for lane in lanes(system.ci.lanes)]
+    text = f"the lanes to run, separated by commas: {', '.join(names)}; or all"
+    return {LANES: Described(value=names[0], description=text)} if names else {}
+
+
+def _of_lane(phase: Phase) -> list[Rule]:
+    if phase.lane is None:
+        return []
+    return [Rule(if_=f"${LANES} !~ /(^|,)({re.escape(phase.lane)}|all)(,|$)/", when="never")]
+
+
+def test_groups(system: System) -> dict[str | None, str]:
+    """Return the resource group of each lane's test jobs; lanes of one group are tested one after another.
+
+    Two lanes are tested at the same time only if the site admits a job of each at once.
+    """
+    named = lanes(system.ci.lanes)
+    shared = f"{slug(system)}-jobs"
+    together = jobs_of_lane(system) is not None
+    return {None: shared, **{lane.name: f"{shared}-{lane.name}" if together else shared for lane in named}}
+
+
+def _phase_job(system: System, phase: Phase, groups: Mapping[str | None, str]) -> Job:
     # A control case submits a job from a login node; inside an allocation it cannot run.
-    batch = phase.tests and phase.name != "control" and system.runner.executor == "batch"
+    batch = phase.tests and phase.stage != "control" and system.runner.executor == "batch"
+    chosen = _of_lane(phase)
+    start = [Rule(when="on_success")] if chosen else []
     rules = {
         "integration": [Rule(if_='$EXAWORKS_TIER == "smoke"', when="never"), Rule(when="on_success")],
         "scale": [
@@ -171,9 +211,10 @@ def _phase_job(system: System, phase: Phase) -> Job:
         ],
     }
     return Job(
-        stage=phase.name,
+        stage=phase.stage,
         tags=tags(system, batch=batch),
-        rules=rules.get(phase.name, []),
+        rules=[*chosen, *rules.get(phase.stage, start)],
+        needs=[Need(job=phase.after)] if phase.lane is not None and phase.after else None,
         variables={**phase.times.variables, **_batch_variables(system, phase, batch=batch)},
         id_tokens=site_token(system),
         script=[
@@ -182,7 +223,7 @@ def _phase_job(system: System, phase: Phase) -> Job:
         ],
         # Has an effect only if the stage was killed: then the results of its run are still kept.
         after_script=[*environment_lines(system), exaworks("ci", "collect", phase.name)] if phase.tests else [],
-        resource_group=f"{slug(system)}-jobs",
+        resource_group=groups[phase.lane] if phase.tests else f"{slug(system)}-{phase.lane or 'jobs'}",
         timeout=phase.times.timeout,
         # A test stage that did not pass is a warning. The next stage checks the results itself; the verdict decides.
         allow_failure=phase.tests,
@@ -195,7 +236,8 @@ def _phase_job(system: System, phase: Phase) -> Job:
 def stage_argument_list(system: System, phase: Phase) -> list[str]:
     """Return the arguments of ``exaworks ci stage`` for a phase."""
     arguments = [phase.name, "--site", system.system]
-    arguments += ["--lock"] if phase.name in LOCKED else []
+    arguments += ["--lock"] if phase.stage in LOCKED else []
+    arguments += ["--lane", phase.lane] if phase.lane else []
     arguments += ["--after", phase.after] if phase.after else []
     return [*arguments, "--", *phase.argv]
 
@@ -315,7 +357,7 @@ def tags(system: System, *, batch: bool = False) -> list[str]:
 def _batch_variables(system: System, phase: Phase, *, batch: bool) -> dict[str, str]:
     if not batch:
         return fallback_parameters(system)
-    given = _parameters(system, phase.name)
+    given = _parameters(system, phase.stage)
     return {**given, **(proxy(system, batch=True) if given else {})}
 
 

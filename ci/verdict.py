@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import enum
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,10 +49,20 @@ class Explained(msgspec.Struct, frozen=True):
     cases: list[str]
 
 
+class LaneVerdict(msgspec.Struct, frozen=True):
+    """The result of one lane: its worst stage, its outcomes, and the percentage of its cases that passed."""
+
+    name: str
+    result: Result
+    counts: dict[str, int]
+    pass_rate: float
+
+
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """The file ``verdict.json``; ``matrix`` maps components to schedulers to the worst outcome.
 
-    ``causes`` are those of all failures, the one that explains most cases first.
+    ``causes`` are those of all failures, the one that explains most cases first. A pipeline with ``lanes`` has a column
+    of the matrix for each scheduler in each lane.
 
     ``pass_rate`` is the percentage of the cases that ran, without control cases unless there are no others.
     """
@@ -65,6 +75,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     pass_rate: float
     matrix: dict[str, dict[str, str]]
     causes: list[Explained] = []
+    lanes: list[LaneVerdict] = []
 
     @property
     def exit_code(self) -> int:
@@ -78,10 +89,16 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 class _Cell:
     component: str
     scheduler: str
+    lane: str | None = None
+
+    @property
+    def column(self) -> str:
+        return f"{self.scheduler}, {self.lane}" if self.lane else self.scheduler
 
 
 def judge(system: str, expected: Iterable[Phase], results: Path, infra: str) -> Verdict:
     """Judge every expected stage; a stage without results is a failure."""
+    expected = list(expected)
     findings: list[Finding] = []
     outcomes: dict[str, str] = {}
     cells: dict[str, _Cell] = {}
@@ -93,7 +110,7 @@ def judge(system: str, expected: Iterable[Phase], results: Path, infra: str) -> 
         findings.append(_finding(phase, stage, runs, findings))
         for _, run in runs:
             if run is not None:
-                _add(run, outcomes, cells)
+                _add(run, phase.lane, outcomes, cells)
                 failures.update(run.failures)
     counts: dict[str, int] = defaultdict(int)
     for outcome in outcomes.values():
@@ -108,7 +125,25 @@ def judge(system: str, expected: Iterable[Phase], results: Path, infra: str) -> 
         pass_rate=_pass_rate(outcomes, cells),
         matrix=_matrix(outcomes, cells),
         causes=_causes(outcomes, failures),
+        lanes=_lanes(expected, findings, outcomes, cells),
     )
+
+
+def _lanes(
+    expected: Sequence[Phase],
+    findings: Sequence[Finding],
+    outcomes: Mapping[str, str],
+    cells: Mapping[str, _Cell],
+) -> list[LaneVerdict]:
+    names = dict.fromkeys(phase.lane for phase in expected if phase.lane is not None)
+    judged = []
+    for name in names:
+        stages = {phase.name for phase in expected if phase.lane == name}
+        own = {case: outcome for case, outcome in outcomes.items() if cells[case].lane == name}
+        worst = max((f.result for f in findings if f.stage in stages), key=_ORDER.index)
+        counts = dict(sorted(Counter(own.values()).items()))
+        judged.append(LaneVerdict(name, worst, counts, _pass_rate(own, cells)))
+    return judged
 
 
 def _causes(outcomes: Mapping[str, str], failures: Mapping[str, Failure]) -> list[Explained]:
@@ -172,10 +207,10 @@ def _counted(counts: Mapping[str, int], missing: int) -> str:
     return ", ".join(parts + ([f"{missing} missing"] if missing else [])) or "nothing planned"
 
 
-def _add(run: Run, outcomes: dict[str, str], cells: dict[str, _Cell]) -> None:
+def _add(run: Run, lane: str | None, outcomes: dict[str, str], cells: dict[str, _Cell]) -> None:
     for planned in run.planned:
         case = str(planned["case_id"])
-        cells[case] = _Cell(str(planned["component"]), str(planned["scheduler"]))
+        cells[case] = _Cell(str(planned["component"]), str(planned["scheduler"]), lane)
         outcome = run.outcomes.get(case, "missing")
         outcomes[case] = min(outcome, outcomes.get(case, outcome), key=_WORST.index)
 
@@ -190,5 +225,5 @@ def _matrix(outcomes: Mapping[str, str], cells: Mapping[str, _Cell]) -> dict[str
     matrix: dict[str, dict[str, str]] = {}
     for case, outcome in sorted(outcomes.items()):
         row = matrix.setdefault(cells[case].component, {})
-        row[cells[case].scheduler] = min(outcome, row.get(cells[case].scheduler, outcome), key=_WORST.index)
+        row[cells[case].column] = min(outcome, row.get(cells[case].column, outcome), key=_WORST.index)
     return matrix

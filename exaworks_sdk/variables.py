@@ -54,6 +54,8 @@ VARIABLES: tuple[Variable, ...] = (
         Audience.CI,
         TIER="the tier of a pipeline: `smoke`, `integration` or `scale`",
         DEPLOYMENT="the deployment that a pipeline validates, instead of the site file's",
+        LANES="the lanes that a pipeline runs, separated by commas, or `all`",
+        PODS="the name of a runner of your own on a site's Kubernetes, to use instead of the site's runners",
         CI_OPTIONS="further options of `exaworks validate`; they do not apply to the control stage",
         CI_ENV="the file of variables that cron's script reads, instead of `~/.config/exaworks/ci.env`",
         CI_HOME="the folder of a site's pipelines, instead of `work_dir` of the site file",
@@ -81,6 +83,7 @@ VARIABLES: tuple[Variable, ...] = (
     *_of(
         Audience.INTERNAL,
         COLLECTOR_EPHEMERAL_TOKEN="a token that only the embedded collector of this run accepts",  # noqa: S106
+        MACHINE_HOME="the folder of the machine's runs, in a pod that submits to it",
         CASE_MARK="marks the processes of a case, so that they can be found when it ends",
         TESTBED="marks a testbed: its folder",
         TESTBED_DAEMON="marks the daemons of a Slurm testbed",

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 
 from site_configs.document import Key, Problem
+from site_configs.fit import nearest
+from site_configs.lanes import KINDS, NAMED
 from site_configs.schema import System, seconds
 from site_configs.values import Trigger
 
@@ -15,6 +17,7 @@ def unattended(system: System) -> Iterator[Problem]:
     yield from _trigger(system)
     yield from _pods(system)
     yield from _variables(system)
+    yield from _lanes(system)
 
 
 def _trigger(system: System) -> Iterator[Problem]:
@@ -46,6 +49,26 @@ def _pods(system: System) -> Iterator[Problem]:
         yield Problem(
             ("ci", "package_jobs"), "a job for each package needs the site's own runners: remove this or pods"
         )
+
+
+def _lanes(system: System) -> Iterator[Problem]:
+    before: set[str] = set()
+    for index, text in enumerate(system.ci.lanes):
+        key: Key = ("ci", "lanes", index)
+        kind, colon, name = text.partition(":")
+        if kind not in KINDS:
+            yield Problem(key, f"{kind!r} is not a kind of lane; {nearest(kind, sorted(KINDS))}")
+        elif not name and (colon or kind in NAMED):
+            yield Problem(key, f"{kind!r} needs a name: write {kind}:NAME")
+        elif name and kind in ("conda", "spack"):
+            yield Problem(key, f"a lane {kind} makes its own deployment: write {kind} alone")
+        elif "$" in text:
+            yield Problem(key, "a lane must not contain a variable")
+        elif text in before:
+            yield Problem(key, f"{text!r} is named twice: remove one of them")
+        before.add(text)
+    if system.ci.lanes and system.ci.package_jobs:
+        yield Problem(("ci", "package_jobs"), "a pipeline with lanes has no job for each package: remove this or lanes")
 
 
 def _variables(system: System) -> Iterator[Problem]:

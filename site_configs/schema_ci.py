@@ -76,7 +76,8 @@ class Ci(_Struct, frozen=True, kw_only=True):
     in which the site's Jacamar expects the options of a batch job. ``site_token`` is the ID token that Jacamar itself
     requires; ``collector_token`` is the one that identifies the job to the collector. ``infra`` decides whether a
     pipeline fails if only the site's infrastructure failed. ``timeout`` is the limit of one job. With ``package_jobs``,
-    each package of a Spack build is a job of its own.
+    each package of a Spack build is a job of its own. ``lanes`` are the ways of deployment that one pipeline tests side
+    by side, instead of ``deployment``: pip, conda, spack, module:NAME, image:NAME, venv:DIR.
     """
 
     trigger: Trigger | list[Trigger] = Trigger.NONE
@@ -88,6 +89,7 @@ class Ci(_Struct, frozen=True, kw_only=True):
     includes: list[CiInclude] = []
     variables: list[CiVariable] = []
     pods: Pods | None = None
+    lanes: list[Name] = []
     timeout: Duration | None = None
     package_jobs: bool = False
 

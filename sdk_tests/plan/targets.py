@@ -16,6 +16,7 @@ from sdk_tests.plan.components import ComponentKind
 from sdk_tests.plan.options import Options
 from sdk_tests.plan.probe import DeploymentContents, probe
 from sdk_tests.plan.target import Target, labels
+from site_configs.lanes import lanes
 from site_configs.schema import System
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def resolve_targets(
         click.ClickException: one cannot be activated; the message names it, and nothing is run.
     """
     resolved = []
-    for text, label in zip(texts, labels(texts, [*system.deployments, *system.deployment_if_installed]), strict=True):
+    for text, label in zip(texts, labels(texts, _of_site(system)), strict=True):
         try:
             resolved.append((label, *_resolve(text, options, system, places, env, echo)))
         except click.ClickException as error:
@@ -74,6 +75,12 @@ def resolve_targets(
                 f"and all of them must work; nothing was run. To test the others alone: {others}"
             ) from error
     return resolved
+
+
+def _of_site(system: System) -> list[str]:
+    """Return every deployment that runs of this system test, together or one in a run, without repetitions."""
+    beside = [lane.deployment for lane in lanes(system.ci.lanes)]
+    return list(dict.fromkeys([*system.deployments, *system.deployment_if_installed, *beside]))
 
 
 def probe_all(

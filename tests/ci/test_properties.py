@@ -74,6 +74,9 @@ SITES = st.fixed_dictionaries(
             collector_token=TOKENS,
             timeout=DURATIONS,
             package_jobs=st.booleans(),
+            lanes=st.lists(
+                st.sampled_from(["pip", "conda", "spack", "module:a/1", "image:x.sif"]), unique=True, max_size=3
+            ),
         ),
         "collector": some(url=ADDRESSES),
         "cadence": DURATIONS,
