@@ -145,6 +145,8 @@ GAPS: tuple[Gap, ...] = (
         ("pbs", "slurm"),
         "a known failure that does not depend on the scheduler",
     ),
+    Gap(("radical.entk+flux/ensemble",), ("flux",), "there the pilot runs inside a Flux job; see `deepdrivemd`"),
+    Gap(("radical.entk+flux/deepdrivemd",), ("local", "slurm"), "there the pilot starts Flux; see `ensemble`"),
     Gap(("radical.pilot+flux/pilot",), ("flux",), "there the pilot runs inside a Flux job; see `inside`"),
     Gap(
         ("radical.pilot+flux/failing_task",),

@@ -109,9 +109,10 @@ UNPLANNED: tuple[Unplanned, ...] = (
         "the agent of a pilot started on the emulated LSF but ran no task within five minutes; the cause is not known",
     ),
     Unplanned(
-        ("radical.pilot", "radical.pilot+psij", "radical.entk", "radical.entk+flux"),
+        ("radical.pilot", "radical.pilot+psij", "radical.entk"),
         ("flux",),
-        "RADICAL-Pilot cannot submit a pilot to Flux; for a pilot inside a Flux job see the pair radical.pilot+flux",
+        "RADICAL-Pilot cannot submit a pilot to Flux; for a pilot inside a Flux job see the pairs radical.pilot+flux "
+        "and radical.entk+flux",
     ),
     Unplanned(("radical.entk+flux",), ("pbs",), "the pair radical.pilot+flux tests how a pilot starts Flux there"),
     Unplanned(("radical.pilot+psij",), ("local",), "on `local` a pilot is a process and not a submitted job"),

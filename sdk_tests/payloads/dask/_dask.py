@@ -80,8 +80,9 @@ def cluster(scheduler):
     elif kind == "pbs":
         made = dask_jobqueue.PBSCluster(resource_spec="select=1:ncpus=1", job_extra_directives=directives, **site)
     else:
-        site["project"] = site.pop("account")
-        skipped = ["-M", "-R"] if scheduler.get("job_size") != "slots" else ["-M"]
+        site = {**site, "project": site.pop("account"), "walltime": "00:10", "lsf_units": "mb", "use_stdin": True}
+        directives += ["-nnodes 1"] * (scheduler.get("job_size") != "slots")
+        skipped = ["-M", *["-n "] * (scheduler.get("job_size") != "slots")]
         made = dask_jobqueue.LSFCluster(job_directives_skip=skipped, job_extra_directives=directives, **site)
     ids = []
     try:

@@ -43,6 +43,10 @@ FAILING_TWINS = {
 """A case that works, and the case in which the same feature fails."""
 
 MIXED = {
+    "parsl/exalearn": "one of its simulations raises",
+    "psij/exaam": "one of its jobs exits with 3",
+    "radical.entk/deepdrivemd": "one of its simulations fails",
+    "radical.entk+flux/deepdrivemd": "one of its simulations fails",
     "colmena/tasks": "one of its tasks raises",
     "colmena+parsl/steering": "one of its tasks raises",
     "colmena+parsl/block": "one of its tasks raises",
@@ -94,6 +98,7 @@ NO_FAILURE = {
     "radical.pilot/throughput": "measured",
     "radical.pilot+flux/throughput": "measured",
     "swift-t/mpiexec": "the launcher",
+    "swift-t/candle": "the choice of the best",
     "swift-t/foreach": "a sum",
     "swift-t/leaf": "a value",
     "swift-t/par": "ranks",

@@ -19,7 +19,7 @@ import pytest
 
 import sdk_tests
 from sdk_tests import EVERY, Case, Outcome
-from sdk_tests.integration import test_control, test_parsl, test_psij, test_scale
+from sdk_tests.integration import test_applications, test_control, test_parsl, test_psij, test_scale
 from tests.needs import need
 
 FOLDER = Path(sdk_tests.__file__).parent / "payloads"
@@ -43,9 +43,10 @@ module that the payloads of a partner share."""
 
 JUDGES = [
     (judge, each)
-    for module in (test_control, test_psij, test_parsl)
+    for module in (test_control, test_psij, test_parsl, test_applications)
     for judge in vars(module).values()
     for each in getattr(judge, "exaworks_cases", ())
+    if each.component in ("control", "psij", "parsl")
 ]
 
 SCALE = [
@@ -177,7 +178,7 @@ def judged(judge: Any, case: Case, scratch: Path, kind: str, scheduler: dict[str
     return dict(answer)
 
 
-LONG = {"checkpoint", "join", "killed_worker", "mpi"}
+LONG = {"checkpoint", "exalearn", "join", "killed_worker", "mpi"}
 """Cases that take ten seconds or more on a busy machine."""
 
 
