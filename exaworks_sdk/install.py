@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from exaworks_sdk.environment import left_out, machine, make
+from exaworks_sdk.environment import is_current, left_out, machine, make
 from exaworks_sdk.errors import InstallError
 from exaworks_sdk.locks import canonical
 from exaworks_sdk.paths import Places
@@ -39,11 +39,27 @@ def pip_deployment(
     Raises:
         InstallError: it could not be created; the message has the last error of pip and the path of its full output.
     """
+    try:
+        return make(_recipe(places, release, python, wheelhouse), progress)
+    except EnvironmentFailedError as error:
+        raise InstallError(str(error)) from error
+
+
+def pip_deployment_exists(places: Places, release: Release, *, wheelhouse: Path | None = None) -> bool:
+    """Return whether ``pip_deployment`` has nothing to create or to update.
+
+    Raises:
+        InstallError: the lock of the release is absent.
+    """
+    return is_current(_recipe(places, release, None, wheelhouse))
+
+
+def _recipe(places: Places, release: Release, python: str | None, wheelhouse: Path | None) -> Recipe:
     default_wheelhouse = os.environ.get("EXAWORKS_WHEELHOUSE")
     version = "{}.{}".format(*sys.version_info[:2]) if python is None else _version(python)
     if not release.lock.is_file():
         raise InstallError(f"the lock of release {release.name} is absent: {release.lock}. Reinstall exaworks-sdk.")
-    recipe = Recipe(
+    return Recipe(
         folder=_without_spaces(places) / f"{release.name}-{machine()}-py{version}",
         lock=release.lock,
         label=f"the deployment of release {release.name}",
@@ -52,10 +68,6 @@ def pip_deployment(
         build_tools=tuple(release.build_tools),
         compiled={name: tuple(dependents) for name, dependents in release.compiled.items()},
     )
-    try:
-        return make(recipe, progress)
-    except EnvironmentFailedError as error:
-        raise InstallError(str(error)) from error
 
 
 def _without_spaces(places: Places) -> Path:

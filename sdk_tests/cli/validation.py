@@ -134,7 +134,8 @@ def run(places: Places, given: Mapping[str, Any]) -> int:
         options = own_cases.resumed(with_recorded_deployments(resumed_options(_options(given), places)))
         if options.cases is not None:
             own_cases.check_folder(options.cases)
-        preparation = prepare(replace(options, declared=_declared_cases(options)), places, echo)
+        options = replace(options, declared=_declared_cases(options))
+        preparation = prepare(options, places, echo, try_early=not given["only_list"])
         try:
             return _list(preparation, given["as_json"]) if given["only_list"] else _run(preparation, output)
         finally:

@@ -17,6 +17,7 @@ from sdk_tests.errors import PlanError, TestbedError
 from sdk_tests.plan import needs, nesting
 from sdk_tests.plan.available_scheduler import AvailableScheduler
 from sdk_tests.plan.components import components
+from sdk_tests.plan.creation import create_beside, first_look, to_create
 from sdk_tests.plan.machine_speed import slowdown
 from sdk_tests.plan.options import Options
 from sdk_tests.plan.preparation import Echo, Preparation
@@ -35,13 +36,21 @@ PROBE_AGAIN = 2
 """How often a scheduler that the site file names is probed again before it counts as absent."""
 
 
-def prepare(options: Options, places: Places, echo: Echo, environ: Mapping[str, str] | None = None) -> Preparation:
+def prepare(
+    options: Options,
+    places: Places,
+    echo: Echo,
+    environ: Mapping[str, str] | None = None,
+    *,
+    try_early: bool = False,
+) -> Preparation:
     """Detect the system, start the testbeds that its site file asks for, activate and probe the deployments.
+
+    try_early: while the environment of a deployment is being created, try the schedulers that only this run uses.
 
     Raises:
         click.ClickException: one of these steps failed; exit code 2, one message.
     """
-    from sdk_tests.testbeds import VARIABLE
     from sdk_tests.testbeds.manage import down
 
     given = dict(os.environ if environ is None else environ)
@@ -68,35 +77,20 @@ def prepare(options: Options, places: Places, echo: Echo, environ: Mapping[str, 
     env = {**env, **{name: given[name] for name in named & given.keys()}}  # an account may be named SLURM_ACCOUNT
     testbeds: list[str] = []
     try:
-        specs, env, absent = _schedulers(system, options, places, env, testbeds, echo)
-        available: dict[str, AvailableScheduler] = {}
-        for name, (spec, testbed) in specs.items():
-            here = any(scheduler.inside for scheduler in available.values())
-            allocation = None if testbed or here else _allocation(known[spec.kind](spec, outer), outer, name, echo)
-            kind = known[spec.kind](spec, outer if allocation else env)
-            probed = kind.probe()
-            for _ in range(PROBE_AGAIN if probed.installed and not testbed and not probed.available else 0):
-                time.sleep(1.0)  # one odd answer does not make a scheduler absent
-                probed = probed if probed.available else kind.probe()
-            if probed.available:
-                available[name] = AvailableScheduler(
-                    kind,
-                    probed,
-                    testbed or given.get(VARIABLE),
-                    inside=allocation is not None,
-                    allocation_nodes=allocation.nodes if allocation else (),
-                    enter=allocation.enter if allocation else (),
-                )
-                echo(f"scheduler {name} {probed.version or ''}{' (throw-away testbed)' if testbed else ''}".rstrip())
-            else:
-                absent[name] = probed.reason or f"{name} does not answer"
+        texts = named_deployments(options, system, places, echo)
+        missing = to_create(texts, options, places)
+
+        def schedulers(echo: Echo) -> Schedulers:
+            return _available(system, options, places, (env, outer, given), testbeds, echo, bool(missing) and try_early)
+
+        found = create_beside(missing, texts, options, places, echo, schedulers) if missing else schedulers(echo)
+        available, env, absent = found
         if not available:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in absent.items()) or "the site file names none"
             raise PlanError(
                 f"{system.system} permits no local cases and none of its schedulers can be used ({reasons}); "
                 "nothing was run"
             )
-        texts = named_deployments(options, system, places, echo)
         resolved = resolve_targets(texts, options, system, places, env, echo)
         for label, deployment, _ in resolved:
             _add_nested(system, available, absent, deployment, label, echo)
@@ -122,6 +116,51 @@ def prepare(options: Options, places: Places, echo: Echo, environ: Mapping[str, 
         testbeds=testbeds,
         slowdown=factor,
     )
+
+
+Schedulers = tuple[dict[str, AvailableScheduler], dict[str, str], dict[str, str]]
+"""The schedulers that answer, the environment for their commands, and the absent ones with the reason."""
+
+
+def _available(
+    system: System,
+    options: Options,
+    places: Places,
+    environs: tuple[dict[str, str], dict[str, str], dict[str, str]],
+    testbeds: list[str],
+    echo: Echo,
+    try_early: bool,
+) -> Schedulers:
+    """Start the testbeds, and return the schedulers. environs: without an allocation, outside any testbed, as given."""
+    from sdk_tests.testbeds import VARIABLE
+
+    env, outer, given = environs
+    known = kinds()
+    specs, env, absent = _schedulers(system, options, places, env, testbeds, echo)
+    available: dict[str, AvailableScheduler] = {}
+    for name, (spec, testbed) in specs.items():
+        here = any(scheduler.inside for scheduler in available.values())
+        allocation = None if testbed or here else _allocation(known[spec.kind](spec, outer), outer, name, echo)
+        kind = known[spec.kind](spec, outer if allocation else env)
+        probed = kind.probe()
+        for _ in range(PROBE_AGAIN if probed.installed and not testbed and not probed.available else 0):
+            time.sleep(1.0)  # one odd answer does not make a scheduler absent
+            probed = probed if probed.available else kind.probe()
+        if probed.available:
+            available[name] = AvailableScheduler(
+                kind,
+                probed,
+                testbed or given.get(VARIABLE),
+                inside=allocation is not None,
+                allocation_nodes=allocation.nodes if allocation else (),
+                enter=allocation.enter if allocation else (),
+            )
+            echo(f"scheduler {name} {probed.version or ''}{' (throw-away testbed)' if testbed else ''}".rstrip())
+            if try_early:
+                first_look(name, available[name], echo)
+        else:
+            absent[name] = probed.reason or f"{name} does not answer"
+    return available, env, absent
 
 
 def _check_work_folder(system: System) -> None:

@@ -106,7 +106,9 @@ def took_line(timeline: Timeline | None) -> str:
         return ""
     chain = " > ".join(path.chain[:CHAIN]) + (f" and {len(path.chain) - CHAIN} more" if len(path.chain) > CHAIN else "")
     took, length = time_span(timeline.seconds), time_span(path.seconds)
-    return f"{took}, {path.ratio:.2f} times the critical path of {length} ({one_line(chain, 160)})"
+    set_up = min((bar.requested for bar in timeline.bars), default=timeline.began) - timeline.began
+    times = f"{took} (set-up {time_span(max(0.0, set_up))}), {path.ratio:.2f} times"
+    return f"{times} the critical path of {length} ({one_line(chain, 160)})"
 
 
 def _was_stopped(line: Line) -> bool:

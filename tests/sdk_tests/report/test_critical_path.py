@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from sdk_tests.model.timeline import Bar, Limit, Timeline
 from sdk_tests.report.critical_path import critical_path
+from sdk_tests.report.screen import took_line
 
 MACHINE = Limit(name="this machine", capacity=2, unit="cores")
 QUEUE = Limit(name="queue of slurm", capacity=1, unit="jobs in the queue")
@@ -108,3 +109,13 @@ def test_ten_thousand_cases_on_two_cores_take_half_of_their_time() -> None:
     path = critical_path(timeline(*(bar(f"c{number}", 1 + number % 7) for number in range(10_000))))
     assert path is not None
     assert path.seconds == path.bound == sum(1 + number % 7 for number in range(10_000)) / 2
+
+
+def test_the_end_of_a_run_names_time_set_up_ratio_and_chain() -> None:
+    bars = [bar(name, 10, start=5) for name in ("a/x@local", "b/y@local")]
+    bars += [bar(f"c/{n}@local", 8, start=15) for n in range(4)] + [bar("d/z@local", 9, start=30)]
+    line = took_line(timeline(*bars, wall=75.0))
+    assert line.startswith("75.0 s (set-up 5.00 s), 2.")
+    assert "times the critical path of" in line
+    assert " > " in line
+    assert took_line(None) == took_line(timeline()) == ""
