@@ -23,6 +23,7 @@ from ci import github_cases, github_checks
 from ci.generate import all_files, github_files
 from ci.github_cases import cases_yaml
 from ci.results import OUTBOX
+from ci.stage import trigger
 from ci.system import tags
 from exaworks_sdk.cli import main
 from site_configs.load import find, load_text, systems
@@ -244,6 +245,21 @@ def test_the_workflow_of_own_cases_runs_them_and_keeps_the_outbox_alone(
     records = [json.loads(line) for line in manifest.with_name("records.jsonl").read_text().splitlines()]
     assert {r["verdict"]["outcome"] for r in records if r["case"]["component"] == "psij"} - {"skip"} == outcomes
     assert (tmp_path / "home" / ".local/state/exaworks-ci/test-box/sdk/exaworks").is_file()
+
+
+@pytest.mark.parametrize(
+    "event, name",
+    [
+        ({"EXAWORKS_TRIGGER": "pull_request"}, "merge request"),
+        ({"EXAWORKS_TRIGGER": "workflow_dispatch"}, "manual"),
+        ({"EXAWORKS_TRIGGER": "schedule"}, "nightly"),
+        ({"EXAWORKS_TRIGGER": "push"}, "push"),
+        ({"CI_PIPELINE_SOURCE": "merge_request_event"}, "merge request"),
+        ({}, "manual"),
+    ],
+)
+def test_records_name_the_trigger_in_the_same_way_on_github_and_gitlab(event: dict[str, str], name: str) -> None:
+    assert trigger(event) == name
 
 
 @pytest.mark.parametrize("ended, code, warned", [(0, 0, False), (1, 1, False), (2, 2, False), (3, 0, True)])

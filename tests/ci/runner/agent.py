@@ -14,7 +14,8 @@ Sources:
   17.0, after a cancellation; its failure changes nothing.
 - ``network/trace.go`` of GitLab Runner: the log is sent in parts, and the answer tells whether the job was cancelled.
 
-It imports nothing of the project, so that it runs by its path.
+It imports nothing of the project, so that it runs by its path. The helpers of a stage import the standard library only,
+since a pipeline starts dozens of them.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.parse
+import urllib.request
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-
-import requests
 
 BUILD_FAILURE, SYSTEM_FAILURE = 1, 2
 PREPARE_ATTEMPTS = 3
@@ -68,9 +69,11 @@ class Log:
         self.data += text if isinstance(text, bytes) else text.encode()
 
     def send(self) -> str:
+        import requests
+
         part = bytes(self.data[self.sent :])
         headers = {**self.headers, "Content-Range": f"{self.sent}-{self.sent + len(part)}"}
-        answer = requests.patch(self.url, data=part, headers=headers, timeout=10)
+        answer = requests.patch(self.url, data=part, headers=headers, timeout=120)
         if answer.status_code == 202:
             self.sent += len(part)
         elif answer.status_code == 416:
@@ -102,7 +105,8 @@ class Build:
         state = "failed"
         try:
             self._configure()
-            for stage in ("prepare_script", "get_sources", "download_artifacts"):
+            before = ["prepare_script", "get_sources", *(["download_artifacts"] if self.job["dependencies"] else [])]
+            for stage in before:
                 self._stage(stage, self.deadline, required=True)
             failure = self._scripts()
             state, reason = ("success", None) if failure is None else ("failed", failure)
@@ -134,11 +138,10 @@ class Build:
                 self._stage("after_script", min(after, self.deadline), scripts["after_script"])
             self._check_deadline()
         good = failure is None
-        for artifact in self.job["artifacts"]:
-            if artifact["when"] in ("always", "on_success" if good else "on_failure"):
-                name = f"upload_artifacts_on_{'success' if good else 'failure'}"
-                self._stage(name, self.deadline, helper=self._uploader(artifact))
-        self._stage("cleanup_file_variables", self.deadline)
+        kept = ("always", "on_success" if good else "on_failure")
+        uploads = [self._uploader(artifact) for artifact in self.job["artifacts"] if artifact["when"] in kept]
+        if uploads:
+            self._stage(f"upload_artifacts_{kept[1]}", self.deadline, helper="\n".join(uploads))
         return failure
 
     def _check_deadline(self) -> None:
@@ -294,8 +297,10 @@ class Build:
         """Send the rest of the log, then the status of the job."""
         while self.log.sent < len(self.log.data) and self.log.send() in ("running", "canceling"):
             pass
+        import requests
+
         body = {"token": self.job["token"], "state": state, "failure_reason": reason or ""}
-        requests.put(self.url, json=body, timeout=10)
+        requests.put(self.url, json=body, timeout=120)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -326,12 +331,14 @@ def _expanded(text: str, variables: Mapping[str, str]) -> str:
 
 def run(configuration: Path) -> None:
     """Ask for jobs and run them, one after the other, until SIGTERM."""
+    import requests
+
     runner = json.loads(configuration.read_text())
     while True:
         answer = requests.post(
             f"{runner['url']}/api/v4/jobs/request",
             json={"token": runner["token"], "info": {"name": "gitlab-runner", "executor": "custom"}},
-            timeout=10,
+            timeout=120,
         )
         if answer.status_code == 201:
             with TemporaryDirectory(prefix="runner-") as temporary:
@@ -356,26 +363,25 @@ def upload(options: argparse.Namespace) -> None:
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
             for path in files:
                 archive.write(path)
-    answer = requests.post(
-        f"{options.url}/jobs/{options.id}/artifacts",
-        params={"artifact_type": options.type, "artifact_format": options.format, "expire_in": options.expire_in},
-        files={"file": (f"{options.type}.{options.format}", packed.getvalue())},
-        headers={"JOB-TOKEN": os.environ["JOB_TOKEN"]},
-        timeout=30,
+    boundary = "artifacts-of-a-job"
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{options.type}"\r\n\r\n'
+    query = {"artifact_type": options.type, "artifact_format": options.format, "expire_in": options.expire_in}
+    request = urllib.request.Request(
+        f"{options.url}/jobs/{options.id}/artifacts?{urllib.parse.urlencode(query)}",
+        data=head.encode() + packed.getvalue() + f"\r\n--{boundary}--\r\n".encode(),
+        headers={"JOB-TOKEN": os.environ["JOB_TOKEN"], "Content-Type": f"multipart/form-data; boundary={boundary}"},
     )
-    print(f"Uploading {len(files)} files as {options.type}: {answer.status_code}", flush=True)
-    if answer.status_code != 201:
-        raise SystemExit(1)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        print(f"Uploading {len(files)} files as {options.type}: {answer.status}", flush=True)
 
 
 def download(options: argparse.Namespace) -> None:
     """Unpack the artifacts of another job in the current folder."""
     headers = {"JOB-TOKEN": os.environ["JOB_TOKEN"]}
-    answer = requests.get(f"{options.url}/jobs/{options.id}/artifacts", headers=headers, timeout=30)
-    answer.raise_for_status()
-    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+    request = urllib.request.Request(f"{options.url}/jobs/{options.id}/artifacts", headers=headers)
+    with urllib.request.urlopen(request, timeout=60) as answer, zipfile.ZipFile(io.BytesIO(answer.read())) as archive:
         archive.extractall()
-    print(f"Downloading artifacts of job {options.id}: {len(archive.namelist())} files", flush=True)
+        print(f"Downloading artifacts of job {options.id}: {len(archive.namelist())} files", flush=True)
 
 
 def main() -> None:
