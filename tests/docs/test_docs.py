@@ -152,9 +152,9 @@ def test_the_example_of_a_case_accepts_a_correct_and_refuses_a_wrong_answer(
 
 def test_the_examples_of_a_component_are_a_component_kind_and_a_reader_of_its_logs(tmp_path: Path) -> None:
     source, reader = blocks("A component")
-    assert isinstance(names_of(source)["DASK"], ComponentKind)
-    (tmp_path / "dask-scheduler.log").touch()
-    assert [path.name for path in names_of(reader)["logs"](tmp_path)] == ["dask-scheduler.log"]
+    assert isinstance(names_of(source)["FIREWORKS"], ComponentKind)
+    (tmp_path / "FW_job-1.error").touch()
+    assert [path.name for path in names_of(reader)["logs"](tmp_path)] == ["FW_job-1.error"]
 
 
 def test_the_example_of_a_deployment_kind_resolves_a_folder(tmp_path: Path) -> None:
