@@ -44,7 +44,8 @@ from typing import Any
 BUILD_FAILURE, SYSTEM_FAILURE = 1, 2
 PREPARE_ATTEMPTS = 3
 POLL = 0.1
-GRACEFUL_KILL = 30.0
+GRACEFUL_KILL = 120.0
+"""Seconds between SIGTERM and SIGKILL: the default of Jacamar's ``kill_timeout``. GitLab Runner's own is ten minutes."""
 PROJECT_PATH = "exaworks/sdk"
 
 

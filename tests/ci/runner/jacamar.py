@@ -30,7 +30,8 @@ from types import FrameType
 from typing import Any
 
 BATCH_STAGES = ("step_script", "build_script")
-INTERVAL = 0.2
+INTERVAL = 0.5
+KILL_TIMEOUT = 100.0
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ def _submit(configuration: Configuration, script: Path) -> int:
             time.sleep(INTERVAL)
     except Stopped:
         system.cancel(job)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + KILL_TIMEOUT
         while system.exit_status(job) is None and time.monotonic() < deadline:
             time.sleep(INTERVAL)
         if output.exists():
