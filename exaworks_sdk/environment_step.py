@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
 import subprocess
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
+from exaworks_sdk.child_process import running
 from exaworks_sdk.pip_settings import PACKAGE_CHOICE, PACKAGE_PLACEMENT
 from exaworks_sdk.recipe import EnvironmentFailedError, Recipe
 
@@ -66,21 +66,15 @@ class Steps:
         with self.recipe.log.open("ab") as log:
             log.write(os.fsencode(f"$ {' '.join(command)}\n"))
             log.flush()
-            step = subprocess.Popen(
+            with running(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env={**inherited, **environ},
                 pass_fds=(self.lock_fd,),
-                start_new_session=True,
-            )
-            try:
+            ) as step:
                 return self._wait(step)
-            except BaseException:
-                os.killpg(step.pid, signal.SIGTERM)
-                step.wait()
-                raise
 
     def _wait(self, step: subprocess.Popen[bytes]) -> int:
         while True:

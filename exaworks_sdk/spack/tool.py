@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from exaworks_sdk.child_process import running
 from exaworks_sdk.environment_step import MIN_FREE_BYTES
 from exaworks_sdk.errors import InstallError
 from exaworks_sdk.release import Checkout
@@ -133,28 +134,22 @@ def run(spack: Spack, arguments: list[str], log: Path, each_line: Callable[[str]
         with log.open("w") as log_file:
             log_file.write(f"$ {shlex.join(command)}\n")
             log_file.flush()
-            with subprocess.Popen(
+            with running(
                 command,
+                ended_by=signal.SIGINT,  # only then does Spack release its locks and remove incomplete installations
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **spack.environ},
                 text=True,
                 errors="replace",
-                start_new_session=True,
             ) as process:
-                try:
-                    for line in process.stdout or ():
-                        log_file.write(line)
-                        log_file.flush()
-                        output.append(line.rstrip("\n"))
-                        each_line(output[-1])
-                    code = process.wait()
-                except BaseException:
-                    # Only on SIGINT does Spack release its locks and remove incomplete installations.
-                    os.killpg(process.pid, signal.SIGINT)
-                    process.wait()
-                    raise
+                for line in process.stdout or ():
+                    log_file.write(line)
+                    log_file.flush()
+                    output.append(line.rstrip("\n"))
+                    each_line(output[-1])
+                code = process.wait()
     except OSError as error:
         reason = "No space left on device" if error.errno == errno.ENOSPC else str(error)
         raise StepFailedError(*_reason_and_hint(reason, log.parent), log) from error

@@ -163,8 +163,8 @@ class Cluster:
         """Stop the server and remove its folder, unless the caller gave the folder."""
         if self.watcher.stdin is not None:
             self.watcher.stdin.close()
-        self.process.wait(timeout=60)
-        self.watcher.wait(timeout=60)
+        self.process.wait(timeout=300)
+        self.watcher.wait(timeout=300)
 
 
 def _name(url: str) -> str:
