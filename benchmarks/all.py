@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -35,7 +36,7 @@ PAGE = ROOT / "docs" / "performance.md"
 class Benchmark:
     """One benchmark: its command after ``python -m``, the tables that it publishes, and its usual minutes.
 
-    timed: whether its results depend on the load of the machine.
+    timed: whether its results depend on the load of the machine. needs: a program without which it is left out.
     """
 
     name: str
@@ -44,6 +45,18 @@ class Benchmark:
     minutes: int
     what: str
     timed: bool = True
+    needs: str = ""
+
+    @property
+    def lacking(self) -> str:
+        """Return what is absent on this machine, if it cannot run."""
+        if (
+            not self.needs
+            or shutil.which(self.needs)
+            or Path(os.environ.get("SPACK_ROOT", "/"), "bin", self.needs).exists()
+        ):
+            return ""
+        return f"{self.needs} is not on PATH"
 
 
 BENCHMARKS = (
@@ -54,6 +67,23 @@ BENCHMARKS = (
     Benchmark("slurm", ("benchmarks.slurm",), ("slurm",), 40, "10,000 jobs on a Slurm of 64 nodes, beside ReFrame"),
     Benchmark("validation", ("benchmarks.validation",), ("validation",), 15, "runs of validate: first verdict, ratio"),
     Benchmark("series", ("benchmarks.series",), ("series",), 1, "the detection of changes, on stored series", False),
+    Benchmark("spack", ("benchmarks.spack",), ("spack",), 8, "concretization of the Spack bundle", needs="spack"),
+    Benchmark(
+        "answers",
+        ("benchmarks.campaign", "answers", "--mutations", "100"),
+        ("campaign-answers",),
+        60,
+        "robustness: damaged answers of schedulers",
+        False,
+    ),
+    Benchmark(
+        "kills",
+        ("benchmarks.campaign", "kills", "--kills", "50"),
+        ("campaign-kills",),
+        60,
+        "robustness: killed processes",
+        False,
+    ),
     Benchmark("components", ("benchmarks.components",), ("components",), 40, "the components' cases of the scale tier"),
 )
 
@@ -81,6 +111,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 3
     failures = []
     for each in chosen:
+        if each.lacking:
+            print(f"== {each.name}: left out, {each.lacking}\n")
+            continue
         tables, problem = run(each)
         if problem:
             failures.append(f"{each.name}: {problem}")

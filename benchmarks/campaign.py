@@ -31,7 +31,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tabulate import tabulate
+from benchmarks.load import Watch
+from benchmarks.results import Cell, publish
 
 ROOT = Path(__file__).resolve().parents[1]
 KINDS = ("slurm", "flux", "pbs", "pbs-emulated", "lsf", "cobalt")
@@ -166,7 +167,7 @@ class Figures:
     def defects(self) -> int:
         return self.jobs + self.processes + self.missing + self.wrong
 
-    def row(self) -> list[object]:
+    def row(self) -> list[Cell]:
         return [self.kind, self.mutations, self.runs, self.jobs, self.processes, self.missing, self.wrong]
 
 
@@ -532,15 +533,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sub.add_argument("--first", type=int, default=1, metavar="N", help="number of the first run")
         sub.add_argument("--runs", type=int, metavar="N", help="at most N runs on each kind")
     options = parser.parse_args(arguments)
-    kinds = options.kinds or testbeds()
+    watch, kinds = Watch(), options.kinds or testbeds()
     results = campaign(options.command, kinds, options.wanted, options.seed, first=options.first, runs=options.runs)
     for figures in results:
         for line in figures.findings:
             print(line)
     applied = "mutations" if options.command == "answers" else "kills"
     headers = ("kind", applied, "runs", "jobs left", "processes left", "missing records", "wrong greens")
-    print(tabulate([figures.row() for figures in results], headers=headers))
-    print(f"seed {options.seed}")
+    rows = [figures.row() for figures in results]
+    publish(f"campaign-{options.command}", headers, rows, watch.load(), notes=[f"Seed {options.seed}."])
     sys.exit(1 if any(figures.defects for figures in results) else 0)
 
 

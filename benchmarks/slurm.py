@@ -2,6 +2,7 @@
 controller.
 
 python -m benchmarks.slurm [--jobs 100 1000 10000] [--nodes 64] [--bare 1000] [--reframe 1000] [--at-once 200]
+    [--interval 2]
 
 Every program runs jobs of ``true``, each in a job of its own, with at most as many in the queue at once. The controller
 counts the requests that it gets (``sdiag``); messages of the nodes are left out. The nodes claim more cores than the
@@ -53,6 +54,7 @@ def main() -> None:
     parser.add_argument("--bare", type=int, default=1000, help="jobs of the bare loop")
     parser.add_argument("--reframe", type=int, default=1000, help="jobs of ReFrame; 0 leaves it out")
     parser.add_argument("--at-once", type=int, default=200, help="jobs in the queue at once")
+    parser.add_argument("--interval", type=float, default=2.0, help="seconds between two status queries of the harness")
     options = parser.parse_args()
     watch = Watch()
     with tempfile.TemporaryDirectory(prefix="bench-", dir="/tmp") as name:
@@ -68,7 +70,7 @@ def main() -> None:
 
         measured = [("bare sbatch loop", options.bare, on_testbed(lambda _, env: bare(options.bare, env, folder)))]
         for count in options.jobs:
-            ours = on_testbed(lambda t, env, n=count: of_harness(t, env, n, folder, options.at_once))  # type: ignore[misc]
+            ours = on_testbed(lambda t, env, n=count: of_harness(t, env, n, folder, options))  # type: ignore[misc]
             measured.append(("this harness", count, ours))
         if options.reframe:
             theirs = on_testbed(lambda _, env: of_reframe(env, options.reframe, folder, options.at_once))
@@ -84,8 +86,10 @@ def main() -> None:
         "processor s",
         "memory MB",
         "requests a job",
+        "requests a minute",
+        "status queries",
+        "repeated jobs",
     )
-    headers += ("requests a minute", "status queries", "repeated jobs")
     times = ("elapsed s", "ms a job", "ratio to bare", "requests a minute")
     publish("slurm", headers, rows, watch.load(), times=times, notes=notes(measured))
 
@@ -117,9 +121,11 @@ def bare(count: int, env: dict[str, str], folder: Path) -> Measured:
     return Measured(time.perf_counter() - started, None, None, sbatch.requests(env), repeated)
 
 
-def of_harness(testbed: Testbed, env: dict[str, str], count: int, folder: Path, at_once: int) -> Measured:
+def of_harness(
+    testbed: Testbed, env: dict[str, str], count: int, folder: Path, options: argparse.Namespace
+) -> Measured:
     """Run jobs with the harness; the time is from the first submission to the last result."""
-    spec = msgspec.structs.replace(testbed.scheduler, max_jobs=at_once)
+    spec = msgspec.structs.replace(testbed.scheduler, max_jobs=options.at_once, status_interval=options.interval)
     site = SITE.replace("PREFIX", sys.prefix) + f"schedulers: {msgspec.json.encode([spec]).decode()}\n"
     sbatch.reset_requests(env)
     own = folder / f"harness-{count}"

@@ -1,4 +1,4 @@
-"""Measure the concretization of this project's bundle and of builtin's, cold and warm: python benchmarks/spack.py
+"""Measure the concretization of this project's bundle and of builtin's, cold and warm: python -m benchmarks.spack
 
 Needs a Spack (``$SPACK_ROOT`` or PATH) with the builtin repository as a local path. Both bundles use the packages of
 Debian 12 as externals. Compare figures only within one run. With ``--cache DIR --environment DIR`` the concretized
@@ -19,6 +19,9 @@ import time
 from pathlib import Path
 
 from ruamel.yaml import YAML
+
+from benchmarks.load import Watch
+from benchmarks.results import Cell, publish
 
 ROOT = Path(__file__).resolve().parents[1]
 REPOSITORY = ROOT / "spack_repo" / "exaworks"
@@ -109,7 +112,7 @@ def main() -> None:
     options = parser.parse_args()
     if (options.cache is None) != (options.environment is None):
         parser.error("give both --cache and --environment, or neither")
-    warm = options.warm
+    warm, watch = options.warm, Watch()
     root = os.environ.get("SPACK_ROOT")
     program = str(Path(root, "bin", "spack")) if root else shutil.which("spack")
     if program is None:
@@ -125,11 +128,15 @@ def main() -> None:
             cold, nodes = concretize(program, environ)
             best = min(concretize(program, environ)[0] for _ in range(warm))
             figures[name] = {"cold": cold, "warm": best, "nodes": len(nodes), "rust": bool(RUST & set(nodes))}
-            rust = "yes" if figures[name]["rust"] else "no"
-            print(f"{name:8} cold {cold:6.1f} s   warm {best:6.1f} s   {len(nodes):4} nodes   Rust {rust}", flush=True)
-        for kind in ("cold", "warm"):
-            ratio = figures["exaworks"][kind] / figures["builtin"][kind]
-            print(f"exaworks / builtin, {kind}: {ratio:.2f}", flush=True)
+        rows: list[list[Cell]] = [
+            [name, each["cold"], each["warm"], each["nodes"], "yes" if each["rust"] else "no"]
+            for name, each in figures.items()
+        ]
+        ratios = [figures["exaworks"][kind] / figures["builtin"][kind] for kind in ("cold", "warm")]
+        rows.append(["exaworks / builtin", *ratios, None, None])
+        publish(
+            "spack", ("bundle", "cold s", "warm s", "nodes", "Rust"), rows, watch.load(), times=("cold s", "warm s")
+        )
         if options.cache:
             repositories = {"exaworks": str(REPOSITORY), "builtin": builtin}
             reinstall(program, repositories, options.cache, options.environment, Path(scratch) / "reinstalled")

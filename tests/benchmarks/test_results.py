@@ -125,3 +125,52 @@ def test_the_work_of_another_process_is_the_work_of_others() -> None:
 def test_names_lists_the_places_in_their_order() -> None:
     page = "".join(f"{BEGIN.format(name)}\n{END.format(name)}\n" for name in ("b", "a-1"))
     assert names(page) == ["b", "a-1"]
+
+
+def prepared(monkeypatch: pytest.MonkeyPatch, page: Path, others: float) -> list[str]:
+    """Let the only benchmark give a table measured at a load, on a machine that is idle before; return what was run."""
+    ran: list[str] = []
+    benchmark = everything.Benchmark("harness", ("x",), ("harness",), 1, "what it is")
+
+    def run(one: everything.Benchmark) -> tuple[list[Table], str]:
+        ran.append(one.name)
+        tables = [published(others)]
+        return tables, everything.problem_of(one, 0, tables)
+
+    page.write_text(f"{BEGIN.format('harness')}\nold\n{END.format('harness')}\n")
+    monkeypatch.setattr(everything, "BENCHMARKS", (benchmark,))
+    monkeypatch.setattr(everything, "PAGE", page)
+    monkeypatch.setattr(everything, "run", run)
+    monkeypatch.setattr(everything, "before", lambda: Load(0.0, 0.0, 3.0))
+    return ran
+
+
+def test_nothing_is_run_on_a_machine_that_is_busy_before_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran = prepared(monkeypatch, tmp_path / "page.md", 0.0)
+    monkeypatch.setattr(everything, "before", lambda: Load(0.4, 0.0, 3.0))
+    assert everything.main(["--write"]) == 3
+    assert ran == []
+    assert "used 40% of the cores" in capsys.readouterr().err
+    assert "old" in (tmp_path / "page.md").read_text()
+
+
+@pytest.mark.parametrize(("others", "code", "written"), [(0.05, 0, True), (0.5, 1, False)])
+def test_the_page_keeps_its_table_if_the_machine_became_busy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: float, code: int, written: bool
+) -> None:
+    assert prepared(monkeypatch, tmp_path / "page.md", others) == []
+    assert everything.main(["--write"]) == code
+    assert ("old" in (tmp_path / "page.md").read_text()) is not written
+
+
+def test_a_benchmark_without_its_program_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran = prepared(monkeypatch, tmp_path / "page.md", 0.0)
+    absent = everything.Benchmark("harness", ("x",), ("harness",), 1, "", needs="no-such-program")
+    monkeypatch.setattr(everything, "BENCHMARKS", (absent,))
+    assert everything.main([]) == 0
+    assert ran == []
+    assert "left out, no-such-program is not on PATH" in capsys.readouterr().out
