@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
+import textwrap
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -112,6 +117,24 @@ def test_this_host_exists_once_and_scripts_of_other_recipes_get_its_folder_as_ar
             owner = module.parent.parent.name.replace("_", "-")
             assert f'self.spec["{owner}"].package.package_dir' in recipe
             assert "sys.path.insert(0, sys.argv[" in script.read_text()
+
+
+@pytest.mark.parametrize(("load", "code"), [(0.0, 1), (1.0, 1), (6.0, 0), (10000.0, 0)])
+def test_a_test_of_radical_has_more_time_on_a_busy_machine(tmp_path: Path, load: float, code: int) -> None:
+    program = f"""
+        import os, sys, time
+        import this_host
+        this_host.version = lambda name: "1.103.2"
+        os.getloadavg = lambda: ({load} * os.cpu_count(),) * 3
+        with this_host.bounded(0.5):
+            time.sleep(1.5)
+    """
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(PACKAGES / "py_radical_pilot" / "test")}
+    environ |= {"TMPDIR": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    done = subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == code, done.stderr
+    assert ("not done after 0.5 s of an idle machine" in done.stderr) == (code == 1)
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
