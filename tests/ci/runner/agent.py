@@ -45,7 +45,7 @@ BUILD_FAILURE, SYSTEM_FAILURE = 1, 2
 PREPARE_ATTEMPTS = 3
 POLL = 0.1
 GRACEFUL_KILL = 120.0
-"""Seconds between SIGTERM and SIGKILL: the default of Jacamar's ``kill_timeout``. GitLab Runner's own is ten minutes."""
+"""Seconds between SIGTERM and SIGKILL, as the default of Jacamar's ``kill_timeout``."""
 PROJECT_PATH = "exaworks/sdk"
 
 
@@ -121,22 +121,18 @@ class Build:
 
     def _scripts(self) -> str | None:
         """Run script and after_script, upload the artifacts, and return the reason of a failure."""
-        limits = [_seconds(self.variables.get(f"RUNNER_{name}TIMEOUT")) for name in ("SCRIPT_", "AFTER_SCRIPT_")]
         scripts = {step["name"]: step["script"] for step in self.job["steps"]}
-        script, after = ((time.monotonic() + limit if limit else self.deadline) for limit in limits)
-        failure: str | None = None
         try:
-            code = self._stage("step_script", min(script, self.deadline), scripts["script"])
-            failure = _reason(code)
+            limit = self._limit("RUNNER_SCRIPT_TIMEOUT", self.deadline - time.monotonic())
+            failure = _reason(self._stage("step_script", limit, scripts["script"]))
         except JobEnded as ended:
             if time.monotonic() >= self.deadline or (ended.reason is None and self.log.status == "canceled"):
                 raise
             self.log.write(f"WARNING: step_script could not run to completion: {ended}\n")
             failure = ended.reason or "canceled"
         if "after_script" in scripts:
-            after = time.monotonic() + (limits[1] or 300.0)
             with contextlib.suppress(JobEnded):
-                self._stage("after_script", min(after, self.deadline), scripts["after_script"])
+                self._stage("after_script", self._limit("RUNNER_AFTER_SCRIPT_TIMEOUT", 300.0), scripts["after_script"])
             self._check_deadline()
         good = failure is None
         kept = ("always", "on_success" if good else "on_failure")
@@ -144,6 +140,10 @@ class Build:
         if uploads:
             self._stage(f"upload_artifacts_{kept[1]}", self.deadline, helper="\n".join(uploads))
         return failure
+
+    def _limit(self, variable: str, default: float) -> float:
+        """Return the time at which a script has to end: of its own variable, but not after the timeout of the job."""
+        return min(time.monotonic() + (_seconds(self.variables.get(variable)) or default), self.deadline)
 
     def _check_deadline(self) -> None:
         if time.monotonic() >= self.deadline:
