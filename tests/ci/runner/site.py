@@ -11,6 +11,7 @@ import ctypes
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -55,6 +56,7 @@ while hold.exists():
 print(json.dumps({"expected": not hold.with_name("fail").exists()}))
 """
 _KINDS = {"pbs": "pbs-emulated"}
+"""Kinds of testbeds to use instead of that of the scheduler, so that the same one runs on every machine."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -218,9 +220,10 @@ def _testbed(system: System, folder: Path) -> Testbed | None:
     if spec is None or (spec.kind in NEEDS and NEEDS[spec.kind].find() is None):
         return None
     kind = _KINDS.get(spec.kind, spec.kind)
-    # Nodes with the name of this host, so that a job finds itself on a node of its allocation.
-    named = msgspec.structs.replace(system, extras={**system.extras, "node_names": os.uname().nodename})
-    profile = SiteProfile(named, spec)
+    if spec.kind in _KINDS:
+        # An emulated node has the name of this host, so that a job finds itself on a node of its allocation.
+        system = msgspec.structs.replace(system, extras={**system.extras, "node_names": os.uname().nodename})
+    profile = SiteProfile(system, spec)
     return manage.up(kind, folder / "testbed", nodes=2, owner_pid=os.getpid(), profile=profile)
 
 
@@ -258,7 +261,7 @@ def _prepare(here: Site, testbed: Testbed | None, components: str) -> None:
     (cases / "test_quick.py").write_text(CASES.replace("HOLD", str(here.hold)))
     (cases / "quick.py").write_text(PAYLOAD)
     program = here.folder / "exaworks"
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -I -m exaworks_sdk "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -I -m exaworks_sdk "$@"\n')
     program.chmod(0o700)
     accounts = {spec.account_env: "abc123" for spec in here.system.schedulers if spec.account_env}
     here.gitlab.variables = {

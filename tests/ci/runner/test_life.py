@@ -81,6 +81,19 @@ def check_users_folders(here: Site) -> None:
     assert not list(here.data.glob("ciuser/scripts/*/*/*")), "the scripts of ended jobs are removed"
 
 
+def check_ended_runs(here: Site) -> None:
+    """Check the two runs that their runner ended: closed as interrupted, with a record of each case.
+
+    A scheduler gives a batch job only seconds between SIGTERM and SIGKILL, ten by default in PBS. Then a run may stay
+    open, and the verdict reports that.
+    """
+    ended = [m["closed"] for m in here.manifests() if m["closed"] is None or m["closed"]["state"] != "complete"]
+    assert len(ended) == 2
+    for closed in ended:
+        if closed is not None or not is_batch(here):
+            assert (closed["state"], closed["missing"], closed["exit_code"]) == ("interrupted", 0, 130)
+
+
 def is_batch(here: Site) -> bool:
     return here.scheduler != "local" and here.system.runner.executor == "batch"
 
@@ -175,18 +188,14 @@ def test_a_system_survives_a_lost_runner_a_timeout_a_cancellation_and_a_dead_col
     assert {"stage.json", "stage.xml", "manifest.json", "records.jsonl"} <= names, smoke.log
     # The cancelled job ended its processes and the jobs that it had submitted.
     assert (integration.status, integration.attempt) == ("canceled", 1)
-    interrupted = [
-        manifest for manifest in here.manifests() if (manifest["closed"] or {}).get("state") == "interrupted"
-    ]
-    assert len(interrupted) == 2, "a run that is ended by its runner is closed"
-    assert all(manifest["closed"]["missing"] == 0 for manifest in interrupted)
+    check_ended_runs(here)
     assert not here.leftover(), "a process or a job outlives its run"
     # The verdict does not depend on the status of the jobs.
     assert (bad.status, bad.jobs["verdict"].status) == ("failed", "failed")
     judged = stages_of(bad)
     assert {judged["smoke"][0], judged["integration"][0]} == {"fail"}
     assert judged["setup"] == ("pass", "done")
-    assert "interrupted" in judged["smoke"][1]
+    assert re.search("interrupted|not closed|did not end", judged["smoke"][1]), judged
     # A collector that does not answer is a warning, and the next pipeline delivers.
     assert bad.results["deliver"] == "warning"
     assert "a later pipeline delivers them" in bad.jobs["deliver"].log
