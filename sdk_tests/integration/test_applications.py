@@ -56,11 +56,11 @@ def simulations_steered(outcome: Outcome) -> None:
     """Assert that each round's model was trained on its simulations and chose the starts of those of the next round."""
     answer, params = outcome.answer, outcome.params
     starts, rounds, done = list(params["starts"]), params["rounds"], "DONE"
-    files, stages = answer["files"], []
+    files, stages = dict(answer["files"]), []
     for number in range(rounds):
-        states = ["FAILED" if start < 0 else done for start in starts]
-        stages += [[f"simulate{number}", done, states], [f"train{number}", done, [done]]]
-        stages += [[f"choose{number}", done, [done]]]
+        states = {f"walk.{number}.{each}": "FAILED" if start < 0 else done for each, start in enumerate(starts)}
+        stages += [[f"simulate{number}", done, states], [f"train{number}", done, {f"model.{number}": done}]]
+        stages += [[f"choose{number}", done, {f"chosen.{number}": done}]]
         walks = [files.pop(f"walk.{number}.{each}") for each, start in enumerate(starts) if start >= 0]
         assert [each["walk"] for each in walks] == [walk_from(start, params["steps"]) for start in starts if start >= 0]
         model, chosen = files.pop(f"model.{number}"), files.pop(f"chosen.{number}")

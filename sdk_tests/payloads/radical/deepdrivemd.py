@@ -66,7 +66,7 @@ def deepdrivemd(request):
         guard.expect_end()
         manager.terminate()
         guard.wait_for_end()
-        stages = [[each.name, each.state, [task.state for task in each.tasks]] for each in pipeline.stages]
+        stages = [[each.name, each.state, {task.name: task.state for task in each.tasks}] for each in pipeline.stages]
         written = [path for kind in ("walk", "model", "chosen") for path in sorted(root.glob(f"{kind}.*.json"))]
         files = {path.stem: json.loads(path.read_text()) for path in written}
     return {"state": pipeline.state, "stages": stages, "files": files}
