@@ -116,7 +116,9 @@ class Loop:
             link.send(self._setup)
             runnable = [item for item in self.items.values() if _cell(item).judgement is None]
             link.send(*(self._launch_request(item) for item in runnable if _cell(item).control))
+            since = time.time()
             judged_by_plan += self._block(runnable)
+            self.times.waited("start of each component, before its cases", since)
             runnable = [item for item in runnable if _cell(item).judgement is None and not _cell(item).control]
             link.send_together(self._launch_request(item) for item in runnable)
             for item in judged_by_plan:

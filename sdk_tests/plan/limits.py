@@ -49,9 +49,7 @@ class Limits:
         used: dict[str, int] = {}
         if batch:
             used[self._queue(request.scheduler)] = 1 if own else self._jobs(request)
-        if batch and own and not request.alone:
-            cores = max(cores, given.payload_cores) if self.shares(request) else cores
-        elif not (batch and own):
+        if not (batch and own):
             used[LOGIN if batch else LOCAL] = request.cores
         if not batch or given.testbed:
             used[MACHINE] = cores

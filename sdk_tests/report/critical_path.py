@@ -9,6 +9,7 @@ harness's own: set-up, gaps, and the end of the run.
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,11 +38,16 @@ class CriticalPath:
 
 @dataclass
 class _Task:
-    """What takes a place: an attempt, or all attempts that share a job. after: the attempt that it repeats."""
+    """What takes a place: an attempt, or all attempts that share a job. after: the attempt that it repeats.
+
+    begin, end: when it was submitted and when it ended, in seconds since the epoch. started, ended: where it is placed.
+    """
 
     name: str
     seconds: float
     uses: Mapping[str, int]
+    begin: float = 0.0
+    end: float = 0.0
     inner: tuple[str, ...] = ()
     key: object = None
     after: object = None
@@ -59,15 +65,18 @@ def critical_path(timeline: Timeline) -> CriticalPath | None:
     tasks = _tasks(timeline)
     if not tasks:
         return None
+    took = max(task.end for task in tasks) - min(task.begin for task in tasks)
     limits = {limit.name: limit.capacity for limit in timeline.limits}
     last = _place(tasks, limits)
+    if last.ended > took:  # the order of the run was the better one
+        last = _as_it_was(tasks)
     chain: list[str] = []
     task: _Task | None = last
     while task is not None:
         chain[:0] = task.inner or (task.name,)
         task = task.waited_for
     bound, reason = _bound(tasks, timeline.limits)
-    return CriticalPath(last.ended, tuple(chain), timeline.seconds, bound, reason)
+    return CriticalPath(last.ended, tuple(chain), timeline.seconds, min(bound, last.ended), reason)
 
 
 def _tasks(timeline: Timeline) -> list[_Task]:
@@ -79,7 +88,15 @@ def _tasks(timeline: Timeline) -> list[_Task]:
             continue
         before = (bar.case_id, bar.attempt - 1)
         tasks.append(
-            _Task(bar.case_id, bar.ended - bar.submitted, bar.uses, key=(bar.case_id, bar.attempt), after=before)
+            _Task(
+                bar.case_id,
+                bar.ended - bar.submitted,
+                bar.uses,
+                bar.submitted,
+                bar.ended,
+                key=(bar.case_id, bar.attempt),
+                after=before,
+            )
         )
     for name, bars in shared.items():
         tasks.append(_shared_job(bars, timeline.shared_cores.get(name, 1)))
@@ -101,7 +118,24 @@ def _shared_job(bars: Sequence[Bar], cores: int) -> _Task:
         chain.insert(0, task.name)
         task = task.waited_for
     name = f"{len(bars)} cases in one job of {bars[0].scheduler}"
-    return _Task(name, first - start + last.ended, bars[0].uses, inner=tuple(chain))
+    end = max(bar.ended for bar in bars)
+    seconds = min(first - start + last.ended, end - start)
+    return _Task(name, seconds, bars[0].uses, start, end, inner=tuple(chain))
+
+
+def _as_it_was(tasks: Sequence[_Task]) -> _Task:
+    """Return the last task of the run, after what it waited for as it was, without the gaps between them."""
+    ordered = sorted(tasks, key=lambda task: task.end)
+    ends = [task.end for task in ordered]
+    chain = [ordered[-1]]
+    place = len(ordered) - 1
+    while (place := min(bisect_right(ends, chain[0].begin), place) - 1) >= 0:
+        chain.insert(0, ordered[place])
+    now, waited_for = 0.0, None
+    for task in chain:
+        task.started, task.ended, task.waited_for = now, now + task.seconds, waited_for
+        now, waited_for = task.ended, task
+    return chain[-1]
 
 
 def _place(tasks: Iterable[_Task], limits: Mapping[str, int]) -> _Task:
