@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -66,7 +67,7 @@ class Project:
         self.sites = self.folder / "sites"
         self.program = self.folder / "exaworks"
         self.path.mkdir()
-        self.program.write_text(f'#!/bin/sh\nexec {sys.executable} -I -m exaworks_sdk "$@"\n')
+        self.program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -I -m exaworks_sdk "$@"\n')
         self.program.chmod(0o700)
         self.write_site(self.site)
         (self.path / ".gitignore").write_text(".gitlab-ci-local*\nresults/\n")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -211,7 +212,7 @@ def sdk_repository(folder: Path) -> Path:
     """Return a repository of the SDK whose command is that of this checkout."""
     folder.mkdir()
     project = Project(folder)
-    (project.path / "exaworks").write_text(f'#!/bin/sh\nexec {sys.executable} -I -m exaworks_sdk "$@"\n')
+    (project.path / "exaworks").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -I -m exaworks_sdk "$@"\n')
     (project.path / "exaworks").chmod(0o755)
     project.commit()
     return project.path

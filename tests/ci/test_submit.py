@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -87,7 +88,7 @@ class Pod:
         (folder / "sites" / "test").mkdir(parents=True)
         (folder / "sites" / "test" / "box.yaml").write_text(SITE)
         program = folder / "exaworks"
-        program.write_text(f'#!/bin/sh\nexec {sys.executable} -I -m exaworks_sdk "$@"\n')
+        program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -I -m exaworks_sdk "$@"\n')
         program.chmod(0o700)
         home = {"EXAWORKS_MACHINE_HOME": str(self.home), "EXAWORKS_HOME": str(self.home / "pod")}
         # A login shell reads the files in HOME.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -196,7 +197,10 @@ def test_apptainer_runs_a_file_with_the_same_folders_and_variables(tmp_path: Pat
     """apptainer is replaced by a stand-in that applies the options without a container."""
     tools = tmp_path / "bin"
     tools.mkdir()
-    (tools / "apptainer").write_text(f"#!{sys.executable}\n" + STAND_IN)
+    (tools / "stand_in.py").write_text(STAND_IN)
+    # No #! line names the interpreter: its path may have a space.
+    call = f'exec {shlex.quote(sys.executable)} "${{0%/*}}/stand_in.py" "$@"'
+    (tools / "apptainer").write_text(f"#!/bin/sh\n{call}\n")
     (tools / "apptainer").chmod(0o755)
     image = tmp_path / "sdk.sif"
     image.write_bytes(b"contents")

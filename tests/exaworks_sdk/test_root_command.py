@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
@@ -112,7 +113,7 @@ def test_the_help_of_every_command_ends_in_examples() -> None:
 def test_output_that_cannot_be_written_is_a_sentence_and_a_documented_exit_code(
     home: Path, arguments: str, redirect: str, code: int
 ) -> None:
-    command = f"exec {sys.executable} -m exaworks_sdk {arguments} {redirect}"
+    command = f"exec {shlex.quote(sys.executable)} -m exaworks_sdk {arguments} {redirect}"
     done = subprocess.run(["sh", "-c", command], cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == code
     expected = "Error: the output or a file could not be written or read: No space left on device\n"

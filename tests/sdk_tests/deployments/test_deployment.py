@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import stat
 import subprocess
 import sys
@@ -32,7 +33,7 @@ def program(path: Path, text: str) -> Path:
 
 
 def fake_python(folder: Path) -> Path:
-    return program(folder / "bin" / "python3", f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    return program(folder / "bin" / "python3", f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
 
 
 def test_a_virtual_environment_comes_first_on_path_without_a_stray_pythonpath() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,7 @@ def test_a_job_that_is_not_nested_runs_its_program_unchanged(tmp_path: Path) -> 
         python="/python", mark="run", job_token="token",
     )  # fmt: skip
     script = write_job(tmp_path, [], 1, setup, allocation, None)
-    agent = f"exec /python -I {AGENT} {tmp_path / 'requests.json'}"
+    agent = f"exec /python -I {shlex.quote(str(AGENT))} {tmp_path / 'requests.json'}"
     assert script.read_text(encoding="utf-8").splitlines() == ["#!/bin/sh", agent]
 
 
