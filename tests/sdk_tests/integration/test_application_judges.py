@@ -94,6 +94,7 @@ def test_exalearn() -> None:
         at("rounds", 2, "results", 0, "candidate", value=22),
         at("rounds", 0, "results", 0, "value", value=0),
         at("rounds", 0, "results", 0, "pid", value=9),
+        at("rounds", 0, "results", 0, "pid", value=77),
         at("rounds", 0, "results", 0, "node", value="login"),
     ]
     accepts_only(judge, answer, changes)
