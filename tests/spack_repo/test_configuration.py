@@ -35,7 +35,12 @@ def test_the_environment_for_spack_ci_is_that_of_the_newest_release_with_a_porta
     assert ci["specs"] == release["specs"]
     assert ci["config"] == release["config"]
     assert ci["packages"] == {**release["packages"], "all": {"require": "target=x86_64_v3"}}
-    assert ci["mirrors"]["cache"]["signed"] is True
+    # `spack ci` itself requires this name.
+    assert ci["mirrors"].keys() == {"buildcache-destination"}
+    assert ci["mirrors"]["buildcache-destination"]["signed"] is True
+    assert ci["repos"] == {"exaworks": "$CI_PROJECT_DIR/spack_repo/exaworks"}
+    # Spack adds its own script to one that is given here, and then builds twice.
+    assert [job for section in ci["ci"]["pipeline-gen"] for job in section.values() if "script" in job] == []
 
 
 MODULES = sorted([*ROOT.glob("site_configs/*/spack/*/modules.yaml"), ROOT / "spack_repo/scopes/modules/modules.yaml"])

@@ -23,6 +23,9 @@ def repository(folder: Path) -> Repo:
     path.parent.mkdir(parents=True)
     path.write_text(RECIPE)
     repo = Repo.init(folder, initial_branch="main")
+    with repo.config_writer() as settings:  # a machine without git's user.name refuses to make a tag
+        settings.set_value("user", "name", AUTHOR.name)
+        settings.set_value("user", "email", AUTHOR.email)
     repo.index.add([str(path)])
     repo.index.commit("release", author=AUTHOR, committer=AUTHOR)
     return repo

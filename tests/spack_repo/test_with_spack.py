@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from exaworks_sdk.release import Release, load
 from exaworks_sdk.spack.environment import environment_text
@@ -94,6 +95,26 @@ def test_gpus_are_passed_on_to_what_supports_them(spack: Spack, tmp_path: Path, 
         assert isinstance(parameters, dict)
         assert parameters[variant] is True, user
     assert {"cuda": "cuda", "rocm": "hip"}[variant] in nodes
+
+
+@pytest.mark.slow
+def test_spack_ci_generates_one_job_a_package_that_builds_once(
+    spack: Spack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    yaml = YAML(typ="safe")
+    document = yaml.load((ROOT / "spack_repo/ci/spack.yaml").read_text().replace("/path/to/CACHE", str(tmp_path / "c")))
+    document["spack"]["specs"] = ["py-rc-process"]
+    (tmp_path / "environment").mkdir()
+    Spack.write(tmp_path / "environment" / "spack.yaml", document)
+    (tmp_path / "spack_repo").symlink_to(ROOT / "spack_repo")
+    monkeypatch.setitem(spack.environ, "CI_PROJECT_DIR", str(tmp_path))
+    environment = ("--config-scope", str(DEBIAN), "-e", str(tmp_path / "environment"))
+    spack.ok(*environment, "ci", "generate", "--output-file", str(tmp_path / "pipeline.yml"), cwd=tmp_path)
+    jobs = yaml.load(tmp_path / "pipeline.yml")
+    (job,) = (job for name, job in jobs.items() if name.startswith("py-rc-process@"))
+    assert job["tags"] == ["exaworks-build"]
+    assert [line for line in job["script"] if "ci rebuild" in line] == ["spack ci rebuild"]
+    assert "buildcache-destination" in jobs["rebuild-index"]["script"][-1]
 
 
 @pytest.mark.slow
