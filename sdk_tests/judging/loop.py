@@ -41,6 +41,8 @@ from sdk_tests.plan.resume import unfinished_attempts
 from sdk_tests.recording.recorder import Recorder
 from sdk_tests.recording.run import Run
 
+STARTING_INTERVAL = 0.1
+"""Seconds after which the loop looks again whether the preflight of this machine has ended."""
 STOP_LIMIT = 20.0
 """Seconds that the supervisor has to stop everything; then the loop ends without it."""
 
@@ -117,6 +119,8 @@ class Loop:
             runnable = [item for item in self.items.values() if _cell(item).judgement is None]
             link.send(*(self._launch_request(item) for item in runnable if _cell(item).control))
             since = time.time()
+            if not self._while_components_start(link):
+                return
             judged_by_plan += self._block(runnable)
             self.times.waited("start of each component, before its cases", since)
             runnable = [item for item in runnable if _cell(item).judgement is None and not _cell(item).control]
@@ -174,23 +178,37 @@ class Loop:
     def _until_done(self, link: Link) -> None:
         last_tick = 0.0
         while self.open:
-            for message in link.receive(1.0):
-                if isinstance(message, Event):
-                    self._on_event(message)
-                elif isinstance(message, AttemptFinished):
-                    self._on_attempt_finished(message.result, link)
-                elif isinstance(message, CleanupFailed):
-                    self._report_failed_cleanup([message])
-                else:
-                    self._close_open_cases(interrupted("the run was stopped before this case ended"), final=False)
-                    return
-                self._check_stop(link)
+            if not self._receive(link, 1.0):
+                return
             self._check_stop(link)
             if time.monotonic() - last_tick >= 1.0:
                 last_tick = time.monotonic()
                 self._run.display.tick()
             if self.stopping is not None and time.monotonic() - self.stopping > STOP_LIMIT:
                 self._close_open_cases(interrupted("the run was stopped before this case ended"), final=False)
+
+    def _receive(self, link: Link, timeout: float) -> bool:
+        """Handle what the supervisor reports within ``timeout`` seconds; return False if it has stopped."""
+        for message in link.receive(timeout):
+            if isinstance(message, Event):
+                self._on_event(message)
+            elif isinstance(message, AttemptFinished):
+                self._on_attempt_finished(message.result, link)
+            elif isinstance(message, CleanupFailed):
+                self._report_failed_cleanup([message])
+            else:
+                self._close_open_cases(interrupted("the run was stopped before this case ended"), final=False)
+                return False
+            self._check_stop(link)
+        return True
+
+    def _while_components_start(self, link: Link) -> bool:
+        """Judge the control cases while the preflight of this machine runs; return False if the run has stopped."""
+        preflights = [target.preflight for target in self.preparation.targets if target.preflight is not None]
+        while any(each.runs() for each in preflights) and not self.signals.count:
+            if not self._receive(link, STARTING_INTERVAL):
+                return False
+        return True
 
     def _on_event(self, event: Event) -> None:
         if event.what == "submitted":

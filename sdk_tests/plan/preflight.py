@@ -115,6 +115,11 @@ class Preflight:
             os.close(write)
         return _Running(component, process, out, err, read)
 
+    def runs(self) -> bool:
+        """Return whether ``result`` would have to wait."""
+        late = time.monotonic() >= self._started + LIMIT
+        return self._result is None and not late and any(each.process.poll() is None for each in self._running)
+
     def result(self, wake: int | None = None) -> PreflightResult | None:
         """Wait for all preflights, and return what they found; None if ``wake`` became readable first."""
         if self._result is not None:

@@ -146,3 +146,22 @@ def test_a_program_of_the_preflight_that_cannot_be_started_is_its_finding(tmp_pa
     assert failure is not None
     assert "Exec format error" in failure.text
     assert blocked(failure).cause.evidence.startswith("mpirun does not start in the deployment: Exec format error")
+
+
+WAITS_FOR_THE_CONTROL = """
+    import pathlib, sys, time
+    deadline = time.monotonic() + 60
+    while not any("control/hello@local" in path.read_text() for path in pathlib.Path(RUNS).glob("*/records.jsonl")):
+        if time.monotonic() > deadline:
+            sys.exit("the control case has no record yet")
+        time.sleep(0.1)
+"""
+
+
+def test_the_control_case_has_its_verdict_while_components_still_start(starting: StartingBench) -> None:
+    starting.starts = WAITS_FOR_THE_CONTROL.replace("RUNS", repr(str(starting.home / "runs")))
+    starting.case("hello", component="control", where="control")
+    starting.case("one")
+    result = starting.run()
+    assert result.verdict("python/one@local") == ("pass",), result.output
+    assert [record.case_id for record in result.run.records()] == ["control/hello@local", "python/one@local"]
