@@ -111,12 +111,19 @@ def _verdicts(lines: list[Facts], everything: bool) -> list[Facts]:
                         "system": line["system"],
                         "run_id": line["run_id"],
                         "outcome": state["outcome"],
+                        "because": _because(line, state),
                     }
                     for line, state in others[: None if everything else MOST]
                 ],
             }
         )
     return verdicts
+
+
+def _because(line: Facts, state: Facts) -> list[str]:
+    """Return why a pass proves nothing."""
+    reasons = {"stale": line["stale"], "emulated": state["only_emulated"], "run is open": line["state"] == "open"}
+    return [reason for reason, holds in reasons.items() if holds]
 
 
 def draw(question: Question, facts: Facts) -> Facts:

@@ -375,3 +375,36 @@ def test_an_open_run_of_a_system_with_results_changes_no_tile(store: Store) -> N
     before = ask(store, "/", now=NOW)["tiles"]
     put(store, manifest("next", ["swift-t/new@slurm"], system="dane", started="2026-11-20T08:30:00Z"), close=False)
     assert ask(store, "/", now=NOW)["tiles"] == before
+
+
+def test_the_page_of_a_release_states_why_a_pass_proves_nothing(store: Store) -> None:
+    cases = ["psij/a@lsf"]
+    for system, changes in (("old", {"stale_after": "1h"}), ("fresh", {"stale_after": "48h"}), ("sim", {})):
+        run = f"{system}-1"
+        records = [record(run, case, system=system, emulated=system == "sim") for case in cases]
+        put(store, manifest(run, cases, system=system, **changes), *records)
+    later = NOW + 7_200_000
+    (verdict,) = ask(store, "/releases/{release}", now=later, release="2026.11")["components"]
+    assert (verdict["works"], verdict["systems"], verdict["not_working"]) == (1, 3, 2)
+    assert {each["system"]: each["because"] for each in verdict["not_on"]} == {"old": ["stale"], "sim": ["emulated"]}
+    page = drawn(store, "/releases/{release}", now=later, release="2026.11")
+    assert '<span class="quiet">pass, stale</span>' in page
+    assert '<span class="quiet">pass, emulated</span>' in page
+
+
+def test_a_run_with_many_cases_is_listed_in_pages_and_its_matrix_counts_all(store: Store) -> None:
+    cases = [f"{name}/case{number:03}@slurm" for number in range(320) for name in ("psij", "parsl")]
+    put(store, manifest("big", cases), *(record("big", case) for case in cases[:3]), missing=len(cases) - 3)
+    names = {"site": "ornl", "system": "frontier", "run_id": "big"}
+    path = "/runs/{site}/{system}/{run_id}"
+    pages = [ask(store, path, now=NOW, query={"page": str(number)}, **names) for number in (1, 2)]
+    assert [len(page["cases"]) for page in pages] == [500, 140]
+    assert {case["case_id"] for page in pages for case in page["cases"]} == set(cases)
+    assert {(it["subject"], len(it["outcomes"]), it["page"]) for it in pages[0]["matrix"]} == {
+        ("parsl", 320, 1),
+        ("psij", 320, 1),
+    }
+    assert (pages[0]["failing"], len(pages[0]["attention"])) == (637, 200)
+    page = drawn(store, path, now=NOW, **names)
+    assert "437 more are in the list of every case" in page
+    assert '<a rel="next" href="/runs/ornl/frontier/big?page=2">More cases</a>' in page
