@@ -14,6 +14,7 @@ import click
 
 from exaworks_sdk import __version__
 from exaworks_sdk.errors import CommandError
+from exaworks_sdk.signal_state import restore_signals
 
 GROUP = "exaworks.commands"
 CHECKOUT_ONLY = {"ci": "ci.cli:ci", "docs": "docs_site.cli:docs", "images": "containers.cli:images"}
@@ -29,6 +30,7 @@ class Commands(click.Group):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run the command. A full disk or an output that cannot be written ends it with a sentence and exit code 2."""
+        restore_signals()
         try:
             return super().main(*args, **kwargs)
         except OSError as error:

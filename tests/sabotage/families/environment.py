@@ -36,6 +36,12 @@ BREAKAGES = [
     ),
     _harmless("stale-job", "SLURM_JOB_ID is of a job that is over", "export SLURM_JOB_ID=7 SLURM_NTASKS=64"),
     _harmless(
+        "signals",
+        "SIGCHLD is ignored and SIGTERM blocked in the shell that starts the harness",
+        """set -- "$PY" -c 'import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM]); os.execv(sys.argv[1], sys.argv[1:])' "$@" """,
+    ),
+    _harmless(
         "user-site",
         "~/.local has a broken parsl",
         """mkdir -p "$T/home/.local/lib/python3.11/site-packages"; export HOME="$T/home"
