@@ -54,7 +54,7 @@ def stages_of(pipeline: Pipeline) -> dict[str, tuple[str, str]]:
 def check_outbox(pipeline: Pipeline) -> None:
     """Check that no other files of a run than its outbox are artifacts of any job."""
     files = "|".join(re.escape(name) for name in OUTBOX)
-    allowed = re.compile(rf"results/(verdict\.(json|md)|[a-z]+/(stage\.(json|xml)|[A-Za-z0-9-]+/({files})))")
+    allowed = re.compile(rf"results/(verdict\.(json|md)|[a-z-]+/(stage\.(json|xml)|[A-Za-z0-9-]+/({files})))")
     for job in pipeline.all:
         for name in files_of(job):
             assert allowed.fullmatch(name), f"{job.name} keeps {name}"
