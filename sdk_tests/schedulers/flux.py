@@ -61,7 +61,7 @@ RESULTS: Mapping[str, JobState] = {
     "CANCELED": JobState.CANCELLED,
     "TIMEOUT": JobState.TIMEOUT,
 }
-_ID = r"f[1-9A-HJ-NP-Za-km-z]+"
+_ID = r"f[1-9A-HJ-NP-Za-km-z]{1,11}"  # 64 bits in base 58
 _ROW = re.compile(rf"{_ID}\|")
 _NODE_FAILURE = re.compile(
     r"node.?failure|lost (?:contact|connection)|disconnected|No route to host|broker.*(?:lost|down)", re.I

@@ -282,6 +282,16 @@ def test_jobs_are_read_from_valid_json_that_does_not_hold_them_where_they_belong
     assert set(parse("pbs-status", replace(done, stdout=text))) == set(parse("pbs-status", done))
 
 
+@pytest.mark.parametrize("sample", ["flux-status", "flux-own-jobs"])
+def test_an_id_of_flux_has_at_most_64_bits(sample: str) -> None:
+    done = SAMPLES[sample].done
+    identity = sorted(original_ids(sample))[0]
+    damaged_id = f"{identity}{'9' * 12}"
+    result = parse(sample, replace(done, stdout=done.stdout.replace(identity, damaged_id)))
+    assert damaged_id not in result
+    assert identity not in result
+
+
 def line_damage(data: st.DataObject, text: str) -> str:
     """Damage lines as whole lines: what a neighbouring line has lost must not be taken from the untouched one."""
     damage = data.draw(damaged_lines(text))
