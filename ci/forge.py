@@ -16,7 +16,7 @@ TOKEN = "EXAWORKS_GITLAB_TOKEN"  # noqa: S105 - the name of a variable
 LARGEST = 256 * 1024**2
 """The most bytes that the artifacts of one job may have when extracted; the jobs of these pipelines have fewer."""
 _RESULT_FILE = re.compile(
-    r"results/([a-z]+)/(stage\.(?:json|xml)|[A-Za-z0-9][A-Za-z0-9._-]{0,127}/(?:"
+    r"results/([a-z][a-z0-9-]*)/(stage\.(?:json|xml)|[A-Za-z0-9][A-Za-z0-9._-]{0,127}/(?:"
     + "|".join(map(re.escape, OUTBOX))
     + "))"
 )

@@ -91,7 +91,8 @@ def make(recipe: Recipe, echo: Callable[[str], None]) -> Path:
     try:
         recipe.folder.parent.mkdir(parents=True, exist_ok=True)
         with _lock(recipe, echo) as lock_fd:
-            if _is_complete(recipe) and _is_unchanged(recipe, "lock"):
+            same = all(_is_unchanged(recipe, name) for name in ("lock", *recipe.more_sources))
+            if _is_complete(recipe) and same:
                 if _can_be_completed(recipe):  # not created again, since another run may use it
                     echo(f"completing {recipe.label}: {', '.join(sorted(left_out(recipe.folder)))}")
                     _install(recipe, lock_fd, echo)
@@ -161,7 +162,8 @@ def _install(recipe: Recipe, lock_fd: int, echo: Callable[[str], None]) -> None:
         bar.show(0.0, "creating a virtual environment")
         steps = Steps(recipe, lock_fd, lambda: _show(bar, recipe, count))
         if not recipe.interpreter.exists():
-            steps.run([recipe.python, "-I", "-m", "venv", str(recipe.folder)], "create a virtual environment")
+            creation = list(recipe.creation) or [recipe.python, "-I", "-m", "venv", str(recipe.folder)]
+            steps.run(creation, "create the environment" if recipe.creation else "create a virtual environment")
         if recipe.wheelhouse is not None and not recipe.wheelhouse.is_dir():
             raise EnvironmentFailedError(f"the wheelhouse {recipe.wheelhouse} is not a folder.")
         installer = Installer(steps)

@@ -28,6 +28,10 @@ class Recipe:
     compiled: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Packages of the lock that a C compiler builds, each with the packages that need it. Where nothing can be compiled
     and no wheel is at hand, all of them are left out."""
+    creation: tuple[str, ...] = ()
+    """The command that creates the environment with its interpreter, instead of the module venv."""
+    more_sources: Mapping[str, Path] = field(default_factory=dict)
+    """Further files whose change makes the environment outdated, by the name of their copy."""
     uv_lock: Path | None = None
     """The lock of uv. Where uv is not at hand, it is installed into the environment, and then installs the rest."""
 
@@ -35,7 +39,7 @@ class Recipe:
     def sources(self) -> dict[str, Path]:
         """The files whose change makes the environment outdated, by the name of their copy."""
         project = {"pyproject.toml": self.checkout / "pyproject.toml"} if self.checkout else {}
-        return {"lock": self.lock, **project}
+        return {"lock": self.lock, **project, **self.more_sources}
 
     @property
     def log(self) -> Path:

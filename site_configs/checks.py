@@ -18,8 +18,8 @@ from site_configs.values import Match
 SCHEDULER_KINDS = ("cobalt", "flux", "lsf", "pbs", "slurm")
 COMPONENTS = ("flux", "parsl", "psij", "radical.entk", "radical.pilot", "swift-t")
 DEPLOYMENTS = ("conda", "image", "module", "path", "release", "spack", "venv")
-BARE_DEPLOYMENTS = ("path", "release", "spack")
-"""Kinds that need no name after a colon; ``release`` and ``spack`` may have one, ``path`` may not."""
+BARE_DEPLOYMENTS = ("conda", "path", "release", "spack")
+"""Kinds that need no name after a colon; ``path`` may have none, the others may."""
 
 ACCOUNT_FLAGS = {
     "slurm": r"-A|--account(=|\s|$)",

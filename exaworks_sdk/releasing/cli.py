@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from exaworks_sdk.releasing.cli_conda import conda
 from exaworks_sdk.releasing.cli_cut import cut
 from exaworks_sdk.releasing.cli_lock import lock
 from exaworks_sdk.releasing.cli_wheels import wheels
@@ -226,6 +227,7 @@ def environments(places: Places, name: str | None) -> None:
         click.echo(path)
 
 
+release.add_command(conda)
 release.add_command(cut)
 release.add_command(lock)
 release.add_command(wheels)

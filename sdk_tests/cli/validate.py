@@ -36,8 +36,8 @@ Exit codes: 0 all planned cases passed or were skipped for a reason the site all
     multiple=True,
     metavar="KIND:NAME",
     help="A deployment to test: venv:DIR, spack:ENV-or-PREFIX, module:NAME, conda:NAME, image:NAME-or-SIF, path, "
-    "release[:NAME], or spack, which is what `exaworks install` made. May be repeated: each case then runs in each "
-    "deployment. Default: those of the site file.",
+    "release[:NAME], spack, which is what `exaworks install` made, or conda, the release's conda environment. May be "
+    "repeated: each case then runs in each deployment. Default: those of the site file.",
 )
 @click.option(
     "--case",

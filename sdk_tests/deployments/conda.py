@@ -1,4 +1,4 @@
-"""``conda:NAME``: a conda environment, by name or folder."""
+"""``conda:NAME``: a conda environment, by name or folder, activated by conda or by micromamba."""
 
 from __future__ import annotations
 
@@ -14,19 +14,26 @@ ACTIVE = ("CONDA_PREFIX", "CONDA_DEFAULT_ENV", "CONDA_SHLVL", "CONDA_PROMPT_MODI
 
 
 def resolve(name: str, environ: Mapping[str, str]) -> Deployment:
-    """Return the deployment that ``conda activate NAME`` gives.
+    """Return the deployment that ``conda activate NAME``, or ``micromamba activate NAME``, gives.
 
     Raises:
-        DeploymentError: there is no conda or no such environment, or the activation did not set its variables.
+        DeploymentError: there is neither, or no such environment, or the activation did not set its variables.
     """
     text = f"conda:{name}"
     start = {key: value for key, value in without_python(environ).items() if key not in ACTIVE}
     quoted = shlex.quote(name)
     script = (
         'conda_bin=$(command -v conda || echo "${CONDA_EXE:-}")\n'
-        'if [ -z "$conda_bin" ]; then echo "no conda on PATH" >&2; exit 1; fi\n'
-        'hook=$("$conda_bin" shell.bash hook) || exit 1\n'
-        f'eval "$hook" && exaworks_step conda activate {quoted} && conda activate {quoted} || exit 1'
+        'mamba_bin=$(command -v micromamba || echo "${MAMBA_EXE:-}")\n'
+        'if [ -n "$conda_bin" ]; then\n'
+        '  hook=$("$conda_bin" shell.bash hook) || exit 1\n'
+        f'  eval "$hook" && exaworks_step conda activate {quoted} && conda activate {quoted} || exit 1\n'
+        'elif [ -n "$mamba_bin" ]; then\n'
+        '  hook=$("$mamba_bin" shell hook --shell bash) || exit 1\n'
+        f'  eval "$hook" && exaworks_step micromamba activate {quoted} && micromamba activate {quoted} || exit 1\n'
+        "else\n"
+        '  echo "no conda on PATH, and no micromamba" >&2; exit 1\n'
+        "fi"
     )
     activated = activate(text, script, start)
     prefix, active = activated.get("CONDA_PREFIX"), activated.get("CONDA_DEFAULT_ENV")

@@ -105,6 +105,8 @@ def _resolve(
 ) -> tuple[Deployment, Release | None]:
     if text == "spack":
         return _spack(system, places, env)
+    if text == "conda":
+        return _conda(system, options, places, env, echo)
     if text != "release" and not text.startswith("release:"):
         deployment = resolve(text, env)
         return replace(deployment, promises={**dict.fromkeys(system.promises), **deployment.promises}), None
@@ -131,6 +133,22 @@ def _spack(system: System, places: Places, env: dict[str, str]) -> tuple[Deploym
     folder, concretized = spack_deployment(places, release)
     promises = {**dict.fromkeys(system.promises), **concretized}
     deployment = replace(resolve(f"spack:{folder}", env), name=f"spack {release.name}")
+    return replace(deployment, promises=promises, release=release.name), release
+
+
+def _conda(
+    system: System, options: Options, places: Places, env: dict[str, str], echo: Echo
+) -> tuple[Deployment, Release]:
+    """Return the conda environment of the newest release, created if it is absent; it promises what pip installs."""
+    from exaworks_sdk.conda import conda_deployment
+    from exaworks_sdk.release import load
+
+    release = load(None)
+    folder = conda_deployment(places, release, env, wheelhouse=options.wheelhouse, progress=echo)
+    promises: dict[str, str | None] = {c.name: c.version for c in release.components if c.promised}
+    for name in system.promises:
+        promises.setdefault(name, None)
+    deployment = replace(resolve(f"conda:{folder}", env), name=f"conda {release.name}")
     return replace(deployment, promises=promises, release=release.name), release
 
 

@@ -134,7 +134,7 @@ def test_the_timeout_of_a_script_is_shorter_than_that_of_its_job(system: Any) ->
 @pytest.mark.parametrize("system", SYSTEMS, ids=lambda system: system.system)
 def test_only_outbox_files_are_artifacts_and_also_after_a_failure(system: Any) -> None:
     kept = re.compile(
-        r"results/(\w+/stage\.(json|xml)|(\w+|\*)/\*/(manifest\.json|records\.jsonl|junit\.xml|report\.html)|verdict\.(json|md))"
+        r"results/([\w-]+/stage\.(json|xml)|([\w-]+|\*)/\*/(manifest\.json|records\.jsonl|junit\.xml|report\.html)|verdict\.(json|md))"
     )
     for name, job in jobs_of(system_yaml(system)).items():
         artifacts = job.get("artifacts")
