@@ -19,7 +19,14 @@ class DownError(Exception):
 
 
 class RefusedError(Exception):
-    """The command line or a directive contains something that this dialect does not implement; the message names it."""
+    """A command is refused; the message names what is wrong.
+
+    code: its exit code; None is that of the dialect. plain: the message is printed without the name of the command.
+    """
+
+    def __init__(self, message: str, code: int | None = None, *, plain: bool = False) -> None:
+        super().__init__(message)
+        self.code, self.plain = code, plain
 
 
 def folder() -> Path:
@@ -92,9 +99,43 @@ def interpreter(script: str, shell: str | None = None) -> list[str]:
         return [script] if file.read(2) == b"#!" else ["/bin/sh", script]
 
 
-def refuse(message: str) -> NoReturn:
-    """Refuse the command with this message."""
-    raise RefusedError(message)
+def refuse(message: str, code: int | None = None) -> NoReturn:
+    """Refuse the command with this message, and with this exit code in place of the usual one."""
+    raise RefusedError(message, code)
+
+
+def refuse_plainly(message: str, code: int | None = None) -> NoReturn:
+    """Refuse the command with this message, without its name before it."""
+    raise RefusedError(message, code, plain=True)
+
+
+def letters(arguments: list[str], valued: str, flags: str, usage: str = "") -> tuple[Any, list[str]]:
+    """Parse options of one letter as getopt(3) does: ``-hz``, ``-lselect=1``, ``-N name``.
+
+    valued, flags: the letters with and without a value. usage: printed after the message of a refusal. Returns (letter,
+    value) pairs and the other arguments, from the first one on that is no option.
+
+    Raises:
+        RefusedError: an option is unknown, or its value is missing.
+    """
+    pairs: list[tuple[str, str | None]] = []
+    rest = list(arguments)
+    while rest and rest[0].startswith("-") and rest[0] not in ("-", "--"):
+        word = rest.pop(0)
+        if word.startswith("--"):
+            refuse(f"invalid option -- '-' in {word!r}{usage}")
+        for position, letter in enumerate(word[1:], start=1):
+            if letter in flags:
+                pairs.append((letter, None))
+            elif letter in valued:
+                joined = word[position + 1 :]
+                if not joined and not rest:
+                    refuse(f"option requires an argument -- '{letter}'{usage}")
+                pairs.append((letter, joined or rest.pop(0)))
+                break
+            else:
+                refuse(f"invalid option -- '{letter}'{usage}")
+    return pairs, rest
 
 
 def options(arguments: list[str], valued: str | tuple[str, ...], flags: str | tuple[str, ...]) -> tuple[Any, list[str]]:

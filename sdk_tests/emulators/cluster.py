@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 WAITING = ("queued", "held")
 HAS_NODES = ("running", "lost")
+OWN_REASONS = ("user", "dependency", "time")
+"""Why a job is held by its own request; the other reasons are injected faults."""
+Condition = list[Any]
+"""A dependency: ``["started", NUMBER...]``, ``["ok", …]``, ``["failed", …]`` or ``["ended", …]`` for all of these jobs,
+or ``["and", CONDITION...]``, ``["or", CONDITION...]``."""
 
 
 @dataclass
@@ -46,8 +52,8 @@ class Job:
     """A job: the request of its owner, and its current state.
 
     state: ``queued``, ``held``, ``running``, ``lost`` (its node is down, so its fate is not known yet) or ``done``.
-    ended_by: ``user``, ``walltime`` or ``node``; None if the job ended by itself. The dialect defines the contents of
-    ``lines`` and ``env``.
+    ended_by: ``user``, ``walltime``, ``node`` or ``dependency``; None if the job ended by itself. user_hold, depend,
+    not_before (seconds since the epoch): what keeps it held. The dialect defines the contents of ``lines`` and ``env``.
     """
 
     number: int
@@ -80,6 +86,9 @@ class Job:
     signal: int | None = None
     ended_by: str | None = None
     ending: bool = False
+    user_hold: bool = False
+    depend: Condition | None = None
+    not_before: float = 0.0
     lines: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
@@ -132,7 +141,7 @@ class Cluster:
             return "nodes-over", queue.max_nodes
         if job.nodes < queue.min_nodes:
             return "nodes-under", queue.min_nodes
-        if job.nodes > len(self.nodes) or job.cores > max(node.cores for node in self.nodes):
+        if self._too_big(job):
             return "too-big", len(self.nodes)
         longest = queue.longest(job.nodes)
         if longest is not None and job.walltime > longest:
@@ -144,9 +153,46 @@ class Cluster:
             return "queued-over", queue.max_queued
         return None
 
+    def _too_big(self, job: Job) -> bool:
+        """Return whether a job is refused because the cluster can never start it. In PBS it waits for ever.
+
+        LSF refuses what has more slots than the cluster. What its hosts cannot provide as requested waits for ever.
+        """
+        if self.dialect == "pbs":
+            return False
+        if self.dialect == "lsf":
+            return job.nodes * job.cores > sum(node.cores for node in self.nodes)
+        return job.nodes > len(self.nodes) or job.cores > max(node.cores for node in self.nodes)
+
     def unfinished(self, queue: Queue) -> Iterator[Job]:
         """Return the jobs of a queue that have not ended."""
         return (job for job in self.jobs.values() if job.queue == queue.name and job.state != "done")
+
+    def met(self, condition: Condition) -> bool | None:
+        """Return whether a dependency is met; None if it never will be."""
+        kind, *rest = condition
+        if kind in ("and", "or"):
+            values = [self.met(each) for each in rest]
+            decisive = None if kind == "and" else True
+            if decisive in values:
+                return decisive
+            return all(values) if kind == "and" else None if all(value is None for value in values) else False
+        jobs = [self.jobs.get(number) for number in rest]
+        states = [_fulfils(kind, job) for job in jobs]
+        return None if None in states else all(states)
+
+    def hold_or_queue(self, job: Job) -> bool:
+        """Set the state of a waiting job by what it waits for. Return False if its dependency can never be met."""
+        if job.state == "held" and job.reason not in OWN_REASONS:
+            return True
+        met = self.met(job.depend) if job.depend else True
+        reasons = (("user", job.user_hold), ("dependency", not met), ("time", job.not_before > time.time()))
+        reason = next((name for name, applies in reasons if applies), None)
+        if reason is not None:
+            job.state, job.reason = "held", reason
+        elif job.state == "held":
+            job.state, job.reason = "queued", None
+        return met is not None
 
     def free_cores(self, node: Node) -> int:
         """Return the number of free cores of a node: 0 if the node is down or a job has it exclusively."""
@@ -178,6 +224,18 @@ class Cluster:
             job.hosts, job.state, job.reason = fitting[: job.nodes], "running", None
             started.append(job)
         return started
+
+
+def _fulfils(kind: str, job: Job | None) -> bool | None:
+    """Return whether a job fulfils a dependency on it; None if it never will."""
+    if job is None:
+        return None
+    if kind == "started":
+        return True if job.started else None if job.state == "done" else False
+    if job.state != "done":
+        return False
+    succeeded = job.exit_code == 0 and not job.ended_by
+    return True if kind == "ended" or (kind == "ok") == succeeded else None
 
 
 def from_configuration(configuration: dict[str, Any]) -> Cluster:

@@ -56,6 +56,9 @@ REFUSALS = {
     "refused": "{limit}",
 }
 
+DELETES_HOPELESS = False
+"""Whether a job is deleted as soon as its dependency can never be met."""
+
 # -- called by the engine ---------------------------------------------------------------------------------------------
 
 

@@ -120,6 +120,8 @@ class Engine:
                 job.state, job.reason = "held", "system"
             cluster.jobs[job.number] = job
             self.dialect.accepted(cluster, job)
+            if job.not_before > time.time():
+                self.call_after(job.not_before - time.time(), lambda: None)  # ``run`` schedules after it
         self._schedule()
         return {"number": first, "queue": jobs[0].queue}
 
@@ -139,10 +141,32 @@ class Engine:
         return results
 
     def do_release(self, numbers: list[int]) -> None:
+        """End what holds these jobs, also a fault."""
         for job in self.cluster.jobs.values():
             if job.number in numbers and job.state == "held":
-                job.state, job.reason = "queued", None
+                job.state, job.reason, job.user_hold = "queued", None, False
         self._schedule()
+
+    def do_hold_jobs(self, numbers: list[int], on: bool) -> None:
+        """Hold waiting jobs and stop running ones for their user, or let them go on."""
+        for job in (self.cluster.jobs[number] for number in numbers):
+            if job.state in WAITING:
+                job.user_hold = on
+            elif job.state == "running":
+                work.send(job, signal.SIGSTOP if on else signal.SIGCONT, self.folder)
+                job.lines["stopped"] = on
+        self._schedule()
+
+    def do_signal(self, numbers: list[int], number: int) -> None:
+        """Send a signal to the processes of running jobs."""
+        for job in (self.cluster.jobs[each] for each in numbers):
+            self._signal(job, number)
+
+    def do_forget(self, numbers: list[int]) -> None:
+        """Remove ended jobs from the history."""
+        for number in numbers:
+            if self.cluster.jobs[number].state == "done":
+                del self.cluster.jobs[number]
 
     def do_cluster(self) -> dict[str, Any]:
         cluster = self.cluster
@@ -218,6 +242,9 @@ class Engine:
     # -- jobs ---------------------------------------------------------------------------------------------------------
 
     def _schedule(self) -> None:
+        for job in list(self.cluster.jobs.values()):
+            if job.state in WAITING and not self.cluster.hold_or_queue(job) and self.dialect.DELETES_HOPELESS:
+                self._ended(job, None, None, "dependency")
         for job in self.cluster.start_jobs():
             job.started, job.runs = time.time(), job.runs + 1
             try:

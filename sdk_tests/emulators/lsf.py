@@ -1,40 +1,41 @@
-"""The LSF dialect: bsub, bjobs, bkill, bqueues, bhosts and lsid of Spectrum LSF 10.1 with LSB_BSUB_PARSE_SCRIPT=Y.
+"""The LSF dialect: bsub, bjobs, bkill, bstop, bresume, bqueues, bhosts and lsid of Spectrum LSF 10.1.
 
-It follows https://www.ibm.com/docs/en/spectrum-lsf/10.1.0?topic=reference-command: bsub with the options -nnodes and
--alloc_flags of the machines at LLNL and ORNL, bjobs -o and -json, the termination reasons. While mbatchd is down, a
-command retries for ever, or LSB_NTRIES times.
+Scripts are parsed as with LSB_BSUB_PARSE_SCRIPT=Y. It follows
+https://www.ibm.com/docs/en/spectrum-lsf/10.1.0?topic=reference-command: bsub with the options -nnodes and -alloc_flags
+of the machines at LLNL and ORNL, bjobs -o and -json, the termination reasons. While mbatchd is down, a command retries
+for ever, or LSB_NTRIES times.
 
 As in the real one, the file of -o appears some time after the end of the job, and has the job report before the output
-of the program. Exclusive jobs, resource requirements, empty scripts and arrays are refused as by OpenLava 2.2.
+of the program. What is refused, and with which words, follows OpenLava 2.2.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-import math
 import os
-import re
 import shlex
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
-from sdk_tests.emulators import client, lsf_status
+from sdk_tests.emulators import client, lsf_requests, lsf_status
 from sdk_tests.emulators.cluster import Cluster, Job
 
 VALUED = (
     *("J", "cwd", "env", "nnodes", "n", "gpu", "M", "W", "q", "G", "P", "U", "e", "eo", "o", "oo", "i", "R", "u", "L"),
-    *("alloc_flags", "core_isolation", "jsm", "csm", "ln_mem", "ln_slots", "stage", "step_cgroup"),
+    *("w", "b", "alloc_flags", "core_isolation", "jsm", "csm", "ln_mem", "ln_slots", "stage", "step_cgroup"),
 )
 IGNORED = ("a", "app", "c", "C", "D", "F", "g", "Jd", "m", "S", "sp", "T", "v")
 """Options with a value that change nothing for the jobs of an emulator, such as resource limits and labels."""
-LOGIN: tuple[str, ...] = ("PATH", "HOME", "USER")
-"""The variables of a job that is submitted with ``-env none``."""
+DELETES_HOPELESS = False
+"""Whether a job is deleted as soon as its dependency can never be met."""
 REPORT_DELAY = 0.5
 """Seconds after the end of a job until its report is in the file of ``-o``; ``bsub -K`` does not wait for it."""
+USAGE = "\nusage: bsub [option]... command [argument]..."
 FLAGS = ("K", "x", "r", "rn", "H", "N", "B")
 REFUSALS = {
     "no-queue": "{queue}: No such queue. Job not submitted.",
@@ -58,11 +59,11 @@ def variables(cluster: Cluster, job: Job) -> dict[str, str]:
     hosts.write_text("".join(f"{host}\n" for host in slots))
     return {
         "LSB_JOBID": str(job.lines.get("array", job.number)),
-        "LSB_JOBNAME": lsf_status.name(job.as_dict()),
+        "LSB_JOBNAME": job.lines.get("label") or lsf_status.name(job.as_dict()),
         "LSB_JOBINDEX": str(job.lines.get("index", 0)),
         "LSB_QUEUE": job.queue,
         "LSB_HOSTS": " ".join(slots),
-        "LSB_MCPU_HOSTS": " ".join(f"{host} {job.cores}" for host in job.hosts),
+        "LSB_MCPU_HOSTS": "".join(f"{host} {job.cores} " for host in job.hosts),
         "LSB_DJOB_HOSTFILE": str(hosts),
         "LSB_DJOB_NUMPROC": str(len(slots)),
         "LSB_MAX_NUM_PROCESSORS": str(len(slots)),
@@ -81,7 +82,8 @@ def accepted(cluster: Cluster, job: Job) -> None:
         path = getattr(job, name)
         if path:
             number, index = job.lines.get("array", job.number), job.lines.get("index", 0)
-            setattr(job, name, path.replace("%J", str(number)).replace("%I", str(index)))
+            setattr(job, name, str(Path(job.cwd, path.replace("%J", str(number)).replace("%I", str(index)))))
+    job.stdin = str(Path(job.cwd, job.stdin)) if job.stdin else None
     if job.stdout and job.stdout != os.devnull:
         job.lines["report"] = str(Path(job.cwd, job.stdout))
         job.stdout = str(Path("spool", f"{job.number}.out").absolute())
@@ -111,8 +113,8 @@ def late_report(cluster: Cluster, job: Job) -> None:
         f"Job <{lsf_status.name(record)}> was submitted from host <login> by user <{job.user}> in cluster <emulated>.\n"
         f"Job was executed on host(s) {hosts}, in queue <{job.queue}>, as user <{job.user}> in cluster <emulated>.\n"
         f"<{job.cwd}> was used as the working directory.\nStarted at {began}\nResults reported at {now}\n\n"
-        f"Your job looked like:\n\n{'-' * 60}\n# LSBATCH: User input\n{' '.join(job.argv)}\n{'-' * 60}\n\n"
-        + ("Successfully completed.\n\n" if done else f"Exited with exit code {code}.\n\n")
+        f"Your job looked like:\n\n{'-' * 60}\n# LSBATCH: User input\n{job.lines['command']}\n{'-' * 60}\n\n"
+        + ("Successfully completed.\n\n" if done else f"{_how_it_ended(job, code)}.\n\n")
         + "Resource usage summary:\n\n    CPU time :               0.10 sec.\n\n"
         "The output (if any) follows:\n\n"
     )
@@ -120,6 +122,14 @@ def late_report(cluster: Cluster, job: Job) -> None:
         file.write(report.encode(errors="surrogateescape"))
         if job.started is not None and job.stdout is not None:
             file.write(Path(job.stdout).read_bytes())
+        if "e" in job.lines.get("files", {}):
+            file.write(f"\n\nPS:\n\nRead file <{job.lines['files']['e']}> for stderr output of this job.\n\n".encode())
+
+
+def _how_it_ended(job: Job, code: int) -> str:
+    if job.ended_by == "user" and job.signal is not None:
+        return f"Exited with signal termination: {signal.strsignal(job.signal)}"
+    return f"Exited with exit code {code}"
 
 
 # -- bsub -------------------------------------------------------------------------------------------------------------
@@ -127,46 +137,60 @@ def late_report(cluster: Cluster, job: Job) -> None:
 
 def bsub(arguments: list[str]) -> int:
     """Submit a job, and with ``-K`` wait for its end."""
-    known = (*VALUED, *IGNORED)
-    given, rest = client.options(arguments, known, FLAGS)
+    given, rest = _options(arguments)
     cluster = lsf_status.cluster()
     if rest and (len(rest) > 1 or not _is_script(rest[0])):
-        argv = ["/bin/sh", "-c", " ".join(rest)]  # LSF joins the arguments and runs the result in a shell
+        # LSF joins the arguments and runs the result in a shell; several keep their quotes, as in OpenLava 2.2
+        command = rest[0] if len(rest) == 1 else shlex.join(rest)
+        argv = ["/bin/sh", "-c", command]
         if not argv[-1].strip():
-            client.refuse("Empty job. Job not submitted.")
+            client.refuse_plainly("Empty job. Job not submitted.")
     else:
         text = Path(rest[0]).read_text(encoding="utf-8") if rest else sys.stdin.read()
+        if not text:
+            client.refuse_plainly("No command is specified. Job not submitted.")
         lines = [line for line in text.splitlines() if line.startswith("#BSUB")]
         directives = [word for line in lines for word in shlex.split(line[5:], comments=True)]
-        embedded, more = client.options(directives, known, FLAGS)
+        embedded, more = _options(directives)
         if more:
-            client.refuse(f"#BSUB {' '.join(more)}: not an option")
+            client.refuse_plainly(f"#BSUB {' '.join(more)}: not an option")
         if not any(line.strip() and not line.lstrip().startswith("#") for line in text.splitlines()):
-            client.refuse("No command is specified in the script file. Job not submitted.")
+            client.refuse_plainly("No command is specified in the script file. Job not submitted.")
         given = embedded + given  # the command line comes last, so it takes precedence
         argv = client.interpreter(client.spool(None, text.lstrip("\n")))
+        command = rest[0] if rest else ";".join(text.splitlines())
     flags = {name for name, value in given if value is None}
     options = {name: value for name, value in given if value is not None}
     if "x" in flags and not cluster["exclusive"]:
         queue = options.get("q") or cluster["default_queue"]
-        client.refuse(f"{queue}: Queue does not accept EXCLUSIVE jobs. Job not submitted.")
-    _check_requirement(options.get("R", ""))
-    label, indices = _array(options.get("J") or "")
-    per_node = max(node["cores"] for node in cluster["nodes"])
-    nodes, cores = _size(options, per_node)
+        client.refuse_plainly(f"{queue}: Queue does not accept EXCLUSIVE jobs. Job not submitted.")
+    hosts = [node["name"] for node in cluster["nodes"]]
+    lsf_requests.check_requirement(options.get("R", ""))
+    lsf_requests.check_limits(options, hosts)
+    label, indices = lsf_requests.array(options.get("J") or "")
+    nodes, cores = lsf_requests.size(options, max(node["cores"] for node in cluster["nodes"]))
+    begin = lsf_requests.instant(options.get("b"))
     answer = client.submit(
-        name=label or Path(argv[-1].split()[0] if argv[-1].split() else "job").name,
-        queue=options.get("q"),
+        name=label or command,
+        queue=_queue(options.get("q"), cluster),
         account=options.get("P"),
         argv=argv,
         cwd=options.get("cwd") or str(Path.cwd()),
         nodes=nodes,
         cores=cores,
         exclusive="x" in flags or "nnodes" in options,
-        walltime=_minutes(options.get("W")) * 60,
+        walltime=lsf_requests.minutes(options.get("W"), hosts) * 60,
         rerunnable="r" in flags,
-        env=_environment([value for name, value in given if name == "env"]),
-        lines={"overwrite": True} if "oo" in options else {},
+        user_hold="H" in flags,
+        depend=lsf_requests.dependency(options.get("w"), _numbers),
+        not_before=begin,
+        env=lsf_requests.environment([value for name, value in given if name == "env" and value is not None]),
+        lines={
+            **({"overwrite": True} if "oo" in options else {}),
+            "files": {letter: options[letter] for letter in ("o", "e") if letter in options},
+            "command": command,
+            "label": options.get("J", ""),
+        },
         indices=indices,
         stdin=options.get("i"),
         stdout=options.get("o") or options.get("oo"),
@@ -178,75 +202,39 @@ def bsub(arguments: list[str]) -> int:
         return 255
     number, queue = answer["number"], answer["queue"]
     print(f"Job <{number}> is submitted to {'queue' if options.get('q') else 'default queue'} <{queue}>.", flush=True)
+    if begin:
+        print(
+            f"Job will be scheduled after {time.strftime('%a %b %e %H:%M:%S %Y', time.localtime(begin))}",
+            file=sys.stderr,
+        )
     return _wait(number) if "K" in flags else 0
 
 
-_SECTION = re.compile(r"\b(select|order|rusage|span|same|cu|affinity)\[([^\[\]]*)\]")
-_SPAN = re.compile(r"hosts=-?1|ptile=[1-9]\d*")
-_COMPARISON = re.compile(r"!?(\w+)(?:\s*(?:==|!=|>=|<=|>|<)\s*[\w.*-]+)?")
-_RESOURCES = (
-    "r15s",
-    "r1m",
-    "r15m",
-    "ut",
-    "pg",
-    "io",
-    "ls",
-    "it",
-    "tmp",
-    "swp",
-    "mem",
-    "type",
-    "model",
-    "status",
-    "hname",
-    "cpuf",
-    "ncpus",
-    "ndisks",
-    "maxmem",
-    "maxswp",
-    "maxtmp",
-    "rexpri",
-    "server",
-    "any",
-    "LN",
-    "CN",
-)
-"""The resources that a condition may name: those of every LSF, and Summit's for launch and compute nodes."""
+def _options(arguments: list[str]) -> tuple[list[tuple[str, str | None]], list[str]]:
+    """Parse the options of bsub; the messages are those of OpenLava."""
+    try:
+        given, rest = client.options(arguments, (*VALUED, *IGNORED), FLAGS)
+    except client.RefusedError as refused:
+        word = str(refused).removeprefix("option ").partition(" ")[0].lstrip("-")
+        if "needs a value" in str(refused):
+            client.refuse(f"option requires an argument -- {word}{USAGE}")
+        client.refuse(f"illegal option -- {word}{USAGE}")
+    return given, rest
 
 
-def _check_requirement(text: str) -> None:
-    """Refuse a resource requirement that has no valid syntax: sections, and conditions joined by && and ||."""
-    sections = dict(_SECTION.findall(text))
-    conditions = [sections.get("select", ""), _SECTION.sub("", text)]
-    parts = [part.strip(" ()") for one in conditions if one.strip() for part in re.split(r"&&|\|\|", one)]
-    comparisons = [_COMPARISON.fullmatch(part) for part in parts]
-    if not all(match and match[1] in _RESOURCES for match in comparisons) or not _SPAN.fullmatch(
-        sections.get("span", "hosts=1")
-    ):
-        client.refuse("Bad resource requirement syntax. Job not submitted.")
+def _queue(text: str | None, cluster: dict[str, Any]) -> str | None:
+    """Return the first queue of a list that exists; the first one if none does."""
+    names = (text or "").split()
+    known = [queue["name"] for queue in cluster["queues"]]
+    return next((name for name in names if name in known), names[0] if names else None)
 
 
-def _array(label: str) -> tuple[str, list[int] | None]:
-    """Split ``name[1-5:2,9]`` into the name and the indices; without brackets there are no indices."""
-    match = re.fullmatch(r"([^\[\]]*)\[([^\[\]]*)\](%\d+)?", label)
-    if match is None:
-        return label, None
-    indices: set[int] = set()
-    for part in match[2].split(","):
-        numbers = re.fullmatch(r"\s*(\d+)(?:-(\d+)(?::(\d+))?)?\s*", part)
-        first, last, step = (
-            int(number or default)
-            for number, default in zip(
-                numbers.groups() if numbers else (None, None, None),
-                ("0", numbers[1] if numbers else "0", "1"),
-                strict=True,
-            )
-        )
-        if not 0 < first <= last or step < 1:
-            client.refuse("Bad job name. Job not submitted.")
-        indices.update(range(first, last + 1, step))
-    return match[1], sorted(indices)
+def _numbers(name: str) -> list[int]:
+    """Return the numbers of the jobs with an id, or of the last ones with a name."""
+    jobs = client.request("jobs")
+    if name[:1].isdecimal():
+        return [job["number"] for job in lsf_status.matching(jobs, name)]
+    return [job["number"] for job in jobs if job["name"] == name][-1:]
 
 
 def _is_script(word: str) -> bool:
@@ -254,85 +242,85 @@ def _is_script(word: str) -> bool:
     return path.is_file() and path.read_bytes()[:4] != b"\x7fELF"
 
 
-def _size(options: dict[str, str], per_node: int) -> tuple[int, int]:
-    if "nnodes" in options:
-        return _count(options["nnodes"]), per_node
-    slots = _count(options.get("n", "1").rpartition(",")[2])  # of a range, the emulator grants the maximum
-    tile = per_node
-    if "span[ptile=" in options.get("R", ""):
-        tile = _count(options["R"].partition("span[ptile=")[2].partition("]")[0])
-    elif "span[hosts=1]" in options.get("R", ""):
-        tile = slots
-    return math.ceil(slots / tile), min(slots, tile)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        client.refuse(f"{text}: Illegal job slot or host count")
-    return int(text)
-
-
-def _minutes(text: str | None) -> float:
-    if text is None:
-        return 60.0
-    try:
-        return client.seconds(text.partition("/")[0])  # [hours:]minutes has the form of [minutes:]seconds
-    except ValueError:
-        client.refuse(f"{text}: Bad RUNLIMIT specification")
-
-
-def _environment(values: list[str]) -> dict[str, str]:
-    """Return the environment that the values of ``-env`` select: all, none, or named variables. Values add up."""
-    own: dict[str, str] = dict(os.environ)
-    if not values:
-        return own
-    parts = [part.strip() for value in values for part in value.split(",")]
-    kept: dict[str, str] = own if "all" in parts else {name: own[name] for name in LOGIN if name in own}
-    for part in parts:
-        name, sign, value = part.partition("=")
-        if sign:
-            kept[name] = value
-        elif part.startswith("~"):
-            kept.pop(part[1:], None)
-        elif part in own and part not in ("all", "none"):
-            kept[part] = own[part]
-    return kept
-
-
 def _wait(number: int) -> int:
-    print("<<Waiting for dispatch ...>>", flush=True)
+    print("<<Waiting for dispatch ...>>", file=sys.stderr, flush=True)
     while True:
         jobs = lsf_status.matching(client.request("jobs"), str(number))
         if not jobs:
             return 255
         if all(job["state"] == "done" for job in jobs):
-            print("<<Job is finished>>")
+            print("<<Job is finished>>", file=sys.stderr)
             return max(map(lsf_status.code, jobs))
         time.sleep(0.1)
 
 
 def bkill(arguments: list[str]) -> int:
-    given, ids = client.options(arguments, ("C", "s"), ("r", "b"))
-    if any(name == "s" and value not in ("KILL", "9", "TERM", "15") for name, value in given):
-        client.refuse("only KILL and TERM are known to this emulator's bkill -s")
-    if not ids:
-        client.refuse("Job ID or 0 must be specified.")
-    jobs = client.request("jobs")
-    if ids == ["0"]:
-        ids = [str(job["number"]) for job in jobs if job["state"] != "done" and "array" not in job["lines"]]
-        ids += sorted(
-            {str(job["lines"]["array"]) for job in jobs if job["state"] != "done" and "array" in job["lines"]}
+    given, ids = lsf_status.parse_options("bkill", arguments, ("C", "s", "J", "q", "u", "m"), ("rb",))
+    options = {name: value for name, value in given if value is not None}
+    number = _signal(options.get("s"))
+    if not ids and not options.keys() & {"J", "q", "u", "m"}:
+        client.refuse_plainly(
+            "Job ID or one of '-m', '-u' '-q' and '-J' must be specified.\nusage: bkill [option]... [job_ID]..."
         )
+    jobs = client.request("jobs")
+    if ids in ([], ["0"]):
+        live = [job for job in jobs if job["state"] != "done" and options.get("q") in (None, job["queue"])]
+        if "J" in options:
+            live = [job for job in live if job["name"] == options["J"]]
+            if not live:
+                client.refuse_plainly(f"Job <{options['J']}> is not found")
+        ids = list(dict.fromkeys(str(job["lines"].get("array", job["number"])) for job in live))
+        if not ids:
+            client.refuse_plainly("No unfinished job found")
     failed = False
     for word in ids:
         numbers = [job["number"] for job in lsf_status.matching(jobs, word)]
-        results = client.request("cancel", numbers=numbers).values()
-        if "ended" in results:
+        states = {job["number"]: job["state"] for job in jobs}
+        live = [one for one in numbers if states[one] != "done"]
+        if live and number is not None:
+            client.request("signal", numbers=live, number=number)
+            print(f"Job <{word}> is being signaled")
+        elif live:
+            client.request("cancel", numbers=live)
             print(f"Job <{word}> is being terminated")
         else:
             failed = True
-            message = "Job has already finished" if "done" in results else "No matching job found"
+            message = "Job has already finished" if numbers else "No matching job found"
             print(f"Job <{word}>: {message}", file=sys.stderr)
+    return 255 if failed else 0
+
+
+def _signal(text: str | None) -> int | None:
+    """Return the signal of ``bkill -s``; None for one that ends the job."""
+    if text in (None, "KILL", "TERM", "INT", "9", "15", "2"):
+        return None
+    assert text is not None
+    number = int(text) if text.isdecimal() else getattr(signal, f"SIG{text.removeprefix('SIG')}", None)
+    if number is None or number not in signal.valid_signals():
+        client.refuse_plainly(f"{text}: Illegal signal value")
+    return int(number)
+
+
+def bstop(arguments: list[str]) -> int:
+    return _set_hold(arguments, True, "is being stopped")
+
+
+def bresume(arguments: list[str]) -> int:
+    return _set_hold(arguments, False, "is being resumed")
+
+
+def _set_hold(arguments: list[str], on: bool, words: str) -> int:
+    _, ids = client.options(arguments, (), ())
+    if not ids:
+        client.refuse_plainly("Job ID or one of '-m', '-u' '-q' and '-J' must be specified.")
+    jobs, failed = client.request("jobs"), False
+    for word in ids:
+        found = lsf_status.matching(jobs, word)
+        live = [job["number"] for job in found if job["state"] != "done"]
+        client.request("hold_jobs", numbers=live, on=on)
+        failed = failed or not live
+        message = "Job has already finished" if found else "No matching job found"
+        print(f"Job <{word}> {words}" if live else f"Job <{word}>: {message}", file=sys.stdout if live else sys.stderr)
     return 255 if failed else 0
 
 
@@ -340,6 +328,8 @@ _COMMANDS = {
     "bsub": bsub,
     "bjobs": lsf_status.bjobs,
     "bkill": bkill,
+    "bstop": bstop,
+    "bresume": bresume,
     "bqueues": lsf_status.bqueues,
     "bhosts": lsf_status.bhosts,
     "lsid": lsf_status.lsid,

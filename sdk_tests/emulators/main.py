@@ -23,8 +23,8 @@ def main(argv: list[str]) -> int:
         code: int = dialect.COMMANDS[command](arguments)
         return code
     except client.RefusedError as refused:
-        print(f"{command}: {refused}", file=sys.stderr)
-        return int(getattr(dialect, "REFUSED", 255))
+        print(refused if refused.plain else f"{command}: {refused}", file=sys.stderr)
+        return refused.code if refused.code is not None else int(getattr(dialect, "REFUSED", 255))
     except FileNotFoundError as missing:
         print(f"{command}: {missing.filename}: {missing.strerror}", file=sys.stderr)
         return 1

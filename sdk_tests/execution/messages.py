@@ -61,7 +61,8 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True, tag="setup"):
     the run. local_cores: cores that local cases may use; login_slots: payloads beside the schedulers at once;
     machine_cores: cores of this machine, which everything that runs on it shares, testbeds included. preflights: by
     component, the command that starts it for real, and by the empty name the one that looks at a node; the agent of a
-    shared allocation runs them before its cases.
+    shared allocation runs them before its cases. shared_cores: whether other runs of this user share the machine's
+    cores with this one (``core_budget``).
     """
 
     folder: str
@@ -75,6 +76,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True, tag="setup"):
     mark: str
     job_token: str
     preflights: dict[str, list[str]] = {}
+    shared_cores: bool = False
 
 
 class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True, tag="launch"):

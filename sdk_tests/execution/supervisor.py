@@ -19,6 +19,7 @@ from typing import Any
 from dashboard_client.schema import Span, Timing
 from sdk_tests.execution import temporary_folder
 from sdk_tests.execution.batch import Batch
+from sdk_tests.execution.core_budget import CoreBudget
 from sdk_tests.execution.leftover_jobs import LeftoverJobs, clear
 from sdk_tests.execution.marked_processes import kill_marked
 from sdk_tests.execution.messages import (
@@ -70,6 +71,8 @@ class Supervisor:
                 self.batches[name] = Batch(name, kind, given, setup, processes, self.send, self._relaunch)
                 self.leftover_jobs[name] = LeftoverJobs(kind, given.env, setup.folder, processes)
         self.pending = PendingRequests(self._shares)
+        self._cores = CoreBudget(self._budget) if setup.shared_cores else None
+        self._waits_for_cores = False
         self.beside: dict[str, LaunchRequest] = {}
         self._controls = 0
         self.given_up: dict[str, tuple[float, str]] = {}
@@ -153,6 +156,16 @@ class Supervisor:
         """Return whether this machine has cores for more work, whichever scheduler it comes from."""
         if not self._runs_here(scheduler):
             return True
+        used = self._used_here()
+        if used != 0 and used + cost > self._budget:
+            return False
+        if self._cores is None or self._cores.raise_to(used + cost):
+            return True
+        self._waits_for_cores = True
+        return False
+
+    def _used_here(self) -> int:
+        """Return how many cores the work of this run on this machine has, as its requests state."""
         used = sum(self._cost(request) for request in self.beside.values() if self._runs_here(request.scheduler))
         for name, batch in self.batches.items():
             if self._runs_here(name):
@@ -161,7 +174,7 @@ class Supervisor:
                     for job in batch.jobs
                     if job.open and job.in_queue
                 )
-        return used == 0 or used + cost <= self._budget
+        return used
 
     def _jobs_of(self, request: LaunchRequest) -> int:
         if request.scheduler not in self.batches:

@@ -133,6 +133,7 @@ class LaunchRequests:
             local_cores=preparation.system.local.core_limit(cores),
             login_slots=max(4, 2 * preparation.system.local.core_limit(cores)),
             machine_cores=cores,
+            shared_cores=preparation.options.trigger == "rehearsal",
             python=sys.executable,
             mark=self._name,
             job_token=self.job_token,

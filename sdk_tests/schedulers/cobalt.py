@@ -124,8 +124,11 @@ class CobaltKind(SchedulerKind):
         # qstat exits with 1 and prints nothing if it knows none of the jobs.
         if done.exit_code != 0 and not (done.exit_code == 1 and not (done.stdout + done.stderr).strip()):
             raise CommandFailed(evidence(done))
+        listed = _statuses(done.stdout)
+        if done.stdout.strip() and not listed:
+            raise CommandFailed(f"qstat: printed no list of jobs: {done.stdout[:200]!r}")
         requested = [word for word in done.argv[1:] if is_number(word)]
-        statuses = only_requested(_statuses(done.stdout), requested, self.job_key)
+        statuses = only_requested(listed, requested, self.job_key)
         self.last_statuses.update(statuses)
         for job in (word for word in requested if word not in statuses):
             ended = self._ended(job)

@@ -136,7 +136,7 @@ class LsfTestbed(EmulatedTestbed):
 
     kind = "lsf"
     dialect = Dialect.CSM
-    commands = ("bsub", "bjobs", "bkill", "bqueues", "bhosts", "lsid")
+    commands = ("bsub", "bjobs", "bkill", "bstop", "bresume", "bqueues", "bhosts", "lsid")
     launchers = ("jsrun", "lrun")
 
 
@@ -153,7 +153,7 @@ class PbsTestbed(EmulatedTestbed):
     """PBS as on Aurora and Polaris."""
 
     kind = "pbs"
-    commands = ("qsub", "qstat", "qdel", "qselect", "pbsnodes")
+    commands = ("qsub", "qstat", "qdel", "qhold", "qrls", "qselect", "pbsnodes")
     launchers = ("mpiexec",)
 
 

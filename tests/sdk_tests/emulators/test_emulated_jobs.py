@@ -169,7 +169,7 @@ def test_an_unknown_option_is_refused_and_named(emulated: Cluster) -> None:
     submit = {"lsf": "bsub", "pbs": "qsub", "cobalt": "qsub"}[emulated.testbed.kind]
     done = emulated.run(submit, "--teleport", "x", str(emulated.job("true").script))
     assert done.exit_code != 0
-    assert "--teleport" in done.stderr
+    assert "teleport" in done.stderr
 
 
 def test_an_unknown_directive_is_refused_and_named(emulated: Cluster) -> None:
@@ -183,7 +183,7 @@ def test_an_unknown_directive_is_refused_and_named(emulated: Cluster) -> None:
     script.chmod(0o755)
     done = emulated.run(submit, str(script))
     assert done.exit_code != 0
-    assert directive.split()[0] in done.stderr
+    assert directive.split()[0].lstrip("-") in done.stderr
 
 
 def test_a_stopped_testbed_leaves_no_process(tmp_path: Path, cluster: Cluster) -> None:

@@ -54,7 +54,7 @@ def test_lsf_writes_its_report_before_the_output_and_after_the_end_of_bsub(lsf: 
         ([""], None, "Empty job. Job not submitted."),
         ([], "#!/bin/sh\n#BSUB -n 1\n\n", "No command is specified in the script file. Job not submitted."),
         (["-J", "a[3-1]", "true"], None, "Bad job name. Job not submitted."),
-        (["-n", "0", "true"], None, "0: Illegal job slot or host count"),
+        (["-n", "0", "true"], None, "The number of processors must be a positive integer. Job not submitted."),
     ],
 )
 def test_lsf_refuses_what_the_real_one_refuses(
@@ -90,7 +90,7 @@ def test_each_element_of_an_array_of_lsf_is_a_job(lsf: Cluster) -> None:
     assert (again.exit_code, again.stderr) == (255, f"Job <{array}>: Job has already finished\n")
     printed = Path(output.replace("%J", array).replace("%I", "5"))
     wait_until(printed.exists)
-    assert printed.read_text().endswith(f"\n{array} 5 many[5]\n")
+    assert printed.read_text().endswith(f"\n{array} 5 many[1-5:2,8]\n")
 
 
 def test_a_control_whose_files_are_late_is_waited_for_and_one_that_is_refused_is_not(lsf: Cluster) -> None:

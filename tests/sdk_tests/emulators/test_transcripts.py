@@ -1,0 +1,52 @@
+"""What real schedulers answered to the commands of users, played on the emulators, and on the real ones if present."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.sdk_tests.emulators import transcript
+from tests.sdk_tests.emulators.players import playing
+from tests.sdk_tests.emulators.transcript import Player, Section
+
+DIALECTS = ("pbs", "lsf")
+PLAYED = [
+    pytest.param((dialect, emulated), section, id=f"{name}-{path.stem}-{section.title.replace(' ', '_')}")
+    for dialect in DIALECTS
+    for emulated, name in ((True, f"emulated_{dialect}"), (False, {"pbs": "openpbs", "lsf": "openlava"}[dialect]))
+    for path in transcript.files(dialect)
+    for section in transcript.read(path)
+]
+REHEARSAL = Path(__file__).parents[3] / "docs" / "rehearsal.md"
+
+
+@pytest.fixture(scope="module")
+def player(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Player]:
+    dialect, emulated = request.param
+    with playing(dialect, tmp_path_factory.mktemp(dialect), emulated=emulated) as started:
+        yield started
+
+
+@pytest.mark.parametrize(("player", "section"), PLAYED, indirect=["player"])
+def test_the_scheduler_answers_as_the_real_one_did(player: Player, section: Section, tmp_path: Path) -> None:
+    answers = player.play(section, tmp_path / "folder")
+    for exchange, answer in zip(section.exchanges, answers, strict=True):
+        assert answer == exchange.expected(emulated=player.emulated), exchange.command
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_each_difference_from_the_real_scheduler_is_stated_with_its_reason(dialect: str) -> None:
+    text = " ".join(REHEARSAL.read_text().split())
+    differences = [
+        exchange
+        for path in transcript.files(dialect)
+        for section in transcript.read(path)
+        for exchange in section.exchanges
+        if exchange.reason
+    ]
+    assert differences
+    for exchange in differences:
+        assert exchange.reason in text, exchange.command
+        assert exchange.other != exchange.answer, exchange.command
