@@ -12,6 +12,7 @@ from pathlib import Path
 from sdk_tests.execution import temporary_folder
 from sdk_tests.execution.messages import InnerSetup, LaunchRequest, Setup
 from sdk_tests.execution.process_table import STDERR_CAP, STDOUT_CAP
+from sdk_tests.execution.shell_level import EXPORT
 
 AGENT = Path(__file__).with_name("agent.py")
 
@@ -73,7 +74,7 @@ def write_job(
         temporary = temporary_folder.create(str(folder), f"{setup.mark}/{folder}", testbed)
         variables |= {temporary_folder.VARIABLE: temporary} if temporary else {}
     start = allocation.command([setup.python, "-I", str(AGENT), str(path)])
-    lines = ["#!/bin/sh", *_exports(variables), f"exec {shlex.join([*_unexportable(variables), *start])}"]
+    lines = ["#!/bin/sh", EXPORT, *_exports(variables), f"exec {shlex.join([*_unexportable(variables), *start])}"]
     script = folder / "job.sh"
     script.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="surrogateescape")
     script.chmod(0o755)

@@ -28,6 +28,7 @@ from sdk_tests.execution.marked_processes import (
     shared_memory,
     starvation,
 )
+from sdk_tests.execution.shell_level import in_a_shell
 
 GRACE = 3.0
 """Seconds between SIGTERM and SIGKILL."""
@@ -115,7 +116,7 @@ class ProcessTable:
     ) -> None:
         """Start ``argv``; ``done`` is called from ``poll`` exactly once, also where the program cannot be started."""
         now = time.time()
-        environ = dict(env)
+        environ = in_a_shell(env)
         if mark:
             environ[MARK] = mark
         try:

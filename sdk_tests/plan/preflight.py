@@ -22,6 +22,7 @@ from pathlib import Path
 from sdk_tests.deployments import Deployment
 from sdk_tests.execution.node_conditions import conditions
 from sdk_tests.execution.process_table import STDERR_CAP
+from sdk_tests.execution.shell_level import in_a_shell
 from sdk_tests.plan.components import ComponentKind
 from sdk_tests.plan.probe import PAYLOADS
 
@@ -99,7 +100,7 @@ class Preflight:
         try:
             process = subprocess.Popen(
                 argv,
-                env=dict(deployment.environ),
+                env=in_a_shell(deployment.environ),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,

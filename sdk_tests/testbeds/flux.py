@@ -16,6 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sdk_tests.errors import TestbedError
+from sdk_tests.execution.shell_level import in_a_shell
 from sdk_tests.schedulers.commands import find, run_command
 from sdk_tests.schedulers.flux import TEMPORARY
 from sdk_tests.testbeds import processes, record
@@ -73,7 +74,7 @@ class FluxTestbed(TestbedKind):
         except OSError as error:
             raise TestbedError(f"cannot write the folder of the testbed, {base}: {error.strerror}") from error
         env = {name: value for name, value in os.environ.items() if not name.startswith(("FLUX_", "SLURM", "PMI"))}
-        env |= {MARK: str(base), "TMPDIR": str(base / "tmp")}
+        env = in_a_shell(env) | {MARK: str(base), "TMPDIR": str(base / "tmp")}
         argv = [
             flux,
             "start",
