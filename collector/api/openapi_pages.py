@@ -10,6 +10,7 @@ from collector.api.openapi_parts import TEXT, path_parameter, query_parameter, r
 from collector.rendering.base import Page
 from collector.rendering.forms import ATOM, CSV, JSON, MEDIA_TYPES
 from collector.status.filters import NAMES
+from collector.status.filters import OF_SYSTEMS as CHOOSING
 
 ABOUT = {
     "site": "only these sites",
@@ -36,6 +37,11 @@ MORE = {
     "/search": {"q": "the text to search for"},
     "/compare": {"before": "SITE, SITE/SYSTEM or SITE/SYSTEM/RUN", "after": "the same"},
     "/systems/{site}/{system}": {"runs": "the number of runs", "before": "only runs before this one"},
+    "/sites": {"page": "of a hundred systems"},
+    "/sites/{site}": {"page": "of forty systems"},
+    "/releases/{release}": {"page": "of the runs of forty systems"},
+    "/runs/{run_id}": {"page": "of five hundred cases"},
+    "/runs/{site}/{system}/{run_id}": {"page": "of five hundred cases"},
 }
 FILTERED = ("/", "/triage", "/flaky")
 OF_SYSTEMS = ("/sites", "/releases/{release}")
@@ -47,7 +53,7 @@ def pages_for_programs(pages: Iterable[Page], reading: dict[str, Any], absent: d
     paths: dict[str, Any] = {}
     for page in pages:
         names = re.findall(r"\{(\w+)\}", page.path)
-        filters = NAMES if page.path in FILTERED else NAMES[:3] if page.path in OF_SYSTEMS else ()
+        filters = NAMES if page.path in FILTERED else CHOOSING if page.path in OF_SYSTEMS else ()
         texts = {**{name: f"{ABOUT[name]}, separated by commas" for name in filters}, **MORE.get(page.path, {})}
         parameters = [
             *map(path_parameter, names),
@@ -73,7 +79,9 @@ def pages_for_programs(pages: Iterable[Page], reading: dict[str, Any], absent: d
             "responses": {"200": svg, **absent, **reading},
         }
     }
-    paths["/metrics"] = {"get": {"summary": "Metrics for Prometheus", "responses": {"200": text, **reading}}}
+    chosen = [query_parameter(name, TEXT, f"{ABOUT[name]}, separated by commas") for name in CHOOSING]
+    metrics = {"summary": "Metrics for Prometheus", "parameters": chosen, "responses": {"200": text, **reading}}
+    paths["/metrics"] = {"get": metrics}
     for path, about in (("/healthz", "the process answers"), ("/readyz", "the database can be written")):
         answer = response({"type": "object"}, about)
         paths[path] = {"get": {"summary": f"Whether {about}", "security": [], "responses": {"200": answer}}}

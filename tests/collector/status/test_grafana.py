@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from collector.auth.visibility import EVERYTHING
+from collector.status.filters import Filters
 from collector.status.metrics import HELP, board_lines
 from collector.store.database import Store
 from dashboard_client.schema import Metric
@@ -43,3 +44,16 @@ def test_panels_have_a_title_and_do_not_overlap() -> None:
     ]
     assert len(taken) == len(set(taken))
     assert max(x for x, _ in taken) < 24
+
+
+def test_metrics_can_be_limited_to_some_systems(store: Store) -> None:
+    for number, system in enumerate(("one", "two")):
+        put(store, manifest(f"r{number}", CASES[:1], system=system, owner=f"group {number}"))
+    with store.reading() as connection:
+        for filters, wanted in (
+            ({"system": ("two",)}, {"two"}),
+            ({"owner": ("group 0",)}, {"one"}),
+            ({}, {"one", "two"}),
+        ):
+            lines = board_lines(connection, EVERYTHING, NOW, Filters(filters, NOW))
+            assert {re.findall(r'system="(\w+)"', text)[0] for _, text, _ in lines} == wanted
