@@ -57,6 +57,17 @@ PROMISES: tuple[tuple[str, str, str], ...] = (
      "test_a_stage_returns_the_commands_exit_code_and_writes_it_to_junit"),
     ("It also keeps the outbox of every run that it started", "test_stages.py",
      "test_a_stage_keeps_the_outbox_of_its_run_and_nothing_private"),
+    # Lanes
+    ("`EXAWORKS_LANES` chooses lanes, separated by commas, or `all`; without it the first lane runs", "test_lanes.py",
+     "test_the_variable_of_a_pipeline_chooses_the_lanes"),
+    ("The jobs and the case ids of the first lane have plain names", "test_lanes.py",
+     "test_the_first_lane_has_plain_names_and_each_lane_builds_what_it_tests"),
+    ("The verdict has a line for each lane", "test_lanes.py",
+     "test_runs_of_lanes_at_the_same_time_belong_to_their_own_stage_and_are_judged_side_by_side"),
+    ("Lanes are tested at the same time only where the site's limits", "test_lanes.py",
+     "test_lanes_are_tested_at_once_only_where_the_site_admits_a_job_of_each"),
+    ("micromamba, mamba and conda can all create it", "../exaworks_sdk/test_conda.py",
+     "test_an_environment_is_created_once_and_is_a_deployment"),
     # Verdict
     ("Custom executors such as Jacamar turn every exit code into 1", "runner/test_protocol.py",
      "test_every_exit_code_becomes_one_and_the_script_ends_at_the_first_failure"),
