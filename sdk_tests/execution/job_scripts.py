@@ -12,7 +12,7 @@ from pathlib import Path
 from sdk_tests.execution import temporary_folder
 from sdk_tests.execution.messages import InnerSetup, LaunchRequest, Setup
 from sdk_tests.execution.process_table import STDERR_CAP, STDOUT_CAP
-from sdk_tests.execution.shell_level import EXPORT
+from sdk_tests.model.shell_level import EXPORT
 
 AGENT = Path(__file__).with_name("agent.py")
 

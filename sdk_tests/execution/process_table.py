@@ -28,7 +28,7 @@ from sdk_tests.execution.marked_processes import (
     shared_memory,
     starvation,
 )
-from sdk_tests.execution.shell_level import in_a_shell
+from sdk_tests.model.shell_level import in_a_shell
 
 GRACE = 3.0
 """Seconds between SIGTERM and SIGKILL."""

@@ -22,7 +22,7 @@ from pathlib import Path
 from sdk_tests.deployments import Deployment
 from sdk_tests.execution.node_conditions import conditions
 from sdk_tests.execution.process_table import STDERR_CAP
-from sdk_tests.execution.shell_level import in_a_shell
+from sdk_tests.model.shell_level import in_a_shell
 from sdk_tests.plan.components import ComponentKind
 from sdk_tests.plan.probe import PAYLOADS
 

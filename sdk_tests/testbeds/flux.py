@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sdk_tests.errors import TestbedError
-from sdk_tests.execution.shell_level import in_a_shell
+from sdk_tests.model.shell_level import in_a_shell
 from sdk_tests.schedulers.commands import find, run_command
 from sdk_tests.schedulers.flux import TEMPORARY
 from sdk_tests.testbeds import processes, record

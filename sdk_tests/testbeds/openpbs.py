@@ -38,6 +38,10 @@ LAST_QUERY = "/var/tmp/.pbs_last_query_{uid}"  # noqa: S108 (a fixed name in PBS
 _SYSTEM = "/usr/local/sbin:/usr/sbin:/sbin"
 _START_TIMEOUT = 60.0
 _DATABASE_STOP = 10.0
+_HOME_TIMEOUT = 180.0
+_HOME_TRIES = 3
+_DATABASE_FAILED = ("Error creating PBS datastore", "Error starting PBS Data Service")
+"""What ``pbs_habitat`` prints if its database did not answer in time."""
 
 
 def installed() -> Path | None:
@@ -158,21 +162,7 @@ class OpenPbsTestbed(TestbedKind):
 
     def _daemons(self, testbed: Testbed, base: Path, root: Path, names: Sequence[str]) -> Testbed:
         """Create the home of PBS with its own program, and start the daemons in the required order."""
-        done = subprocess.run(
-            [*inside(testbed), str(root / "libexec" / "pbs_habitat")],
-            env=environ(testbed),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_START_TIMEOUT,
-            check=False,
-        )
-        (base / "log" / "habitat.log").write_text(done.stdout + done.stderr)
-        if done.returncode != 0:
-            output = (done.stdout.strip() or done.stderr.strip()).splitlines()
-            reason = "; ".join(output[-4:]) or "no output"  # the cause is before the last line
-            raise TestbedError(f"pbs_habitat: exit {done.returncode}: {reason}")
+        create_home(testbed, base, root)
         testbed = start(testbed, "pbs_comm", [str(root / "sbin" / "pbs_comm"), "-N"])
         testbed = start(testbed, "pbs_server", [str(root / "sbin" / "pbs_server"), "-N"])
         testbed = start(testbed, "pbs_sched", [str(root / "sbin" / "pbs_sched"), "-N"])
@@ -204,6 +194,43 @@ class OpenPbsTestbed(TestbedKind):
         done = manage(testbed, "\n".join(lines))
         if done.returncode != 0:
             raise TestbedError(f"qmgr: exit {done.returncode}: {done.stderr.strip()}")
+
+
+def create_home(testbed: Testbed, base: Path, root: Path) -> None:
+    """Run ``pbs_habitat``, which creates the home of PBS and its database.
+
+    It starts PostgreSQL and uses it as soon as the process is there. On a busy machine the database may not accept
+    connections by then; ``pbs_habitat`` removes it and fails, and is run again.
+
+    Raises:
+        TestbedError: it failed ``_HOME_TRIES`` times, or for another reason; the message has its last lines.
+    """
+    outputs = []
+    for number in range(1, _HOME_TRIES + 1):
+        try:
+            done = subprocess.run(
+                [*inside(testbed), str(root / "libexec" / "pbs_habitat")],
+                env=environ(testbed),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=_HOME_TIMEOUT,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise TestbedError(
+                f"pbs_habitat did not end within {_HOME_TIMEOUT:g} s: this machine is too busy"
+            ) from None
+        outputs.append(done.stdout + done.stderr)
+        (base / "log" / "habitat.log").write_text("\n".join(outputs))
+        if done.returncode == 0:
+            return
+        if number == _HOME_TRIES or not any(text in done.stdout for text in _DATABASE_FAILED):
+            output = (done.stdout.strip() or done.stderr.strip()).splitlines()
+            reason = "; ".join(output[-4:]) or "no output"  # the cause is before the last line
+            raise TestbedError(f"pbs_habitat: exit {done.returncode}: {reason}")
+        shutil.rmtree(base / "home" / "datastore", ignore_errors=True)
 
 
 def inside(testbed: Testbed) -> list[str]:

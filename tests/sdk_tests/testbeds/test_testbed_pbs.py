@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from sdk_tests.errors import TestbedError
 from sdk_tests.testbeds import Testbed, manage, openpbs, openpbs_conf, processes
 from sdk_tests.testbeds.site_profile import queues
 from site_configs.schema import Queue, SchedulerSpec, Step
@@ -113,6 +114,42 @@ def test_a_stopped_openpbs_leaves_no_process_and_no_file(tmp_path: Path) -> None
     assert not base.exists()
     port = openpbs_conf.database_port(base)
     assert [path for folder in openpbs.SOCKETS for path in folder.glob(f".s.PGSQL.{port}*")] == []
+
+
+HABITAT = """#!/bin/sh
+echo x >> {folder}/tries
+[ "$(wc -l < {folder}/tries)" -ge {succeeds} ] && exit 0
+echo "{message}"
+exit 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("message", "succeeds", "tries", "raised"),
+    [
+        ("Error creating PBS datastore", 2, 2, False),
+        ("Error starting PBS Data Service", 3, 3, False),
+        ("Error creating PBS datastore", 9, 3, True),
+        ("no space left on device", 2, 1, True),
+    ],
+)
+def test_a_database_that_does_not_answer_in_time_is_created_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, message: str, succeeds: int, tries: int, raised: bool
+) -> None:
+    (tmp_path / "libexec").mkdir()
+    (tmp_path / "log").mkdir()
+    program = tmp_path / "libexec" / "pbs_habitat"
+    program.write_text(HABITAT.format(folder=tmp_path, succeeds=succeeds, message=message))
+    program.chmod(0o755)
+    monkeypatch.setattr(openpbs, "inside", lambda testbed: [])
+    monkeypatch.setattr(openpbs, "environ", lambda testbed: {"PATH": os.environ["PATH"]})
+    testbed = types.SimpleNamespace()
+    if raised:
+        with pytest.raises(TestbedError, match=message):
+            openpbs.create_home(testbed, tmp_path, tmp_path)  # type: ignore[arg-type]
+    else:
+        openpbs.create_home(testbed, tmp_path, tmp_path)  # type: ignore[arg-type]
+    assert len((tmp_path / "tries").read_text().splitlines()) == tries
 
 
 def test_testbeds_of_different_names_share_no_name_and_no_folder() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sdk_tests.execution.process_table import ProcessEnd, ProcessTable
-from sdk_tests.execution.shell_level import EXPORT
+from sdk_tests.model.shell_level import EXPORT
 
 BARE = (None, "0", "", "-1", "odd")
 """Values of SHLVL with which bash reads the file; None: it is not set."""
