@@ -81,6 +81,7 @@ class Gantt:
 
 def gantt(timeline: Timeline, path: Collection[str] = ()) -> Gantt:
     """Return the chart of a run. path: the cases of its critical path, which are marked."""
+    path = frozenset(path)
     lanes = _lanes(timeline)
     seconds = max(timeline.seconds, 1e-3)
     scale = (WIDTH - LEFT - 10) / seconds
