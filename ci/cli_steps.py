@@ -154,7 +154,7 @@ def verdict(
 
     import msgspec
 
-    from ci.phases import TIERS, planned
+    from ci.phases import TIERS, planned, with_deployment
     from ci.render import as_markdown, as_text
     from ci.stage import chosen_lanes, trigger
     from ci.verdict import judge
@@ -163,7 +163,7 @@ def verdict(
         raise click.BadParameter(f"{tier!r} is not one of {', '.join(TIERS)}", param_hint="--tier or EXAWORKS_TIER")
     system = system_of(site, site_file)
     if deployment is not None:
-        system = msgspec.structs.replace(system, deployment=deployment)
+        system = with_deployment(system, deployment)
     expected = planned(
         system,
         tier,

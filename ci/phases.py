@@ -60,6 +60,12 @@ class Phase:
         return self.common or self.name
 
 
+def with_deployment(system: System, deployment: str) -> System:
+    """Return the system with one deployment instead of those of its site file, and of its lanes."""
+    ci = msgspec.structs.replace(system.ci, lanes=[])
+    return msgspec.structs.replace(system, deployment=deployment, ci=ci)
+
+
 def only_inside(system: System) -> bool:
     """Return whether every job of the site's runner is a batch job, so that nothing can run beside the scheduler."""
     return system.runner.executor == "batch" and not system.runner.shell_tags

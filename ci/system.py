@@ -6,8 +6,6 @@ import re
 import shlex
 from collections.abc import Mapping
 
-import msgspec
-
 from ci.errors import NoPipelineError, SiteValueError
 from ci.gitlab import (
     Artifacts,
@@ -25,7 +23,7 @@ from ci.gitlab import (
     to_yaml,
 )
 from ci.limits import OWN, Times, jobs_of_lane, scheduler_parameters, times
-from ci.phases import LOCKED, STAGES, WITH_LANES, Phase, phases
+from ci.phases import LOCKED, STAGES, WITH_LANES, Phase, phases, with_deployment
 from ci.results import OUTBOX
 from ci.shell import expandable, script
 from site_configs.lanes import lanes
@@ -65,7 +63,7 @@ def system_pipeline(system: System, deployment: str | None = None, *, inside: bo
         raise NoPipelineError(f"{system.system} is retired: it is planned in rehearsals only and has no pipeline.")
     chosen = {"EXAWORKS_DEPLOYMENT": _plain(deployment)} if deployment is not None else {}
     if deployment is not None:
-        system = msgspec.structs.replace(system, deployment=deployment)
+        system = with_deployment(system, deployment)
     jobs = {}
     groups = test_groups(system)
     for phase in phases(system, inside=inside):

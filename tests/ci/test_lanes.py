@@ -111,6 +111,13 @@ def test_the_variable_of_a_pipeline_chooses_the_lanes(value: str) -> None:
     assert tree_of(system_yaml(system))["variables"]["EXAWORKS_LANES"]["value"] == "pip"
 
 
+def test_a_deployment_that_is_named_replaces_the_lanes() -> None:
+    system = system_with(["pip", "conda", "spack"])
+    jobs = jobs_of(system_yaml(system, "module:exaworks"))
+    assert not any("conda" in name or "--lane" in str(job["script"]) for name, job in jobs.items())
+    assert jobs["verdict"]["script"] == ['"$EXAWORKS" ci verdict --site test/batch --deployment module:exaworks']
+
+
 def test_a_lane_that_the_site_file_lacks_is_an_error_and_no_pass() -> None:
     with pytest.raises(SiteValueError, match="'conda' is not a lane of test/batch; its lanes: pip, spack"):
         planned(system_with(["pip", "spack"]), "smoke", scheduled=False, chosen=["pip", "conda"])
