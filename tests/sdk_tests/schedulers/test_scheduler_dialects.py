@@ -167,6 +167,14 @@ BLOCK = """JobID: 501
 """
 
 
+@pytest.mark.parametrize(
+    "text", ["JobID: 501\n    St\x1b[1;31m\nlost\ufffdconnection", "connection lost", "JobID: 501\n"]
+)
+def test_an_answer_of_cobalts_qstat_without_a_state_is_no_answer(text: str) -> None:
+    with pytest.raises(CommandFailed, match="printed no list of jobs"):
+        kind("cobalt").parse_status(result(text, "qstat", "501"))
+
+
 def test_the_block_of_a_running_cobalt_job_is_parsed() -> None:
     status = kind("cobalt").parse_status(result(BLOCK, "qstat", "501"))["501"]
     assert (status.state, status.nodes) == (JobState.RUNNING, ("nid00001", "nid00002"))
