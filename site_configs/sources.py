@@ -31,10 +31,10 @@ OWN = tuple(
     schedulers.name schedulers.nested schedulers.within schedulers.default_queue schedulers.multi_node_queue
     schedulers.account_env schedulers.status_interval schedulers.max_jobs schedulers.default_nodes
     schedulers.job_unknown_limit schedulers.result_grace schedulers.emulated schedulers.reservation
-    ci.trigger ci.infra ci.timeout ci.package_jobs ci.collector_token ci.variables
+    ci.trigger ci.infra ci.timeout ci.package_jobs ci.collector_token ci.lanes ci.variables
     """.split()  # noqa: SIM905
 )
-"""Keys that are decisions of whoever writes the file, or names, so that no page states them; a source may still."""
+"""Keys that the writer of a file decides, so that no page states them; a source may cite one by its own key."""
 
 _PART = re.compile(r"([A-Za-z_]\w*)(?:\[(\d+)\])?")
 
@@ -65,9 +65,11 @@ def facts(values: Any, sources: list[Source]) -> list[Fact]:
             for place, source in enumerate(sources)
         }
         best = max(filter(None, ranks.values()), default=None)
+        own = max(filter(None, (_rank(pattern, key) for pattern in OWN)), default=None)
+        if own is not None and (best is None or own[0] > best[0]):
+            continue
         cited = tuple(place for place, rank in ranks.items() if rank is not None and rank == best)
-        if cited or not any(_rank(pattern, key) for pattern in OWN):
-            found.append(Fact(key, value, cited))
+        found.append(Fact(key, value, cited))
     return found
 
 

@@ -69,7 +69,7 @@ def write(folder: Path, text: str) -> str:
         ("schedulers.queues", {f"schedulers[0].queues[{n}].{key}" for n in (0, 1) for key in ("name", "max_nodes")}),
         ("schedulers.queues[1]", {"schedulers[0].queues[1].name", "schedulers[0].queues[1].max_nodes"}),
         ("schedulers.queues[1].max_nodes", {"schedulers[0].queues[1].max_nodes"}),
-        ("schedulers[1]", {"schedulers[1].kind", "schedulers[1].nested", "schedulers[1].start"}),
+        ("schedulers[1]", {"schedulers[1].kind", "schedulers[1].start"}),
         ("schedulers.kind", {"schedulers[0].kind", "schedulers[1].kind"}),
     ],
 )
@@ -92,8 +92,10 @@ def test_values_without_a_page_are_listed_but_not_the_writers_own_decisions() ->
     assert not {"system", "description", "state", "sources[0].page", "schedulers[1].nested"} & set(found)
 
 
-def test_a_source_may_cite_a_decision_as_well() -> None:
+def test_a_source_cites_a_decision_only_by_its_own_key() -> None:
     assert cited(machine("facts: [schedulers.nested]"))["schedulers[1].nested"] == (0,)
+    assert "schedulers[1].nested" not in cited(machine("facts: [schedulers]"))
+    assert cited(machine("facts: [state]"))["state"] == (0,)
 
 
 @pytest.mark.parametrize(
