@@ -74,6 +74,11 @@ GAPS: tuple[Gap, ...] = (
     Gap(("colmena+parsl/block",), ("flux",), "Parsl has no provider for Flux; `steering` runs inside a Flux job"),
     Gap(
         ("dask/jobqueue",),
+        ("lsf",),
+        "dask-jobqueue 0.9.0 has a class for LSF that was not tried; PSI/J submits the workers in the pair dask+psij",
+    ),
+    Gap(
+        ("dask/jobqueue",),
         ("cobalt", "flux"),
         "dask-jobqueue 0.9.0 has no class for this scheduler; on Flux, PSI/J submits the workers in the pair dask+psij",
     ),

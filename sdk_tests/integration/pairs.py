@@ -35,6 +35,7 @@ MEANT: tuple[tuple[str, str], ...] = (
     ("colmena", "parsl"),
     ("dask", "psij"),
     ("flux", "flux"),
+    ("globus-compute", "parsl"),
     ("libensemble", "psij"),
     ("parsl", "flux"),
     ("parsl", "radical.pilot"),
@@ -91,6 +92,11 @@ class Unplanned:
 
 UNPLANNED: tuple[Unplanned, ...] = (
     Unplanned(("maestro",), ("cobalt", "pbs"), "Maestro 1.2 has adapters only for Slurm, LSF and Flux"),
+    Unplanned(
+        ("globus-compute+parsl",),
+        ("cobalt", "flux"),
+        "Parsl has no provider for this scheduler; `endpoint` of globus-compute runs inside a job of it",
+    ),
     Unplanned(
         ("swift-t+psij",),
         ("cobalt", "flux", "lsf"),

@@ -6,7 +6,7 @@ from __future__ import annotations
 from sdk_tests import EVERY, Outcome, case
 from sdk_tests.integration.test_psij import NO_WALLTIME
 
-QUEUES = ("local", "slurm", "lsf", "pbs")
+QUEUES = ("local", "slurm", "pbs")
 """Schedulers to which the payload lets dask-jobqueue submit."""
 
 
@@ -39,7 +39,8 @@ def workers_worked(outcome: Outcome) -> None:
     assert len(set(jobs)) == count
     assert outcome.ran_on(*{each["node"] for each in tasks})
     if outcome.scheduler != "local":
-        assert {each["job_id"] for each in tasks} == set(jobs)
+        short = {job.partition(".")[0] for job in jobs}  # dask-jobqueue 0.9.0 leaves the server out of an id of PBS
+        assert {(each["job_id"] or "").partition(".")[0] for each in tasks} == short
     assert outcome.answer["raised"].startswith("ZeroDivisionError(")
 
 

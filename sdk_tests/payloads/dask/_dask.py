@@ -77,13 +77,8 @@ def cluster(scheduler):
     elif kind == "slurm":  # without a memory request, because a node's memory may not be configured
         directives += ["--exclusive"] * bool(scheduler.get("exclusive"))
         made = dask_jobqueue.SLURMCluster(job_directives_skip=["--mem"], job_extra_directives=directives, **site)
-    elif kind == "pbs":
-        made = dask_jobqueue.PBSCluster(resource_spec="select=1:ncpus=1", job_extra_directives=directives, **site)
     else:
-        site = {**site, "project": site.pop("account"), "walltime": "00:10", "lsf_units": "mb", "use_stdin": True}
-        directives += ["-nnodes 1"] * (scheduler.get("job_size") != "slots")
-        skipped = ["-M", *["-n "] * (scheduler.get("job_size") != "slots")]
-        made = dask_jobqueue.LSFCluster(job_directives_skip=skipped, job_extra_directives=directives, **site)
+        made = dask_jobqueue.PBSCluster(resource_spec="select=1:ncpus=1", job_extra_directives=directives, **site)
     ids = []
     try:
         with made:
@@ -104,6 +99,5 @@ LISTING = {
     "local": lambda ids: ["ps", "-o", "pid=", "-p", ",".join(ids)],
     "slurm": lambda ids: ["squeue", "--noheader", "--states=PD,R,CG", f"--jobs={','.join(ids)}"],
     "pbs": lambda ids: ["qstat", *ids],
-    "lsf": lambda ids: ["sh", "-c", f"bjobs -w {' '.join(ids)} | awk '$3 ~ /^(PEND|RUN)$/'"],
 }
 """For each scheduler, the native command that lists those of the given jobs that have not ended."""

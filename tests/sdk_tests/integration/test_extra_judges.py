@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from sdk_tests import Case, Outcome
-from sdk_tests.integration import test_colmena, test_dask, test_libensemble
+from sdk_tests.integration import test_colmena, test_dask, test_globus, test_libensemble
 from sdk_tests.plan.components import components
 
 Judge = Callable[[Outcome], None]
 Answer = dict[str, Any]
 Change = Callable[[Answer], None]
 
-MODULES = (test_colmena, test_dask, test_libensemble)
+MODULES = (test_colmena, test_dask, test_globus, test_libensemble)
 DIVISION = "ZeroDivisionError('integer division or modulo by zero')"
 
 
@@ -75,6 +75,14 @@ WORKERS: list[Change] = [
 ]
 
 
+def test_dask_jobqueue_may_leave_the_server_out_of_the_id_of_a_job() -> None:
+    answer = workers()
+    for task in answer["tasks"]:
+        task["job_id"] += ".pbs-server"
+    judge = test_dask.test_dask_jobqueue_submits_a_job_for_each_worker_and_both_compute
+    judge(outcome(judge, answer))
+
+
 def rows(finished: str) -> Answer:
     worked = [
         {"number": number, "value": number**2, "square": number**2, "worker": 1 + n % 3, "state": finished}
@@ -126,6 +134,34 @@ SEARCH: list[Change] = [
     at("results", 0, "node", value="login"),
 ]
 
+
+def functions() -> Answer:
+    answers = [
+        {"number": number, "square": number**2, "pid": 60 + number % 2, "node": "n1", "job_id": "70"}
+        for number in (2, 3, 5, 7)
+    ]
+    error = {"code": "RemoteExecutionError", "message": "ArithmeticError: -1 is less than nothing"}
+    return {
+        "submitter": 9,
+        "answers": answers,
+        "errors": {"-1": error},
+        "engine": "GlobusComputeEngine",
+        "workers": 2,
+        "jobs": ["70"],
+    }
+
+
+FUNCTIONS: list[Change] = [
+    at("answers", 0, "square", value=5),
+    last_removed("answers"),
+    at("errors", value={}),
+    at("errors", "-1", "message", value="lost"),
+    at("errors", "-1", "code", value=""),
+    at("answers", 0, "pid", value=9),
+    at("answers", 1, "pid", value=77),
+    at("answers", 0, "node", value="login"),
+]
+
 EXAMPLES: list[tuple[Judge, Answer, list[Change]]] = [
     (
         test_dask.test_two_workers_compute_a_graph_and_a_function_that_raises_fails_only_its_dependents,
@@ -156,6 +192,16 @@ EXAMPLES: list[tuple[Judge, Answer, list[Change]]] = [
         test_libensemble.test_each_simulation_is_a_job_of_psij_and_one_that_fails_is_reported,
         rows("COMPLETED"),
         [*ROWS, at("rows", 0, "job_id", value=None), at("rows", 4, "native_id", value="90")],
+    ),
+    (
+        test_globus.test_a_configured_endpoint_runs_functions_and_an_exception_is_the_result_of_its_own,
+        functions(),
+        [*FUNCTIONS, at("engine", value="ThreadPoolEngine"), at("workers", value=1)],
+    ),
+    (
+        test_globus.test_functions_run_in_a_block_that_parsl_requests_for_the_engine,
+        functions(),
+        [*FUNCTIONS, each("answers", "job_id", None), at("jobs", value=["71"]), at("jobs", value=["70", "71"])],
     ),
     (test_colmena.test_results_decide_what_is_computed_next_and_a_task_that_raises_is_a_result, search(), SEARCH),
     (test_colmena.test_tasks_in_workers_of_parsl_are_steered_by_their_results, search(), SEARCH),

@@ -57,6 +57,8 @@ MIXED = {
     "flux/cancel": "cancelled while it runs, and while it is held",
     "flux/gpus": "a job that requests one GPU too many is refused",
     "flux/too_big": "refused, beside one that is as big as the instance",
+    "globus-compute/endpoint": "one of its functions raises",
+    "globus-compute+parsl/block": "one of its functions raises",
     "libensemble/ensemble": "one of its simulations exits with 3",
     "libensemble+psij/jobs": "one of its simulations exits with 3",
     "parsl/bash_app": "exits with a code of its own, beside one that passes",
