@@ -149,6 +149,8 @@ class Loop:
     def _block(self, runnable: list[pytest.Item]) -> list[pytest.Item]:
         """Wait for the preflight of this machine, and return the items that it blocks, each with its verdict."""
         results: dict[str, PreflightResult] = {}
+        if self.signals.count:  # its wake-up may have been read already
+            return []
         for target in self.preparation.targets:
             result = target.preflight.result(self.signals.wake) if target.preflight is not None else None
             if result is None:  # there is none, or a signal stops the run

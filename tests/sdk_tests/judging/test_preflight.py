@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import textwrap
+import time
 from pathlib import Path
 from typing import Any
 
@@ -165,3 +167,18 @@ def test_the_control_case_has_its_verdict_while_components_still_start(starting:
     result = starting.run()
     assert result.verdict("python/one@local") == ("pass",), result.output
     assert [record.case_id for record in result.run.records()] == ["control/hello@local", "python/one@local"]
+
+
+def test_a_signal_ends_the_wait_for_a_component_that_does_not_start(starting: StartingBench) -> None:
+    started = starting.folder / "started"
+    starting.starts = f"import pathlib, time\npathlib.Path({str(started)!r}).touch()\ntime.sleep(600)"
+    starting.case("one")
+    process = starting.start()
+    deadline = time.monotonic() + 120
+    while not (started.exists() and list((starting.home / "runs").glob("*/private/supervisor.log"))):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    time.sleep(1.0)  # the loop waits for the preflight now
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=100)  # the preflight itself would have 120 s
+    assert process.returncode == 130, output
