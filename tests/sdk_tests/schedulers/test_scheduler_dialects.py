@@ -171,7 +171,7 @@ BLOCK = """JobID: 501
     "text", ["JobID: 501\n    St\x1b[1;31m\nlost\ufffdconnection", "connection lost", "JobID: 501\n"]
 )
 def test_an_answer_of_cobalts_qstat_without_a_state_is_no_answer(text: str) -> None:
-    with pytest.raises(CommandFailed, match="printed no list of jobs"):
+    with pytest.raises(CommandFailed, match="qstat: printed"):
         kind("cobalt").parse_status(result(text, "qstat", "501"))
 
 
