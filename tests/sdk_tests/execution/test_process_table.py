@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sdk_tests.execution import process_table
+from sdk_tests.execution import marked_processes, process_table
 from sdk_tests.execution.marked_processes import MARK, kill_marked, remove_shared_memory
 from tests.running import running
 
@@ -238,3 +238,26 @@ def test_a_kill_for_lack_of_memory_is_named_if_the_kernel_counted_one(
     monkeypatch.setattr(process_table, "oom_kills", lambda: 5 + kills)
     child: Any = SimpleNamespace(stderr=bytearray(stderr), ending=ending, oom_kills=5)
     assert ("out of memory" in process_table._memory_kill(child, code)) == named
+
+
+@pytest.mark.parametrize("clock", ["time", "clock_gettime"])
+def test_the_start_of_a_process_is_right_if_this_process_waits_between_two_clocks(
+    clock: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = time.time()
+    child = subprocess.Popen(["sleep", "60"])
+    after = time.time()
+    waits, real = [0.5], getattr(time, clock)
+
+    def late(*arguments: int) -> float:
+        if waits:
+            time.sleep(waits.pop())
+        return float(real(*arguments))
+
+    try:
+        monkeypatch.setattr(time, clock, late)
+        assert before - 0.1 <= marked_processes._began(child.pid) <= after
+        assert waits == []
+    finally:
+        child.kill()
+        child.wait()
