@@ -56,7 +56,7 @@ class GitLab:
 
     repository: Path
     sha: str
-    silence: float = 5.0
+    silence: float = 600.0
     graceful: bool = True
     variables: dict[str, str] = field(default_factory=dict)
     runners: dict[str, frozenset[str]] = field(default_factory=dict)
@@ -68,6 +68,7 @@ class GitLab:
 
     def __post_init__(self) -> None:
         self.heard: dict[int, float] = {}
+        self.lost: set[int] = set()
         self.changed = threading.Condition()
         self.server = _Server(("127.0.0.1", 0), _handler(self))
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
@@ -129,11 +130,19 @@ class GitLab:
                 job.status = "canceled"
             self.changed.notify_all()
 
+    def hear_nothing_of(self, runner: str) -> None:
+        """Treat the running jobs of a runner, by the beginning of its token, as if it had been silent for too long."""
+        with self.changed:
+            for job in (job for pipeline in self.pipelines for job in pipeline.all if job.status == "running"):
+                if job.runner is not None and job.runner.startswith(runner):
+                    self.lost.add(job.id)
+            self.changed.notify_all()
+
     def _notice_lost(self) -> None:
         for pipeline in self.pipelines:
             for job in pipeline.all:
-                last = self.heard.get(job.id)
-                if job.status == "running" and last is not None and time.monotonic() - last > self.silence:
+                silent = time.monotonic() - self.heard.get(job.id, float("inf")) > self.silence
+                if job.status == "running" and (silent or job.id in self.lost):
                     pipeline.end(job, "failed", "stuck_or_timeout_failure")
 
     # -- the API of runners -------------------------------------------------------------------------------------------

@@ -152,7 +152,10 @@ class Site:
         return found
 
     def lose_runner(self, name: str) -> None:
-        """Kill a runner, as the end of its host does; what it has started for its job is killed as well."""
+        """Kill a runner, as the end of its host does; what it has started for its job is killed as well.
+
+        The hour in which GitLab hears nothing of the job is over at once.
+        """
         runner = self.runners.pop(name)
         children = _below(runner.pid)
         runner.kill()
@@ -162,6 +165,7 @@ class Site:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
+        self.gitlab.hear_nothing_of(f"glrt-{name}-")
 
     def manifests(self) -> list[dict[str, Any]]:
         paths = sorted((self.home / "runs").glob("*/manifest.json"))
@@ -182,7 +186,7 @@ def site(name: str, folder: Path, components: str) -> Iterator[Site]:
     here = None
     try:
         project, sha = repository(folder / "project")
-        gitlab = GitLab(project, sha, silence=10.0)
+        gitlab = GitLab(project, sha)
         here = Site(_here(system, testbed), folder, gitlab, testbed.kind if testbed else "local")
         _prepare(here, testbed, components)
         for kind, executor, tags in _runners(system):

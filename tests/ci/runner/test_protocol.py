@@ -111,7 +111,7 @@ class Run:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     folder = tmp_path_factory.mktemp("protocol")
-    gitlab = GitLab(*repository(folder / "project"), silence=60.0)
+    gitlab = GitLab(*repository(folder / "project"))
     system = load_text(BOX.replace("DEPLOYMENT", "path"), "test")
     here = Site(system, folder, gitlab, "local")
     home, marker = folder / "home", folder / "marker"
