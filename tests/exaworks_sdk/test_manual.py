@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -142,7 +143,7 @@ def test_bash_completes_with_the_script(tmp_path: Path) -> None:
     script = tmp_path / "exaworks"
     script.write_text(completion_files()[SHELLS["bash"]])
     program = (
-        f"PATH={Path(sys.executable).parent}:$PATH; . {script}; COMP_WORDS=(exaworks rel); COMP_CWORD=1; "
+        f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; . {script}; COMP_WORDS=(exaworks rel); COMP_CWORD=1; "
         "_exaworks_completion exaworks; complete -p exaworks; printf '%s\\n' \"${COMPREPLY[@]}\""
     )
     done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, timeout=60, check=True)
