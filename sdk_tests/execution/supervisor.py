@@ -290,8 +290,13 @@ class Supervisor:
         for leftover_jobs in self.leftover_jobs.values():
             leftover_jobs.tick()
         self._end_given_up()
+        if self._cores is not None:
+            self._cores.lower_to(self._used_here())
+        self._waits_for_cores = False
         if self.stopping is None and not self.held:
             self.pending.start(self._admit)
+        if self._cores is not None and not self._waits_for_cores:
+            self._cores.leave_turn()
         interval = min((b.interval for b in self.batches.values() if b.jobs), default=1.0)
         self.processes.poll(min(interval, 1.0))
 
