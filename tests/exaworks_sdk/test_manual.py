@@ -144,7 +144,8 @@ def test_bash_completes_with_the_script(tmp_path: Path) -> None:
     script.write_text(completion_files()[SHELLS["bash"]])
     program = (
         f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; . {script}; "
-        "COMP_WORDS=(exaworks rel); COMP_CWORD=1; _exaworks_completion exaworks; complete -p exaworks; printf '%s\\n' \"${COMPREPLY[@]}\""
+        "COMP_WORDS=(exaworks rel); COMP_CWORD=1; _exaworks_completion exaworks; "
+        "complete -p exaworks; printf '%s\\n' \"${COMPREPLY[@]}\""
     )
     done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.splitlines()[-1] == "release"
