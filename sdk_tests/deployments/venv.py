@@ -23,6 +23,11 @@ def virtual_environment(folder: Path, environ: Mapping[str, str], name: str | No
     """
     folder = folder.expanduser().absolute()
     python = folder / "bin" / "python"
+    if python.is_symlink() and not python.exists():
+        raise DeploymentError(
+            f"--deployment venv:{folder}: {python} is a link to {os.path.realpath(python)}, which is gone; create the "
+            "environment again with a Python that is there"
+        )
     if not os.access(python, os.X_OK):
         raise DeploymentError(f"--deployment venv:{folder}: no program {python}; name a virtual environment's folder")
     start = without_python(environ)

@@ -84,7 +84,9 @@ def frames(lines: list[str]) -> set[int]:
     return {
         number
         for number, line in enumerate(lines)
-        if _FIRST.search(line) or _FRAME.match(line) or (number and lines[number - 1].startswith('File "'))
+        if _FIRST.search(line)
+        or _FRAME.match(line)
+        or (number and lines[number - 1].startswith('File "') and not _EXCEPTION.match(line))  # frozen code has no line
     }
 
 

@@ -193,7 +193,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "psij-template",
-        r"(?:single|multi|multiple|batch|\w+)_?launch(?:er)?(?:_lib)?\.sh.*(?:No such file|Permission denied|not found)|"
+        r"\w+_?launch(?:er)?(?:_lib)?\.sh['\"]?: (?:No such file|Permission denied|(?:command )?not found)|"
         r"(?P<template>\w+\.mustache)",
         "a script or template of PSI/J is missing",
         DISTRIBUTION,

@@ -7,6 +7,10 @@ from sdk_tests.diagnosis.rule import GENERAL, PLAIN, SPECIFIC, Rule
 
 RUN = Phase.RUN
 _ERRNO = "the kernel, errno(3)"
+_PROGRAMS = (
+    "awk|basename|bash|cat|chmod|cp|cut|dirname|env|grep|head|id|kill|ln|mkdir|mktemp|mv|nohup|ps|pwd|rm|sed|sh|sleep|"
+    "sort|tail|touch|tr|uname|wc|which"
+)
 
 
 def _site(name: str, pattern: str, title: str, advice: str, source: str, example: str, rank: int = PLAIN) -> Rule:
@@ -191,6 +195,17 @@ RULES: tuple[Rule, ...] = (
         "mount devpts at /dev/pts (a container or chroot may lack it); RADICAL starts its shells in pseudo-terminals",
         "openpty(3), pts(4)",
         "OSError: out of pty devices",
+        SPECIFIC,
+    ),
+    _site(
+        "program-absent",
+        rf"(?P<program>(?<![\w./-])(?:{_PROGRAMS})(?=: (?:command )?not found)|"
+        rf"(?<=No such file or directory: ['\"])(?:{_PROGRAMS})(?=['\"])|"
+        rf"(?:(?<=env: [\u2018'\"])|(?<=env: ))(?:{_PROGRAMS})(?=['\u2019\"]?: No such file))",
+        "a program that every Unix system has is not on PATH: {program}",
+        "add /usr/bin and /bin to PATH, where it is set or activated; install coreutils or procps if they are absent",
+        "bash(1), dash(1), env(1)",
+        "single_launch.sh: line 3: dirname: command not found",
         SPECIFIC,
     ),
     _site(

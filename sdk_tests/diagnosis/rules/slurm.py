@@ -339,4 +339,16 @@ RULES: tuple[Rule, ...] = (
         "sbatch: error: Batch job submission failed: Unspecified error",
         PLAIN,
     ),
+    Rule(
+        "slurm-error",
+        r"\b(?:sbatch|salloc): (?:error|fatal): "
+        r"(?!Unable to open file|This does not look like a batch script|.*unrecognized option)(?P<why>\S.+)",
+        "Slurm refused the job",
+        SCHEDULER,
+        SUBMIT,
+        "submit the same job by hand with sbatch. A plugin of the site may have refused it: ask the site for its rules",
+        "Slurm, job_submit plugins and cli_filter",
+        "sbatch: error: Please name a project with --account",
+        GENERAL,
+    ),
 )

@@ -48,6 +48,17 @@ signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM]); os.execv(sys.argv[1]
         echo 'raise ImportError' >"$T/home/.local/lib/python3.11/site-packages/parsl.py" """,
     ),
     Breakage(
+        "path-without-programs",
+        "environment",
+        "PATH has none of the programs of the system but bash",
+        """ln -s "$(command -v bash)" "$T/bin/bash"; export PATH="$T/bin" """,
+        "psij/hello",
+        "fail|infra",
+        "site",
+        evidence=r"(?:command )?not found",
+        advice="PATH",
+    ),
+    Breakage(
         "library-path",
         "environment",
         "LD_LIBRARY_PATH has an empty libstdc++",

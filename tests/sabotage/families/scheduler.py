@@ -38,6 +38,14 @@ BREAKAGES = [
     _refused("authentication", "Protocol authentication error", "munge|authenti|clock", run="psij/hello"),
     _refused("partition", "Invalid partition name specified", "partition|queue", run="psij/hello"),
     _slurm(
+        "refuses-by-plugin",
+        "a plugin of the site refuses the job in its own words",
+        "refusing sbatch 'sbatch: error: Please name a project of this quarter with --account'",
+        r"Please name a project of this quarter",
+        "plugin|site",
+        run="psij/hello",
+    ),
+    _slurm(
         "munge-refuses",
         "munged does not answer to any command after the start",
         """standin sbatch <<'END'

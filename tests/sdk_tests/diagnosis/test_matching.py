@@ -194,3 +194,16 @@ def test_any_text_is_searched_without_an_error(content: str) -> None:
         find_cause([text])
         chosen_lines(text, 3)
         best_line([text])
+
+
+def test_an_exception_directly_below_a_call_without_its_code_is_a_message() -> None:
+    lines = [
+        "Traceback (most recent call last):",
+        '  File "/ve/lib/python3.11/site-packages/psij/__init__.py", line 14, in <module>',
+        "    from .job import Job",
+        '  File "<frozen importlib._bootstrap_external>", line 672, in _compile_bytecode',
+        "EOFError: marshal data too short",
+    ]
+    match = find_cause([output("\n".join(lines))])
+    assert match is not None
+    assert match.rule.id == "package-damaged"

@@ -91,6 +91,13 @@ EXAMPLES = [
         "parsl.errors.X: sbatch: error: Batch job submission failed: Invalid account or account/partition combination",
         (*SCHEDULER, "slurm-account"),
     ),
+    ("psij.exceptions.SubmitException: sbatch: error: invalid node name specified", (*SCHEDULER, "slurm-error")),
+    ("salloc: error: Please name a project (cli_filter)", (*SCHEDULER, "slurm-error")),
+    ("/w/psij/ab12/single_launch.sh: line 3: dirname: command not found", (*SITE, "program-absent")),
+    ("./x.sh: 1: mkdir: not found", (*SITE, "program-absent")),
+    ("env: ‘bash’: No such file or directory", (*SITE, "program-absent")),  # noqa: RUF001 (as env prints it)
+    ("FileNotFoundError: [Errno 2] No such file or directory: 'ps'", (*SITE, "program-absent")),
+    ("bash: /ve/lib/psij/launchers/scripts/single_launch.sh: No such file or directory", (*DAMAGED, "psij-template")),
     (
         "radical: slurm_load_jobs error: Unable to contact slurm controller (connect failure)",
         (*SCHEDULER, "slurm-controller"),
