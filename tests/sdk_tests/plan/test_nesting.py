@@ -15,6 +15,7 @@ import pytest
 from sdk_tests.deployments.deployment import Deployment
 from sdk_tests.execution.job_scripts import AGENT, Allocation, write_job
 from sdk_tests.execution.messages import InnerSetup, Setup
+from sdk_tests.model.shell_level import EXPORT
 from sdk_tests.plan import nesting
 from sdk_tests.plan.available_scheduler import AvailableScheduler
 from sdk_tests.schedulers import Probe
@@ -80,7 +81,7 @@ def test_a_job_that_is_not_nested_runs_its_program_unchanged(tmp_path: Path) -> 
     )  # fmt: skip
     script = write_job(tmp_path, [], 1, setup, allocation, None)
     agent = f"exec /python -I {shlex.quote(str(AGENT))} {tmp_path / 'requests.json'}"
-    assert script.read_text(encoding="utf-8").splitlines() == ["#!/bin/sh", agent]
+    assert script.read_text(encoding="utf-8").splitlines() == ["#!/bin/sh", EXPORT, agent]
 
 
 @pytest.mark.parametrize(
