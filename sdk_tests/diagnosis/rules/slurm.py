@@ -342,7 +342,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "slurm-error",
         r"\b(?:sbatch|salloc): (?:error|fatal): "
-        r"(?!Unable to open file|This does not look like a batch script|.*unrecognized option)(?P<why>\S.+)",
+        r"(?!Unable to open file|This does not look like a batch script|Batch script (?:is empty|contains)|"
+        r"Script arguments|.*(?:unrecognized option|requires an argument|is ambiguous))(?P<why>\S.+)",
         "Slurm refused the job",
         SCHEDULER,
         SUBMIT,

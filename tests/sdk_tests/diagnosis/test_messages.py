@@ -170,6 +170,21 @@ def test_what_a_scheduler_answered_refines_the_cause_and_the_outcome_stays(
     assert cls in ("scheduler", "site")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "sbatch: error: Batch script is empty!",
+        "sbatch: error: Batch script contains DOS line breaks (\\r\\n)",
+        "sbatch: error: This does not look like a batch script.  The first",
+        "sbatch: error: Unable to open file job.sh",
+        "sbatch: unrecognized option '--no-such'",
+        "sbatch: error: Script arguments not permitted with --wrap option",
+    ],
+)
+def test_a_script_or_option_that_cannot_be_right_is_not_the_schedulers_fault(line: str) -> None:
+    assert verdict(line)[1] != "scheduler"
+
+
 def test_what_no_rule_knows_is_not_guessed_and_the_best_line_is_kept() -> None:
     found = judgement("some noise\nTraceback (most recent call last):\n  File 'x.py'\nZebraError: striped\nmore\n")
     assert (found.cause.rule, found.cause.cls.value) == ("payload-failed", "component")
