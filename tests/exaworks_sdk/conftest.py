@@ -34,7 +34,7 @@ WITHOUT_PACKAGES = (
         "pip_settings",
         "recipe",
     ),
-    *("set_up_progress", "utf8_path"),
+    *("set_up_progress", "utf8_path", "child_process"),
 )
 """The modules that the script runs before anything is installed, and those that they import."""
 

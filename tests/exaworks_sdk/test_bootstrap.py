@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -212,7 +213,10 @@ def test_after_an_interrupted_start_nothing_runs_and_the_next_start_creates_the_
     start = subprocess.Popen(
         checkout.command(), env={**environ, "HOLD": str(hold)}, stderr=subprocess.DEVNULL, start_new_session=True
     )
-    hold.open().close()  # returns once pip builds the checkout
+    with os.fdopen(os.open(hold, os.O_RDONLY | os.O_NONBLOCK)) as held:  # has a writer once pip builds the checkout
+        watched = select.poll()
+        watched.register(held, select.POLLHUP | select.POLLIN)
+        assert watched.poll(120_000), "nothing was built"
     os.killpg(start.pid, signal.SIGTERM)
     assert start.wait(timeout=60) != 0
     (unfinished,) = checkout.environments
