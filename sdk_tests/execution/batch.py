@@ -277,7 +277,11 @@ class Batch:
                 job.cancel_wanted = True  # for when it answers again, and for the end of the run
                 self._finish_rest(job, "unreachable", self._problem)
         if job.phase is Phase.QUEUED and job.open and now - job.queued_since > job.requests[0].queue_wait:
-            self._cancel(job, "queue-wait", f"job {job.job_id} did not start within the site's queue-wait limit")
+            ending, words = (
+                ("preempted", "had run, went back into the queue, and") if job.requeues else ("queue-wait", "")
+            )
+            detail = f"job {job.job_id} {words} did not start within the site's queue-wait limit".replace("  ", " ")
+            self._cancel(job, ending, detail)
         elif job.running_since is not None and job.in_queue:
             margin = KILL_MARGIN + (SHARED_MARGIN if job.shared else 0.0)
             if now - job.running_since > job.walltime + margin:
@@ -333,8 +337,7 @@ class Batch:
         for index, request in enumerate(job.requests):
             if index in job.finished:
                 continue
-            if index not in job.started and (job.folder / f"{index}.started").exists():
-                job.started.add(index)
+            if job.newly_started(index):
                 self.send(Event(case_id=request.case_id, what="started", detail=job.job_id))
             if not (job.folder / f"{index}.json").exists() or not self._reported(job):
                 continue

@@ -84,6 +84,8 @@ class Job:
     clock_offset: float = 0.0
     finished: set[int] = field(default_factory=set)
     started: set[int] = field(default_factory=set)
+    marks: dict[int, int] = field(default_factory=dict)
+    """By case, when the agent marked its start, in nanoseconds; it marks it again if the job starts again."""
 
     @property
     def in_queue(self) -> bool:
@@ -121,6 +123,20 @@ class Job:
                 self.started.clear()
             self.phase = Phase.QUEUED
         self.status = status
+
+    def newly_started(self, index: int) -> bool:
+        """Return True once for each start of a case in the present start of the job."""
+        if index in self.started:
+            return False
+        try:
+            mark = (self.folder / f"{index}.started").stat().st_mtime_ns
+        except OSError:
+            return False
+        if self.marks.get(index) == mark:  # of an earlier start of a requeued job
+            return False
+        self.marks[index] = mark
+        self.started.add(index)
+        return True
 
     def lose(self, now: float) -> None:
         """The scheduler's answer did not mention the job, or could not be read."""

@@ -336,6 +336,20 @@ def test_a_requeued_job_is_waited_for_and_its_requeues_are_recorded(desk: Desk) 
     assert (result.ending, result.requeues) == ("exited", 1)
 
 
+def test_a_requeued_job_that_does_not_start_again_is_given_up_as_preempted(desk: Desk) -> None:
+    job = desk.submit(queue_wait=0.6)
+    (job.folder / "0.started").touch()  # by the agent, in the first start of the job
+    desk.tick(0.05)
+    assert job.started == {0}
+    desk.kind.jobs["1.server"] = QUEUED
+    desk.tick(0.2)
+    assert (job.requeues, job.started, desk.endings) == (1, set(), [])  # not one requeue an interval
+    desk.tick(1.5)
+    ((ending, detail),) = desk.endings
+    assert (ending, job.requeues) == ("preempted", 1)
+    assert "went back into the queue, and did not start" in detail
+
+
 def test_a_late_result_counts_within_the_grace_and_not_after_it(desk: Desk) -> None:
     job = desk.submit("in-time", "too-late")
     desk.tick(0.02)

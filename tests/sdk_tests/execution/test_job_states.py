@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,23 @@ def test_a_requeued_job_waits_again_and_its_requeues_are_counted() -> None:
     one.report(QUEUED, 21.0)
     assert (one.requeues, one.queued_since) == (1, 20.0)
     assert one.native()["requeues"] == 1
+
+
+def test_the_mark_of_an_earlier_start_is_not_of_the_present_one(tmp_path: Path) -> None:
+    one = job(tmp_path)
+    mark = tmp_path / "0.started"
+    assert not one.newly_started(0)
+    mark.touch()
+    one.report(RUNNING, 10.0)
+    assert one.newly_started(0)
+    assert not one.newly_started(0)
+    one.report(QUEUED, 20.0)
+    assert not one.newly_started(0)
+    one.report(QUEUED, 21.0)
+    assert (one.requeues, one.queued_since) == (1, 20.0)
+    os.utime(mark, ns=(1, 1))  # the agent of the next start
+    one.report(RUNNING, 30.0)
+    assert one.newly_started(0)
 
 
 def test_a_state_that_is_not_known_is_no_end() -> None:
