@@ -65,7 +65,7 @@ def squeue(env: Mapping[str, str]) -> dict[str, tuple[str, str, str]]:
 
 
 def reset_requests(env: Mapping[str, str]) -> None:
-    """Begin to count the requests of users anew; needs to be the administrator of the Slurm, as of a testbed."""
+    """Set the counts of the requests of users to zero; needs to be the administrator of the Slurm, as of a testbed."""
     subprocess.run(["sdiag", "--reset"], env=env, check=True, capture_output=True)
 
 

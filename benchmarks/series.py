@@ -1,6 +1,6 @@
 """Series of real measurements with known changes, and how well the detection of changes finds them.
 
-python -m benchmarks.series --record FILE      # measure anew, about a minute and a half
+python -m benchmarks.series --record FILE      # measure again, about a minute and a half
 python -m benchmarks.series [FILE]             # precision and recall on recorded series
 
 A series has 36 measurements of one figure. In three of four series, the work behind the figure changes at a known place
@@ -218,7 +218,7 @@ FIGURES: dict[str, tuple[str, Callable[[float], float]]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", nargs="?", type=Path, default=FILE)
-    parser.add_argument("--record", type=Path, metavar="FILE", help="measure anew and store the series there")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="measure again and store the series there")
     options = parser.parse_args()
     if options.record:
         stored = {"machine": machine(), "load": os.getloadavg()[0], "series": [asdict(each) for each in record()]}
