@@ -58,6 +58,8 @@ REFUSALS = {
 
 DELETES_HOPELESS = False
 """Whether a job is deleted as soon as its dependency can never be met."""
+SPOOLS = False
+"""Whether the output of a job is delivered when it has ended."""
 
 # -- called by the engine ---------------------------------------------------------------------------------------------
 

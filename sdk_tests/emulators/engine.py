@@ -248,7 +248,8 @@ class Engine:
         for job in self.cluster.start_jobs():
             job.started, job.runs = time.time(), job.runs + 1
             try:
-                process = work.start(job, {**job.env, **self.dialect.variables(self.cluster, job)}, self.folder)
+                env = {**job.env, **self.dialect.variables(self.cluster, job)}
+                process = work.start(job, env, self.folder, spools=self.dialect.SPOOLS)
             except OSError as error:
                 job.reason = str(error)
                 self._ended(job, 127, None, None)

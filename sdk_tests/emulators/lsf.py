@@ -33,6 +33,8 @@ IGNORED = ("a", "app", "c", "C", "D", "F", "g", "Jd", "m", "S", "sp", "T", "v")
 """Options with a value that change nothing for the jobs of an emulator, such as resource limits and labels."""
 DELETES_HOPELESS = False
 """Whether a job is deleted as soon as its dependency can never be met."""
+SPOOLS = False
+"""Whether the output of a job is delivered when it has ended."""
 REPORT_DELAY = 0.5
 """Seconds after the end of a job until its report is in the file of ``-o``; ``bsub -K`` does not wait for it."""
 USAGE = "\nusage: bsub [option]... command [argument]..."

@@ -25,6 +25,8 @@ REFUSED = 2
 VALUED, FLAGS = "AaCceJjklMmNopPqRrSuvW", "fhIVXz"
 DELETES_HOPELESS = True
 """Whether a job is deleted as soon as its dependency can never be met."""
+SPOOLS = True
+"""Whether the output of a job is delivered when it has ended."""
 REFUSALS = {
     "no-queue": ("qsub: Unknown queue", 170),
     "account": ("qsub: Request rejected.  Reason: account {account!r} is not one that may be charged here", 32),

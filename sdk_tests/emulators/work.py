@@ -17,8 +17,10 @@ NODE = "EMULATED_NODENAME"
 """The emulated node of a process. All nodes share the host name of this machine."""
 
 
-def start(job: Job, env: dict[str, str], folder: str) -> subprocess.Popen[bytes]:
+def start(job: Job, env: dict[str, str], folder: str, *, spools: bool = False) -> subprocess.Popen[bytes]:
     """Start the program of a job on its first node.
+
+    spools: its output is delivered when it has ended, so that it also runs if its output cannot be delivered.
 
     Raises:
         OSError: the program cannot be started, or a file for its input or output cannot be opened.
@@ -26,10 +28,10 @@ def start(job: Job, env: dict[str, str], folder: str) -> subprocess.Popen[bytes]
     full = {**env, VARIABLE: folder, MARK: f"{folder}#{job.number}", NODE: job.hosts[0]}
     with contextlib.ExitStack() as files:
         stdin = files.enter_context(Path(job.stdin or os.devnull).open("rb"))
-        stdout = files.enter_context(Path(job.stdout or os.devnull).open("ab"))
+        stdout = files.enter_context(_output(job.stdout, spools).open("ab"))
         stderr = stdout
         if job.stderr != job.stdout:
-            stderr = files.enter_context(Path(job.stderr or os.devnull).open("ab"))
+            stderr = files.enter_context(_output(job.stderr, spools).open("ab"))
         return subprocess.Popen(
             job.argv,
             env=full,
@@ -40,6 +42,12 @@ def start(job: Job, env: dict[str, str], folder: str) -> subprocess.Popen[bytes]
             start_new_session=True,
             umask=job.umask,
         )
+
+
+def _output(path: str | None, spools: bool) -> Path:
+    if path is None or (spools and not Path(path).parent.is_dir()):
+        return Path(os.devnull)
+    return Path(path)
 
 
 def send(job: Job, number: int, folder: str) -> int:

@@ -10,9 +10,11 @@ import pytest
 
 STARTED = """
 import os, signal, sys
+for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+    signal.signal(number, signal.SIG_DFL)
 for number in map(int, sys.argv[1].split()):
     signal.signal(number, signal.SIG_IGN)
-signal.pthread_sigmask(signal.SIG_BLOCK, map(int, sys.argv[2].split()))
+signal.pthread_sigmask(signal.SIG_SETMASK, map(int, sys.argv[2].split()))
 os.execv(sys.executable, [sys.executable, "-c", '''
 import subprocess, sys
 from exaworks_sdk.signal_state import restore_signals

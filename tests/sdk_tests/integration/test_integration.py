@@ -77,6 +77,12 @@ def measured(tasks: int, *more: str, **rest: Any) -> Answer:
     }
 
 
+def without(answer: Answer, name: str) -> Answer:
+    """Return the answer of a payload of the scale tier without a figure."""
+    return {**answer, "metrics": [figure for figure in answer["metrics"] if figure["name"] != name]}
+
+
+ENSEMBLE = measured(1000, "pilot_start", states=["DONE"])
 STARTED = [
     at("failing", "state", value="COMPLETED"),
     at("failing", "exit_code", value=0),
@@ -399,6 +405,24 @@ EXAMPLES: list[tuple[Judge, Answer, list[Callable[[Answer], None]]]] = [
         test_scale.test_psij_runs_every_one_of_many_short_jobs_through_the_scheduler,
         measured(1000, states=["COMPLETED"]),
         [at("states", value=["CANCELED", "COMPLETED"]), *MEASURED],
+    ),
+    *(
+        (
+            judge,
+            measured(1000, "pilot_start", states=["DONE 0"]),
+            [at("states", value=["DONE 0", "FAILED 1"]), *MEASURED],
+        )
+        for judge in (
+            test_scale.test_a_pilot_runs_every_one_of_many_short_tasks,
+            test_scale.test_flux_in_a_pilot_runs_every_one_of_many_short_tasks,
+        )
+    ),
+    *(
+        (judge, without(ENSEMBLE, "submissions_per_second"), [at("states", value=["DONE", "FAILED"]), *MEASURED])
+        for judge in (
+            test_scale.test_an_ensemble_runs_every_one_of_many_short_tasks_of_a_stage,
+            test_scale.test_flux_runs_every_one_of_many_short_tasks_of_an_ensemble,
+        )
     ),
 ]
 

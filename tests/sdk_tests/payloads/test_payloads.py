@@ -240,6 +240,7 @@ def test_a_payload_run_by_hand_on_slurm_satisfies_its_case(
 @pytest.mark.needs("components")
 @pytest.mark.parametrize(("judge", "case"), SCALE)
 def test_a_payload_of_the_scale_tier_also_measures_few_tasks(judge: Any, case: Case, tmp_path: Path) -> None:
+    need("components", *("flux",) * ("flux" in case.partners))
     few = replace(case, params={**case.params, "tasks": 40, "probes": 5, "bare": 20})
     judged(judge, few, tmp_path, "local", {"kind": "local"}, nodes=(platform.node(),))
 

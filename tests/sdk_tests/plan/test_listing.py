@@ -65,7 +65,10 @@ def test_combinations_with_an_absent_scheduler_of_this_system_are_listed() -> No
 @pytest.mark.parametrize(
     ("selection", "listed"),
     [
-        ({"components": ["parsl"], "schedulers": ["flux"]}, {"parsl+psij/provider", "parsl+radical.pilot/*@flux"}),
+        (
+            {"components": ["parsl"], "schedulers": ["flux"]},
+            {"globus-compute+parsl/*@flux", "parsl+psij/provider", "parsl+radical.pilot/*@flux"},
+        ),
         ({"components": ["maestro"]}, set()),
         ({"components": ["swift-t"], "schedulers": ["slurm"]}, set()),
         ({"components": ["swift-t"]}, {"swift-t/submit@flux", "swift-t+psij/*@flux", "swift-t+psij/submit@flux"}),
