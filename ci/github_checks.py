@@ -54,7 +54,7 @@ def _prepared(image: str) -> list[Step]:
     """Return the steps before the commands: the repository as a clone with its whole history, and a git that uses it.
 
     Without a git in the image the action would download an archive. The work tree belongs to another user than the one
-    in the container, which git accepts only if it is told to.
+    in the container, which git accepts only if its configuration names the folder.
     """
     packages = "apt-get update -qq && apt-get install -y -qq --no-install-recommends ca-certificates git python3-venv"
     install = [Step(name="Install git", run=packages)] if image == PLAIN_IMAGE else []

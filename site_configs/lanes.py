@@ -22,7 +22,7 @@ class Lane:
 
 
 def lanes(texts: Sequence[str]) -> list[Lane]:
-    """Return the lanes that ``KIND`` or ``KIND:NAME`` name; two of a kind are told apart by the end of their names."""
+    """Return the lanes that ``KIND`` or ``KIND:NAME`` name; two of a kind differ in the end of their names."""
     kinds = [text.partition(":")[0] for text in texts]
     named: list[Lane] = []
     for text, kind in zip(texts, kinds, strict=True):

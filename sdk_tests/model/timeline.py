@@ -72,6 +72,11 @@ class Timeline(msgspec.Struct, frozen=True, kw_only=True):
     shared_cores: dict[str, int] = {}
 
     @property
+    def set_up(self) -> float:
+        """Return the seconds from the start of the command to the first request for a case; 0 if there was none."""
+        return max(0.0, min((bar.requested for bar in self.bars), default=self.began) - self.began)
+
+    @property
     def seconds(self) -> float:
         """The time of the command, from its start until all results were recorded."""
         return max(0.0, self.closed - self.began)

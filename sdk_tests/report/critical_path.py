@@ -21,12 +21,14 @@ from sdk_tests.model.timeline import Bar, Limit, Timeline
 class CriticalPath:
     """The critical path of a run. seconds: its length. chain: its parts, first to last. wall: what the run took.
 
+    set_up: how much of that passed before the first case, such as the creation of environments on a first run.
     bound: no order can be shorter, because of the limit or the case that ``reason`` names.
     """
 
     seconds: float
     chain: tuple[str, ...]
     wall: float
+    set_up: float
     bound: float
     reason: str
 
@@ -34,6 +36,11 @@ class CriticalPath:
     def ratio(self) -> float | None:
         """The time of the run over the critical path; None if nothing ran."""
         return self.wall / self.seconds if self.seconds > 0 else None
+
+    @property
+    def ratio_of_cases(self) -> float | None:
+        """The time of the run without its set-up over the critical path; None if nothing ran."""
+        return (self.wall - self.set_up) / self.seconds if self.seconds > 0 else None
 
 
 @dataclass
@@ -76,7 +83,7 @@ def critical_path(timeline: Timeline) -> CriticalPath | None:
         chain[:0] = task.inner or (task.name,)
         task = task.waited_for
     bound, reason = _bound(tasks, timeline.limits)
-    return CriticalPath(last.ended, tuple(chain), timeline.seconds, min(bound, last.ended), reason)
+    return CriticalPath(last.ended, tuple(chain), timeline.seconds, timeline.set_up, min(bound, last.ended), reason)
 
 
 def _tasks(timeline: Timeline) -> list[_Task]:

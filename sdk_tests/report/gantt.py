@@ -176,7 +176,7 @@ def _text(bar: Bar, part: Segment) -> str:
 
 
 def _merged(rectangles: Sequence[Drawn]) -> tuple[Drawn, ...]:
-    """Return the rectangles, with neighbours of one kind that are too narrow to be told apart drawn as one."""
+    """Return the rectangles, with neighbours of one kind drawn as one where they are too narrow to see both."""
     merged: list[Drawn] = []
     for each in rectangles:
         last = merged[-1] if merged else None

@@ -102,13 +102,12 @@ def _problems(run: View, paint: Painter) -> str:
 def took_line(timeline: Timeline | None) -> str:
     """Return how long a run took, compared with its critical path; nothing if that is unknown."""
     path = critical_path(timeline) if timeline is not None else None
-    if timeline is None or path is None or path.ratio is None:
+    if timeline is None or path is None or path.ratio_of_cases is None:
         return ""
     chain = " > ".join(path.chain[:CHAIN]) + (f" and {len(path.chain) - CHAIN} more" if len(path.chain) > CHAIN else "")
-    took, length = time_span(timeline.seconds), time_span(path.seconds)
-    set_up = min((bar.requested for bar in timeline.bars), default=timeline.began) - timeline.began
-    times = f"{took} (set-up {time_span(max(0.0, set_up))}), {path.ratio:.2f} times"
-    return f"{times} the critical path of {length} ({one_line(chain, 160)})"
+    total, set_up, cases = (time_span(each) for each in (path.wall, path.set_up, path.wall - path.set_up))
+    times = f"{total}: set-up {set_up}, cases {cases}, {path.ratio_of_cases:.2f} times"
+    return f"{times} their critical path of {time_span(path.seconds)} ({one_line(chain, 160)})"
 
 
 def _was_stopped(line: Line) -> bool:

@@ -30,7 +30,8 @@ def summary_json(manifest: Manifest, effective: Mapping[str, Record], folder: Pa
     seconds (queue_wait, launch, run; unknown is null), diagnosis (null, or title, cause_key, expected, got, line,
     source, advice, blocked_by), reproduce.
     causes: one object per cause of failures, those with most cases first: cause_key, title, class, cases.
-    time: null, or seconds (of the command), critical_path (its length in seconds), ratio, bound (no order is shorter),
+    time: null, or seconds (of the command), set_up (seconds of it before the first case), critical_path (its length in
+    seconds), ratio (of the two, with set-up), ratio_of_cases (without), bound (no order is shorter),
     chain (the case ids of the critical path, first to last).
     paths: folder, and the files in it: manifest, records, junit, report; null for a file that does not exist.
     """
@@ -77,7 +78,9 @@ def _time(folder: Path) -> dict[str, Any] | None:
     return {
         "seconds": round(timeline.seconds, 3),
         "critical_path": round(path.seconds, 3),
+        "set_up": round(path.set_up, 3),
         "ratio": round(path.ratio, 3) if path.ratio is not None else None,
+        "ratio_of_cases": round(path.ratio_of_cases, 3) if path.ratio_of_cases is not None else None,
         "bound": round(path.bound, 3),
         "chain": list(path.chain),
     }

@@ -144,7 +144,7 @@ def test_the_end_of_a_run_names_time_set_up_ratio_and_chain() -> None:
     bars = [bar(name, 10, start=5) for name in ("a/x@local", "b/y@local")]
     bars += [bar(f"c/{n}@local", 8, start=15) for n in range(4)] + [bar("d/z@local", 9, start=30)]
     line = took_line(timeline(*bars, wall=75.0))
-    assert line.startswith("75.0 s (set-up 5.00 s), 2.")
-    assert "times the critical path of" in line
+    assert line.startswith("75.0 s: set-up 5.00 s, cases 70.0 s, 2.")
+    assert "times their critical path of" in line
     assert " > " in line
     assert took_line(None) == took_line(timeline()) == ""
