@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import re
 import subprocess
 import sys
@@ -122,8 +123,9 @@ def cron(tmp_path: Path) -> Any:
     assert done.returncode == 0, done.stderr
     assert os.access(target, os.X_OK)
     text = target.read_text()
-    assert f"exaworks={ROOT / 'exaworks'}\n" in text
-    target.write_text(text.replace(str(ROOT / "exaworks"), str(project.program)))
+    command = shlex.quote(str(ROOT / "exaworks"))
+    assert f"exaworks={command}\n" in text
+    target.write_text(text.replace(command, shlex.quote(str(project.program))))
     settings = tmp_path / "ci.env"
     project.variables = {"EXAWORKS_CI_HOME": str(project.home), "EXAWORKS_SITES": str(project.sites)}
 
