@@ -311,7 +311,7 @@ class ProcessTable:
 
 
 def oom_kills() -> int:
-    """Return how many processes the kernel has killed for lack of memory since it started; 0 where it does not count them."""
+    """Return how many processes the kernel has killed for lack of memory since it started; 0 if it does not count."""
     try:
         with open("/proc/vmstat", encoding="ascii") as file:  # noqa: PTH123
             return next((int(line.split()[1]) for line in file if line.startswith("oom_kill ")), 0)

@@ -7,11 +7,12 @@ What it cannot show is whether conda-forge has the packages.
 from __future__ import annotations
 
 import hashlib
+import shlex
 import stat
 import sys
 from pathlib import Path
 
-PROGRAM = """#!{python} -I
+PROGRAM = """\
 import argparse, json, os, subprocess, sys
 from pathlib import Path
 
@@ -68,7 +69,9 @@ def tool(folder: Path, kind: str, *, hashed: bool = True) -> Path:
     digest = "#" + hashlib.md5(kind.encode()).hexdigest() if hashed else ""
     path = folder / kind
     words = {"listing": LISTINGS[kind], "hook": HOOKS[kind], "hashed": digest}
-    text = PROGRAM.format(python=sys.executable, kind=kind, bare=BARE, **words)
-    path.write_text(text)
+    program = folder / f"{kind}.py"
+    program.write_text(PROGRAM.format(kind=kind, bare=BARE, **words))
+    command = shlex.join([sys.executable, "-I", str(program)])  # a first line #! cannot name a path with a space
+    path.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
     return path

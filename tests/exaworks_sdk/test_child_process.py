@@ -12,6 +12,7 @@ import pytest
 
 from exaworks_sdk import child_process
 from exaworks_sdk.child_process import running
+from tests.waiting import wait_until
 
 SLEEPS = ["sh", "-c", "sleep 600 & sleep 600"]
 
@@ -53,14 +54,14 @@ def test_a_signal_that_arrives_while_the_program_is_started_ends_it(
     finally:
         signal.signal(number, before)
     assert len(started) == 1
-    assert _group(started[0]) == []
+    wait_until(lambda: _group(started[0]) == [])
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, RuntimeError])
 def test_a_block_that_raises_ends_the_whole_group(error: type[BaseException]) -> None:
     with pytest.raises(error), running(SLEEPS) as process:
         raise error
-    assert _group(process.pid) == []
+    wait_until(lambda: _group(process.pid) == [])
 
 
 def test_a_program_that_ignores_the_signal_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:

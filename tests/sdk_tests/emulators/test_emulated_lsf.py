@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -14,13 +13,7 @@ from sdk_tests.schedulers.lsf import LsfKind
 from sdk_tests.testbeds import manage
 from site_configs.values import Dialect
 from tests.sdk_tests.emulators.conftest import Cluster, bring_up
-
-
-def wait_until(condition: Callable[[], object], limit: float = 30.0) -> None:
-    deadline = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < deadline, "the condition was not met in time"
-        time.sleep(0.05)
+from tests.waiting import wait_until
 
 
 @pytest.fixture(scope="module")

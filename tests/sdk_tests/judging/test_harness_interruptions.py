@@ -8,7 +8,6 @@ import subprocess
 import textwrap
 import time
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -19,6 +18,7 @@ from dashboard_client.schema import encode
 from sdk_tests.testbeds import processes
 from tests import running as commands
 from tests.sdk_tests.bench import Bench, RunResult
+from tests.waiting import wait_until
 
 SLEEPER = """
     import json, os, pathlib, subprocess, time
@@ -28,14 +28,6 @@ SLEEPER = """
         time.sleep(0.05)
     print("{}")
 """
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 30.0) -> None:
-    """Wait until a condition holds; fail the test if it does not hold in time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"the condition did not hold within {seconds:g} s"
-        time.sleep(0.02)
 
 
 def sleep_seconds(folder: Path) -> int:

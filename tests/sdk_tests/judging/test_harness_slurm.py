@@ -6,8 +6,7 @@ import json
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -15,6 +14,7 @@ import pytest
 
 from sdk_tests.testbeds import Testbed, manage
 from tests.sdk_tests.bench import Bench, RunResult
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.needs("slurm", "munge"), pytest.mark.slow]
 
@@ -68,14 +68,6 @@ def slurm(tmp_path: Path, shared: Testbed) -> Iterator[SlurmBench]:
     leftover_jobs = bench.queued()
     if leftover_jobs:
         bench.slurm("scancel", *leftover_jobs)
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 30.0) -> None:
-    """Wait until a condition holds; fail the test if it does not hold in time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"the condition did not hold within {seconds:g} s"
-        time.sleep(0.05)
 
 
 def test_a_hanging_case_does_not_affect_the_other_cases_of_its_allocation(slurm: SlurmBench) -> None:

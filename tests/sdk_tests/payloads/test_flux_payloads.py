@@ -7,14 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import sdk_tests
 from tests.needs import need
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.needs("flux")
 
@@ -31,13 +31,6 @@ def processes_in(folder: Path) -> list[str]:
         except OSError:
             continue
     return names
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"the condition is not met after {seconds:.0f} s"
-        time.sleep(0.05)
 
 
 def test_a_payload_starts_its_own_instance_even_if_its_caller_is_in_another_one(tmp_path: Path) -> None:

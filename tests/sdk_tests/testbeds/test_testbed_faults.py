@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from tests.needs import need
 from tests.sdk_tests.bench import Bench, RunResult
 from tests.sdk_tests.testbeds.fault_base import Faults
 from tests.sdk_tests.testbeds.faults import faults
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.long
 
@@ -133,13 +133,6 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FaultyBenc
         created.close()
         manage.down(home, testbed.id)
         shutil.rmtree(home)
-
-
-def wait_until(condition: Callable[[], bool], limit: float = 60.0) -> None:
-    deadline = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < deadline, "the condition was not reached in time"
-        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(("name", "inject", "verdict"), EXPECTED, ids=[name for name, *_ in EXPECTED])

@@ -22,6 +22,7 @@ import pytest
 from sdk_tests.errors import TestbedError
 from sdk_tests.testbeds import Testbed, manage, processes, record, slurm, slurm_conf
 from site_configs.load import load_file
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.needs("slurm", "munge")
 NOBODY = 65534
@@ -60,13 +61,6 @@ def traces(folder: str) -> list[str]:
 def run(testbed: Testbed, *argv: str, limit: float = 30.0) -> subprocess.CompletedProcess[str]:
     env = manage.environment(testbed, {k: v for k, v in os.environ.items() if not k.startswith("SLURM")})
     return subprocess.run(argv, env=env, capture_output=True, text=True, timeout=limit, check=False)
-
-
-def wait_until(condition: Callable[[], bool], limit: float = 20.0) -> None:
-    deadline = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < deadline, "the condition was not reached in time"
-        time.sleep(0.05)
 
 
 def script(folder: Path, body: str) -> str:
