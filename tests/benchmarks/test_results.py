@@ -106,7 +106,7 @@ def watched(step: str) -> tuple[float, float]:
 
 def test_the_work_of_descendants_is_own_work_even_if_their_parent_has_ended() -> None:
     child = f"subprocess.run([sys.executable, '-c', {BUSY!r}])"
-    orphan = f"subprocess.Popen(['sh', '-c', '{sys.executable} -c \"$0\" & exit', {BUSY!r}]).wait(); {ENDED}"
+    orphan = f"subprocess.Popen(['sh', '-c', '\"$0\" -c \"$1\" & exit', sys.executable, {BUSY!r}]).wait(); {ENDED}"
     assert watched("time.sleep(0.3)")[1] < 0.3
     assert watched(child)[1] > 0.4
     assert watched(orphan)[1] > 0.4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -53,7 +54,7 @@ def test_what_a_payload_starts_does_not_read_it(tmp_path: Path, level: str | Non
 @pytest.mark.parametrize("shell", ["sh", "bash"])
 def test_what_the_script_of_a_job_starts_does_not_read_it(tmp_path: Path, level: str | None, shell: str) -> None:
     script = tmp_path / "job.sh"
-    script.write_text(f"{EXPORT}\nexec {sys.executable} -c '{PROGRAM}'\n")
+    script.write_text(f"{EXPORT}\nexec {shlex.quote(sys.executable)} -c '{PROGRAM}'\n")
     done = subprocess.run([shell, script], env=environ(tmp_path, level), capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["command"]
 
