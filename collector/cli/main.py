@@ -10,6 +10,7 @@ from collector.cli.hook import hook
 from collector.cli.link import link
 from collector.cli.log import log
 from collector.cli.maintenance import backup, prune, restore, verify
+from collector.cli.partition import partition
 from collector.cli.sender import sender
 from collector.cli.serve import serve
 from collector.cli.site import site
@@ -31,7 +32,7 @@ def collector() -> None:
 
 
 COMMANDS: tuple[click.Command, ...] = (serve, link, token, site, system, sender, waiver, triage, hook, digest)
-COMMANDS += (export, log, backup, prune, restore, verify)
+COMMANDS += (export, log, backup, partition, prune, restore, verify)
 
 for command in COMMANDS:
     collector.add_command(command)

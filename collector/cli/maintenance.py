@@ -54,7 +54,8 @@ def prune(
     """Delete old data: output tails first, then whole records. Verdicts, causes and history always stay.
 
     Without an age, the defaults apply; with one, only what it names is deleted. Nothing else ever deletes data. The
-    server may run meanwhile. The file of a SQLite database becomes smaller; PostgreSQL uses the space again.
+    server may run meanwhile. The file of a SQLite database becomes smaller; PostgreSQL uses the space again, and with
+    `exaworks collector partition` it gives back the space of whole months.
     """
     import json
 
@@ -91,6 +92,9 @@ def prune(
         click.echo(f"{name} of {count['records']} records in {count['runs']} runs {verb}: {count['bytes']} bytes")
     if log_days is not None:
         click.echo(f"{entries} entries of the audit log {verb}")
+    dropped = sum(count["partitions"] for count in counts.values())
+    if dropped:
+        click.echo(f"among them whole months: {dropped} partitions {verb}")
     if freed:
         click.echo(f"the file of the database is {freed} bytes shorter")
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, select, tuple_
 
 from collector.auth.visibility import Visibility
 from collector.store.bulk import among
+from collector.store.months import run_key_ranges
 from collector.store.names import ambiguous_run
 from collector.store.records import record_key
 from collector.store.rollups import parse_cells
@@ -146,8 +148,9 @@ def find_record(connection: Connection, record_id: str, visibility: Visibility) 
     """Return a record with its run and, if it is still stored, its body."""
     if len(record_id) != 64 or set(record_id) - set("0123456789abcdef"):
         return None
-    newest = connection.execute(select(func.max(runs.c.id))).scalar() or 0
-    groups = among(connection, lookup, range((newest >> LOOKUP_BITS) + 1))
+    ranges = run_key_ranges(connection)
+    numbers = (range(keys.start >> LOOKUP_BITS, (keys.stop - 1 >> LOOKUP_BITS) + 1) for keys in ranges)
+    groups = among(connection, lookup, chain.from_iterable(numbers))
     query = (
         select(records, bodies.c.body, cells.c.case_id, runs.c.run_id, systems.c.site, systems.c.system)
         .join(runs, runs.c.id == records.c.run)

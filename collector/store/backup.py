@@ -21,7 +21,18 @@ from sqlalchemy import Connection, delete, func, insert, select, text
 from collector.clock import iso, now_ms
 from collector.errors import BackupError
 from collector.store.database import Store
-from collector.store.tables import HEAD, counters, key_checks, log_entries, metadata, processes
+from collector.store.months import PLAIN_END, forget_numbers, prepare_months
+from collector.store.tables import (
+    HEAD,
+    RECORD_BITS,
+    bodies,
+    counters,
+    key_checks,
+    log_entries,
+    metadata,
+    processes,
+    runs,
+)
 
 MAGIC = "exaworks-collector-backup"
 _ROWS = 500
@@ -116,6 +127,8 @@ def _read(connection: Connection, stream: gzip.GzipFile, file: Path) -> dict[str
         if isinstance(value, dict):
             break
         name, columns, rows = value
+        if name == bodies.name:
+            prepare_months(connection, {row[columns.index("record")] >> RECORD_BITS for row in rows}, now_ms())
         connection.execute(insert(tables[name]), [dict(zip(columns, row, strict=True)) for row in rows])
         counts[name] += len(rows)
     if value != counts:
@@ -126,14 +139,16 @@ def _read(connection: Connection, stream: gzip.GzipFile, file: Path) -> dict[str
 
 
 def _advance_sequences(connection: Connection) -> None:
-    """Set each sequence to the highest key that was restored."""
+    """Set each sequence to the highest key that was restored; that of the runs numbers only those without a month."""
+    forget_numbers(connection)
     for table in metadata.sorted_tables:
         column = table.autoincrement_column
         if column is None:
             continue
         parameters = {"table": table.name, "column": column.name}
         sequence = connection.execute(text("SELECT pg_get_serial_sequence(:table, :column)"), parameters).scalar()
-        highest = connection.execute(select(func.max(column))).scalar()
+        plain = (column < PLAIN_END,) if table is runs else ()
+        highest = connection.execute(select(func.max(column)).where(*plain)).scalar()
         if sequence is not None and highest is not None:
             connection.execute(text("SELECT setval(:name, :value)"), {"name": sequence, "value": highest})
 

@@ -18,7 +18,9 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
+from collector.clock import now_ms
 from collector.errors import StoreError, StoreNewerError
+from collector.store.months import prepare_months
 from collector.store.mounts import shared_file_system
 from collector.store.tables import HEAD, REFRESHED, ROLLED_UP, metadata, systems
 
@@ -119,6 +121,7 @@ def open_store(url: URL) -> Store:
         store = _sqlite(url) if url.get_backend_name() == "sqlite" else _postgresql(url)
         with _without_foreign_keys(store), store.writing() as connection:
             _update_schema(connection, url)
+            prepare_months(connection, (), now_ms())
     except (ImportError, NoSuchModuleError) as error:
         message = f"the driver for {url.drivername} is not installed. Run: pip install 'psycopg[binary]'"
         raise StoreError(message) from error

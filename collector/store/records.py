@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from msgspec import UNSET
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select, update
 
 from collector.errors import Problem
 from collector.outcomes import CHAR
 from collector.store.bulk import insert_many
 from collector.store.days import add_to_days
 from collector.store.decoding import DecodedRecord
+from collector.store.months import insert_run, prepare_months
 from collector.store.names import (
     CellName,
     SystemRow,
@@ -115,6 +116,8 @@ def store_records(
                 when = decoded.started or decoded.ended or now
                 measured.setdefault(run.system, []).append(RecordMetrics(key, cell, when, record.metrics))
     insert_many(connection, records, rows)
+    if documents:
+        prepare_months(connection, {run.key for run in opened if run.added}, now)
     insert_many(connection, bodies, documents)
     changed: dict[int, list[OpenRun]] = {}
     for run in opened:
@@ -147,7 +150,8 @@ def _open_runs(connection: Connection, batch: Sequence[DecodedRecord], now: int,
     opened: list[OpenRun] = []
     names: dict[int, dict[str, CellName]] = {}
     for (system, run_id), members in sorted(grouped.items()):
-        run = open_run(connection, run_id, system.key, now, writer)
+        first = min((decoded.first for decoded in members if decoded.first is not None), default=now)
+        run = open_run(connection, run_id, system.key, now, writer, first)
         run.place = (system.site, system.system)
         opened.append(run)
         for decoded in members:
@@ -164,13 +168,18 @@ def _open_runs(connection: Connection, batch: Sequence[DecodedRecord], now: int,
     return opened
 
 
-def open_run(connection: Connection, run_id: str, system: int, now: int, writer: int | None = None) -> OpenRun:
-    """Return a run of a system, and create it without a manifest if it is new."""
+def open_run(
+    connection: Connection, run_id: str, system: int, now: int, writer: int | None = None, first: int | None = None
+) -> OpenRun:
+    """Return a run of a system, and create it without a manifest if it is new.
+
+    ``first``: the earliest instant that is known of a new run; it decides to which month the run belongs.
+    """
     row = connection.execute(run_query().where(runs.c.run_id == run_id, runs.c.system == system)).one_or_none()
     if row is None:
         values = {"run_id": run_id, "system": system, "received": now, "started": now, "partial": True}
         empty = {"extra": "[]", "outcomes": "", "records": 0, "writer": writer}
-        key = connection.execute(insert(runs).values(**values, **empty).returning(runs.c.id)).scalar_one()
+        key = insert_run(connection, {**values, **empty}, now if first is None else first, now)
         return OpenRun(key, run_id, system, now, False, True, {}, 0, [], 0)
     cell_positions = dict(positions(row.plan_cells, row.extra))
     planned = len(positions(row.plan_cells, "[]"))

@@ -11,6 +11,7 @@ from collector.clock import duration_seconds
 from collector.errors import Problem
 from collector.outcomes import MISSING
 from collector.store.decoding import DecodedClosing, DecodedManifest
+from collector.store.months import insert_run
 from collector.store.names import (
     CellName,
     SystemRow,
@@ -87,7 +88,8 @@ def store_manifest(
         "outcomes": "".join(before.get(cell, MISSING) for cell in [*layout, *extra]),
     }
     if row is None:
-        connection.execute(insert(runs).values(run_id=manifest.run_id, received=now, records=0, **values))
+        new = {"run_id": manifest.run_id, "received": now, "records": 0, **values}
+        insert_run(connection, new, decoded.started, now)
     else:
         connection.execute(update(runs).where(runs.c.id == row.id).values(**values))
         if row.state is not None:

@@ -88,7 +88,7 @@ def test_tails_of_old_runs_are_deleted_and_verdicts_and_pages_stay(filled: Store
     would = prune(filled, TAILS, SECOND, dry=True)
     assert (would.runs, would.records) == (1, len(CASES))
     assert vars(prune(filled, TAILS, SECOND)) == vars(would)
-    assert vars(prune(filled, TAILS, SECOND)) == {"runs": 0, "records": 0, "bytes": 0}
+    assert vars(prune(filled, TAILS, SECOND)) == {"runs": 0, "records": 0, "bytes": 0, "partitions": 0}
     with filled.reading() as connection:
         assert rolled_up(connection) == before
         rows = connection.execute(
