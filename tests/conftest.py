@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.needs import NEEDS, need, required
+
+# How long an example takes depends on what else the machine does; it is no property of the code.
+settings.register_profile("selftest", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("selftest")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

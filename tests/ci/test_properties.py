@@ -91,7 +91,7 @@ def old_yaml(text: str) -> Any:
     return reader.load(text)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(SITES)
 def test_any_valid_site_file_gives_a_valid_pipeline(site: dict[str, Any]) -> None:
     system = msgspec.convert(site, System)
@@ -105,7 +105,7 @@ def test_any_valid_site_file_gives_a_valid_pipeline(site: dict[str, Any]) -> Non
         assert done.returncode == 0, done.stderr + script
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10)
 @given(st.lists(NAMES, min_size=1, max_size=4, unique=True))
 def test_any_list_of_systems_gives_a_valid_root_file(names: list[str]) -> None:
     systems = [System(system=f"site/{name}", description="x") for name in names]
@@ -114,7 +114,7 @@ def test_any_list_of_systems_gives_a_valid_root_file(names: list[str]) -> None:
     assert invalid(files[ROOT_FILE]) == []
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.one_of(TRAPS, TEXTS, LINES, st.text(st.characters(exclude_categories=["Cs"])), DURATIONS, VARIABLES))
 @example("2026-11-22 10:00:00")
 @example("a\n\n b\n")

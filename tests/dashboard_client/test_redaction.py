@@ -299,7 +299,7 @@ SECRETS = st.text(alphabet=st.characters(codec="utf-8"), min_size=MIN_SECRET, ma
 TEXTS = st.text(max_size=20)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     secrets=st.lists(SECRETS, min_size=1, max_size=3),
     before=TEXTS,

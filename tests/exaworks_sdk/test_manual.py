@@ -67,7 +67,7 @@ def test_the_first_page_lists_every_command_and_the_variables_for_everybody() ->
 
 
 @pytest.mark.needs("groff")
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(LINES_OF_TEXT)
 def test_any_text_is_shown_as_it_is(lines: list[str]) -> None:
     text = "\n".join(lines)

@@ -6,7 +6,7 @@ import datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from site_configs import load
@@ -454,13 +454,13 @@ def loads_or_refuses(text: str) -> None:
     message.encode("utf-8")
 
 
-@settings(max_examples=300, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, database=None)
 @given(st.text(alphabet=st.characters() | st.sampled_from("\n\t :-[]{}&*!|>%@`'\"\\#?,0123x.e~"), max_size=200))
 def test_the_loader_raises_no_other_error_for_any_text(text: str) -> None:
     loads_or_refuses(text)
 
 
-@settings(max_examples=150, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, database=None)
 @given(st.data())
 def test_the_loader_raises_no_other_error_for_a_damaged_file(data: st.DataObject) -> None:
     lines = list(LINES)
@@ -471,7 +471,7 @@ def test_the_loader_raises_no_other_error_for_a_damaged_file(data: st.DataObject
     loads_or_refuses("".join(lines))
 
 
-@settings(max_examples=150, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, database=None)
 @given(st.dictionaries(KEYS, VALUES, max_size=8))
 def test_the_loader_raises_no_other_error_for_any_structure_of_values(values: dict[str, object]) -> None:
     import json

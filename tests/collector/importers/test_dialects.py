@@ -10,7 +10,7 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, fromstring, tostring
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.errors import Problem
@@ -462,7 +462,6 @@ def reports(draw: st.DrawFn) -> tuple[Element, set[str], set[str]]:
     return root, passed, others
 
 
-@settings(deadline=None)
 @given(reports(), st.randoms(use_true_random=False))
 def test_a_known_non_pass_is_never_a_pass_and_a_wrong_total_is_refused(
     report: tuple[Element, set[str], set[str]], chance: random.Random
@@ -481,7 +480,6 @@ def test_a_known_non_pass_is_never_a_pass_and_a_wrong_total_is_refused(
     assert f"{total}={wrong}, but the file contains {declared}" in refused.value.detail or wrong < 0
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "Zs")), max_size=12))
 def test_any_text_as_the_status_is_a_pass_only_if_the_table_has_it(text: str) -> None:
     root = Element("testsuite", name="s")

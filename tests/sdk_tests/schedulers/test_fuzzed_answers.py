@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sdk_tests.schedulers import CommandFailed, CommandResult, JobStatus, SchedulerKind
@@ -201,7 +201,7 @@ WAYS: tuple[Callable[[st.DrawFn, str], str], ...] = (
     *(add_banner, carriage_returns, wrong_encoding, odd_number, nest, empty),
 )
 CODES = st.sampled_from((0, 0, 0, 1, 2, 127, 139, 153, 255, None))
-SETTINGS = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SETTINGS = settings(max_examples=40)
 
 
 @pytest.fixture(scope="module", autouse=True)
