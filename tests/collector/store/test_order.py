@@ -56,7 +56,15 @@ def rolled_up(connection: Connection) -> dict[str, Any]:
         shown = (row.last_outcome, row.last_version, row.last_emulated, row.history, row.turns, row.decided)
         cell_rows[system_names[row.system], row.case_id] = (shown, points)
     board_rows = {
-        row.subject: (row.worst, row.outcomes, row.started, run_ids[row.run], row.version, row.emulated, row.flaky)
+        (system_names[row.system], row.subject): (
+            row.worst,
+            row.outcomes,
+            row.started,
+            run_ids[row.run],
+            row.version,
+            row.emulated,
+            row.flaky,
+        )
         for row in connection.execute(select(board))
     }
     run_rows = {}
@@ -66,7 +74,8 @@ def rolled_up(connection: Connection) -> dict[str, Any]:
         outcomes = zip(queries.run_cells(connection, run), run.outcomes, strict=True)
         by_case = sorted((names[cell.id], char) for cell, char in outcomes)
         run_rows[row.run_id] = (row.started, row.state, row.stack, row.schedulers, row.records, by_case)
-    full = [tuple(row) for row in connection.execute(select(systems.c.full_smoke, systems.c.full_integration))]
+    tiers = select(systems.c.full_smoke, systems.c.full_integration).order_by(systems.c.site, systems.c.system)
+    full = [tuple(row) for row in connection.execute(tiers)]
     sums = sorted(tuple(row)[1:] for row in connection.execute(select(days)))
     return {"cells": cell_rows, "board": board_rows, "runs": run_rows, "full": full, "days": sums}
 
@@ -121,8 +130,8 @@ def turning_runs() -> list[Step]:
 def test_any_order_of_arrival_gives_the_same_roll_ups(store: Store) -> None:
     steps = two_runs()
     wanted = apply(store, steps)
-    assert wanted["board"]["control"][0] == "f"
-    assert wanted["board"]["parsl"][:2] == (".", ".")
+    assert wanted["board"]["frontier", "control"][0] == "f"
+    assert wanted["board"]["frontier", "parsl"][:2] == (".", ".")
     orders = [order for order in itertools.permutations(range(len(steps))) if possible(order)]
     for order in random.Random(7).sample(orders, 12 if store.file else 5):  # fewer on PostgreSQL, which is slower
         assert apply(store, [steps[step] for step in order]) == wanted, order
@@ -134,7 +143,7 @@ def test_the_history_of_a_cell_does_not_depend_on_the_order_of_arrival(store: St
     (shown, points) = wanted["cells"][min(wanted["cells"])]
     assert shown[3:] == ("fpef", "-!!-", "f")
     assert [points[name][0] for name in ("last", "since", "pass", "fail")] == ["turn-3", "turn-3", "turn-1", "turn-2"]
-    assert wanted["board"]["control"][6] == 1
+    assert wanted["board"]["frontier", "control"][6] == 1
     chooser = random.Random(11)
     for _ in range(6 if store.file else 3):
         order = [steps[3 * run : 3 * run + 3] for run in chooser.sample(range(4), 4)]
@@ -173,10 +182,10 @@ def test_a_case_that_a_full_run_no_longer_plans_leaves_the_board(store: Store) -
         closed("with", closing(5))(connection)
         opened(manifest("smoke", CASES[:1], tier=Tier.SMOKE, **later))(connection)
         closed("smoke", closing(0, missing=1))(connection)
-        assert set(rolled_up(connection)["board"]) == {"control", "psij", "parsl"}
+        assert {subject for _, subject in rolled_up(connection)["board"]} == {"control", "psij", "parsl"}
         opened(manifest("without", CASES[:4], started="2026-11-22T08:00:00Z"))(connection)
         closed("without", closing(0, missing=4))(connection)
-        assert set(rolled_up(connection)["board"]) == {"control", "psij"}
+        assert {subject for _, subject in rolled_up(connection)["board"]} == {"control", "psij"}
 
 
 @pytest.mark.parametrize(
@@ -199,7 +208,7 @@ def test_the_worst_outcome_is_displayed_and_a_group_without_a_pass_never_as_one(
     with store.writing() as connection:
         opened(manifest("run", cases))(connection)
         added(*(record("run", case, outcome) for case, outcome in zip(cases, outcomes, strict=True)))(connection)
-        assert rolled_up(connection)["board"]["psij"][0] == shown
+        assert rolled_up(connection)["board"]["frontier", "psij"][0] == shown
 
 
 def test_the_results_of_two_systems_are_separate(store: Store) -> None:
