@@ -119,6 +119,7 @@ NEEDS = {
     "mpich": Need(lambda: program("mpiexec.hydra", "mpiexec"), "mpiexec is absent: install mpich"),
     "chromium": Need(lambda: program("chromium", "chromium-browser"), "chromium is absent: install chromium"),
     "strace": Need(lambda: program("strace"), "strace is absent: install strace"),
+    "procps": Need(lambda: program("ps"), "ps is absent: install procps"),
     "shellcheck": Need(lambda: program("shellcheck"), "shellcheck is absent: install shellcheck"),
     "dash": Need(lambda: program("dash"), "dash is absent: install dash"),
     "postgres": Need(_postgres, "initdb is absent: install postgresql"),

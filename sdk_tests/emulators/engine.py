@@ -39,7 +39,8 @@ class Engine:
         self.running = True
         wake, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+        for number in (signal.SIGCHLD, signal.SIGINT):  # a handler is not inherited, an ignored SIGINT would be
+            signal.signal(number, lambda *_: None)
         signal.signal(signal.SIGTERM, self._stop)
         self.selector.register(wake, selectors.EVENT_READ, lambda: self._drain(wake))
         self.listen()

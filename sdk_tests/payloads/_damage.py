@@ -6,12 +6,14 @@ uses the standard library only, since it runs in the deployment's interpreter.
 """
 
 import base64
+import csv
 import hashlib
 import json
 import os
 import re
 import sys
 from importlib import metadata
+from pathlib import PurePosixPath
 
 IRRELEVANT = {"test", "tests", "testing", "doc", "docs", "examples", "benchmarks", "__pycache__"}
 """Folders whose files are not needed to run anything; sites leave them out to save space."""
@@ -40,21 +42,27 @@ def closure(names):
 
 
 def damaged(dist):
-    """Yield path and defect of each file of a package that is not as it was installed."""
-    for file in dist.files or ():
+    """Yield path and defect of each file of a package that is not as it was installed.
+
+    RECORD is read here, because ``Distribution.files`` leaves out files that are missing (Python 3.12 and later).
+    """
+    for row in csv.reader((dist.read_text("RECORD") or "").splitlines()):
+        recorded, digest, size = (*row, "", "", "")[:3]
+        method, _, value = digest.partition("=")
+        file = PurePosixPath(recorded)
         about = any(part.endswith(".dist-info") for part in file.parts)  # about the package, not of it
-        if not file.hash or about or IRRELEVANT.intersection(file.parts) or file.suffix == ".pyc":
+        if not value or about or IRRELEVANT.intersection(file.parts) or file.suffix == ".pyc":
             continue
-        path = os.path.normpath(dist.locate_file(file))
+        path = os.path.normpath(dist.locate_file(recorded))
         name = "/".join(part for part in file.parts if part != "..")
         try:
-            size = os.stat(path).st_size
-            if file.size is not None and size != file.size:
-                yield name, f"has {size} bytes, {file.size} were installed"
-            elif file.hash.mode == "sha256":
+            there = os.stat(path).st_size
+            if size.isdigit() and there != int(size):
+                yield name, f"has {there} bytes, {size} were installed"
+            elif method == "sha256":
                 with open(path, "rb") as content:
-                    digest = hashlib.sha256(content.read()).digest()
-                if base64.urlsafe_b64encode(digest).rstrip(b"=").decode() != file.hash.value:
+                    found = hashlib.sha256(content.read()).digest()
+                if base64.urlsafe_b64encode(found).rstrip(b"=").decode() != value:
                     yield name, "is not the file that was installed"
         except FileNotFoundError:
             yield name, "is missing"

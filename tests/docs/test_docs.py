@@ -166,6 +166,7 @@ def test_the_example_of_a_deployment_kind_resolves_a_folder(tmp_path: Path) -> N
     assert (deployment.kind, deployment.python) == ("profile", str(program))
 
 
+@pytest.mark.needs("procps")
 def test_the_example_of_a_scheduler_kind_runs_cases(tmp_path: Path) -> None:
     bench = Bench(
         tmp_path,

@@ -63,6 +63,14 @@ def test_a_file_that_is_not_what_was_installed_is_named(
     assert found.text.startswith(f"{PACKAGE}/exceptions.py of {PACKAGE} {metadata.version(PACKAGE)} {defect}")
 
 
+def test_a_damaged_list_of_files_does_not_hide_what_it_still_states(installed: Path) -> None:
+    (record,) = installed.glob("*.dist-info/RECORD")
+    record.write_text(f"{PACKAGE}/half\n\n{PACKAGE}/x.py,sha256=AAAA,many,more\n{record.read_text()}")
+    (installed / PACKAGE / "exceptions.py").unlink()
+    (found,) = read(installed)
+    assert [each[0] for each in found["damaged"]] == [f"{PACKAGE}/x.py", f"{PACKAGE}/exceptions.py"]
+
+
 def package(name: str, version: str, *requires: str, damaged: tuple[tuple[str, str], ...] = ()) -> dict[str, Any]:
     return {"name": name, "version": version, "requires": list(requires), "damaged": [list(each) for each in damaged]}
 
