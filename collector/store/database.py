@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -118,10 +118,13 @@ def open_store(url: URL) -> Store:
         StoreNewerError: a newer collector has updated its schema.
     """
     try:
-        store = _sqlite(url) if url.get_backend_name() == "sqlite" else _postgresql(url)
-        with _without_foreign_keys(store), store.writing() as connection:
-            _update_schema(connection, url)
-            prepare_months(connection, (), now_ms())
+        with ExitStack() as opened:
+            store = _sqlite(url) if url.get_backend_name() == "sqlite" else _postgresql(url)
+            opened.callback(store.close)
+            with _without_foreign_keys(store), store.writing() as connection:
+                _update_schema(connection, url)
+                prepare_months(connection, (), now_ms())
+            opened.pop_all()
     except (ImportError, NoSuchModuleError) as error:
         message = f"the driver for {url.drivername} is not installed. Run: pip install 'psycopg[binary]'"
         raise StoreError(message) from error
@@ -162,8 +165,7 @@ def _sqlite(url: URL) -> Store:
     reader = create_engine(url, pool_size=4, max_overflow=4)
     store = Store(url=url, writer=writer, reader=reader)
 
-    @event.listens_for(writer, "connect")
-    def _open_writer(connection: Any, _record: Any) -> None:
+    def open_writer(connection: sqlite3.Connection) -> None:
         connection.isolation_level = None
         connection.execute("PRAGMA busy_timeout = 30000")
         if not file.stat().st_size:
@@ -183,11 +185,13 @@ def _sqlite(url: URL) -> Store:
         connection.execute("PRAGMA wal_autocheckpoint = 4000")
         connection.execute("PRAGMA journal_size_limit = 67108864")
 
-    @event.listens_for(reader, "connect")
-    def _open_reader(connection: Any, _record: Any) -> None:
+    def open_reader(connection: sqlite3.Connection) -> None:
         connection.isolation_level = None
         connection.execute("PRAGMA busy_timeout = 30000")
         connection.execute("PRAGMA query_only = ON")
+
+    _configure(writer, open_writer)
+    _configure(reader, open_reader)
 
     @event.listens_for(writer, "begin")
     def _begin_writing(connection: Connection) -> None:
@@ -198,6 +202,18 @@ def _sqlite(url: URL) -> Store:
         connection.exec_driver_sql("BEGIN")
 
     return store
+
+
+def _configure(engine: Engine, configure: Callable[[sqlite3.Connection], None]) -> None:
+    """Configure every new connection of SQLite; one for which that fails is closed, which the pool does not do."""
+
+    @event.listens_for(engine, "connect")
+    def _connected(connection: Any, _record: Any) -> None:
+        try:
+            configure(connection)
+        except BaseException:
+            connection.close()
+            raise
 
 
 def _update_schema(connection: Connection, url: URL) -> None:
