@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,6 +20,23 @@ RESULTS = click.option(
 )
 
 
+def _of_a_stage(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the arguments and options of a command that runs a stage; see ``StageRequest``."""
+    for parameter in (
+        click.option(
+            "--lane", metavar="LANE", help="The lane of the stage; not run if EXAWORKS_LANES names only others."
+        ),
+        click.option("--lock", is_flag=True, help="Hold the lock of the work directory while the command runs."),
+        click.option("--after", metavar="STAGE", help="Run only if this stage has passed."),
+        RESULTS,
+        SITE,
+        click.argument("command", nargs=-1, required=True),
+        click.argument("name"),
+    ):
+        command = parameter(command)
+    return command
+
+
 @click.command(
     context_settings={"ignore_unknown_options": True},
     epilog="""\b
@@ -30,30 +48,17 @@ Examples:
 EXAWORKS_DEPLOYMENT: the deployment to validate. EXAWORKS_CI_OPTIONS: more options of validate (not for control).
 """,
 )
-@click.argument("name")
-@click.argument("command", nargs=-1, required=True)
-@SITE
-@RESULTS
-@click.option("--after", metavar="STAGE", help="Run only if this stage has passed.")
-@click.option("--lock", is_flag=True, help="Hold the lock of the work directory while the command runs.")
-@click.option("--lane", metavar="LANE", help="The lane of the stage; not run if EXAWORKS_LANES names only others.")
+@_of_a_stage
 @click.pass_context
 def stage(
-    context: click.Context,
-    name: str,
-    command: tuple[str, ...],
-    site: str,
-    results: Path,
-    after: str | None,
-    lock: bool,
-    lane: str | None,
+    context: click.Context, /, name: str, command: tuple[str, ...], site: str, results: Path, **given: Any
 ) -> None:
     """Run the stage NAME, an exaworks COMMAND, and keep its exit code and its runs in the results folder."""
     import os
 
     from ci.stage import StageRequest, run
 
-    request = StageRequest(name, site, command, results, after=after, lock=lock, lane=lane)
+    request = StageRequest(name, site, command, results, **given)
     context.exit(run(request, context.obj, dict(os.environ), _echo))
 
 
@@ -68,23 +73,10 @@ Needs sbatch, and a work tree on a file system that the compute nodes share. The
 site file names.
 """,
 )
-@click.argument("name")
-@click.argument("command", nargs=-1, required=True)
-@SITE
-@RESULTS
-@click.option("--after", metavar="STAGE", help="Run only if this stage has passed.")
-@click.option("--lock", is_flag=True, help="Hold the lock of the work directory while the command runs.")
-@click.option("--lane", metavar="LANE", help="The lane of the stage; not run if EXAWORKS_LANES names only others.")
+@_of_a_stage
 @click.pass_context
 def submit(
-    context: click.Context,
-    name: str,
-    command: tuple[str, ...],
-    site: str,
-    results: Path,
-    after: str | None,
-    lock: bool,
-    lane: str | None,
+    context: click.Context, /, name: str, command: tuple[str, ...], site: str, results: Path, **given: Any
 ) -> None:
     """Run the stage NAME as a batch job of the machine, wait for its end, and exit with the exit code of the stage."""
     import os
@@ -93,9 +85,9 @@ def submit(
     from ci.submit import Submission
     from ci.submit import submit as run
 
-    request = StageRequest(name, site, command, results, after=after, lock=lock, lane=lane)
-    options = [*(["--lock"] if lock else []), *(["--lane", lane] if lane else [])]
-    options += [*(["--after", after] if after else []), "--results", str(results)]
+    request = StageRequest(name, site, command, results, **given)
+    options = [*(["--lock"] if request.lock else []), *(["--lane", request.lane] if request.lane else [])]
+    options += [*(["--after", request.after] if request.after else []), "--results", str(results)]
     arguments = (name, "--site", site, *options, "--", *command)
     submission = Submission(request, system_of(site, None), arguments, Path.cwd())
     context.exit(run(submission, dict(os.environ), _echo))

@@ -135,7 +135,7 @@ def draw(question: Question, facts: Facts) -> Facts:
             run["site"], question.link("systems", run["site"], run["system"]), run["system"]
         )
         rows.append((head, [_tile(question, run, name) for name in names]))
-    table = markup.matrix("Each component on each system", "system", heads, rows, compact=True)
+    table = markup.tile_table("Each component on each system", "system", heads, rows, "compact")
     return {"table": table, "lines": facts["runs"], "pager": pager(question, facts, "releases", facts["release"])}
 
 

@@ -96,7 +96,7 @@ def draw(question: Question, facts: Facts) -> Facts:
     heads = [Markup("{}").format(each or "—") for each in schedulers]
     here = ("runs", facts["site"], facts["system"], facts["run_id"])
     return {
-        "table": markup.matrix("Component by scheduler", "component", heads, rows, compact=True) if rows else "",
+        "table": markup.tile_table("Component by scheduler", "component", heads, rows, "compact") if rows else "",
         "groups": [(name, groups[name]) for name in sorted(groups, key=formatting.control_first)],
         "bar": markup.bar(facts["counts"]) if facts["counts"] else "",
         "pager": pager(question, facts, *here, of="cases"),

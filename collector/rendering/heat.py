@@ -87,25 +87,3 @@ def sparkline(shares: str) -> str:
 def _top(share: str) -> int:
     """Return the upper end of a bar, counted from the top; some of it shows even if nothing passed."""
     return 10 if share == NO_SHARE else 0 if share == ALL_PASSED else 10 - max(int(share), 1)
-
-
-def heat_map(
-    label: str,
-    corner: str,
-    columns: Sequence[Markup],
-    rows: Sequence[tuple[Markup, Sequence[Markup | None]]],
-    dense: bool = False,
-) -> Markup:
-    """Draw a table of tiles; a cell without a tile is not planned."""
-    head = "".join(f'<th scope="col">{escape(each)}</th>' for each in columns)
-    empty = '<td><span class="none" title="not planned there">·</span></td>'
-    body = "".join(
-        f'<tr><th scope="row">{escape(name)}</th>'
-        f"{''.join(empty if each is None else f'<td>{each}</td>' for each in tiles)}</tr>\n"
-        for name, tiles in rows
-    )
-    return Markup(  # noqa: S704 every part is escaped
-        f'<div class="scroll" role="region" aria-label="{escape(label)}" tabindex="0">'
-        f'<table class="matrix map{" dense" if dense else ""}"><thead><tr><th scope="col" class="corner">'
-        f"{escape(corner)}</th>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )

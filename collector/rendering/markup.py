@@ -97,15 +97,14 @@ def _span(name: str, markup: str) -> str:
     return f'<span class="{name}">{markup}</span>' if markup else ""
 
 
-def matrix(
+def tile_table(
     label: str,
     corner: str,
     columns: Iterable[Markup],
     rows: Iterable[tuple[Markup, Iterable[Markup | None]]],
-    compact: bool = False,
+    kind: str,
 ) -> Markup:
-    """Draw a table of tiles; a cell without a tile is not planned."""
-    kind = "matrix compact" if compact else "matrix"
+    """Draw a table of tiles; a cell without a tile is not planned. kind: a CSS class, such as ``compact``."""
     head = "".join(f'<th scope="col">{escape(each)}</th>' for each in columns)
     empty = '<td><span class="none" title="not planned there">·</span></td>'
     body = "".join(
@@ -115,7 +114,7 @@ def matrix(
     )
     return Markup(  # noqa: S704 every part is escaped
         f'<div class="scroll" role="region" aria-label="{escape(label)}" tabindex="0">'
-        f'<table class="{kind}"><thead><tr><th scope="col" class="corner">{escape(corner)}'
+        f'<table class="matrix {kind}"><thead><tr><th scope="col" class="corner">{escape(corner)}'
         f"</th>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 

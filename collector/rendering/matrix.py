@@ -8,7 +8,8 @@ from markupsafe import Markup
 
 from collector import formatting
 from collector.rendering.base import Facts, Question
-from collector.rendering.heat import Mark, heat_map, heat_tile
+from collector.rendering.heat import Mark, heat_tile
+from collector.rendering.markup import tile_table
 
 TRANSPOSED = 3
 """With at most this many systems, each system is a column, so that a narrow screen shows the whole matrix."""
@@ -66,9 +67,9 @@ def _map(
     names = {name: Markup("{}").format(formatting.subject(name)) for name in columns}
     if len(by_system) <= TRANSPOSED and not dense:
         rows = [(names[name], [drawn.get((place, name)) for place in places]) for name in columns]
-        return heat_map(label, "component", list(heads.values()), rows)
+        return tile_table(label, "component", heads.values(), rows, "map")
     rows = [(heads[place], [drawn.get((place, name)) for name in columns]) for place in places]
-    return heat_map(label, "system", list(names.values()), rows, dense)
+    return tile_table(label, "system", names.values(), rows, "map dense" if dense else "map")
 
 
 def _system_head(question: Question, place: tuple[str, str], tile: Facts, dense: bool) -> Markup:
