@@ -84,6 +84,23 @@ BENCHMARKS = (
         "robustness: killed processes",
         False,
     ),
+    Benchmark("ingest", ("benchmarks.ingest",), ("ingest",), 4, "the collector's ingest into empty databases"),
+    Benchmark(
+        "ingest-onto",
+        ("benchmarks.ingest", "--onto", "1000000", "--no-standin"),
+        ("ingest-onto",),
+        15,
+        "the collector's ingest into databases of a million records",
+    ),
+    Benchmark("workers", ("benchmarks.workers",), ("workers",), 4, "one and four collectors on one PostgreSQL"),
+    Benchmark("space", ("benchmarks.space",), ("space",), 5, "the collector's space on disk, and its retention"),
+    Benchmark(
+        "dashboard",
+        ("benchmarks.dashboard", "--big", "1000000"),
+        ("dashboard",),
+        15,
+        "the dashboard's pages with a small history and one of a million records",
+    ),
     Benchmark("components", ("benchmarks.components",), ("components",), 40, "the components' cases of the scale tier"),
 )
 

@@ -32,6 +32,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.databases import KINDS, Databases
 from benchmarks.history import fill, is_complete
 from benchmarks.ingest import memory
+from benchmarks.load import Watch
+from benchmarks.results import Cell, publish
 from benchmarks.spells import SUBJECTS, Shape
 from collector.auth.visibility import EVERYTHING
 from collector.clock import now_ms
@@ -168,8 +170,9 @@ def main() -> None:
         "big": big,
     }
     same = shapes["small_grid"].nights
-    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
-    print(f"{'page':<28} {'records':>10} {'p50 ms':>8} {'p99 ms':>8} {'queries':>8} {'kB':>6} {'p50 ratio':>10}")
+    watch = Watch()
+    rows: list[list[Cell]] = []
+    notes = []
     for kind in options.database or KINDS:
         with Databases(kind, options.keep) as databases:
             stores = {
@@ -177,7 +180,7 @@ def main() -> None:
             }
             collect_as_a_server()
             for page, path, names, columns, histories in (
-                ("Now", "/", {}, 0, ("small_now", "big")),
+                ("first page", "/", {}, 0, ("small_now", "big")),
                 (f"grid, {same} runs", *GRID, same, ("small_grid", "big")),
                 ("grid, 100 runs", *GRID, 100, ("big",)),
             ):
@@ -188,14 +191,15 @@ def main() -> None:
                         print(f"{kind} {name} is not complete yet: run this again")
                         continue
                     p50, p99, size, queries = measure(store, page_renderer(store, path, names, columns), options.times)
-                    ratio, before = f"{p50 / before:.2f}" if before else "-", p50
-                    figures = f"{p50:>8.1f} {p99:>8.1f} {queries:>8} {size // 1000:>6} {ratio:>10}"
-                    print(f"{kind + ' ' + page:<28} {record_count(store):>10,} {figures}", flush=True)
+                    ratio, before = p50 / before if before else None, p50
+                    rows.append([kind, page, record_count(store), p50, p99, ratio, queries, size // 1000])
             for store in stores.values():
                 if store is not None:
                     store.close()
             if stores["big"] is not None:
-                print(measure_http(databases, options.times), flush=True)
+                notes.append(measure_http(databases, options.times))
+    headers = ("database", "page", "records", "p50 ms", "p99 ms", "p50, ratio to the small history", "queries", "kB")
+    publish("dashboard", headers, rows, watch.load(), times=headers[3:6], notes=notes)
 
 
 if __name__ == "__main__":

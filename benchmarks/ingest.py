@@ -6,9 +6,8 @@
 
 Starts a real collector on the loopback interface, and sends batches over one connection, or --clients connections, with
 a stored token. Prints the records per second and the ratio to a bare ``executemany`` (SQLite) or COPY (PostgreSQL) in
-the same run, so that the result does not depend on the machine; then the server's CPU time per record in microseconds
-and its peak memory. The last line is for a CherryPy handler that computes one bcrypt per record (``standin.py``; its
-environment is created on first use, from PyPI).
+the same run, the server's CPU time per record, and its peak memory. The last line is for a CherryPy handler that
+computes one bcrypt per record (``standin.py``; its environment is created on first use, from PyPI).
 
 With --onto the database is first filled with the history of ``history.py``. A folder given with --keep is used again;
 --fill-seconds limits the filling in one call, and the next one continues.
@@ -36,6 +35,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.databases import KINDS, Databases
 from benchmarks.history import fill, is_complete, make_run
+from benchmarks.load import Watch
+from benchmarks.results import Cell, publish
 from benchmarks.spells import Shape, Spell
 from collector.store.database import database_url, open_store
 from collector.store.tables import runs
@@ -44,6 +45,8 @@ from tests.collector.process import Collector, batch, tool
 
 STANDIN = Path(__file__).with_name("standin.py")
 STANDIN_RECORDS = 12
+UNLIMITED = "rates: {per_second: 100000, burst: 100000}\n"
+"""A configuration of the collector under which no request is refused for its rate."""
 
 
 def new_runs(records: int, after: datetime) -> list[tuple[Manifest, list[Record]]]:
@@ -113,16 +116,22 @@ def bare_copy(records: list[Record], size: int, url: str) -> float:
 def send_all(server: Collector, token: str, records: list[Record], size: int, clients: int) -> float:
     """Send the records in batches, and return the records per second until the last acknowledgement."""
     bodies = [batch(records[start : start + size]) for start in range(0, len(records), size)]
-
-    def send(body: bytes) -> None:
-        answer = server.post("/api/v1/records", body, token=token)
-        if answer.status_code != 200 or msgspec.json.decode(answer.content)["rejected"]:
-            raise SystemExit(f"a batch was not stored: {answer.status_code} {answer.text[:400]}")
-
     began = time.perf_counter()
     with ThreadPoolExecutor(clients) as pool:
-        list(pool.map(send, bodies))
+        list(pool.map(lambda body: post_batch(server.session, server.url, token, body), bodies))
     return len(records) / (time.perf_counter() - began)
+
+
+def post_batch(session: requests.Session, url: str, token: str, body: bytes) -> None:
+    """Send a batch of records to a collector.
+
+    Raises:
+        SystemExit: not all of them were stored.
+    """
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
+    answer = session.post(f"{url}/api/v1/records", data=body, headers=headers, timeout=300)
+    if answer.status_code != 200 or msgspec.json.decode(answer.content)["rejected"]:
+        raise SystemExit(f"a batch was not stored: {answer.status_code} {answer.text[:400]}")
 
 
 def cpu_seconds(process: int) -> float:
@@ -137,15 +146,15 @@ def memory(process: int) -> float:
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
-def measure(databases: Databases, name: str, records: int, size: int, clients: int) -> str:
-    """Send new runs to a server with a database, and return a line with the results."""
+def measure(databases: Databases, name: str, records: int, size: int, clients: int) -> list[Cell]:
+    """Send new runs to a server with a database, and return a row of the table."""
     url = databases.url(name)
     sent_runs = new_runs(records, newest_start(url, databases.folder))
     all_records = [each for _, some in sent_runs for each in some]
     with tempfile.TemporaryDirectory() as temporary:
         home = Path(temporary)
         config = home / "collector.yaml"
-        config.write_text("rates: {per_second: 100000, burst: 100000}\n", encoding="utf-8")
+        config.write_text(UNLIMITED, encoding="utf-8")
         server = Collector(home, "--database", url, "--config", str(config), token=None)
         try:
             key = home if databases.kind == "postgresql" else databases.folder / name
@@ -162,12 +171,11 @@ def measure(databases: Databases, name: str, records: int, size: int, clients: i
             server.stop()
         sqlite = databases.kind == "sqlite"
         bare_rate = bare(all_records, size, home) if sqlite else bare_copy(all_records, size, url)
-    rates = f"{rate:>10,.0f} {bare_rate:>10,.0f} {rate / bare_rate:>6.2f}"
-    return f"{databases.kind:<12} {size:>6} {rates} {cpu:>7.0f} {peak:>8.0f}"
+    return [databases.kind, size, rate, bare_rate, rate / bare_rate, cpu, peak]
 
 
-def standin(folder: Path) -> str:
-    """Send records to the stand-in, one per request, and return a line with the results."""
+def standin(folder: Path) -> list[Cell]:
+    """Send records to the stand-in, one per request, and return a row of the table."""
     python = folder / "standin" / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(python.parents[1])], check=True)
@@ -189,7 +197,7 @@ def standin(folder: Path) -> str:
         finally:
             server.terminate()
             server.wait()
-    return f"{'stand-in':<12} {1:>6} {rate:>10,.1f} {'':>10} {'':>6} {cpu:>7.0f} {peak:>8.0f}"
+    return ["stand-in", 1, rate, None, None, cpu, peak]
 
 
 def main() -> None:
@@ -203,8 +211,8 @@ def main() -> None:
     parser.add_argument("--fill-seconds", type=float, default=math.inf, help="time limit of filling a database")
     parser.add_argument("--no-standin", action="store_true", help="do not measure the stand-in")
     options = parser.parse_args()
-    print(f"onto {options.onto:,} records, load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
-    print(f"{'database':<12} {'batch':>6} {'records/s':>10} {'bare/s':>10} {'ratio':>6} {'CPU us':>7} {'peak MB':>8}")
+    watch = Watch()
+    rows: list[list[Cell]] = []
     for kind in options.database or KINDS:
         with Databases(kind, options.keep) as databases:
             if options.onto:
@@ -218,10 +226,15 @@ def main() -> None:
                     continue
             for size in options.batch or [500, 5000]:
                 name = "big" if options.onto else f"empty{size}_{time.time_ns():x}"
-                print(measure(databases, name, options.records, size, options.clients), flush=True)
+                rows.append(measure(databases, name, options.records, size, options.clients))
     if not options.no_standin:
         tools = Path(os.environ.get("EXAWORKS_HOME") or Path(__file__).resolve().parents[1] / ".exaworks", "benchmarks")
-        print(standin(tools))
+        rows.append(standin(tools))
+    onto = f"onto a history of {options.onto:,} records" if options.onto else "into empty databases"
+    note = f"{options.records:,} records {onto}, from {options.clients} client(s)."
+    headers = ("database", "batch", "records/s", "bare records/s", "ratio", "CPU us a record", "peak memory MB")
+    name = "ingest-onto" if options.onto else "ingest"
+    publish(name, headers, rows, watch.load(), times=("records/s", "bare records/s", "ratio"), notes=[note])
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from itertools import chain
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, select, tuple_
@@ -148,19 +147,20 @@ def find_record(connection: Connection, record_id: str, visibility: Visibility) 
     """Return a record with its run and, if it is still stored, its body."""
     if len(record_id) != 64 or set(record_id) - set("0123456789abcdef"):
         return None
-    ranges = run_key_ranges(connection)
-    numbers = (range(keys.start >> LOOKUP_BITS, (keys.stop - 1 >> LOOKUP_BITS) + 1) for keys in ranges)
-    groups = among(connection, lookup, chain.from_iterable(numbers))
     query = (
         select(records, bodies.c.body, cells.c.case_id, runs.c.run_id, systems.c.site, systems.c.system)
         .join(runs, runs.c.id == records.c.run)
         .join(systems, systems.c.id == runs.c.system)
         .join(cells, cells.c.id == records.c.cell)
         .outerjoin(bodies, bodies.c.record == records.c.id)
-        .where(groups, records.c.record_key == record_key(record_id))
+        .where(records.c.record_key == record_key(record_id))
     )
-    rows = connection.execute(visibility.of(query)).all()
-    return next((row for row in rows if row_record_id(row) == record_id), None)
+    for keys in reversed(list(run_key_ranges(connection))):  # most records that are looked for are new
+        groups = range(keys.start >> LOOKUP_BITS, (keys.stop - 1 >> LOOKUP_BITS) + 1)
+        for row in connection.execute(visibility.of(query.where(among(connection, lookup, groups)))):
+            if row_record_id(row) == record_id:
+                return row
+    return None
 
 
 def row_record_id(row: Row[Any]) -> str:
