@@ -155,7 +155,7 @@ def find_record(connection: Connection, record_id: str, visibility: Visibility) 
         .outerjoin(bodies, bodies.c.record == records.c.id)
         .where(records.c.record_key == record_key(record_id))
     )
-    for keys in reversed(list(run_key_ranges(connection))):  # most records that are looked for are new
+    for keys in run_key_ranges(connection):  # the newest first: most records that are looked for are new
         groups = range(keys.start >> LOOKUP_BITS, (keys.stop - 1 >> LOOKUP_BITS) + 1)
         for row in connection.execute(visibility.of(query.where(among(connection, lookup, groups)))):
             if row_record_id(row) == record_id:

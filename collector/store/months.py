@@ -119,8 +119,8 @@ def _new_run_key(connection: Connection, started: int, now: int) -> int | None:
 
 def forget_numbers(connection: Connection) -> None:
     """Drop the counters of the months; each is created again from the runs that are stored."""
-    like = text("SELECT relname FROM pg_class WHERE relkind = 'S' AND relname ~ '^runs_[0-9]{4}_[0-9]{2}$'")
-    for sequence in connection.execute(like).scalars().all():
+    like = text("SELECT relname FROM pg_class WHERE relkind = 'S' AND pg_table_is_visible(oid) AND relname ~ :name")
+    for sequence in connection.execute(like, {"name": "^runs_[0-9]{4}_[0-9]{2}$"}).scalars().all():
         connection.execute(text(f"DROP SEQUENCE {sequence}"))
 
 
@@ -177,12 +177,12 @@ def attach_partition(connection: Connection, partition: Partition) -> None:
 
 
 def run_key_ranges(connection: Connection) -> Iterator[range]:
-    """Yield the ranges in which the keys of the runs are dense: one for each month, and one for the other runs."""
-    first = connection.execute(select(func.min(runs.c.id))).scalar()
-    while first is not None:
-        end = ((first >> MONTH_BITS) + 1) << MONTH_BITS
-        yield range(first, connection.execute(select(func.max(runs.c.id)).where(runs.c.id < end)).scalar_one() + 1)
-        first = connection.execute(select(func.min(runs.c.id)).where(runs.c.id >= end)).scalar()
+    """Yield the ranges in which the keys of the runs are dense, the highest first: each month, then the other runs."""
+    last = connection.execute(select(func.max(runs.c.id))).scalar()
+    while last is not None:
+        base = last >> MONTH_BITS << MONTH_BITS
+        yield range(connection.execute(select(func.min(runs.c.id)).where(runs.c.id >= base)).scalar_one(), last + 1)
+        last = connection.execute(select(func.max(runs.c.id)).where(runs.c.id < base)).scalar()
 
 
 def _lock_layout(connection: Connection) -> None:

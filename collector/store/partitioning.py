@@ -75,6 +75,8 @@ def partition_bodies(store: Store, report: Report) -> Moved:
         for number, (start, end) in enumerate(months, 1):
             began = time.monotonic()
             partition, rows = _move(store, start, end)
+            if partition is None:
+                continue
             count += rows
             seconds = time.monotonic() - began
             report(f"{partition.table}: {rows:,} bodies moved in {seconds:.0f} s ({number} of {len(months)})")
@@ -145,13 +147,15 @@ def _pending(store: Store) -> list[tuple[int, int]]:
     return [*dated, *reversed(list(pairwise([*starts[1:], min(end, PLAIN_END)])))]
 
 
-def _move(store: Store, start: int, end: int) -> tuple[Partition, int]:
-    """Move the bodies of a range of keys to a partition of their own; return it with their number.
+def _move(store: Store, start: int, end: int) -> tuple[Partition | None, int]:
+    """Move the bodies of a range of keys to a partition of their own; return it (None if it exists) and their number.
 
     Writers of bodies wait until the end, readers only while the bounds of the partitions change.
     """
     with _locking(store) as connection:
         connection.execute(text("LOCK TABLE ONLY bodies IN SHARE ROW EXCLUSIVE MODE"))
+        if not any(each.table == EARLIER and each.holds(start) for each in partitions(connection)):
+            return None, 0  # another call has moved it meanwhile
         partition = create_partition(connection, start, end, attach=False)
         of_range = f"FROM {EARLIER} WHERE record >= {start << RECORD_BITS}"
         copied = connection.execute(text(f"INSERT INTO {partition.table} SELECT * {of_range}")).rowcount

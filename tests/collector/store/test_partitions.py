@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import select as io
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from threading import Barrier, Thread
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -27,7 +28,7 @@ from collector.store.recompute import verify
 from collector.store.retention import BODIES, TAILS, prune
 from collector.store.tables import bodies, records, runs
 from dashboard_client.schema import Record
-from tests.collector.process import Collector, command, environment, tool
+from tests.collector.process import Collector, command, environment, tool, wait_until
 from tests.collector.samples import CASES, closing, manifest, record
 from tests.collector.store.test_order import added, closed, opened, rolled_up, two_runs
 
@@ -243,6 +244,38 @@ def test_a_reader_that_holds_a_month_delays_no_retention(partitioned: Store, mon
     assert problems(partitioned) == []
 
 
+@pytest.mark.parametrize("level", ["the bodies of a run", "the whole record of a verdict"])
+def test_a_read_touches_only_the_partition_of_its_month(partitioned: Store, level: str) -> None:
+    for months in (0, 3, 8):
+        send(partitioned, months)
+    with partitioned.reading() as connection:
+        run = connection.execute(select(runs.c.id).where(runs.c.run_id == "3-months-ago")).scalar_one()
+        query = f"SELECT body FROM bodies WHERE record BETWEEN {run << 20} AND {((run + 1) << 20) - 1}"
+        if level == "the whole record of a verdict":
+            connection.execute(text("SET LOCAL enable_hashjoin = off"))  # with so few rows, it would read all of them
+            connection.execute(text("SET LOCAL enable_mergejoin = off"))
+            query = f"SELECT body FROM records LEFT JOIN bodies ON record = id WHERE run = {run} AND attempt = 1"
+        plan = connection.execute(text(f"EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) {query}")).scalars().all()
+    read = {name for line in plan for name in re.findall(r"on (bodies_\w+)", line) if "never executed" not in line}
+    assert {name.removesuffix("_pkey") for name in read} == {name_of(3)}
+
+
+def test_a_run_that_arrives_while_its_month_is_dropped_is_neither_lost_nor_half_deleted(partitioned: Store) -> None:
+    send(partitioned, 8)
+    pruned = []
+    pruning = Thread(target=lambda: pruned.append(prune(partitioned, BODIES, NOW - 90 * DAY_MS)))
+    with partitioned.writing() as connection:
+        began = f"{ago(8):%Y-%m-%dT%H}"
+        opened(manifest("arriving", CASES, started=f"{began}:00:00Z"))(connection)
+        added(*(record("arriving", case, at=f"{began}:01:") for case in CASES))(connection)
+        pruning.start()
+        wait_for_lock(partitioned, "LOCK TABLE ONLY bodies IN ACCESS EXCLUSIVE MODE")
+    pruning.join(60)
+    assert [(each.runs, each.records, each.partitions) for each in pruned] == [(2, 2 * len(CASES), 0)]
+    assert problems(partitioned) == []
+    assert prune(partitioned, BODIES, NOW - 90 * DAY_MS).partitions == 1
+
+
 def test_an_existing_database_is_divided_by_the_months_of_arrival(store: Store, url: str, tmp_path: Path) -> None:
     arrived(store, range(5))
     with store.reading() as connection:
@@ -290,11 +323,11 @@ def test_a_migration_that_is_killed_loses_nothing_and_continues(
             while "moved" not in process.stderr.readline():
                 pass
         else:
-            wait_for_lock(postgres)
+            wait_for_lock(store, "ALTER TABLE bodies DETACH")
         process.send_signal(signal.SIGKILL)
         process.wait()
         process.stderr.close()
-    wait_for_no_client(postgres, store)
+    wait_for_no_client(store)
     assert all_bodies(store) == stored
     assert problems(store) == []
     send(store, 0, run_id="between")
@@ -315,23 +348,19 @@ def partition_bodies_until_created(store: Store) -> None:
         partition_bodies(store, stop)
 
 
-def wait_for_lock(postgres: Cluster) -> None:
-    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'ALTER TABLE%'"
-    with psycopg.connect(postgres.dsn("postgres"), autocommit=True) as connection:
-        end = now_ms() + 30_000
-        while not connection.execute(waiting).fetchone()[0]:  # type: ignore[index]
-            assert now_ms() < end, "the migration never waited for the reader"
-            io.select([], [], [], 0.02)
+def wait_for_lock(store: Store, statement: str) -> None:
+    """Wait until another session waits for a lock in a statement that begins so."""
+    waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE :start")
+    with store.writer.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        assert wait_until(lambda: connection.execute(waiting, {"start": f"{statement}%"}).scalar_one() > 0, 30)
 
 
-def wait_for_no_client(postgres: Cluster, store: Store) -> None:
+def wait_for_no_client(store: Store) -> None:
     """Wait until PostgreSQL has noticed that the killed process is gone."""
-    active = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND state <> 'idle'"
-    with psycopg.connect(postgres.dsn("postgres"), autocommit=True) as connection:
-        end = now_ms() + 30_000
-        while connection.execute(active, (store.url.database,)).fetchone()[0]:  # type: ignore[index]
-            assert now_ms() < end, "a session of the killed process is still active"
-            io.select([], [], [], 0.02)
+    active = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE :state")
+    with store.writer.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        others = lambda: connection.execute(active, {"state": "%active%"}).scalar_one() - 1  # noqa: E731
+        assert wait_until(lambda: not others(), 30)
 
 
 def test_a_migration_that_cannot_get_the_table_names_the_reason_and_changes_nothing(
@@ -393,8 +422,6 @@ def test_the_keys_of_a_month_follow_from_its_start() -> None:
 
 
 def test_two_servers_create_the_partition_of_the_same_month_at_the_same_time(url: str, tmp_path: Path) -> None:
-    from threading import Barrier, Thread
-
     assert tool(tmp_path, "partition", "--database", url).returncode == 0
     servers = [Collector(tmp_path / name, "--database", url) for name in ("a", "b")]
     barrier, answers = Barrier(2), []
