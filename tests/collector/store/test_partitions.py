@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import signal
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from threading import Barrier, Thread
+from threading import Barrier, Event, Thread
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -301,6 +303,41 @@ def test_an_existing_database_is_divided_by_the_months_of_arrival(store: Store, 
     with store.writing() as connection:
         late = record("4-months-ago", "flux/late@flux", at=f"{ago(4):%Y-%m-%dT%H}:01:")
         assert added(late)(connection) == []
+    assert problems(store) == []
+
+
+def test_a_server_stores_old_and_new_runs_while_the_database_is_divided(store: Store, url: str, tmp_path: Path) -> None:
+    arrived(store, range(8))
+    served = Collector(tmp_path, "--database", url)
+    done, started = Event(), Event()
+    sent: list[str] = []
+
+    def push() -> None:
+        for number in itertools.count():
+            months = number % 8
+            late = record(f"{months}-months-ago", f"flux/late{number}@flux", at=f"{ago(months):%Y-%m-%dT%H}:01:")
+            new = record(f"new-{number}", CASES[0], at=f"{ago(months):%Y-%m-%dT%H}:01:")
+            answer = served.add(late, new)
+            assert answer.json()["rejected"] == [], answer.text
+            sent.extend(each["record_id"] for each in answer.json()["acknowledged"])
+            started.set()
+            if done.is_set():
+                return
+
+    with ThreadPoolExecutor(1) as pool:
+        pushing = pool.submit(push)
+        assert started.wait(60)
+        try:
+            moved = partition_bodies(store, lambda line: None)
+        finally:
+            done.set()
+        pushing.result(60)
+    assert served.stop() == 0
+    assert moved.partitions == 7
+    with store.reading() as connection:
+        stored = connection.execute(select(func.count()).select_from(bodies)).scalar_one()
+        assert None not in [queries.find_record(connection, each, EVERYTHING) for each in sent]
+    assert stored == 8 * len(CASES) + len(sent)
     assert problems(store) == []
 
 
