@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from sdk_tests.emulators.lsf import REPORT_DELAY
 from sdk_tests.schedulers import JobState
 from sdk_tests.schedulers.lsf import LsfKind
 from sdk_tests.testbeds import manage
@@ -27,9 +29,11 @@ def lsf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 def test_lsf_writes_its_report_before_the_output_and_after_the_end_of_bsub(lsf: Cluster) -> None:
     report = lsf.folder / "late.out"
+    began = time.monotonic()
     done = lsf.run("bsub", "-K", "-o", str(report), "echo printed; exit 4")
+    there = report.exists()
+    assert not there or time.monotonic() - began > REPORT_DELAY
     assert done.exit_code == 4
-    assert not report.exists()
     wait_until(report.exists)
     text = report.read_text()
     assert text.startswith("Sender: LSF System")
