@@ -1,10 +1,11 @@
-"""Find processes by their command lines in /proc, since a small system has neither pgrep nor ps."""
+"""Find processes by their command lines or working directories, in /proc, since a small system has no pgrep or ps."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import re
+import signal
 from pathlib import Path
 
 
@@ -19,3 +20,20 @@ def running(pattern: str, parent: int | None = None) -> list[int]:
             if re.search(pattern, command) and parent in (None, above):
                 found.append(int(entry.name))
     return [pid for pid in found if pid != os.getpid()]
+
+
+def working_below(folder: Path) -> list[int]:
+    """Return the ids of other processes whose working directory is this folder or below it."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (entry / "cwd").readlink().is_relative_to(folder):
+                found.append(int(entry.name))
+    return [pid for pid in found if pid != os.getpid()]
+
+
+def kill_below(folder: Path) -> None:
+    """Kill the processes that work in or below a folder, such as agents of RADICAL that survive their client."""
+    for pid in working_below(folder):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)

@@ -23,6 +23,7 @@ from exaworks_sdk.tutorials import Block, Output, blocks, notebook
 from exaworks_sdk.tutorials.workspace import environment as jupyter_environment
 from sdk_tests.testbeds import manage
 from tests.needs import need
+from tests.running import kill_below
 
 TUTORIALS = Path(__file__).resolve().parents[2] / "docs" / "tutorials"
 
@@ -94,13 +95,14 @@ def test_every_tutorial_is_in_the_table_and_has_a_test() -> None:
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    """Return the environment of the release's components, with its own home folder."""
+def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The environment of the release's components, with its own home folder; no process stays in that folder."""
     prefix = need("components")
     home = tmp_path / "home"
     home.mkdir()
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "RADICAL", "FLUX"))}
-    return {**kept, "HOME": str(home), "VIRTUAL_ENV": prefix, "PATH": f"{prefix}/bin:{os.environ['PATH']}"}
+    yield {**kept, "HOME": str(home), "VIRTUAL_ENV": prefix, "PATH": f"{prefix}/bin:{os.environ['PATH']}"}
+    kill_below(home)
 
 
 @pytest.fixture
