@@ -111,7 +111,7 @@ class CobaltKind(SchedulerKind):
         return [*argv, "--mode", "script", str(job.script)]
 
     def parse_submit(self, done: CommandResult) -> str:
-        job = parse_job_id(done, r"^\s*(\d+)\s*$")
+        job = parse_job_id(done, r"^\s*(\d{1,18})\s*$")
         log = next((word for word in done.argv if word.startswith(_LOG)), None)
         if log:
             self.logs[job] = Path(log[len(_LOG) :])

@@ -139,7 +139,7 @@ class LsfKind(SchedulerKind):
         return ["env", f"SCRIPT={job.script}", "sh", "-c", 'exec "$@" < "$SCRIPT"', "sh", *argv]
 
     def parse_submit(self, done: CommandResult) -> str:
-        return parse_job_id(done, r"^Job <(\d+)> is submitted")
+        return parse_job_id(done, r"^Job <(\d{1,18})> is submitted")
 
     def status_argv(self, ids: Sequence[str]) -> list[str]:
         return self._bjobs(["-a"], COLUMNS, ids)

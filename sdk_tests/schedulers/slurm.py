@@ -43,7 +43,7 @@ _ACCOUNTED = ("JobID", "State", "ExitCode", "Submit", "Start", "End", "NodeList"
 _ALLOCATION = ("JobID", "State", "UserID", "NodeList", "JobID")
 _OWN = ("JobID", "Name", "WorkDir", "JobID")
 """The id is the first and the last column: a row with two different ids, or with one, has lost a part."""
-_ID = re.compile(r"\d+(?:_\d+|\+\d+)?(?:;[\w.-]+)?", re.ASCII)
+_ID = re.compile(r"\d{1,18}(?:[_+]\d{1,18})?(?:;[\w.-]+)?", re.ASCII)
 
 STATES: Mapping[str, JobState] = {
     "PENDING": JobState.QUEUED,
