@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sdk_tests.api import EVERY, Case, Outcome, Where, case
+    from sdk_tests.api import EVERY, Case, Fixture, Outcome, Where, case
 
-__all__ = ["EVERY", "Case", "Outcome", "Where", "case"]
+__all__ = ["EVERY", "Case", "Fixture", "Outcome", "Where", "case"]
 
 
 def __getattr__(name: str) -> Any:

@@ -15,5 +15,6 @@ from __future__ import annotations
 
 from sdk_tests.model.attempt import Outcome
 from sdk_tests.model.case import EVERY, Case, Where, case
+from sdk_tests.model.fixture import Fixture
 
-__all__ = ["EVERY", "Case", "Outcome", "Where", "case"]
+__all__ = ["EVERY", "Case", "Fixture", "Outcome", "Where", "case"]

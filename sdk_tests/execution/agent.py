@@ -12,6 +12,9 @@ supervisor can submit them again. The agent stops if the scheduler that started 
 
 ``preflights`` in the file are the programs that start each component for real; the one without a name looks at the
 node. A case starts when those of its components have ended well; if one has not, the case ends as ``blocked``.
+
+A case with a ``fixture`` shares it with the others that have the same one. If it does not start, its cases have the end
+of the fixture as their own, with ``fixture_failed``.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from typing import Any
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from sdk_tests.execution import temporary_folder
+from sdk_tests.execution.fixtures import Fixtures
 from sdk_tests.execution.node_conditions import conditions
 from sdk_tests.execution.process_table import ProcessEnd, ProcessTable
 from sdk_tests.model.output import telling_line
@@ -56,7 +60,8 @@ class Running:
     """A case that runs.
 
     disturbed: why its allocation was not healthy while it ran; empty where it was. leftover_jobs: ``job ID`` of each
-    job of the inner scheduler that was cancelled after its end.
+    job of the inner scheduler that was cancelled after its end. fixture: what it shares with other cases.
+    fixture_failed: it did not run, because that did not start.
     """
 
     index: int
@@ -65,6 +70,8 @@ class Running:
     waited: bool
     disturbed: str = ""
     leftover_jobs: list[str] = field(default_factory=list)
+    fixture: str = ""
+    fixture_failed: bool = False
 
 
 @dataclass
@@ -197,6 +204,9 @@ class Agent:
         self._inner = InnerScheduler(inner, self._processes, str(self._folder)) if inner else None
         self._parent = os.getppid()
         self._running: dict[int, Running] = {}
+        self._fixtures = Fixtures(self._processes)
+        self._fixture_cores: dict[str, int] = {}
+        """The cores of each fixture that runs."""
         self._checks = self._holds = 0
         self._full = False
         self._unhealthy = ""
@@ -220,6 +230,7 @@ class Agent:
             elif not self._holds and not (self._suspect and self._running):
                 self._start()
             self._processes.poll(1.0)
+            self._end_unserved()
 
     def _try(self, component: str, argv: Sequence[str]) -> None:
         """Start the preflight of a component, or of this node, in the environment of the cases."""
@@ -261,25 +272,32 @@ class Agent:
 
     def _start(self) -> None:
         self._block()
-        used = sum(running.cores for running in self._running.values())
+        used = sum(running.cores for running in self._running.values()) + sum(self._fixture_cores.values())
         for index, case in list(self._waiting):
             if self._trying.intersection(("", *case.get("components", ()))):
                 continue
-            if used and used + case["cores"] > self._slots:
+            fixture = case.get("fixture")
+            name, cores = (fixture["name"], fixture["cores"]) if fixture else ("", case["cores"])
+            if name in self._fixtures:  # its cores are counted
+                if not self._fixtures.admits(name, case["walltime"]):
+                    continue
+                cores = 0
+            elif used and used + cores > self._slots:
                 break
-            used += case["cores"]
+            elif fixture:
+                used += cores
+                self._start_fixture(fixture, case)
+                continue
+            used += cores
             self._waiting.remove((index, case))
-            running = Running(index, case["cores"], case["scratch"], self._full)
+            running = Running(index, cores, case["scratch"], self._full or bool(fixture), fixture=name)
+            argv = [*fixture["enter"], self._fixtures.enter(name)[0], *case["argv"]] if fixture else case["argv"]
             self._running[index] = running
             (self._folder / f"{index}.started").touch()
-            environ = payload_environment(os.environ, case["environment"])
-            temporary = temporary_folder.create(case["scratch"], case["mark"], case["one_machine"])
-            if temporary is not None:
-                environ[temporary_folder.VARIABLE] = temporary
             self._processes.spawn(
                 case["key"],
-                case["argv"],
-                environ,
+                argv,
+                _environment(case, case["scratch"], case["mark"]),
                 case["scratch"],
                 case["walltime"],
                 partial(self._ended, running, case["mark"]),
@@ -287,20 +305,48 @@ class Agent:
             )
         self._full = self._full or bool(self._waiting)
 
+    def _start_fixture(self, fixture: Mapping[str, Any], case: Mapping[str, Any]) -> None:
+        """Start the fixture of a case, in the environment of the case."""
+        name = fixture["name"]
+        key, folder = self._fixtures.prepare(name, fixture["scratch"])
+        mark = f"{fixture['mark']}/{key}"
+        self._fixture_cores[name] = fixture["cores"]
+
+        def ended(_: ProcessEnd) -> None:
+            del self._fixture_cores[name]
+            temporary_folder.remove(mark)
+
+        seconds = (fixture["start"], fixture["walltime"], fixture["walltime"])
+        environ = _environment(case, folder, mark)
+        self._fixtures.start(name, key, folder, fixture["argv"], environ, seconds=seconds, mark=mark, ended=ended)
+
+    def _end_unserved(self) -> None:
+        """End the cases whose fixture has failed, with its end as their own; end the fixtures that no case needs."""
+        for index, case in list(self._waiting):
+            name = (case.get("fixture") or {}).get("name")
+            if name in self._fixtures.failed:
+                self._waiting.remove((index, case))
+                end = replace(self._fixtures.failed[name], key=case["key"], stdout=b"", stdout_bytes=0)
+                running = Running(index, 0, case["scratch"], True, fixture=name, fixture_failed=True)
+                self._write(running, end)
+        self._fixtures.tick({case["fixture"]["name"] for _, case in self._waiting if case.get("fixture")})
+
     def _ended(self, running: Running, mark: str, end: ProcessEnd) -> None:
         del self._running[running.index]
         temporary_folder.remove(mark)
+        if running.fixture:
+            self._fixtures.leave(running.fixture, not _failed(end))
         if self._inner is None or self._only or self.stopping:
             self._write(running, end)
             return
-        clean = end.ending == "exited" and end.exit_code == 0 and not self._suspect
+        clean = not _failed(end) and not self._suspect
         self._checks += 1
         self._holds += not clean
         check = self._inner.clear if clean else self._inner.check
         check(running.scratch, self._folders, partial(self._checked, running, end, clean))
 
     def _folders(self) -> list[str]:
-        return [other.scratch for other in self._running.values()]
+        return [*(other.scratch for other in self._running.values()), *self._fixtures.folders()]
 
     def _checked(self, running: Running, end: ProcessEnd, clean: bool, findings: Findings) -> None:
         self._checks -= 1
@@ -340,6 +386,8 @@ class Agent:
             "waited": running.waited,
             "disturbed": running.disturbed,
             "starved": end.starved,
+            "fixture": running.fixture,
+            "fixture_failed": running.fixture_failed,
         }
         _write_whole(self._folder / f"{name}.json", json.dumps(meta))
 
@@ -360,6 +408,13 @@ def _below(folder: str, top: str) -> bool:
 
 def _failed(end: ProcessEnd) -> bool:
     return end.ending != "exited" or end.exit_code != 0
+
+
+def _environment(case: Mapping[str, Any], scratch: str, mark: str) -> dict[str, str]:
+    """Return the environment of what a case starts, with a folder of its own for temporary files."""
+    environ = payload_environment(os.environ, case["environment"])
+    temporary = temporary_folder.create(scratch, mark, case["one_machine"])
+    return environ if temporary is None else {**environ, temporary_folder.VARIABLE: temporary}
 
 
 def _line(end: ProcessEnd) -> str:

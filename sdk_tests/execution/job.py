@@ -181,6 +181,7 @@ class Job:
         except (OSError, ValueError):
             return None
         out = self.folder / f"{index}.out"
+        ran = (None, None) if meta.get("fixture_failed") else (meta["started"], meta["ended"])
         return {
             "ending": meta["ending"],
             "stdout": head(out),
@@ -192,7 +193,9 @@ class Job:
             "orphan_processes": tuple(meta["orphan_processes"]),
             "disturbed": meta["disturbed"],
             "starved": meta["starved"],
-            "timing": self.timing(meta["started"], meta["ended"], waited=meta["waited"]),
+            "fixture": meta.get("fixture", ""),
+            "fixture_failed": meta.get("fixture_failed", False),
+            "timing": self.timing(*ran, waited=meta["waited"]),
             **self.native(),
         }
 

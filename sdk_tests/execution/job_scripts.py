@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from sdk_tests.execution import temporary_folder
 from sdk_tests.execution.messages import InnerSetup, LaunchRequest, Setup
 from sdk_tests.execution.process_table import STDERR_CAP, STDOUT_CAP
@@ -62,6 +64,7 @@ def write_job(
             "mark": f"{setup.mark}/{request.key}",
             "one_machine": request.nodes == 1 or setup.schedulers[request.scheduler].testbed,
             "components": request.components,
+            "fixture": _fixture(request, setup),
         }
         for request in requests
     ]
@@ -79,6 +82,10 @@ def write_job(
     script.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="surrogateescape")
     script.chmod(0o755)
     return script
+
+
+def _fixture(request: LaunchRequest, setup: Setup) -> dict[str, object] | None:
+    return {**msgspec.to_builtins(request.fixture), "mark": setup.mark} if request.fixture is not None else None
 
 
 def _preflights(requests: Sequence[LaunchRequest], setup: Setup) -> dict[str, list[str]]:

@@ -79,13 +79,33 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True, tag="setup"):
     shared_cores: bool = False
 
 
+class FixtureLaunch(msgspec.Struct, frozen=True, kw_only=True):
+    """How to start a fixture, and how to run a case in it. All times are seconds.
+
+    argv: starts it. enter: put before the file that names its socket and the command of a case, it runs that command
+    in the fixture. scratch: a folder that contains one folder for each start. start: it must be ready after so long.
+    walltime: it may exist for so long; limit: with its time in a queue. jobs, cores: those that it uses.
+    """
+
+    name: str
+    argv: list[str]
+    enter: list[str]
+    scratch: str
+    start: float
+    walltime: float
+    limit: float
+    jobs: int = 0
+    cores: int = 1
+
+
 class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True, tag="launch"):
     """Start one attempt at one cell. All times are seconds.
 
     env: name of the environment in ``Setup``. limit: bounds a process beside the scheduler. expected: how long it will
     probably take; 0 if that is unknown, and then it counts as long as its walltime. queue_wait: after it, a job that
     has not started is given up. frame: the token around the payload's answer. first: whether it goes before all
-    others, as the control of a scheduler does. components: what must be able to start before it.
+    others, as the control of a scheduler does. components: what must be able to start before it. fixture: what it
+    shares with other cases; None if it shares nothing but perhaps its allocation.
     """
 
     case_id: str
@@ -109,6 +129,7 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True, tag="launch"):
     first: bool = False
     alone: bool = False
     components: list[str] = []
+    fixture: FixtureLaunch | None = None
 
     @property
     def key(self) -> str:

@@ -14,14 +14,15 @@ from sdk_tests.execution.messages import LaunchRequest
 
 Priority = tuple[bool, float, int]
 """Whether it waits for those that go first; its expected seconds, negative; its number in order of arrival."""
-Group = tuple[str, str, int, int, int, bool, bool]
+Group = tuple[str, str, int, int, int, bool, str, bool]
 
 
 class PendingRequests:
     """Orders requests: those marked ``first``, then the longest, so that the run ends soonest, then as they arrived.
 
     shares: whether a request shares an allocation with the others of as many nodes. Such a group is started whole, and
-    is as long as all of its members one after the other.
+    is as long as all of its members one after the other. Requests that share a fixture are a group that is as long, and
+    is started one by one.
     """
 
     def __init__(self, shares: Callable[[LaunchRequest], bool]) -> None:
@@ -57,15 +58,28 @@ class PendingRequests:
         groups = [group for group in self._groups if scheduler in (None, group[0])]
         return [request for _, request in sorted(itertools.chain.from_iterable(map(self._groups.pop, groups)))]
 
+    def fixtures(self) -> set[str]:
+        """Return the names of the fixtures that requests wait for beside their schedulers."""
+        return {group[-2] for group in self._groups if group[-2]}
+
+    def remove_guests(self, fixture: str) -> list[LaunchRequest]:
+        """Remove the requests that wait for a fixture, and return them in their order."""
+        groups = [group for group in self._groups if group[-2] == fixture]
+        return [request for _, request in sorted(itertools.chain.from_iterable(map(self._groups.pop, groups)))]
+
     def _group(self, request: LaunchRequest) -> Group:
         if self._shares(request):
-            return (request.scheduler, request.where, request.nodes, 0, 0, False, True)
-        return (request.scheduler, request.where, 0, request.cores, request.jobs, request.alone, False)
+            return (request.scheduler, request.where, request.nodes, 0, 0, False, "", True)
+        if request.fixture is not None:
+            return (request.scheduler, request.where, 0, 0, 0, False, request.fixture.name, False)
+        return (request.scheduler, request.where, 0, request.cores, request.jobs, request.alone, "", False)
 
 
 def _priority(group: Group, members: Sequence[tuple[Priority, LaunchRequest]]) -> Priority:
-    """Return the priority of what a group offers next: its first member, or all together if they share a job."""
+    """Return the priority of what a group offers next: its first member, or all together if they share something."""
     first = members[0][0]
-    if not group[-1]:
+    if not any(group[-2:]):
         return first
-    return (first[0], -sum(request.duration for _, request in members), first[2])
+    shared = members[0][1].fixture
+    start = shared.start if shared is not None else 0.0
+    return (first[0], -sum((request.duration for _, request in members), start), first[2])

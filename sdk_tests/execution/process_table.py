@@ -215,6 +215,8 @@ class ProcessTable:
 
     def _terminate(self, child: _Child, ending: str) -> None:
         if child.kill_at is None:
+            if ending == "timeout":
+                child.starved = starvation(child.popen.pid, child.mark, child.cwd, time.time() - child.started)
             child.ending = ending
             child.kill_at = time.monotonic() + GRACE
             self._note_shared_memory(child)
@@ -235,7 +237,6 @@ class ProcessTable:
                     os.killpg(child.popen.pid, signal.SIGKILL)
                 child.kill_at = now + GRACE
             elif child.kill_at is None and child.deadline is not None and now >= child.deadline:
-                child.starved = starvation(child.popen.pid, child.mark, child.cwd, time.time() - child.started)
                 self._terminate(child, "timeout")
 
     def _reap(self) -> None:

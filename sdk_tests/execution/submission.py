@@ -17,7 +17,9 @@ def new_job(name: str, folder: Path, requests: list[LaunchRequest], given: Sched
     """Return a job for requests of one node count; of those that share it, as many run at once as have cores."""
     slots = min(sum(r.cores for r in requests), max(given.payload_cores, *(r.cores for r in requests)))
     longest = max(request.walltime for request in requests)
-    walltime = max(longest, sum(r.walltime * r.cores for r in requests) / slots) + 60 if shared else longest
+    starts = {request.fixture.name: request.fixture.start for request in requests if request.fixture is not None}
+    work = sum(r.walltime * r.cores for r in requests) / slots + sum(starts.values())
+    walltime = max(longest, work) + 60 if shared else longest
     return Job(name, folder, requests, shared, slots, walltime)
 
 

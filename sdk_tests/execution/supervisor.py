@@ -20,6 +20,7 @@ from dashboard_client.schema import Span, Timing
 from sdk_tests.execution import temporary_folder
 from sdk_tests.execution.batch import Batch
 from sdk_tests.execution.core_budget import CoreBudget
+from sdk_tests.execution.guests import Guests
 from sdk_tests.execution.leftover_jobs import LeftoverJobs, clear
 from sdk_tests.execution.marked_processes import kill_marked
 from sdk_tests.execution.messages import (
@@ -74,6 +75,7 @@ class Supervisor:
         self._cores = CoreBudget(self._budget) if setup.shared_cores else None
         self._waits_for_cores = False
         self.beside: dict[str, LaunchRequest] = {}
+        self.guests = Guests(self)
         self._controls = 0
         self.given_up: dict[str, tuple[float, str]] = {}
         """Schedulers whose control failed: monotonic seconds until which their cases may run, and the reason."""
@@ -125,6 +127,8 @@ class Supervisor:
     def _admit(self, requests: Sequence[LaunchRequest]) -> bool:
         """Start one request, or those that share an allocation, if the limits admit it; return whether they do."""
         request = requests[0]
+        if request.fixture is not None and not self._shares(request):
+            return self.guests.admit(request, request.fixture)
         batch = self.batches.get(request.scheduler)
         if batch and request.where in ("allocation", "job"):
             cost = max(self._cost(each) for each in requests)
@@ -132,14 +136,18 @@ class Supervisor:
             if admitted:
                 batch.submit(list(requests), shared=self._shares(request))
             return admitted
-        admitted = (
+        admitted = self.has_room(request)
+        if admitted:
+            self.start(request)
+        return admitted
+
+    def has_room(self, request: LaunchRequest) -> bool:
+        """Return whether the limits admit one more process beside the schedulers."""
+        return (
             self._slot(request)
-            and self._room(request.scheduler, self._jobs_of(request))
+            and self._room(request.scheduler, self.jobs_of(request))
             and self._machine_has_room(request.scheduler, self._cost(request))
         )
-        if admitted:
-            self._start(request)
-        return admitted
 
     def _cost(self, request: LaunchRequest) -> int:
         return self._budget if request.alone else request.cores
@@ -176,7 +184,8 @@ class Supervisor:
                 )
         return used
 
-    def _jobs_of(self, request: LaunchRequest) -> int:
+    def jobs_of(self, request: LaunchRequest) -> int:
+        """Return how many places in the queue a process beside the schedulers needs."""
         if request.scheduler not in self.batches:
             return 0
         return max(1, request.jobs) if request.where == "control" else request.jobs
@@ -188,7 +197,7 @@ class Supervisor:
             return True
         pool = {name for name, other in self.batches.items() if other.within == batch.within}
         used = sum(self.batches[name].live() for name in pool)
-        used += sum(self._jobs_of(request) for request in self.beside.values() if request.scheduler in pool)
+        used += sum(self.jobs_of(request) for request in self.beside.values() if request.scheduler in pool)
         used += sum(self.leftover_jobs[name].held for name in pool)
         return used == 0 or used + jobs <= batch.given.spec.max_jobs
 
@@ -200,7 +209,17 @@ class Supervisor:
         used = sum(r.cores for r in self.beside.values() if r.scheduler not in self.batches)
         return used == 0 or used + request.cores <= self.setup.local_cores
 
-    def _start(self, request: LaunchRequest) -> None:
+    def payload_env(self, request: LaunchRequest, mark: str) -> dict[str, str]:
+        """Return the environment of a payload, with a folder of its own for temporary files."""
+        env = self.setup.envs[request.env]
+        temporary = temporary_folder.create(request.scratch, mark, self._runs_here(request.scheduler))
+        return env if temporary is None else {**env, temporary_folder.VARIABLE: temporary}
+
+    def start(self, request: LaunchRequest, enter: Sequence[str] = (), fixture_began: float | None = None) -> None:
+        """Start a process beside the scheduler.
+
+        enter, fixture_began: of a case in a fixture, what runs its command there, and when the fixture was started.
+        """
         argv = list(request.argv)
         if request.where == "control":
             self._controls += 1
@@ -223,19 +242,20 @@ class Supervisor:
         self.beside[request.key] = request
         self.send(Event(case_id=request.case_id, what="started"))
         mark = f"{self.setup.mark}/{request.key}"
-        env = self.setup.envs[request.env]
-        temporary = temporary_folder.create(request.scratch, mark, self._runs_here(request.scheduler))
-        if temporary is not None:
-            env = {**env, temporary_folder.VARIABLE: temporary}
-        done = partial(self._ended, request, tuple(argv))
-        self.processes.spawn(request.key, argv, env, request.scratch, request.limit, done, mark=mark)
+        env = self.payload_env(request, mark)
+        done = partial(self._ended, request, tuple(argv), fixture_began)
+        self.processes.spawn(request.key, [*enter, *argv], env, request.scratch, request.limit, done, mark=mark)
 
-    def _ended(self, request: LaunchRequest, argv: tuple[str, ...], end: ProcessEnd) -> None:
+    def _ended(
+        self, request: LaunchRequest, argv: tuple[str, ...], fixture_began: float | None, end: ProcessEnd
+    ) -> None:
         del self.beside[request.key]
         temporary_folder.remove(f"{self.setup.mark}/{request.key}")
         clean = end.ending == "exited" and end.exit_code == 0
+        if request.fixture is not None:
+            self.guests.fixtures.leave(request.fixture.name, clean)
         if request.scheduler in self.leftover_jobs:
-            self.leftover_jobs[request.scheduler].hold(request.scratch, self._jobs_of(request))
+            self.leftover_jobs[request.scheduler].hold(request.scratch, self.jobs_of(request))
             if request.where in ("login", "control") and not clean:
                 self.leftover_jobs[request.scheduler].seek(request.scratch)
         self.send(
@@ -252,8 +272,9 @@ class Supervisor:
                 argv=argv,
                 submit_command=argv if request.where == "control" else (),
                 starved=end.starved,
+                fixture=request.fixture.name if request.fixture else "",
                 timing=Timing(
-                    submitted=utc(end.started),
+                    submitted=utc(end.started if fixture_began is None else fixture_began),
                     started=utc(end.started),
                     ended=utc(end.ended),
                     run=Span(seconds=round(end.ended - end.started, 6), source="harness"),
@@ -290,6 +311,7 @@ class Supervisor:
         for leftover_jobs in self.leftover_jobs.values():
             leftover_jobs.tick()
         self._end_given_up()
+        self.guests.tick()
         if self._cores is not None:
             self._cores.lower_to(self._used_here())
         self._waits_for_cores = False

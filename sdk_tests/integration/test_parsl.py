@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from sdk_tests import EVERY, Outcome, case
+from sdk_tests import EVERY, Fixture, Outcome, case
+
+POOL = Fixture("parsl", payload="parsl/_pool.py", params={"workers": 2}, start=110, walltime=600)
+"""A pool of workers for the cases that do not test its start; the case of the first tier does."""
 
 BLOCKS = ("local", "slurm", "lsf", "pbs")
 """Schedulers for which the payload has a Parsl provider."""
@@ -29,6 +32,7 @@ def test_a_python_app_returns_a_computed_value_from_a_worker(outcome: Outcome) -
     payload="parsl/bash_app.py",
     component="parsl",
     walltime=120,
+    fixture=POOL,
     params={"numbers": [100, 20, 3, 3000, 7], "code": 3},
 )
 def test_a_bash_app_reads_and_writes_files_and_its_exit_code_is_reported(outcome: Outcome) -> None:
@@ -39,7 +43,7 @@ def test_a_bash_app_reads_and_writes_files_and_its_exit_code_is_reported(outcome
     assert answer["failed_with"] == outcome.params["code"]
 
 
-@case(payload="parsl/diamond.py", component="parsl", walltime=120, params={"number": 6})
+@case(payload="parsl/diamond.py", component="parsl", walltime=120, fixture=POOL, params={"number": 6})
 def test_a_diamond_of_futures_runs_in_order_and_passes_values_on(outcome: Outcome) -> None:
     answer, top = outcome.answer, outcome.params["number"] + 1
     values = {name: each["value"] for name, each in answer.items()}
@@ -49,7 +53,7 @@ def test_a_diamond_of_futures_runs_in_order_and_passes_values_on(outcome: Outcom
         assert answer[side]["ended"] <= answer["bottom"]["began"]
 
 
-@case(payload="parsl/exception.py", component="parsl", walltime=120, params={"number": 84})
+@case(payload="parsl/exception.py", component="parsl", walltime=120, fixture=POOL, params={"number": 84})
 def test_the_exception_of_an_app_is_raised_by_its_future_and_stops_dependent_apps(outcome: Outcome) -> None:
     answer, number = outcome.answer, outcome.params["number"]
     assert (answer["type"], answer["message"]) == ("ArithmeticError", f"{number} by nothing")
@@ -97,7 +101,7 @@ def test_two_blocks_in_jobs_of_their_own_run_at_the_same_time(outcome: Outcome) 
     blocks_worked(outcome, 2)
 
 
-@case(payload="parsl/join.py", component="parsl", walltime=120, params={"depth": 6})
+@case(payload="parsl/join.py", component="parsl", walltime=120, fixture=POOL, params={"depth": 6})
 def test_a_recursive_join_app_returns_the_values_of_its_futures_or_their_failure(outcome: Outcome) -> None:
     answer = outcome.answer
     assert answer["value"] == 13  # fibonacci(6) has 13 leaves, and each counts as one

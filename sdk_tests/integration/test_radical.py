@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from sdk_tests import Outcome, case
+from sdk_tests import Fixture, Outcome, case
 
 PILOTS = ("local", "slurm", "pbs")
 """Schedulers to which the job of a pilot is submitted.
@@ -14,6 +14,11 @@ Flux is not among them: radical.pilot 1.103 could submit to it only with the exe
 passes on neither the environment nor the folder of the bootstrap. A pilot inside a Flux job is a pair with Flux.
 """
 
+
+PILOT = Fixture(
+    "radical.pilot", payload="radical/_pilot.py", params={"pilot_cores": 4}, start=270, walltime=900, jobs=1, cores=2
+)
+"""A pilot for the cases that do not test its start; the case of the first tier does."""
 
 UPSTREAM = "https://github.com/radical-cybertools/radical.pilot/blob/v1.103.2/src/radical/pilot"
 """The source of radical.pilot, to which the known failures refer."""
@@ -78,6 +83,7 @@ def test_a_pilot_runs_tasks_of_one_and_two_cores_in_its_own_job(outcome: Outcome
     jobs=1,
     cores=2,
     walltime=300,
+    fixture=PILOT,
     params={"exit_code": 3},
 )
 def test_a_task_that_exits_with_3_fails_with_exit_code_3_and_another_task_passes(outcome: Outcome) -> None:
@@ -101,6 +107,7 @@ def one_failed_and_one_passed(outcome: Outcome) -> None:
     jobs=1,
     cores=2,
     walltime=300,
+    fixture=PILOT,
     params={"ranks": 2, "salt": "of-this-service", "pilot_cores": 4},
     needs=("mpi-launcher",),  # RADICAL itself starts only tasks of one rank
 )
@@ -125,6 +132,7 @@ def test_two_ranks_read_a_staged_file_query_a_service_and_their_answers_are_stag
     jobs=1,
     cores=2,
     walltime=300,
+    fixture=PILOT,
     params={"calls": 20, "pilot_cores": 4},
 )
 def test_raptor_calls_functions_in_its_worker_and_an_exception_fails_only_its_own_call(outcome: Outcome) -> None:

@@ -41,6 +41,8 @@ def overloaded(result: AttemptResult) -> bool:
 
 def repeatable(result: AttemptResult) -> str:
     """Return why a non-pass must be repeated before it counts; empty if it counts."""
+    if result.fixture and not result.fixture_failed:
+        return f"it shared the {result.fixture} with other cases"
     if result.disturbed:
         return f"its allocation was not healthy: {result.disturbed}"
     if overloaded(result):

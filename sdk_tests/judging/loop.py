@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import pytest
@@ -38,11 +39,13 @@ from sdk_tests.plan.launch_requests import LaunchRequests
 from sdk_tests.plan.needs import tried_launchers
 from sdk_tests.plan.preflight import PreflightResult
 from sdk_tests.plan.resume import unfinished_attempts
+from sdk_tests.plan.shared_fixtures import shared_fixtures
 from sdk_tests.recording.recorder import Recorder
 from sdk_tests.recording.run import Run
 
 STARTING_INTERVAL = 0.1
 """Seconds after which the loop looks again whether the preflight of this machine has ended."""
+NO_FIXTURES: Mapping[str, str] = {}
 STOP_LIMIT = 20.0
 """Seconds that the supervisor has to stop everything; then the loop ends without it."""
 
@@ -124,7 +127,8 @@ class Loop:
             judged_by_plan += self._block(runnable)
             self.times.waited("start of each component, before its cases", since)
             runnable = [item for item in runnable if _cell(item).judgement is None and not _cell(item).control]
-            link.send_together(self._launch_request(item) for item in runnable)
+            fixtures = shared_fixtures(map(_cell, runnable), self.preparation)
+            link.send_together(self._launch_request(item, fixtures) for item in runnable)
             for item in judged_by_plan:
                 self._judge(item, None, _cell(item).judgement)
             self._until_done(link)
@@ -412,9 +416,10 @@ class Loop:
         item.ihook.pytest_runtest_logreport(report=synthetic_report(item, judgement))
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
 
-    def _launch_request(self, item: pytest.Item) -> LaunchRequest:
+    def _launch_request(self, item: pytest.Item, fixtures: Mapping[str, str] = NO_FIXTURES) -> LaunchRequest:
         cell = _cell(item)
-        return self._requested(self.requests.request(cell, self.attempts[cell.case_id]))
+        fixture = fixtures.get(cell.case_id)
+        return self._requested(self.requests.request(cell, self.attempts[cell.case_id], fixture=fixture))
 
     def _requested(self, request: LaunchRequest) -> LaunchRequest:
         self.times.requested(request)

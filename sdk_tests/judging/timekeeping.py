@@ -65,6 +65,8 @@ class Timekeeping:
             return
         submitted, launched, started, ended = times
         shares = f"{place.scheduler} {result.job_ids[0]}" if place.shares and result.job_ids else ""
+        if result.fixture and not place.shares:
+            shares = f"{place.scheduler} {result.fixture}"
         if shares:
             self._shared_cores[shares] = self._shared_cores.get(shares, 0) + place.cores
         self._bars[key] = Bar(
@@ -105,9 +107,13 @@ class Timekeeping:
         )
 
     def _slots(self, job: str) -> int:
-        """Return how many cores the cases of a shared job may use at once: no more than all of them together."""
-        payload_cores = self._setup.schedulers[job.partition(" ")[0]].payload_cores
+        """Return how many cores the cases of a shared job may use at once: no more than all of them together.
+
+        The cases of a fixture run one after another.
+        """
+        scheduler, _, name = job.partition(" ")
         largest = max(bar.cores for bar in self._bars.values() if bar.shares == job)
+        payload_cores = 0 if name.startswith("fixture ") else self._setup.schedulers[scheduler].payload_cores
         return min(self._shared_cores[job], max(payload_cores, largest))
 
 

@@ -8,7 +8,7 @@ import sysconfig
 _FIRST = "Traceback (most recent call last):"
 _LAST = "SystemExit: ended by SIGTERM"
 _FRAME = re.compile(r'\s*File "(?P<file>[^"]+)", line (?P<line>\d+), in (?P<function>.+)')
-_OWN = ("_payload.py", "_starting.py")
+_OWN = ("_payload.py", "_starting.py", "_fixture.py")
 _LIBRARY = re.compile(r"/lib/python3(?:\.\d+)?/(?!site-packages/|dist-packages/)")
 
 

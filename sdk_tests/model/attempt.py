@@ -29,7 +29,8 @@ class AttemptResult:
     one that submitted its job. requeues: how often that job went back into the queue. clock_offset: seconds by which
     the node's clock was ahead of this machine's, if that was noticed. disturbed: why its allocation was not healthy
     while it ran; empty if it was. starved: the share of its time for which it could have run and had no core, if it
-    reached a time limit.
+    reached a time limit. fixture: the fixture that it shared with other cases; empty if it shared none.
+    fixture_failed: it did not run, because that fixture did not start; exit code, output and so on are the fixture's.
     """
 
     case_id: str
@@ -53,6 +54,8 @@ class AttemptResult:
     clock_offset: float | None = None
     disturbed: str = ""
     starved: float = 0.0
+    fixture: str = ""
+    fixture_failed: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 
 from dashboard_client.schema import Tier
 from sdk_tests.errors import CaseError
+from sdk_tests.model.fixture import Fixture
 
 EVERY: tuple[str, ...] = ("*",)
 """Every scheduler of the system."""
@@ -18,6 +19,9 @@ Where = Literal["login", "allocation", "job", "control"]
 
 PAYLOADS = Path(__file__).resolve().parents[1] / "payloads"
 """The folder of the packaged payloads."""
+
+NOT_IN_NAMES = "[]@/: +*?"
+"""Characters that the name of a case or of a fixture must not contain."""
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -37,8 +41,8 @@ class Case:
     it is known to fail, each with the reason. versions: the version of a component that the case needs, such as
     ``{"radical.pilot": "1.90.*"}``; with another version it is skipped. needs: what the machine must have besides the
     components, such as ``("mpi-launcher",)``; without it the case is skipped, or fails if the site file promises it.
-    The known needs are in ``sdk_tests/plan/needs.py``. payload_file: the payload, if it is not one of the packaged
-    payloads.
+    The known needs are in ``sdk_tests/plan/needs.py``. fixture: what the case may share with others, since it does not
+    test its start. payload_file: the payload, if it is not one of the packaged payloads.
     """
 
     component: str
@@ -61,6 +65,7 @@ class Case:
     broken_on: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
+    fixture: Fixture | None = None
     payload_file: Path | None = None
 
     def case_id(self, scheduler: str, launcher: str | None = None) -> str:
@@ -85,6 +90,7 @@ def case(
     partners: Sequence[str] = (),
     params: Mapping[str, Any] | None = None,
     needs: Sequence[str] = (),
+    fixture: Fixture | None = None,
     **rest: Any,
 ) -> Callable[[_Function], _Function]:
     """Declare a case: the decorated test function judges the payload's answer.
@@ -95,11 +101,12 @@ def case(
     takes the fixture ``outcome`` (see ``sdk_tests.model.attempt.Outcome``).
 
     Raises:
-        CaseError: an argument is unknown, a name contains a character that case ids do not allow, or there is no such
-            payload.
+        CaseError: an argument is unknown, a name contains a character that case ids do not allow, there is no such
+            payload, or the case cannot share a fixture.
     """
     case_name = name or payload.rsplit("/", 1)[-1].removesuffix(".py")
-    if any(character in case_name + component for character in "[]@/: +*?"):
+    names = case_name + component + (fixture.name if fixture else "")
+    if any(character in names for character in NOT_IN_NAMES):
         raise CaseError(f"case {component}/{case_name}: a name must not contain any of []@/:+*? or a space")
     base = dict(params or {})
     variant_params: list[tuple[str | None, Mapping[str, Any]]] = [*variants.items()] if variants else [(None, {})]
@@ -115,19 +122,54 @@ def case(
                 partners=tuple(partners),
                 params={**base, **extra},
                 needs=tuple(needs),
+                fixture=fixture,
                 **rest,
             )
             for variant, extra in variant_params
         )
     except (TypeError, ValueError) as error:
         raise CaseError(f"case {component}/{case_name}: {error}") from error
+    if fixture is not None:
+        _check_shares(cases[0])
 
     def mark(function: _Function) -> _Function:
-        file = _own_payload(payload, function, f"case {component}/{case_name}")
-        function.exaworks_cases = tuple(replace(each, payload_file=file) for each in cases)  # type: ignore[attr-defined]
+        label = f"case {component}/{case_name}"
+        file = _own_payload(payload, function, label)
+        shared = fixture
+        if fixture is not None:
+            program = _own_payload(fixture.payload, function, f"{label}, fixture {fixture.name}")
+            shared = replace(fixture, payload_file=program)
+        function.exaworks_cases = tuple(  # type: ignore[attr-defined]
+            replace(each, payload_file=file, fixture=shared) for each in cases
+        )
         return function
 
     return mark
+
+
+def _check_shares(case: Case) -> None:
+    """Check that a case can run in a fixture.
+
+    Raises:
+        CaseError: it cannot.
+    """
+    fixture, label = case.fixture, f"case {case.component}/{case.name}"
+    assert fixture is not None
+    if case.where not in ("login", "allocation") or not case.answer or not case.payload.endswith(".py"):
+        raise CaseError(
+            f"{label}: a fixture is shared by Python payloads with an answer and with `where` login or allocation; "
+            f"remove `fixture={fixture.name}`"
+        )
+    if case.jobs > fixture.jobs or case.cores > fixture.cores:
+        raise CaseError(
+            f"{label}: it uses {case.jobs} jobs and {case.cores} cores, its fixture {fixture.name} only {fixture.jobs} "
+            f"and {fixture.cores}; raise `jobs` or `cores` of the fixture"
+        )
+    if case.walltime > fixture.walltime - fixture.start:
+        raise CaseError(
+            f"{label}: its walltime of {case.walltime:g} s is longer than its fixture {fixture.name} can be used; "
+            f"raise `walltime` of the fixture above {case.walltime + fixture.start:g}"
+        )
 
 
 def _own_payload(payload: str, function: Callable[..., Any], name: str) -> Path | None:

@@ -39,8 +39,8 @@ class Bar(msgspec.Struct, frozen=True, kw_only=True):
 
     requested: the harness asked the supervisor to start it. submitted: its job was submitted, or its process started.
     launched: its job started. started: its payload started. ended: its payload ended. collected: the harness had the
-    result. shares: the job that it shares with others. uses: how much of each limit it, or the job that it shares,
-    takes. cores: of the allocation that it shares.
+    result. shares: the job or the fixture that it shares with others. uses: how much of each limit it, or the job that
+    it shares, takes. cores: of the allocation that it shares.
     """
 
     case_id: str

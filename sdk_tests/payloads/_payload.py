@@ -9,6 +9,7 @@ import os
 import platform
 import signal
 import sys
+import time
 import traceback
 from pathlib import Path
 
@@ -19,6 +20,12 @@ sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != Path(__fi
 
 
 MAIN = os.getpid()
+ENDED = "ended by SIGTERM"
+"""With this message a payload ends on SIGTERM."""
+began = time.monotonic()
+"""When the payload began."""
+hosted = False
+"""Whether payloads run in this process one after another, as ``_fixture.py`` does it."""
 NODE_NAMES = ("SLURMD_NODENAME", "EMULATED_NODENAME")
 """Variables that name the node of a process; needed if several nodes share one machine and therefore one host name."""
 
@@ -33,7 +40,7 @@ def exit_on_sigterm(*_):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if os.getpid() != MAIN:  # a forked process has nothing to clean up
         os._exit(128 + signal.SIGTERM)
-    sys.exit("ended by SIGTERM")
+    sys.exit(ENDED)
 
 
 def main(function, description):
@@ -41,9 +48,12 @@ def main(function, description):
 
     Everything that the function and its child processes write to stdout goes to stderr. The original stdout is used
     once, for the answer. On SIGTERM the function ends with an exception, so that it can cancel its jobs; the harness
-    kills a payload that has not ended 3 s later.
+    kills a payload that has not ended 3 s later. In the process of a fixture, it raises and returns instead of exiting.
     """
-    signal.signal(signal.SIGTERM, exit_on_sigterm)
+    global began
+    began = time.monotonic()
+    if not hosted:
+        signal.signal(signal.SIGTERM, exit_on_sigterm)
     parser = argparse.ArgumentParser(
         description=description,
         epilog="""By hand: python PAYLOAD '{"scheduler": {"kind": "local"}}' (the current folder is then the scratch
@@ -60,6 +70,9 @@ def main(function, description):
     try:
         answer = function(request)
     except BaseException:
+        if hosted:
+            os.close(stdout)
+            raise
         traceback.print_exc()
         sys.stderr.flush()
         os._exit(1)
@@ -73,4 +86,5 @@ def main(function, description):
             channel.write(f"exaworks-answer {frame}>>\n")
     sys.stderr.flush()
     # Some components leave non-daemon threads or exit handlers that hang. The answer is written, so exit at once.
-    os._exit(0)
+    if not hosted:
+        os._exit(0)

@@ -13,11 +13,19 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from sdk_tests.execution.agent import payload_environment
-from sdk_tests.execution.messages import EnvironmentChange, InnerSetup, LaunchRequest, SchedulerSetup, Setup
+from sdk_tests.execution.messages import (
+    EnvironmentChange,
+    FixtureLaunch,
+    InnerSetup,
+    LaunchRequest,
+    SchedulerSetup,
+    Setup,
+)
 from sdk_tests.plan import nesting
 from sdk_tests.plan.available_scheduler import AvailableScheduler
 from sdk_tests.plan.cells import Cell
@@ -161,10 +169,10 @@ class LaunchRequests:
             within=within, start=kind.spec.start, variables=variables, gpus=gpus, commands=kind.inner_commands()
         )
 
-    def request(self, cell: Cell, attempt: int, *, alone: bool = False) -> LaunchRequest:
+    def request(self, cell: Cell, attempt: int, *, alone: bool = False, fixture: str | None = None) -> LaunchRequest:
         """Return the launch request for one attempt at a cell, and create the scratch folder of the attempt.
 
-        alone: nothing else may run on this machine at the same time.
+        alone: nothing else may run on this machine at the same time. fixture: the name of the fixture that it shares.
         """
         case, preparation = cell.case, self.preparation
         target = preparation.target(cell.label)
@@ -178,6 +186,7 @@ class LaunchRequests:
         slowdown = preparation.slowdown if here else 1.0
         walltime = case.walltime * slowdown
         limit = walltime + (0.0 if nested else wait) if case.total is None else case.total * slowdown
+        limit = walltime if fixture else limit  # no job of its own waits in a queue
         view = {
             **scheduler.kind.view(case.nodes),
             "loopback": scheduler.testbed is not None or not scheduler.kind.batch,
@@ -210,6 +219,7 @@ class LaunchRequests:
             where, env = "job" if case.where == "job" else "allocation", env if cell.control else cell.scheduler
             if cell.control:
                 argv = scheduler.kind.control_argv(argv, JobSpec("control", Path(scratch), Path(scratch), 1, walltime))
+        shared = self._fixture(fixture, cell, payload_request, wait, slowdown) if fixture else None
         outer_view = scheduler.outermost.kind.view(case.nodes)
         return LaunchRequest(
             case_id=cell.case_id,
@@ -233,4 +243,39 @@ class LaunchRequests:
             first=cell.control,
             components=[] if cell.control else [target.own(name) for name in (case.component, *case.partners)],
             alone=alone,
+            fixture=shared,
+        )
+
+    def fixture_scratch(self, name: str) -> Path:
+        """Return the folder that contains a folder for each start of a fixture."""
+        return self.work / "".join(c if c.isalnum() or c in ".-" else "-" for c in name)
+
+    def _fixture(
+        self, name: str, cell: Cell, payload_request: dict[str, Any], wait: float, slowdown: float
+    ) -> FixtureLaunch:
+        """Return how the fixture of a case is started. payload_request: the case's; wait: seconds in a queue."""
+        fixture = cell.case.fixture
+        assert fixture is not None
+        python = self.preparation.target(cell.label).deployment.python
+        scratch = self.fixture_scratch(name)
+        scratch.mkdir(exist_ok=True)
+        walltime = fixture.walltime * slowdown
+        request = {
+            **{key: value for key, value in payload_request.items() if key not in ("frame", "scratch")},
+            "program": str(fixture.payload_file or PAYLOADS / fixture.payload),
+            "params": dict(fixture.params),
+            "cores": fixture.cores,
+            "walltime": walltime,
+            "limit": fixture.start * slowdown,
+        }
+        return FixtureLaunch(
+            name=name,
+            argv=[python, str(PAYLOADS / "_fixture.py"), json.dumps(request)],
+            enter=[python, str(PAYLOADS / "_guest.py")],
+            scratch=str(scratch),
+            start=fixture.start * slowdown,
+            walltime=walltime,
+            limit=walltime + (wait if cell.case.where == "login" else 0.0),
+            jobs=fixture.jobs,
+            cores=fixture.cores,
         )

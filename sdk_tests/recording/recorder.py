@@ -202,8 +202,8 @@ def _metrics(result: AttemptResult | None) -> list[schema.Metric]:
 def _extras(result: AttemptResult | None, references: dict[str, Reference]) -> dict[str, Any]:
     """Return what has no field of its own.
 
-    That is the orphan processes, the submit command as sent, what the job and its allocation went through, and the
-    references that the figures were compared with.
+    That is the orphan processes, the submit command as sent, what the job and its allocation went through, the fixture
+    that was shared with other cases, and the references that the figures were compared with.
     """
     extras: dict[str, Any] = {}
     if result is not None:
@@ -214,6 +214,7 @@ def _extras(result: AttemptResult | None, references: dict[str, Reference]) -> d
             "node_clock_offset_seconds": result.clock_offset and round(result.clock_offset, 1),
             "disturbed": result.disturbed,
             "waited_for_cores": result.starved,
+            "fixture": result.fixture,
         }
         extras = {name: value for name, value in facts.items() if value}
     if references:

@@ -124,7 +124,9 @@ def _shared_job(bars: Sequence[Bar], cores: int) -> _Task:
     while task is not None:
         chain.insert(0, task.name)
         task = task.waited_for
-    name = f"{len(bars)} cases in one job of {bars[0].scheduler}"
+    scheduler, _, shared = bars[0].shares.partition(" ")
+    where = f"the {shared}" if shared.startswith("fixture ") else f"one job of {scheduler}"
+    name = f"{len(bars)} cases in {where}"
     end = max(bar.ended for bar in bars)
     seconds = min(first - start + last.ended, end - start)
     return _Task(name, seconds, bars[0].uses, start, end, inner=tuple(chain))

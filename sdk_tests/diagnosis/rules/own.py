@@ -95,6 +95,10 @@ OWN: dict[str, tuple[str, str]] = {
         "an MPI launcher does not start one process",
         "run it by hand in the activated deployment, as `mpirun -n 1 true`; correct or reinstall the MPI it belongs to",
     ),
+    "fixture-does-not-start": (
+        "what several cases share does not start",
+        "run one of the cases by itself: `exaworks rerun RUN CASE`; it then starts what it needs by itself",
+    ),
     "node-condition": ("the node cannot run cases", "correct what the evidence names, or use another node"),
     "damaged-file": (
         "a file of the deployment is not what was installed",

@@ -7,6 +7,7 @@ import time
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+import _payload
 import parsl
 import psutil
 from parsl.addresses import address_by_hostname
@@ -14,15 +15,19 @@ from parsl.config import Config
 from parsl.executors import HighThroughputExecutor
 from parsl.providers import LocalProvider, LSFProvider, PBSProProvider, SlurmProvider
 
-STARTED = time.monotonic()
+shared = None
+"""The executor of the fixture in whose process payloads run one after another."""
 
 
 @contextmanager
 def loaded(request, **options):
     """Load Parsl with one HighThroughputExecutor and yield it; afterwards none of its processes and jobs remains.
 
-    ``options``: those of :func:`configured`.
+    ``options``: those of :func:`configured`. In the process of a fixture, it is the fixture's, which remains.
     """
+    if shared is not None:
+        yield shared
+        return
     kind, config = configured(request, **options)
     (executor,) = config.executors
     blocks = []
@@ -71,7 +76,7 @@ def configured(request, blocks=1, workers=1, heartbeat=10, executor=None, launch
 def seconds_left(request):
     """Return the seconds for which this payload may still wait for results."""
     limit = request.get("limit") or request.get("walltime") or 60
-    return max(1.0, STARTED + 0.9 * limit - time.monotonic())
+    return max(1.0, _payload.began + 0.9 * limit - time.monotonic())
 
 
 def local(scheduler, **size):

@@ -132,9 +132,16 @@ class Pilot:
         return tasks
 
 
+shared = None
+"""The active pilot of the fixture in whose process payloads run one after another."""
+
+
 @contextlib.contextmanager
 def pilot(request):
-    """Yield an active pilot; afterwards cancel it and close the session."""
+    """Yield an active pilot; afterwards cancel it and close the session, unless it is a fixture's."""
+    if shared is not None:
+        yield shared
+        return
     with guarded(request) as (root, guard):
         import radical.pilot as rp
 

@@ -18,6 +18,7 @@ def two_ranks_ask(request):
         programs = {
             name: Path(shutil.copy(HERE / f"_{name}.py", f"{name}.py")).resolve() for name in ("service", "rank")
         }
+        here = Path.cwd()  # RADICAL takes other paths as relative to the folder in which the pilot was started
         Path("lines.txt").write_text("".join(f"line {rank}\n" for rank in range(ranks)))
         (service,) = active.tasks.submit_tasks(
             [
@@ -43,8 +44,8 @@ def two_ranks_ask(request):
                     "arguments": ["-I", str(programs["rank"]), f"RP_INFO_{service.uid.upper()}", "staged.txt"],
                     "ranks": ranks,
                     "services": [service.uid],
-                    "input_staging": ["lines.txt > staged.txt"],
-                    "output_staging": [f"{name} > back-{name}" for name in answers],
+                    "input_staging": [f"{here}/lines.txt > staged.txt"],
+                    "output_staging": [f"{name} > {here}/back-{name}" for name in answers],
                 }
             ]
         )
