@@ -358,7 +358,12 @@ class Batch:
         """Have requests that did not start submitted again: together, and the second time each by itself."""
         if not requests:
             return
-        again = [msgspec.structs.replace(r, alone=r.alone or r.key in self._relaunched) for r in requests]
+        again = [
+            msgspec.structs.replace(request, alone=True, fixture=None)
+            if request.alone or request.key in self._relaunched
+            else request
+            for request in requests
+        ]
         self._relaunched.update(request.key for request in requests)
         self.relaunch(again, reason)
 

@@ -70,7 +70,7 @@ class PendingRequests:
     def _group(self, request: LaunchRequest) -> Group:
         if self._shares(request):
             return (request.scheduler, request.where, request.nodes, 0, 0, False, "", True)
-        if request.fixture is not None:
+        if request.fixture is not None and not request.alone:
             return (request.scheduler, request.where, 0, 0, 0, False, request.fixture.name, False)
         return (request.scheduler, request.where, 0, request.cores, request.jobs, request.alone, "", False)
 

@@ -127,8 +127,6 @@ class Supervisor:
     def _admit(self, requests: Sequence[LaunchRequest]) -> bool:
         """Start one request, or those that share an allocation, if the limits admit it; return whether they do."""
         request = requests[0]
-        if request.fixture is not None and not self._shares(request):
-            return self.guests.admit(request, request.fixture)
         batch = self.batches.get(request.scheduler)
         if batch and request.where in ("allocation", "job"):
             cost = max(self._cost(each) for each in requests)
@@ -136,6 +134,8 @@ class Supervisor:
             if admitted:
                 batch.submit(list(requests), shared=self._shares(request))
             return admitted
+        if request.fixture is not None:
+            return self.guests.admit(request, request.fixture)
         admitted = self.has_room(request)
         if admitted:
             self.start(request)

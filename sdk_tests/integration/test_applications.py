@@ -10,7 +10,7 @@ from typing import Any
 
 from sdk_tests import EVERY, Outcome, case
 from sdk_tests.integration.test_psij import NO_WALLTIME
-from sdk_tests.integration.test_radical import PILOTS
+from sdk_tests.integration.test_radical import ENSEMBLE, PILOTS
 from sdk_tests.integration.test_swift import WALLTIME
 
 
@@ -89,6 +89,7 @@ MOLECULES: dict[str, Any] = {"starts": [100, 200, -1], "rounds": 2, "steps": 50}
     jobs=1,
     cores=2,
     walltime=420,
+    fixture=ENSEMBLE,
     params=MOLECULES,
 )
 def test_a_model_of_the_simulations_of_an_ensemble_chooses_the_next_ones(outcome: Outcome) -> None:

@@ -16,9 +16,12 @@ passes on neither the environment nor the folder of the bootstrap. A pilot insid
 
 
 PILOT = Fixture(
-    "radical.pilot", payload="radical/_pilot.py", params={"pilot_cores": 4}, start=270, walltime=900, jobs=1, cores=2
+    "radical.pilot", payload="radical/_pilot.py", params={"pilot_cores": 4}, start=270, walltime=600, jobs=1, cores=2
 )
 """A pilot for the cases that do not test its start; the case of the first tier does."""
+
+ENSEMBLE = Fixture("radical.entk", payload="radical/_ensemble.py", start=360, walltime=900, jobs=1, cores=2)
+"""The same for EnTK; the case with the ensemble of pipelines tests its start."""
 
 UPSTREAM = "https://github.com/radical-cybertools/radical.pilot/blob/v1.103.2/src/radical/pilot"
 """The source of radical.pilot, to which the known failures refer."""
@@ -234,6 +237,7 @@ def test_the_second_stage_reads_linked_files(outcome: Outcome) -> None:
     jobs=1,
     cores=2,
     walltime=420,
+    fixture=ENSEMBLE,
     params={"pipelines": ["adaptive", "tolerant"], "least": 20, "exit_code": 3},
 )
 def test_a_pipeline_adds_stages_at_run_time_and_another_continues_after_a_failed_task(outcome: Outcome) -> None:

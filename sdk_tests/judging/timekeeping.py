@@ -111,9 +111,9 @@ class Timekeeping:
 
         The cases of a fixture run one after another.
         """
-        scheduler, _, name = job.partition(" ")
-        largest = max(bar.cores for bar in self._bars.values() if bar.shares == job)
-        payload_cores = 0 if name.startswith("fixture ") else self._setup.schedulers[scheduler].payload_cores
+        bars = [bar for bar in self._bars.values() if bar.shares == job]
+        largest = max(bar.cores for bar in bars)
+        payload_cores = 0 if bars[0].fixture else self._setup.schedulers[job.partition(" ")[0]].payload_cores
         return min(self._shared_cores[job], max(payload_cores, largest))
 
 

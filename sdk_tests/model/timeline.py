@@ -56,6 +56,12 @@ class Bar(msgspec.Struct, frozen=True, kw_only=True):
     uses: dict[str, int] = {}
     cores: int = 1
 
+    @property
+    def fixture(self) -> str:
+        """The fixture that it shares with others beside the scheduler, whose start is ``submitted``; empty if none."""
+        name = self.shares.partition(" ")[2]
+        return name if name.startswith("fixture ") else ""
+
 
 class Timeline(msgspec.Struct, frozen=True, kw_only=True):
     """All attempts of one session of a run. began, closed: of the command, in seconds since the epoch.

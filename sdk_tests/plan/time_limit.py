@@ -47,7 +47,8 @@ def _jobs_and_duration(preparation: Preparation, cell: Cell) -> tuple[int, float
     """Return the number of jobs that an attempt uses at once, and the seconds that it may take at most."""
     case = cell.case
     wait = float(seconds(preparation.system.limits.queue_wait)) if _queues(preparation, cell.scheduler) else 0.0
-    running = (case.walltime if case.total is None else case.total) * preparation.slowdown
+    running = case.walltime if case.total is None else case.total
+    running = (running + (case.fixture.start if case.fixture is not None else 0.0)) * preparation.slowdown
     return max(1, case.jobs), wait + running + TEARDOWN
 
 

@@ -124,8 +124,7 @@ def _shared_job(bars: Sequence[Bar], cores: int) -> _Task:
     while task is not None:
         chain.insert(0, task.name)
         task = task.waited_for
-    scheduler, _, shared = bars[0].shares.partition(" ")
-    where = f"the {shared}" if shared.startswith("fixture ") else f"one job of {scheduler}"
+    where = f"the {bars[0].fixture}" if bars[0].fixture else f"one job of {bars[0].scheduler}"
     name = f"{len(bars)} cases in {where}"
     end = max(bar.ended for bar in bars)
     seconds = min(first - start + last.ended, end - start)

@@ -144,7 +144,11 @@ def _segments(bar: Bar, began: float, whole: bool) -> list[Segment]:
     launched = bar.launched if bar.launched is not None else bar.started
     started = bar.started if bar.started is not None else bar.ended
     if whole:
-        parts.append(Segment("queue", bar.submitted, launched if launched is not None else bar.ended))
+        parts.append(
+            Segment(
+                "launch" if bar.fixture else "queue", bar.submitted, launched if launched is not None else bar.ended
+            )
+        )
         if launched is not None:
             parts.append(Segment("launch", launched, started))
     if bar.started is not None:

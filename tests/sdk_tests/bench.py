@@ -84,7 +84,7 @@ class Bench:
         text = self.site.replace("DEPLOYMENT", f"venv:{sys.prefix}").replace("RETRIES", str(self.retries))
         site.write_text(text + self.site_additions, encoding="utf-8")
         module = self.folder / "test_bench_cases.py"
-        module.write_text("from sdk_tests.api import case\n\n" + "\n\n".join(self.cases), encoding="utf-8")
+        module.write_text("from sdk_tests.api import Fixture, case\n\n" + "\n\n".join(self.cases), encoding="utf-8")
         (self.folder / "pytest.ini").write_text("[pytest]\n")
         fixed = [sys.executable, "-m", "pytest", "-c", str(self.folder / "pytest.ini"), "-p", "no:cacheprovider"]
         return [*fixed, "--site", "test/box", "--site-file", str(site), "--no-upload", str(module), *arguments]

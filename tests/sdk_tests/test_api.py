@@ -11,7 +11,7 @@ import pytest
 import sdk_tests
 from sdk_tests import api
 
-EXPORTED = ["EVERY", "Case", "Outcome", "Where", "case"]
+EXPORTED = ["EVERY", "Case", "Fixture", "Outcome", "Where", "case"]
 
 ARGUMENTS_OF_CASE = {
     "payload": inspect.Parameter.empty,
@@ -23,13 +23,17 @@ ARGUMENTS_OF_CASE = {
     "partners": (),
     "params": None,
     "needs": (),
+    "fixture": None,
 }
 """The arguments of ``case`` with their defaults; further arguments are fields of ``Case``."""
 
 FIELDS_OF_CASE = (
     *("component", "name", "payload", "partners", "variant", "schedulers", "nodes", "tier", "where", "params", "jobs"),
-    *("cores", "gpus", "walltime", "total", "answer", "xfail", "broken_on", "versions", "needs", "payload_file"),
+    *("cores", "gpus", "walltime", "total", "answer", "xfail", "broken_on", "versions", "needs", "fixture"),
+    "payload_file",
 )
+
+FIELDS_OF_FIXTURE = ("name", "payload", "params", "start", "walltime", "jobs", "cores", "payload_file")
 
 FIELDS_OF_OUTCOME = ("case", "case_id", "scheduler", "answer", "exit_code", "nodes", "job_ids", "tail", "params")
 
@@ -57,7 +61,9 @@ def test_the_arguments_of_case_and_their_defaults() -> None:
     assert {parameter.kind for parameter in parameters.values()} == {inspect.Parameter.KEYWORD_ONLY}
 
 
-@pytest.mark.parametrize(("model", "names"), [(api.Case, FIELDS_OF_CASE), (api.Outcome, FIELDS_OF_OUTCOME)])
+@pytest.mark.parametrize(
+    ("model", "names"), [(api.Case, FIELDS_OF_CASE), (api.Fixture, FIELDS_OF_FIXTURE), (api.Outcome, FIELDS_OF_OUTCOME)]
+)
 def test_the_fields_of_the_models(model: type, names: tuple[str, ...]) -> None:
     assert tuple(field.name for field in dataclasses.fields(model)) == names
 

@@ -11,14 +11,16 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 from _payload import main  # noqa: E402
-from _radical import RESOURCE, allocation, guarded  # noqa: E402
+from _workflows import workflows  # noqa: E402
 
 
 def deepdrivemd(request):
     given = request["params"]
     starts, rounds, steps = given.get("starts", [100, 200, -1]), given.get("rounds", 2), given.get("steps", 50)
-    with guarded(request) as (root, guard):
+    with workflows(request) as active:
         import radical.entk as re
+
+        folder = Path.cwd()
 
         program = Path(shutil.copy(HERE / "_molecule.py", "molecule.py")).resolve()
 
@@ -34,19 +36,19 @@ def deepdrivemd(request):
             return new
 
         def simulating(number, positions):
-            walks = [root / f"walk.{number}.{each}.json" for each in range(len(positions))]
+            walks = [folder / f"walk.{number}.{each}.json" for each in range(len(positions))]
             new = stage(f"simulate{number}", *(("simulate", w, p, steps) for w, p in zip(walks, positions)))  # noqa: B905
             new.post_exec = lambda: pipeline.add_stages(training(number, [each for each in walks if each.exists()]))
             return new
 
         def training(number, walks):
-            model = root / f"model.{number}.json"
+            model = folder / f"model.{number}.json"
             new = stage(f"train{number}", ("train", model, *walks))
             new.post_exec = lambda: pipeline.add_stages(choosing(number, model, walks))
             return new
 
         def choosing(number, model, walks):
-            chosen = root / f"chosen.{number}.json"
+            chosen = folder / f"chosen.{number}.json"
             new = stage(f"choose{number}", ("choose", chosen, len(starts), model, *walks))
 
             def continues():
@@ -59,15 +61,9 @@ def deepdrivemd(request):
         pipeline = re.Pipeline()
         pipeline.name = "steered"
         pipeline.add_stages(simulating(0, starts))
-        manager = re.AppManager(name=root.name, autoterminate=False)
-        manager.resource_desc = {"resource": RESOURCE, "access_schema": "here", **allocation(request)}
-        manager.workflow = {pipeline}
-        manager.run()
-        guard.expect_end()
-        manager.terminate()
-        guard.wait_for_end()
+        active.run([pipeline])
         stages = [[each.name, each.state, {task.name: task.state for task in each.tasks}] for each in pipeline.stages]
-        written = [path for kind in ("walk", "model", "chosen") for path in sorted(root.glob(f"{kind}.*.json"))]
+        written = [path for kind in ("walk", "model", "chosen") for path in sorted(folder.glob(f"{kind}.*.json"))]
         files = {path.stem: json.loads(path.read_text()) for path in written}
     return {"state": pipeline.state, "stages": stages, "files": files}
 

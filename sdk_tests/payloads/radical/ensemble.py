@@ -7,14 +7,16 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 from _payload import main  # noqa: E402
-from _radical import RESOURCE, allocation, guarded  # noqa: E402
+from _workflows import workflows  # noqa: E402
 
 
 def ensemble(request):
     members = int(request["params"].get("members", 4))
     staging = request["params"].get("staging", "copy")
-    with guarded(request) as (root, guard):
+    with workflows(request) as active:
         import radical.entk as re
+
+        folder = Path.cwd()
 
         program = Path(shutil.copy(HERE / "_stage.py", "stage.py")).resolve()
 
@@ -32,7 +34,7 @@ def ensemble(request):
             reader = task("joined", "join", "joined.txt", *(f"{half}.txt" for half in halves))
             inputs = [f"$Pipeline_member{member}_Stage_first_Task_{half}/{half}.txt" for half in halves]
             setattr(reader, f"{staging}_input_data", inputs)
-            reader.download_output_data = [f"joined.txt > {root}/joined-{member}.txt"]
+            reader.download_output_data = [f"joined.txt > {folder}/joined-{member}.txt"]
             second.add_tasks(reader)
             new = re.Pipeline()
             new.name = f"member{member}"
@@ -40,17 +42,10 @@ def ensemble(request):
             return new
 
         pipelines = [pipeline(member) for member in range(members)]
-        manager = re.AppManager(name=root.name, autoterminate=False)
-        manager.resource_desc = {"resource": RESOURCE, "access_schema": "here", **allocation(request)}
-        manager.workflow = set(pipelines)
-        manager.run()
-        jobs = guard.jobs() or []
-        guard.expect_end()
-        manager.terminate()
-        guard.wait_for_end()
+        active.run(pipelines)
         return {
-            "jobs": jobs,
-            "pipelines": [describe(each, root / f"joined-{member}.txt") for member, each in enumerate(pipelines)],
+            "jobs": active.guard.jobs() or [],
+            "pipelines": [describe(each, folder / f"joined-{member}.txt") for member, each in enumerate(pipelines)],
         }
 
 

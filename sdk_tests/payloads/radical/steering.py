@@ -7,14 +7,16 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 from _payload import main  # noqa: E402
-from _radical import RESOURCE, allocation, guarded  # noqa: E402
+from _workflows import workflows  # noqa: E402
 
 
 def steered(request):
     least = int(request["params"].get("least", 20))
     code = int(request["params"].get("exit_code", 3))
-    with guarded(request) as (root, guard):
+    with workflows(request) as active:
         import radical.entk as re
+
+        folder = Path.cwd()
 
         def stage(name, script, **more):
             new, task = re.Stage(), re.Task()
@@ -31,7 +33,7 @@ def steered(request):
 
         def doubling(number):
             """Return a stage whose result decides whether another stage follows."""
-            output = root / f"doubled-{number}.txt"
+            output = folder / f"doubled-{number}.txt"
             new = stage(f"double{number}", f"echo $(({number} * 2)) > {shlex.quote(str(output))}")
 
             def decide():
@@ -44,24 +46,18 @@ def steered(request):
 
         adaptive = pipeline("adaptive", doubling(3))
         failing = [
-            pipeline(name, stage("fails", f"exit {code}", **more), stage("after", f"touch {root}/after-{name}"))
+            pipeline(name, stage("fails", f"exit {code}", **more), stage("after", f"touch {folder}/after-{name}"))
             for name, more in (("tolerant", {}), ("strict", {"error_is_fatal": True}))
         ]
         pipelines = [
             each for each in (adaptive, *failing) if each.name in request["params"].get("pipelines", each.name)
         ]
-        manager = re.AppManager(name=root.name, autoterminate=False)
-        manager.resource_desc = {"resource": RESOURCE, "access_schema": "here", **allocation(request)}
-        manager.workflow = set(pipelines)
-        manager.run()
-        guard.expect_end()
-        manager.terminate()
-        guard.wait_for_end()
+        active.run(pipelines)
         return {
             each.name: {
                 "state": each.state,
                 "stages": [[one.name, one.state, [task.state for task in one.tasks]] for one in each.stages],
-                "continued": (root / f"after-{each.name}").exists(),
+                "continued": (folder / f"after-{each.name}").exists(),
             }
             for each in pipelines
         }

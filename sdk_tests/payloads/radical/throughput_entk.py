@@ -14,15 +14,15 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 from _figures import bare_rate, figures, metric, peak_memory  # noqa: E402
 from _payload import main  # noqa: E402
-from _radical import RESOURCE, allocation, guarded  # noqa: E402
 from _resource import cores  # noqa: E402
+from _workflows import workflows  # noqa: E402
 
 PROGRAM = "/bin/true"
 
 
 def throughput(request):
     given = {"tasks": 1000, "probes": 10, "bare": 200, **request["params"]}
-    with guarded(request) as (root, guard):
+    with workflows(request) as active:
         import radical.entk as re
 
         def stage(*tasks):
@@ -38,24 +38,18 @@ def throughput(request):
         def run(*stages):
             pipeline = re.Pipeline()
             pipeline.add_stages(list(stages))
-            manager.workflow = {pipeline}
             began = time.monotonic()
-            manager.run()
+            active.run([pipeline])
             return pipeline, time.monotonic() - began
 
-        manager = re.AppManager(name=root.name, autoterminate=False)
-        manager.resource_desc = {"resource": RESOURCE, "access_schema": "here", **allocation(request)}
         _, pilot_start = run(stage(task(PROGRAM)))  # afterwards the pilot is active
-        clocks = [root / f"probe{number}.txt" for number in range(given["probes"] + 1)]
+        clocks = [Path.cwd() / f"probe{number}.txt" for number in range(given["probes"] + 1)]
         run(*(stage(task(sys.executable, "-I", str(HERE / "_clock.py"), str(clock))) for clock in clocks))
         times = [[float(each) for each in clock.read_text().split()] for clock in clocks]
         waits = [after[0] - before[1] for before, after in pairwise(times)]
         pipeline, seconds = run(stage(*(task(PROGRAM) for _ in range(given["tasks"]))))
         tasks = [each for part in pipeline.stages for each in part.tasks]
         memory = peak_memory(os.getpid())
-        guard.expect_end()
-        manager.terminate()
-        guard.wait_for_end()
     plain_rate = bare_rate([PROGRAM], given["bare"])
     values = figures(given["tasks"], seconds, seconds, waits, plain_rate, cores(request))
     metrics = [each for each in values if each["name"] != "submissions_per_second"]  # EnTK submits them itself

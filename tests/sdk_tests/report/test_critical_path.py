@@ -14,6 +14,7 @@ from sdk_tests.report.critical_path import critical_path
 from sdk_tests.report.screen import took_line
 
 MACHINE = Limit(name="this machine", capacity=2, unit="cores")
+POOL = "local fixture pool@local"
 QUEUE = Limit(name="queue of slurm", capacity=1, unit="jobs in the queue")
 
 
@@ -148,3 +149,14 @@ def test_the_end_of_a_run_names_time_set_up_ratio_and_chain() -> None:
     assert "times their critical path of" in line
     assert " > " in line
     assert took_line(None) == took_line(timeline()) == ""
+
+
+def test_the_cases_of_a_fixture_follow_its_start_one_after_another() -> None:
+    bars = [
+        msgspec.structs.replace(bar(name, seconds, start=start), submitted=1.0, launched=None, shares=POOL, cores=2)
+        for name, start, seconds in (("a", 11, 4), ("b", 15, 3), ("c", 20, 2))
+    ]
+    path = critical_path(timeline(*bars, wall=30.0, shared_cores={POOL: 2}))
+    assert path is not None
+    assert path.seconds == 10 + 4 + 3 + 2, "the pause before the last case is not part of it"
+    assert path.chain == ("a", "b", "c")

@@ -110,3 +110,17 @@ def test_a_run_without_a_timeline_has_no_such_section() -> None:
     source = report_html(*passing())
     assert 'id="time"' not in source
     assert 'href="#time"' not in source
+
+
+def test_the_start_of_a_fixture_is_drawn_before_its_first_case_alone() -> None:
+    name = "slurm fixture pool@slurm"
+    first = bar("a", 102, None, 106, 110, 110, shares=name)
+    second = bar("b", 102, None, 110, 115, 115, shares=name)
+    chart = gantt(timeline(first, second))
+    assert [[(each.phase, each.text) for each in lane.drawn] for lane in chart.lanes[1:]] == [
+        [
+            ("launch", "a: launch 4.0 s, from 2.0 s"),
+            ("run", "a: run 4.0 s, from 6.0 s"),
+            ("run", "b: run 5.0 s, from 10.0 s"),
+        ]
+    ]
