@@ -28,6 +28,8 @@ FLUX = pytest.param("flux", marks=pytest.mark.needs("flux"))
 OPENPBS = pytest.param("pbs", marks=[pytest.mark.needs("openpbs"), pytest.mark.slow])
 EMULATED = pytest.param("lsf")
 CASES = ("psij/hello", "parsl/python_app", "flux/instance")
+SHARED = ("parsl/diamond", "parsl/exception", "radical.pilot/failing_task", "radical.pilot/raptor")
+"""Cases that share a pool of workers, and others that share a pilot."""
 
 
 def report(tmp_path: Path, action: str, kind: str, *words: str) -> dict[str, Any]:
@@ -79,6 +81,16 @@ def test_a_run_leaves_nothing(kind: str, tmp_path: Path) -> None:
     reported = report(tmp_path, "run", kind.replace("local", "slurm"), *options(kind, *cases))
     assert (reported["remains"], reported["testbeds"]) == ([], []), reported["output"]
     assert reported["code"] == 0, reported["output"]
+
+
+@pytest.mark.long
+@pytest.mark.needs("components")
+@pytest.mark.parametrize(("action", "code"), [("run", 0), ("kill", -9)])
+@pytest.mark.parametrize("kind", [SLURM, "local"])
+def test_a_run_whose_cases_share_fixtures_leaves_nothing(kind: str, action: str, code: int, tmp_path: Path) -> None:
+    reported = report(tmp_path, action, kind.replace("local", "slurm"), *options(kind, *SHARED))
+    assert (reported["remains"], reported["testbeds"]) == ([], []), reported["output"]
+    assert reported["code"] == code, reported["output"]
 
 
 @pytest.mark.long

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from dashboard_client.causes import root_causes
 from dashboard_client.runs import RunFolder
 from sdk_tests.testbeds import manage
 from tests.needs import need, program
@@ -302,3 +303,36 @@ def test_a_validation_of_an_installed_release_without_upload_connects_only_to_lo
     outside = {address for address in addresses if not re.fullmatch(r"(::ffff:)?127\..*|::1|0\.0\.0\.0|::", address)}
     assert "127.0.0.1" in addresses
     assert outside == set()
+
+
+@pytest.mark.long
+def test_cases_share_a_pool_of_workers_a_pilot_and_an_ensembles_pilot(home: Home) -> None:
+    names = {
+        **dict.fromkeys(["parsl/bash_app", "parsl/diamond", "parsl/exception", "parsl/join"], "parsl"),
+        **dict.fromkeys(["radical.pilot/failing_task", "radical.pilot/raptor"], "radical.pilot"),
+        **dict.fromkeys(["radical.entk/steering", "radical.entk/deepdrivemd"], "radical.entk"),
+    }
+    done = home.validate("--scheduler", "local", "--no-upload", *(f"--case={name}@local" for name in names))
+    assert done.returncode == 0, done.stdout + done.stderr
+    records = [record for record in home.run().records() if record.case.component != "control"]
+    assert {record.case_id: record.extras.get("fixture") for record in records} == {
+        f"{name}@local": f"fixture {fixture}@local" for name, fixture in names.items()
+    }
+    assert {record.retries.attempt for record in records} == {1}
+    starts = [folder for folder in (home.run().private / "work").glob("fixture-*/*")]
+    assert len(starts) == 3
+
+
+def test_a_pool_without_workers_is_the_one_cause_of_the_cases_that_share_it(home: Home) -> None:
+    pool = home.deployment / "bin" / "process_worker_pool.py"
+    first, rest = pool.read_text().split("\n", 1)
+    pool.unlink()  # a hard link: the release's own file must stay as it is
+    pool.write_text(f"{first}\nraise SystemExit('no workers today')\n{rest}")
+    pool.chmod(0o755)
+    cases = ("--case=parsl/diamond@local", "--case=parsl/exception@local")
+    done = home.validate("--scheduler", "local", "--no-upload", *cases)
+    assert done.returncode == 1, done.stdout + done.stderr
+    (cause,) = root_causes(record for record in home.run().records() if record.retries.final)
+    assert {record.case_id for record in cause.records} == {"parsl/diamond@local", "parsl/exception@local"}
+    assert {record.extras.get("fixture") for record in cause.records} == {"fixture parsl@local"}
+    assert len(list((home.run().private / "work").glob("fixture-*/*"))) == 1

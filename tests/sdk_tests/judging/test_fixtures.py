@@ -102,7 +102,11 @@ def test_cases_run_in_the_process_of_their_fixture_with_their_own_folders_params
     assert not Path(f"/proc/{shared.starts[0]}").exists()
     assert running(f"{shared.daemon}$") == []
     for case_id in pids:
-        assert result.only(case_id).extras["fixture"] == "fixture pool@local"
+        record = result.only(case_id)
+        assert record.extras["fixture"] == "fixture pool@local"
+        assert record.evidence.reproduce is not None
+        assert f"{shared.folder}/{case_id.partition('/')[2].partition('@')[0]}.py" in record.evidence.reproduce
+        assert "_guest" not in record.evidence.reproduce, "by hand it must start what it needs by itself"
     assert "fixture" not in result.only("python/alone@local").extras
 
 
