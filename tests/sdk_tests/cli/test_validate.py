@@ -319,7 +319,7 @@ def test_cases_share_a_pool_of_workers_a_pilot_and_an_ensembles_pilot(home: Home
         f"{name}@local": f"fixture {fixture}@local" for name, fixture in names.items()
     }
     assert {record.retries.attempt for record in records} == {1}
-    starts = [folder for folder in (home.run().private / "work").glob("fixture-*/*")]
+    starts = list((home.run().private / "work").glob("fixture-*/*"))
     assert len(starts) == 3
 
 

@@ -16,16 +16,16 @@ from tests.running import running
 from tests.sdk_tests.bench import Bench, RunResult
 
 PROGRAM = """
-    import contextlib, os, pathlib, subprocess, sys, threading, time
-    used = 0
+    import contextlib, os, pathlib, subprocess, threading, time
+    import of_the_fixture
 
     @contextlib.contextmanager
     def fixture(request):
         with pathlib.Path(FOLDER, "started").open("a") as file:
             file.write(f"{os.getpid()}\\n")
         subprocess.Popen(["setsid", "sleep", SECONDS])
-        sys.modules["of_the_fixture"] = sys.modules["__main__"]
         STARTING
+        of_the_fixture.shared = os.getpid()
         yield
 """
 """A fixture that leaves a daemon behind; STARTING is what it does meanwhile."""
@@ -41,8 +41,11 @@ def die():
 
 ANSWER = """
     import json, os, sys
+    sys.path.insert(0, os.path.dirname(sys.argv[0]))
+    import of_the_fixture
     BODY
-    print(json.dumps({"pid": os.getpid(), "folder": os.getcwd(), "params": json.loads(sys.argv[-1])["params"]}))
+    params = json.loads(sys.argv[-1])["params"]
+    print(json.dumps({"shared": of_the_fixture.shared, "pid": os.getpid(), "folder": os.getcwd(), "params": params}))
 """
 
 
@@ -53,6 +56,7 @@ class Shared:
         self.bench, self.folder = bench, bench.folder
         self.daemon = f"sleep {100000 + hash(bench.folder) % 900000}"
         self.fixture = Fixture("pool", payload=str(bench.folder / "pool.py"))
+        self.bench.payload("of_the_fixture", "shared = None")
         self.program()
 
     def program(self, starting: str = "", more: str = "") -> None:
@@ -92,16 +96,21 @@ def outcomes(result: RunResult) -> dict[str, tuple[str, int]]:
 
 
 def test_cases_run_in_the_process_of_their_fixture_with_their_own_folders_params_and_judges(shared: Shared) -> None:
-    judge = "import os\nassert outcome.answer['pid'] != os.getpid()\nassert outcome.answer['params'] == outcome.params"
-    pids = [shared.case(name, judge=judge, params={"name": name}) for name in ("one", "two", "three")]
-    shared.case("alone", fixture=None)
+    judge = """
+        answer = outcome.answer
+        assert answer["params"] == outcome.params
+        assert outcome.case.name in answer["folder"].rpartition("/")[2]
+        assert answer["shared"] == (answer["pid"] if outcome.case.fixture else None)
+    """
+    case_ids = [shared.case(name, judge=judge, params={"name": name}) for name in ("one", "two", "three")]
+    shared.case("alone", judge=judge, fixture=None)
     result = shared.bench.run()
     assert result.code == 0, result.output
     assert outcomes(result) == dict.fromkeys(("one", "two", "three", "alone"), ("pass", 1))
     assert len(shared.starts) == 1
     assert not Path(f"/proc/{shared.starts[0]}").exists()
     assert running(f"{shared.daemon}$") == []
-    for case_id in pids:
+    for case_id in case_ids:
         record = result.only(case_id)
         assert record.extras["fixture"] == "fixture pool@local"
         assert record.evidence.reproduce is not None
