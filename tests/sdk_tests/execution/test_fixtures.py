@@ -16,7 +16,7 @@ from sdk_tests.execution.fixtures import Fixtures
 from sdk_tests.execution.job_scripts import AGENT
 from sdk_tests.execution.process_table import ProcessTable
 from sdk_tests.plan.probe import PAYLOADS
-from tests.sdk_tests.judging.test_harness_interruptions import wait_until
+from tests.waiting import wait_until
 
 PROGRAM = """
 import contextlib, os, pathlib

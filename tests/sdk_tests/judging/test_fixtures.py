@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import textwrap
-import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from dashboard_client.causes import root_causes
 from sdk_tests import Fixture
 from tests.running import running
 from tests.sdk_tests.bench import Bench, RunResult
+from tests.waiting import wait_until
 
 PROGRAM = """
     import contextlib, os, pathlib, subprocess, threading, time
@@ -243,20 +243,13 @@ def test_a_killed_run_leaves_no_fixture_and_its_remaining_cases_share_a_new_one_
     shared.case("waits", f"open({str(shared.folder / 'waiting')!r}, 'w')\n{wait}")
     shared.case("last")
     process = shared.bench.start()
-    until(lambda: (shared.folder / "waiting").exists())
+    wait_until(lambda: (shared.folder / "waiting").exists())
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    until(lambda: not running(f"{shared.daemon}$") and not Path(f"/proc/{shared.starts[0]}").exists())
+    wait_until(lambda: not running(f"{shared.daemon}$") and not Path(f"/proc/{shared.starts[0]}").exists())
     (shared.folder / "go").touch()
     result = shared.bench.run("--resume", "last")
     assert result.code == 0, result.output
     assert outcomes(result) == dict.fromkeys(("before", "waits", "last"), ("pass", 1))
     assert len(shared.starts) == 2
     assert len(result.records("python/before@local")) == 1
-
-
-def until(condition: object, seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
