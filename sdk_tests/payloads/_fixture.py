@@ -103,6 +103,7 @@ def run(argv, folder, stdout, stderr):
         SystemExit: it was ended by SIGTERM.
     """
     kept = os.getcwd(), list(sys.argv), os.dup(1), os.dup(2), sys.stdout
+    environ = dict(os.environ)
     sys.stderr.flush()
     for path, number in ((stdout, 1), (stderr, 2)):
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -131,6 +132,8 @@ def run(argv, folder, stdout, stderr):
         sys.stderr.flush()
         cwd, sys.argv[:], out, err, sys.stdout = kept
         os.chdir(cwd)
+        os.environ.clear()
+        os.environ.update(environ)
         for saved, number in ((out, 1), (err, 2)):
             os.dup2(saved, number)
             os.close(saved)

@@ -96,13 +96,14 @@ def outcomes(result: RunResult) -> dict[str, tuple[str, int]]:
 
 
 def test_cases_run_in_the_process_of_their_fixture_with_their_own_folders_params_and_judges(shared: Shared) -> None:
+    body = "assert os.environ.setdefault('OF_A_CASE', str(os.getpid()) + os.getcwd()).endswith(os.getcwd())"
     judge = """
         answer = outcome.answer
         assert answer["params"] == outcome.params
         assert outcome.case.name in answer["folder"].rpartition("/")[2]
         assert answer["shared"] == (answer["pid"] if outcome.case.fixture else None)
     """
-    case_ids = [shared.case(name, judge=judge, params={"name": name}) for name in ("one", "two", "three")]
+    case_ids = [shared.case(name, body, judge, params={"name": name}) for name in ("one", "two", "three")]
     shared.case("alone", judge=judge, fixture=None)
     result = shared.bench.run()
     assert result.code == 0, result.output
