@@ -154,7 +154,7 @@ def live(here: Site, folder: Path) -> Life:
     bad = here.start(
         text,
         {**MERGE_REQUEST, "EXAWORKS_TIER": "integration"},
-        limits={"smoke": lambda pipeline: (600.0, 2 * pipeline.jobs[earlier].seconds + 5)},
+        limits={"smoke": lambda pipeline: (600.0, 2 * pipeline.jobs[earlier].seconds + 30)},
     )
     first = next(name for name, runner in here.runners.items() if name in ("shell", "batch"))
     assert here.gitlab.wait(lambda: bad.jobs["setup"].status == "running", LIMIT)
