@@ -92,8 +92,12 @@ def run(request: StageRequest, places: Places, environ: dict[str, str], echo: Ec
         echo(f"+ exaworks {shlex.join(command)}")
         code = _command([*CLI, *command], environ)
     ended = msgspec.structs.replace(stage, state="ended", seconds=round(time.monotonic() - started, 3), exit_code=code)
+    try:  # before the stage counts as ended: ``exaworks ci collect`` repeats this for one that is killed meanwhile
+        ended = msgspec.structs.replace(ended, runs=collect(request.folder, places))
+    except StageError:
+        write_stage(request.folder, ended)
+        raise
     write_stage(request.folder, ended)
-    collect(request.folder, places)
     return code
 
 

@@ -16,8 +16,10 @@ import pytest
 
 from ci.phases import planned
 from ci.render import as_markdown
-from ci.results import OUTBOX
+from ci.results import OUTBOX, read_stage
+from ci.stage import StageRequest, run
 from ci.verdict import Result, judge
+from exaworks_sdk.paths import Places
 from site_configs.load import load_text
 from tests.ci.pipeline import BOX, EXAWORKS, Project, collector
 
@@ -270,6 +272,33 @@ def test_a_locked_stage_waits_for_the_other_pipeline(project: Project) -> None:
     rest, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "test/box" in rest
+
+
+def test_a_stage_counts_as_ended_only_when_its_results_are_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise nobody would copy those of a stage that is killed in between."""
+    places = Places(home=tmp_path / "home", checkout=None)
+    request = StageRequest("smoke", "test/box", ("validate",), tmp_path / "results")
+    states: list[tuple[str, list[str]]] = []
+
+    def command(*_: object) -> int:
+        (places.runs / "run-1").mkdir(parents=True)
+        (places.runs / "run-1" / "manifest.json").write_text('{"site": "test", "system": "box"}')
+        return 3
+
+    def copy(runs: Path, folder: Path, names: list[str]) -> None:
+        stage = read_stage(folder)
+        assert stage is not None
+        states.append((stage.state, names))
+
+    monkeypatch.setattr("ci.stage._command", command)
+    monkeypatch.setattr("ci.stage.copy_outbox", copy)
+    assert run(request, places, {}, print) == 3
+    assert states == [("started", ["run-1"])]
+    stage = read_stage(request.folder)
+    assert stage is not None
+    assert (stage.state, stage.exit_code, stage.runs) == ("ended", 3, ["run-1"])
 
 
 def test_the_results_of_a_stage_that_was_killed_can_still_be_collected(controlled: Project) -> None:
