@@ -41,6 +41,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""As Go's client, which is the runner's, it does not use the proxy of a job for an address of this machine."""
+
 BUILD_FAILURE, SYSTEM_FAILURE = 1, 2
 PREPARE_ATTEMPTS = 3
 POLL = 0.1
@@ -372,7 +375,7 @@ def upload(options: argparse.Namespace) -> None:
         data=head.encode() + packed.getvalue() + f"\r\n--{boundary}--\r\n".encode(),
         headers={"JOB-TOKEN": os.environ["JOB_TOKEN"], "Content-Type": f"multipart/form-data; boundary={boundary}"},
     )
-    with urllib.request.urlopen(request, timeout=60) as answer:
+    with _DIRECT.open(request, timeout=60) as answer:
         print(f"Uploading {len(files)} files as {options.type}: {answer.status}", flush=True)
 
 
@@ -380,7 +383,7 @@ def download(options: argparse.Namespace) -> None:
     """Unpack the artifacts of another job in the current folder."""
     headers = {"JOB-TOKEN": os.environ["JOB_TOKEN"]}
     request = urllib.request.Request(f"{options.url}/jobs/{options.id}/artifacts", headers=headers)
-    with urllib.request.urlopen(request, timeout=60) as answer, zipfile.ZipFile(io.BytesIO(answer.read())) as archive:
+    with _DIRECT.open(request, timeout=60) as answer, zipfile.ZipFile(io.BytesIO(answer.read())) as archive:
         archive.extractall()
         print(f"Downloading artifacts of job {options.id}: {len(archive.namelist())} files", flush=True)
 

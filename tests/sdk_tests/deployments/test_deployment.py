@@ -21,6 +21,7 @@ from sdk_tests.execution.agent import payload_environment
 from sdk_tests.plan.components import ComponentKind
 from sdk_tests.plan.probe import probe
 from tests.running import running
+from tests.waiting import wait_until
 
 BASE = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "PYTHONPATH": "/stray"}
 
@@ -273,7 +274,7 @@ def test_a_process_that_an_activation_leaves_neither_holds_it_up_nor_outlives_it
     began = time.monotonic()
     assert resolve("module:agent", environ).environ["LOADEDMODULES"] == "agent"
     assert time.monotonic() - began < 30
-    assert running("sleep 54332") == []
+    wait_until(lambda: running("sleep 54332") == [])
 
 
 def test_what_an_activation_removes_is_removed_in_jobs_too_and_its_functions_survive(tmp_path: Path) -> None:
