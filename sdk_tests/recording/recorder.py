@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -163,7 +164,15 @@ def reproduce(result: AttemptResult | None) -> str | None:
         request = json.dumps(payload_request)
     except (ValueError, AttributeError):
         pass
-    return shlex.join([*command, request])
+    return " ".join(map(_word, [*command, request]))
+
+
+def _word(text: str) -> str:
+    """Quote a word for a shell; ``~`` in place of the home folder, as redaction writes it, stays outside of quotes."""
+    home = str(Path.home())
+    if home != "/" and text.startswith(f"{home}/") and len(text) > len(home) + 1:
+        return f"~/{shlex.quote(text[len(home) + 1 :])}"
+    return shlex.quote(text)
 
 
 def _software(scheduler: AvailableScheduler) -> schema.Software:
