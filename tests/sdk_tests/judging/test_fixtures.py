@@ -109,8 +109,8 @@ def test_cases_run_in_the_process_of_their_fixture_with_their_own_folders_params
     assert result.code == 0, result.output
     assert outcomes(result) == dict.fromkeys(("one", "two", "three", "alone"), ("pass", 1))
     assert len(shared.starts) == 1
-    wait_until(lambda: not Path(f"/proc/{shared.starts[0]}").exists())
-    wait_until(lambda: running(f"{shared.daemon}$") == [])
+    assert not Path(f"/proc/{shared.starts[0]}").exists()
+    assert running(f"{shared.daemon}$") == []
     for case_id in case_ids:
         record = result.only(case_id)
         assert record.extras["fixture"] == "fixture pool@local"
@@ -158,7 +158,7 @@ def test_a_fixture_that_does_not_start_is_the_one_cause_of_its_cases(shared: Sha
     for record in cause.records:
         assert record.diagnosis.blocked_by == cause.key
         assert record.verdict.cause.rule == "fixture-does-not-start"
-    wait_until(lambda: running(f"{shared.daemon}$") == [])
+    assert running(f"{shared.daemon}$") == []
 
 
 def test_a_fixture_whose_failure_is_known_has_the_key_of_that_cause(shared: Shared) -> None:
@@ -183,7 +183,7 @@ def test_a_fixture_that_is_not_ready_in_time_is_ended_and_is_the_one_cause(share
     (cause,) = root_causes(record for record in result.run.records() if record.retries.final)
     assert len(cause.records) == 2
     assert "did not start" in cause.title
-    wait_until(lambda: running(f"{shared.daemon}$") == [])
+    assert running(f"{shared.daemon}$") == []
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_a_case_that_hangs_has_its_own_time_limit_and_says_where_it_waited(share
     assert first.verdict.cause.rule == "time-limit"
     assert "hangs.py, line" in first.verdict.cause.evidence
     assert len(shared.starts) == 2
-    wait_until(lambda: running(f"{shared.daemon}$") == [])
+    assert running(f"{shared.daemon}$") == []
 
 
 def test_cases_are_not_blamed_for_a_fixture_that_dies_between_them(shared: Shared) -> None:
