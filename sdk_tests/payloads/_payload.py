@@ -62,6 +62,8 @@ def main(function, description):
     parser.add_argument("request", nargs="?", default="{}", help="a JSON object: params, scheduler, scratch")
     request = {"params": {}, "scheduler": {"kind": "local"}, "scratch": os.getcwd(), "nodes": 1}
     request.update(json.loads(parser.parse_args().request))
+    if request.get("bin"):  # in a record, the home folder is written as ~
+        request["bin"] = os.path.expanduser(request["bin"])
     os.makedirs(request["scratch"], exist_ok=True)
     os.chdir(request["scratch"])
     stdout = os.dup(1)
