@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from collector.cli.options import database_option, examples, json_option, log_change, open_database, print_table
 
+if TYPE_CHECKING:
+    _Pair = click.ParamType[tuple[str, str], Any]
+else:  # click's types have no parameters at run time before 8.4
+    _Pair = click.ParamType
 
-class SystemName(click.ParamType[tuple[str, str], Any]):
+
+class SystemName(_Pair):
     """SITE/SYSTEM, as a pair of names."""
 
     name = "SITE/SYSTEM"
