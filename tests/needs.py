@@ -81,6 +81,16 @@ def _spack() -> str | None:
     return str(named) if named and os.access(named, os.X_OK) else program("spack")
 
 
+def _index() -> str | None:
+    """Return the development environment's ``uv``, if it reaches a package index."""
+    uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or program("uv")
+    if uv is None:
+        return None
+    argv = [uv, "pip", "compile", "--quiet", "--no-cache", "-"]
+    done = subprocess.run(argv, input="tabulate", capture_output=True, text=True, timeout=60, check=False)
+    return uv if done.returncode == 0 else None
+
+
 def _namespaces() -> str | None:
     """Return ``unshare`` where it can create namespaces for processes, mounts and shared memory."""
     unshare = program("unshare")
@@ -167,6 +177,7 @@ NEEDS = {
     "zsh": Need(lambda: program("zsh"), "zsh is absent: install zsh"),
     "fish": Need(lambda: program("fish"), "fish is absent: install fish"),
     "rsync": Need(lambda: program("rsync"), "rsync is absent: install rsync"),
+    "index": Need(_index, "uv reaches no package index: it is in requirements/uv.lock; set the index in uv's variables"),
     "components": Need(
         _components,
         "no environment with the release's components: name one in EXAWORKS_TEST_DEPLOYMENT or run ./exaworks validate",
