@@ -4,6 +4,10 @@ python -m benchmarks.all --list                     # what there is, and how lon
 python -m benchmarks.all                            # run everything, print the tables
 python -m benchmarks.all --write                    # and write them into docs/performance.md
 python -m benchmarks.all --only harness slurm       # some of them
+python -m benchmarks.all --only ingest-onto-sqlite dashboard-sqlite --history 10000000 --keep FOLDER --write
+
+The big history has a million records; --history takes another number. With --keep its databases stay in the folder, so
+that it is generated once: a million records take 4.4 GB on SQLite, 2.2 GB on PostgreSQL, and some minutes.
 
 The machine is watched before and during each benchmark. If other programs use more than a tenth of its cores before
 the start, nothing is run (exit code 3). If they do so meanwhile, the ratios and times of that benchmark are not shown,
@@ -21,15 +25,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from benchmarks.databases import KINDS
 from benchmarks.load import LIMIT, Watch, before, machine
 from benchmarks.pages import PageError, names, replaced
 from benchmarks.results import VARIABLE, Table, stored
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "performance.md"
+HISTORY = "RECORDS"
+"""Stands in the arguments of a benchmark for the number of records of its big history."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,13 @@ class Benchmark:
     what: str
     timed: bool = True
     needs: str = ""
+
+    def with_history(self, records: int, keep: Path | None) -> Benchmark:
+        """Return this benchmark with a number of records and a folder for its big history, if it has one."""
+        if HISTORY not in self.arguments:
+            return self
+        arguments = tuple(str(records) if each == HISTORY else each for each in self.arguments)
+        return replace(self, arguments=arguments + (("--keep", str(keep.resolve())) if keep else ()))
 
     @property
     def lacking(self) -> str:
@@ -85,21 +99,27 @@ BENCHMARKS = (
         False,
     ),
     Benchmark("ingest", ("benchmarks.ingest",), ("ingest",), 4, "the collector's ingest into empty databases"),
-    Benchmark(
-        "ingest-onto",
-        ("benchmarks.ingest", "--onto", "1000000", "--no-standin"),
-        ("ingest-onto",),
-        15,
-        "the collector's ingest into databases of a million records",
+    *(
+        Benchmark(
+            f"ingest-onto-{kind}",
+            ("benchmarks.ingest", "--onto", HISTORY, "--database", kind, "--no-standin"),
+            (f"ingest-onto-{kind}",),
+            8,
+            f"the collector's ingest into a {kind} database with a big history",
+        )
+        for kind in KINDS
     ),
     Benchmark("workers", ("benchmarks.workers",), ("workers",), 4, "one and four collectors on one PostgreSQL"),
     Benchmark("space", ("benchmarks.space",), ("space",), 5, "the collector's space on disk, and its retention"),
-    Benchmark(
-        "dashboard",
-        ("benchmarks.dashboard", "--big", "1000000"),
-        ("dashboard",),
-        15,
-        "the dashboard's pages with a small history and one of a million records",
+    *(
+        Benchmark(
+            f"dashboard-{kind}",
+            ("benchmarks.dashboard", "--big", HISTORY, "--database", kind),
+            (f"dashboard-{kind}",),
+            8,
+            f"the dashboard's pages with a small history and a big one on {kind}",
+        )
+        for kind in KINDS
     ),
     Benchmark("components", ("benchmarks.components",), ("components",), 40, "the components' cases of the scale tier"),
 )
@@ -109,6 +129,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=[each.name for each in BENCHMARKS], default=[])
     parser.add_argument("--list", action="store_true", help="list the benchmarks and exit")
+    parser.add_argument("--history", type=int, default=1_000_000, metavar="RECORDS", help="size of the big history")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="where the databases of the big history stay")
     parser.add_argument("--write", action="store_true", help="write the tables into docs/performance.md")
     parser.add_argument("--at-load", action="store_true", help="run although the machine is busy")
     options = parser.parse_args(arguments)
@@ -131,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if each.lacking:
             print(f"== {each.name}: left out, {each.lacking}\n")
             continue
-        tables, problem = run(each)
+        tables, problem = run(each.with_history(options.history, options.keep))
         if problem:
             failures.append(f"{each.name}: {problem}")
         if options.write and not options.at_load and not problem:

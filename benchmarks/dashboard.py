@@ -202,7 +202,8 @@ def main() -> None:
                 rows.append([kind, "both, by HTTP", count, p50, p99, None, None, None])
                 notes.append(f"Peak memory of the server on {kind}: {peak:.0f} MB.")
     headers = ("database", "page", "records", "p50 ms", "p99 ms", "p50, ratio to the small history", "queries", "kB")
-    publish("dashboard", headers, rows, watch.load(), times=headers[3:6], notes=notes)
+    name = "-".join(["dashboard", *(options.database or [])])
+    publish(name, headers, rows, watch.load(), times=headers[3:6], notes=notes)
 
 
 if __name__ == "__main__":

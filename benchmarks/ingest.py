@@ -233,7 +233,7 @@ def main() -> None:
     onto = f"onto a history of {options.onto:,} records" if options.onto else "into empty databases"
     note = f"{options.records:,} records {onto}, from {options.clients} client(s)."
     headers = ("database", "batch", "records/s", "bare records/s", "ratio", "CPU us a record", "peak memory MB")
-    name = "ingest-onto" if options.onto else "ingest"
+    name = "-".join(["ingest", *(["onto"] if options.onto else []), *(options.database or [])])
     publish(name, headers, rows, watch.load(), times=("records/s", "bare records/s", "ratio"), notes=[note])
 
 

@@ -8,7 +8,7 @@ import os
 import re
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -41,6 +41,16 @@ def new_run_id(system: str, now: datetime) -> str:
 def list_runs(runs_dir: Path) -> list[RunFolder]:
     """Return every run of a folder, oldest first. A manifest is read on first access, and may be damaged."""
     return [RunFolder(path.parent) for path in sorted(runs_dir.glob("*/manifest.json"))]
+
+
+def highest_attempts(records: Iterable[Record]) -> dict[str, Record]:
+    """Return the record that counts for each case: its highest attempt."""
+    highest: dict[str, Record] = {}
+    for record in records:
+        known = highest.get(record.case_id)
+        if known is None or record.retries.attempt >= known.retries.attempt:
+            highest[record.case_id] = record
+    return highest
 
 
 class RunFolder:
@@ -141,12 +151,7 @@ class RunFolder:
 
     def effective(self) -> dict[str, Record]:
         """Return the record that counts for each case: its highest attempt."""
-        highest: dict[str, Record] = {}
-        for record in self.records():
-            known = highest.get(record.case_id)
-            if known is None or record.retries.attempt >= known.retries.attempt:
-                highest[record.case_id] = record
-        return highest
+        return highest_attempts(self.records())
 
     def append(self, record: Record) -> None:
         """Store a record durably. Hold the lock around several calls, so that the spool stays open between them.

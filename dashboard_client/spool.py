@@ -15,7 +15,7 @@ import msgspec
 
 from dashboard_client.durable import sync_folder
 from dashboard_client.errors import RecordError, RunFolderError
-from dashboard_client.schema import Record, canonical, encode
+from dashboard_client.schema import Context, Record, Stack, canonical, encode
 
 _log = logging.getLogger(__name__)
 
@@ -55,26 +55,38 @@ def read(path: Path) -> Reading:
         RecordError: a complete line is malformed, or two lines with one record_id differ; names line and field.
         RunFolderError: the file cannot be read.
     """
+    lines: list[bytes] = []
+    records: list[Record] = []
+    first: dict[str, int] = {}
+    parts: dict[bytes, Context | Stack] = {}
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if not line.endswith(b"\n"):
+                    return Reading(records, line, lines)
+                line = line[:-1]
+                record = decode(line, f"{path}, line {number}")
+                earlier = first.setdefault(record.record_id, number)
+                if earlier != number and lines[earlier - 1] != line:
+                    raise RecordError(
+                        f"{path}, line {number}: this record of {record.case_id} differs from line {earlier}, which "
+                        f"has the same record_id {record.record_id}. An attempt has only one record; the file is "
+                        "damaged."
+                    )
+                lines.append(line)
+                records.append(_sharing(record, parts))
     except FileNotFoundError:
         return Reading([], None, [])
     except OSError as error:
         raise RunFolderError(f"{path}: cannot be read: {error.strerror}") from error
-    whole, end, torn = data.rpartition(b"\n")
-    lines = whole.split(b"\n") if end else []
-    records = []
-    first: dict[str, int] = {}
-    for number, line in enumerate(lines, start=1):
-        record = decode(line, f"{path}, line {number}")
-        earlier = first.setdefault(record.record_id, number)
-        if lines[earlier - 1] != line:
-            raise RecordError(
-                f"{path}, line {number}: this record of {record.case_id} differs from line {earlier}, which has "
-                f"the same record_id {record.record_id}. An attempt has only one record; the file is damaged."
-            )
-        records.append(record)
-    return Reading(records, torn or None, lines)
+    return Reading(records, None, lines)
+
+
+def _sharing(record: Record, parts: dict[bytes, Context | Stack]) -> Record:
+    """Return the record with an earlier one's parts where they are equal, as in nearly all records of a run."""
+    context = parts.setdefault(encode(record.context), record.context)
+    stack = parts.setdefault(encode(record.stack), record.stack)
+    return msgspec.structs.replace(record, context=context, stack=stack)
 
 
 class Spool:

@@ -177,7 +177,7 @@ NEEDS = {
     "zsh": Need(lambda: program("zsh"), "zsh is absent: install zsh"),
     "fish": Need(lambda: program("fish"), "fish is absent: install fish"),
     "rsync": Need(lambda: program("rsync"), "rsync is absent: install rsync"),
-    "index": Need(_index, "uv reaches no package index: it is in requirements/uv.lock; set the index in uv's variables"),
+    "index": Need(_index, "uv reaches no package index: set one in UV_INDEX_URL"),
     "components": Need(
         _components,
         "no environment with the release's components: name one in EXAWORKS_TEST_DEPLOYMENT or run ./exaworks validate",

@@ -11,6 +11,8 @@ import msgspec
 from dashboard_client.compare import compare_with_last_pass
 from dashboard_client.durable import write_atomically
 from dashboard_client.redact import redact_manifest
+from dashboard_client.runs import highest_attempts
+from dashboard_client.schema import Record
 from dashboard_client.upload import push
 from dashboard_client.verdict import closing
 from sdk_tests.model.metrics import unused_references
@@ -39,7 +41,8 @@ def finish(
     results push`` can deliver the results later.
     """
     system = run.preparation.system
-    effective = run.folder.effective()
+    records = run.folder.records()
+    effective = highest_attempts(records)
     closed = closing(
         run.folder.manifest, effective, ended=now(), interrupted=interrupted, allowed_skips=system.allowed_skips
     )
@@ -54,14 +57,14 @@ def finish(
         run.echo(f"warning: {problem}")
     if run.preparation.options.upload:
         _upload(run, collector or _site_collector(run))
-    _write_reports(run, timeline)
+    _write_reports(run, records, timeline)
     return closed.exit_code
 
 
-def _write_reports(run: Run, timeline: Timeline | None) -> None:
+def _write_reports(run: Run, records: list[Record], timeline: Timeline | None) -> None:
     """Write timeline, junit.xml and report.html. A full disk is only reported: the records are already on disk."""
     folder = run.folder
-    manifest, records = folder.manifest, folder.records()
+    manifest = folder.manifest
     try:
         if timeline is not None:
             timeline.write(folder.private)

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from dashboard_client.errors import RecordError, RunFolderError
-from dashboard_client.schema import Evidence, Metric, Outcome, Record, canonical, digest, encode
+from dashboard_client.schema import Evidence, Metric, Outcome, Record, Stack, canonical, digest, encode
 from dashboard_client.spool import Spool, read
 from tests.dashboard_client.samples import CASES, environ, record
 
@@ -44,6 +44,17 @@ def test_line_ends_and_control_characters_in_a_record_do_not_split_its_line(path
         spool.append(odd)
         spool.append(record(CASES[1]))
     assert read(path).records == [odd, record(CASES[1])]
+
+
+def test_records_share_the_parts_that_are_equal(path: Path) -> None:
+    other = msgspec.structs.replace(record(CASES[1]), stack=Stack(python="3.12.1"))
+    with Spool(path) as spool:
+        for each in (record(), record(CASES[2]), other):
+            spool.append(each)
+    first, second, third = read(path).records
+    assert first.context is second.context is third.context
+    assert first.stack is second.stack is not third.stack
+    assert [first, second, third] == [record(), record(CASES[2]), other]
 
 
 def test_each_record_is_one_write_and_one_fsync(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
