@@ -6,10 +6,13 @@ A ratio of two times means something only if both had the machine to themselves.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import platform
+import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -18,6 +21,8 @@ LIMIT = 0.10
 """Share of all cores that other programs may use, before and during a measurement, for its ratios to be printed."""
 BEFORE = 3.0
 """Seconds for which the machine is watched before anything is measured."""
+COLLECT = 2.0
+"""Seconds between two collections of ended orphans."""
 _TICK = float(os.sysconf("SC_CLK_TCK"))
 _SUBREAPER = 36
 
@@ -43,11 +48,12 @@ class Watch:
     """Watches from its creation on; ``load`` may be called any number of times.
 
     Orphaned daemons of what is measured, such as those of a testbed, become children of this process, so that their
-    processor time counts as its own.
+    processor time counts as its own. A thread collects the ended ones: each job of a Slurm leaves one.
     """
 
     def __init__(self) -> None:
         ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
+        threading.Thread(target=_collect_orphans, daemon=True).start()
         self._begin = (time.monotonic(), _busy(), _own())
 
     def load(self) -> Load:
@@ -57,6 +63,17 @@ class Watch:
         own_seconds = max(_own() - own, 0.0)
         others = max(_busy() - busy - own_seconds, 0.0) / (seconds * (os.cpu_count() or 1))
         return Load(min(others, 1.0), own_seconds, seconds)
+
+
+def _collect_orphans() -> None:
+    """Wait for ended children of other sessions, which are not those that this process started and waits for itself."""
+    while True:
+        for pid, fields in _processes():
+            state, parent, session = fields[0], int(fields[1]), int(fields[3])
+            if state == "Z" and parent == os.getpid() and session != os.getsid(0):
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)
+        time.sleep(COLLECT)
 
 
 def before() -> Load:
@@ -91,16 +108,18 @@ def _busy() -> float:
     return (user + nice + system + irq + softirq + steal) / _TICK
 
 
+def _processes() -> Iterator[tuple[int, list[str]]]:
+    """Yield the number of each process with the fields of its status, from the third on (proc(5))."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended
+            yield int(entry.name), (entry / "stat").read_text().rpartition(")")[2].split()
+
+
 def _own() -> float:
     """Return the processor seconds of this process, its descendants, and those of them that were waited for."""
     parents: dict[int, int] = {}
     times: dict[int, float] = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
-        except OSError:  # it has ended
-            continue
-        pid = int(entry.name)
+    for pid, fields in _processes():
         parents[pid], times[pid] = int(fields[1]), sum(map(int, fields[11:15])) / _TICK
     total = 0.0
     for pid, seconds in times.items():

@@ -112,6 +112,29 @@ def test_the_work_of_descendants_is_own_work_even_if_their_parent_has_ended() ->
     assert watched(orphan)[1] > 0.4
 
 
+COLLECTED = """
+import os, subprocess, time
+from pathlib import Path
+from benchmarks import load
+load.COLLECT = 0.02
+load.Watch()
+child = subprocess.Popen(["false"])
+subprocess.run(["sh", "-c", "setsid sh -c 'echo $$' & exit"], check=True)
+deadline = time.monotonic() + 60
+children = Path(f"/proc/self/task/{os.getpid()}/children")
+while len(children.read_text().split()) > 1 and time.monotonic() < deadline:
+    time.sleep(0.05)
+print(children.read_text().split() == [str(child.pid)], child.wait())
+"""
+
+
+def test_ended_orphans_are_collected_and_children_are_left_to_those_who_wait_for_them() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", COLLECTED], capture_output=True, text=True, check=True, cwd=everything.ROOT
+    )
+    assert done.stdout.splitlines()[1:] == ["True 1"], done.stdout + done.stderr
+
+
 def test_the_work_of_another_process_is_the_work_of_others() -> None:
     process = subprocess.Popen([sys.executable, "-c", BUSY.replace("0.6", "1.5")])
     others, own = watched("time.sleep(1.5)")

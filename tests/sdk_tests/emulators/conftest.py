@@ -19,6 +19,7 @@ from site_configs.load import load_text
 from tests.needs import need
 from tests.sdk_tests.testbeds.fault_base import Faults
 from tests.sdk_tests.testbeds.faults import faults
+from tests.sdk_tests.testbeds.job_processes import of_jobs
 
 KINDS = {"lsf": "lsf", "pbs": "pbs-emulated", "cobalt": "cobalt", "openpbs": "pbs"}
 """The name of a testbed in the names of tests, and the kind of testbed that is started."""
@@ -58,7 +59,9 @@ class Cluster:
 
     def processes(self) -> list[Daemon]:
         """Return the processes of this testbed's jobs."""
-        return processes.with_variable_prefix(f"EMULATED_JOB={self.testbed.folder}#" if self.emulated else "PBS_JOBID=")
+        if self.emulated:
+            return processes.with_variable_prefix(f"EMULATED_JOB={self.testbed.folder}#")
+        return of_jobs(self.testbed)
 
     def run(self, *argv: str, limit: float = 60.0, text: str | None = None) -> CommandResult:
         done = subprocess.run(

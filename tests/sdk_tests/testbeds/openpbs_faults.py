@@ -10,6 +10,7 @@ import time
 from sdk_tests.errors import TestbedError
 from sdk_tests.testbeds import openpbs, processes
 from tests.sdk_tests.testbeds.fault_base import Faults
+from tests.sdk_tests.testbeds.job_processes import of_jobs
 
 
 class OpenPbsFaults(Faults):
@@ -34,7 +35,7 @@ class OpenPbsFaults(Faults):
             raise TestbedError(f"job {job} has no node")
         name = node.group(1)
         processes.end([one for one in self.testbed.daemons if one.name == f"pbs_mom-{name}"], grace=0.0)
-        processes.end(processes.with_variable(f"PBS_JOBID={job}"), grace=0.0)
+        processes.end(of_jobs(self.testbed, job), grace=0.0)
         self.testbed = openpbs.start_mom(self.testbed, name)
 
     def preempt(self, job: str) -> None:
