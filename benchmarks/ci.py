@@ -26,10 +26,17 @@ local: {allowed: true, cores: 1}
 """
 
 
-def seconds(command: list[str], folder: Path, environ: dict[str, str]) -> float:
+NOTHING_TESTED = ("bare smoke", "ci stage smoke", "ci verdict")
+"""Steps that end with 1: without a component, the smoke stage has nothing to test."""
+
+
+def seconds(step: str, command: list[str], folder: Path, environ: dict[str, str]) -> float:
     start = time.perf_counter()
-    subprocess.run(command, cwd=folder, env=environ, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL, check=True)
-    return time.perf_counter() - start
+    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, stdin=subprocess.DEVNULL, check=False)
+    elapsed = time.perf_counter() - start
+    if done.returncode != (step in NOTHING_TESTED):
+        sys.exit(f"{step} ended with {done.returncode}:\n{done.stdout.decode()[-2000:]}{done.stderr.decode()[-2000:]}")
+    return elapsed
 
 
 def main() -> None:
@@ -61,7 +68,7 @@ def main() -> None:
         times: dict[str, list[float]] = {step: [] for step in commands}
         for _ in range(rounds):
             for step, command in commands.items():
-                times[step].append(seconds(command, folder, environ))
+                times[step].append(seconds(step, command, folder, environ))
     medians = {step: statistics.median(values) for step, values in times.items()}
     stages = sum(medians[f"ci stage {stage}"] - medians[f"bare {stage}"] for stage in ("setup", "control", "smoke"))
     own = stages + medians["bare setup"] + sum(medians[step] for step in ("ci deliver", "ci verdict", "ci cleanup"))

@@ -98,6 +98,7 @@ def configuration(testbed: Testbed, base: Path, profile: SiteProfile | None) -> 
         "EnforcePartLimits=ALL",
         "SlurmdTimeout=300",
         "MinJobAge=3600",
+        "MaxJobCount=100000",  # jobs are remembered for that long, and the default is 10,000
         "KillWait=3",
         "InactiveLimit=0",
         "MailProg=/bin/true",
