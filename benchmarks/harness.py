@@ -14,6 +14,7 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.load import Watch
@@ -161,6 +162,17 @@ def overhead(folder: Path, counts: list[int], rounds: int, env: dict[str, str], 
     return rows
 
 
+def further(rows: list[list[Cell]]) -> str:
+    """Return what a case more costs between each two sizes: without what a run of any size costs once."""
+    bare_loop = {row[1]: row[2] for row in rows if str(row[0]).startswith("bare")}
+    times = [(row[1], row[2] - bare_loop[row[1]]) for row in rows if row[0] == "this harness"]  # type: ignore[operator]
+    costs = [
+        f"{1000 * (more - less) / (many - few):.2f} ms from {few:,} to {many:,} cases"  # type: ignore[operator]
+        for (few, less), (many, more) in pairwise(times)
+    ]
+    return f"A further case costs {', '.join(costs)}."
+
+
 def clean_environment() -> dict[str, str]:
     """Return the environment without variables that would change what is measured."""
     return {k: v for k, v in os.environ.items() if not k.startswith(("EXAWORKS_", "SLURM", "PYTEST", "COV"))}
@@ -179,12 +191,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         at = 0 if options.no_reframe else options.reframe
         rows = overhead(Path(name), options.cases, options.rounds, clean_environment(), at)
-    costs = [row[4] for row in rows if row[0] == "this harness" and isinstance(row[4], float)]
-    notes = []
-    if watch.load().idle and len(costs) > 1:
-        notes.append(
-            f"The most expensive of these sizes costs {max(costs) / min(costs):.2f} times the cheapest, per case."
-        )
+    notes = [further(rows)] if watch.load().idle and len(options.cases) > 1 else []
     headers = ("program", "cases", "elapsed s", "processor s", "ms a case", "ratio to this harness", "memory MB")
     publish("harness", headers, rows, watch.load(), times=("elapsed s", "ms a case", headers[5]), notes=notes)
 

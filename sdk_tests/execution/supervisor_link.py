@@ -8,7 +8,7 @@ import os
 import selectors
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -48,9 +48,13 @@ class Link:
         assert self._process.stdout is not None
         self._in, self._out = self._process.stdin, self._process.stdout
         os.set_blocking(self._out.fileno(), False)
+        os.set_blocking(self._in.fileno(), False)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._out, selectors.EVENT_READ)
         self._buffer = bytearray()
+        self._outgoing = bytearray()
+        self._later: Iterator[LaunchRequest] = iter(())
+        """Requests that are sent when the pipe has room for them: results that arrive meanwhile must not wait."""
 
     @property
     def pid(self) -> int:
@@ -61,22 +65,46 @@ class Link:
         self._selector.register(fd, selectors.EVENT_READ)
 
     def send(self, *values: msgspec.Struct) -> None:
-        """Send instructions.
+        """Send instructions; what the pipe does not take now is sent while messages are received.
 
         Raises:
             RunError: the supervisor is gone.
         """
+        for value in values:
+            self._outgoing += line(value)
+        self._write()
+
+    def _write(self) -> None:
+        """Write what the pipe takes, and watch it if there is more."""
         try:
-            for value in values:
-                self._in.write(line(value))
-            self._in.flush()
+            while self._outgoing or self._refill():
+                del self._outgoing[: os.write(self._in.fileno(), self._outgoing[: 1 << 16])]
+        except BlockingIOError:
+            pass
         except OSError as error:
+            self._outgoing.clear()
             raise RunError(f"the supervisor of this run is gone ({error}); its log is {self._log}") from error
+        finally:
+            self._watch_input()
+
+    def _watch_input(self) -> None:
+        watched = self._in in self._selector.get_map()
+        if self._outgoing and not watched:
+            self._selector.register(self._in, selectors.EVENT_WRITE)
+        elif not self._outgoing and watched:
+            self._selector.unregister(self._in)
+
+    def _refill(self) -> bool:
+        """Take the next of the requests that wait; return whether there was one."""
+        request = next(self._later, None)
+        if request is not None:
+            self._outgoing += line(request)
+        return request is not None
 
     def send_together(self, requests: Iterable[LaunchRequest]) -> None:
         """Send requests that compete for the same places, so that the longest of them are started first.
 
-        Of very many, the rest is ordered as it arrives: the machine must not wait until all are written.
+        Of very many, the rest is ordered as it arrives: neither the machine nor a result waits until all are written.
 
         Raises:
             RunError: the supervisor is gone.
@@ -85,7 +113,8 @@ class Link:
         first = list(itertools.islice(remaining, TOGETHER))
         if first:
             self.send(Hold(), *first, Release())
-        self.send(*remaining)
+        self._later = itertools.chain(self._later, remaining)
+        self._write()
 
     def receive(self, timeout: float) -> list[Message]:
         """Return the messages that arrived within ``timeout`` seconds, perhaps none.
@@ -95,6 +124,10 @@ class Link:
         """
         messages: list[Message] = []
         for key, _ in self._selector.select(timeout):
+            if key.fileobj is self._in:
+                with contextlib.suppress(RunError):  # the end of its output says so too, after its last messages
+                    self._write()
+                continue
             if key.fileobj is not self._out:
                 with contextlib.suppress(BlockingIOError):
                     os.read(key.fd, 4096)
@@ -117,6 +150,7 @@ class Link:
 
     def stop(self) -> None:
         """Ask it to cancel everything and exit; results of attempts that end meanwhile still arrive."""
+        self._later = iter(())
         with contextlib.suppress(RunError):
             self.send(Stop())
 
