@@ -27,8 +27,10 @@ RANKS: Mapping[str, tuple[str, ...]] = {
 }
 """The options with which each launcher starts one rank on each of ``n`` nodes."""
 _RANK = (
-    "import os; print('rank', os.environ.get('SLURMD_NODENAME') or os.environ.get('EMULATED_NODENAME') or os.getpid())"
+    "import os; node = os.environ.get('SLURMD_NODENAME') or os.environ.get('EMULATED_NODENAME') or os.getpid(); "
+    "os.write(1, f'rank {node}\\n'.encode())"
 )
+"""Writes its line at once: the parts of ``print`` can stand between those of another rank."""
 
 
 @dataclass(frozen=True)
