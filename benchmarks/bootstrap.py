@@ -51,7 +51,7 @@ def main() -> None:
     rows: list[list[Cell]] = [[name, median * 1000] for name, median in medians.items()]
     for option in ("--version", "--help"):
         cost = medians[f"./exaworks {option}"] - medians[f"python -I -m exaworks_sdk {option}"]
-        rows.append([f"cost of ./exaworks over the plain command line, {option} (limit: 100 ms)", cost * 1000])
+        rows.append([f"what the script adds to the plain command line, {option} (limit: 100 ms)", cost * 1000])
     publish("bootstrap", (f"command, median of {rounds}", "ms"), rows, watch.load(), times=("ms",))
 
 
