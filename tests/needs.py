@@ -87,7 +87,10 @@ def _index() -> str | None:
     if uv is None:
         return None
     argv = [uv, "pip", "compile", "--quiet", "--no-cache", "-"]
-    done = subprocess.run(argv, input="tabulate", capture_output=True, text=True, timeout=60, check=False)
+    try:
+        done = subprocess.run(argv, input="tabulate", capture_output=True, text=True, timeout=120, check=False)
+    except subprocess.TimeoutExpired:
+        return None
     return uv if done.returncode == 0 else None
 
 

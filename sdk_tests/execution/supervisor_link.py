@@ -72,20 +72,25 @@ class Link:
         """
         for value in values:
             self._outgoing += line(value)
-        self._write()
+        error = self._write()
+        if error is not None:
+            raise RunError(f"the supervisor of this run is gone ({error}); its log is {self._log}") from error
 
-    def _write(self) -> None:
-        """Write what the pipe takes, and watch it if there is more."""
+    def _write(self) -> OSError | None:
+        """Write what the pipe takes, and watch it if there is more; return the error of a pipe without a reader."""
+        gone = None
         try:
             while self._outgoing or self._refill():
-                del self._outgoing[: os.write(self._in.fileno(), self._outgoing[: 1 << 16])]
-        except BlockingIOError:
-            pass
-        except OSError as error:
-            self._outgoing.clear()
-            raise RunError(f"the supervisor of this run is gone ({error}); its log is {self._log}") from error
+                try:
+                    del self._outgoing[: os.write(self._in.fileno(), self._outgoing[: 1 << 16])]
+                except BlockingIOError:
+                    break
+                except OSError as error:
+                    gone, self._later = error, iter(())
+                    self._outgoing.clear()
         finally:
             self._watch_input()
+        return gone
 
     def _watch_input(self) -> None:
         watched = self._in in self._selector.get_map()
@@ -114,7 +119,7 @@ class Link:
         if first:
             self.send(Hold(), *first, Release())
         self._later = itertools.chain(self._later, remaining)
-        self._write()
+        self.send()
 
     def receive(self, timeout: float) -> list[Message]:
         """Return the messages that arrived within ``timeout`` seconds, perhaps none.
@@ -125,8 +130,7 @@ class Link:
         messages: list[Message] = []
         for key, _ in self._selector.select(timeout):
             if key.fileobj is self._in:
-                with contextlib.suppress(RunError):  # the end of its output says so too, after its last messages
-                    self._write()
+                self._write()  # if it is gone, the end of its output says so, after its last messages
                 continue
             if key.fileobj is not self._out:
                 with contextlib.suppress(BlockingIOError):
