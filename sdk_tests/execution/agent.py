@@ -44,6 +44,12 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Signals by which schedulers end a job. A broker of Flux sends SIGHUP to its program when its job is cancelled."""
 CANCEL_LIMIT = 15.0
 """Seconds after which the inner jobs of an ended case must be gone."""
+STOP_NOTICE = 2.0
+"""Seconds that the agent waits, after a payload failed, for a signal that ends the whole job.
+
+A scheduler that ends a job signals one process after the other, on each node: the payload may be gone before the agent
+is told. The failure is then the job's end, not the component's.
+"""
 PREFLIGHT_LIMIT = 120.0
 """Seconds that a preflight may take; no case of a component that needs longer to start could pass."""
 
@@ -211,6 +217,8 @@ class Agent:
         self._full = False
         self._unhealthy = ""
         self._suspect = False
+        self._failures: list[tuple[float, Running, ProcessEnd, str]] = []
+        """Failed cases not written yet, in the order of the time (monotonic) until which the job may prove to end."""
         self.stopping = False
 
     def run(self) -> None:
@@ -219,7 +227,7 @@ class Agent:
         _write_whole(self._folder / "agent.json", json.dumps(hello))
         for component, argv in self._preflights.items():
             self._try(component, argv)
-        while self._waiting or len(self._processes) or self._checks:
+        while self._waiting or len(self._processes) or self._checks or self._failures:
             if self._inner is not None and os.getppid() != self._parent:
                 self.stopping = True
             if self.stopping:
@@ -229,8 +237,9 @@ class Agent:
                 self._give_back()
             elif not self._holds and not (self._suspect and self._running):
                 self._start()
-            self._processes.poll(1.0)
+            self._processes.poll(0.1 if self._failures else 1.0)
             self._end_unserved()
+            self._write_failures()
 
     def _try(self, component: str, argv: Sequence[str]) -> None:
         """Start the preflight of a component, or of this node, in the environment of the cases."""
@@ -370,6 +379,19 @@ class Agent:
         self._waiting.clear()
 
     def _write(self, running: Running, end: ProcessEnd, ending: str = "") -> None:
+        """Write how a case ended; if its payload failed, after ``STOP_NOTICE``."""
+        if end.ending == "exited" and _failed(end):
+            self._failures.append((time.monotonic() + STOP_NOTICE, running, end, ending))
+        else:
+            self._write_now(running, end, ending)
+
+    def _write_failures(self) -> None:
+        now = time.monotonic()
+        while self._failures and (self.stopping or self._failures[0][0] <= now):
+            _, running, end, ending = self._failures.pop(0)
+            self._write_now(running, end, "terminated" if self.stopping else ending)
+
+    def _write_now(self, running: Running, end: ProcessEnd, ending: str) -> None:
         """Write how a case ended. ``waited``: it waited for a slot, so its start says nothing about launching."""
         name = str(running.index)
         (self._folder / f"{name}.out").write_bytes(end.stdout)

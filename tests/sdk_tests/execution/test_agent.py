@@ -55,6 +55,24 @@ def test_a_signal_with_which_a_scheduler_ends_a_job_ends_the_payloads_of_its_cas
     assert json.loads((tmp_path / "0.json").read_text())["ending"] == "terminated"
 
 
+def test_a_payload_that_a_scheduler_ends_before_it_tells_the_agent_ends_with_the_job(tmp_path: Path) -> None:
+    agent, payload = start(tmp_path)
+    os.kill(payload, signal.SIGTERM)
+    while runs(payload):
+        time.sleep(0.02)
+    agent.send_signal(signal.SIGTERM)
+    assert agent.wait(timeout=30) == 0
+    assert json.loads((tmp_path / "0.json").read_text())["ending"] == "terminated"
+
+
+def test_a_payload_that_is_killed_while_its_job_goes_on_has_failed(tmp_path: Path) -> None:
+    agent, payload = start(tmp_path)
+    os.kill(payload, signal.SIGTERM)
+    assert agent.wait(timeout=30) == 0
+    end = json.loads((tmp_path / "0.json").read_text())
+    assert (end["ending"], end["signal"]) == ("exited", signal.SIGTERM)
+
+
 def test_a_flux_that_cancels_a_job_sends_a_signal_that_the_agent_handles() -> None:
     """``abort_signal`` in src/broker/runat.c of flux-core; without a handler the agent would leave its payloads."""
     assert signal.SIGHUP in STOP_SIGNALS
