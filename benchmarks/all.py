@@ -109,6 +109,7 @@ BENCHMARKS = (
         )
         for kind in KINDS
     ),
+    Benchmark("profile", ("benchmarks.ingest_profile",), ("ingest-profile",), 1, "the steps of the collector's ingest"),
     Benchmark("workers", ("benchmarks.workers",), ("workers",), 4, "one and four collectors on one PostgreSQL"),
     Benchmark("space", ("benchmarks.space",), ("space",), 5, "the collector's space on disk, and its retention"),
     *(
@@ -137,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = [each for each in BENCHMARKS if not options.only or each.name in options.only]
     if options.list:
         for each in chosen:
-            print(f"{each.name:<12} {each.minutes:>3} min  {each.what}")
+            print(f"{each.name:<22} {each.minutes:>3} min  {each.what}")
         return 0
     timed = any(each.timed for each in chosen)
     at_start = before() if timed else Watch().load()
