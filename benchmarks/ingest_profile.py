@@ -5,12 +5,13 @@
 
 The same runs as those of ``ingest.py`` are stored in one process by the functions of the collector, without HTTP. Each
 function named in ``STEPS`` is replaced by one that measures its time without that of the steps within it. The
-statements of the database count to the step that sends them.
+statements of the database count to the step that sends them. Python collects garbage as rarely as in the server.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ from benchmarks.results import Cell, publish
 from benchmarks.spells import Shape
 from collector.api import ingest as api
 from collector.clock import now_ms
+from collector.server.serve import GC_THRESHOLD
 from collector.store import decoding, records, rollups
 from collector.store.database import Store, database_url, open_store
 from collector.store.log import Entry, add_entry
@@ -113,6 +115,20 @@ def measured_steps(watch: Stopwatch) -> Iterator[None]:
             each.stop()
 
 
+@contextmanager
+def garbage_as_in_the_server() -> Iterator[None]:
+    """Do not search the records of the benchmark for garbage, and use the thresholds of the server."""
+    before = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLD)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
+
+
 def profile(store: Store, size: int, count: int, folder: Path, kind: str, url: str) -> dict[str, float]:
     """Store new runs in batches of a size; return the microseconds a record of each step, and of a bare insert."""
     sent = new_runs(count, newest_start(url, folder))
@@ -121,10 +137,10 @@ def profile(store: Store, size: int, count: int, folder: Path, kind: str, url: s
     with store.writing() as connection:
         for opening, _ in sent:
             store_manifest(connection, decoding.read_manifest(encode(opening), now), now)
+    bodies = [batch(all_records[start : start + size]) for start in range(0, len(all_records), size)]
     watch = Stopwatch()
-    with measured_steps(watch):
-        for start in range(0, len(all_records), size):
-            body = batch(all_records[start : start + size])
+    with measured_steps(watch), garbage_as_in_the_server():
+        for body in bodies:
             with watch.step(REST):
                 store_batch(store, body, now, watch)
     steps = {name: 1e6 * seconds / len(all_records) for name, seconds in watch.seconds.items()}

@@ -81,11 +81,10 @@ def _share(outcomes: str) -> str:
 def write_attention(
     connection: Connection, system: int, members: Sequence[Member], subjects: Iterable[str] | None
 ) -> None:
-    """Rewrite the rows of the given current cells; ``subjects``: their subjects, or None for all of the system."""
-    outdated = delete(attention).where(attention.c.system == system)
-    if subjects is not None:
-        outdated = outdated.where(among(connection, attention.c.subject, sorted(subjects)))
-    connection.execute(outdated)
+    """Rewrite the rows of the given current cells; ``subjects``: their subjects, or None for all of the system.
+
+    Most runs change none of the rows of their subjects; then nothing is written, and the incidents stay as they are.
+    """
     listed = [each for each in members if each.streak.last_outcome in (*FAILED, *WAIVED) or has_recovered(each.streak)]
     failed = [each.last_record for each in listed if each.last_record is not None and each.streak.last_outcome != PASS]
     causes: dict[int, Any] = {}
@@ -93,7 +92,15 @@ def write_attention(
         columns = (records.c.id, records.c.cause, records.c.phase, records.c.rule, records.c.evidence)
         query = select(*columns, records.c.cause_key).where(among(connection, records.c.id, failed))
         causes = {row.id: row for row in connection.execute(query)}
-    insert_many(connection, attention, [_row(system, each, causes.get(each.last_record or -1)) for each in listed])
+    rows = [_row(system, each, causes.get(each.last_record or -1)) for each in listed]
+    place = [attention.c.system == system]
+    if subjects is not None:
+        place.append(among(connection, attention.c.subject, sorted(subjects)))
+        before = {tuple(row) for row in connection.execute(select(attention).where(*place))}
+        if before == set(rows):
+            return
+    connection.execute(delete(attention).where(*place))
+    insert_many(connection, attention, rows)
     note_failing(connection, system)
 
 

@@ -149,8 +149,8 @@ def _members(connection: Connection, system: int, touched: Iterable[int] | None)
     )
     query = select(*columns).where(cells.c.system == system).order_by(cells.c.case_id)
     if touched is not None:
-        of_these = select(cells.c.subject).where(among(connection, cells.c.id, touched)).distinct()
-        query = query.where(among(connection, cells.c.subject, connection.execute(of_these).scalars()))
+        same = cells.alias("same")
+        query = query.where(cells.c.subject.in_(select(same.c.subject).where(among(connection, same.c.id, touched))))
     return [Member._make((*row[:9], Streak._make(row[9:]))) for row in connection.execute(query)]
 
 
@@ -226,10 +226,11 @@ def _write_board(
     outdated = delete(board).where(board.c.system == system)
     if subjects is not None:
         outdated = outdated.where(among(connection, board.c.subject, sorted(subjects)))
-    connection.execute(outdated)
+    deleted = connection.execute(outdated).rowcount
     insert_many(connection, board, [board_row(system, *each) for each in sorted(grouped.items())])
-    tiles = select(func.count()).where(board.c.system == system).scalar_subquery()
-    connection.execute(update(systems).where(systems.c.id == system).values(tiles=tiles))
+    if subjects is None or deleted != len(grouped):
+        tiles = select(func.count()).where(board.c.system == system).scalar_subquery()
+        connection.execute(update(systems).where(systems.c.id == system).values(tiles=tiles))
     write_attention(connection, system, [member for some in grouped.values() for member in some], subjects)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from collector.clock import now_ms
 from collector.store import rollups
@@ -112,3 +114,29 @@ def test_a_late_run_costs_the_same_however_long_the_history_is(tmp_path: Path, m
     store.close()
     assert costs[0] > 2 * KEPT
     assert costs[1] == costs[0]
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "writes"), [("ppp", False), ("ppf", True), ("pfp", True), ("fff", True)], ids=lambda value: str(value)
+)
+def test_records_write_incidents_only_if_they_change_what_needs_attention(
+    outcomes: str, writes: bool, store: Store
+) -> None:
+    """Also a failure that stays: its rows name the latest run."""
+    nights = _nights(len(outcomes))
+    named = {"p": Outcome.PASS, "f": Outcome.FAIL}
+    for night, outcome in zip(nights[:-1], outcomes, strict=False):
+        _send(store, night, [named[outcome], Outcome.PASS])
+    statements: list[str] = []
+
+    def listen(*arguments: Any) -> None:
+        statements.append(arguments[2])
+
+    event.listen(store.writer, "before_cursor_execute", listen)
+    last = record(f"run-{nights[-1]:%Y%m%d-%H}", CASES[0], named[outcomes[-1]], at=f"{nights[-1]:%Y-%m-%dT%H}:01:")
+    with store.writing() as connection:
+        added(last)(connection)
+    event.remove(store.writer, "before_cursor_execute", listen)
+    assert any("INSERT INTO incidents" in each or "DELETE FROM incidents" in each for each in statements) is writes
+    with store.exclusive() as connection:
+        assert verify(connection).problems == []
