@@ -279,7 +279,7 @@ class Campaign:
             marked = b"EXAWORKS_CASE_MARK=" in variables and home.encode() in variables
             ours = "sdk_tests.execution.supervisor" in line and f"EXAWORKS_HOME={home}".encode() in variables
             if marked or ours or works.startswith(home) or f"{home}/runs" in line:
-                kept.append((int(entry.name), line[:100]))
+                kept.append((int(entry.name), line))
         return kept
 
     def check(self, number: int, code: int | None) -> bool:
@@ -298,7 +298,7 @@ class Campaign:
             if self.kind is not None:
                 subprocess.run(self.kind.cancel_argv(jobs), env=self.kind.env, capture_output=True, check=False)
         if processes:
-            findings.append("processes left: " + "; ".join(f"{pid} {line}" for pid, line in processes))
+            findings.append("processes left: " + "; ".join(f"{pid} {line[:200]}" for pid, line in processes))
             for pid, _ in processes:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -477,7 +477,7 @@ def _below(pid: int) -> list[tuple[int, str]]:
             with contextlib.suppress(OSError):
                 line = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
                 if line.strip():
-                    below.append((child, line.strip()[:100]))
+                    below.append((child, line.strip()))
     return below
 
 
