@@ -2,13 +2,15 @@
 
 python -m benchmarks.components [--deployment release --deployment spack] [--case '*/throughput*']
 
-Components that are in no deployment, and schedulers that this machine cannot have, are left out with the reason that
-``exaworks validate`` gives.
+Each case runs by itself, so that no other one slows it down. Components that are in no deployment, and schedulers that
+this machine cannot have, are left out; ``exaworks validate --list --tier scale`` gives the reason.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -34,26 +36,39 @@ def main() -> None:
     parser.add_argument("--deployment", action="append", default=[])
     parser.add_argument("--case", action="append", default=[])
     options = parser.parse_args()
-    watch, before = Watch(), set(_runs())
-    command = [sys.executable, "-m", "exaworks_sdk", "validate", "--tier", "scale", "--no-upload"]
-    command += [f"--case={pattern}" for pattern in options.case or ["*/throughput*"]]
-    command += [f"--deployment={name}" for name in options.deployment or _deployments()]
-    env = {**clean_environment(), "EXAWORKS_HOME": str(places().home)}
-    code = subprocess.run(command, cwd=ROOT, env=env, check=False).returncode
-    new = sorted(set(_runs()) - before)
-    if not new:
-        sys.exit(code or 1)
-    records = [record for record in RunFolder(new[-1]).effective().values() if record.metrics]
+    watch = Watch()
+    arguments = ["--tier", "scale", *(f"--deployment={name}" for name in options.deployment or _deployments())]
+    patterns = [f"--case={pattern}" for pattern in options.case or ["*/throughput*"]]
+    planned = json.loads(validate(*arguments, *patterns, "--list", "--json", stdout=subprocess.PIPE).stdout)
+    records: list[Record] = []
+    failed: list[str] = []
+    for case in [each["case"] for each in planned if each["tier"] == "scale" and each["verdict"] is None]:
+        before = set(_runs())
+        validate(*arguments, f"--case={case}", "--no-upload")
+        for run in set(_runs()) - before:
+            measured = RunFolder(run).effective()
+            records += [record for record in measured.values() if record.metrics]
+            failed += [name for name, record in measured.items() if record.verdict.outcome.value in ("fail", "error")]
+    if not records:
+        sys.exit("no case was measured")
     versions = sorted({f"{c.name} {c.version}" for record in records for c in record.stack.components})
-    notes = [", ".join(versions) + "."]
-    failed = [
-        r.case_id for r in RunFolder(new[-1]).effective().values() if r.verdict.outcome.value in ("fail", "error")
-    ]
+    notes = [", ".join(versions) + ". One case at a time."]
     if failed:
         notes.append(f"These cases did not pass: {', '.join(failed)}.")
     headers = ("case", *COLUMNS, "memory MB")
-    publish("components", headers, [row(each) for each in records], watch.load(), times=tuple(COLUMNS), notes=notes)
-    sys.exit(0 if records else code or 1)
+    rows = [row(each) for each in sorted(records, key=lambda each: _by_number(each.case_id))]
+    publish("components", headers, rows, watch.load(), times=tuple(COLUMNS), notes=notes)
+
+
+def validate(*arguments: str, stdout: int | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "exaworks_sdk", "validate", *arguments]
+    env = {**clean_environment(), "EXAWORKS_HOME": str(places().home)}
+    return subprocess.run(command, cwd=ROOT, env=env, stdout=stdout, text=True, check=False)
+
+
+def _by_number(case_id: str) -> list[str | int]:
+    """Return a sort key by which 1,000 tasks come before 10,000."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", case_id)]
 
 
 def row(record: Record) -> list[Cell]:

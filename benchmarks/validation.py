@@ -52,7 +52,7 @@ def main() -> None:
     name = f"{options.tier} tier, local and Slurm"
     rows.append([name, seconds, path.seconds if path else None, ratio, "ratio 1.15"])
     headers = ("run", "s", "critical path s", "ratio", "goal, at most")
-    notes = [f"The chain: {', then '.join(path.chain)}."] if path is not None else []
+    notes = [f"The critical path: {path.brief(8)}."] if path is not None else []
     publish("validation", headers, rows, watch.load(), times=headers[1:4], notes=notes)
 
 

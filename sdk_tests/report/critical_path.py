@@ -32,6 +32,11 @@ class CriticalPath:
     bound: float
     reason: str
 
+    def brief(self, most: int) -> str:
+        """Return the first cases of the chain, and how many follow."""
+        rest = len(self.chain) - most
+        return " > ".join(self.chain[:most]) + (f" and {rest} more" if rest > 0 else "")
+
     @property
     def ratio(self) -> float | None:
         """The time of the run over the critical path; None if nothing ran."""

@@ -104,10 +104,9 @@ def took_line(timeline: Timeline | None) -> str:
     path = critical_path(timeline) if timeline is not None else None
     if timeline is None or path is None or path.ratio_of_cases is None:
         return ""
-    chain = " > ".join(path.chain[:CHAIN]) + (f" and {len(path.chain) - CHAIN} more" if len(path.chain) > CHAIN else "")
     total, set_up, cases = (time_span(each) for each in (path.wall, path.set_up, path.wall - path.set_up))
     times = f"{total}: set-up {set_up}, cases {cases}, {path.ratio_of_cases:.2f} times"
-    return f"{times} their critical path of {time_span(path.seconds)} ({one_line(chain, 160)})"
+    return f"{times} their critical path of {time_span(path.seconds)} ({one_line(path.brief(CHAIN), 160)})"
 
 
 def _was_stopped(line: Line) -> bool:
