@@ -20,7 +20,6 @@ import gc
 import math
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -134,16 +133,15 @@ def measure_existing(url: str, times: int) -> None:
 
 def measure_http(databases: Databases, times: int) -> tuple[float, float, float]:
     """Request both pages from a real server; return median, 99th percentile (ms) and its peak memory (MB)."""
-    with tempfile.TemporaryDirectory() as home:
-        server = Collector(Path(home), "--database", databases.url("big"))
-        durations = []
-        for _ in range(times):
-            for path in ("/", GRID[0].format(**GRID[1])):
-                began = time.perf_counter()
-                server.get(path).raise_for_status()
-                durations.append(1000 * (time.perf_counter() - began))
-        peak = memory(server.process.pid)
-        server.stop()
+    server = Collector(databases.home("big"), "--database", databases.url("big"))
+    durations = []
+    for _ in range(times):
+        for path in ("/", GRID[0].format(**GRID[1])):
+            began = time.perf_counter()
+            server.get(path).raise_for_status()
+            durations.append(1000 * (time.perf_counter() - began))
+    peak = memory(server.process.pid)
+    server.stop()
     durations.sort()
     return durations[len(durations) // 2], durations[len(durations) * 99 // 100], peak
 

@@ -32,6 +32,12 @@ class Databases:
             return f"sqlite:///{self.folder / name / 'collector.db'}"
         return self.cluster.named(name)
 
+    def home(self, name: str) -> Path:
+        """Return the home of a database's collector. It keeps the key that belongs to the tokens in the database."""
+        home = self.folder / name
+        home.mkdir(exist_ok=True)
+        return home
+
     def __enter__(self) -> Databases:
         return self
 

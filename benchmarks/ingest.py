@@ -151,26 +151,24 @@ def measure(databases: Databases, name: str, records: int, size: int, clients: i
     url = databases.url(name)
     sent_runs = new_runs(records, newest_start(url, databases.folder))
     all_records = [each for _, some in sent_runs for each in some]
-    with tempfile.TemporaryDirectory() as temporary:
-        home = Path(temporary)
-        config = home / "collector.yaml"
-        config.write_text(UNLIMITED, encoding="utf-8")
-        server = Collector(home, "--database", url, "--config", str(config), token=None)
-        try:
-            key = home if databases.kind == "postgresql" else databases.folder / name
-            token = tool(key, "token", "new", "*", "--database", url).stdout.strip()
-            for opening, _ in sent_runs:
-                answer = server.open(opening, token=token)
-                if answer.status_code != 201:
-                    raise SystemExit(f"run {opening.run_id} was not stored: {answer.status_code} {answer.text[:400]}")
-            before = cpu_seconds(server.process.pid)
-            rate = send_all(server, token, all_records, size, clients)
-            cpu = 1e6 * (cpu_seconds(server.process.pid) - before) / len(all_records)
-            peak = memory(server.process.pid)
-        finally:
-            server.stop()
-        sqlite = databases.kind == "sqlite"
-        bare_rate = bare(all_records, size, home) if sqlite else bare_copy(all_records, size, url)
+    home = databases.home(name)
+    config = home / "collector.yaml"
+    config.write_text(UNLIMITED, encoding="utf-8")
+    server = Collector(home, "--database", url, "--config", str(config), token=None)
+    try:
+        token = tool(home, "token", "new", "*", "--database", url).stdout.strip()
+        for opening, _ in sent_runs:
+            answer = server.open(opening, token=token)
+            if answer.status_code != 201:
+                raise SystemExit(f"run {opening.run_id} was not stored: {answer.status_code} {answer.text[:400]}")
+        before = cpu_seconds(server.process.pid)
+        rate = send_all(server, token, all_records, size, clients)
+        cpu = 1e6 * (cpu_seconds(server.process.pid) - before) / len(all_records)
+        peak = memory(server.process.pid)
+    finally:
+        server.stop()
+    sqlite = databases.kind == "sqlite"
+    bare_rate = bare(all_records, size, home) if sqlite else bare_copy(all_records, size, url)
     return [databases.kind, size, rate, bare_rate, rate / bare_rate, cpu, peak]
 
 

@@ -175,7 +175,7 @@ class LsfKind(SchedulerKind):
 
     def job_key(self, job_id: str) -> str:
         """Compare the number, with the index of an array element."""
-        match = re.match(r"\d+(?:\[\d+\])?", job_id.strip())
+        match = re.match(r"\d+(?:\[\d+\])?", job_id.strip(), re.ASCII)
         return match.group() if match else job_id.strip()
 
     def allocation_of(self, environ: Mapping[str, str]) -> AllocationCheck | None:
@@ -245,7 +245,7 @@ class LsfKind(SchedulerKind):
         if not self.classic:
             return _records(done)
         rows = read_long(done.stdout, self.env.get("HOME") or str(Path("~").expanduser()))
-        asked = {self.job_key(word) for word in done.argv if re.fullmatch(r"\d+(\[\d+\])?", word)}
+        asked = {self.job_key(word) for word in done.argv if re.fullmatch(r"\d+(\[\d+\])?", word, re.ASCII)}
         rows = [row for row in rows if not asked or self.job_key(row["JOBID"]) in asked]
         if rows or (done.exit_code is not None and _knows_none(done)):
             return rows

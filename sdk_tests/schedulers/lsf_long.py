@@ -19,7 +19,7 @@ MOST_BREAKS = 8
 """Line breaks in the path of a folder up to which spaces that may be missing there are tried out."""
 
 _RULER = re.compile(r"-{20,}")
-_FIRST = re.compile(r"Job <(\d{1,18}(?:\[\d{1,18}\])?)>,")
+_FIRST = re.compile(r"Job <(\d{1,18}(?:\[\d{1,18}\])?)>,", re.ASCII)
 _HEAD = re.compile(
     r"Job\s*<([^>]*)>,\s*(?:Job\s*Name\s*<(.*?)>,\s*)?(?:[A-Z][A-Za-z ]*<[^>]*>,\s*)*?User\s*<([^>]*)>,", re.DOTALL
 )

@@ -112,7 +112,7 @@ class PbsKind(SchedulerKind):
         return [*self._qsub(job), "-r", "n", "-j", "oe", "-o", str(job.output), str(job.script)]
 
     def parse_submit(self, done: CommandResult) -> str:
-        return parse_job_id(done, r"^\s*(\d{1,18}(?:\[\])?\.[\w.-]+)\s*$")
+        return parse_job_id(done, rf"^\s*(\d{{1,18}}(?:\[\])?\.{_SERVER})\s*$")
 
     def status_argv(self, ids: Sequence[str]) -> list[str]:
         return [self._path("qstat"), *(["-x"] if self._history else []), "-f", "-F", "json", *ids]
@@ -233,7 +233,9 @@ def _mended(text: str) -> str:
     return re.sub(r"(:\s*)(-?0\d[\w.]*)(?=\s*[,}\n])", r'\1"\2"', text)
 
 
-_ID = re.compile(r"\d{1,18}(?:\[\d{0,18}\])?\.[\w.-]+", re.ASCII)
+_SERVER = r"[A-Za-z0-9](?:[\w.-]*\w)?"
+"""The name of a server in a job id: that of a host, which begins and ends with a letter or a digit."""
+_ID = re.compile(rf"\d{{1,18}}(?:\[\d{{0,18}}\])?\.{_SERVER}", re.ASCII)
 _JOB = re.compile(rf'"({_ID.pattern})":\s*\{{', re.ASCII)
 _ATTRIBUTE = re.compile(
     r'"(Job_Name|job_state|Job_Owner|comment|ctime|stime|mtime|exec_host|Exit_status|substate|PBS_O_WORKDIR)":\s*'

@@ -77,17 +77,18 @@ class Collector:
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
-        while "collector at http" not in self._line():
-            pass
+        printed = ""
+        while "collector at http" not in printed:
+            printed += self._line(printed)
         self.url: str = json.loads(ready.read_text())["url"]
 
-    def _line(self) -> str:
+    def _line(self, printed: str) -> str:
         assert self.process.stderr is not None
         readable, _, _ = select.select([self.process.stderr], [], [], 30)
         line = self.process.stderr.readline().decode() if readable else ""
         if not line:
             self.process.kill()
-            raise AssertionError(f"the collector did not start: {self.process.communicate()[1]!r}")
+            raise AssertionError(f"the collector did not start: {printed}{self.process.communicate()[1].decode()}")
         return line
 
     def stop(self, number: int = signal.SIGTERM) -> int:

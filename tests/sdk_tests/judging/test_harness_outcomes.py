@@ -137,10 +137,15 @@ def test_a_part_of_the_selection_that_matches_no_case_is_a_usage_error_and_nothi
 
 
 def test_if_the_control_case_fails_the_site_is_blamed_for_other_failures(bench: Bench) -> None:
-    control = bench.case("hello", "raise SystemExit(1)", component="control", where="control")
-    failing = bench.case("failing", "raise SystemExit(4)")
-    asserting = bench.case("asserting", "print('{}')", "assert outcome.answer")
-    fine = bench.case("fine")
+    """The control case fails last: what has not ended by then is cancelled."""
+    ends = [bench.folder / name for name in ("failing", "asserting", "fine")]
+    touch = "import pathlib, sys; pathlib.Path({!r}).touch()\n"
+    others = f"import pathlib, time\nwhile not all(map(pathlib.Path.exists, map(pathlib.Path, {list(map(str, ends))}))):"
+    wait = f"{others}\n    time.sleep(0.05)\ntime.sleep(2)\nraise SystemExit(1)"
+    control = bench.case("hello", wait, component="control", where="control")
+    failing = bench.case("failing", touch.format(str(ends[0])) + "raise SystemExit(4)")
+    asserting = bench.case("asserting", touch.format(str(ends[1])) + "print('{}')", "assert outcome.answer")
+    fine = bench.case("fine", touch.format(str(ends[2])) + "print('{}')")
     result = bench.run()
     assert result.verdict(control) == ("infra", "site", "control-failed")
     assert result.verdict(failing) == ("infra", "site", "control-failed")
