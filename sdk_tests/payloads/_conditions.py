@@ -11,7 +11,6 @@ import locale
 import os
 import resource
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -29,8 +28,6 @@ RESOLVED = 2
 """Seconds for the name of this host."""
 SHELL = 20
 """Seconds for a shell to start and to end."""
-LOGIN = 5
-"""Seconds for a login shell to start and to end."""
 
 
 def folder(path):
@@ -96,27 +93,6 @@ def shell():
         raise OSError(f"`bash -c 'exit 42'` ends with {done.returncode}{_start_file()}{': '.join(['', *words])}")
 
 
-def login_shell_problem():
-    """Return why a login shell is slow, else None: the user's start files may wait for a lock or a file system."""
-    process = subprocess.Popen(
-        ["bash", "-l", "-c", "exit 0"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        process.wait(LOGIN)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        return (
-            f"a login shell (bash -l) does not end within {LOGIN} s; RADICAL starts several for each pilot. Look at "
-            "what the start files wait for (bash -lxc true shows it)"
-        )
-    return None
-
-
 def _start_file():
     return f" (BASH_ENV={os.environ['BASH_ENV']})" if os.environ.get("BASH_ENV") else ""
 
@@ -173,8 +149,6 @@ def noted(request):
                 yield f"{name} ({path}) is mounted noexec: a program or script that is written there cannot be started"
     if shutil.which("bash") is None:
         yield "there is no bash; PSI/J, Parsl and RADICAL start their jobs with it"
-    elif problem := login_shell_problem():
-        yield problem
     mask = os.umask(0o022)
     os.umask(mask)
     if mask & 0o700:
