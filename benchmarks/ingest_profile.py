@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import gc
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,33 +67,40 @@ class Stopwatch:
     """Sums of seconds by step; a step's time does not contain that of the steps within it."""
 
     def __init__(self) -> None:
-        self.seconds: Counter[str] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
         self._open: list[str] = []
         self._since = 0.0
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        self._pass()
-        self._open.append(name)
+        self._enter(name)
         try:
             yield
         finally:
-            self._pass()
-            self._open.pop()
+            self._leave()
 
     def around(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return a function that does the same, as a step."""
 
         def measured(*arguments: Any, **named: Any) -> Any:
-            with self.step(name):
+            self._enter(name)
+            try:
                 return function(*arguments, **named)
+            finally:
+                self._leave()
 
         return measured
 
-    def _pass(self) -> None:
+    def _enter(self, name: str) -> None:
         now = time.perf_counter()
         if self._open:
-            self.seconds[self._open[-1]] += now - self._since  # type: ignore[assignment]
+            self.seconds[self._open[-1]] += now - self._since
+        self._open.append(name)
+        self._since = now
+
+    def _leave(self) -> None:
+        now = time.perf_counter()
+        self.seconds[self._open.pop()] += now - self._since
         self._since = now
 
 

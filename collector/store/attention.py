@@ -83,7 +83,8 @@ def write_attention(
 ) -> None:
     """Rewrite the rows of the given current cells; ``subjects``: their subjects, or None for all of the system.
 
-    Most runs change none of the rows of their subjects; then nothing is written, and the incidents stay as they are.
+    Most runs change none of the rows of their subjects; then nothing is written. Others change only which run is the
+    latest; then the incidents stay as they are.
     """
     listed = [each for each in members if each.streak.last_outcome in (*FAILED, *WAIVED) or has_recovered(each.streak)]
     failed = [each.last_record for each in listed if each.last_record is not None and each.streak.last_outcome != PASS]
@@ -93,15 +94,17 @@ def write_attention(
         query = select(*columns, records.c.cause_key).where(among(connection, records.c.id, failed))
         causes = {row.id: row for row in connection.execute(query)}
     rows = [_row(system, each, causes.get(each.last_record or -1)) for each in listed]
-    place = [attention.c.system == system]
+    place, counted = [attention.c.system == system], False
     if subjects is not None:
         place.append(among(connection, attention.c.subject, sorted(subjects)))
-        before = {tuple(row) for row in connection.execute(select(attention).where(*place))}
-        if before == set(rows):
+        before = [tuple(row) for row in connection.execute(select(attention).where(*place))]
+        if set(before) == set(rows):
             return
+        counted = Counter(map(_counted, before)) == Counter(map(_counted, rows))
     connection.execute(delete(attention).where(*place))
     insert_many(connection, attention, rows)
-    note_failing(connection, system)
+    if not counted:
+        note_failing(connection, system)
 
 
 def note_failing(connection: Connection, system: int) -> None:
@@ -122,6 +125,15 @@ def note_failing(connection: Connection, system: int) -> None:
         "failing_by": ", ".join(f"{cause} {number}" for cause, number in sorted(counts.items())) or None,
     }
     connection.execute(update(systems).where(systems.c.id == system).values(**values))
+
+
+_NAMES = [column.name for column in attention.c]
+_COUNTED = tuple(map(_NAMES.index, ("since", "outcome", "cause", "component", "version")))
+
+
+def _counted(row: Sequence[Any]) -> tuple[Any, ...]:
+    """Return the columns of a row that ``note_failing`` counts."""
+    return tuple(row[place] for place in _COUNTED)
 
 
 @lru_cache(maxsize=4096)

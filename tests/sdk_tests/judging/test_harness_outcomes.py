@@ -140,8 +140,8 @@ def test_if_the_control_case_fails_the_site_is_blamed_for_other_failures(bench: 
     """The control case fails last: what has not ended by then is cancelled."""
     ends = [bench.folder / name for name in ("failing", "asserting", "fine")]
     touch = "import pathlib, sys; pathlib.Path({!r}).touch()\n"
-    others = f"import pathlib, time\nwhile not all(map(pathlib.Path.exists, map(pathlib.Path, {list(map(str, ends))}))):"
-    wait = f"{others}\n    time.sleep(0.05)\ntime.sleep(2)\nraise SystemExit(1)"
+    others = f"while not all(pathlib.Path(each).exists() for each in {list(map(str, ends))}):"
+    wait = f"import pathlib, time\n{others}\n    time.sleep(0.05)\ntime.sleep(2)\nraise SystemExit(1)"
     control = bench.case("hello", wait, component="control", where="control")
     failing = bench.case("failing", touch.format(str(ends[0])) + "raise SystemExit(4)")
     asserting = bench.case("asserting", touch.format(str(ends[1])) + "print('{}')", "assert outcome.answer")

@@ -96,7 +96,8 @@ def check(sample: str, done: CommandResult) -> Any:
     except CommandFailed:
         return None
     unknown = ids_of(result) - original_ids(sample)
-    if SAMPLES[sample].method in ("parse_status", "parse_submit"):  # PBS: a cut name of its server belongs to the same job
+    if SAMPLES[sample].method in ("parse_status", "parse_submit"):
+        # PBS: a cut name of its server belongs to the same job
         key = kind_of(sample).job_key
         unknown = {each for each in unknown if key(each) not in map(key, original_ids(sample))}
     if SAMPLES[sample].method == "parse_own_jobs" and sample.startswith(("lsf", "pbs", "cobalt")):
