@@ -149,8 +149,8 @@ def _members(connection: Connection, system: int, touched: Iterable[int] | None)
     )
     query = select(*columns).where(cells.c.system == system).order_by(cells.c.case_id)
     if touched is not None:
-        same = cells.alias("same")
-        query = query.where(cells.c.subject.in_(select(same.c.subject).where(among(connection, same.c.id, touched))))
+        of_these = select(cells.c.subject).where(among(connection, cells.c.id, touched)).distinct()
+        query = query.where(among(connection, cells.c.subject, connection.execute(of_these).scalars()))
     return [Member._make((*row[:9], Streak._make(row[9:]))) for row in connection.execute(query)]
 
 
