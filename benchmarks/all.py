@@ -78,7 +78,7 @@ BENCHMARKS = (
     Benchmark("testbed", ("benchmarks.testbed",), ("testbed-start", "testbed-jobs"), 2, "the Slurm testbed"),
     Benchmark("ci", ("benchmarks.ci",), ("ci",), 3, "the steps of a pipeline"),
     Benchmark("harness", ("benchmarks.harness",), ("harness",), 6, "cases of `true`, 100 to 10,000, beside ReFrame"),
-    Benchmark("slurm", ("benchmarks.slurm",), ("slurm",), 40, "10,000 jobs on a Slurm of 64 nodes, beside ReFrame"),
+    Benchmark("slurm", ("benchmarks.slurm",), ("slurm",), 18, "10,000 jobs on a Slurm of 64 nodes, beside ReFrame"),
     Benchmark("validation", ("benchmarks.validation",), ("validation",), 15, "runs of validate: first verdict, ratio"),
     Benchmark("series", ("benchmarks.series",), ("series",), 1, "the detection of changes, on stored series", False),
     Benchmark("spack", ("benchmarks.spack",), ("spack",), 8, "concretization of the Spack bundle", needs="spack"),
@@ -122,7 +122,7 @@ BENCHMARKS = (
         )
         for kind in KINDS
     ),
-    Benchmark("components", ("benchmarks.components",), ("components",), 40, "the components' cases of the scale tier"),
+    Benchmark("components", ("benchmarks.components",), ("components",), 50, "the components' cases of the scale tier"),
 )
 
 
