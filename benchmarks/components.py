@@ -41,23 +41,23 @@ def main() -> None:
     patterns = [f"--case={pattern}" for pattern in options.case or ["*/throughput*"]]
     planned = json.loads(validate(*arguments, *patterns, "--list", "--json", stdout=subprocess.PIPE).stdout)
     records: list[Record] = []
-    failed: list[str] = []
-    for case in [each["case"] for each in planned if each["tier"] == "scale" and each["verdict"] is None]:
+    cases = [each["case"] for each in planned if each["tier"] == "scale" and each["verdict"] is None]
+    for case in cases:
         before = set(_runs())
         validate(*arguments, f"--case={case}", "--no-upload")
         for run in set(_runs()) - before:
-            measured = RunFolder(run).effective()
-            records += [record for record in measured.values() if record.metrics]
-            failed += [name for name, record in measured.items() if record.verdict.outcome.value in ("fail", "error")]
+            records += [record for record in RunFolder(run).effective().values() if record.metrics]
     if not records:
         sys.exit("no case was measured")
     versions = sorted({f"{c.name} {c.version}" for record in records for c in record.stack.components})
     notes = [", ".join(versions) + ". One case at a time."]
-    if failed:
-        notes.append(f"These cases did not pass: {', '.join(failed)}.")
+    absent = sorted(set(cases) - {record.case_id for record in records})
+    if absent:
+        notes.append(f"Not measured, see the output of their runs above: {', '.join(absent)}.")
     headers = ("case", *COLUMNS, "memory MB")
     rows = [row(each) for each in sorted(records, key=lambda each: _by_number(each.case_id))]
     publish("components", headers, rows, watch.load(), times=tuple(COLUMNS), notes=notes)
+    sys.exit(1 if absent else 0)
 
 
 def validate(*arguments: str, stdout: int | None = None) -> subprocess.CompletedProcess[str]:

@@ -15,7 +15,7 @@ import gc
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -107,19 +107,12 @@ class Stopwatch:
 @contextmanager
 def measured_steps(watch: Stopwatch) -> Iterator[None]:
     """Replace the functions of ``STEPS`` by measuring ones."""
-    patches = [
-        patch.object(module, attribute, watch.around(name, getattr(module, attribute)))
-        for name, module, attribute in STEPS
-    ]
     sha256 = SimpleNamespace(sha256=watch.around(DIGEST, decoding.hashlib.sha256))
-    patches.append(patch.object(decoding, "hashlib", sha256))
-    for each in patches:
-        each.start()
-    try:
+    with ExitStack() as stack:
+        for name, module, attribute in STEPS:
+            stack.enter_context(patch.object(module, attribute, watch.around(name, getattr(module, attribute))))
+        stack.enter_context(patch.object(decoding, "hashlib", sha256))
         yield
-    finally:
-        for each in patches:
-            each.stop()
 
 
 @contextmanager

@@ -48,7 +48,7 @@ STOP_NOTICE = 2.0
 """Seconds that the agent waits, after a payload failed, for a signal that ends the whole job.
 
 A scheduler that ends a job signals one process after the other, on each node: the payload may be gone before the agent
-is told. The failure is then the job's end, not the component's.
+gets its signal. The failure is then the job's end, not the component's.
 """
 PREFLIGHT_LIMIT = 120.0
 """Seconds that a preflight may take; no case of a component that needs longer to start could pass."""

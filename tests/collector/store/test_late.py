@@ -117,7 +117,7 @@ def test_a_late_run_costs_the_same_however_long_the_history_is(tmp_path: Path, m
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "writes"), [("ppp", False), ("ppf", True), ("pfp", True), ("fff", False)], ids=lambda value: str(value)
+    ("outcomes", "writes"), [("ppp", False), ("ppf", True), ("pfp", True), ("fff", False)], ids=str
 )
 def test_records_write_incidents_only_if_they_change_what_needs_attention(
     outcomes: str, writes: bool, store: Store
