@@ -17,7 +17,7 @@ import msgspec
 from dashboard_client.durable import sync_folder, write_atomically
 from dashboard_client.errors import RecordError, RunFolderError
 from dashboard_client.schema import Closing, Manifest, Record, canonical, encode, record_id
-from dashboard_client.spool import CODEC_ERRORS, Reading, Spool, read
+from dashboard_client.spool import CODEC_ERRORS, Reading, Spool, read, scan
 
 OUTBOX = ("manifest.json", "records.jsonl", "junit.xml", "report.html")
 """The only files of a run that may leave the machine: they can be pushed, exported and previewed."""
@@ -147,7 +147,7 @@ class RunFolder:
 
     def records(self) -> list[Record]:
         """Return the record of every attempt, in the order in which they were stored."""
-        return self.reading().records
+        return [record for _, record in scan(self.path / "records.jsonl") if record is not None]
 
     def effective(self) -> dict[str, Record]:
         """Return the record that counts for each case: its highest attempt."""

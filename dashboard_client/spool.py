@@ -6,6 +6,7 @@ import errno
 import hashlib
 import logging
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -49,37 +50,46 @@ def decode(line: bytes, where: str) -> Record:
 
 
 def read(path: Path) -> Reading:
-    """Read every complete line of a spool; a spool that does not exist is empty.
+    """Read every line of a spool; a spool that does not exist is empty. Raises the errors of ``scan``."""
+    reading = Reading([], None, [])
+    for line, record in scan(path):
+        if record is None:
+            return Reading(reading.records, line, reading.lines)
+        reading.lines.append(line)
+        reading.records.append(record)
+    return reading
+
+
+def scan(path: Path) -> Iterator[tuple[bytes, Record | None]]:
+    """Yield each line of a spool with its record, or with None for a last line without its end.
 
     Raises:
         RecordError: a complete line is malformed, or two lines with one record_id differ; names line and field.
         RunFolderError: the file cannot be read.
     """
-    lines: list[bytes] = []
-    records: list[Record] = []
-    first: dict[str, int] = {}
+    first: dict[str, tuple[int, str]] = {}
     parts: dict[bytes, Context | Stack] = {}
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 if not line.endswith(b"\n"):
-                    return Reading(records, line, lines)
+                    yield line, None
+                    return
                 line = line[:-1]
                 record = decode(line, f"{path}, line {number}")
-                earlier = first.setdefault(record.record_id, number)
-                if earlier != number and lines[earlier - 1] != line:
+                digest = line_digest(line)
+                earlier, known = first.setdefault(record.record_id, (number, digest))
+                if known != digest:
                     raise RecordError(
                         f"{path}, line {number}: this record of {record.case_id} differs from line {earlier}, which "
                         f"has the same record_id {record.record_id}. An attempt has only one record; the file is "
                         "damaged."
                     )
-                lines.append(line)
-                records.append(_sharing(record, parts))
+                yield line, _sharing(record, parts)
     except FileNotFoundError:
-        return Reading([], None, [])
+        return
     except OSError as error:
         raise RunFolderError(f"{path}: cannot be read: {error.strerror}") from error
-    return Reading(records, None, lines)
 
 
 def _sharing(record: Record, parts: dict[bytes, Context | Stack]) -> Record:
@@ -103,20 +113,23 @@ class Spool:
             RecordError: a complete line in it is malformed.
         """
         self.path = path
+        self.torn: bytes | None = None
         fresh = not path.exists()
         try:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise RunFolderError(f"{path}: cannot be opened for appending: {error.strerror}") from error
         try:
-            reading = read(path)
-            self.torn = reading.torn
-            self._digests = {
-                record.record_id: line_digest(line) for record, line in zip(reading.records, reading.lines, strict=True)
-            }
-            self._end = sum(len(line) + 1 for line in reading.lines)
-            if reading.torn is not None:
-                self._set_aside(reading.torn)
+            self._digests: dict[str, str] = {}
+            self._end = 0
+            for line, record in scan(path):
+                if record is None:
+                    self.torn = line
+                else:
+                    self._digests[record.record_id] = line_digest(line)
+                    self._end += len(line) + 1
+            if self.torn is not None:
+                self._set_aside(self.torn)
             if fresh:
                 sync_folder(path.parent)
         except OSError as error:

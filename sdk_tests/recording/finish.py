@@ -70,10 +70,8 @@ def _write_reports(run: Run, records: list[Record], timeline: Timeline | None) -
             timeline.write(folder.private)
         write_atomically(folder.path / "junit.xml", junit.junit_xml(manifest, records).encode())
         comparison = compare_with_last_pass(folder, folder.path.parent)
-        write_atomically(
-            folder.path / "report.html",
-            html.report_html(manifest, records, comparison=comparison, timeline=timeline).encode(),
-        )
+        page = html.report_html(manifest, records, comparison=comparison, timeline=timeline)
+        write_atomically(folder.path / "report.html", (part.encode() for part in page))
     except OSError as error:
         run.echo(f"error: the report could not be written: {error}. The records are in {folder.path}.")
 

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -86,8 +86,8 @@ def report_html(
     *,
     comparison: Comparison | None = None,
     timeline: Timeline | None = None,
-) -> str:
-    """Return the page; with a comparison it also shows what changed since the last run that passed.
+) -> Iterator[str]:
+    """Yield the page in parts; with a comparison it also shows what changed since the last run that passed.
 
     timeline: of the session that ran the cases; with it, the page shows where the time went.
     """
@@ -99,7 +99,7 @@ def report_html(
     style, _, _ = templates.loader.get_source(templates, "report.css")  # type: ignore[union-attr]
     allowed = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     # Only our own style sheet is not escaped; the content policy of the page allows it by its digest.
-    return templates.get_template("report.html").render(
+    yield from templates.get_template("report.html").generate(
         style=Markup(style),  # noqa: S704
         style_digest=allowed,
         run=run,

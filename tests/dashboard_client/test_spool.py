@@ -5,6 +5,7 @@ import os
 import resource
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 
 from dashboard_client.errors import RecordError, RunFolderError
 from dashboard_client.schema import Evidence, Metric, Outcome, Record, Stack, canonical, digest, encode
-from dashboard_client.spool import Spool, read
+from dashboard_client.spool import Spool, read, scan
 from tests.dashboard_client.samples import CASES, environ, record
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,6 +56,20 @@ def test_records_share_the_parts_that_are_equal(path: Path) -> None:
     assert first.context is second.context is third.context
     assert first.stack is second.stack is not third.stack
     assert [first, second, third] == [record(), record(CASES[2]), other]
+
+
+def test_records_can_be_read_one_after_the_other(path: Path) -> None:
+    with Spool(path) as spool:
+        for number in range(20):
+            spool.append(with_tail(record(f"python/big:n={number}@slurm"), 200_000))
+    tracemalloc.start()
+    try:
+        lengths = [len(each.evidence.output_tail or "") for _, each in scan(path) if each is not None]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert lengths == [200_000] * 20
+    assert peak < path.stat().st_size / 2
 
 
 def test_each_record_is_one_write_and_one_fsync(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 
@@ -33,6 +34,7 @@ from dashboard_client.schema import (
     Waiver,
     record_id,
 )
+from sdk_tests.report.html import report_html
 
 RUN = "20260704T101500Z-7f3a"
 HARNESS = Harness(version="0.1.0", commit="5c0ffee1234567890abcdef1234567890abcdef1", dirty=False)
@@ -295,3 +297,8 @@ HOSTILE = (
     "]]> <!-- --> <script>alert(1)</script> <img src=x onerror=alert(1)> \"'&amp; {{ 7*7 }} {% raw %}\r\nend\rof line"
 )
 """Text that a component might print, by accident or on purpose."""
+
+
+def whole_page(manifest: Manifest, records: Sequence[Record], **rest: Any) -> str:
+    """Return all of report.html."""
+    return "".join(report_html(manifest, records, **rest))

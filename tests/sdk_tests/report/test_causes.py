@@ -8,8 +8,8 @@ from xml.etree.ElementTree import fromstring
 import msgspec
 
 from dashboard_client.schema import Cause, CauseClass, Diagnosis, Log, Manifest, Outcome, Phase, Record
-from sdk_tests.report import junit_xml, report_html, summary, summary_json
-from tests.sdk_tests.report.examples import effective, manifest, record
+from sdk_tests.report import junit_xml, summary, summary_json
+from tests.sdk_tests.report.examples import effective, manifest, record, whole_page
 
 LAUNCHER = Diagnosis(
     title="no MPI launcher",
@@ -86,7 +86,7 @@ def test_one_failure_needs_no_list_of_causes() -> None:
 
 
 def test_the_page_has_a_table_of_causes_and_all_of_the_diagnosis() -> None:
-    page = report_html(*run())
+    page = whole_page(*run())
     for text in (
         "The causes, and how many failures each explains.",
         LIBRARY.title,

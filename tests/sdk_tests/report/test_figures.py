@@ -9,9 +9,8 @@ import pytest
 
 from dashboard_client.schema import Metric, Record
 from sdk_tests.report.figures import Figure, figures, quantity
-from sdk_tests.report.html import report_html
 from sdk_tests.report.view import view
-from tests.sdk_tests.report.examples import HOSTILE, manifest, passing, record
+from tests.sdk_tests.report.examples import HOSTILE, manifest, passing, record, whole_page
 from tests.sdk_tests.report.test_html import page
 
 CASE = "parsl/throughput:tasks=1000@slurm"
@@ -107,6 +106,6 @@ def test_the_page_states_that_redaction_removed_the_references() -> None:
 def test_a_figure_with_a_hostile_name_creates_no_element() -> None:
     against = {HOSTILE: expected(1, HOSTILE)}
     measured = measuring(Metric(name=HOSTILE, value=1, unit=HOSTILE, better=HOSTILE), against=against)
-    source = report_html(manifest([CASE], [measured]), [measured])
+    source = whole_page(manifest([CASE], [measured]), [measured])
     assert "<script" not in source
     assert "\x1b" not in source

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from sdk_tests.model.timeline import Bar, Step, Timeline
 from sdk_tests.report.gantt import LANES, NARROW, ROWS, gantt
-from sdk_tests.report.html import report_html
-from tests.sdk_tests.report.examples import passing
+from tests.sdk_tests.report.examples import passing, whole_page
 from tests.sdk_tests.report.test_html import Page
 
 
@@ -89,7 +88,7 @@ def test_a_run_of_very_many_short_cases_stays_small_and_states_what_is_left_out(
 def test_the_page_shows_the_chart_with_title_axis_unit_description_and_table() -> None:
     manifest, records = passing()
     case_id = records[0].case_id
-    source = report_html(manifest, records, timeline=timeline(bar(case_id, 102, 105, 106, 116, 117)))
+    source = whole_page(manifest, records, timeline=timeline(bar(case_id, 102, 105, 106, 116, 117)))
     page = Page(source)
     text = page.section_text("time")
     assert "30.0 s" in text
@@ -107,7 +106,7 @@ def test_the_page_shows_the_chart_with_title_axis_unit_description_and_table() -
 
 
 def test_a_run_without_a_timeline_has_no_such_section() -> None:
-    source = report_html(*passing())
+    source = whole_page(*passing())
     assert 'id="time"' not in source
     assert 'href="#time"' not in source
 

@@ -16,7 +16,7 @@ from dashboard_client.schema import Cause, CauseClass, Evidence, Manifest, Phase
 from sdk_tests.report.html import duration, report_html, seal
 from sdk_tests.report.text import TAIL
 from tests.needs import need
-from tests.sdk_tests.report.examples import HOSTILE, everything, manifest, moved, passing, record
+from tests.sdk_tests.report.examples import HOSTILE, everything, manifest, moved, passing, record, whole_page
 
 VOID = {"meta", "link", "wbr", "rect", "br"}
 COMPARISON = Comparison(
@@ -66,11 +66,17 @@ class Page(HTMLParser):
 
 
 def page(whole: Manifest, records: list[Record], **rest: Any) -> Page:
-    return Page(report_html(whole, records, **rest))
+    return Page(whole_page(whole, records, **rest))
+
+
+def test_the_page_of_many_cases_is_never_in_memory_as_a_whole() -> None:
+    records = [record(f"psij/a:n={number}@slurm") for number in range(300)]
+    parts = [len(part) for part in report_html(manifest([each.case_id for each in records], records), records)]
+    assert max(parts) < sum(parts) / 10
 
 
 def test_the_page_is_one_file_without_scripts_and_without_references_to_other_files() -> None:
-    source = report_html(*everything(), comparison=COMPARISON)
+    source = whole_page(*everything(), comparison=COMPARISON)
     for tag, attributes in Page(source).elements:
         assert tag not in {"script", "iframe", "object", "embed", "img", "base", "form", "video", "audio"}
         assert not [name for name in attributes if name.startswith("on") or name in {"src", "srcset", "style"}]
@@ -181,8 +187,8 @@ def test_a_run_that_was_stored_and_read_back_gives_the_same_page_with_its_new_fa
     whole = manifest([each.case_id for each in after], after)
     run = store(tmp_path, whole, after)
     comparison = compare_with_last_pass(run, tmp_path)
-    source = report_html(run.manifest, run.records(), comparison=comparison)
-    assert source == report_html(whole, after, comparison=comparison)
+    source = whole_page(run.manifest, run.records(), comparison=comparison)
+    assert source == whole_page(whole, after, comparison=comparison)
     assert "Newly failing (1) parsl/python_app@slurm pass → ✗ FAIL" in Page(source).section_text("since")
 
 
@@ -211,7 +217,7 @@ def hostile() -> tuple[Manifest, list[Record]]:
 
 def test_hostile_strings_create_no_element_no_control_character_and_no_template() -> None:
     change = Change(HOSTILE, "pass", "fail")
-    source = report_html(
+    source = whole_page(
         *hostile(),
         comparison=Comparison(HOSTILE, HOSTILE, (change,), (), (), (), (), 0, (Difference(HOSTILE, HOSTILE, None),)),
     )
@@ -224,7 +230,7 @@ def test_hostile_strings_create_no_element_no_control_character_and_no_template(
 
 def test_with_a_megabyte_of_output_the_page_stays_small_and_shows_the_end() -> None:
     records = [record("psij/a@slurm", "fail", tail="x" * 1_000_000 + " the end")]
-    source = report_html(manifest(["psij/a@slurm"], records), records)
+    source = whole_page(manifest(["psij/a@slurm"], records), records)
     assert len(source) < TAIL + 40_000
     assert "the end</pre></div>" in source
 
@@ -234,7 +240,7 @@ def test_the_seal_depends_on_the_data_and_not_on_the_order_or_repetition_of_reco
     assert seal(whole, records) == seal(whole, [*reversed(records), records[0]])
     assert seal(whole, records) != seal(whole, records[1:])
     assert re.fullmatch("[0-9a-f]{64}", digest := seal(whole, records) or "")
-    assert digest in report_html(whole, records)
+    assert digest in whole_page(whole, records)
 
 
 def test_the_seal_is_the_same_for_new_records_and_for_records_that_were_read_back() -> None:
@@ -272,7 +278,7 @@ def contrast(one: str, other: str) -> float:
 
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
 def test_text_has_enough_contrast_in_light_and_in_dark(scheme: int) -> None:
-    source = report_html(*passing())
+    source = whole_page(*passing())
     blocks = re.findall(r":root \{(.*?)\}", source, flags=re.S)
     colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", blocks[scheme]))
     for tone in ("pass", "fail", "infra", "warn", "emulated", "skip"):
@@ -291,7 +297,7 @@ def test_a_browser_requests_nothing_else_runs_nothing_and_needs_no_horizontal_sc
     browser = need("chromium")
     playwright = pytest.importorskip("playwright.sync_api")
     path = tmp_path / "report.html"
-    path.write_text(report_html(*hostile(), comparison=COMPARISON), encoding="utf-8")
+    path.write_text(whole_page(*hostile(), comparison=COMPARISON), encoding="utf-8")
     events: list[str] = []
     with playwright.sync_playwright() as driver:
         chromium = driver.chromium.launch(executable_path=browser, args=["--no-sandbox", "--disable-gpu"])
@@ -313,7 +319,7 @@ def test_a_printed_page_is_complete_and_dark_on_white(tmp_path: Path) -> None:
     browser = need("chromium")
     playwright = pytest.importorskip("playwright.sync_api")
     path = tmp_path / "report.html"
-    path.write_text(report_html(*everything(), comparison=COMPARISON), encoding="utf-8")
+    path.write_text(whole_page(*everything(), comparison=COMPARISON), encoding="utf-8")
     with playwright.sync_playwright() as driver:
         chromium = driver.chromium.launch(executable_path=browser, args=["--no-sandbox", "--disable-gpu"])
         tab = chromium.new_page(viewport={"width": 688, "height": 970}, color_scheme="dark")
