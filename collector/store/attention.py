@@ -64,16 +64,12 @@ def recent_shares(histories: Iterable[str | None]) -> str:
     A digit is the share in tenths, rounded down; ``A`` means that every judged case passed; ``-`` that none was judged.
     Skips do not count.
     """
-    columns = [""] * SHARES
-    for history in histories:
-        kept = (history or "")[-SHARES:]
-        for place, outcome in enumerate(kept, SHARES - len(kept)):
-            columns[place] += outcome
-    return "".join(map(_share, columns))
+    kept = [(history or "")[-SHARES:].rjust(SHARES) for history in histories] or [" " * SHARES]
+    return "".join(map(_share, zip(*kept, strict=True)))
 
 
-def _share(outcomes: str) -> str:
-    judged = len(outcomes) - outcomes.count("s")
+def _share(outcomes: Sequence[str]) -> str:
+    judged = len(outcomes) - outcomes.count("s") - outcomes.count(" ")
     passed = outcomes.count(PASS)
     return NO_SHARE if not judged else ALL_PASSED if passed == judged else _DIGITS[10 * passed // judged]
 
@@ -170,6 +166,11 @@ def key_of_cause(outcome: str, cause: Any) -> str:
         return "no-record"
     if cause.cause_key is not None:
         return str(cause.cause_key)
-    evidence = _VARYING.sub("#", cause.evidence or "")[:120]
-    parts = "\0".join([outcome, cause.cause or "", cause.phase or "", cause.rule or "", evidence])
-    return f"like-{hashlib.sha256(parts.encode()).hexdigest()[:16]}"
+    return _digest_of_cause(outcome, cause.cause or "", cause.phase or "", cause.rule or "", cause.evidence or "")
+
+
+@lru_cache(maxsize=4096)
+def _digest_of_cause(*parts: str) -> str:
+    *kinds, evidence = parts
+    text = "\0".join([*kinds, _VARYING.sub("#", evidence)[:120]])
+    return f"like-{hashlib.sha256(text.encode()).hexdigest()[:16]}"

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
+import msgspec
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -79,7 +81,12 @@ class _UntypedText(UserDefinedType[str]):
 
 
 def array(values: Iterable[Any]) -> str:
-    """Format a one-dimensional array as PostgreSQL parses it."""
+    """Format a one-dimensional array as PostgreSQL parses it: as JSON, unless an escape differs between the two."""
+    values = list(values)
+    with suppress(UnicodeEncodeError):
+        listed = msgspec.json.encode(values).decode()
+        if "\\" not in listed:
+            return "{" + listed[1:-1] + "}"
     return "{" + ",".join(map(_element, values)) + "}"
 
 

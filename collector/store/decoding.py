@@ -9,6 +9,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -158,6 +159,7 @@ def read_closing(body: Body, now: int, skew: int | None = None) -> DecodedClosin
     return DecodedClosing(closing, encoded, hashlib.sha256(encoded).digest(), ended, clock)
 
 
+@lru_cache(maxsize=1024)
 def is_name(value: str) -> bool:
     """Return whether a text is a valid name of a site, a system or a run."""
     return _NAME.fullmatch(value) is not None

@@ -125,7 +125,7 @@ def cell_keys(connection: Connection, system: int, names: Iterable[CellName]) ->
 def _find_cells(connection: Connection, system: int, case_ids: Iterable[str]) -> dict[str, int]:
     wanted = among(connection, cells.c.case_id, case_ids)
     rows = connection.execute(select(cells.c.case_id, cells.c.id).where(cells.c.system == system, wanted))
-    return {row.case_id: row.id for row in rows}
+    return dict(rows.all())
 
 
 def plan_key(connection: Connection, layout: list[int]) -> int:

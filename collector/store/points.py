@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from collector.limits import MAX_VALUE
 from collector.store.bulk import among, insert_many, update_many
@@ -57,19 +57,19 @@ def add_points(connection: Connection, system: int, measured: Iterable[RecordMet
     names = sorted({name for _, values in figures for name in values})
     if not names:
         return
-    keys = _series_keys(connection, names)
-    new: dict[int, list[Point]] = {}
+    stored = _stored_series(connection, names)
+    new: dict[Name, list[Point]] = {}
     for each, values in figures:
         for name, value in values.items():
-            new.setdefault(keys[name], []).append((each.started, each.record, value))
-    rows = [(key, record, started, value) for key, some in new.items() for started, record, value in some]
+            new.setdefault(name, []).append((each.started, each.record, value))
+    rows = [(stored[name].key, record, at, value) for name, some in new.items() for at, record, value in some]
     insert_many(connection, points, rows)
-    query = select(series.c.id, series.c.better, series.c.count, series.c.kept)
     updates = []
-    for key, better, count, packed in connection.execute(query.where(among(connection, series.c.id, sorted(new)))):
+    for name in sorted(new, key=lambda name: stored[name].key):
+        key, total, packed = stored[name]
         kept: list[Point] = [tuple(point) for point in json.loads(packed)]
-        newest = sorted([*kept, *new[key]])[-KEPT:]  # the newest points are among these, in any order of arrival
-        updates.append((*_rolled_up(newest, better, count + len(new[key])), key))
+        newest = sorted([*kept, *new[name]])[-KEPT:]  # the newest points are among these, in any order of arrival
+        updates.append((*_rolled_up(newest, name[-1], total + len(new[name])), key))
     update_many(connection, series, ROLLED_UP, updates)
     _count(connection, system)
 
@@ -101,26 +101,36 @@ def _rolled_up(newest: Sequence[Point], better: str, count: int) -> tuple[Any, .
 def _count(connection: Connection, system: int) -> None:
     """Store the number of current series of a system, and of those that got worse."""
     of_system = select(series.c.last_started, series.c.change).join(cells, cells.c.id == series.c.cell)
-    rows = connection.execute(of_system.where(cells.c.system == system, series.c.count > 0)).all()
-    newest = max((started for started, _ in rows if started is not None), default=0)
-    current = [change for started, change in rows if started is not None and started >= newest - RETIRED_MS]
-    values = {"trended": len(current), "worse": current.count(WORSE)}
+    valued = of_system.where(cells.c.system == system, series.c.last_started.is_not(None)).cte()
+    newest = select(func.max(valued.c.last_started)).scalar_subquery()
+    current = valued.c.last_started >= newest - RETIRED_MS
+    number = select(func.count()).select_from(valued).where(current)
+    values = {"trended": number.scalar_subquery(), "worse": number.where(valued.c.change == WORSE).scalar_subquery()}
     connection.execute(update(systems).where(systems.c.id == system).values(**values))
 
 
-def _series_keys(connection: Connection, names: Sequence[Name]) -> dict[Name, int]:
-    """Return the key of each series; create the series that are new."""
-    columns = (series.c.cell, series.c.name, series.c.unit, series.c.better)
+class Stored(NamedTuple):
+    """A series as it is stored: its key, the number of its points, and the newest ones, packed."""
 
-    def stored() -> dict[Name, int]:
-        query = select(*columns, series.c.id).where(among(connection, series.c.cell, {name[0] for name in names}))
-        return {(cell, name, unit, better): key for cell, name, unit, better, key in connection.execute(query)}
+    key: int
+    total: int
+    kept: str
 
-    keys = stored()
-    new = [name for name in names if name not in keys]
+
+def _stored_series(connection: Connection, names: Sequence[Name]) -> dict[Name, Stored]:
+    """Return the series of these names; create those that are new."""
+    identity = (series.c.cell, series.c.name, series.c.unit, series.c.better)
+    query = select(*identity, series.c.id, series.c.count, series.c.kept)
+    query = query.where(among(connection, series.c.cell, sorted({name[0] for name in names})))
+
+    def stored() -> dict[Name, Stored]:
+        return {tuple(row[:4]): Stored(*row[4:]) for row in connection.execute(query).all()}
+
+    known = stored()
+    new = [name for name in names if name not in known]
     if not new:
-        return keys
-    fields = [column.name for column in columns]
+        return known
+    fields = [column.name for column in identity]
     connection.execute(
         insert(series), [{**dict(zip(fields, name, strict=True)), "count": 0, "kept": "[]"} for name in new]
     )

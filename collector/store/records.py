@@ -228,7 +228,7 @@ def _stored_digests(connection: Connection, run: OpenRun) -> dict[tuple[int, int
     query = select(records.c.cell, records.c.attempt, records.c.digest).where(
         records.c.run == run.key, records.c.cell.between(min(batch_cells), max(batch_cells))
     )
-    return {(cell, attempt): bytes(digest) for cell, attempt, digest in connection.execute(query)}
+    return {(cell, attempt): bytes(digest) for cell, attempt, digest in connection.execute(query).all()}
 
 
 def name_schedulers(versions: dict[str, str], scheduler: Scheduler) -> None:

@@ -151,7 +151,7 @@ def _members(connection: Connection, system: int, touched: Iterable[int] | None)
     if touched is not None:
         of_these = select(cells.c.subject).where(among(connection, cells.c.id, touched)).distinct()
         query = query.where(among(connection, cells.c.subject, connection.execute(of_these).scalars()))
-    return [Member._make((*row[:9], Streak._make(row[9:]))) for row in connection.execute(query)]
+    return [Member._make((*row[:9], Streak._make(row[9:]))) for row in connection.execute(query).all()]
 
 
 def _runs(connection: Connection, system: int, only: list[int] | None) -> Iterator[Any]:
@@ -203,7 +203,7 @@ def details(connection: Connection, streaks: Mapping[int, Streak]) -> dict[int, 
             .where(records.c.run == run, records.c.cell.between(min(members), max(members)))
             .order_by(records.c.cell, records.c.attempt)
         )
-        values.update((row[0], tuple(row[1:])) for row in connection.execute(query) if row[0] in wanted)
+        values.update((cell, tuple(rest)) for cell, *rest in connection.execute(query).all() if cell in wanted)
     return values
 
 
