@@ -10,13 +10,13 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, Delete, Select, bindparam, delete, func, select, update
 
 from collector.outcomes import PASS
-from collector.store.bulk import among, insert_many
+from collector.store.bulk import among, among_parameter, insert_many, packed
 from collector.store.members import Member
 from collector.store.streaks import Streak, is_flaky
 from collector.store.tables import attention, incidents, records, systems
@@ -90,27 +90,35 @@ def write_attention(
         query = select(*columns, records.c.cause_key).where(among(connection, records.c.id, failed))
         causes = {row.id: row for row in connection.execute(query)}
     rows = [_row(system, each, causes.get(each.last_record or -1)) for each in listed]
-    place, counted = [attention.c.system == system], False
-    if subjects is not None:
-        place.append(among(connection, attention.c.subject, sorted(subjects)))
-        before = [tuple(row) for row in connection.execute(select(attention).where(*place))]
+    counted = False
+    if subjects is None:
+        connection.execute(delete(attention).where(attention.c.system == system))
+    else:
+        stored, outdated = _of_subjects(connection.dialect.name)
+        values = {"of_system": system, "subjects": packed(connection, sorted(subjects))}
+        before = [tuple(row) for row in connection.execute(stored, values).all()]
         if set(before) == set(rows):
             return
         counted = Counter(map(_counted, before)) == Counter(map(_counted, rows))
-    connection.execute(delete(attention).where(*place))
+        connection.execute(outdated, values)
     insert_many(connection, attention, rows)
     if not counted:
         note_failing(connection, system)
 
 
+@cache
+def _of_subjects(dialect: str) -> tuple[Select[Any], Delete]:
+    """Return the statements that read and that delete the rows of some subjects of a system."""
+    of_system = attention.c.system == bindparam("of_system")
+    place = (of_system, among_parameter(dialect, attention.c.subject, "subjects"))
+    return select(attention).where(*place), delete(attention).where(*place)
+
+
 def note_failing(connection: Connection, system: int) -> None:
     """Store the incidents of a system, how many of its cells fail, by fault class, and when the newest began to."""
-    table = attention.c
-    cause, version = func.coalesce(table.cause, ""), func.coalesce(table.version, "")
-    keys = (table.since, table.outcome == PASS, cause, table.component, version)
-    of_system = (table.system == system, table.outcome.in_([*FAILED, PASS]))
-    rows = connection.execute(select(*keys, func.count()).where(*of_system).group_by(*keys)).all()
-    connection.execute(delete(incidents).where(incidents.c.system == system))
+    of_system = {"of_system": system}
+    rows = connection.execute(_grouped(), of_system).all()
+    connection.execute(_incidents(), of_system)
     insert_many(connection, incidents, [(system, since, bool(passes), *rest) for since, passes, *rest in rows])
     counts: Counter[str] = Counter()
     for _, passes, cause, _, _, number in rows:
@@ -121,6 +129,21 @@ def note_failing(connection: Connection, system: int) -> None:
         "failing_by": ", ".join(f"{cause} {number}" for cause, number in sorted(counts.items())) or None,
     }
     connection.execute(update(systems).where(systems.c.id == system).values(**values))
+
+
+@cache
+def _grouped() -> Select[Any]:
+    """Return the query that counts the cells of a system which fail, or pass again, by what makes an incident."""
+    table = attention.c
+    cause, version = func.coalesce(table.cause, ""), func.coalesce(table.version, "")
+    keys = (table.since, table.outcome == PASS, cause, table.component, version)
+    of_system = (table.system == bindparam("of_system"), table.outcome.in_([*FAILED, PASS]))
+    return select(*keys, func.count()).where(*of_system).group_by(*keys)
+
+
+@cache
+def _incidents() -> Delete:
+    return delete(incidents).where(incidents.c.system == bindparam("of_system"))
 
 
 _NAMES = [column.name for column in attention.c]

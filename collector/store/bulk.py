@@ -64,10 +64,27 @@ def update_many(
 
 def among(connection: Connection, column: ColumnElement[Any], values: Iterable[int | str]) -> ColumnElement[bool]:
     """Return the condition that a column is one of the values. Its SQL text is the same for any number of values."""
-    if connection.dialect.name == "postgresql":
+    return _among(connection.dialect.name, column, None, packed(connection, values))
+
+
+def among_parameter(dialect: str, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+    """Return the same condition with a parameter, whose value ``packed`` gives, for a statement that is built once.
+
+    SQLAlchemy takes longer to build a statement and to find its SQL text than to run it.
+    """
+    return _among(dialect, column, name, None)
+
+
+def packed(connection: Connection, values: Iterable[int | str]) -> str:
+    """Return the value of a parameter of ``among_parameter``."""
+    return array(values) if connection.dialect.name == "postgresql" else json.dumps(list(values))
+
+
+def _among(dialect: str, column: ColumnElement[Any], name: str | None, value: str | None) -> ColumnElement[bool]:
+    if dialect == "postgresql":
         kind = BigInteger() if isinstance(column.type, Integer) else Text()
-        return column == func.any(cast(bindparam(None, array(values), type_=_UntypedText()), ARRAY(kind)))
-    listed = func.json_each(bindparam(None, json.dumps(list(values)), type_=Text())).table_valued("value")
+        return column == func.any(cast(bindparam(name, value, type_=_UntypedText()), ARRAY(kind)))
+    listed = func.json_each(bindparam(name, value, type_=Text())).table_valued("value")
     return column.in_(select(listed.c.value))
 
 

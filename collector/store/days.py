@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, func
@@ -57,11 +58,15 @@ def write_days(connection: Connection, sums: Sums) -> None:
     """Add sums to those that are stored."""
     if not sums:
         return
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement: Any = dialect.insert(days)
-    totals = {name: func.coalesce(days.c[name], 0) + statement.excluded[name] for name in SUMS}
     values = [{"system": system, "day": day, **added} for (system, day), added in sorted(sums.items())]
-    connection.execute(statement.on_conflict_do_update(index_elements=["system", "day"], set_=totals), values)
+    connection.execute(_addition(connection.dialect.name), values)
+
+
+@cache
+def _addition(dialect: str) -> Any:
+    statement: Any = (postgresql if dialect == "postgresql" else sqlite).insert(days)
+    totals = {name: func.coalesce(days.c[name], 0) + statement.excluded[name] for name in SUMS}
+    return statement.on_conflict_do_update(index_elements=["system", "day"], set_=totals)
 
 
 def _ms(seconds: float) -> int:

@@ -6,12 +6,13 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, Select, Update, bindparam, func, insert, select, update
 
 from collector.errors import Problem
-from collector.store.bulk import among
+from collector.store.bulk import among_parameter, packed
 from collector.store.tables import cells, former_names, plans, runs, systems, writers
 from dashboard_client.schema import deployment_label
 
@@ -34,6 +35,7 @@ class CellName:
         return {"system": system, **values, "scheduler": scheduler, "tier": self.tier, "imported": self.imported}
 
 
+@cache
 def run_query() -> Any:
     """Return the query that selects and locks runs, with site and plan but without the manifest."""
     columns = [column for column in runs.c if column.name != "manifest"]
@@ -55,13 +57,19 @@ def known_system(connection: Connection, site: str, system: str) -> SystemRow | 
 
     A former name counts only within its site: a token of that site must not write to a system that another site got.
     """
-    query = select(systems.c.id, systems.c.site, systems.c.system).with_for_update(of=systems, key_share=True)
-    row = connection.execute(query.where(systems.c.site == site, systems.c.system == system)).one_or_none()
+    row = connection.execute(_system_query(), {"of_site": site, "named": system}).one_or_none()
     if row is None:
+        query = select(systems.c.id, systems.c.site, systems.c.system).with_for_update(of=systems, key_share=True)
         joined = query.join(former_names, former_names.c.key == systems.c.id)
         former = joined.where(former_names.c.site == site, former_names.c.system == system, systems.c.site == site)
         row = connection.execute(former).one_or_none()
     return None if row is None else SystemRow(*row)
+
+
+@cache
+def _system_query() -> Select[Any]:
+    query = select(systems.c.id, systems.c.site, systems.c.system).with_for_update(of=systems, key_share=True)
+    return query.where(systems.c.site == bindparam("of_site"), systems.c.system == bindparam("named"))
 
 
 def find_system(connection: Connection, site: str, system: str) -> SystemRow:
@@ -85,9 +93,16 @@ def writer_key(connection: Connection, name: str | None) -> int | None:
 
 def note_contact(connection: Connection, keys: Iterable[int], now: int, skew: int | None = None) -> None:
     """Store the time of the last contact of systems, and how far the clock of the sender was ahead."""
+    values = {"keys": packed(connection, sorted(keys)), "now": now, "measured": skew}
+    connection.execute(_contact(connection.dialect.name), values)
+
+
+@cache
+def _contact(dialect: str) -> Update:
+    now = bindparam("now", type_=systems.c.contact.type)
     later = func.coalesce(systems.c.contact, 0) < now
-    values = {"contact": now, "skew": skew}
-    connection.execute(update(systems).where(systems.c.id.in_(sorted(keys)), later).values(**values))
+    of_these = update(systems).where(among_parameter(dialect, systems.c.id, "keys"), later)
+    return of_these.values(contact=now, skew=bindparam("measured"))
 
 
 def systems_of_run(connection: Connection, run_id: str, site: str | None, system: str | None) -> list[SystemRow]:
@@ -123,9 +138,14 @@ def cell_keys(connection: Connection, system: int, names: Iterable[CellName]) ->
 
 
 def _find_cells(connection: Connection, system: int, case_ids: Iterable[str]) -> dict[str, int]:
-    wanted = among(connection, cells.c.case_id, case_ids)
-    rows = connection.execute(select(cells.c.case_id, cells.c.id).where(cells.c.system == system, wanted))
-    return dict(rows.all())
+    values = {"of_system": system, "wanted": packed(connection, case_ids)}
+    return dict(connection.execute(_cells_query(connection.dialect.name), values).all())
+
+
+@cache
+def _cells_query(dialect: str) -> Select[Any]:
+    of_system = select(cells.c.case_id, cells.c.id).where(cells.c.system == bindparam("of_system"))
+    return of_system.where(among_parameter(dialect, cells.c.case_id, "wanted"))
 
 
 def plan_key(connection: Connection, layout: list[int]) -> int:

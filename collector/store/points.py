@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, Select, Update, bindparam, func, insert, select, update
 
 from collector.limits import MAX_VALUE
-from collector.store.bulk import among, insert_many, update_many
+from collector.store.bulk import among_parameter, insert_many, packed, update_many
 from collector.store.tables import cells, points, series, systems
 from collector.store.trends import DIRECTIONS, KEPT, WORSE, judge
 from dashboard_client.schema import Metric
@@ -23,6 +24,7 @@ MAX_FIGURES = 64
 RETIRED_MS = 60 * 86_400_000
 """A series is counted only if it has a value in the sixty days before the newest value of its system."""
 
+IDENTITY = (series.c.cell, series.c.name, series.c.unit, series.c.better)
 ROLLED_UP = tuple(series.c)[5:]
 
 Name = tuple[int, str, str, str]
@@ -66,8 +68,8 @@ def add_points(connection: Connection, system: int, measured: Iterable[RecordMet
     insert_many(connection, points, rows)
     updates = []
     for name in sorted(new, key=lambda name: stored[name].key):
-        key, total, packed = stored[name]
-        kept: list[Point] = [tuple(point) for point in json.loads(packed)]
+        key, total, newest_before = stored[name]
+        kept: list[Point] = [tuple(point) for point in json.loads(newest_before)]
         newest = sorted([*kept, *new[name]])[-KEPT:]  # the newest points are among these, in any order of arrival
         updates.append((*_rolled_up(newest, name[-1], total + len(new[name])), key))
     update_many(connection, series, ROLLED_UP, updates)
@@ -88,25 +90,30 @@ def recompute_series(connection: Connection, system: int) -> None:
 
 def _rolled_up(newest: Sequence[Point], better: str, count: int) -> tuple[Any, ...]:
     """Return the rolled-up columns of a series, in their order."""
-    packed = json.dumps(newest, separators=(",", ":"))
+    kept = json.dumps(newest, separators=(",", ":"))
     trend = judge([value for _, _, value in newest], better)
     if trend is None:
-        return (count, packed, *(None,) * 9)
+        return (count, kept, *(None,) * 9)
     started, record, value = newest[-1]
     since = newest[trend.place] if trend.place is not None else (None, None)
     changed = (trend.change, since[1], since[0])
-    return (count, packed, record, started, value, trend.level, trend.spread, trend.recent, *changed)
+    return (count, kept, record, started, value, trend.level, trend.spread, trend.recent, *changed)
 
 
 def _count(connection: Connection, system: int) -> None:
     """Store the number of current series of a system, and of those that got worse."""
+    connection.execute(_counting(), {"of_system": system})
+
+
+@cache
+def _counting() -> Update:
     of_system = select(series.c.last_started, series.c.change).join(cells, cells.c.id == series.c.cell)
-    valued = of_system.where(cells.c.system == system, series.c.last_started.is_not(None)).cte()
+    valued = of_system.where(cells.c.system == bindparam("of_system"), series.c.last_started.is_not(None)).cte()
     newest = select(func.max(valued.c.last_started)).scalar_subquery()
     current = valued.c.last_started >= newest - RETIRED_MS
     number = select(func.count()).select_from(valued).where(current)
     values = {"trended": number.scalar_subquery(), "worse": number.where(valued.c.change == WORSE).scalar_subquery()}
-    connection.execute(update(systems).where(systems.c.id == system).values(**values))
+    return update(systems).where(systems.c.id == bindparam("of_system")).values(**values)
 
 
 class Stored(NamedTuple):
@@ -119,22 +126,26 @@ class Stored(NamedTuple):
 
 def _stored_series(connection: Connection, names: Sequence[Name]) -> dict[Name, Stored]:
     """Return the series of these names; create those that are new."""
-    identity = (series.c.cell, series.c.name, series.c.unit, series.c.better)
-    query = select(*identity, series.c.id, series.c.count, series.c.kept)
-    query = query.where(among(connection, series.c.cell, sorted({name[0] for name in names})))
+    query, of_cells = _series_query(connection.dialect.name), packed(connection, sorted({name[0] for name in names}))
 
     def stored() -> dict[Name, Stored]:
-        return {tuple(row[:4]): Stored(*row[4:]) for row in connection.execute(query).all()}
+        return {tuple(row[:4]): Stored(*row[4:]) for row in connection.execute(query, {"of_cells": of_cells}).all()}
 
     known = stored()
     new = [name for name in names if name not in known]
     if not new:
         return known
-    fields = [column.name for column in identity]
+    fields = [column.name for column in IDENTITY]
     connection.execute(
         insert(series), [{**dict(zip(fields, name, strict=True)), "count": 0, "kept": "[]"} for name in new]
     )
     return stored()
+
+
+@cache
+def _series_query(dialect: str) -> Select[Any]:
+    query = select(*IDENTITY, series.c.id, series.c.count, series.c.kept)
+    return query.where(among_parameter(dialect, series.c.cell, "of_cells"))
 
 
 def _line(text: str, longest: int) -> str:

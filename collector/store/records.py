@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from msgspec import UNSET
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Select, Update, bindparam, select, update
 
 from collector.errors import Problem
 from collector.outcomes import CHAR
@@ -122,7 +123,7 @@ def store_records(
     changed: dict[int, list[OpenRun]] = {}
     for run in opened:
         if run.added:
-            connection.execute(update(runs).where(runs.c.id == run.key).values(**run.values()))
+            connection.execute(_run_update(), {"key": run.key, **run.values()})
             changed.setdefault(run.system, []).append(run)
     for system, members in sorted(changed.items()):
         touched = {run.key: run.touched for run in members}
@@ -175,7 +176,7 @@ def open_run(
 
     ``first``: the earliest instant that is known of a new run; it decides to which month the run belongs.
     """
-    row = connection.execute(run_query().where(runs.c.run_id == run_id, runs.c.system == system)).one_or_none()
+    row = connection.execute(_run_query(), {"named": run_id, "of_system": system}).one_or_none()
     if row is None:
         values = {"run_id": run_id, "system": system, "received": now, "started": now, "partial": True}
         empty = {"extra": "[]", "outcomes": "", "records": 0, "writer": writer}
@@ -187,6 +188,17 @@ def open_run(
     outcomes, schedulers = list(row.outcomes), json.loads(row.schedulers or "{}")
     identity = (row.id, run_id, row.system, row.started, dated, False)
     return OpenRun(*identity, cell_positions, planned, outcomes, row.records, schedulers, row.pruned)
+
+
+@cache
+def _run_update() -> Update:
+    return update(runs).where(runs.c.id == bindparam("key"))
+
+
+@cache
+def _run_query() -> Select[Any]:
+    query: Select[Any] = run_query()
+    return query.where(runs.c.run_id == bindparam("named"), runs.c.system == bindparam("of_system"))
 
 
 def _new_records(connection: Connection, run: OpenRun, refused: list[Refusal]) -> list[tuple[int, int, DecodedRecord]]:
@@ -225,10 +237,15 @@ def _stored_digests(connection: Connection, run: OpenRun) -> dict[tuple[int, int
     if not run.batch or not run.records:
         return {}
     batch_cells = [cell for _, cell in run.batch]
-    query = select(records.c.cell, records.c.attempt, records.c.digest).where(
-        records.c.run == run.key, records.c.cell.between(min(batch_cells), max(batch_cells))
-    )
-    return {(cell, attempt): bytes(digest) for cell, attempt, digest in connection.execute(query).all()}
+    values = {"of_run": run.key, "first": min(batch_cells), "last": max(batch_cells)}
+    stored = connection.execute(_digests_query(), values).all()
+    return {(cell, attempt): bytes(digest) for cell, attempt, digest in stored}
+
+
+@cache
+def _digests_query() -> Select[Any]:
+    of_run = select(records.c.cell, records.c.attempt, records.c.digest).where(records.c.run == bindparam("of_run"))
+    return of_run.where(records.c.cell.between(bindparam("first"), bindparam("last")))
 
 
 def name_schedulers(versions: dict[str, str], scheduler: Scheduler) -> None:

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, func, select, update
+from sqlalchemy import BindParameter, Connection, Delete, Select, bindparam, delete, func, select, update
 
 from collector.outcomes import MISSING, worst
 from collector.store.attention import FAILED, failing_since, is_failing, recent_shares, write_attention
-from collector.store.bulk import among, insert_many, update_many
+from collector.store.bulk import among_parameter, insert_many, packed, update_many
 from collector.store.late import late_streaks
 from collector.store.members import Member
 from collector.store.streaks import Observation, Streak, is_flaky
@@ -137,33 +137,41 @@ def note_full_runs(connection: Connection, system: int) -> None:
 
 def _members(connection: Connection, system: int, touched: Iterable[int] | None) -> list[Member]:
     """Return the cells of a system in the order of their names; with ``touched``, only those of the same subjects."""
-    columns = (
-        cells.c.id,
-        cells.c.subject,
-        cells.c.component,
-        cells.c.scheduler,
-        cells.c.tier,
-        *DETAILS,
-        cells.c.imported,
-        *STREAK,
-    )
-    query = select(*columns).where(cells.c.system == system).order_by(cells.c.case_id)
+    query = _members_query(connection.dialect.name, touched is None)
+    values: dict[str, Any] = {"of_system": system}
     if touched is not None:
-        of_these = select(cells.c.subject).where(among(connection, cells.c.id, touched)).distinct()
-        query = query.where(among(connection, cells.c.subject, connection.execute(of_these).scalars()))
-    return [Member._make((*row[:9], Streak._make(row[9:]))) for row in connection.execute(query).all()]
+        values["touched"] = packed(connection, touched)
+    return [Member._make((*row[:9], Streak._make(row[9:]))) for row in connection.execute(query, values).all()]
+
+
+@cache
+def _members_query(dialect: str, whole: bool) -> Select[Any]:
+    named = (cells.c[name] for name in ("id", "subject", "component", "scheduler", "tier"))
+    query = select(*named, *DETAILS, cells.c.imported, *STREAK).order_by(cells.c.case_id)
+    query = query.where(cells.c.system == bindparam("of_system"))
+    if whole:
+        return query
+    other = cells.alias()
+    return query.where(
+        cells.c.subject.in_(select(other.c.subject).where(among_parameter(dialect, other.c.id, "touched")))
+    )
 
 
 def _runs(connection: Connection, system: int, only: list[int] | None) -> Iterator[Any]:
     """Yield runs of a system with their plans, the oldest first; with ``only``, the runs with these keys."""
-    query = _runs_query(system)
     if only is None:
-        yield from connection.execute(query.execution_options(yield_per=_FETCH_ROWS))
+        yield from connection.execute(_runs_query(system).execution_options(yield_per=_FETCH_ROWS))
         return
-    yield from connection.execute(query.where(among(connection, runs.c.id, only)))
+    values = {"of_system": system, "only": packed(connection, only)}
+    yield from connection.execute(_some_runs_query(connection.dialect.name), values).all()
 
 
-def _runs_query(system: int) -> Select[Any]:
+@cache
+def _some_runs_query(dialect: str) -> Select[Any]:
+    return _runs_query(bindparam("of_system")).where(among_parameter(dialect, runs.c.id, "only"))
+
+
+def _runs_query(system: int | BindParameter[int]) -> Select[Any]:
     names = ("id", "started", "partial", "state", "overdue", "stack", "extra", "outcomes")
     return (
         select(*(runs.c[name] for name in names), plans.c.cells.label("plan"))
@@ -198,13 +206,17 @@ def details(connection: Connection, streaks: Mapping[int, Streak]) -> dict[int, 
     values: dict[int, tuple[Any, ...]] = {}
     for run, members in sorted(by_run.items()):
         wanted = set(members)
-        query = (
-            select(records.c.cell, records.c.id, records.c.version, records.c.emulated)
-            .where(records.c.run == run, records.c.cell.between(min(members), max(members)))
-            .order_by(records.c.cell, records.c.attempt)
-        )
-        values.update((cell, tuple(rest)) for cell, *rest in connection.execute(query).all() if cell in wanted)
+        query = _details_query(), {"run": run, "first": min(members), "last": max(members)}
+        values.update((cell, tuple(rest)) for cell, *rest in connection.execute(*query).all() if cell in wanted)
     return values
+
+
+@cache
+def _details_query() -> Select[Any]:
+    of_run = select(records.c.cell, records.c.id, records.c.version, records.c.emulated)
+    of_run = of_run.where(records.c.run == bindparam("run"))
+    some = of_run.where(records.c.cell.between(bindparam("first"), bindparam("last")))
+    return some.order_by(records.c.cell, records.c.attempt)
 
 
 def refresh_board(connection: Connection, system: int) -> None:
@@ -216,22 +228,33 @@ def _write_board(
     connection: Connection, system: int, members: Iterable[Member], subjects: Collection[str] | None
 ) -> None:
     """Rewrite the board rows of subjects from all of their cells. ``subjects``: None for every subject."""
-    columns = (systems.c.full_smoke, systems.c.full_integration, systems.c.full_scale)
-    full = dict(zip(TIERS, connection.execute(select(*columns).where(systems.c.id == system)).one(), strict=True))
+    full = dict(zip(TIERS, connection.execute(_full_runs_query(), {"of_system": system}).one(), strict=True))
     grouped: dict[str, list[Member]] = {}
     for member in members:
         started = member.streak.last_started
         if started is not None and started >= (full.get(member.tier) or started):
             grouped.setdefault(member.subject, []).append(member)
-    outdated = delete(board).where(board.c.system == system)
+    values: dict[str, Any] = {"of_system": system}
     if subjects is not None:
-        outdated = outdated.where(among(connection, board.c.subject, sorted(subjects)))
-    deleted = connection.execute(outdated).rowcount
+        values["subjects"] = packed(connection, sorted(subjects))
+    deleted = connection.execute(_outdated(connection.dialect.name, subjects is None), values).rowcount
     insert_many(connection, board, [board_row(system, *each) for each in sorted(grouped.items())])
     if subjects is None or deleted != len(grouped):
         tiles = select(func.count()).where(board.c.system == system).scalar_subquery()
         connection.execute(update(systems).where(systems.c.id == system).values(tiles=tiles))
     write_attention(connection, system, [member for some in grouped.values() for member in some], subjects)
+
+
+@cache
+def _full_runs_query() -> Select[Any]:
+    return select(*(systems.c[f"full_{tier}"] for tier in TIERS)).where(systems.c.id == bindparam("of_system"))
+
+
+@cache
+def _outdated(dialect: str, whole: bool) -> Delete:
+    """Return the statement that deletes the board rows of a system, all of them or those of some subjects."""
+    outdated = delete(board).where(board.c.system == bindparam("of_system"))
+    return outdated if whole else outdated.where(among_parameter(dialect, board.c.subject, "subjects"))
 
 
 def _start(member: Member) -> int:
