@@ -137,11 +137,20 @@ def note_full_runs(connection: Connection, system: int) -> None:
 
 def _members(connection: Connection, system: int, touched: Iterable[int] | None) -> list[Member]:
     """Return the cells of a system in the order of their names; with ``touched``, only those of the same subjects."""
-    query = _members_query(connection.dialect.name, touched is None)
-    values: dict[str, Any] = {"of_system": system}
-    if touched is not None:
-        values["touched"] = packed(connection, touched)
-    return [Member._make((*row[:9], Streak._make(row[9:]))) for row in connection.execute(query, values).all()]
+    dialect, values = connection.dialect.name, {"of_system": system}
+    if touched is None:
+        rows = connection.execute(_members_query(dialect, True), values).all()
+    else:  # two queries: as one, PostgreSQL may plan it without statistics as a loop over all pairs of cells
+        subjects = connection.execute(_subjects_query(dialect), {"touched": packed(connection, touched)}).scalars()
+        rows = connection.execute(
+            _members_query(dialect, False), {**values, "subjects": packed(connection, subjects)}
+        ).all()
+    return [Member._make((*row[:9], Streak._make(row[9:]))) for row in rows]
+
+
+@cache
+def _subjects_query(dialect: str) -> Select[Any]:
+    return select(cells.c.subject).where(among_parameter(dialect, cells.c.id, "touched")).distinct()
 
 
 @cache
@@ -149,12 +158,7 @@ def _members_query(dialect: str, whole: bool) -> Select[Any]:
     named = (cells.c[name] for name in ("id", "subject", "component", "scheduler", "tier"))
     query = select(*named, *DETAILS, cells.c.imported, *STREAK).order_by(cells.c.case_id)
     query = query.where(cells.c.system == bindparam("of_system"))
-    if whole:
-        return query
-    other = cells.alias()
-    return query.where(
-        cells.c.subject.in_(select(other.c.subject).where(among_parameter(dialect, other.c.id, "touched")))
-    )
+    return query if whole else query.where(among_parameter(dialect, cells.c.subject, "subjects"))
 
 
 def _runs(connection: Connection, system: int, only: list[int] | None) -> Iterator[Any]:
