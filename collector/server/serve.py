@@ -150,7 +150,7 @@ def serve(options: Options, echo: Callable[[str], None]) -> None:
         key = load_key(options.key_file)
         store = open_store(options.url)
         stack.callback(store.close)
-        listening = stack.enter_context(_listening(addresses, options))
+        listening = stack.enter_context(listening_socket(addresses))
         host, port = listening.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{port}"
@@ -256,9 +256,17 @@ def _hosts(options: Options, host: str, public_url: str | None) -> frozenset[str
 
 
 @contextmanager
-def _listening(addresses: Addresses, options: Options) -> Iterator[socket.socket]:
+def listening_socket(addresses: Addresses) -> Iterator[socket.socket]:
+    """Yield a socket that is bound to the first address.
+
+    It names its protocol, because asyncio turns off the waiting for further data (``TCP_NODELAY``) only for connections
+    that do. Otherwise the body of a short response waits 40 ms for the client to acknowledge the header.
+
+    Raises:
+        AddressError: the address is in use, or not one of this machine.
+    """
     family, address = addresses[0]
-    with socket.socket(family, socket.SOCK_STREAM) as listening:
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind(address)

@@ -18,6 +18,7 @@ from collector import limits
 from collector.errors import Problem
 from collector.server import connections
 from collector.server.connections import Connections, guarded, protocol
+from collector.server.serve import listening_socket
 from collector.web import bodies
 from collector.web.addresses import read_networks
 from collector.web.bodies import Budget, receive_body
@@ -361,3 +362,21 @@ def test_bodies_of_one_address_wait_for_each_other_and_the_client_is_told() -> N
 
 def test_a_manifest_is_accepted_after_all_of_this(collector: Collector) -> None:
     assert collector.open(manifest("after-the-storm")).status_code == 201
+
+
+def test_a_short_response_does_not_wait_for_the_client_to_acknowledge_its_header() -> None:
+    undelayed: list[int] = []
+
+    async def answered(listening: socket.socket) -> None:
+        async def note(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            undelayed.append(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        async with await asyncio.start_server(note, sock=listening):
+            reader, writer = await asyncio.open_connection(*listening.getsockname())
+            await reader.read()
+            writer.close()
+
+    with listening_socket([(socket.AF_INET, ("127.0.0.1", 0))]) as listening:
+        asyncio.run(answered(listening))
+    assert undelayed == [1]
