@@ -29,7 +29,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.databases import KINDS
-from benchmarks.load import LIMIT, Watch, before, machine
+from benchmarks.load import LIMIT, Watch, before, machine, pace
 from benchmarks.pages import PageError, names, replaced
 from benchmarks.results import VARIABLE, Table, stored
 
@@ -86,7 +86,7 @@ BENCHMARKS = (
         "answers",
         ("benchmarks.campaign", "answers", "--mutations", "100"),
         ("campaign-answers",),
-        60,
+        15,
         "robustness: damaged answers of schedulers",
         False,
     ),
@@ -94,7 +94,7 @@ BENCHMARKS = (
         "kills",
         ("benchmarks.campaign", "kills", "--kills", "50"),
         ("campaign-kills",),
-        60,
+        15,
         "robustness: killed processes",
         False,
     ),
@@ -154,11 +154,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if each.lacking:
             print(f"== {each.name}: left out, {each.lacking}\n")
             continue
+        before_it = pace()
         tables, problem = run(each.with_history(options.history, options.keep))
+        paces = f"a million additions took {before_it:.0f} ms before and {pace():.0f} ms after"
+        print(f"-- {paces}\n", flush=True)
         if problem:
             failures.append(f"{each.name}: {problem}")
         if options.write and not options.at_load and not problem:
-            write(PAGE, tables)
+            write(PAGE, tables, paces)
     for failure in failures:
         print(failure, file=sys.stderr)
     return 1 if failures else 0
@@ -176,7 +179,7 @@ def run(benchmark: Benchmark) -> tuple[list[Table], str]:
             [sys.executable, "-m", *benchmark.arguments], cwd=ROOT, env={**environ, VARIABLE: str(results)}, check=False
         )
         tables = stored(results)
-    print(f"-- {benchmark.name}: {time.monotonic() - began:.0f} s\n", flush=True)
+    print(f"-- {benchmark.name}: {time.monotonic() - began:.0f} s", flush=True)
     return tables, problem_of(benchmark, done.returncode, tables)
 
 
@@ -191,16 +194,16 @@ def problem_of(benchmark: Benchmark, code: int, tables: Sequence[Table]) -> str:
     return f"table {busy[0].name}: {busy[0].conditions()}" if busy else ""
 
 
-def write(page: Path, tables: Sequence[Table]) -> None:
-    """Write tables into their places, each with the machine, the date and the load.
+def write(page: Path, tables: Sequence[Table], paces: str) -> None:
+    """Write tables into their places, each with the machine, the date, the load and the pace of a core.
 
     Raises:
         PageError: the page has no place for one of them; nothing is written.
     """
     text = page.read_text(encoding="utf-8")
     for table in tables:
-        measured = f"\n\nMeasured {machine()}; {table.conditions()}." if table.times else ""
-        text = replaced(text, table.name, f"{table.markdown()}{measured}")
+        measured = f"Measured {machine()}; {table.conditions()}; {paces}."
+        text = replaced(text, table.name, f"{table.markdown()}\n\n{measured}")
     page.write_text(text, encoding="utf-8")
 
 

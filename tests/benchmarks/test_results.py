@@ -50,14 +50,15 @@ def test_a_table_is_written_between_its_markers_and_nowhere_else(tmp_path: Path)
     page = tmp_path / "page.md"
     place = f"{BEGIN.format('harness')}\nold\n{END.format('harness')}"
     page.write_text(f"# Title\n\n{place}\n\nAfter.\n")
-    everything.write(page, [published(0.05)])
+    everything.write(page, [published(0.05)], "the pace")
     text = page.read_text()
     assert text.startswith("# Title\n\n<!--")
     assert text.endswith("-->\n\nAfter.\n")
     assert "old" not in text
     assert "| ours | 100 | 0.5 | 2.5 |" in text
     assert "other programs used 5% of the cores" in text
-    everything.write(page, [published(0.05)])
+    assert "the pace." in text
+    everything.write(page, [published(0.05)], "the pace")
     assert page.read_text() == text
 
 
