@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import shutil
+import signal
 import ssl
 import subprocess
 import sys
@@ -33,6 +34,9 @@ print(PyPI.simple_url)
 
 ANSWER_LIMIT = 8.0
 """Seconds that a server may take to answer."""
+
+LOGIN_LIMIT = 5.0
+"""Seconds in which a login shell must have ended."""
 
 GIB = 2**30
 
@@ -100,6 +104,24 @@ def new_gcc() -> tuple[str | None, str]:
     except (OSError, subprocess.CalledProcessError):
         return "no gcc", ""
     return (None, f"gcc {text}") if int(text.partition(".")[0] or 0) >= 12 else (f"gcc is {text}, not 12 or newer", "")
+
+
+def login_shell() -> tuple[str | None, str]:
+    """Start a login shell, whose start files may wait for a lock or for a file system that does not answer."""
+    quiet = subprocess.DEVNULL
+    try:
+        shell = subprocess.Popen(
+            ["bash", "-l", "-c", "exit"], stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
+        )
+    except OSError:
+        return "no bash", ""
+    try:
+        shell.wait(LOGIN_LIMIT)
+    except subprocess.TimeoutExpired:
+        os.killpg(shell.pid, signal.SIGKILL)
+        shell.wait()
+        return f"no quick login shell (`bash -l` takes more than {LOGIN_LIMIT:g} s)", ""
+    return None, "a quick login shell"
 
 
 def room(gib: float) -> Check:
@@ -216,6 +238,11 @@ VALIDATE = Step(
             program("ps"),
             "Parsl ends its workers only after half a minute",
             {"apt": ("procps",), "dnf": ("procps-ng",), "zypper": ("procps",)},
+            required=False,
+        ),
+        Need(
+            login_shell,
+            "cases of RADICAL, which starts several, run out of time; `bash -lxc exit` shows what it waits for",
             required=False,
         ),
     ),

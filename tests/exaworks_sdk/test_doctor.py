@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from exaworks_sdk import compiler, doctor
+from exaworks_sdk import compiler, doctor, doctor_needs
 from exaworks_sdk.cli_doctor import doctor as command
 from exaworks_sdk.distribution import install_line, package_manager
 from exaworks_sdk.doctor_needs import DEFAULT_INDEX, STEPS, Need, Step, answers, index, program, programs, room
@@ -47,6 +47,27 @@ def test_what_is_here_what_is_missing_and_how_to_install_it_is_shown(steps: pyte
         "  without   no ps: nothing works",
         "  install   sudo dnf install thing-devel",
     ]
+
+
+@pytest.mark.parametrize(
+    ("start_file", "lack"),
+    [
+        ("true", None),
+        ("echo noise; echo noise >&2; exit 3", None),
+        ("sleep 600 & wait", "no quick login shell (`bash -l` takes more than 0.5 s)"),
+        ("trap '' TERM INT HUP; while :; do sleep 600; done", "no quick login shell (`bash -l` takes more than 0.5 s)"),
+    ],
+)
+def test_a_login_shell_that_waits_is_named_and_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start_file: str, lack: str | None
+) -> None:
+    (tmp_path / ".bash_profile").write_text(f"echo $$ > {tmp_path / 'shell'}\n{start_file}\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    if lack is not None:
+        monkeypatch.setattr(doctor_needs, "LOGIN_LIMIT", 0.5)
+    assert doctor_needs.login_shell()[0] == lack
+    if lack is None or (tmp_path / "shell").exists():
+        assert not Path("/proc", (tmp_path / "shell").read_text().strip()).exists()
 
 
 @pytest.mark.parametrize(
