@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -19,11 +18,14 @@ from collector.auth.visibility import Visibility
 from collector.clock import now_ms
 from collector.errors import Problem
 from collector.formatting import at, ms
+from collector.remembered import remembered
 from collector.store.bulk import among
 from collector.store.tables import runs, systems, waivers
 from dashboard_client.schema import Waiver, case_matches
 
 LONGEST = 512
+MANIFESTS = 16_000_000
+"""The length in bytes of all manifests whose waivers are remembered."""
 
 
 @dataclass(frozen=True)
@@ -180,6 +182,6 @@ def describe(waiver: SystemWaiver, now: int) -> dict[str, Any]:
     return facts | {"valid": waiver.valid(now), "last_day": (waiver.expires - timedelta(days=1)).date()}
 
 
-@lru_cache(maxsize=256)
+@remembered(MANIFESTS)
 def _decode(manifest: bytes) -> ManifestFacts:
     return msgspec.json.decode(manifest, type=ManifestFacts)

@@ -22,7 +22,8 @@ from dashboard_client.schema import Closing, Diagnosis, Evidence, Manifest, Reco
 
 T = TypeVar("T")
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+@-]{0,127}")
+LONGEST_NAME = 128
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+@-]*")
 _ERROR_TEXT = re.compile(r"(?P<message>.*?)(?: - at `(?P<path>.*)`)?", re.DOTALL)
 
 
@@ -159,9 +160,14 @@ def read_closing(body: Body, now: int, skew: int | None = None) -> DecodedClosin
     return DecodedClosing(closing, encoded, hashlib.sha256(encoded).digest(), ended, clock)
 
 
-@lru_cache(maxsize=1024)
 def is_name(value: str) -> bool:
     """Return whether a text is a valid name of a site, a system or a run."""
+    return len(value) <= LONGEST_NAME and matches_name(value)
+
+
+@lru_cache(maxsize=1024)
+def matches_name(value: str) -> bool:
+    """Return the same for a text that is short enough to be remembered; most records of a batch have the same names."""
     return _NAME.fullmatch(value) is not None
 
 

@@ -59,17 +59,20 @@ def known_system(connection: Connection, site: str, system: str) -> SystemRow | 
     """
     row = connection.execute(_system_query(), {"of_site": site, "named": system}).one_or_none()
     if row is None:
-        query = select(systems.c.id, systems.c.site, systems.c.system).with_for_update(of=systems, key_share=True)
-        joined = query.join(former_names, former_names.c.key == systems.c.id)
+        joined = _systems_query().join(former_names, former_names.c.key == systems.c.id)
         former = joined.where(former_names.c.site == site, former_names.c.system == system, systems.c.site == site)
         row = connection.execute(former).one_or_none()
     return None if row is None else SystemRow(*row)
 
 
 @cache
+def _systems_query() -> Select[Any]:
+    return select(systems.c.id, systems.c.site, systems.c.system).with_for_update(of=systems, key_share=True)
+
+
+@cache
 def _system_query() -> Select[Any]:
-    query = select(systems.c.id, systems.c.site, systems.c.system).with_for_update(of=systems, key_share=True)
-    return query.where(systems.c.site == bindparam("of_site"), systems.c.system == bindparam("named"))
+    return _systems_query().where(systems.c.site == bindparam("of_site"), systems.c.system == bindparam("named"))
 
 
 def find_system(connection: Connection, site: str, system: str) -> SystemRow:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Delete, Select, bindparam, delete, func, select, update
 
 from collector.outcomes import MISSING, worst
+from collector.remembered import remembered
 from collector.store.attention import FAILED, failing_since, is_failing, recent_shares, write_attention
 from collector.store.bulk import among_parameter, insert_many, packed, update_many
 from collector.store.late import late_streaks
@@ -32,14 +33,17 @@ TIERS = ("smoke", "integration", "scale")
 
 _FETCH_ROWS = 500
 
+PLANS = 2_000_000
+"""The length of all plans whose cells are remembered, in characters; each needs some fifteen times as many bytes."""
 
-@lru_cache(maxsize=256)
+
+@remembered(PLANS)
 def parse_cells(packed: str) -> tuple[int, ...]:
     """Parse a JSON list of cell keys; cached, because most runs of a system have the same plan."""
     return tuple(json.loads(packed))
 
 
-@lru_cache(maxsize=256)
+@remembered(PLANS)
 def positions(plan: str | None, extra: str) -> dict[int, int]:
     """Map each cell of a run to its position in the run's outcomes."""
     layout = (parse_cells(plan) if plan else ()) + parse_cells(extra)

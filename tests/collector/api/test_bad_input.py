@@ -15,7 +15,7 @@ import pytest
 from collector import limits
 from collector.clock import now_ms
 from collector.errors import Problem
-from collector.store.decoding import DecodedRecord, read_batch
+from collector.store.decoding import DecodedRecord, is_name, matches_name, read_batch
 from dashboard_client.schema import Waiver, encode, record_id
 from tests.collector.process import TOKEN, Collector, batch, raw_batch
 from tests.collector.samples import CASES, closing, manifest, record
@@ -366,3 +366,10 @@ def test_a_decoded_record_drops_the_parts_that_only_its_body_contains() -> None:
     assert decoded.body == encode(sent)
     assert (decoded.record.evidence.output_tail, decoded.record.extras) == (None, {})
     assert [each.name for each in decoded.record.stack.components] == ["psij"]
+
+
+def test_a_text_that_is_too_long_for_a_name_is_not_remembered() -> None:
+    before = matches_name.cache_info().currsize
+    assert not is_name("x" * 129)
+    assert is_name("x" * 128)
+    assert matches_name.cache_info().currsize <= before + 1
