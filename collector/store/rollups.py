@@ -38,9 +38,9 @@ PLANS = 2_000_000
 
 
 @remembered(PLANS)
-def parse_cells(packed: str) -> tuple[int, ...]:
-    """Parse a JSON list of cell keys; cached, because most runs of a system have the same plan."""
-    return tuple(json.loads(packed))
+def parse_cells(layout: str) -> tuple[int, ...]:
+    """Parse a JSON list of cell keys; remembered, because most runs of a system have the same plan."""
+    return tuple(json.loads(layout))
 
 
 @remembered(PLANS)
