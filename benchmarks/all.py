@@ -202,7 +202,8 @@ def write(page: Path, tables: Sequence[Table], paces: str) -> None:
     """
     text = page.read_text(encoding="utf-8")
     for table in tables:
-        measured = f"Measured {machine()}; {table.conditions()}; {paces}."
+        load = f"{table.conditions()}; " if table.times or table.cpu else ""  # too short for the load to be seen
+        measured = f"Measured {machine()}; {load}{paces}."
         text = replaced(text, table.name, f"{table.markdown()}\n\n{measured}")
     page.write_text(text, encoding="utf-8")
 
