@@ -98,13 +98,20 @@ class _UntypedText(UserDefinedType[str]):
 
 
 def array(values: Iterable[Any]) -> str:
-    """Format a one-dimensional array as PostgreSQL parses it: as JSON, unless an escape differs between the two."""
+    """Format a one-dimensional array as PostgreSQL parses it: as JSON, where that is the same.
+
+    JSON has other escapes, and no number that is not finite.
+    """
     values = list(values)
-    with suppress(UnicodeEncodeError):
-        listed = msgspec.json.encode(values).decode()
-        if "\\" not in listed:
-            return "{" + listed[1:-1] + "}"
+    if set(map(type, values)) <= _SAME_IN_JSON:
+        with suppress(UnicodeEncodeError):
+            listed = msgspec.json.encode(values).decode()
+            if "\\" not in listed:
+                return "{" + listed[1:-1] + "}"
     return "{" + ",".join(map(_element, values)) + "}"
+
+
+_SAME_IN_JSON = {str, int, bool, type(None)}
 
 
 def _element(value: Any) -> str:

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, select
 
-from collector.store.bulk import among, insert_many, update_many
+from collector.store.bulk import among, array, insert_many, update_many
 from collector.store.database import Store
 from collector.store.tables import plans
 
@@ -53,3 +53,17 @@ def test_odd_texts_arrive_as_they_were(store: Store, text: str) -> None:
 @given(texts=st.lists(TEXTS, min_size=1, max_size=5))
 def test_any_texts_arrive_as_they_were(store: Store, texts: list[str]) -> None:
     assert values_of(store, texts) == texts
+
+
+@pytest.mark.parametrize(
+    ("values", "formatted"),
+    [
+        ([], "{}"),
+        ([1, None, -(2**63)], "{1,NULL,-9223372036854775808}"),
+        ([True, False], "{t,f}"),
+        ([0.5, float("nan"), float("inf"), None], "{0.5,nan,inf,NULL}"),
+    ],
+)
+def test_numbers_that_are_not_finite_do_not_become_null(values: list[Any], formatted: str) -> None:
+    same = {"null": "NULL", "true": "t", "false": "f"}
+    assert "{" + ",".join(same.get(each, each) for each in array(values)[1:-1].split(",")) + "}" == formatted
